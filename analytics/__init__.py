@@ -1,0 +1,1 @@
+"""The stage that answers questions about the results: queries, verification."""

@@ -1,0 +1,1 @@
+"""The stage that closes windows: which are due, and their roll."""

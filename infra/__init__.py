@@ -1,0 +1,1 @@
+"""The stage that builds and deploys: template, packaging, stacks, the embedded place."""

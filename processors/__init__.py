@@ -1,0 +1,1 @@
+"""The stage that turns stream records into partials on S3."""

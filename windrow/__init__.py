@@ -1,0 +1,1 @@
+"""The domain of windrow: readings, windows, partials, rollups, and the command that drives the stages."""

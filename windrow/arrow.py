@@ -1,0 +1,129 @@
+"""Between numpy columns and Arrow: arro3 holds the tables and the Parquet codec, nanoarrow opens the buffers."""
+
+import io
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import arro3.core
+import arro3.io
+import nanoarrow
+import numpy as np
+import numpy.typing as npt
+from arro3.core import Array, DataType, Field, Schema, Table
+
+from windrow.strings import Strings
+
+Encoding = Literal["delta_binary_packed", "delta_byte_array"]
+DELTA: Encoding = "delta_binary_packed"  # integers that differ little from one to the next
+DELTA_STRINGS: Encoding = "delta_byte_array"  # ascending strings, which share their beginnings
+
+# Readers here take an object as one batch; no object of ours has more rows than a shard-batch has readings,
+# or a window has sensors.
+_BATCH_ROWS = 1 << 24
+
+
+def column(values: npt.NDArray[Any]) -> Array:
+    """A column of numbers."""
+    return Array.from_numpy(np.ascontiguousarray(values))
+
+
+def string_column(strings: Strings) -> Array:
+    """A column of strings; ValueError beyond 2 GiB of octets, which Arrow's 32-bit offsets cannot hold."""
+    if len(strings.octets) > np.iinfo(np.int32).max:
+        raise ValueError(f"{len(strings.octets)} octets of strings in one column")
+    buffers = [None, strings.offsets.astype(np.int32), np.ascontiguousarray(strings.octets)]
+    return Array.from_arrow(nanoarrow.c_array_from_buffers(nanoarrow.string(), len(strings), buffers))
+
+
+def timestamp_column(instants_ms: npt.NDArray[np.int64]) -> Array:
+    """A column of instants as milliseconds without a zone, the form that Athena and Trino call timestamp(3)."""
+    return column(instants_ms).cast(DataType.timestamp("ms"))
+
+
+def list_column(offsets: npt.NDArray[np.int64], values: npt.NDArray[Any]) -> Array:
+    """A column of lists: list i is `values[offsets[i]:offsets[i + 1]]`."""
+    items = column(values)
+    kind = DataType.list(Field("element", items.type, nullable=False))
+    return arro3.core.list_array(column(offsets.astype(np.int32)), items, type=kind)
+
+
+def decimal_column(high: npt.NDArray[np.int64], low: npt.NDArray[np.uint64]) -> Array:
+    """A column of decimal(38, 0) from 128-bit two's complements, given as their high and low 64 bits."""
+    words = np.stack([low, high.astype(np.uint64)], axis=1)
+    buffers = [None, np.ascontiguousarray(words).reshape(-1)]
+    array = nanoarrow.c_array_from_buffers(nanoarrow.decimal128(38, 0), len(low), buffers)
+    return Array.from_arrow(array)
+
+
+def numbers_of(array: Array) -> npt.NDArray[Any]:
+    """The values of a column of numbers without nulls."""
+    return np.asarray(array.to_numpy())
+
+
+def strings_of(array: Array) -> Strings:
+    """The values of a column of strings without nulls."""
+    view = nanoarrow.c_array(array).view()
+    _, offsets, octets = view.buffers
+    bounds = np.asarray(offsets).astype(np.int64)[view.offset : view.offset + len(array) + 1]
+    raw = np.asarray(octets).view(np.uint8)[bounds[0] : bounds[-1]] if len(array) else np.zeros(0, np.uint8)
+    return Strings(bounds - bounds[0] if len(array) else np.zeros(1, np.int64), raw)
+
+
+def lists_of(array: Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+    """The offsets, from 0, and the values of a column of lists without nulls."""
+    offsets = numbers_of(arro3.core.list_offsets(array)).astype(np.int64)
+    return offsets - offsets[0], numbers_of(arro3.core.list_flatten(array))
+
+
+def write_parquet(
+    columns: Mapping[str, Array],
+    *,
+    metadata: Mapping[str, str],
+    encodings: Mapping[tuple[str, ...], Encoding],
+) -> bytes:
+    """The Parquet bytes of `columns`; the same columns give the same bytes with one version of arro3.
+
+    `encodings` names the columns (by `path` or `list_path`) that are not dictionary-encoded, and how they are encoded
+    instead; `metadata` goes into the file's key-value metadata. zstd at level 1: higher levels cost more
+    time than they save in S3. No column has nulls.
+    """
+    fields = [Field(name, values.type, nullable=False) for name, values in columns.items()]
+    table = Table.from_arrays(list(columns.values()), schema=Schema(fields))
+    body = io.BytesIO()
+    arro3.io.write_parquet(
+        table,
+        body,
+        compression="zstd(1)",
+        created_by="windrow",
+        skip_arrow_metadata=True,
+        column_dictionary_enabled=dict.fromkeys(encodings, False),
+        column_encoding=dict(encodings.items()),
+        key_value_metadata=dict(metadata),
+        max_row_group_size=_BATCH_ROWS,
+    )
+    return body.getvalue()
+
+
+def path(name: str) -> tuple[str, ...]:
+    """Where the column `name` of plain values is in Parquet's schema."""
+    return (name,)
+
+
+def list_path(name: str) -> tuple[str, ...]:
+    """Where the values of the list column `name` are in Parquet's schema."""
+    return (name, "list", "element")
+
+
+def read_parquet(body: bytes) -> tuple[dict[str, Array], dict[str, str]]:
+    """The columns and the key-value metadata of Parquet bytes; raises ValueError for anything else."""
+    try:
+        table = arro3.io.read_parquet(io.BytesIO(body), batch_size=_BATCH_ROWS).read_all()
+    except Exception as error:  # arro3 raises a plain Exception
+        raise ValueError(f"not readable as Parquet: {error}") from error
+    metadata = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
+    return {name: _one_chunk(table, name) for name in table.schema.names}, metadata
+
+
+def _one_chunk(table: Table, name: str) -> Array:
+    values = table.column(name)
+    return values.combine_chunks() if len(values) else Array([], type=values.type)

@@ -1,0 +1,1 @@
+"""The windrow command; imports each stage lazily, so that help is instant."""

@@ -1,0 +1,75 @@
+"""The `windrow` command: names of commands, and one way to report what went wrong."""
+
+import importlib
+import sys
+
+import click
+
+from windrow.errors import WindrowError
+
+# Command name -> (module, function, one line of help). A command's module is imported when it is called, so that
+# help is instant and a stage's libraries are loaded by those who use them.
+_COMMANDS = {
+    "demo": ("windrow.cli.demo", "demo", "Run the whole pipeline once on this machine, and prove it exact."),
+    "up": ("windrow.cli.place", "up", "Start the embedded stack."),
+    "down": ("windrow.cli.place", "down", "Stop the embedded stack and remove what it stored."),
+    "status": ("windrow.cli.place", "status", "Show what runs and what is deployed."),
+    "deploy": ("windrow.cli.deploy", "deploy", "Package the functions and deploy a stage."),
+    "destroy": ("windrow.cli.deploy", "destroy", "Remove a deployed stage."),
+    "simulate": ("windrow.cli.simulate", "simulate", "Send the readings of a simulated fleet."),
+    "tick": ("windrow.cli.tick", "tick", "Close the windows that are due, as the schedule would."),
+    "query": ("windrow.cli.query", "query", "Ask the results, by preset or in SQL."),
+    "verify": ("windrow.cli.verify", "verify", "Compare the results with the truth of the simulations."),
+    "replay": ("windrow.cli.replay", "replay", "Read the stream again and process it once more."),
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, function, _ = _COMMANDS[cmd_name]
+        command = getattr(importlib.import_module(module), function)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{module}.{function} is not a command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in _COMMANDS.items()])
+
+
+@click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="windrow", message="%(prog)s %(version)s")
+def windrow() -> None:
+    """Exact five-minute aggregates of sensor readings: Kinesis in, Parquet on S3 out.
+
+    \b
+    windrow up && windrow deploy      start a stack on this machine and deploy to it
+    windrow simulate                  send an hour's worth of a simulated fleet
+    windrow tick && windrow query fleet
+    """
+
+
+def main() -> None:
+    """Run the command; exit codes: 0 ok, 1 found a problem, 2 usage."""
+    try:
+        windrow.main(prog_name="windrow", standalone_mode=False)
+    except WindrowError as error:
+        _complain(error.message, hint=error.hint)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _complain("interrupted")
+        sys.exit(130)
+
+
+def _complain(message: str, *, hint: str = "") -> None:
+    click.secho(f"error: {message}", fg="red", err=True)
+    if hint:
+        click.echo(f"  {hint}", err=True)

@@ -1,0 +1,127 @@
+"""The Kinesis Producer Library's aggregated record: many user records in one stream record.
+
+Format: the magic F3 89 9A C2, a protobuf AggregatedRecord, and the MD5 of the protobuf.
+Source: aggregation-format.md of awslabs/amazon-kinesis-producer.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
+
+MAGIC = b"\xf3\x89\x9a\xc2"
+DIGEST_BYTES = 16
+# The KPL gives every aggregate this partition key; where it goes is said by the explicit hash key.
+OUTER_PARTITION_KEY = "a"
+
+
+@dataclass(frozen=True, slots=True)
+class UserRecord:
+    """What a producer handed over as one record: its partition key, payload, and perhaps a hash key (decimal)."""
+
+    partition_key: str
+    payload: bytes
+    explicit_hash_key: str | None = None
+
+
+class BrokenAggregate(ValueError):  # noqa: N818 - the domain's noun
+    """Bytes that begin with the magic but are no aggregate. The KPL's rule makes them a plain record."""
+
+
+class BrokenDigest(BrokenAggregate):
+    """The MD5 at the end is not that of the bytes before it."""
+
+
+def aggregate(user_records: Sequence[UserRecord]) -> bytes:
+    """One aggregated record of `user_records`, in their order; equal keys are stored once."""
+    aggregated = _AggregatedRecord()
+    partition_keys: dict[str, int] = {}
+    hash_keys: dict[str, int] = {}
+    for user_record in user_records:
+        record = aggregated.records.add()
+        record.partition_key_index = partition_keys.setdefault(user_record.partition_key, len(partition_keys))
+        if user_record.explicit_hash_key is not None:
+            hash_key = user_record.explicit_hash_key
+            record.explicit_hash_key_index = hash_keys.setdefault(hash_key, len(hash_keys))
+        record.data = user_record.payload
+    aggregated.partition_key_table.extend(partition_keys)
+    aggregated.explicit_hash_key_table.extend(hash_keys)
+    body: bytes = aggregated.SerializeToString()
+    return seal(body)
+
+
+def seal(body: bytes) -> bytes:
+    """The record around the serialized protobuf `body`: magic before, MD5 behind."""
+    return MAGIC + body + hashlib.md5(body, usedforsecurity=False).digest()
+
+
+def deaggregate(record: bytes) -> list[UserRecord] | None:
+    """The user records of `record` in their order, or None when it is a plain record.
+
+    Raises BrokenDigest or BrokenAggregate for bytes that begin with the magic but are no sound aggregate: a
+    wrong MD5, a broken protobuf, or a key index beyond its table. Then no part of it is given.
+    """
+    if not record.startswith(MAGIC):
+        return None
+    if len(record) < len(MAGIC) + DIGEST_BYTES:
+        raise BrokenDigest(f"{len(record)} bytes are too few for an aggregate")
+    body, digest = record[len(MAGIC) : -DIGEST_BYTES], record[-DIGEST_BYTES:]
+    if hashlib.md5(body, usedforsecurity=False).digest() != digest:
+        raise BrokenDigest("the MD5 does not match")
+    aggregated = _AggregatedRecord()
+    try:
+        aggregated.ParseFromString(body)
+        partition_keys = list(aggregated.partition_key_table)
+        hash_keys = list(aggregated.explicit_hash_key_table)
+    except message.DecodeError as error:
+        raise BrokenAggregate("the protobuf is broken") from error
+    if not all(isinstance(key, str) for key in (*partition_keys, *hash_keys)):
+        raise BrokenAggregate("a key is not UTF-8")  # protobuf hands it over as bytes
+    return [_user_record(record, partition_keys, hash_keys) for record in aggregated.records]
+
+
+def _user_record(record: Any, partition_keys: list[str], hash_keys: list[str]) -> UserRecord:
+    partition_key_index = record.partition_key_index
+    if partition_key_index >= len(partition_keys):
+        raise BrokenAggregate(f"partition key {partition_key_index} of {len(partition_keys)}")
+    hash_key = None
+    if record.HasField("explicit_hash_key_index"):
+        hash_key_index = record.explicit_hash_key_index
+        if hash_key_index >= len(hash_keys):
+            raise BrokenAggregate(f"explicit hash key {hash_key_index} of {len(hash_keys)}")
+        hash_key = hash_keys[hash_key_index]
+    return UserRecord(partition_keys[partition_key_index], record.data, hash_key)
+
+
+def _message_class() -> Any:
+    """The AggregatedRecord message, from its definition in the format's description.
+
+    Built here, in a pool of its own: the generated module of aws-kinesis-agg imports by bare file names and
+    registers them in the process-wide pool.
+    """
+    field = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="windrow/kpl.proto", package="windrow.kpl", syntax="proto2")
+
+    def add(owner: Any, number: int, name: str, label: int, kind: int, type_name: str = "") -> None:
+        owner.field.add(number=number, name=name, label=label, type=kind, type_name=type_name or None)
+
+    tag = file.message_type.add(name="Tag")
+    add(tag, 1, "key", field.LABEL_REQUIRED, field.TYPE_STRING)
+    add(tag, 2, "value", field.LABEL_OPTIONAL, field.TYPE_STRING)
+    record = file.message_type.add(name="Record")
+    add(record, 1, "partition_key_index", field.LABEL_REQUIRED, field.TYPE_UINT64)
+    add(record, 2, "explicit_hash_key_index", field.LABEL_OPTIONAL, field.TYPE_UINT64)
+    add(record, 3, "data", field.LABEL_REQUIRED, field.TYPE_BYTES)
+    add(record, 4, "tags", field.LABEL_REPEATED, field.TYPE_MESSAGE, ".windrow.kpl.Tag")
+    aggregated = file.message_type.add(name="AggregatedRecord")
+    add(aggregated, 1, "partition_key_table", field.LABEL_REPEATED, field.TYPE_STRING)
+    add(aggregated, 2, "explicit_hash_key_table", field.LABEL_REPEATED, field.TYPE_STRING)
+    add(aggregated, 3, "records", field.LABEL_REPEATED, field.TYPE_MESSAGE, ".windrow.kpl.Record")
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("windrow.kpl.AggregatedRecord"))
+
+
+_AggregatedRecord = _message_class()

@@ -1,0 +1,141 @@
+"""A partial as one Parquet object: a row per sensor, its readings as lists, its aggregates as columns.
+
+Within a sensor, times, values and sequences are stored as a first value and the steps from one reading to the next,
+which are small and pack into few bits. `sequence` columns are left out when every sequence is 0. The aggregates are
+for people who query an open window: under redelivery they are an upper bound, and the rows of the closed window are
+what counts. The reader takes the sets alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from windrow import arrow
+from windrow.partial import Partial
+from windrow.strings import offsets_of
+from windrow.window import WINDOW_MS, Window
+
+FORMAT = 1
+
+# (name, Glue type), in the order of the file.
+COLUMNS: tuple[tuple[str, str], ...] = (
+    ("sensor_id", "string"),
+    ("readings", "bigint"),
+    ("sum_milli_c", "bigint"),
+    ("min_milli_c", "int"),
+    ("max_milli_c", "int"),
+    ("first_offset_ms", "int"),
+    ("offset_ms_steps", "array<int>"),
+    ("first_milli_c", "int"),
+    ("milli_c_steps", "array<int>"),
+    ("first_sequence", "bigint"),
+    ("sequence_steps", "array<bigint>"),
+)
+_ENCODINGS: dict[tuple[str, ...], arrow.Encoding] = {
+    arrow.list_path(name) if kind.startswith("array") else arrow.path(name): arrow.DELTA
+    for name, kind in COLUMNS
+    if name != "sensor_id"
+}
+_ENCODINGS[arrow.path("sensor_id")] = arrow.DELTA_STRINGS
+
+
+class UnreadablePartial(ValueError):  # noqa: N818 - the domain's noun
+    """The bytes are no partial of a format that this version reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What depends on how the readings were delivered, not on which they are; no part of the digest.
+
+    late: readings whose record arrived after the first tick that could close their window.
+    """
+
+    late: int = 0
+
+
+def encode_partial(partial: Partial, delivery: Delivery) -> bytes:
+    """The Parquet bytes of `partial`, which must not be empty."""
+    count = partial.readings_per_sensor
+    first = partial.offsets[:-1]
+    value = partial.temperature_milli_c.astype(np.int64)
+    columns = {
+        "sensor_id": arrow.string_column(partial.sensor_ids),
+        "readings": arrow.column(count),
+        "sum_milli_c": arrow.column(np.add.reduceat(value, first)),
+        "min_milli_c": arrow.column(np.minimum.reduceat(partial.temperature_milli_c, first)),
+        "max_milli_c": arrow.column(np.maximum.reduceat(partial.temperature_milli_c, first)),
+    }
+    offset_ms = partial.event_time_ms - partial.window.start_ms
+    columns |= _steps_columns("offset_ms", offset_ms, partial.offsets, np.int32)
+    columns |= _steps_columns("milli_c", value, partial.offsets, np.int32)
+    if partial.sequence.any():
+        columns |= _steps_columns("sequence", partial.sequence, partial.offsets, np.int64)
+    metadata = {
+        "windrow.format": str(FORMAT),
+        "windrow.window_start_ms": str(partial.window.start_ms),
+        "windrow.late": str(delivery.late),
+    }
+    encodings = {path: how for path, how in _ENCODINGS.items() if path[0] in columns}
+    return arrow.write_parquet(columns, metadata=metadata, encodings=encodings)
+
+
+def decode_partial(body: bytes) -> tuple[Partial, Delivery]:
+    """The inverse of `encode_partial`; raises UnreadablePartial."""
+    try:
+        columns, metadata = arrow.read_parquet(body)
+        if metadata.get("windrow.format") != str(FORMAT):
+            raise ValueError(f"format {metadata.get('windrow.format')!r}, this version reads {FORMAT}")
+        window = Window(int(metadata["windrow.window_start_ms"]))
+        return _partial_of(window, columns), Delivery(late=int(metadata["windrow.late"]))
+    except (ValueError, KeyError, IndexError) as error:
+        raise UnreadablePartial(str(error)) from error
+
+
+def _partial_of(window: Window, columns: Mapping[str, Any]) -> Partial:
+    count = arrow.numbers_of(columns["readings"]).astype(np.int64)
+    offsets = offsets_of(count)
+    offset_ms = _values_of("offset_ms", columns, offsets)
+    if len(count) and (count.min() < 1 or offset_ms.min() < 0 or offset_ms.max() >= WINDOW_MS):
+        raise ValueError("a sensor without readings, or a reading outside the window")
+    has_sequence = "first_sequence" in columns
+    return Partial(
+        window=window,
+        sensor_ids=arrow.strings_of(columns["sensor_id"]),
+        offsets=offsets,
+        event_time_ms=offset_ms + window.start_ms,
+        sequence=_values_of("sequence", columns, offsets) if has_sequence else np.zeros(offsets[-1], np.int64),
+        temperature_milli_c=_values_of("milli_c", columns, offsets).astype(np.int32),
+    )
+
+
+def _steps_columns(
+    name: str, values: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64], kind: type[np.signedinteger[Any]]
+) -> dict[str, Any]:
+    """`first_<name>` and `<name>_steps` of the values of each sensor: n values of k sensors give n - k steps."""
+    starts = offsets[:-1]
+    is_step = np.ones(len(values), bool)
+    is_step[starts] = False
+    # Sequences may span all 63 bits; differences wrap in 64 bits and wrap back when they are added up.
+    steps = np.diff(values, prepend=values[:1])[is_step]
+    return {
+        f"first_{name}": arrow.column(values[starts].astype(kind)),
+        f"{name}_steps": arrow.list_column(offsets - np.arange(len(offsets)), steps.astype(kind)),
+    }
+
+
+def _values_of(name: str, columns: Mapping[str, Any], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The inverse of `_steps_columns`: int64[n]."""
+    first = arrow.numbers_of(columns[f"first_{name}"]).astype(np.int64)
+    bounds, steps = arrow.lists_of(columns[f"{name}_steps"])
+    if not np.array_equal(bounds, offsets - np.arange(len(offsets))):
+        raise ValueError(f"{name}_steps and readings disagree")
+    starts = offsets[:-1]
+    values = np.zeros(offsets[-1], np.int64)
+    is_step = np.ones(len(values), bool)
+    is_step[starts] = False
+    values[is_step] = steps
+    running: npt.NDArray[np.int64] = np.cumsum(values)
+    return running + np.repeat(first - running[starts], np.diff(offsets))
