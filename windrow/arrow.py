@@ -1,6 +1,7 @@
 """Between numpy columns and Arrow: arro3 holds the tables and the Parquet codec, nanoarrow opens the buffers."""
 
 import io
+import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ DELTA_STRINGS: Encoding = "delta_byte_array"  # ascending strings, which share t
 # Readers here take an object as one batch; no object of ours has more rows than a shard-batch has readings,
 # or a window has sensors.
 _BATCH_ROWS = 1 << 24
+_METADATA_KEY = "windrow"
 
 
 def column(values: npt.NDArray[Any]) -> Array:
@@ -78,13 +80,13 @@ def lists_of(array: Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
 def write_parquet(
     columns: Mapping[str, Array],
     *,
-    metadata: Mapping[str, str],
+    metadata: Mapping[str, int],
     encodings: Mapping[tuple[str, ...], Encoding],
 ) -> bytes:
     """The Parquet bytes of `columns`; the same columns give the same bytes with one version of arro3.
 
     `encodings` names the columns (by `path` or `list_path`) that are not dictionary-encoded, and how they are encoded
-    instead; `metadata` goes into the file's key-value metadata. zstd at level 1: higher levels cost more
+    instead; `metadata` is kept in the file. zstd at level 1: higher levels cost more
     time than they save in S3. No column has nulls.
     """
     fields = [Field(name, values.type, nullable=False) for name, values in columns.items()]
@@ -98,7 +100,8 @@ def write_parquet(
         skip_arrow_metadata=True,
         column_dictionary_enabled=dict.fromkeys(encodings, False),
         column_encoding=dict(encodings.items()),
-        key_value_metadata=dict(metadata),
+        # One entry: arro3 writes several in an order that changes from call to call.
+        key_value_metadata={_METADATA_KEY: json.dumps(metadata)},
         max_row_group_size=_BATCH_ROWS,
     )
     return body.getvalue()
@@ -114,13 +117,16 @@ def list_path(name: str) -> tuple[str, ...]:
     return (name, "list", "element")
 
 
-def read_parquet(body: bytes) -> tuple[dict[str, Array], dict[str, str]]:
-    """The columns and the key-value metadata of Parquet bytes; raises ValueError for anything else."""
+def read_parquet(body: bytes) -> tuple[dict[str, Array], dict[str, int]]:
+    """The columns and the metadata that `write_parquet` was given; raises ValueError for anything else."""
     try:
         table = arro3.io.read_parquet(io.BytesIO(body), batch_size=_BATCH_ROWS).read_all()
-    except Exception as error:  # arro3 raises a plain Exception
+    except BaseException as error:
+        # arro3 raises a plain Exception, or panics on a damaged footer: its panics are no Exception.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise ValueError(f"not readable as Parquet: {error}") from error
-    metadata = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
+    metadata = json.loads(table.schema.metadata.get(_METADATA_KEY.encode(), b"{}"))
     return {name: _one_chunk(table, name) for name in table.schema.names}, metadata
 
 

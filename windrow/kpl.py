@@ -77,6 +77,8 @@ def deaggregate(record: bytes) -> list[UserRecord] | None:
         hash_keys = list(aggregated.explicit_hash_key_table)
     except message.DecodeError as error:
         raise BrokenAggregate("the protobuf is broken") from error
+    if not aggregated.IsInitialized():  # parsing does not look at the records' required fields
+        raise BrokenAggregate("the protobuf lacks a required field")
     if not all(isinstance(key, str) for key in (*partition_keys, *hash_keys)):
         raise BrokenAggregate("a key is not UTF-8")  # protobuf hands it over as bytes
     return [_user_record(record, partition_keys, hash_keys) for record in aggregated.records]

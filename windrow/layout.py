@@ -168,9 +168,13 @@ def _match(pattern: re.Pattern[str], key: str) -> re.Match[str]:
 
 def _window_of(match: re.Match[str], *, prefix: str = "") -> Window:
     hhmm = match[f"{prefix}hhmm"]
+    try:
+        window = Window(parse_sql_ms(f"{match[f'{prefix}dt']} {hhmm[:2]}:{hhmm[2:]}:00"))
+    except ValueError as error:
+        raise ValueError(f"not a key of ours: {match[0]!r}") from error
     if not hhmm.startswith(match[f"{prefix}hour"]):
         raise ValueError(f"not a key of ours: {match[0]!r}")
-    return Window(parse_sql_ms(f"{match[f'{prefix}dt']} {hhmm[:2]}:{hhmm[2:]}:00"))
+    return window
 
 
 def _origin_of(match: re.Match[str]) -> Origin:

@@ -74,9 +74,9 @@ def encode_partial(partial: Partial, delivery: Delivery) -> bytes:
     if partial.sequence.any():
         columns |= _steps_columns("sequence", partial.sequence, partial.offsets, np.int64)
     metadata = {
-        "windrow.format": str(FORMAT),
-        "windrow.window_start_ms": str(partial.window.start_ms),
-        "windrow.late": str(delivery.late),
+        "format": FORMAT,
+        "window_start_ms": partial.window.start_ms,
+        "late": delivery.late,
     }
     encodings = {path: how for path, how in _ENCODINGS.items() if path[0] in columns}
     return arrow.write_parquet(columns, metadata=metadata, encodings=encodings)
@@ -86,10 +86,10 @@ def decode_partial(body: bytes) -> tuple[Partial, Delivery]:
     """The inverse of `encode_partial`; raises UnreadablePartial."""
     try:
         columns, metadata = arrow.read_parquet(body)
-        if metadata.get("windrow.format") != str(FORMAT):
-            raise ValueError(f"format {metadata.get('windrow.format')!r}, this version reads {FORMAT}")
-        window = Window(int(metadata["windrow.window_start_ms"]))
-        return _partial_of(window, columns), Delivery(late=int(metadata["windrow.late"]))
+        if metadata.get("format") != FORMAT:
+            raise ValueError(f"format {metadata.get('format')!r}, this version reads {FORMAT}")
+        window = Window(metadata["window_start_ms"])
+        return _partial_of(window, columns), Delivery(late=metadata["late"])
     except (ValueError, KeyError, IndexError) as error:
         raise UnreadablePartial(str(error)) from error
 

@@ -61,4 +61,4 @@ def encode_rollup(rollup: Rollup) -> bytes:
         "histogram_counts": arrow.list_column(rollup.histogram_offsets, rollup.histogram_counts),
         "conflicts": arrow.column(rollup.conflicts),
     }
-    return arrow.write_parquet(columns, metadata={"windrow.format": str(FORMAT)}, encodings=_ENCODINGS)
+    return arrow.write_parquet(columns, metadata={"format": FORMAT}, encodings=_ENCODINGS)

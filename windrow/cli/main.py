@@ -25,10 +25,10 @@ _COMMANDS = {
 
 
 class _LazyGroup(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _COMMANDS:
             return None
         module, function, _ = _COMMANDS[cmd_name]
@@ -37,7 +37,7 @@ class _LazyGroup(click.Group):
             raise TypeError(f"{module}.{function} is not a command")
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, _, line) in _COMMANDS.items()])
 
@@ -49,15 +49,16 @@ def windrow() -> None:
 
     \b
     windrow up && windrow deploy      start a stack on this machine and deploy to it
-    windrow simulate                  send an hour's worth of a simulated fleet
-    windrow tick && windrow query fleet
+    windrow simulate                  send the readings of a simulated fleet
+    windrow tick                      close the windows that have ended
+    windrow query fleet               ask
     """
 
 
 def main() -> None:
     """Run the command; exit codes: 0 ok, 1 found a problem, 2 usage."""
     try:
-        windrow.main(prog_name="windrow", standalone_mode=False)
+        sys.exit(windrow.main(prog_name="windrow", standalone_mode=False))
     except WindrowError as error:
         _complain(error.message, hint=error.hint)
         sys.exit(error.exit_code)

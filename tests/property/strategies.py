@@ -1,0 +1,53 @@
+"""Hypothesis strategies for readings, made so that duplicates, conflicts and window edges are common."""
+
+from hypothesis import strategies as st
+
+from windrow.reading import SEQUENCE_MAX, TEMPERATURE_MAX_MILLI_C, TEMPERATURE_MIN_MILLI_C, Reading
+from windrow.window import WINDOW_MS
+
+FIRST_WINDOW_MS = 1_763_640_300_000
+
+# Ids that are hostile to keys, to sorting and to fixed-width columns, among plain ones.
+sensor_ids = st.one_of(
+    st.sampled_from(
+        ["a", "b", "a\0", "a\0\0", "../../x", "'; --", "\u202eabc", "é", "e\u0301", "x" * 128, "日本" * 64]
+    ),
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=128),
+)
+_offsets_ms = st.one_of(
+    st.sampled_from([0, 1, WINDOW_MS - 1, WINDOW_MS, WINDOW_MS + 1, 2 * WINDOW_MS - 1]),
+    st.integers(0, 3 * WINDOW_MS),
+)
+_sequences = st.one_of(st.sampled_from([0, 0, 0, 1, SEQUENCE_MAX]), st.integers(0, SEQUENCE_MAX))
+temperatures_milli_c = st.one_of(
+    st.sampled_from([0, -1, 499, 500, TEMPERATURE_MIN_MILLI_C, TEMPERATURE_MAX_MILLI_C]),
+    st.integers(TEMPERATURE_MIN_MILLI_C, TEMPERATURE_MAX_MILLI_C),
+)
+
+
+def readings(*, windows: int = 3) -> st.SearchStrategy[Reading]:
+    """One reading of a small world: few sensors, few instants, so that identities repeat."""
+    return st.builds(
+        Reading,
+        sensor_id=sensor_ids,
+        event_time_ms=_offsets_ms.map(lambda offset: FIRST_WINDOW_MS + offset % (windows * WINDOW_MS)),
+        sequence=_sequences,
+        temperature_milli_c=temperatures_milli_c,
+    )
+
+
+def batches(*, windows: int = 3, max_size: int = 60) -> st.SearchStrategy[list[Reading]]:
+    """A multiset of readings, some of them again and some of them with another value."""
+    return st.lists(readings(windows=windows), max_size=max_size).flatmap(_with_repeats)
+
+
+def _with_repeats(readings: list[Reading]) -> st.SearchStrategy[list[Reading]]:
+    if not readings:
+        return st.just(readings)
+    repeats = st.lists(st.tuples(st.sampled_from(readings), st.one_of(st.none(), temperatures_milli_c)), max_size=20)
+    return repeats.map(lambda pairs: readings + [_again(reading, value) for reading, value in pairs])
+
+
+def _again(reading: Reading, temperature_milli_c: int | None) -> Reading:
+    value = reading.temperature_milli_c if temperature_milli_c is None else temperature_milli_c
+    return Reading(reading.sensor_id, reading.event_time_ms, reading.sequence, value)

@@ -1,0 +1,55 @@
+"""Keys: spelled and parsed in one place, and nothing of a reading in them."""
+
+import pytest
+
+from windrow import layout
+from windrow.layout import MarkerKey, Origin, PartialKey, QuarantineKey
+from windrow.window import Window
+
+WINDOW = Window(1_763_633_100_000)  # 2025-11-20 10:05 UTC
+DIGEST = "0123456789abcdef" * 2
+ORIGIN = Origin(stream="fleet-dev.v1", shard="shardId-000000000003", first=49590338, last=4959033827149025608555969)
+
+
+def test_keys_are_spelled_as_documented() -> None:
+    """The layout is public: people and lifecycle rules read it."""
+    origin = "fleet-dev.v1-shardId-000000000003-49590338-4959033827149025608555969"
+    partial = PartialKey(window=WINDOW, origin=ORIGIN, digest=DIGEST)
+    bad = QuarantineKey(window=WINDOW, origin=ORIGIN, count=3, digest=DIGEST)
+    assert str(partial) == f"partials/dt=2025-11-20/hour=10/1005/{origin}-{DIGEST}.parquet"
+    assert str(bad) == f"quarantine/dt=2025-11-20/hour=10/1005/{origin}-3-{DIGEST}.jsonl.gz"
+    assert str(MarkerKey(window=WINDOW, digest=DIGEST)) == f"markers/dt=2025-11-20/hour=10/1005/{DIGEST}"
+    assert layout.rows_key(WINDOW) == "aggregates/dt=2025-11-20/hour=10/1005.parquet"
+    assert layout.lineage_key(WINDOW) == "windows/dt=2025-11-20/hour=10/1005.json"
+    assert layout.hour_prefix(layout.PARTIALS, WINDOW.start_ms) == "partials/dt=2025-11-20/hour=10/"
+
+
+def test_parsing_is_the_inverse_of_spelling() -> None:
+    """Each key says again what it was made of."""
+    partial = PartialKey(window=WINDOW, origin=ORIGIN, digest=DIGEST)
+    bad = QuarantineKey(window=WINDOW, origin=ORIGIN, count=3, digest=DIGEST)
+    marker = MarkerKey(window=WINDOW, digest=DIGEST)
+    assert layout.parse_partial_key(str(partial)) == partial
+    assert layout.parse_quarantine_key(str(bad)) == bad
+    assert layout.parse_marker_key(str(marker)) == marker
+    assert layout.parse_window_prefix(layout.partials_prefix(WINDOW)) == WINDOW
+    assert layout.parse_result_key(layout.rows_key(WINDOW)) == WINDOW
+    assert layout.parse_result_key(layout.lineage_key(WINDOW)) == WINDOW
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "partials/dt=2025-11-20/hour=10/1005/",
+        f"partials/dt=2025-11-20/hour=10/1106/s-shardId-0-1-2-{DIGEST}.parquet",  # the minutes of another hour
+        f"partials/dt=2025-11-20/hour=10/1007/s-shardId-0-1-2-{DIGEST}.parquet",  # no window starts then
+        f"partials/dt=2025-13-20/hour=10/1005/s-shardId-0-1-2-{DIGEST}.parquet",
+        f"partials/dt=2025-11-20/hour=10/1005/s-shardId-0-1-2-{DIGEST[1:]}.parquet",
+        f"partials/dt=2025-11-20/hour=10/1005/s-shardId-0-1-2-{DIGEST}.parquet.tmp",
+    ],
+)
+def test_a_stray_key_is_refused_by_name(key: str) -> None:
+    """What somebody else put there is not taken for ours."""
+    with pytest.raises(ValueError, match="not a"):
+        layout.parse_partial_key(key)

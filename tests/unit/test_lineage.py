@@ -1,0 +1,72 @@
+"""The lineage as JSON, and the fingerprint of a listing."""
+
+import dataclasses
+import json
+
+import pytest
+
+from windrow.lineage import COLUMNS, FORMAT, Lineage, UnreadableLineage, fingerprint
+from windrow.window import Window
+
+LINEAGE = Lineage(
+    window=Window(1_763_633_100_000),
+    fingerprint="f" * 32,
+    digests=("a" * 32, "b" * 32),
+    rows_sha256="c" * 64,
+    result_etag='"d"',
+    revision=2,
+    readings=24_000,
+    sensors=800,
+    conflicts=1,
+    duplicates_removed=30,
+    late=4,
+    quarantined=5,
+    partials=3,
+    shards=("s-shardId-000000000000",),
+    is_final=False,
+    scheduled_time_ms=1_763_633_520_000,
+)
+
+
+def test_a_lineage_survives_json() -> None:
+    """from_json(to_json(x)) == x."""
+    assert Lineage.from_json(LINEAGE.to_json()) == LINEAGE
+
+
+def test_a_lineage_is_one_line_with_the_columns_of_the_table() -> None:
+    """Athena's JSON tables want one object per line, and find columns by name."""
+    body = LINEAGE.to_json()
+    assert body.count(b"\n") == 1
+    assert body.endswith(b"\n")
+    fields = json.loads(body)
+    assert list(fields) == [name for name, _ in COLUMNS]
+    assert fields["window_start"] == "2025-11-20 10:05:00.000"
+    assert fields["window_end"] == "2025-11-20 10:10:00.000"
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"null", LINEAGE.to_json().replace(b'"revision"', b'"x"')])
+def test_anything_else_is_unreadable(body: bytes) -> None:
+    """A lineage is never guessed."""
+    with pytest.raises(UnreadableLineage):
+        Lineage.from_json(body)
+
+
+def test_a_lineage_of_another_format_is_refused() -> None:
+    """A format of the future is named, not misread."""
+    fields = json.loads(LINEAGE.to_json()) | {"format": FORMAT + 1}
+    with pytest.raises(UnreadableLineage, match=f"format {FORMAT + 1}"):
+        Lineage.from_json(json.dumps(fields).encode())
+
+
+def test_fingerprints_name_sets_of_digests() -> None:
+    """Order and repetition do not matter; every digest does."""
+    assert fingerprint(["a", "b"]) == fingerprint(["b", "a", "b"])
+    assert len({fingerprint(d) for d in ([], ["a"], ["b"], ["a", "b"], ["ab"])}) == 5
+
+
+def test_every_field_reaches_the_json() -> None:
+    """A field that is changed changes the JSON."""
+    for field in dataclasses.fields(Lineage):
+        value = getattr(LINEAGE, field.name)
+        other = {str: "z", int: 7, bool: True, tuple: ("z",), Window: Window(0)}[type(value)]
+        assert dataclasses.replace(LINEAGE, **{field.name: other}).to_json() != LINEAGE.to_json()

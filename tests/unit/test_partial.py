@@ -1,0 +1,60 @@
+"""Partials at their edges; their laws are in tests/property."""
+
+import pytest
+
+from windrow import arrow
+from windrow.partial import Partial, union
+from windrow.partial_parquet import COLUMNS, Delivery, UnreadablePartial, decode_partial, encode_partial
+from windrow.reading import Readings
+from windrow.window import WINDOW_MS, Window
+
+START = 1_763_640_300_000
+WINDOW = Window(START)
+
+
+def partial(*rows: tuple[str, int, int, int]) -> Partial:
+    return Partial.of(WINDOW, Readings.of(rows))
+
+
+@pytest.mark.parametrize("event_time_ms", [START - 1, START + WINDOW_MS])
+def test_a_reading_of_another_window_is_refused(event_time_ms: int) -> None:
+    """The edge belongs to one window only."""
+    with pytest.raises(ValueError, match="outside"):
+        partial(("a", event_time_ms, 0, 1))
+
+
+def test_union_refuses_another_window() -> None:
+    """Windows are merged one by one."""
+    with pytest.raises(ValueError, match="in the union"):
+        union(Window(START + WINDOW_MS), [partial(("a", START, 0, 1))])
+
+
+def test_conflicting_values_are_all_kept() -> None:
+    """The same identity with another value is another element; the roll decides, the union does not."""
+    both = partial(("a", START, 0, 1), ("a", START, 0, 2))
+    assert len(both) == 2
+
+
+def test_the_digest_is_stable() -> None:
+    """Keys in the lake carry it: it may change only together with the format."""
+    assert partial(("a", START, 0, 1), ("b", START + 7, 3, -5)).digest == DIGEST
+
+
+DIGEST = "441fa2088d05c9da036f3597454b1df8"
+
+
+def test_sequences_of_zero_take_no_column() -> None:
+    """Sensors without sequences do not pay for them."""
+    plain, _ = arrow.read_parquet(encode_partial(partial(("a", START, 0, 1)), Delivery()))
+    counted, _ = arrow.read_parquet(encode_partial(partial(("a", START, 1, 1)), Delivery()))
+    assert [name for name in counted if name not in plain] == ["first_sequence", "sequence_steps"]
+    assert list(counted) == [name for name, _ in COLUMNS]
+
+
+def test_bytes_that_are_no_partial_are_unreadable() -> None:
+    """A damaged object is named by the caller, never counted as empty."""
+    body = encode_partial(partial(("a", START, 0, 1)), Delivery())
+    other = arrow.write_parquet({}, metadata={"format": 99}, encodings={})
+    for damaged in (b"", b"PAR1", body[:-1], body[:50] + b"\0" * 20 + body[70:], other):
+        with pytest.raises(UnreadablePartial):
+            decode_partial(damaged)

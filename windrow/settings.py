@@ -1,0 +1,88 @@
+"""The functions' settings: the one module that spells the names of environment variables."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from windrow.errors import WindrowError
+
+STAGE = "WINDROW_STAGE"
+STREAM_NAME = "WINDROW_STREAM_NAME"
+LAKE_BUCKET = "WINDROW_LAKE_BUCKET"
+RESULTS_BUCKET = "WINDROW_RESULTS_BUCKET"
+LATENESS_HORIZON_HOURS = "WINDROW_LATENESS_HORIZON_HOURS"
+STREAM_RETENTION_HOURS = "WINDROW_STREAM_RETENTION_HOURS"
+PROCESSOR_FUNCTION = "WINDROW_PROCESSOR_FUNCTION"
+
+# Read by aws-lambda-powertools itself; spelled here because the template sets them.
+SERVICE_NAME = "POWERTOOLS_SERVICE_NAME"
+METRICS_NAMESPACE = "POWERTOOLS_METRICS_NAMESPACE"
+LOG_LEVEL = "POWERTOOLS_LOG_LEVEL"
+POWERTOOLS = (SERVICE_NAME, METRICS_NAMESPACE, LOG_LEVEL)
+
+# Read by boto3 itself; the places that stand in for AWS set the first one.
+AWS_ENDPOINT_URL = "AWS_ENDPOINT_URL"
+AWS_REGION = "AWS_REGION"
+AWS_DEFAULT_REGION = "AWS_DEFAULT_REGION"
+
+# Read by the command on the user's machine.
+HOME = "WINDROW_HOME"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a function is told about its stage; only the fan-out function has a ``processor_function``."""
+
+    stage: str
+    stream_name: str
+    lake_bucket: str
+    results_bucket: str
+    lateness_horizon_hours: int
+    stream_retention_hours: int
+    processor_function: str | None = None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+        """Parse ``environment`` (``os.environ`` in a function).
+
+        WindrowError names a variable that is unset, empty, or no whole number of hours from 1 up.
+        """
+        return cls(
+            stage=_text(environment, STAGE),
+            stream_name=_text(environment, STREAM_NAME),
+            lake_bucket=_text(environment, LAKE_BUCKET),
+            results_bucket=_text(environment, RESULTS_BUCKET),
+            lateness_horizon_hours=_hours(environment, LATENESS_HORIZON_HOURS),
+            stream_retention_hours=_hours(environment, STREAM_RETENTION_HOURS),
+            processor_function=environment.get(PROCESSOR_FUNCTION) or None,
+        )
+
+    def to_environment(self) -> dict[str, str]:
+        """The variables that ``from_environment`` turns into an equal value."""
+        environment = {
+            STAGE: self.stage,
+            STREAM_NAME: self.stream_name,
+            LAKE_BUCKET: self.lake_bucket,
+            RESULTS_BUCKET: self.results_bucket,
+            LATENESS_HORIZON_HOURS: str(self.lateness_horizon_hours),
+            STREAM_RETENTION_HOURS: str(self.stream_retention_hours),
+        }
+        if self.processor_function is not None:
+            environment[PROCESSOR_FUNCTION] = self.processor_function
+        return environment
+
+
+def _text(environment: Mapping[str, str], name: str) -> str:
+    value = environment.get(name, "")
+    if not value:
+        raise WindrowError(
+            f"the environment variable {name} is not set", hint="the template sets it: run windrow deploy"
+        )
+    return value
+
+
+def _hours(environment: Mapping[str, str], name: str) -> int:
+    text = _text(environment, name)
+    # isdecimal alone would also admit digits of other scripts.
+    if not (text.isascii() and text.isdecimal() and int(text) >= 1):
+        raise WindrowError(f"the environment variable {name} must be a whole number of hours, 1 or more, not {text!r}")
+    return int(text)
