@@ -1,0 +1,37 @@
+"""The import rules: kept here, and broken when somebody plants a violation."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("windrow", "producers", "processors", "dispatcher", "analytics", "infra")
+
+
+def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "contract"),
+    [
+        ("producers/__init__.py", "import analytics", "stages import windrow, never each other"),
+        ("windrow/window.py", "import dispatcher", "windrow imports no stage, its cli aside"),
+        ("windrow/partial.py", "import boto3", "the core imports no AWS client"),
+        ("windrow/rollup.py", "import time", "the core imports no AWS client"),
+    ],
+)
+def test_a_planted_violation_is_caught(tmp_path: Path, module: str, line: str, contract: str) -> None:
+    """Each contract names the import that breaks it."""
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    planted = tmp_path / module
+    planted.write_text(f"{planted.read_text()}\n{line}\n")
+    result = lint_imports(tmp_path)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert f"{contract} BROKEN" in result.stdout
