@@ -36,8 +36,8 @@ bench: $(READY)  ## measure the hot paths against their baselines
 	$(BIN)/python -m bench
 
 lock:            ## resolve requirements/*.in into hashed locks (needs uv)
-	cd requirements && uv pip compile -q --universal --generate-hashes --python-version 3.11 functions.in -o functions.txt
-	cd requirements && uv pip compile -q --universal --generate-hashes --python-version 3.11 -c functions.txt windrow.in -o windrow.txt
+	cd requirements && uv pip compile -q --universal --generate-hashes --python-version 3.11 windrow.in -o windrow.txt
+	cd requirements && uv pip compile -q --universal --generate-hashes --python-version 3.11 -c windrow.txt functions.in -o functions.txt
 	cd requirements && uv pip compile -q --universal --generate-hashes --python-version 3.11 -c windrow.txt dev.in -o dev.txt
 
 clean:           ## remove what make made

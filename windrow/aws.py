@@ -85,6 +85,7 @@ def client_config(service: str, place: Place) -> Config:
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS_MAX},
         max_pool_connections=POOL_CONNECTIONS_MAX,
         s3={"addressing_style": "path"} if local else None,
+        proxies={} if local else None,  # None takes the environment's
         user_agent_extra="windrow",
     )
 

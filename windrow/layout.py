@@ -27,7 +27,7 @@ AGGREGATES = "aggregates/"
 WINDOWS = "windows/"
 
 _WINDOW = r"dt=(?P<dt>\d{4}-\d{2}-\d{2})/hour=(?P<hour>\d{2})/(?P<hhmm>\d{4})"
-_ORIGIN = r"(?P<stream>[A-Za-z0-9_.-]+)-(?P<shard>shardId-\d+)-(?P<first>\d+)-(?P<last>\d+)"
+_ORIGIN = r"(?P<stream>[A-Za-z0-9_.-]+)-(?P<shard>shardId-\d+|unknown)-(?P<first>\d+)-(?P<last>\d+)"
 _DIGEST = r"(?P<digest>[0-9a-f]{32})"
 _PARTIAL_KEY = re.compile(rf"{PARTIALS}{_WINDOW}/{_ORIGIN}-{_DIGEST}\.parquet")
 _MARKER_KEY = re.compile(rf"{MARKERS}{_WINDOW}/{_DIGEST}")

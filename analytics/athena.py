@@ -1,0 +1,161 @@
+"""Athena: a query in the deployment's workgroup, from its start to its typed rows.
+
+The workgroup decides where results go and how much a query may scan. Every wait is bounded; Ctrl-C cancels the query.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from analytics.query import Query, parse_select
+from analytics.result import ROWS_MAX, Progress, Result, frame_of_text, too_many_rows
+from windrow.aws import Place, client, readable_errors
+from windrow.errors import WindrowError
+
+QUERY_SECONDS_MAX = 30 * 60  # Athena's own default limit on the run time of a query
+POLL_SECONDS_MIN = 0.25
+POLL_SECONDS_MAX = 5.0
+PAGE_ROWS_MAX = 1_000  # of GetQueryResults
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Where an engine takes its time from: seconds that only rise, and a way to let them pass."""
+
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+class AthenaEngine:
+    """Answers queries in one workgroup and database."""
+
+    name = "Athena"
+
+    def __init__(self, *, place: Place, workgroup: str, database: str, clock: Clock | None = None) -> None:
+        """Query `database` through `workgroup` at `place`."""
+        self._place = place
+        self._workgroup = workgroup
+        self._database = database
+        self._clock = clock or Clock()
+
+    def run(
+        self,
+        query: Query,
+        *,
+        rows_max: int | None = None,
+        on_progress: Callable[[Progress], None] = lambda _: None,
+    ) -> Result:
+        """Answer `query`; see analytics.result.Engine."""
+        parse_select(query)  # refuses what is not a SELECT before anything is sent
+        started = self._clock.now()
+        with readable_errors(self._place):
+            query_id = self._start(query)
+            execution = self._wait(query_id, on_progress)
+            columns, rows, is_truncated = self._read(query_id, rows_max)
+        return Result(
+            frame=frame_of_text(columns, rows),
+            engine=self.name,
+            bytes_scanned=_bytes_scanned(execution),
+            seconds=self._clock.now() - started,
+            is_truncated=is_truncated,
+        )
+
+    def _start(self, query: Query) -> str:
+        request: dict[str, Any] = {
+            "QueryString": query.sql,
+            "QueryExecutionContext": {"Database": self._database},
+            "WorkGroup": self._workgroup,
+        }
+        if query.parameters:
+            request["ExecutionParameters"] = query.literals()
+        try:
+            return str(self._client().start_query_execution(**request)["QueryExecutionId"])
+        except ClientError as error:
+            if "is not found" not in str(error) or self._workgroup not in str(error):
+                raise
+            message = f"the Athena workgroup {self._workgroup!r} is missing"
+            raise WindrowError(message, hint="run: windrow deploy") from error
+
+    def _wait(self, query_id: str, on_progress: Callable[[Progress], None]) -> dict[str, Any]:
+        """The description of the query once it has succeeded; it is cancelled when nobody waits any longer."""
+        try:
+            return self._poll(query_id, on_progress)
+        except (KeyboardInterrupt, _TimeoutError):
+            self._client().stop_query_execution(QueryExecutionId=query_id)
+            raise
+
+    def _poll(self, query_id: str, on_progress: Callable[[Progress], None]) -> dict[str, Any]:
+        started, pause_seconds = self._clock.now(), POLL_SECONDS_MIN
+        while True:
+            execution: dict[str, Any] = self._client().get_query_execution(QueryExecutionId=query_id)["QueryExecution"]
+            state = execution["Status"]["State"]
+            seconds = self._clock.now() - started
+            on_progress(Progress(state.lower(), seconds, _bytes_scanned(execution)))
+            if state == "SUCCEEDED":
+                return execution
+            if state in {"FAILED", "CANCELLED"}:
+                raise _failure(execution)
+            if seconds >= QUERY_SECONDS_MAX:
+                message = f"Athena did not finish query {query_id} within {QUERY_SECONDS_MAX // 60} minutes"
+                raise _TimeoutError(message, hint="give a shorter range")
+            self._clock.sleep(pause_seconds)
+            pause_seconds = min(POLL_SECONDS_MAX, pause_seconds * 1.5)
+
+    def _read(self, query_id: str, rows_max: int | None) -> tuple[list[tuple[str, str]], list[list[str | None]], bool]:
+        """(name, Trino type) of each column; the rows, at most `rows_max`; whether there are more."""
+        limit = ROWS_MAX if rows_max is None else min(rows_max, ROWS_MAX)
+        columns: list[tuple[str, str]] = []
+        rows: list[list[str | None]] = []
+        for page in self._pages(query_id):
+            if not columns:
+                columns = [_column(info) for info in page["ResultSetMetadata"]["ColumnInfo"]]
+            rows += [[value.get("VarCharValue") for value in row["Data"]] for row in page["Rows"]]
+            if len(rows) > limit + 1:
+                break
+        rows = rows[1:]  # the first row repeats the names
+        if len(rows) > limit and rows_max is None:
+            raise too_many_rows()
+        return columns, rows[:limit], len(rows) > limit
+
+    def _pages(self, query_id: str) -> Iterator[dict[str, Any]]:
+        token: dict[str, str] = {}
+        while True:
+            answer = self._client().get_query_results(QueryExecutionId=query_id, MaxResults=PAGE_ROWS_MAX, **token)
+            yield answer["ResultSet"]
+            if "NextToken" not in answer:
+                return
+            token = {"NextToken": answer["NextToken"]}
+
+    def _client(self) -> Any:
+        return client("athena", self._place)
+
+
+class _TimeoutError(WindrowError):
+    """The wait is over, the query is not."""
+
+
+def _column(info: dict[str, Any]) -> tuple[str, str]:
+    kind = str(info["Type"]).lower()
+    return str(info["Name"]), f"decimal({info['Precision']},{info['Scale']})" if kind == "decimal" else kind
+
+
+def _bytes_scanned(execution: dict[str, Any]) -> int:
+    return int(execution.get("Statistics", {}).get("DataScannedInBytes", 0))
+
+
+def _failure(execution: dict[str, Any]) -> WindrowError:
+    """One line for a query that Athena gave up, with the next step."""
+    status = execution["Status"]
+    reason = status.get("StateChangeReason") or status.get("AthenaError", {}).get("ErrorMessage") or "no reason given"
+    line = " ".join(reason.split())
+    if status["State"] == "CANCELLED":
+        if "scanned limit" in line.lower():
+            return WindrowError(
+                f"Athena: {line}", hint="restrict it: WHERE dt = '2026-11-20' AND hour BETWEEN 10 AND 11"
+            )
+        return WindrowError(f"Athena: the query was cancelled: {line}", hint="run it again")
+    hint = "correct the SQL" if line.startswith("SYNTAX_ERROR") or "mismatched input" in line else "run it again"
+    return WindrowError(f"Athena: {line}", hint=f"{hint}; it was query {execution['QueryExecutionId']}")

@@ -1,0 +1,86 @@
+"""Objects on local disk, each under a name that says which version it is, so that nothing is fetched twice."""
+
+import hashlib
+import os
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from analytics.objects import Located
+from analytics.tables import Table
+from windrow.errors import WindrowError
+from windrow.store import ObjectStore
+
+CACHE_BYTES_MAX = 2 * 1024**3
+"""Disk that the cache may take; also the most that one query may read."""
+FETCHES_AT_ONCE = 8
+
+
+class ObjectCache:
+    """A folder of at most `bytes_max`, laid out as Hive partitions; what was used longest ago makes room first.
+
+    Several processes may share it: files appear whole, and a file once there never changes.
+    """
+
+    def __init__(self, folder: Path, *, bytes_max: int = CACHE_BYTES_MAX) -> None:
+        """Use `folder`, which is made when it is needed."""
+        self.folder = folder
+        self._bytes_max = bytes_max
+
+    def fetch(self, needed: Sequence[tuple[Table, ObjectStore, Located]]) -> list[Path | None]:
+        """A file for each object, None for one that is gone meanwhile; fetches only what is not here.
+
+        WindrowError when the objects together are larger than the whole cache.
+        """
+        total_bytes = sum(located.listed.size_bytes for _, _, located in needed)
+        if total_bytes > self._bytes_max:
+            raise WindrowError(
+                f"the query would read {total_bytes / 1e6:,.0f} MB, more than {self._bytes_max / 1e6:,.0f} MB",
+                hint="restrict it: WHERE dt = '2026-11-20' AND hour BETWEEN 10 AND 11",
+            )
+        paths = [self._path(table, located, located.listed.etag) for table, _, located in needed]
+        for path in paths:
+            if path.exists():
+                os.utime(path)
+        missing = [place for place, path in enumerate(paths) if not path.exists()]
+        self._make_room(sum(needed[place][2].listed.size_bytes for place in missing))
+        with ThreadPoolExecutor(FETCHES_AT_ONCE) as pool:
+            fetched = pool.map(lambda place: self._fetch_one(*needed[place]), missing)
+            found: list[Path | None] = list(paths)
+            for place, file in zip(missing, fetched, strict=True):
+                found[place] = file
+        return found
+
+    def _fetch_one(self, table: Table, store: ObjectStore, located: Located) -> Path | None:
+        stored = store.get(located.listed.key)
+        if stored is None:
+            return None
+        # It may have been overwritten since it was listed: the file is named after what came.
+        path = self._path(table, located, stored.etag)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f"{uuid.uuid4().hex}.part")
+        try:
+            unfinished.write_bytes(stored.body)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        return path
+
+    def _path(self, table: Table, located: Located, etag: str) -> Path:
+        """Where this version is or will be; hashed, because keys are longer than file names may be."""
+        name = hashlib.blake2b(f"{located.listed.key}\n{etag}".encode(), digest_size=16).hexdigest()
+        return self.folder / table.name / f"dt={located.dt}" / f"hour={located.hour:02}" / f"{name}{table.suffix}"
+
+    def _make_room(self, bytes_wanted: int) -> None:
+        """Remove files, the longest unused first, until `bytes_wanted` more fit.
+
+        That never takes a file of the running query: those are the last used, and fit with the rest of it.
+        """
+        files = [(path, path.stat()) for path in self.folder.rglob("*") if path.is_file()]
+        total_bytes = sum(facts.st_size for _, facts in files) + bytes_wanted
+        for path, facts in sorted(files, key=lambda file: file[1].st_mtime_ns):
+            if total_bytes <= self._bytes_max:
+                break
+            path.unlink(missing_ok=True)
+            total_bytes -= facts.st_size

@@ -1,0 +1,168 @@
+"""The local engine: the SQL that Athena gets, run by DuckDB over the same objects, for places without Athena.
+
+Objects are fetched through the store into a bounded cache, and only those that the query's conditions on `dt`, `hour`
+and `window_start` leave. DuckDB itself may read nothing but that cache, load nothing, and takes bounded memory.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+from sqlglot import exp
+
+from analytics.cache import ObjectCache
+from analytics.objects import Located, needed_objects
+from analytics.prune import Scan, scans
+from analytics.query import Parameter, Query, parse_select
+from analytics.relation import duckdb_type, frame_of_relation
+from analytics.result import ROWS_MAX, Progress, Result, too_many_rows
+from analytics.tables import TABLES, Table
+from analytics.translate import explain, resolve, to_duckdb
+from windrow.errors import WindrowError
+from windrow.store import ObjectStore
+
+MEMORY_BYTES_MAX = 2 * 1024**3
+
+
+class LocalEngine:
+    """Answers queries over the objects of two buckets; safe for one thread at a time."""
+
+    name = "DuckDB on this machine"
+
+    def __init__(
+        self,
+        *,
+        lake: ObjectStore,
+        results: ObjectStore,
+        cache: ObjectCache,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Read from the `lake` and `results` buckets through `cache`; `clock` gives seconds."""
+        self._stores: dict[str, ObjectStore] = {"lake": lake, "results": results}
+        self._cache = cache
+        self._clock = clock
+
+    def run(
+        self,
+        query: Query,
+        *,
+        rows_max: int | None = None,
+        on_progress: Callable[[Progress], None] = lambda _: None,
+    ) -> Result:
+        """Answer `query`; see analytics.result.Engine. `bytes_scanned` is the size of the objects it needed."""
+        started = self._clock()
+        parameters = {f"p{place}": value for place, value in enumerate(query.parameters)}
+        select = parse_select(query)
+        resolved = resolve(select)
+        sql = to_duckdb(resolved)
+        on_progress(Progress("listing", self._clock() - started))
+        needed = self._needed(scans(resolved), parameters)
+        bytes_scanned = sum(located.listed.size_bytes for _, _, located in needed)
+        on_progress(Progress("fetching", self._clock() - started, bytes_scanned))
+        files = self._fetch(needed)
+        on_progress(Progress("running", self._clock() - started, bytes_scanned))
+        limit = ROWS_MAX if rows_max is None else min(rows_max, ROWS_MAX)
+        with _readable(select), self._connection(files) as connection:
+            relation = connection.sql(sql, params=parameters or None)
+            frame = frame_of_relation(relation.limit(limit + 1))
+        if len(frame) > limit and rows_max is None:
+            raise too_many_rows()
+        return Result(
+            frame=frame.iloc[:limit],
+            engine=self.name,
+            bytes_scanned=bytes_scanned,
+            seconds=self._clock() - started,
+            is_truncated=len(frame) > limit,
+        )
+
+    def _needed(
+        self, scanned: Iterable[Scan], parameters: Mapping[str, Parameter]
+    ) -> list[tuple[Table, ObjectStore, Located]]:
+        """The objects that the scans can need, with the table and the bucket of each."""
+        by_table: defaultdict[str, list[Scan]] = defaultdict(list)
+        for scan in scanned:
+            by_table[scan.table].append(scan)
+        return [
+            (table, store, located)
+            for table, store in ((TABLES[name], self._stores[TABLES[name].bucket]) for name in by_table)
+            for located in needed_objects(table, by_table[table.name], store, parameters)
+        ]
+
+    def _fetch(self, needed: list[tuple[Table, ObjectStore, Located]]) -> dict[str, list[Path]]:
+        """The files of each table."""
+        files: dict[str, list[Path]] = {name: [] for name in TABLES}
+        for (table, _, _), path in zip(needed, self._cache.fetch(needed), strict=True):
+            if path is not None:
+                files[table.name].append(path)
+        return files
+
+    @contextmanager
+    def _connection(self, files: Mapping[str, Iterable[Path]]) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A fresh DuckDB with a view for each table; shut in before any of the user's SQL reaches it."""
+        with duckdb.connect(":memory:", config=_CONFIGURATION) as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute(f"SET allowed_directories = [{_quoted(self._cache.folder)}]")
+            connection.execute("SET enable_external_access = false")
+            connection.execute("SET lock_configuration = true")
+            for name, paths in files.items():
+                connection.execute(_view(TABLES[name], list(paths)))
+            yield connection
+
+
+_CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
+    "allow_extension_repositories": "forbidden",
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "memory_limit": f"{MEMORY_BYTES_MAX}B",
+    "temp_directory": "",  # nothing spills to disk: what does not fit into memory is refused
+}
+
+
+def _view(table: Table, files: list[Path]) -> str:
+    """The view of `table` over `files`, of which there may be none, with every column in its declared type."""
+    columns = [(_quoted_name(name), duckdb_type(trino_type)) for name, trino_type in table.columns]
+    # The empty relation brings the columns that no file has: `partials` leaves out sequences that are all zero.
+    rows = f"SELECT {', '.join(f'NULL::{kind} AS {name}' for name, kind in columns)} WHERE false"
+    if files:
+        rows += f" UNION ALL BY NAME SELECT * FROM {_reader(table, files)}"  # noqa: S608 - our own names
+    typed = ", ".join(f"CAST({name} AS {kind}) AS {name}" for name, kind in columns)
+    return f"CREATE VIEW {_quoted_name(table.name)} AS SELECT {typed} FROM ({rows})"  # noqa: S608 - our own names
+
+
+def _reader(table: Table, files: list[Path]) -> str:
+    listed = f"[{', '.join(map(_quoted, files))}]"
+    hive = "hive_partitioning = true, hive_types = {dt: VARCHAR, hour: INTEGER}"
+    if table.suffix == ".parquet":
+        return f"read_parquet({listed}, union_by_name = true, {hive})"
+    columns = ", ".join(f"{_quoted_name(name)}: {_quoted(duckdb_type(kind))}" for name, kind in table.own_columns)
+    return f"read_json({listed}, format = 'newline_delimited', columns = {{{columns}}}, {hive})"
+
+
+def _quoted(value: object) -> str:
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def _quoted_name(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+@contextmanager
+def _readable(select: exp.Query) -> Iterator[None]:
+    """Turn what DuckDB raises for `select` into one line; its suggestions become the hint."""
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        message = f"the query needs more than {MEMORY_BYTES_MAX // 1024**2} MiB of memory"
+        raise WindrowError(message, hint="restrict its range, or aggregate more") from error
+    except duckdb.Error as error:
+        better = explain(select) if isinstance(error, duckdb.BinderException) else None
+        if better is not None:
+            raise better from error
+        first, *rest = str(error).splitlines() or [type(error).__name__]
+        suggestions = [line for line in rest if line.startswith("Did you mean")]
+        raise WindrowError(
+            f"SQL: {first.partition(': ')[2] or first}", hint=(suggestions or ["correct the SQL"])[0]
+        ) from error

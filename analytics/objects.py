@@ -1,0 +1,89 @@
+"""The objects of a table that a query can need: listed day by day, and only where its conditions can hold."""
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from analytics.prune import Scan, can_match
+from analytics.query import Parameter
+from analytics.tables import Table
+from windrow import layout
+from windrow.errors import WindrowError
+from windrow.store import ListedObject, ObjectStore
+from windrow.timestamps import parse_sql_ms
+from windrow.window import Window
+
+OBJECTS_MAX = 100_000
+"""Objects of one table in one query: a hundred pages of a listing."""
+
+_DAY = re.compile(r"dt=(\d{4}-\d{2}-\d{2})/")
+_PLACE = re.compile(r"dt=(\d{4}-\d{2}-\d{2})/hour=(\d{2})/(\d{2})(\d{2})\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """An object and what its key says: its partition, and its window as SQL reads it."""
+
+    listed: ListedObject
+    dt: str
+    hour: int
+    window_start: str
+
+
+def needed_objects(
+    table: Table, scans: Iterable[Scan], store: ObjectStore, parameters: Mapping[str, Parameter]
+) -> list[Located]:
+    """What any of the `scans` of `table` can need, ascending by key; WindrowError when it is over OBJECTS_MAX."""
+    days = [match[1] for prefix in store.list_prefixes(table.root) if (match := _DAY.search(prefix))]
+    needed = {
+        located.listed.key: located for scan in scans for located in _matching(table, scan, days, store, parameters)
+    }
+    return [needed[key] for key in sorted(needed)]
+
+
+def _matching(
+    table: Table, scan: Scan, days: list[str], store: ObjectStore, parameters: Mapping[str, Parameter]
+) -> Iterator[Located]:
+    """The objects that one scan can need."""
+    located: list[Located] = []
+    for prefix in _prefixes(table, scan, days, parameters):
+        located += [one for listed in store.list_objects(prefix) if (one := _locate(table, listed)) is not None]
+        if len(located) > OBJECTS_MAX:
+            raise WindrowError(
+                f"the query needs more than {OBJECTS_MAX} objects of {table.name!r}",
+                hint="restrict it: WHERE dt = '2026-11-20' AND hour BETWEEN 10 AND 11",
+            )
+    matches = can_match(scan, [(one.dt, one.hour, one.window_start) for one in located], parameters)
+    return itertools.compress(located, matches)
+
+
+def _prefixes(table: Table, scan: Scan, days: list[str], parameters: Mapping[str, Parameter]) -> Iterator[str]:
+    """What to list: a day at once where all its hours can match, else hour by hour."""
+    for day in itertools.compress(days, can_match(scan, [(day,) for day in days], parameters)):
+        midnight_ms = parse_sql_ms(f"{day} 00:00:00")
+        matches = can_match(scan, [(day, hour) for hour in range(24)], parameters)
+        if all(matches):
+            yield layout.day_prefix(table.root, midnight_ms)
+            continue
+        for hour in itertools.compress(range(24), matches):
+            yield layout.hour_prefix(table.root, midnight_ms + hour * 3_600_000)
+
+
+def _locate(table: Table, listed: ListedObject) -> Located | None:
+    """What the key says; None for an object that is none of the table's."""
+    match = _PLACE.search(listed.key, len(table.root))
+    if match is None or not listed.key.endswith(table.suffix):
+        return None
+    dt, hour, window_hour, window_minute = match.groups()
+    return Located(listed, dt, int(hour), f"{dt} {window_hour}:{window_minute}:00")
+
+
+def newest_window(results: ObjectStore) -> Window | None:
+    """The latest window that has rows, None when none has; three listings."""
+    for day in reversed(list(results.list_prefixes(layout.AGGREGATES))):
+        for hour in reversed(list(results.list_prefixes(day))):
+            keys = [listed.key for listed in results.list_objects(hour)]
+            if keys:
+                return layout.parse_result_key(keys[-1])
+    return None

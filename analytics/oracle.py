@@ -1,0 +1,107 @@
+"""The truth by an independent way: the rows of a window worked out in plain Python, reading by reading.
+
+It shares no code with the core that it judges, not even the length of a window, and prefers being obviously right to
+being fast.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from fractions import Fraction
+
+import pandas as pd
+
+WINDOW_MS = 5 * 60 * 1000
+HOLD_MS_MAX = 60 * 1000
+HISTOGRAM_BIN_MILLI_C = 500
+PERCENTILES = (5, 25, 50, 75, 95, 99)
+
+READING_COLUMNS = ("sensor_id", "event_time_ms", "sequence", "milli_c")
+ROW_COLUMNS = (
+    "window_start",
+    "sensor_id",
+    "readings",
+    "sum_milli_c",
+    "sum_squares_milli_c2",
+    "min_milli_c",
+    "max_milli_c",
+    "first_milli_c",
+    "first_time",
+    "last_milli_c",
+    "last_time",
+    "p05_milli_c",
+    "p25_milli_c",
+    "p50_milli_c",
+    "p75_milli_c",
+    "p95_milli_c",
+    "p99_milli_c",
+    "integral_milli_c_ms",
+    "covered_ms",
+    "histogram_bins",
+    "histogram_counts",
+    "conflicts",
+)
+
+
+Reading = tuple[int, int, int]
+"""(event_time_ms, sequence, milli_c) of one sensor."""
+
+
+def true_rows(readings: pd.DataFrame) -> pd.DataFrame:
+    """The rows that `readings` must lead to, in any order and however often each was sent.
+
+    `readings` has READING_COLUMNS; the result has ROW_COLUMNS and a row per window and sensor, by window, then sensor
+    id. Every value is an exact Python int (or a list of them, or the sensor id); times are in ms since the epoch.
+    """
+    groups: defaultdict[tuple[int, str], list[Reading]] = defaultdict(list)
+    for sensor_id, event_time_ms, sequence, milli_c in zip(
+        *(readings[name].tolist() for name in READING_COLUMNS), strict=True
+    ):
+        window_start_ms = event_time_ms // WINDOW_MS * WINDOW_MS
+        groups[window_start_ms, sensor_id].append((event_time_ms, sequence, milli_c))
+    rows = [_row(*key, groups[key]) for key in sorted(groups)]
+    return pd.DataFrame(rows, columns=pd.Index(ROW_COLUMNS), dtype="object")
+
+
+def _row(window_start_ms: int, sensor_id: str, readings: Iterable[Reading]) -> list[object]:
+    """One row, in the order of ROW_COLUMNS."""
+    winners, conflicts = _winners(readings)
+    times = [event_time_ms for event_time_ms, _, _ in winners]
+    values = [milli_c for _, _, milli_c in winners]
+    held_ms = _held_ms(times, window_end_ms=window_start_ms + WINDOW_MS)
+    ascending = sorted(values)
+    histogram = sorted(Counter(value // HISTOGRAM_BIN_MILLI_C for value in values).items())
+    return [
+        window_start_ms,
+        sensor_id,
+        len(values),
+        sum(values),
+        sum(value * value for value in values),
+        ascending[0],
+        ascending[-1],
+        values[0],
+        times[0],
+        values[-1],
+        times[-1],
+        *(ascending[math.ceil(Fraction(percent, 100) * len(values)) - 1] for percent in PERCENTILES),
+        sum(value * held for value, held in zip(values, held_ms, strict=True)),
+        sum(held_ms),
+        [bin_ for bin_, _ in histogram],
+        [count for _, count in histogram],
+        conflicts,
+    ]
+
+
+def _winners(readings: Iterable[Reading]) -> tuple[list[Reading], int]:
+    """The readings that count, by time and sequence, and how many other values were told under their identities."""
+    values: defaultdict[tuple[int, int], set[int]] = defaultdict(set)
+    for event_time_ms, sequence, milli_c in readings:
+        values[event_time_ms, sequence].add(milli_c)
+    winners = [(*identity, max(values[identity])) for identity in sorted(values)]
+    return winners, sum(len(told) - 1 for told in values.values())
+
+
+def _held_ms(times: list[int], *, window_end_ms: int) -> list[int]:
+    """How long the value of each reading holds: until the next, the window's end or HOLD_MS_MAX later."""
+    ends = [*times[1:], window_end_ms]
+    return [min(end, time + HOLD_MS_MAX) - time for time, end in zip(times, ends, strict=True)]

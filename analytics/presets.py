@@ -1,0 +1,183 @@
+"""Ready-made questions as Trino SQL. Temperatures come out in degrees Celsius.
+
+What is exact stays exact: a milli-degree column becomes a DECIMAL with three places; means are doubles. Every
+preset names the partitions (dt, hour) of its range beside its windows, so that Athena reads no others.
+"""
+
+from analytics.query import Parameter, Query
+from analytics.timerange import TimeRange
+
+HOTTEST_SENSORS = 10
+
+_IN_RANGE = """dt BETWEEN :first_dt AND :last_dt
+  AND hour BETWEEN :hour_min AND :hour_max
+  AND (dt > :first_dt OR hour >= :first_hour)
+  AND (dt < :last_dt OR hour <= :last_hour)
+  AND window_start >= CAST(:start AS TIMESTAMP)
+  AND window_start < CAST(:end AS TIMESTAMP)"""
+
+_SENSORS = """
+SELECT
+  window_start,
+  sensor_id,
+  readings,
+  {mean_c},
+  {min_c},
+  {p50_c},
+  {p95_c},
+  {max_c},
+  {last_c},
+  conflicts
+FROM aggregates
+WHERE {in_range}
+ORDER BY window_start, sensor_id
+"""
+
+_SENSOR = """
+SELECT
+  window_start,
+  readings,
+  {mean_c},
+  {time_weighted_mean_c},
+  {min_c},
+  {p05_c},
+  {p25_c},
+  {p50_c},
+  {p75_c},
+  {p95_c},
+  {p99_c},
+  {max_c},
+  {first_c},
+  first_time,
+  {last_c},
+  last_time,
+  conflicts
+FROM aggregates
+WHERE {in_range}
+  AND sensor_id = :sensor_id
+ORDER BY window_start
+"""
+
+_FLEET = """
+SELECT
+  window_start,
+  COUNT(*) AS sensors,
+  SUM(readings) AS readings,
+  CAST(SUM(sum_milli_c) AS DOUBLE) / (1000 * SUM(readings)) AS mean_c,
+  CAST(MIN(min_milli_c) * 0.001 AS DECIMAL(10, 3)) AS min_c,
+  CAST(MAX(max_milli_c) * 0.001 AS DECIMAL(10, 3)) AS max_c,
+  SUM(conflicts) AS conflicts
+FROM aggregates
+WHERE {in_range}
+GROUP BY window_start
+ORDER BY window_start
+"""
+
+_LATEST = """
+WITH ranked AS (
+  SELECT
+    *,
+    ROW_NUMBER() OVER (PARTITION BY sensor_id ORDER BY window_start DESC) AS age
+  FROM aggregates
+  WHERE {in_range}
+)
+SELECT
+  sensor_id,
+  last_time,
+  {last_c},
+  window_start,
+  readings,
+  {mean_c}
+FROM ranked
+WHERE age = 1
+ORDER BY sensor_id
+"""
+
+_HOTTEST = """
+WITH peaks AS (
+  SELECT
+    *,
+    ROW_NUMBER() OVER (PARTITION BY sensor_id ORDER BY max_milli_c DESC, window_start) AS peak
+  FROM aggregates
+  WHERE {in_range}
+), ranked AS (
+  SELECT
+    *,
+    ROW_NUMBER() OVER (ORDER BY max_milli_c DESC, sensor_id) AS place
+  FROM peaks
+  WHERE peak = 1
+)
+SELECT
+  place,
+  sensor_id,
+  {max_c},
+  window_start,
+  readings,
+  {mean_c}
+FROM ranked
+WHERE place <= :sensors
+ORDER BY place
+"""
+
+
+def sensors(time_range: TimeRange) -> Query:
+    """One row per window and sensor, by window, then sensor id."""
+    return _bind(_SENSORS, time_range)
+
+
+def sensor(sensor_id: str, time_range: TimeRange) -> Query:
+    """Everything about one sensor: a row per window."""
+    return _bind(_SENSOR, time_range, sensor_id=sensor_id)
+
+
+def fleet(time_range: TimeRange) -> Query:
+    """One row per window over all its sensors; the mean weighs every reading alike."""
+    return _bind(_FLEET, time_range)
+
+
+def latest(time_range: TimeRange) -> Query:
+    """The newest row of each sensor in the range, by sensor id."""
+    return _bind(_LATEST, time_range)
+
+
+def hottest(time_range: TimeRange, *, sensors: int = HOTTEST_SENSORS) -> Query:
+    """The `sensors` with the highest reading and the (first) window of it; ties go to the smaller sensor id."""
+    return _bind(_HOTTEST, time_range, sensors=sensors)
+
+
+def _bind(sql: str, time_range: TimeRange, **values: Parameter) -> Query:
+    return Query.bind(sql.format(in_range=_IN_RANGE, **_COLUMNS).strip(), range_values(time_range) | values)
+
+
+def range_values(time_range: TimeRange) -> dict[str, Parameter]:
+    """The parameters that restrict partitions and windows to `time_range`.
+
+    The hours are bounded on their own as well, because a planner prunes by that even where it cannot use the
+    two corner conditions.
+    """
+    (first_dt, first_hour), (last_dt, last_hour) = time_range.first_partition, time_range.last_partition
+    hour_min, hour_max = (first_hour, last_hour) if first_dt == last_dt else (0, 23)
+    return {
+        "first_dt": first_dt,
+        "last_dt": last_dt,
+        "hour_min": hour_min,
+        "hour_max": hour_max,
+        "first_hour": first_hour,
+        "last_hour": last_hour,
+        "start": time_range.start_sql,
+        "end": time_range.end_sql,
+    }
+
+
+def _degrees(name: str) -> str:
+    return f"CAST({name}_milli_c * 0.001 AS DECIMAL(10, 3)) AS {name}_c"
+
+
+_NAMES = ("min", "max", "first", "last", "p05", "p25", "p50", "p75", "p95", "p99")
+_COLUMNS = {f"{name}_c": _degrees(name) for name in _NAMES} | {
+    "mean_c": "CAST(sum_milli_c AS DOUBLE) / (1000 * readings) AS mean_c",
+    # NULL when no reading's value held for any time.
+    "time_weighted_mean_c": (
+        "CAST(integral_milli_c_ms AS DOUBLE) / (1000 * NULLIF(covered_ms, 0)) AS time_weighted_mean_c"
+    ),
+}

@@ -1,0 +1,86 @@
+"""DuckDB's types and results as Trino's: the same dtypes come out of the local engine as out of Athena."""
+
+import re
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+from sqlglot import exp
+
+from analytics.query import DIALECT
+from analytics.result import DECIMAL_DIGITS_OF_DOUBLE, decimal_digits, dtype_of, frame_of, with_dtype
+
+_TRINO_NAMES = {
+    "BOOLEAN": "boolean",
+    "TINYINT": "tinyint",
+    "SMALLINT": "smallint",
+    "UTINYINT": "smallint",
+    "INTEGER": "integer",
+    "USMALLINT": "integer",
+    "BIGINT": "bigint",
+    "UINTEGER": "bigint",
+    "UBIGINT": "bigint",
+    "HUGEINT": "bigint",  # what DuckDB makes of SUM(bigint)
+    "UHUGEINT": "bigint",
+    "FLOAT": "real",
+    "DOUBLE": "double",
+    "VARCHAR": "varchar",
+    "DATE": "date",
+    "TIMESTAMP WITH TIME ZONE": "timestamp with time zone",
+}
+
+_WIDE_INTEGERS = frozenset({"UBIGINT", "HUGEINT", "UHUGEINT"})
+_TIMESTAMP = re.compile(r"TIMESTAMP(_S|_MS|_NS|\(\d+\))?")
+
+
+def duckdb_type(trino_type: str) -> str:
+    """DuckDB's name of a Trino type."""
+    return exp.DataType.build(trino_type, dialect=DIALECT).sql("duckdb")
+
+
+def trino_type(duckdb_name: str) -> str:
+    """Trino's name of DuckDB's type; an unknown one keeps its name in lower case."""
+    if _TIMESTAMP.fullmatch(duckdb_name):
+        return "timestamp"
+    return _TRINO_NAMES.get(duckdb_name, duckdb_name.lower())
+
+
+def frame_of_relation(relation: duckdb.DuckDBPyRelation) -> pd.DataFrame:
+    """The rows of `relation` with the dtypes of analytics.result; a sum beyond 64 bits raises duckdb.Error."""
+    types = [str(kind) for kind in relation.types]
+    taken = [f"{_exactly(place, kind)} AS c{place}" for place, kind in enumerate(types, start=1)]
+    fetched = relation.project(", ".join(taken)).fetchdf()
+    series = [_series(fetched[name], trino_type(kind)) for name, kind in zip(fetched.columns, types, strict=True)]
+    return frame_of(relation.columns, series)
+
+
+def _exactly(place: int, kind: str) -> str:
+    """Column `place` in a form that reaches pandas without loss."""
+    if kind in _WIDE_INTEGERS:
+        return f"CAST(#{place} AS BIGINT)"
+    if (decimal_digits(kind.lower()) or 0) > DECIMAL_DIGITS_OF_DOUBLE or kind in {"TIME", "UUID", "JSON"}:
+        return f"CAST(#{place} AS VARCHAR)"
+    return f"#{place}"
+
+
+def _series(column: "pd.Series[Any]", kind: str) -> "pd.Series[Any]":
+    dtype = dtype_of(kind)
+    if dtype == "object":
+        exact = _decimal if decimal_digits(kind) is not None else _plain
+        return pd.Series([exact(value) for value in column], dtype="object")
+    if dtype.endswith("UTC]") and column.dt.tz is None:
+        return with_dtype(pd.to_datetime(column, utc=True), dtype)
+    return with_dtype(column, dtype)
+
+
+def _decimal(text: object) -> Decimal | None:
+    return Decimal(text) if isinstance(text, str) else None
+
+
+def _plain(value: object) -> object:
+    """Lists instead of arrays, at any depth."""
+    if isinstance(value, np.ndarray):
+        return [_plain(element) for element in value.tolist()]
+    return value

@@ -1,0 +1,63 @@
+"""The tables that can be queried: their columns in Trino's types, and where their objects lie.
+
+The codecs declare the columns to Glue and to us alike; times are UTC and carry no zone.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from windrow import layout, lineage, partial_parquet, rollup_parquet
+
+Columns = tuple[tuple[str, str], ...]
+PARTITION_COLUMNS: Columns = (("dt", "varchar"), ("hour", "integer"))
+
+# JSON lines, written by the consumer; (name, Trino type).
+_QUARANTINE_COLUMNS: Columns = (
+    ("reason", "varchar"),
+    ("detail", "varchar"),
+    ("stream", "varchar"),
+    ("shard", "varchar"),
+    ("sequence_number", "varchar"),
+    ("index", "integer"),
+    ("arrival_time", "timestamp"),
+    ("payload_base64", "varchar"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table: the rows of all objects under `<root>dt=.../hour=.../` that end in `suffix`.
+
+    `own_columns` are (name, Trino type), without the partition columns. A key names a window after its hour; where
+    there is a column `window_start`, it is the same window.
+    """
+
+    name: str
+    bucket: Literal["lake", "results"]
+    root: str
+    suffix: Literal[".parquet", ".json", ".jsonl.gz"]
+    own_columns: Columns
+
+    @property
+    def columns(self) -> Columns:
+        """The columns in the order of SELECT *: the table's own, then the partition columns."""
+        return self.own_columns + PARTITION_COLUMNS
+
+
+def trino_type(glue_type: str) -> str:
+    """Trino's name of a Glue (Hive) type."""
+    if glue_type.startswith("array<"):
+        return f"array({trino_type(glue_type[6:-1])})"
+    return {"string": "varchar", "int": "integer"}.get(glue_type, glue_type)
+
+
+def _of_glue(columns: Iterable[tuple[str, str]]) -> Columns:
+    return tuple((name, trino_type(glue_type)) for name, glue_type in columns)
+
+
+AGGREGATES = Table("aggregates", "results", layout.AGGREGATES, ".parquet", _of_glue(rollup_parquet.COLUMNS))
+WINDOWS = Table("windows", "results", layout.WINDOWS, ".json", _of_glue(lineage.COLUMNS))
+PARTIALS = Table("partials", "lake", layout.PARTIALS, ".parquet", _of_glue(partial_parquet.COLUMNS))
+QUARANTINE = Table("quarantine", "lake", layout.QUARANTINE, ".jsonl.gz", _QUARANTINE_COLUMNS)
+TABLES: dict[str, Table] = {table.name: table for table in (AGGREGATES, WINDOWS, PARTIALS, QUARANTINE)}

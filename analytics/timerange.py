@@ -1,0 +1,90 @@
+"""The range of time a question is about: half-open, UTC, written as RFC 3339 or as a length before now."""
+
+import re
+from dataclasses import dataclass
+
+from windrow.errors import UsageError
+from windrow.timestamps import INSTANT_MS_MAX, format_rfc3339, format_sql, parse_rfc3339_ms
+
+DEFAULT_LENGTH_MS = 2 * 3_600_000
+_UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_BEFORE_NOW = re.compile(r"-(\d{1,9})([smhd])", re.ASCII)
+_HOW_TO_WRITE = "write 2026-11-20T10:05:00Z, or a length before now: -30m, -2h, -7d"
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """The instants t with `start_ms <= t < end_ms`, never empty; it selects the windows that start in it.
+
+    An empty or reversed range, or one before 1970, raises UsageError.
+    """
+
+    start_ms: int
+    end_ms: int
+
+    def __post_init__(self) -> None:
+        """Refuse a range without instants."""
+        start, end = self.start_ms, self.end_ms
+        if not (0 <= start <= INSTANT_MS_MAX and 0 <= end <= INSTANT_MS_MAX):
+            raise UsageError("the range leaves the years 1970 to 9999", hint=_HOW_TO_WRITE)
+        if start == end:
+            raise UsageError(
+                f"the range is empty: it starts and ends at {format_rfc3339(start)}",
+                hint="--to is exclusive: give a later time",
+            )
+        if start > end:
+            raise UsageError(
+                f"the range is reversed: it starts at {format_rfc3339(start)}, after its end {format_rfc3339(end)}",
+                hint="exchange --from and --to",
+            )
+
+    def __str__(self) -> str:
+        """The range for people."""
+        return f"{format_rfc3339(self.start_ms)} to {format_rfc3339(self.end_ms)}"
+
+    @property
+    def start_sql(self) -> str:
+        """The first instant as SQL reads it."""
+        return format_sql(self.start_ms)
+
+    @property
+    def end_sql(self) -> str:
+        """The first instant after the range, as SQL reads it."""
+        return format_sql(self.end_ms)
+
+    @property
+    def first_partition(self) -> tuple[str, int]:
+        """(dt, hour) of the first instant."""
+        return partition_of(self.start_ms)
+
+    @property
+    def last_partition(self) -> tuple[str, int]:
+        """(dt, hour) of the last instant."""
+        return partition_of(self.end_ms - 1)
+
+
+def partition_of(instant_ms: int) -> tuple[str, int]:
+    """The (dt, hour) that the window containing `instant_ms` is stored under."""
+    text = format_sql(instant_ms)
+    return text[:10], int(text[11:13])
+
+
+def parse_time(text: str, *, now_ms: int, option: str) -> int:
+    """The instant that `text` names; UsageError names the `option` it came from."""
+    before = _BEFORE_NOW.fullmatch(text)
+    if before is not None:
+        return now_ms - int(before[1]) * _UNITS_MS[before[2]]
+    if text == "now":
+        return now_ms
+    try:
+        return parse_rfc3339_ms(text)
+    except ValueError as error:
+        raise UsageError(f"{option} {text!r} is no time: {error}", hint=_HOW_TO_WRITE) from error
+
+
+def parse_range(from_text: str | None, to_text: str | None, *, now_ms: int) -> TimeRange:
+    """The range between two texts; without `to` it ends now, without `from` it is the two hours before its end."""
+    end_ms = now_ms if to_text is None else parse_time(to_text, now_ms=now_ms, option="--to")
+    if from_text is None:
+        return TimeRange(end_ms - DEFAULT_LENGTH_MS, end_ms)
+    return TimeRange(parse_time(from_text, now_ms=now_ms, option="--from"), end_ms)

@@ -1,0 +1,108 @@
+"""Trino SQL over windrow's tables, made ready for DuckDB.
+
+Types are inferred from the tables' columns first, because they decide what an operator means: in Trino
+`readings / 7` is an integer. Unnamed columns of the result are called `_col0`, `_col1`, ..., as Athena calls them.
+"""
+
+import re
+
+from sqlglot import exp
+from sqlglot.errors import ErrorLevel, OptimizeError, UnsupportedError
+from sqlglot.optimizer.annotate_types import annotate_types
+from sqlglot.optimizer.qualify import qualify
+from sqlglot.optimizer.scope import traverse_scope
+
+from analytics.query import DIALECT
+from analytics.tables import TABLES
+from windrow.errors import UsageError
+
+_SCHEMA: dict[str, object] = {table.name: dict(table.columns) for table in TABLES.values()}
+# How sqlglot says it; the column it counts is that of the name's last character.
+_UNKNOWN_COLUMN = re.compile(r"Column '(.+)' could not be resolved\. Line: (\d+), Col: (\d+)")
+_INTEGERS = exp.DataType.INTEGER_TYPES
+
+
+def resolve(select: exp.Query) -> exp.Query:
+    """A copy of `select` in which every column names its table and every expression has its type.
+
+    Tables may be written with database and catalog, which fall away. UsageError when a table is not one of ours.
+    """
+    select = select.copy()
+    for scope in traverse_scope(select):
+        for source in scope.sources.values():
+            if isinstance(source, exp.Table):
+                _resolve_table(source)
+    _name_columns(select)
+    try:
+        # sqlglot does not know every name that a query may bring in, so what it cannot find is left to DuckDB.
+        qualified = qualify(select, schema=_SCHEMA, dialect=DIALECT, validate_qualify_columns=False)
+        return annotate_types(qualified, schema=_SCHEMA, dialect=DIALECT)
+    except OptimizeError as error:
+        raise _usage_error(error) from error
+
+
+def explain(select: exp.Query) -> UsageError | None:
+    """What is wrong with the names in a query that DuckDB refused, pointing at the place, if that can be told."""
+    try:
+        qualify(resolve(select), schema=_SCHEMA, dialect=DIALECT)
+    except OptimizeError as error:
+        return _usage_error(error)
+    return None
+
+
+def to_duckdb(resolved: exp.Query) -> str:
+    """DuckDB's SQL for a resolved query; UsageError for what has no counterpart there."""
+    try:
+        return (
+            resolved.transform(_divide_integers)
+            .transform(_unnest_together)
+            .sql("duckdb", unsupported_level=ErrorLevel.RAISE)
+        )
+    except UnsupportedError as error:
+        message = f"the local engine cannot run this: {' '.join(str(error).split())}"
+        raise UsageError(message, hint="write it differently, or run it on AWS") from error
+
+
+def _divide_integers(node: exp.Expr) -> exp.Expr:
+    """Trino truncates the quotient of integers, as DuckDB's `//` does; by way of a double it would not be exact."""
+    if isinstance(node, exp.Div) and node.this.is_type(*_INTEGERS) and node.expression.is_type(*_INTEGERS):
+        return exp.IntDiv(this=exp.paren(node.this), expression=exp.paren(node.expression))
+    return node
+
+
+def _unnest_together(node: exp.Expr) -> exp.Expr:
+    """UNNEST(a, b) walks through its arrays together; in DuckDB two UNNESTs in one SELECT do."""
+    if not isinstance(node, exp.Unnest) or len(node.expressions) < 2 or node.args.get("offset"):
+        return node
+    columns = [exp.alias_(exp.Explode(this=array), f"c{place}") for place, array in enumerate(node.expressions)]
+    return exp.select(*columns).subquery(node.args["alias"])
+
+
+def _usage_error(error: OptimizeError) -> UsageError:
+    message = " ".join(str(error).split())
+    unknown = _UNKNOWN_COLUMN.match(message)
+    if unknown is not None:
+        name, line, column_of_end = unknown[1], unknown[2], int(unknown[3])
+        message = f"cannot resolve column {name!r} (line {line}, column {column_of_end - len(name) + 1})"
+    return UsageError(f"SQL: {message}", hint="correct the SQL")
+
+
+def _resolve_table(table: exp.Table) -> None:
+    name = table.name.lower()
+    if name not in TABLES or not isinstance(table.this, exp.Identifier):
+        raise UsageError(f"no table {table.sql(DIALECT)!r}", hint=f"the tables are {', '.join(TABLES)}")
+    table.set("this", exp.to_identifier(name))
+    table.set("db", None)
+    table.set("catalog", None)
+
+
+def _name_columns(select: exp.Query) -> None:
+    """Name the outermost unnamed columns as Athena does, by their place."""
+    outermost: exp.Expr = select
+    while isinstance(outermost, exp.SetOperation | exp.Subquery):
+        outermost = outermost.this  # the first SELECT names the columns of a UNION
+    if not isinstance(outermost, exp.Select):
+        return
+    for place, column in enumerate(outermost.expressions):
+        if not isinstance(column, exp.Column | exp.Alias | exp.Star | exp.Dot):
+            column.replace(exp.alias_(column.copy(), f"_col{place}"))

@@ -1,0 +1,179 @@
+"""Whether the rows that are stored are the truth: every row and every column, window by window."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+
+from analytics.oracle import ROW_COLUMNS, true_rows
+from analytics.query import Query
+from analytics.result import Engine, epoch_ms
+from analytics.timerange import partition_of
+from windrow.timestamps import format_rfc3339, format_sql
+
+CULPRITS_MAX = 10
+Row = dict[str, Any]
+
+_ROWS_SQL = f"""
+SELECT {", ".join(ROW_COLUMNS)}
+FROM aggregates
+WHERE dt = :dt
+  AND hour = :hour
+  AND window_start = CAST(:window_start AS TIMESTAMP)
+"""  # noqa: S608 - names of our own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Culprit:
+    """One value that is not what it must be; `column` is "row" when a whole row is missing or too many."""
+
+    window_start_ms: int
+    sensor_id: str
+    column: str
+    expected: object
+    found: object
+
+    def __str__(self) -> str:
+        """The culprit as one line."""
+        where = f"{format_rfc3339(self.window_start_ms)} {self.sensor_id!r} {self.column}"
+        return f"{where}: expected {_spelled(self.expected)}, found {_spelled(self.found)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """What a comparison found.
+
+    windows, rows, readings: of the truth; lost, duplicated: readings that rows count too few or too many of;
+    wrong: rows of which any column differs; rows_missing, rows_extra; culprits: the first CULPRITS_MAX.
+    """
+
+    windows: int = 0
+    rows: int = 0
+    readings: int = 0
+    lost: int = 0
+    duplicated: int = 0
+    wrong: int = 0
+    rows_missing: int = 0
+    rows_extra: int = 0
+    culprits: tuple[Culprit, ...] = ()
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the rows are the truth."""
+        return not (self.lost or self.duplicated or self.wrong or self.rows_missing or self.rows_extra)
+
+    def __str__(self) -> str:
+        """The verdict as one line."""
+        missing = f", rows missing {self.rows_missing}" if self.rows_missing else ""
+        extra = f", rows extra {self.rows_extra}" if self.rows_extra else ""
+        return (
+            f"verify: {self.windows} windows, {self.rows} rows, {self.readings} readings: "
+            f"lost {self.lost}, duplicated {self.duplicated}, wrong {self.wrong}{missing}{extra}"
+        )
+
+    def __add__(self, other: "Verification") -> "Verification":
+        """Both comparisons as one."""
+        return Verification(
+            windows=self.windows + other.windows,
+            rows=self.rows + other.rows,
+            readings=self.readings + other.readings,
+            lost=self.lost + other.lost,
+            duplicated=self.duplicated + other.duplicated,
+            wrong=self.wrong + other.wrong,
+            rows_missing=self.rows_missing + other.rows_missing,
+            rows_extra=self.rows_extra + other.rows_extra,
+            culprits=(self.culprits + other.culprits)[:CULPRITS_MAX],
+        )
+
+
+def verify(windows: Iterable[tuple[int, pd.DataFrame]], stored_rows: Callable[[int], pd.DataFrame]) -> Verification:
+    """Compare the truth of each window (its start in ms, its readings as in analytics.oracle) with its stored rows."""
+    verification = Verification()
+    for window_start_ms, readings in windows:
+        verification += verify_window(window_start_ms, readings, stored_rows(window_start_ms))
+    return verification
+
+
+def rows_of_window(engine: Engine, window_start_ms: int) -> pd.DataFrame:
+    """The rows stored for a window, with the columns of analytics.oracle.ROW_COLUMNS."""
+    dt, hour = partition_of(window_start_ms)
+    values: dict[str, str | int] = {"dt": dt, "hour": hour, "window_start": format_sql(window_start_ms)}
+    return engine.run(Query.bind(_ROWS_SQL.strip(), values)).frame
+
+
+def verify_window(window_start_ms: int, readings: pd.DataFrame, stored: pd.DataFrame) -> Verification:
+    """Compare the rows that `readings` of one window must lead to with those `stored`."""
+    truth = _by_sensor(true_rows(readings))
+    found = _by_sensor(stored)
+    verification = Verification(
+        windows=1,
+        rows=len(truth),
+        readings=sum(row["readings"] for rows in truth.values() for row in rows),
+    )
+    for sensor_id in sorted(truth.keys() | found.keys()):
+        verification += _verify_sensor(window_start_ms, sensor_id, truth, found)
+    return verification
+
+
+def _verify_sensor(
+    window_start_ms: int, sensor_id: str, truth: Mapping[str, list[Row]], found: Mapping[str, list[Row]]
+) -> Verification:
+    """Compare a sensor's one row, or none, with those found; the counts of the truth stay 0."""
+
+    def culprit(column: str, expected: object, found: object) -> Culprit:
+        return Culprit(
+            window_start_ms=window_start_ms, sensor_id=sensor_id, column=column, expected=expected, found=found
+        )
+
+    expected_rows, found_rows = truth.get(sensor_id, []), found.get(sensor_id, [])
+    if not found_rows:
+        lost = expected_rows[0]["readings"]
+        missing = culprit("row", f"a row of {lost} readings", None)
+        return Verification(lost=lost, rows_missing=1, culprits=(missing,))
+    extra_rows = found_rows[len(expected_rows) :]
+    culprits = [culprit("row", None, f"a row of {row['readings']} readings") for row in extra_rows]
+    lost = wrong = 0
+    duplicated = sum(row["readings"] or 0 for row in extra_rows)
+    for expected, row in zip(expected_rows, found_rows, strict=False):
+        differing = [name for name in ROW_COLUMNS if row[name] != expected[name]]
+        difference = (row["readings"] or 0) - expected["readings"]
+        lost, duplicated, wrong = lost + max(0, -difference), duplicated + max(0, difference), wrong + bool(differing)
+        culprits += [culprit(name, expected[name], row[name]) for name in differing]
+    return Verification(
+        lost=lost,
+        duplicated=duplicated,
+        wrong=wrong,
+        rows_extra=len(extra_rows),
+        culprits=tuple(culprits[:CULPRITS_MAX]),
+    )
+
+
+def _by_sensor(rows: pd.DataFrame) -> dict[str, list[Row]]:
+    """The rows of each sensor, with plain values: ints (times in ms), lists of ints, None for NULL."""
+    columns = [_plain_values(rows[name]) for name in ROW_COLUMNS]
+    by_sensor: defaultdict[str, list[Row]] = defaultdict(list)
+    for values in zip(*columns, strict=True):
+        row = dict(zip(ROW_COLUMNS, values, strict=True))
+        by_sensor[row["sensor_id"]].append(row)
+    return dict(by_sensor)
+
+
+def _plain_values(column: "pd.Series[Any]") -> list[Any]:
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        return list(epoch_ms(column))
+    return [_plain(value) for value in column.tolist()]
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Decimal):
+        return int(value)
+    if isinstance(value, list):
+        return value
+    return None if pd.isna(value) else value  # type: ignore[call-overload]  # any scalar
+
+
+def _spelled(value: object) -> str:
+    return "none" if value is None else str(value)

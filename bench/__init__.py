@@ -1,0 +1,1 @@
+"""Benchmarks: each hot path against an honest baseline, on CPU time."""

@@ -1,0 +1,83 @@
+"""The event that the consumer benches read: what a Lambda mapping hands over for a shard of a busy fleet."""
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from processors.event import Record, encode_event
+from windrow.kpl import UserRecord, aggregate
+from windrow.reading import Readings
+from windrow.reading_json import encode_readings
+from windrow.strings import Strings
+from windrow.window import WINDOW_MS
+
+READINGS = 40_000
+RECORD_BYTES = 50_000
+WINDOW_START_MS = 1_795_169_100_000
+# Every record arrives within seconds of its readings, before the window ends.
+ARRIVAL_MS = WINDOW_START_MS + WINDOW_MS
+_STREAM_ARN = "arn:aws:kinesis:eu-central-1:123456789012:stream/fleet"
+
+
+def event(*, sensors: int, faulty: float = 0.0) -> Any:
+    """The parsed event of READINGS JSON readings of `sensors` in aggregates, in order of time; a part is `faulty`."""
+    readings = _readings(sensors)
+    payloads = _spoil(encode_readings(readings), faulty)
+    ids = readings.sensor_ids.to_list()
+    user_records = [UserRecord(ids[which], body) for which, body in zip(readings.sensor, payloads, strict=True)]
+    records = [
+        Record(
+            stream_arn=_STREAM_ARN,
+            shard="shardId-000000000003",
+            sequence_number=f"4965{number:052}",
+            arrival_ms=ARRIVAL_MS,
+            partition_key="a",
+            payload=aggregate(chunk),
+        )
+        for number, chunk in enumerate(_chunks(user_records))
+    ]
+    return json.loads(encode_event(records))
+
+
+def _readings(sensors: int) -> Readings:
+    """READINGS readings, evenly over one window; ids as `windrow simulate` spells them."""
+    rng = np.random.default_rng(7)
+    number = np.arange(READINGS)
+    sensor = number % sensors
+    return Readings(
+        sensor_ids=Strings.of(f"site-{which % 10:02}/sensor-{which:06}" for which in range(sensors)),
+        sensor=sensor.astype(np.int32),
+        event_time_ms=WINDOW_START_MS + number * WINDOW_MS // READINGS,
+        sequence=176_500_000 + number // sensors,
+        temperature_milli_c=(18_000 + sensor * 37 % 9_000 + rng.normal(0, 60, READINGS)).astype(np.int32),
+    )
+
+
+def _spoil(payloads: list[bytes], faulty: float) -> list[bytes]:
+    """A part of the payloads made bad, in several ways; the same ones every time."""
+    rng = random.Random(7)  # noqa: S311 - not for secrets
+    spoiled = [
+        lambda body: body[:-9],
+        lambda body: body.replace(b"temperature", b"humidity"),
+        lambda body: body.replace(b'"temperature":', b'"temperature":9999'),
+        lambda body: body.replace(b'"sequence":', b'"sequence":-'),
+        lambda body: body.replace(b"site", b"s\xfft"),
+    ]
+    return [rng.choice(spoiled)(body) if rng.random() < faulty else body for body in payloads]
+
+
+def _chunks(user_records: Sequence[UserRecord]) -> Iterator[list[UserRecord]]:
+    chunk: list[UserRecord] = []
+    size_bytes = 0
+    keys: set[str] = set()
+    for record in user_records:
+        size_bytes += len(record.payload) + 7 + (0 if record.partition_key in keys else len(record.partition_key) + 2)
+        if size_bytes > RECORD_BYTES:
+            yield chunk
+            chunk, keys, size_bytes = [], set(), len(record.payload) + 7 + len(record.partition_key) + 2
+        chunk.append(record)
+        keys.add(record.partition_key)
+    yield chunk

@@ -1,0 +1,137 @@
+"""Which windows a tick has to look at, and why: a pure function of the scheduled time and of listings.
+
+    now - reach                                              closing      scheduled time
+        |----------------------------------------------------|-- 2 min --|
+        S . . . . S . . . . . . . N . . . . S . . . M . . RRRR
+    N: partials, no lineage    R: the last 24    M: marked    S: this tick's share of the sweep
+
+A tick looks only at windows that end at or before `closing`. Nothing here remembers an earlier tick, so a tick
+that was late, lost, doubled or cut short changes nothing but when a window is looked at.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from windrow.layout import MarkerKey
+from windrow.timestamps import INSTANT_MS_MIN
+from windrow.window import WINDOW_MS, Window, windows_between
+
+TICK_DELAY_MS = 120_000
+"""How long after a window's end the schedule fires: batching takes 20 s, the rest is room for the consumer."""
+RECENT_WINDOWS = 24
+"""How many of the last windows every tick looks at: two hours."""
+SWEEP_TICKS = 288
+"""A sweep of everything within reach takes this many ticks: a day."""
+HOUR_MS = 3_600_000
+DAY_MS = 86_400_000
+
+
+class Reason(StrEnum):
+    """Why a window is due."""
+
+    NEW = "new"  # it has partials and no lineage
+    RECENT = "recent"  # it is one of the last RECENT_WINDOWS
+    MARKED = "marked"  # a marker says that a partial came after its end
+    SWEEP = "sweep"  # its turn in the slow sweep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifetimes:
+    """How late a reading may be on arrival, and how long the stream keeps it after that."""
+
+    lateness_horizon_ms: int
+    stream_retention_ms: int
+
+    @classmethod
+    def of_hours(cls, *, lateness_horizon_hours: int, stream_retention_hours: int) -> "Lifetimes":
+        """From whole hours, as the settings have them."""
+        return cls(
+            lateness_horizon_ms=lateness_horizon_hours * HOUR_MS, stream_retention_ms=stream_retention_hours * HOUR_MS
+        )
+
+    @property
+    def final_after_ms(self) -> int:
+        """How long after a window's end the last partial can arrive."""
+        return self.lateness_horizon_ms + self.stream_retention_ms
+
+    @property
+    def reach_ms(self) -> int:
+        """How far back a tick looks: one sweep beyond `final_after_ms`, so that each window is seen once when final.
+
+        Partials must live longer than this, or final windows freeze.
+        """
+        return self.final_after_ms + SWEEP_TICKS * WINDOW_MS
+
+    def is_final(self, window: Window, *, scheduled_time_ms: int) -> bool:
+        """Whether no partial of `window` can arrive any more."""
+        return scheduled_time_ms >= window.end_ms + self.final_after_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueWindow:
+    """A window to look at, with every reason, in the order of Reason, and the markers that name it."""
+
+    window: Window
+    reasons: tuple[Reason, ...]
+    markers: tuple[MarkerKey, ...] = ()
+
+
+def closing_ms(scheduled_time_ms: int) -> int:
+    """The instant up to which a tick closes windows: `end_ms <= closing_ms`."""
+    return (scheduled_time_ms - TICK_DELAY_MS) // WINDOW_MS * WINDOW_MS
+
+
+def windows_within_reach(scheduled_time_ms: int, lifetimes: Lifetimes) -> list[Window]:
+    """The closable windows that end after `closing_ms - reach_ms`, ascending."""
+    closing = closing_ms(scheduled_time_ms)
+    return windows_between(max(closing - lifetimes.reach_ms, INSTANT_MS_MIN), closing)
+
+
+def days_within_reach(scheduled_time_ms: int, lifetimes: Lifetimes) -> list[int]:
+    """The starts of the UTC days that have windows within reach, in ms, ascending."""
+    return sorted({window.start_ms // DAY_MS * DAY_MS for window in windows_within_reach(scheduled_time_ms, lifetimes)})
+
+
+def hours_to_list(scheduled_time_ms: int, lifetimes: Lifetimes, *, with_lineage: Collection[Window]) -> list[int]:
+    """The starts of the hours in which a listing of partials could show a window that only rule NEW finds.
+
+    An hour whose windows all have lineages cannot, nor can the RECENT windows, which are due anyway.
+    """
+    older = windows_within_reach(scheduled_time_ms, lifetimes)[:-RECENT_WINDOWS]
+    return sorted({window.start_ms // HOUR_MS * HOUR_MS for window in older if window not in with_lineage})
+
+
+def due_windows(
+    scheduled_time_ms: int,
+    lifetimes: Lifetimes,
+    *,
+    with_lineage: Collection[Window],
+    with_partials: Iterable[Window],
+    markers: Iterable[MarkerKey],
+) -> tuple[DueWindow, ...]:
+    """The windows that are due at a tick, oldest first.
+
+    `with_partials` must cover the hours of `hours_to_list`; `with_lineage` the windows within reach. A marked
+    window may lie beyond reach; one that has not ended waits, and its marker with it.
+    """
+    closing = closing_ms(scheduled_time_ms)
+    within_reach = windows_within_reach(scheduled_time_ms, lifetimes)
+    named: dict[Window, list[MarkerKey]] = {}
+    for marker in markers:
+        if marker.window.end_ms <= closing:
+            named.setdefault(marker.window, []).append(marker)
+    found = {
+        Reason.NEW: {window for window in with_partials if window not in with_lineage} & set(within_reach),
+        Reason.RECENT: set(within_reach[-RECENT_WINDOWS:]),
+        Reason.MARKED: named.keys(),
+        Reason.SWEEP: {window for window in within_reach if (closing // WINDOW_MS - window.index) % SWEEP_TICKS == 0},
+    }
+    return tuple(
+        DueWindow(
+            window=window,
+            reasons=tuple(reason for reason in Reason if window in found[reason]),
+            markers=tuple(sorted(named.get(window, ()), key=str)),
+        )
+        for window in sorted(set().union(*found.values()))
+    )

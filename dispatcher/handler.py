@@ -1,0 +1,88 @@
+"""The Lambda function of the dispatcher: a scheduled event in, a tick, its report out."""
+
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from dispatcher.due import Lifetimes
+from dispatcher.look import Buckets
+from dispatcher.report import Outcome, TickReport
+from dispatcher.roll import Mapper
+from dispatcher.tick import Tick
+from windrow.aws import Place, client
+from windrow.errors import WindrowError
+from windrow.s3 import S3Store
+from windrow.settings import Settings
+from windrow.timestamps import parse_rfc3339_ms
+
+READERS = 16
+"""Partials read at once."""
+RESERVE_MS_MAX = 60_000
+"""No roll begins with less time than this left, or than a quarter of what the run began with."""
+
+logger = Logger()
+metrics = Metrics()
+
+
+@logger.inject_lambda_context
+@metrics.log_metrics
+def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Run the tick of one scheduled event; a window that cannot be rolled is reported, not raised."""
+    settings = Settings.from_environment(os.environ)
+    s3 = client("s3", Place.of_function(os.environ))
+    with ThreadPoolExecutor(READERS) as readers:
+        report = run(
+            event,
+            buckets=Buckets(lake=S3Store(s3, settings.lake_bucket), results=S3Store(s3, settings.results_bucket)),
+            lifetimes=Lifetimes.of_hours(
+                lateness_horizon_hours=settings.lateness_horizon_hours,
+                stream_retention_hours=settings.stream_retention_hours,
+            ),
+            remaining_ms=context.get_remaining_time_in_millis,
+            mapper=readers.map,
+        )
+    _tell(report)
+    return report.to_fields()
+
+
+def run(
+    event: Mapping[str, Any],
+    *,
+    buckets: Buckets,
+    lifetimes: Lifetimes,
+    remaining_ms: Callable[[], int],
+    mapper: Mapper = map,
+) -> TickReport:
+    """The tick that `event` asks for: an EventBridge event with `time`; a true `detail.dry_run` only plans."""
+    try:
+        scheduled_time_ms = parse_rfc3339_ms(event["time"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise WindrowError(f"the event has no RFC 3339 `time`: {event!r:.300}") from error
+    reserve_ms = min(RESERVE_MS_MAX, remaining_ms() // 4)
+    tick = Tick(
+        buckets=buckets,
+        lifetimes=lifetimes,
+        scheduled_time_ms=scheduled_time_ms,
+        time_left=lambda: remaining_ms() > reserve_ms,
+        mapper=mapper,
+    )
+    return tick.run(is_dry_run=bool((event.get("detail") or {}).get("dry_run")))
+
+
+def _tell(report: TickReport) -> None:
+    for window in report.windows:
+        if window.outcome in (Outcome.FAILED, Outcome.FROZEN):
+            logger.error("window needs attention", **window.to_fields())
+        elif window.outcome is not Outcome.SETTLED:
+            logger.info("window", **window.to_fields())
+    if report.strange_keys:
+        logger.warning("keys that are none of ours", keys=report.strange_keys[:20])
+    for outcome in Outcome:
+        metrics.add_metric(f"Windows{outcome.title()}", MetricUnit.Count, report.outcomes[outcome])
+    metrics.add_metric("MarkersKept", MetricUnit.Count, sum(len(window.markers_kept) for window in report.windows))
+    metrics.add_metric("S3Calls", MetricUnit.Count, sum(report.s3_calls.values()))

@@ -1,0 +1,90 @@
+"""What a tick did, as values that travel: the dispatcher function's response, and what `windrow tick` prints."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from dispatcher.due import Reason
+from windrow.timestamps import format_rfc3339, parse_rfc3339_ms
+from windrow.window import Window
+
+
+class Outcome(StrEnum):
+    """What became of a due window."""
+
+    DUE = "due"  # a dry run: nothing was done
+    ROLLED = "rolled"  # rows and lineage written
+    RECORDED = "recorded"  # same rows: only the lineage written
+    SETTLED = "settled"  # nothing to do
+    FROZEN = "frozen"  # a partial that its rows were made of is gone: nothing written
+    FAILED = "failed"  # something could not be read or written; `detail` names it
+    CONTENDED = "contended"  # lost to another dispatcher every time; the next tick looks again
+    DEFERRED = "deferred"  # the run's time was over; the next tick goes on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowReport:
+    """One due window: `revision` is that of the lineage that stands afterwards, 0 if none is known.
+
+    `detail` says what is wrong, naming the culprit, or is empty. `markers_kept` are the digests of markers that name
+    a partial which neither the listing nor the lineage has, or whose window could not be rolled.
+    """
+
+    window: Window
+    reasons: tuple[Reason, ...]
+    outcome: Outcome
+    revision: int = 0
+    readings: int = 0
+    detail: str = ""
+    markers_kept: tuple[str, ...] = ()
+
+    def to_fields(self) -> dict[str, Any]:
+        """JSON-ready; the window as the RFC 3339 time of its start."""
+        return asdict(self) | {"window": format_rfc3339(self.window.start_ms)}
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> "WindowReport":
+        """The inverse of `to_fields`, also after a passage through JSON."""
+        parsed = {
+            "window": Window(parse_rfc3339_ms(fields["window"])),
+            "reasons": tuple(Reason(reason) for reason in fields["reasons"]),
+            "outcome": Outcome(fields["outcome"]),
+            "markers_kept": tuple(fields["markers_kept"]),
+        }
+        return cls(**dict(fields) | parsed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TickReport:
+    """One tick: its windows, oldest first, the S3 requests it took, and keys that are none of ours."""
+
+    scheduled_time_ms: int
+    windows: tuple[WindowReport, ...]
+    s3_calls: Mapping[str, int]
+    strange_keys: tuple[str, ...] = ()
+
+    @property
+    def outcomes(self) -> Counter[Outcome]:
+        """How many windows had each outcome."""
+        return Counter(report.outcome for report in self.windows)
+
+    def to_fields(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "scheduled_time": format_rfc3339(self.scheduled_time_ms),
+            "windows": [report.to_fields() for report in self.windows],
+            "s3_calls": dict(self.s3_calls),
+            "strange_keys": list(self.strange_keys),
+        }
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> "TickReport":
+        """The inverse of `to_fields`, also after a passage through JSON."""
+        return cls(
+            scheduled_time_ms=parse_rfc3339_ms(fields["scheduled_time"]),
+            windows=tuple(WindowReport.from_fields(report) for report in fields["windows"]),
+            s3_calls=dict(fields["s3_calls"]),
+            strange_keys=tuple(fields["strange_keys"]),
+        )

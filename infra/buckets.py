@@ -1,0 +1,82 @@
+"""Buckets as deploy and destroy need them: the one for code, and emptying and removing those of a stage."""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from infra.package import Package
+from windrow.aws import DEFAULT_REGION, Place, client
+
+DELETE_KEYS_MAX = 1000  # of one DeleteObjects request
+_MISSING = frozenset({"404", "NoSuchBucket", "NoSuchKey", "NotFound"})
+
+
+def code_bucket(place: Place) -> str:
+    """The name of the bucket for the functions' code: one per account and region, shared by its stages."""
+    account = client("sts", place).get_caller_identity()["Account"]
+    # Bucket names are public and global; the account's number is not for everybody to read.
+    digest = hashlib.sha256(f"windrow {account} {place.region}".encode()).hexdigest()
+    return f"windrow-code-{digest[:16]}"
+
+
+def ensure_code_bucket(place: Place, bucket: str) -> None:
+    """Create the code bucket, closed to the public, unless it is there."""
+    s3 = client("s3", place)
+    if _exists(s3, bucket):
+        return
+    elsewhere = place.region != DEFAULT_REGION  # which must not be named
+    s3.create_bucket(
+        Bucket=bucket, **({"CreateBucketConfiguration": {"LocationConstraint": place.region}} if elsewhere else {})
+    )
+    s3.put_public_access_block(
+        Bucket=bucket,
+        PublicAccessBlockConfiguration={
+            "BlockPublicAcls": True,
+            "BlockPublicPolicy": True,
+            "IgnorePublicAcls": True,
+            "RestrictPublicBuckets": True,
+        },
+    )
+
+
+def upload(place: Place, bucket: str, packages: Iterable[Package]) -> tuple[str, ...]:
+    """Put each package under the key its content gives it; return the keys that were not there yet."""
+    s3 = client("s3", place)
+    uploaded = []
+    for key, package in {package.key: package for package in packages}.items():
+        try:
+            s3.head_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _MISSING:
+                raise
+            s3.put_object(Bucket=bucket, Key=key, Body=package.body)
+            uploaded.append(key)
+    return tuple(uploaded)
+
+
+def remove(place: Place, bucket: str) -> int:
+    """Empty a bucket, all versions included, and remove it; return how many objects it had. A missing one has none."""
+    s3 = client("s3", place)
+    if not _exists(s3, bucket):
+        return 0
+    removed = 0
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, MaxKeys=DELETE_KEYS_MAX):
+        entries = page.get("Versions", []) + page.get("DeleteMarkers", [])
+        keys = [{"Key": entry["Key"], "VersionId": entry["VersionId"]} for entry in entries]
+        if keys:
+            s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
+        removed += len(keys)
+    s3.delete_bucket(Bucket=bucket)
+    return removed
+
+
+def _exists(s3: Any, bucket: str) -> bool:
+    try:
+        s3.head_bucket(Bucket=bucket)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in _MISSING:
+            return False
+        raise
+    return True

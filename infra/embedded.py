@@ -1,0 +1,268 @@
+"""The embedded stack: MiniStack as a child process on the loopback interface, and its state on disk.
+
+Everything it writes lies in ``<home>/embedded``: ``state.json`` (which process, which port), ``log.txt`` and
+``tmp`` (the functions' unpacked code). ``down`` removes the folder.
+"""
+
+import contextlib
+import fcntl
+import http.client
+import importlib.metadata
+import json
+import os
+import shutil
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra import process
+from infra.process import Process
+from windrow import settings
+from windrow.aws import DEFAULT_REGION, EMBEDDED, Place
+from windrow.errors import WindrowError
+
+PORT_WANTED = 4566
+HOST = "127.0.0.1"
+START_SECONDS_MAX = 60.0
+STOP_SECONDS_MAX = 5.0
+PORT_ATTEMPTS_MAX = 3
+# A function worker that was idle for longer is ended; starting one takes about a second.
+WORKER_IDLE_SECONDS_MAX = 3600
+HEALTH_PATH = "/_ministack/health"
+# What the child may see of the user's environment; no AWS profile, key or proxy reaches the functions.
+INHERITED = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "VIRTUAL_ENV",
+    "LD_LIBRARY_PATH",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedded:
+    """A running embedded stack. Its health answer carries ``token``, which tells it from another server on the port."""
+
+    process: Process
+    port: int
+    token: str
+    log: Path
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where its services answer."""
+        return f"http://{HOST}:{self.port}"
+
+
+def home_folder(environment: Mapping[str, str]) -> Path:
+    """``$WINDROW_HOME``, else ``~/.windrow``."""
+    chosen = environment.get(settings.HOME)
+    return Path(chosen).expanduser().absolute() if chosen else Path.home() / ".windrow"
+
+
+def version() -> str:
+    """The installed emulator's version, such as ``1.5.33``."""
+    return importlib.metadata.version("ministack")
+
+
+def up(home: Path, *, port: int = PORT_WANTED) -> Embedded:
+    """Start the stack and wait until it answers; return the running one if there is one.
+
+    Takes another free port when ``port`` is taken, and any free one for 0. Raises WindrowError with the log's last line
+    when it does not start.
+    """
+    with _locked(home):
+        running = status(home)
+        if running is not None:
+            _wait_until_healthy(running)
+            return running
+        _remove(_folder(home))  # what a crashed one left
+        return _start(home, port)
+
+
+def status(home: Path) -> Embedded | None:
+    """The running stack of ``home``; None if none runs, also when its pid now belongs to another process."""
+    try:
+        state = json.loads(_state_file(home).read_text())
+        found = Process(int(state["pid"]), str(state["started"]))
+        port, token = int(state["port"]), str(state["token"])
+    except (OSError, ValueError, KeyError):  # none, or cut short by a crash
+        return None
+    if not process.is_running(found):
+        return None
+    return Embedded(process=found, port=port, token=token, log=_log_file(home))
+
+
+def is_healthy(embedded: Embedded) -> bool:
+    """Whether the stack answers its health check within two seconds."""
+    connection = http.client.HTTPConnection(HOST, embedded.port, timeout=2)  # goes past any proxy settings
+    try:
+        connection.request("GET", HEALTH_PATH)
+        response = connection.getresponse()
+        return response.status == http.HTTPStatus.OK and json.loads(response.read()).get("edition") == embedded.token
+    except (OSError, http.client.HTTPException, ValueError):
+        return False
+    finally:
+        connection.close()
+
+
+def down(home: Path) -> bool:
+    """Stop the stack with all its function workers and remove what it wrote; False if none was running."""
+    if not home.exists():
+        return False
+    with _locked(home):
+        running = status(home)
+        if running is not None:
+            process.stop(running.process, patience_seconds=STOP_SECONDS_MAX)
+            if process.is_running(running.process):
+                raise WindrowError(f"the embedded stack (pid {running.process.pid}) does not stop")
+        _remove(_folder(home))
+        _lock_file(home).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # holds something else, then it stays
+        home.rmdir()
+    return running is not None
+
+
+def place(home: Path) -> Place:
+    """The embedded place; WindrowError if the stack of ``home`` does not run."""
+    running = status(home)
+    if running is None:
+        raise WindrowError("the embedded stack is not running", hint="run: windrow up")
+    return Place(EMBEDDED, running.endpoint_url, DEFAULT_REGION)
+
+
+def _start(home: Path, port: int) -> Embedded:
+    folder = _folder(home)
+    (folder / "tmp").mkdir(parents=True)
+    for _ in range(PORT_ATTEMPTS_MAX):
+        chosen = port if port and _is_free(port) else _free_port()
+        token = uuid.uuid4().hex
+        started = process.start(
+            [sys.executable, "-m", "ministack"],
+            environment=_environment(folder, chosen, token),
+            folder=folder,
+            log=_log_file(home),
+        )
+        embedded = Embedded(process=started, port=chosen, token=token, log=_log_file(home))
+        state = {"pid": started.pid, "started": started.started, "port": chosen, "token": token}
+        _state_file(home).write_text(json.dumps(state) + "\n")
+        try:
+            _wait_until_healthy(embedded)
+        except WindrowError:
+            process.stop(started, patience_seconds=STOP_SECONDS_MAX)
+            _state_file(home).unlink()
+            if not any("already in use" in line for line in _log_lines(embedded.log)):
+                raise
+            embedded.log.unlink()
+            port = _free_port()  # somebody was faster
+            continue
+        return embedded
+    raise WindrowError(f"no free port was found near {port}", hint="run: windrow up --port N")
+
+
+def _wait_until_healthy(embedded: Embedded) -> None:
+    deadline = time.monotonic() + START_SECONDS_MAX
+    while time.monotonic() < deadline:
+        if not process.is_running(embedded.process):
+            message = f"the embedded stack ended at once: {_log_lines(embedded.log)[-1]}"
+            raise WindrowError(message, hint=f"see {embedded.log}")
+        if is_healthy(embedded):
+            return
+        time.sleep(process.POLL_SECONDS)
+    message = f"the embedded stack (pid {embedded.process.pid}) did not answer within {START_SECONDS_MAX:.0f} s"
+    raise WindrowError(message, hint=f"see {embedded.log}, or run: windrow down")
+
+
+def _environment(folder: Path, port: int, token: str) -> dict[str, str]:
+    """The child's whole environment; its function workers inherit it."""
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    return inherited | {
+        "BIND_HOST": HOST,
+        "GATEWAY_PORT": str(port),
+        "MINISTACK_EDITION": token,  # free text of its health answer
+        "MINISTACK_REGION": DEFAULT_REGION,
+        "SFTP_ENABLED": "0",
+        "IOT_MTLS_ENABLED": "0",
+        "LAMBDA_EXECUTOR": "local",
+        "LAMBDA_STATE_TRANSITION_SECONDS": "0",
+        "LAMBDA_WARM_TTL_SECONDS": str(WORKER_IDLE_SECONDS_MAX),
+        "DOCKER_HOST": f"unix://{folder}/no-docker",
+        "S3_DATA_DIR": f"{folder}/s3",
+        "STATE_DIR": f"{folder}/state",
+        "TMPDIR": f"{folder}/tmp",  # noqa: S108 - our own folder
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does: TIME_WAIT is no owner
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _folder(home: Path) -> Path:
+    return home / "embedded"
+
+
+def _state_file(home: Path) -> Path:
+    return _folder(home) / "state.json"
+
+
+def _log_file(home: Path) -> Path:
+    return _folder(home) / "log.txt"
+
+
+def _lock_file(home: Path) -> Path:
+    return home / "embedded.lock"
+
+
+@contextlib.contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    """One ``up`` or ``down`` of a home at a time; the lock falls with the process that holds it."""
+    while True:
+        home.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError), _lock_file(home).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if os.fstat(lock.fileno()).st_nlink:  # else a ``down`` removed it while we waited
+                yield
+                return
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def _log_lines(log: Path) -> list[str]:
+    """The log's lines that are not blank, at least one."""
+    try:
+        text = log.read_text(errors="replace")
+    except OSError:
+        text = ""
+    return [line.strip() for line in text.splitlines() if line.strip()] or ["it said nothing"]

@@ -1,0 +1,70 @@
+"""The event source mapping of a stage: recreating it makes it read the stream again from the beginning."""
+
+import time
+from typing import Any
+
+from windrow.aws import client, readable_errors
+from windrow.deployment import Deployment
+from windrow.errors import WindrowError
+
+WAIT_SECONDS_MAX = 300.0
+_POLL_SECONDS = 0.2
+# What CreateEventSourceMapping takes of what GetEventSourceMapping tells.
+_KEPT = (
+    "EventSourceArn",
+    "BatchSize",
+    "MaximumBatchingWindowInSeconds",
+    "ParallelizationFactor",
+    "StartingPosition",
+    "DestinationConfig",
+    "MaximumRecordAgeInSeconds",
+    "BisectBatchOnFunctionError",
+    "MaximumRetryAttempts",
+    "FunctionResponseTypes",
+)
+
+
+def recreate(deployment: Deployment) -> str:
+    """Delete the mapping of the stage's stream and create it again as it was; the id of the new one.
+
+    It starts where the template says: at the oldest record that the stream keeps. Until the next deployment the stack
+    does not know the new mapping, so this is for a rehearsal. WindrowError if it does not come to rest in time.
+    """
+    place = deployment.place
+    functions = client("lambda", place)
+    with readable_errors(place):
+        old = _mapping_of(functions, deployment)
+        functions.delete_event_source_mapping(UUID=old["UUID"])
+        _wait(lambda: old["UUID"] not in _uuids(functions), f"mapping {old['UUID']} is not deleted")
+        settings = {name: old[name] for name in _KEPT if old.get(name) not in (None, "", [], {})}
+        new = functions.create_event_source_mapping(FunctionName=old["FunctionArn"], **settings)
+        uuid = str(new["UUID"])
+        _wait(
+            lambda: functions.get_event_source_mapping(UUID=uuid)["State"] == "Enabled",
+            f"mapping {uuid} is not enabled",
+        )
+    return uuid
+
+
+def _mapping_of(functions: Any, deployment: Deployment) -> dict[str, Any]:
+    for mapping in _mappings(functions):
+        if mapping.get("EventSourceArn", "").endswith(f":stream/{deployment.stream_name}"):
+            return mapping
+    raise WindrowError(f"no mapping reads {deployment.stream_name}", hint="run: windrow deploy")
+
+
+def _mappings(functions: Any) -> list[dict[str, Any]]:
+    pages = functions.get_paginator("list_event_source_mappings").paginate()
+    return [mapping for page in pages for mapping in page["EventSourceMappings"]]
+
+
+def _uuids(functions: Any) -> set[str]:
+    return {mapping["UUID"] for mapping in _mappings(functions)}
+
+
+def _wait(is_done: Any, complaint: str) -> None:
+    give_up = time.monotonic() + WAIT_SECONDS_MAX
+    while not is_done():
+        if time.monotonic() > give_up:
+            raise WindrowError(f"{complaint} after {WAIT_SECONDS_MAX:.0f} s")
+        time.sleep(_POLL_SECONDS)

@@ -1,0 +1,98 @@
+"""Child processes that outlive the command: told apart by pid and start time, stopped with their whole group."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+POLL_SECONDS = 0.05
+# The children of this very process, kept so that they can be reaped and leave no zombie behind.
+_children: dict[int, subprocess.Popen[bytes]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process of this machine. ``started`` is its start time as the system tells it: a pid alone is recycled."""
+
+    pid: int
+    started: str
+
+
+def start(command: Sequence[str], *, environment: Mapping[str, str], folder: Path, log: Path) -> Process:
+    """Start ``command`` in ``folder``, detached from the terminal and leading a process group of its own."""
+    with log.open("ab") as output:
+        child = subprocess.Popen(  # noqa: S603 - the command is ours: this interpreter and a module
+            command,
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    _children[child.pid] = child
+    return Process(child.pid, _started(child.pid) or "")
+
+
+def is_running(process: Process) -> bool:
+    """Whether exactly this process still runs; False for another one that was given the same pid since."""
+    _reap(process.pid)
+    return process.started != "" and _started(process.pid) == process.started
+
+
+def stop(process: Process, *, patience_seconds: float) -> None:
+    """End the process and every member of its group: TERM, and KILL for what is left after ``patience_seconds``.
+
+    Does nothing if the process no longer runs, for then its pid may be somebody else's.
+    """
+    if not is_running(process):
+        return
+    for name in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, name)
+        deadline = time.monotonic() + patience_seconds
+        while time.monotonic() < deadline:
+            if not _group_exists(process.pid):
+                return
+            time.sleep(POLL_SECONDS)
+
+
+def _reap(pid: int) -> None:
+    child = _children.get(pid)
+    if child is not None and child.poll() is not None:
+        del _children[pid]
+
+
+def _group_exists(pid: int) -> bool:
+    _reap(pid)
+    try:
+        os.killpg(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # macOS says so of a group whose members are all being torn down
+        return True
+    return True
+
+
+def _started(pid: int) -> str | None:
+    """The start time of ``pid``, in the system's own spelling; None if there is no such process."""
+    if Path("/proc/self/stat").exists():
+        return _started_from_proc(pid)
+    answer = subprocess.run(  # noqa: S603 - fixed arguments
+        ["/bin/ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False, timeout=10
+    )
+    return answer.stdout.strip() or None
+
+
+def _started_from_proc(pid: int) -> str | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    # The command's name is in parentheses and may hold anything; state is field 3, starttime field 22 (proc(5)).
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else fields[19]

@@ -1,0 +1,225 @@
+"""A stage's CloudFormation stack: apply a plan to it, follow what happens, say readably why it failed."""
+
+import contextlib
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from infra import buckets, template
+from infra.plan import Plan
+from windrow.aws import Place, client, readable_errors
+from windrow.deployment import Deployment, find_deployment, stack_name
+from windrow.errors import WindrowError
+
+OPERATION_SECONDS_MAX = 1800.0
+POLL_SECONDS = 3.0
+POLL_SECONDS_LOCAL = 0.1
+# SAM is a macro and the roles have generated names.
+CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
+_NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
+# A first deployment that failed leaves a shell that can only be deleted.
+_SHELLS = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"})
+_ABSENT = frozenset({"", "REVIEW_IN_PROGRESS"})
+_SUCCESSES = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "DELETE_COMPLETE"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that happened to one resource; ``reason`` is empty unless something is wrong."""
+
+    event_id: str
+    resource: str
+    resource_type: str
+    status: str
+    reason: str
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether this resource failed by itself, and not because another one did."""
+        return self.status.endswith("_FAILED") and "cancelled" not in self.reason.lower()
+
+    @property
+    def is_end_of_stack(self) -> bool:
+        """Whether the whole operation ended with this event."""
+        return self.resource_type == "AWS::CloudFormation::Stack" and self.status.endswith(("_COMPLETE", "_FAILED"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """The result of a deployment; ``is_changed`` is False when there was nothing to do."""
+
+    deployment: Deployment
+    uploaded: tuple[str, ...]
+    is_changed: bool
+
+
+OnEvent = Callable[[Event], None]
+
+
+def apply(plan: Plan, on_event: OnEvent) -> Applied:
+    """Upload the code and create or update the stack; return when it is done.
+
+    Raises WindrowError: the stack is being changed by somebody else, or the resource that failed and its reason.
+    """
+    place, name = plan.place, stack_name(plan.stage)
+    with readable_errors(place):
+        existing = describe(place, name)
+        status = existing.get("StackStatus", "")
+        refuse_if_busy(name, status)
+        if status in _SHELLS:
+            delete(place, name, on_event)
+            existing, status = {}, ""
+        _refuse_to_reshard(plan, existing)
+        bucket = buckets.code_bucket(place)
+        buckets.ensure_code_bucket(place, bucket)
+        uploaded = buckets.upload(place, bucket, plan.packages)
+        parameters = _parameters(plan.parameters | {"CodeBucket": bucket}, existing)
+        change_set = _create_change_set(plan, parameters, is_new=status in _ABSENT)
+        if change_set is not None:
+            seen = {event.event_id for event in events(place, name)}
+            client("cloudformation", place).execute_change_set(ChangeSetName=change_set)
+            _follow(place, name, seen, on_event)
+    return Applied(deployment=find_deployment(place, plan.stage), uploaded=uploaded, is_changed=change_set is not None)
+
+
+def delete(place: Place, name: str, on_event: OnEvent) -> None:
+    """Delete the stack and return when it is gone; WindrowError names the resource that would not go."""
+    seen = {event.event_id for event in events(place, name)}
+    # Followed by its id, for a deleted stack no longer answers to its name.
+    stack_id = describe(place, name)["StackId"]
+    client("cloudformation", place).delete_stack(StackName=name)
+    _follow(place, stack_id, seen, on_event)
+
+
+def describe(place: Place, name: str) -> dict[str, Any]:
+    """The stack as CloudFormation describes it; empty if there is none."""
+    try:
+        stack: dict[str, Any] = client("cloudformation", place).describe_stacks(StackName=name)["Stacks"][0]
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ValidationError" and "does not exist" in str(error):
+            return {}
+        raise
+    return stack
+
+
+def refuse_if_busy(name: str, status: str) -> None:
+    """WindrowError if an operation on the stack is under way."""
+    if status.endswith("_IN_PROGRESS") and status not in _ABSENT:
+        raise WindrowError(
+            f"stack {name} is already being changed ({status})", hint="wait until it is done: windrow status"
+        )
+
+
+def events(place: Place, name: str) -> list[Event]:
+    """Everything that happened to the stack, oldest first; empty if there is none of that name."""
+    try:
+        pages = client("cloudformation", place).get_paginator("describe_stack_events").paginate(StackName=name)
+        found = [_event(one) for page in pages for one in page["StackEvents"]]
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ValidationError":
+            return []
+        raise
+    return found[::-1]
+
+
+def _refuse_to_reshard(plan: Plan, existing: dict[str, Any]) -> None:
+    """A stand-in keeps its shards or loses its records when their number is changed; AWS does it properly."""
+    has = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in existing.get("Parameters", [])}
+    wanted = plan.parameters.get("ShardCount")
+    if plan.place.endpoint_url is None or wanted is None or has.get("ShardCount", wanted) == wanted:
+        return
+    message = f"stage {plan.stage!r} has {has['ShardCount']} shards, and this place cannot change their number"
+    raise WindrowError(message, hint=f"run: windrow destroy --stage {plan.stage}, then deploy again")
+
+
+def _parameters(decided: dict[str, str], existing: dict[str, Any]) -> list[dict[str, Any]]:
+    """The request's parameters: those decided, and the stack's own for the others that the template still takes."""
+    had = {parameter["ParameterKey"] for parameter in existing.get("Parameters", [])}
+    kept = (had & template.parameter_names()) - decided.keys()
+    return [{"ParameterKey": name, "ParameterValue": value} for name, value in sorted(decided.items())] + [
+        {"ParameterKey": name, "UsePreviousValue": True} for name in sorted(kept)
+    ]
+
+
+def _create_change_set(plan: Plan, parameters: list[dict[str, Any]], *, is_new: bool) -> str | None:
+    """The id of a change set that can be executed; None if there is nothing to change."""
+    cloudformation = client("cloudformation", plan.place)
+    change_set: str = cloudformation.create_change_set(
+        StackName=stack_name(plan.stage),
+        ChangeSetName=f"deploy-{uuid.uuid4().hex}",
+        ChangeSetType="CREATE" if is_new else "UPDATE",
+        TemplateBody=plan.template,
+        Parameters=parameters,
+        Capabilities=CAPABILITIES,
+        Tags=[{"Key": "windrow-stage", "Value": plan.stage}],
+    )["Id"]
+    deadline = time.monotonic() + OPERATION_SECONDS_MAX
+    while time.monotonic() < deadline:
+        answer = cloudformation.describe_change_set(ChangeSetName=change_set)
+        if answer["Status"] == "CREATE_COMPLETE":
+            return change_set
+        if answer["Status"] == "FAILED":
+            with contextlib.suppress(KeyError):  # MiniStack 1.4 deletes it and answers with a body boto3 cannot read
+                cloudformation.delete_change_set(ChangeSetName=change_set)
+            reason = answer.get("StatusReason", "")
+            if any(words in reason for words in _NO_CHANGES):
+                return None
+            raise WindrowError(f"stack {stack_name(plan.stage)} cannot be changed: {_one_line(reason)}")
+        time.sleep(_poll_seconds(plan.place))
+    raise WindrowError(f"the change set of stack {stack_name(plan.stage)} is not ready: {_minutes()}")
+
+
+def _follow(place: Place, name: str, seen: set[str], on_event: OnEvent) -> None:
+    """Report the events that are not in ``seen`` until the stack itself is done; WindrowError unless it went well."""
+    failure: Event | None = None
+    end: Event | None = None
+    deadline = time.monotonic() + OPERATION_SECONDS_MAX
+    while time.monotonic() < deadline:
+        for event in events(place, name):
+            if event.event_id in seen:
+                continue
+            seen.add(event.event_id)
+            on_event(event)
+            if event.is_end_of_stack:
+                end = event
+            elif event.is_failure:
+                failure = failure or event
+        if end is not None:
+            if end.status in _SUCCESSES:
+                return
+            raise _failed(end, failure)
+        time.sleep(_poll_seconds(place))
+    raise WindrowError(f"stack {name} is not done: {_minutes()}", hint="it goes on by itself: windrow status")
+
+
+def _failed(end: Event, failure: Event | None) -> WindrowError:
+    if failure is None:
+        return WindrowError(f"stack {end.resource} is {end.status}: {end.reason or 'no reason was given'}")
+    what = f"{failure.resource} ({failure.resource_type}) failed: {failure.reason or 'no reason was given'}"
+    return WindrowError(what, hint=f"stack {end.resource} is {end.status}")
+
+
+def _event(entry: dict[str, Any]) -> Event:
+    return Event(
+        event_id=entry["EventId"],
+        resource=entry.get("LogicalResourceId", ""),
+        resource_type=entry.get("ResourceType", ""),
+        status=entry.get("ResourceStatus", ""),
+        reason=_one_line(entry.get("ResourceStatusReason", "")),
+    )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _minutes() -> str:
+    return f"no answer within {OPERATION_SECONDS_MAX / 60:.0f} minutes"
+
+
+def _poll_seconds(place: Place) -> float:
+    return POLL_SECONDS if place.endpoint_url is None else POLL_SECONDS_LOCAL

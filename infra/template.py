@@ -1,0 +1,56 @@
+"""The template as a value: ``template.yaml`` with its intrinsic functions in their long form."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from windrow.errors import WindrowError
+
+PATH = Path(__file__).with_name("template.yaml")
+# CreateChangeSet takes a template of at most so many bytes inline ("CloudFormation quotas").
+INLINE_BYTES_MAX = 51_200
+
+
+@cache
+def text() -> str:
+    """The template as it is sent; WindrowError if it has outgrown what can be sent inline."""
+    body = PATH.read_text()
+    if len(body.encode()) > INLINE_BYTES_MAX:
+        raise WindrowError(
+            f"{PATH.name} is larger than the {INLINE_BYTES_MAX:,} bytes that CloudFormation takes inline"
+        )
+    return body
+
+
+def load() -> dict[str, Any]:
+    """The template parsed: ``!Ref X`` is ``{"Ref": "X"}``, ``!Sub X`` is ``{"Fn::Sub": "X"}``, and so on."""
+    parsed: dict[str, Any] = yaml.load(text(), Loader=_Loader)  # noqa: S506 - a SafeLoader
+    return parsed
+
+
+@cache
+def parameter_names() -> frozenset[str]:
+    """The parameters the template takes."""
+    return frozenset(load()["Parameters"])
+
+
+class _Loader(yaml.SafeLoader):
+    pass
+
+
+def _intrinsic(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    value: Any
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    elif isinstance(node, yaml.MappingNode):
+        value = loader.construct_mapping(node, deep=True)
+    if suffix == "GetAtt" and isinstance(value, str):
+        value = value.split(".", 1)
+    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
+
+
+_Loader.add_multi_constructor("!", _intrinsic)

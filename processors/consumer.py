@@ -1,0 +1,205 @@
+"""The consumer: a batch of stream records becomes partials, markers and quarantine in the lake.
+
+`plan` is pure and says what to write; `act` writes it. Whatever is written is named after its content and written
+only where nothing is, so a second delivery of the same batch writes nothing new, and a delivery cut otherwise writes
+other objects with the same readings, which union absorbs.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial as bind
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from processors.event import MalformedRecord, Record
+from processors.judge import judge
+from processors.quarantine import Quarantined, encode_quarantine, quarantine_malformed
+from windrow.layout import MarkerKey, Origin, PartialKey, QuarantineKey
+from windrow.partial import Partial, partials_of
+from windrow.partial_parquet import Delivery, encode_partial
+from windrow.reading import Readings, Reason
+from windrow.store import ObjectStore, PreconditionFailed
+from windrow.window import WINDOW_MS, Window
+
+# A reading is late when its record arrives later than this after the window's end: after the first tick for it.
+LATE_AFTER_MS = 120_000
+# A window that ended longer ago than this by the consumer's clock has been ticked; a marker asks for another roll.
+MARKER_AFTER_MS = 300_000
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedObject:
+    """An object to put where nothing is."""
+
+    key: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a batch comes to.
+
+    writes: independent of each other, each an object and what must follow it: a marker only after its partial.
+    readings: how many count, duplicates included; duplicates: how many of them the batch held already; late: how many
+    distinct ones no record brought within LATE_AFTER_MS of their window's end. origins: the parts of the shards.
+    """
+
+    writes: tuple[tuple[PlannedObject, ...], ...]
+    records: int
+    payload_bytes: int
+    readings: int
+    duplicates: int
+    late: int
+    partials: int
+    origins: tuple[Origin, ...]
+    quarantined: Mapping[Reason, int]
+    oldest_event_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Consumed:
+    """A plan that has been carried out: how many objects, and how many bytes, were not there before."""
+
+    plan: Plan
+    objects_new: int
+    bytes_new: int
+
+
+class Mapper(Protocol):
+    """Calls a function for each write, in any order or at once, like `map` or an executor's `map`."""
+
+    def __call__(
+        self,
+        function: Callable[[tuple[PlannedObject, ...]], list[PlannedObject]],
+        writes: Iterable[tuple[PlannedObject, ...]],
+        /,
+    ) -> Iterable[list[PlannedObject]]:
+        """The results, in the order of `writes`; what the function raises is raised."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _ShardPlan:
+    """The part of a plan that one shard's records make."""
+
+    origin: Origin
+    readings: int
+    oldest_event_ms: int | None
+    partials: list[tuple[Partial, int]]
+    quarantined: list[Quarantined]
+
+
+def consume(
+    records: Sequence[Record | MalformedRecord],
+    *,
+    store: ObjectStore,
+    now_ms: int,
+    horizon_ms: int,
+    run: Mapper = map,
+) -> Consumed:
+    """Write what `records` come to. What the store raises is raised, so that the batch is delivered again."""
+    return act(plan(records, now_ms=now_ms, horizon_ms=horizon_ms), store=store, run=run)
+
+
+def plan(records: Sequence[Record | MalformedRecord], *, now_ms: int, horizon_ms: int) -> Plan:
+    """What to write for `records`, whatever their bytes are.
+
+    A reading more than `horizon_ms` before its record's arrival, or more than EARLINESS_MS_MAX after it, does not
+    count. `now_ms` decides only whether a partial gets a marker.
+    """
+    by_shard: defaultdict[tuple[str, str], list[Record | MalformedRecord]] = defaultdict(list)
+    for record in records:
+        by_shard[record.stream, record.shard].append(record)
+    shards = [_plan_shard(of_shard, horizon_ms=horizon_ms) for of_shard in by_shard.values()]
+    arrival_ms_default = min((record.arrival_ms for record in records if record.arrival_ms is not None), default=0)
+    partials = [partial for shard in shards for partial, _ in shard.partials]
+    readings = sum(shard.readings for shard in shards)
+    oldest = [shard.oldest_event_ms for shard in shards if shard.oldest_event_ms is not None]
+    return Plan(
+        writes=tuple(
+            write
+            for shard in shards
+            for write in [
+                *_partial_writes(shard, now_ms=now_ms),
+                *_quarantine_writes(shard, arrival_ms_default=arrival_ms_default),
+            ]
+        ),
+        records=len(records),
+        payload_bytes=sum(len(record.payload) for record in records if isinstance(record, Record)),
+        readings=readings,
+        duplicates=readings - sum(map(len, partials)),
+        late=sum(late for shard in shards for _, late in shard.partials),
+        partials=len(partials),
+        origins=tuple(shard.origin for shard in shards),
+        quarantined=Counter(one.reason for shard in shards for one in shard.quarantined),
+        oldest_event_ms=min(oldest, default=None),
+    )
+
+
+def act(planned: Plan, *, store: ObjectStore, run: Mapper = map) -> Consumed:
+    """Carry out a plan, with one `run` over its writes; what the store raises is raised."""
+    new = [put for puts in run(bind(_put_in_order, store), planned.writes) for put in puts]
+    return Consumed(planned, len(new), sum(len(put.body) for put in new))
+
+
+def _put_in_order(store: ObjectStore, write: tuple[PlannedObject, ...]) -> list[PlannedObject]:
+    """Put one object after the other; those that were not there before."""
+    new = []
+    for planned in write:
+        try:
+            store.put(planned.key, planned.body, if_absent=True)
+        except PreconditionFailed:
+            continue  # a key names its content: an earlier delivery has written it
+        new.append(planned)
+    return new
+
+
+def _plan_shard(records: Sequence[Record | MalformedRecord], *, horizon_ms: int) -> _ShardPlan:
+    numbers = [int(record.sequence_number) for record in records]
+    judged = judge([record for record in records if isinstance(record, Record)], horizon_ms=horizon_ms)
+    malformed = [quarantine_malformed(record) for record in records if isinstance(record, MalformedRecord)]
+    return _ShardPlan(
+        origin=Origin(stream=records[0].stream, shard=records[0].shard, first=min(numbers), last=max(numbers)),
+        readings=len(judged.readings),
+        oldest_event_ms=int(judged.readings.event_time_ms.min()) if len(judged.readings) else None,
+        partials=_partials_with_late(judged.readings, judged.arrived_ms),
+        quarantined=[*judged.rejected, *malformed],
+    )
+
+
+def _partials_with_late(readings: Readings, arrived_ms: npt.NDArray[np.int64]) -> list[tuple[Partial, int]]:
+    """The partial of each window, and how many of its readings no record brought in time.
+
+    arrived_ms: int64[n], the arrival of each reading's record.
+    """
+    partials = partials_of(readings)
+    end_ms = (readings.event_time_ms // WINDOW_MS + 1) * WINDOW_MS
+    is_in_time = arrived_ms <= end_ms + LATE_AFTER_MS
+    if is_in_time.all():
+        return [(partial, 0) for partial in partials]
+    in_time = {partial.window: len(partial) for partial in partials_of(readings.take(is_in_time))}
+    return [(partial, len(partial) - in_time.get(partial.window, 0)) for partial in partials]
+
+
+def _partial_writes(shard: _ShardPlan, *, now_ms: int) -> Iterable[tuple[PlannedObject, ...]]:
+    for partial, late in shard.partials:
+        digest = partial.digest
+        key = PartialKey(window=partial.window, origin=shard.origin, digest=digest)
+        put = PlannedObject(str(key), encode_partial(partial, Delivery(late=late)))
+        if _is_ticked(partial.window, now_ms=now_ms):
+            yield put, PlannedObject(str(MarkerKey(window=partial.window, digest=digest)), b"")
+        else:
+            yield (put,)
+
+
+def _is_ticked(window: Window, *, now_ms: int) -> bool:
+    return now_ms - window.end_ms > MARKER_AFTER_MS
+
+
+def _quarantine_writes(shard: _ShardPlan, *, arrival_ms_default: int) -> Iterable[tuple[PlannedObject, ...]]:
+    for file in encode_quarantine(shard.quarantined, arrival_ms_default=arrival_ms_default):
+        key = QuarantineKey(window=file.arrival_window, origin=shard.origin, count=file.count, digest=file.digest)
+        yield (PlannedObject(str(key), file.body),)

@@ -1,0 +1,52 @@
+"""The Lambda function of the fan-out: it hands chunks of a batch to the processor function and waits for them."""
+
+import json
+import os
+from functools import cache
+from typing import Any
+
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from processors.chunk import encoded_records
+from processors.fanout import FannedOut, FanOut
+from processors.invoke import Invoker, LambdaInvoker
+from processors.process import logger, metrics, process
+from windrow.aws import Place, client
+from windrow.errors import WindrowError
+from windrow.settings import PROCESSOR_FUNCTION, Settings
+
+
+@logger.inject_lambda_context
+@metrics.log_metrics
+def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Process one batch, and report the lowest record that was not processed, from which it comes again."""
+    fan_out = FanOut(
+        invoker=_processor(),
+        process_here=lambda chunk: process(json.loads(chunk)),
+        remaining_ms=context.get_remaining_time_in_millis,
+    )
+    fanned_out = fan_out.run(encoded_records(event))
+    _report(fanned_out)
+    failed = fanned_out.lowest_failed
+    return {"batchItemFailures": [] if failed is None else [{"itemIdentifier": failed}]}
+
+
+@cache
+def _processor() -> Invoker:
+    function = Settings.from_environment(os.environ).processor_function
+    if function is None:
+        raise WindrowError(f"the environment variable {PROCESSOR_FUNCTION} is not set")
+    return LambdaInvoker(client("lambda", Place.of_function(os.environ)), function)
+
+
+def _report(fanned_out: FannedOut) -> None:
+    counts = {
+        "Chunks": fanned_out.chunks,
+        "ChunksProcessedHere": fanned_out.processed_here,
+        "ChunksFailed": len(fanned_out.failed),
+    }
+    for name, count in counts.items():
+        metrics.add_metric(name=name, unit=MetricUnit.Count, value=count)
+    for failed in fanned_out.failed:
+        logger.error("chunk failed", sequence_number=failed.sequence_number, detail=failed.detail)

@@ -1,0 +1,73 @@
+"""Which readings of a shard's records count: those that can be read and lie near enough to their record's arrival.
+
+Arrival is the record's time in the stream, never the clock, so that a replay judges as the first delivery did.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from processors.event import Record
+from processors.quarantine import Quarantined, quarantine_payload
+from processors.unpack import Payloads, unpack
+from windrow.reading import EARLINESS_MS_MAX, Readings, Reason
+from windrow.reading_json import parse_readings
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """The n readings that count, when their records arrived (int64[n], epoch ms), and everything that does not."""
+
+    readings: Readings
+    arrived_ms: npt.NDArray[np.int64]
+    rejected: tuple[Quarantined, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """Payload number `payload` does not count."""
+
+    payload: int
+    reason: Reason
+    detail: str
+
+
+def judge(records: Sequence[Record], *, horizon_ms: int) -> Judged:
+    """The readings of `records`: at most EARLINESS_MS_MAX after their record's arrival, at most `horizon_ms` before."""
+    payloads = unpack(records)
+    parsed = parse_readings(payloads.payloads)
+    record_arrived_ms = np.array([record.arrival_ms for record in records], np.int64)
+    arrived_ms = record_arrived_ms[payloads.record[parsed.source]]
+    ahead_ms = parsed.readings.event_time_ms - arrived_ms
+    counts = (-horizon_ms <= ahead_ms) & (ahead_ms <= EARLINESS_MS_MAX)
+    verdicts = [_Verdict(bad.index, bad.reason, bad.detail) for bad in parsed.bad]
+    verdicts += _misplaced(parsed.source[~counts], ahead_ms[~counts], horizon_ms=horizon_ms)
+    return Judged(
+        readings=parsed.readings.take(counts),
+        arrived_ms=arrived_ms[counts],
+        rejected=(*payloads.rejected, *(_quarantine(records, payloads, verdict) for verdict in verdicts)),
+    )
+
+
+def _misplaced(
+    source: npt.NDArray[np.int64], ahead_ms: npt.NDArray[np.int64], *, horizon_ms: int
+) -> Iterator[_Verdict]:
+    """The verdicts on payloads `source`, whose readings are `ahead_ms` of their records' arrival: int64[m] each."""
+    for payload, ahead in zip(source.tolist(), ahead_ms.tolist(), strict=True):
+        if ahead > 0:
+            detail = f"{ahead} ms after its record's arrival, at most {EARLINESS_MS_MAX}"
+            yield _Verdict(payload, Reason.TOO_EARLY, detail)
+        else:
+            yield _Verdict(payload, Reason.TOO_LATE, f"{-ahead} ms before its record's arrival, at most {horizon_ms}")
+
+
+def _quarantine(records: Sequence[Record], payloads: Payloads, verdict: _Verdict) -> Quarantined:
+    return quarantine_payload(
+        records[int(payloads.record[verdict.payload])],
+        index=int(payloads.index[verdict.payload]),
+        payload=payloads.payloads[verdict.payload],
+        reason=verdict.reason,
+        detail=verdict.detail,
+    )

@@ -1,0 +1,206 @@
+"""A simulated fleet: what its sensors measured is a pure function of its spec.
+
+Sensor i belongs to site `i % sites` and samples once every `interval_ms`, a little jittered, at its own phase. Its
+temperature is its site's climate (mean, daily swing, weather) plus its own bias, slow drift and grain, rounded to its
+resolution. Samples are counted from the epoch, and their number is the reading's sequence. So a part of the time
+range gives exactly that part of the readings, and two overlapping runs of one seed give the same readings.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from producers import noise
+from producers.faults import Faults
+from producers.noise import Integers, Purpose, draw, keys_of
+from windrow.reading import Readings
+from windrow.strings import Strings, offsets_of
+from windrow.timestamps import INSTANT_MS_MAX
+
+SENSORS_MAX = 1_000_000
+SITES_MAX = 100
+INTERVAL_MS_MAX = 24 * 3_600_000
+SEED_MAX = 2**63 - 1
+RESOLUTION_MILLI_C_MAX = 10_000
+# Bounds a batch's memory: a sample takes about 300 bytes while it is made.
+BATCH_SAMPLES_MAX = 65_536
+
+_JITTER_PART = 10  # a sample comes up to a tenth of the interval after its time
+_DAY_MINUTES = 1_440
+_MINUTE_MS = 60_000
+_HOUR_MS = 3_600_000
+_SWING_UNIT = 1_000_000
+# One day of a cosine that peaks at the first minute, in millionths.
+_SWING = np.array(
+    [round(_SWING_UNIT * math.cos(2 * math.pi * minute / _DAY_MINUTES)) for minute in range(_DAY_MINUTES)], np.int64
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetSpec:
+    """A fleet over `start_ms <= event time < end_ms`; raises ValueError naming the field that makes no sense."""
+
+    seed: int
+    sensors: int
+    start_ms: int
+    end_ms: int
+    interval_ms: int = 10_000
+    sites: int = 10
+    resolution_milli_c: int = 10
+    faults: Faults = field(default_factory=Faults)
+
+    def __post_init__(self) -> None:
+        """Check every field against its bounds."""
+        _check("seed", self.seed, 0, SEED_MAX)
+        _check("sensors", self.sensors, 1, SENSORS_MAX)
+        _check("sites", self.sites, 1, SITES_MAX)
+        _check("interval_ms", self.interval_ms, 1, INTERVAL_MS_MAX)
+        _check("resolution_milli_c", self.resolution_milli_c, 1, RESOLUTION_MILLI_C_MAX)
+        _check("start_ms", self.start_ms, 0, INSTANT_MS_MAX)
+        _check("end_ms", self.end_ms, self.start_ms + 1, INSTANT_MS_MAX)
+
+    @property
+    def samples_expected(self) -> int:
+        """About how many samples the fleet takes: exact to one per sensor."""
+        return self.sensors * max(1, (self.end_ms - self.start_ms) // self.interval_ms)
+
+    def to_json(self) -> dict[str, Any]:
+        """The spec as JSON's types, field by field."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`; a field that is missing, unknown or out of bounds raises ValueError."""
+        try:
+            return cls(**{**fields, "faults": Faults(**fields["faults"])})
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not the spec of a fleet: {error}") from error
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """n samples, malformed ones and all, in order of step and then of sensor.
+
+    readings: what was measured; number: int64[n], the sensor's number in the fleet; step: int64[n], which of the
+    sensor's samples since the epoch.
+    """
+
+    readings: Readings
+    number: Integers
+    step: Integers
+
+    def faulty(self, spec: FleetSpec, purpose: Purpose, rate: float) -> npt.NDArray[np.bool_]:
+        """Which samples the fault of this `purpose` befalls: bool[n]."""
+        if not rate:
+            return np.zeros(len(self.number), bool)
+        return noise.happens(self.draw(spec, purpose), rate)
+
+    def draw(self, spec: FleetSpec, purpose: Purpose) -> noise.Words:
+        """64 random bits for each sample: uint64[n]."""
+        return draw(keys_of(spec.seed, purpose, self.number), self.step)
+
+
+def readings(spec: FleetSpec, *, batch_samples_max: int = BATCH_SAMPLES_MAX) -> Iterator[Readings]:
+    """The truth: every reading that must count, exactly once, in batches of at most `batch_samples_max`.
+
+    What a malformed payload should have told is not among them. The batches' concatenation does not depend on
+    their size, and `dataclasses.replace(spec, start_ms=..., end_ms=...)` gives the truth of a part.
+    """
+    for batch in samples(spec, batch_samples_max=batch_samples_max):
+        is_malformed = batch.faulty(spec, Purpose.MALFORMED, spec.faults.malformed)
+        yield batch.readings.take(~is_malformed) if is_malformed.any() else batch.readings
+
+
+def samples(spec: FleetSpec, *, batch_samples_max: int = BATCH_SAMPLES_MAX) -> Iterator[Samples]:
+    """All samples of the fleet, step by step, in batches; empty batches are left out."""
+    # A sample comes up to its phase (< 1 interval) and its jitter (< 1 interval) after its step.
+    first_step = max(0, spec.start_ms // spec.interval_ms - 1)
+    end_step = (spec.end_ms - 1) // spec.interval_ms + 1
+    groups = [
+        _Group(spec, first, min(first + batch_samples_max, spec.sensors))
+        for first in range(0, spec.sensors, batch_samples_max)
+    ]
+    steps_per_batch = max(1, batch_samples_max // spec.sensors)
+    for step in range(first_step, end_step, steps_per_batch):
+        steps = np.arange(step, min(step + steps_per_batch, end_step), dtype=np.int64)
+        for group in groups:
+            batch = group.samples(steps)
+            if len(batch.number):
+                yield batch
+
+
+class _Group:
+    """The sensors from `first` to `end` - 1: what does not change from step to step, one entry per sensor."""
+
+    def __init__(self, spec: FleetSpec, first: int, end: int) -> None:
+        self._spec = spec
+        self._number = np.arange(first, end, dtype=np.int64)
+        site = self._number % spec.sites
+        self._ids = _sensor_ids(site, self._number)
+        self._phase_ms = noise.below(self._constant(Purpose.PHASE, self._number), spec.interval_ms)
+        self._mean = 6_000 + noise.below(self._constant(Purpose.SITE_MEAN, site), 12_000)
+        self._swing = 2_000 + noise.below(self._constant(Purpose.SITE_SWING, site), 6_000)
+        self._warmest_minute = 720 + noise.below(self._constant(Purpose.SITE_NOON, site), 240)
+        self._bias = noise.normal(self._constant(Purpose.BIAS, self._number), 300)
+        self._weather_keys = keys_of(spec.seed, Purpose.WEATHER, site)
+        self._drift_keys = keys_of(spec.seed, Purpose.DRIFT, self._number)
+        self._grain_keys = keys_of(spec.seed, Purpose.GRAIN, self._number)
+        self._jitter_keys = keys_of(spec.seed, Purpose.JITTER, self._number)
+
+    def _constant(self, purpose: Purpose, entities: Integers) -> noise.Words:
+        return draw(keys_of(self._spec.seed, purpose, entities), np.zeros(1, np.int64))
+
+    def samples(self, steps: Integers) -> Samples:
+        """The samples of these sensors at `steps`, int64[s], as far as they are in the spec's range."""
+        spec = self._spec
+        rows = steps[:, np.newaxis]
+        jitter_ms = noise.below(draw(self._jitter_keys, rows), max(1, spec.interval_ms // _JITTER_PART))
+        times_ms = rows * spec.interval_ms + self._phase_ms + jitter_ms
+        row, sensor = np.nonzero((times_ms >= spec.start_ms) & (times_ms < spec.end_ms))
+        event_time_ms, step = times_ms[row, sensor], steps[row]
+        readings = Readings(
+            sensor_ids=self._ids,
+            sensor=sensor.astype(np.int32),
+            event_time_ms=event_time_ms,
+            sequence=step,
+            temperature_milli_c=self._temperatures(sensor, step, event_time_ms),
+        )
+        return Samples(readings, self._number[sensor], step)
+
+    def _temperatures(self, sensor: npt.NDArray[np.intp], step: Integers, times_ms: Integers) -> npt.NDArray[np.int32]:
+        """What each sensor shows at each time, milli-degrees C: int32, all arguments of one length."""
+        resolution = self._spec.resolution_milli_c
+        weather = noise.smooth(self._weather_keys[sensor], times_ms, period_ms=6 * _HOUR_MS, deviation=2_500)
+        drift = noise.smooth(self._drift_keys[sensor], times_ms, period_ms=_HOUR_MS, deviation=200)
+        grain = noise.normal(draw(self._grain_keys[sensor], step), 60)
+        daily = self._swing[sensor] * _swing_at(times_ms - self._warmest_minute[sensor] * _MINUTE_MS) // _SWING_UNIT
+        exact = self._mean[sensor] + daily + weather + self._bias[sensor] + drift + grain
+        return ((exact + resolution // 2) // resolution * resolution).astype(np.int32)
+
+
+def _swing_at(since_warmest_ms: Integers) -> Integers:
+    """The daily cycle in millionths, on straight lines between full minutes."""
+    minutes, within_ms = np.divmod(since_warmest_ms, _MINUTE_MS)
+    here: Integers = _SWING[minutes % _DAY_MINUTES]
+    there: Integers = _SWING[(minutes + 1) % _DAY_MINUTES]
+    return here + (there - here) * within_ms // _MINUTE_MS
+
+
+def _sensor_ids(site: Integers, number: Integers) -> Strings:
+    """Ids such as site-07/sensor-000123; the limits on sites and sensors make them all of one length."""
+    pattern = b"site-00/sensor-000000"
+    octets = np.tile(np.frombuffer(pattern, np.uint8), (len(number), 1))
+    for counted, digits, last in ((site, 2, pattern.index(b"/") - 1), (number, 6, len(pattern) - 1)):
+        for digit in range(digits):
+            octets[:, last - digit] += (counted // 10**digit % 10).astype(np.uint8)
+    return Strings(offsets_of(np.full(len(number), len(pattern), np.int64)), octets.ravel())
+
+
+def _check(name: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise ValueError(f"{name} must be from {least} to {most}, not {value}")

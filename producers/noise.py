@@ -1,0 +1,85 @@
+"""Counter-based randomness in integers: every draw is a hash of (seed, purpose, entity, counter).
+
+Nothing is drawn in sequence, so any slice of a fleet's readings can be made by itself; and no floating point is
+involved, so it comes out the same on every machine. The hash is the finaliser of SplitMix64 over a Weyl sequence
+(Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014).
+"""
+
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+Words = npt.NDArray[np.uint64]
+Integers = npt.NDArray[np.int64]
+
+_WEYL = 0x9E37_79B9_7F4A_7C15
+_MASK = 2**64 - 1
+# A sum of four uniform 16-bit numbers has the mean 2 * 65535 and this standard deviation: near enough to normal.
+_NORMAL_MEAN = 2 * 65_535
+_NORMAL_DEVIATION = 37_837
+
+
+class Purpose(IntEnum):
+    """What a draw is for; the numbers are part of the format of a seed and never change."""
+
+    PHASE = 1
+    JITTER = 2
+    SITE_MEAN = 3
+    SITE_SWING = 4
+    SITE_NOON = 5
+    WEATHER = 6
+    BIAS = 7
+    DRIFT = 8
+    GRAIN = 9
+    DUPLICATE = 10
+    MALFORMED = 11
+    MALFORMED_KIND = 12
+    LATE = 13
+    SHUFFLED = 14
+    SHUFFLED_PLACE = 15
+
+
+def keys_of(seed: int, purpose: Purpose, entities: Integers) -> Words:
+    """One key per entity (a sensor or a site) for draws of this `purpose`: uint64, the shape of `entities`."""
+    origin = np.array([(seed + purpose * _WEYL) & _MASK], np.uint64)
+    return draw(draw(origin, np.zeros(1, np.int64)), entities)
+
+
+def draw(keys: Words, counters: Integers) -> Words:
+    """64 random bits for each key and counter, broadcast against each other."""
+    words = counters.astype(np.uint64)
+    words = (words + np.uint64(1)) * np.uint64(_WEYL) + keys
+    words ^= words >> np.uint64(30)
+    words *= np.uint64(0xBF58_476D_1CE4_E5B9)
+    words ^= words >> np.uint64(27)
+    words *= np.uint64(0x94D0_49BB_1331_11EB)
+    words ^= words >> np.uint64(31)
+    return words
+
+
+def below(words: Words, bound: int) -> Integers:
+    """Uniform integers from 0 to `bound` - 1, for a bound up to 2^31."""
+    return ((words >> np.uint64(32)) * np.uint64(bound) >> np.uint64(32)).astype(np.int64)
+
+
+def happens(words: Words, rate: float) -> npt.NDArray[np.bool_]:
+    """True with probability `rate`, 0 to 1, to 32 bits."""
+    return below(words, 2**31) < round(rate * 2**31)
+
+
+def normal(words: Words, deviation: int) -> Integers:
+    """Roughly normal integers around 0 with this standard deviation; never beyond 3.5 of it."""
+    lanes = np.uint64(0xFFFF)
+    total = words & lanes
+    for lane in (16, 32, 48):
+        total = total + (words >> np.uint64(lane) & lanes)
+    return (total.astype(np.int64) - _NORMAL_MEAN) * deviation // _NORMAL_DEVIATION
+
+
+def smooth(keys: Words, times_ms: Integers, *, period_ms: int, deviation: int) -> Integers:
+    """A wandering value: normal at every multiple of `period_ms`, on a straight line between."""
+    knots, since_ms = np.divmod(times_ms, period_ms)
+    here = normal(draw(keys, knots), deviation)
+    there = normal(draw(keys, knots + 1), deviation)
+    return here + (there - here) * since_ms // period_ms

@@ -1,0 +1,59 @@
+"""An embedded stack of our own for these tests: its own port, its own folder, and nothing left of it afterwards."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra import embedded
+from infra import stack as stacks
+from infra.plan import Choices, make_plan
+from infra.stack import Event
+from windrow import settings
+from windrow.aws import Place
+from windrow.deployment import Deployment
+
+STAGE = "test"
+SHARDS = 2
+ANY_FREE_PORT = 0
+
+
+def ignore(event: Event) -> None:
+    """Show no progress."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder needs the embedded stack."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.emulator)
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The home of a running embedded stack; what `WINDROW_HOME` names."""
+    folder = tmp_path_factory.mktemp("windrow-home")
+    embedded.up(folder, port=ANY_FREE_PORT)
+    yield folder
+    embedded.down(folder)
+
+
+@pytest.fixture(scope="session")
+def place(home: Path) -> Place:
+    """The embedded stack as a place."""
+    return embedded.place(home)
+
+
+@pytest.fixture(scope="session")
+def stack(place: Place) -> Deployment:
+    """A deployed stage, in direct mode. Its schedule is off: a test ticks when it wants to."""
+    choices = Choices(shard_count=SHARDS, mode="direct", is_scheduled=False)
+    return stacks.apply(make_plan(place, STAGE, choices), ignore).deployment
+
+
+@pytest.fixture
+def command_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home, and the commands that run in this test use it."""
+    monkeypatch.setenv(settings.HOME, str(home))
+    monkeypatch.setenv(settings.STAGE, STAGE)
+    return home

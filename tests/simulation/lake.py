@@ -1,0 +1,105 @@
+"""A simulated lake and results bucket with partials put by hand, and ticks over them."""
+
+from collections.abc import Iterable, Sequence
+
+from dispatcher.due import Lifetimes
+from dispatcher.look import Buckets
+from dispatcher.report import TickReport, WindowReport
+from dispatcher.tick import Tick
+from tests.simulation.simulated_s3 import Delete, Get, Perform, Put, S3State, SimulatedStore
+from windrow.layout import MarkerKey, Origin, PartialKey, lineage_key, rows_key
+from windrow.lineage import Lineage
+from windrow.partial import Partial
+from windrow.partial_parquet import Delivery, encode_partial
+from windrow.reading import Readings
+from windrow.store import StoredObject
+from windrow.timestamps import parse_rfc3339_ms
+from windrow.window import WINDOW_MS, Window
+
+LAKE = "lake"
+RESULTS = "results"
+LIFETIMES = Lifetimes.of_hours(lateness_horizon_hours=6, stream_retention_hours=1)
+STREAM = "readings"
+
+Row = tuple[str, int, int, int]
+"""sensor_id, offset within the window in ms, sequence, m°C."""
+
+
+def at(text: str) -> int:
+    """The time of day `text` (such as 10:07) on the day of all these tests, in ms."""
+    return parse_rfc3339_ms(f"2026-11-20T{text}:00Z")
+
+
+def window_at(text: str) -> Window:
+    """The window that starts at the time of day `text`."""
+    return Window(at(text))
+
+
+def buckets(perform: Perform) -> Buckets:
+    """Both buckets behind `perform`."""
+    return Buckets(lake=SimulatedStore(perform, LAKE), results=SimulatedStore(perform, RESULTS))
+
+
+def partial_of(window: Window, rows: Iterable[Row]) -> Partial:
+    """The set of `rows`."""
+    readings = Readings.of(
+        [(sensor, window.start_ms + offset, sequence, value) for sensor, offset, sequence, value in rows]
+    )
+    return Partial.of(window, readings)
+
+
+def partial_put(window: Window, rows: Sequence[Row], *, first: int = 1, shard: int = 0, late: int = 0) -> Put:
+    """The put of one partial, as the consumer of `shard` makes it for the batch that begins at record `first`."""
+    partial = partial_of(window, rows)
+    origin = Origin(stream=STREAM, shard=f"shardId-{shard:012}", first=first, last=first)
+    key = PartialKey(window=window, origin=origin, digest=partial.digest)
+    return Put(LAKE, str(key), encode_partial(partial, Delivery(late=late)), None, if_absent=True)
+
+
+def marker_put(window: Window, rows: Sequence[Row]) -> Put:
+    """The put of the marker of the partial of `rows`."""
+    return Put(LAKE, str(MarkerKey(window=window, digest=partial_of(window, rows).digest)), b"")
+
+
+def tick(perform: Perform, scheduled_time_ms: int) -> TickReport:
+    """One whole tick."""
+    return Tick(buckets=buckets(perform), lifetimes=LIFETIMES, scheduled_time_ms=scheduled_time_ms).run()
+
+
+def report_of(report: TickReport, window: Window) -> WindowReport:
+    """What a tick says of one window, which must have been due."""
+    return next(one for one in report.windows if one.window == window)
+
+
+def lineage_of(state: S3State, window: Window) -> Lineage:
+    """The lineage that stands."""
+    stored = state.apply(Get(RESULTS, lineage_key(window)))
+    assert isinstance(stored, StoredObject)
+    return Lineage.from_json(stored.body)
+
+
+def rows_of(state: S3State, window: Window) -> bytes | None:
+    """The bytes of the rows that stand."""
+    stored = state.apply(Get(RESULTS, rows_key(window)))
+    return stored.body if isinstance(stored, StoredObject) else None
+
+
+def markers_of(state: S3State) -> list[str]:
+    """The keys of the markers there are."""
+    return sorted(key for key in state.buckets.get(LAKE, {}) if key.startswith("markers/"))
+
+
+def contents(state: S3State) -> dict[str, bytes]:
+    """Every result by its key, and every marker."""
+    results = {key: stored.body for key, stored in state.buckets.get(RESULTS, {}).items()}
+    return results | dict.fromkeys(markers_of(state), b"")
+
+
+def forget_rows(state: S3State, window: Window) -> None:
+    """Delete the rows object."""
+    state.apply(Delete(RESULTS, rows_key(window)))
+
+
+def next_tick(scheduled_time_ms: int) -> int:
+    """The scheduled time after this one."""
+    return scheduled_time_ms + WINDOW_MS

@@ -1,0 +1,422 @@
+"""What a tick does to windows: roll, record, settle, freeze, fail, defer."""
+
+import dataclasses
+
+import pytest
+
+from dispatcher.due import Reason
+from dispatcher.report import Outcome
+from dispatcher.tick import Tick
+from tests.simulation.lake import (
+    LAKE,
+    LIFETIMES,
+    RESULTS,
+    at,
+    buckets,
+    contents,
+    forget_rows,
+    lineage_of,
+    marker_put,
+    markers_of,
+    next_tick,
+    partial_of,
+    partial_put,
+    report_of,
+    rows_of,
+    tick,
+    window_at,
+)
+from tests.simulation.simulated_s3 import Answer, Delete, Get, ListPage, Operation, Put, S3State, recording
+from windrow.layout import Origin, PartialKey, QuarantineKey, lineage_key, partials_prefix, rows_key
+from windrow.window import WINDOW_MS, Window
+
+SCHEDULED = at("10:07")
+RECENT = window_at("10:00")
+OLD = window_at("07:00")
+FIRST = [("a", 0, 0, 20_000), ("b", 1_000, 0, 21_000)]
+SECOND = [("b", 1_000, 0, 21_000), ("c", 2_000, 1, -5_000)]
+LATE = [("a", 0, 0, 20_500), ("d", 299_999, 0, 19_000)]
+
+
+def rolled(window: Window = RECENT) -> S3State:
+    """`window` with two partials that share a reading, rolled and settled."""
+    state = S3State()
+    state.apply(partial_put(window, FIRST))
+    state.apply(partial_put(window, SECOND, first=2, shard=1))
+    tick(state.apply, SCHEDULED)
+    return state
+
+
+def operations_on(window: Window, operations: list[Operation]) -> list[Operation]:
+    """The requests that name the window's own keys or prefix."""
+    own = (partials_prefix(window), rows_key(window), lineage_key(window))
+    return [one for one in operations if (one.prefix if isinstance(one, ListPage) else one.key).startswith(own)]
+
+
+def test_lineage_states_the_facts_of_the_roll() -> None:
+    """Every number of the lineage follows from the partials, their delivery and the tick."""
+    state = S3State()
+    state.apply(partial_put(RECENT, FIRST, late=1))
+    state.apply(partial_put(RECENT, SECOND, first=2, shard=1, late=2))
+    conflicting = [("b", 1_000, 0, 30_000)]
+    state.apply(partial_put(RECENT, conflicting, first=3))
+    for count in (3, 4):
+        origin = Origin(stream="readings", shard="shardId-000000000000", first=count, last=count)
+        state.apply(Put(LAKE, str(QuarantineKey(window=RECENT, origin=origin, count=count, digest="0" * 32)), b""))
+    report = report_of(tick(state.apply, SCHEDULED), RECENT)
+    lineage = lineage_of(state, RECENT)
+    assert (report.outcome, report.revision, report.readings) == (Outcome.ROLLED, 1, 3)
+    assert (lineage.readings, lineage.sensors, lineage.conflicts, lineage.duplicates_removed) == (3, 3, 1, 1)
+    assert lineage.readings + lineage.conflicts + lineage.duplicates_removed == 5
+    assert (lineage.late, lineage.quarantined, lineage.partials, lineage.revision) == (3, 7, 3, 1)
+    assert lineage.shards == ("readings-shardId-000000000000", "readings-shardId-000000000001")
+    assert lineage.digests == tuple(sorted(partial_of(RECENT, rows).digest for rows in (FIRST, SECOND, conflicting)))
+    assert lineage.result_etag == state.buckets[RESULTS][rows_key(RECENT)].etag
+    assert not lineage.is_final
+    assert lineage.scheduled_time_ms == SCHEDULED
+
+
+def test_settled_window_costs_one_list_and_one_get() -> None:
+    """A second tick reads each lineage and lists each window's partials once, and writes nothing."""
+    state, operations = rolled(), []
+    before = contents(state)
+    report = tick(recording(state.apply, operations), SCHEDULED)
+    assert report.outcomes == {Outcome.SETTLED: len(report.windows)}
+    for one in report.windows:
+        assert [type(operation) for operation in operations_on(one.window, operations)] == [Get, ListPage]
+    assert not [operation for operation in operations if isinstance(operation, Put | Delete)]
+    assert contents(state) == before
+    assert report.s3_calls == {
+        "get": len(report.windows),
+        "list": len(operations) - len(report.windows),
+    }
+    beside_windows = report.s3_calls["list"] - len(report.windows)
+    assert beside_windows <= 1 + 3 + 3 + 2 + 5  # markers, lineages, rows, and partials of days and hours with gaps
+
+
+def test_late_partial_changes_its_window_alone_and_raises_the_revision() -> None:
+    """A marked window is rolled anew; every other result stays to the byte; the marker goes."""
+    state = rolled(OLD)
+    before = contents(state)
+    state.apply(partial_put(OLD, LATE, first=3, late=2))
+    state.apply(marker_put(OLD, LATE))
+    report = report_of(tick(state.apply, SCHEDULED), OLD)
+    after = contents(state)
+    assert report.reasons == (Reason.MARKED,)
+    assert (report.outcome, report.revision, report.markers_kept) == (Outcome.ROLLED, 2, ())
+    assert {key for key in after if after[key] != before.get(key)} == {rows_key(OLD), lineage_key(OLD)}
+    assert not markers_of(state)
+
+
+def test_readings_that_are_known_already_leave_the_rows_alone() -> None:
+    """Another cut of the same readings is a new partial: only the lineage is written, and the revision stays."""
+    state, operations = rolled(), []
+    state.apply(partial_put(RECENT, FIRST[:1], first=9))
+    report = report_of(tick(recording(state.apply, operations), SCHEDULED), RECENT)
+    assert (report.outcome, report.revision) == (Outcome.RECORDED, 1)
+    assert [operation.key for operation in operations if isinstance(operation, Put)] == [lineage_key(RECENT)]
+    assert lineage_of(state, RECENT).duplicates_removed == 2
+
+
+def test_same_digest_under_two_keys_is_read_once_and_counted_twice() -> None:
+    """Two batches that held the same readings are two objects of one digest."""
+    state, operations = S3State(), []
+    state.apply(partial_put(RECENT, FIRST))
+    tick(state.apply, SCHEDULED)
+    assert lineage_of(state, RECENT).duplicates_removed == 0
+    state.apply(partial_put(RECENT, FIRST, first=2))
+    report = report_of(tick(recording(state.apply, operations), SCHEDULED), RECENT)
+    lineage = lineage_of(state, RECENT)
+    assert (report.outcome, lineage.partials, lineage.duplicates_removed) == (Outcome.RECORDED, 2, 2)
+    assert len([one for one in operations_on(RECENT, operations) if isinstance(one, Get) and one.bucket == LAKE]) == 1
+    del state.buckets[LAKE][partial_put(RECENT, FIRST).key]
+    assert report_of(tick(state.apply, SCHEDULED), RECENT).outcome is Outcome.SETTLED
+
+
+def test_window_without_readings_gets_a_lineage_and_no_rows() -> None:
+    """An ended window that nobody wrote to is known to be empty."""
+    state = S3State()
+    tick(state.apply, SCHEDULED)
+    lineage = lineage_of(state, RECENT)
+    assert (lineage.readings, lineage.sensors, lineage.partials, lineage.result_etag) == (0, 0, 0, "")
+    assert rows_of(state, RECENT) is None
+
+
+def test_rows_of_nobody_are_replaced_by_no_rows() -> None:
+    """A rows object in a window without readings becomes an empty one, and then the window is settled."""
+    state = S3State()
+    state.apply(Put(RESULTS, rows_key(RECENT), b"what is this?"))
+    assert report_of(tick(state.apply, SCHEDULED), RECENT).outcome is Outcome.ROLLED
+    rows = rows_of(state, RECENT)
+    assert rows is not None
+    assert rows.startswith(b"PAR1")
+    assert report_of(tick(state.apply, SCHEDULED), RECENT).outcome is Outcome.SETTLED
+
+
+def test_deleted_rows_heal_at_the_next_tick() -> None:
+    """Rows are a function of the partials: the same bytes come back, under the same revision."""
+    state = rolled()
+    before = contents(state)
+    forget_rows(state, RECENT)
+    report = report_of(tick(state.apply, SCHEDULED), RECENT)
+    assert (report.outcome, report.revision) == (Outcome.ROLLED, 1)
+    assert contents(state) == before
+
+
+def test_overwritten_rows_heal_at_the_next_tick() -> None:
+    """Rows whose ETag is not the lineage's are not trusted."""
+    state = rolled()
+    before = contents(state)
+    state.apply(Put(RESULTS, rows_key(RECENT), b"what is this?"))
+    tick(state.apply, SCHEDULED)
+    assert contents(state) == before
+
+
+def test_deleted_lineage_heals_at_the_next_tick() -> None:
+    """A window with partials and no lineage is due however old it is; the revision begins anew."""
+    state = rolled(OLD)
+    before = contents(state)
+    state.apply(Delete(RESULTS, lineage_key(OLD)))
+    report = report_of(tick(state.apply, SCHEDULED), OLD)
+    assert report.reasons == (Reason.NEW,)
+    assert contents(state) == before
+
+
+@pytest.mark.parametrize("also_rows", [False, True], ids=["rows there", "rows gone too"])
+def test_deleted_partial_freezes_its_window(also_rows: bool) -> None:
+    """A listing that lacks a digest of the lineage must not shrink a result: nothing is written, and it is told."""
+    state, operations = rolled(), []
+    gone = partial_put(RECENT, SECOND, first=2, shard=1)
+    state.apply(Delete(LAKE, gone.key))
+    state.apply(partial_put(RECENT, LATE, first=3))
+    if also_rows:
+        forget_rows(state, RECENT)
+    before = contents(state)
+    report = report_of(tick(recording(state.apply, operations), SCHEDULED), RECENT)
+    assert (report.outcome, report.revision) == (Outcome.FROZEN, 1)
+    assert partial_of(RECENT, SECOND).digest in report.detail
+    assert contents(state) == before
+    state.apply(gone)
+    assert report_of(tick(state.apply, SCHEDULED), RECENT).outcome is Outcome.ROLLED
+    assert lineage_of(state, RECENT).readings == 4  # a, b, c, d
+
+
+def test_marker_goes_only_with_a_lineage_that_names_its_partial() -> None:
+    """Markers of settled windows go, markers of frozen windows stay unless their partial was rolled before."""
+    state = rolled(OLD)
+    state.apply(marker_put(OLD, FIRST))
+    assert report_of(tick(state.apply, SCHEDULED), OLD).outcome is Outcome.SETTLED
+    assert not markers_of(state)
+    state.apply(Delete(LAKE, partial_put(OLD, SECOND, first=2, shard=1).key))
+    for rows in (FIRST, SECOND, LATE):
+        state.apply(marker_put(OLD, rows))
+    state.apply(partial_put(OLD, LATE, first=3))
+    report = report_of(tick(state.apply, SCHEDULED), OLD)
+    assert (report.outcome, report.markers_kept) == (Outcome.FROZEN, (partial_of(OLD, LATE).digest,))
+    assert markers_of(state) == [marker_put(OLD, LATE).key]
+
+
+def test_marker_whose_partial_is_not_there_stays_and_is_told() -> None:
+    """A marker is a promise that a partial exists; a broken one is not swept under the rug."""
+    state = rolled(OLD)
+    state.apply(marker_put(OLD, LATE))
+    for _ in range(2):
+        report = report_of(tick(state.apply, SCHEDULED), OLD)
+        assert (report.outcome, report.markers_kept) == (Outcome.SETTLED, (partial_of(OLD, LATE).digest,))
+    assert markers_of(state) == [marker_put(OLD, LATE).key]
+
+
+def test_marker_of_a_window_that_has_not_ended_waits() -> None:
+    """A consumer whose clock is ahead marks too early: the window is not touched before its time."""
+    state = S3State()
+    ahead = window_at("10:05")
+    state.apply(partial_put(ahead, FIRST))
+    state.apply(marker_put(ahead, FIRST))
+    assert all(one.window != ahead for one in tick(state.apply, SCHEDULED).windows)
+    assert markers_of(state)
+    assert report_of(tick(state.apply, next_tick(SCHEDULED)), ahead).outcome is Outcome.ROLLED
+    assert not markers_of(state)
+
+
+def test_marked_window_beyond_reach_is_rolled() -> None:
+    """Only a marker reaches back a year."""
+    state = S3State()
+    ancient = Window(OLD.start_ms - 365 * 86_400_000)
+    state.apply(partial_put(ancient, FIRST))
+    assert all(one.window != ancient for one in tick(state.apply, SCHEDULED).windows)
+    state.apply(marker_put(ancient, FIRST))
+    report = report_of(tick(state.apply, SCHEDULED), ancient)
+    assert (report.reasons, report.outcome) == ((Reason.MARKED,), Outcome.ROLLED)
+    assert lineage_of(state, ancient).is_final
+
+
+def test_window_becomes_final_in_the_sweep_without_a_look_at_its_partials() -> None:
+    """When nothing can arrive any more, the settled lineage is written once more, and never again."""
+    state, operations = rolled(), []
+    before = lineage_of(state, RECENT)
+    day_ms = 288 * WINDOW_MS
+    its_turn = RECENT.start_ms + day_ms + 120_000
+    report = report_of(tick(recording(state.apply, operations), its_turn), RECENT)
+    assert (report.reasons, report.outcome) == ((Reason.SWEEP,), Outcome.RECORDED)
+    assert lineage_of(state, RECENT) == dataclasses.replace(before, is_final=True, scheduled_time_ms=its_turn)
+    assert not [one for one in operations_on(RECENT, operations) if isinstance(one, Get) and one.bucket == LAKE]
+    assert report_of(tick(state.apply, its_turn), RECENT).outcome is Outcome.SETTLED
+    assert all(one.window != RECENT for one in tick(state.apply, its_turn + day_ms).windows)
+
+
+def corruptions() -> dict[str, Put]:
+    """Partials that are not what their keys say."""
+    good = partial_put(RECENT, SECOND, first=2)
+    other = partial_put(OLD, SECOND, first=2)
+    moved = PartialKey(window=RECENT, origin=Origin(stream="s", shard="shardId-0", first=1, last=1), digest="0" * 32)
+    return {
+        "no Parquet": dataclasses.replace(good, body=b"PAR1 or not"),
+        "cut short": dataclasses.replace(good, body=good.body[:-9]),
+        "other readings": dataclasses.replace(good, body=partial_put(RECENT, LATE).body),
+        "another window's": dataclasses.replace(good, body=other.body),
+        "another digest": dataclasses.replace(good, key=str(moved)),
+        "no partial's key": dataclasses.replace(good, key=f"{partials_prefix(RECENT)}_SUCCESS"),
+    }
+
+
+@pytest.mark.parametrize("corrupt", corruptions().values(), ids=corruptions().keys())
+def test_unreadable_partial_fails_its_window_by_name_and_no_other(corrupt: Put) -> None:
+    """A partial is never skipped: its window stays as it was, the key is told, the other windows go on."""
+    state = rolled(OLD)
+    state.apply(partial_put(RECENT, FIRST))
+    state.apply(corrupt)
+    before = contents(state)
+    report = tick(state.apply, SCHEDULED)
+    assert report.outcomes[Outcome.FAILED] == 1
+    assert report_of(report, RECENT).outcome is Outcome.FAILED
+    assert corrupt.key in report_of(report, RECENT).detail
+    assert contents(state) == before
+    state.apply(Delete(LAKE, corrupt.key))
+    assert report_of(tick(state.apply, SCHEDULED), RECENT).outcome in (Outcome.ROLLED, Outcome.RECORDED)
+
+
+def test_unreadable_lineage_fails_its_window_and_is_not_overwritten() -> None:
+    """Without the digests of the last roll nobody can say whether a roll would shrink a result."""
+    state = rolled()
+    state.apply(Put(RESULTS, lineage_key(RECENT), b"{}"))
+    before = contents(state)
+    report = report_of(tick(state.apply, SCHEDULED), RECENT)
+    assert (report.outcome, lineage_key(RECENT) in report.detail) == (Outcome.FAILED, True)
+    assert contents(state) == before
+
+
+def test_what_nobody_expected_fails_its_window_and_no_other() -> None:
+    """An error of our own in one window is told, and must not starve the windows after it."""
+    state = S3State()
+    bad = window_at("09:00")
+    for window in (bad, RECENT):
+        state.apply(partial_put(window, FIRST))
+
+    def breaking(operation: Operation) -> Answer:
+        if isinstance(operation, Get) and operation.key.startswith(partials_prefix(bad)):
+            raise ZeroDivisionError("our own")
+        return state.apply(operation)
+
+    report = tick(breaking, SCHEDULED)
+    assert report_of(report, bad).detail == "ZeroDivisionError: our own"
+    assert report_of(report, RECENT).outcome is Outcome.ROLLED
+    assert report.outcomes[Outcome.FAILED] == 1
+
+
+def test_keys_of_others_are_told_and_stop_nothing() -> None:
+    """Whatever lies about under our prefixes is no marker, no lineage and no window."""
+    state = S3State()
+    strange = ["markers/x", "markers/dt=2026-11-20/hour=10/0905/" + "0" * 32, "partials/dt=2026-11-20/hour=03/tmp/x"]
+    for key in strange:
+        state.apply(Put(LAKE, key, b""))
+    state.apply(Put(RESULTS, "windows/dt=2026-11-20/note.txt", b""))
+    report = tick(state.apply, SCHEDULED)
+    assert set(report.strange_keys) == {
+        *strange[:2],
+        "partials/dt=2026-11-20/hour=03/tmp/",
+        "windows/dt=2026-11-20/note.txt",
+    }
+    assert report.outcomes.keys() == {Outcome.ROLLED}
+
+
+def test_roll_that_loses_every_time_gives_up_and_says_so() -> None:
+    """Starting over is bounded; the window stays for the next tick."""
+    state = S3State()
+    state.apply(partial_put(RECENT, FIRST))
+    writes = 0
+
+    def overtaking(operation: Operation) -> Answer:
+        nonlocal writes
+        if isinstance(operation, Put) and operation.key == rows_key(RECENT):
+            writes += 1
+            state.apply(Put(RESULTS, rows_key(RECENT), str(writes).encode()))
+        return state.apply(operation)
+
+    report = report_of(tick(overtaking, SCHEDULED), RECENT)
+    assert (report.outcome, writes) == (Outcome.CONTENDED, 5)
+    assert report_of(tick(state.apply, SCHEDULED), RECENT).outcome is Outcome.ROLLED
+
+
+def six_hours_missed() -> tuple[S3State, list[Window]]:
+    """Readings in every window of six hours and a half, and no tick in all that time."""
+    state = S3State()
+    missed = [Window(start) for start in range(at("03:30"), at("10:05"), WINDOW_MS)]
+    for window in missed:
+        state.apply(partial_put(window, FIRST))
+    return state, missed
+
+
+def test_six_hours_of_missed_ticks_heal_in_one_run_and_a_doubled_one_changes_nothing() -> None:
+    """The next tick rolls every window of the outage; its double finds them all settled or not due."""
+    state, missed = six_hours_missed()
+    report = tick(state.apply, SCHEDULED)
+    assert all(report_of(report, window).outcome is Outcome.ROLLED for window in missed)
+    assert [one.window for one in report.windows] == sorted(one.window for one in report.windows)
+    before = contents(state)
+    assert tick(state.apply, SCHEDULED).outcomes.keys() == {Outcome.SETTLED}
+    assert contents(state) == before
+
+
+def test_outage_is_caught_up_oldest_first_over_as_many_runs_as_it_takes() -> None:
+    """A run that is out of time defers the rest to the next, and every run gets on."""
+    state, missed = six_hours_missed()
+    windows_a_run = 30
+    scheduled, runs = SCHEDULED, 0
+    left = set(missed)
+    while left:
+        begun = 0
+
+        def time_left() -> bool:
+            nonlocal begun
+            begun += 1
+            return begun < windows_a_run
+
+        both = buckets(state.apply)
+        report = Tick(buckets=both, lifetimes=LIFETIMES, scheduled_time_ms=scheduled, time_left=time_left).run()
+        done = [one.window for one in report.windows if one.outcome is Outcome.ROLLED]
+        deferred = [one.window for one in report.windows if one.outcome is Outcome.DEFERRED]
+        assert not deferred or max(done) < min(deferred)
+        left -= set(done)
+        runs, scheduled = runs + 1, next_tick(scheduled)
+    assert runs == 3  # 79 windows of the outage, and a few that fall due meanwhile
+    assert all(lineage_of(state, window).readings == len(FIRST) for window in missed)
+
+
+def test_run_without_any_time_still_gets_on_by_one_window() -> None:
+    """However short the time, the next run has less to do."""
+    state, _ = six_hours_missed()
+    both = buckets(state.apply)
+    report = Tick(buckets=both, lifetimes=LIFETIMES, scheduled_time_ms=SCHEDULED, time_left=lambda: False).run()
+    assert report.outcomes[Outcome.DEFERRED] == len(report.windows) - 1
+
+
+def test_dry_run_lists_what_is_due_and_writes_nothing() -> None:
+    """The plan is a value that can be printed; the run that follows does just that."""
+    state, _ = six_hours_missed()
+    before = contents(state)
+    both = buckets(state.apply)
+    planned = Tick(buckets=both, lifetimes=LIFETIMES, scheduled_time_ms=SCHEDULED).run(is_dry_run=True)
+    assert planned.outcomes == {Outcome.DUE: len(planned.windows)}
+    assert contents(state) == before
+    done = tick(state.apply, SCHEDULED)
+    assert [(one.window, one.reasons) for one in planned.windows] == [(one.window, one.reasons) for one in done.windows]

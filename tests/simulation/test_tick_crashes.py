@@ -1,0 +1,153 @@
+"""A tick that dies, loses an acknowledgement or is refused at any S3 request, and the tick after it."""
+
+import json
+
+import pytest
+
+from dispatcher.report import Outcome
+from tests.simulation.lake import (
+    at,
+    contents,
+    marker_put,
+    next_tick,
+    partial_put,
+    report_of,
+    tick,
+    window_at,
+)
+from tests.simulation.simulated_s3 import (
+    Answer,
+    Crash,
+    Operation,
+    Put,
+    S3State,
+    crashing,
+    losing_acknowledgement,
+    recording,
+    unavailable,
+)
+from windrow.store import StoreError
+
+SCHEDULED = at("10:07")
+NEW, MARKED, RECENT = window_at("05:00"), window_at("07:00"), window_at("10:00")
+FIRST = [("a", 0, 0, 20_000), ("b", 1_000, 0, 21_000)]
+SECOND = [("b", 1_000, 0, 21_000), ("c", 2_000, 1, -5_000)]
+LATE = [("a", 0, 0, 20_500), ("d", 299_999, 0, 19_000)]
+
+
+def before_the_tick() -> S3State:
+    """One window never rolled, one rolled with a late partial since, one just ended; the other recent ones empty."""
+    state = S3State()
+    state.apply(partial_put(MARKED, FIRST))
+    tick(state.apply, SCHEDULED - 2 * 3_600_000)
+    state.apply(partial_put(MARKED, LATE, first=2, late=2))
+    state.apply(marker_put(MARKED, LATE))
+    for window in (NEW, RECENT):
+        state.apply(partial_put(window, FIRST))
+        state.apply(partial_put(window, SECOND, first=2, shard=1))
+    return state
+
+
+def clean_run() -> S3State:
+    """What an undisturbed tick leaves."""
+    state = before_the_tick()
+    tick(state.apply, SCHEDULED)
+    return state
+
+
+def operations_of_a_tick() -> list[Operation]:
+    """Every S3 request of an undisturbed tick."""
+    operations: list[Operation] = []
+    tick(recording(before_the_tick().apply, operations), SCHEDULED)
+    return operations
+
+
+OPERATIONS = operations_of_a_tick()
+
+
+def lasting(state: S3State) -> dict[str, object]:
+    """Results and markers, but for the times of the ticks that wrote them and for windows without readings.
+
+    A window without readings that a tick missed waits for its turn in the sweep.
+    """
+    parsed = {key: json.loads(body) if key.endswith(".json") else body for key, body in contents(state).items()}
+    return {
+        key: value | {"scheduled_time": ""} if isinstance(value, dict) else value
+        for key, value in parsed.items()
+        if not isinstance(value, dict) or value["readings"]
+    }
+
+
+def test_the_tick_of_these_tests_does_everything_a_tick_can_do() -> None:
+    """The requests whose every crash is tried: all kinds, and more than one window written."""
+    kinds = {type(operation).__name__ for operation in OPERATIONS}
+    assert kinds == {"ListPage", "Get", "Put", "Delete"}
+    assert sum(isinstance(operation, Put) and "aggregates/" in operation.key for operation in OPERATIONS) == 3
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_crash_at_any_request_then_the_same_tick_again_leaves_the_same_bytes(after: bool) -> None:
+    """A killed run whose event is delivered once more ends, to the byte, as if it had never been killed."""
+    expected = contents(clean_run())
+    for position in range(len(OPERATIONS)):
+        state = before_the_tick()
+        with pytest.raises(Crash):
+            tick(crashing(state.apply, at=position, after=after), SCHEDULED)
+        tick(state.apply, SCHEDULED)
+        assert contents(state) == expected, OPERATIONS[position]
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_crash_at_any_request_then_the_next_tick_leaves_the_same_rows_and_lineage(after: bool) -> None:
+    """Without a second delivery the next scheduled tick does it, and only the times in the lineages are later."""
+    clean = clean_run()
+    tick(clean.apply, next_tick(SCHEDULED))
+    expected = lasting(clean)
+    for position in range(len(OPERATIONS)):
+        state = before_the_tick()
+        with pytest.raises(Crash):
+            tick(crashing(state.apply, at=position, after=after), SCHEDULED)
+        tick(state.apply, next_tick(SCHEDULED))
+        assert lasting(state) == expected, OPERATIONS[position]
+
+
+def test_lost_acknowledgement_of_any_write_changes_nothing() -> None:
+    """A write that is stored, retried and refused because of itself makes the roll start over and find itself done."""
+    expected = contents(clean_run())
+    for position in range(sum(isinstance(operation, Put) for operation in OPERATIONS)):
+        state = before_the_tick()
+        report = tick(losing_acknowledgement(state.apply, at=position), SCHEDULED)
+        assert contents(state) == expected
+        assert report.outcomes.keys() <= {Outcome.ROLLED, Outcome.SETTLED}
+
+
+def test_unavailable_store_fails_one_window_and_heals_at_the_next_tick() -> None:
+    """A request that S3 refuses for good stops its window alone, or the whole plan; the next tick makes it good."""
+    clean = clean_run()
+    tick(clean.apply, next_tick(SCHEDULED))
+    expected = lasting(clean)
+    for position in range(len(OPERATIONS)):
+        state = before_the_tick()
+        try:
+            report = tick(unavailable(state.apply, at=position), SCHEDULED)
+        except StoreError:
+            pass
+        else:
+            assert report.outcomes[Outcome.FAILED] == 1
+        tick(state.apply, next_tick(SCHEDULED))
+        assert lasting(state) == expected, OPERATIONS[position]
+
+
+def test_vanished_partial_makes_the_roll_start_over() -> None:
+    """A partial that expires between listing and reading is no failure: the next listing does not name it."""
+    state = before_the_tick()
+    gone = partial_put(NEW, SECOND, first=2, shard=1).key
+
+    def expiring(operation: Operation) -> Answer:
+        if getattr(operation, "key", "") == gone:
+            state.buckets["lake"].pop(gone, None)
+        return state.apply(operation)
+
+    report = tick(expiring, SCHEDULED)
+    assert report_of(report, NEW).outcome is Outcome.ROLLED
+    assert report_of(report, NEW).readings == len(FIRST)

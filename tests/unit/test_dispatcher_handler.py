@@ -1,0 +1,270 @@
+"""The dispatcher's function over moto's S3: settings in, a report and metrics out; and `windrow tick` before it."""
+
+import importlib
+import io
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+from click.testing import CliRunner
+from moto import mock_aws
+
+from dispatcher import handler
+from dispatcher.due import Lifetimes, Reason
+from dispatcher.report import Outcome, TickReport, WindowReport
+from tests.simulation.lake import LAKE, RESULTS, at, buckets, partial_put, window_at
+from tests.simulation.simulated_s3 import S3State
+from windrow import aws
+from windrow.cli import tick as command
+from windrow.deployment import Deployment
+from windrow.errors import UsageError, WindrowError
+from windrow.layout import partials_prefix
+from windrow.s3 import S3Store
+from windrow.window import Window
+
+ENVIRONMENT = {
+    "WINDROW_STAGE": "test",
+    "WINDROW_STREAM_NAME": "windrow-test",
+    "WINDROW_LAKE_BUCKET": LAKE,
+    "WINDROW_RESULTS_BUCKET": RESULTS,
+    "WINDROW_LATENESS_HORIZON_HOURS": "6",
+    "WINDROW_STREAM_RETENTION_HOURS": "1",
+    "POWERTOOLS_SERVICE_NAME": "windrow-test-dispatcher",
+    "POWERTOOLS_METRICS_NAMESPACE": "windrow",
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_REGION": "us-east-1",
+}
+RECENT = window_at("10:00")
+EVENT = {"time": "2026-11-20T10:07:00Z", "detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}
+
+
+class Context:
+    """What powertools and the handler ask of a Lambda context."""
+
+    function_name = "windrow-test-dispatcher"
+    memory_limit_in_mb = 3008
+    invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:windrow-test-dispatcher"
+    aws_request_id = "request"
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Plenty."""
+        return 240_000
+
+
+Handle = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@pytest.fixture
+def handle(monkeypatch: pytest.MonkeyPatch) -> Iterator[Handle]:
+    """The handler as a new process has it, with both buckets and a partial of RECENT."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(aws, "_clients", {})
+    fresh = importlib.reload(handler)
+    with mock_aws():
+        client = boto3.session.Session().client("s3", region_name="us-east-1")
+        for bucket in (LAKE, RESULTS):
+            client.create_bucket(Bucket=bucket)
+        put = partial_put(RECENT, [("a", 0, 0, 20_000)])
+        S3Store(client, LAKE).put(put.key, put.body)
+        yield lambda event: fresh.handle(event, Context())
+
+
+def test_scheduled_event_closes_its_windows(handle: Handle) -> None:
+    """A rule's event is a tick of its `time`, over the real adapter and a pool of readers."""
+    report = TickReport.from_fields(json.loads(json.dumps(handle(EVENT))))
+    recent = next(one for one in report.windows if one.window == RECENT)
+    assert (recent.outcome, recent.revision, recent.readings) == (Outcome.ROLLED, 1, 1)
+    again = TickReport.from_fields(handle(EVENT))
+    assert again.outcomes.keys() == {Outcome.SETTLED}
+    assert "put" not in again.s3_calls
+
+
+def test_dry_run_writes_nothing(handle: Handle) -> None:
+    """`detail.dry_run` asks for the plan alone."""
+    planned = TickReport.from_fields(handle(EVENT | {"detail": {"dry_run": True}}))
+    assert planned.outcomes.keys() == {Outcome.DUE}
+    assert TickReport.from_fields(handle(EVENT)).outcomes.keys() == {Outcome.ROLLED}
+
+
+def test_metrics_count_the_outcomes(handle: Handle, capsys: pytest.CaptureFixture[str]) -> None:
+    """One EMF line, with every outcome, so that an alarm on a missing metric is no false one."""
+    report = TickReport.from_fields(handle(EVENT))
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
+    assert len(lines) == 1
+    assert lines[0]["WindowsRolled"] == [float(len(report.windows))]
+    assert lines[0]["WindowsFrozen"] == [0.0]
+    assert lines[0]["S3Calls"] == [float(sum(report.s3_calls.values()))]
+
+
+def test_failed_window_is_logged_as_an_error_and_raises_nothing(
+    handle: Handle, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log and the metric name what the schedule's retry could not mend."""
+    strange = f"{partials_prefix(RECENT)}strange"
+    S3Store(aws.client("s3", aws.Place.of_function(ENVIRONMENT)), LAKE).put(strange, b"")
+    report = TickReport.from_fields(handle(EVENT))
+    assert report.outcomes[Outcome.FAILED] == 1
+    errors = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert len(errors) == 1
+    assert strange in errors[0].__dict__["detail"]
+
+
+@pytest.mark.parametrize("event", [{}, {"time": "noon"}, {"time": 5}, {"time": None}])
+def test_event_without_a_time_is_refused(event: dict[str, object]) -> None:
+    """The clock is never a substitute for the scheduled time."""
+    with pytest.raises(WindrowError, match="no RFC 3339 `time`"):
+        handler.run(event, buckets=buckets(S3State().apply), lifetimes=lifetimes(), remaining_ms=lambda: 240_000)
+
+
+def lifetimes() -> Lifetimes:
+    """Those of ENVIRONMENT."""
+    return Lifetimes.of_hours(lateness_horizon_hours=6, stream_retention_hours=1)
+
+
+@pytest.mark.parametrize(
+    ("left_ms", "rolls"),
+    [
+        ([240_000, 240_000, 60_001, 60_000], 3),  # the reserve is a minute
+        ([40_000, 40_000, 10_001, 10_000], 3),  # or a quarter of a short run
+    ],
+)
+def test_no_roll_begins_in_the_reserve(left_ms: list[int], rolls: int) -> None:
+    """The first answer sizes the reserve, the others come before each window but the first."""
+    answers = iter(left_ms)
+    report = handler.run(
+        EVENT, buckets=buckets(S3State().apply), lifetimes=lifetimes(), remaining_ms=lambda: next(answers)
+    )
+    assert report.outcomes[Outcome.ROLLED] == rolls
+    assert report.outcomes[Outcome.DEFERRED] == len(report.windows) - rolls
+
+
+def test_report_survives_json() -> None:
+    """The function's response is read back as the value it was."""
+    one = WindowReport(
+        window=Window(at("10:00")),
+        reasons=(Reason.NEW, Reason.MARKED),
+        outcome=Outcome.FROZEN,
+        revision=3,
+        readings=12,
+        detail="why",
+        markers_kept=("0" * 32,),
+    )
+    report = TickReport(scheduled_time_ms=at("10:07"), windows=(one,), s3_calls={"get": 1}, strange_keys=("x",))
+    assert TickReport.from_fields(json.loads(json.dumps(report.to_fields()))) == report
+
+
+# ---- windrow tick ----
+
+
+class FakeLambda:
+    """A Lambda client that answers every invocation alike."""
+
+    def __init__(self, payload: object, **answer: str) -> None:
+        """Answer with `payload` as JSON."""
+        self.events: list[dict[str, Any]] = []
+        self._payload, self._answer = json.dumps(payload).encode(), answer
+
+    def invoke(self, **request: Any) -> dict[str, Any]:
+        """Note the event."""
+        assert request["FunctionName"] == "windrow-dev-dispatcher"
+        assert request["InvocationType"] == "RequestResponse"
+        self.events.append(json.loads(request["Payload"]))
+        return {"Payload": io.BytesIO(self._payload), **self._answer}
+
+
+@pytest.fixture
+def place(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeLambda], None]:
+    """Installs a Lambda client and a deployment that is found everywhere."""
+    nowhere = aws.Place("nowhere", "http://127.0.0.1:1", "us-east-1")
+    deployment = Deployment(
+        place=nowhere,
+        stage="dev",
+        stream_name="s",
+        lake_bucket=LAKE,
+        results_bucket=RESULTS,
+        on_failure_bucket="f",
+        consumer_function="c",
+        dispatcher_function="windrow-dev-dispatcher",
+        database="",
+        workgroup="",
+        mode="direct",
+    )
+    monkeypatch.setattr("infra.embedded.place", lambda _home: nowhere)
+    monkeypatch.setattr("windrow.deployment.find_deployment", lambda _place, _stage: deployment)
+    return lambda fake: monkeypatch.setattr(aws, "_clients", {("lambda", nowhere): fake})
+
+
+def answer_of(*windows: WindowReport) -> dict[str, Any]:
+    """A response of the dispatcher."""
+    return TickReport(scheduled_time_ms=at("10:07"), windows=windows, s3_calls={"get": 2, "list": 3}).to_fields()
+
+
+def test_tick_hands_the_scheduled_time_to_the_function_and_prints_its_report(
+    place: Callable[[FakeLambda], None],
+) -> None:
+    """A line for each window: start, reasons, outcome, revision."""
+    rolled = WindowReport(window=RECENT, reasons=(Reason.RECENT,), outcome=Outcome.ROLLED, revision=2, readings=1234)
+    fake = FakeLambda(answer_of(rolled))
+    place(fake)
+    result = CliRunner().invoke(command.tick, ["--at", "2026-11-20T11:07:00+01:00", "--dry-run"])
+    assert result.exit_code == 0
+    assert fake.events[0]["time"] == "2026-11-20T10:07:00.000Z"
+    assert fake.events[0]["detail"] == {"dry_run": True}
+    line = next(line for line in result.stdout.splitlines() if line)
+    assert line.split() == ["2026-11-20T10:00:00.000Z", "recent", "rolled", "revision", "2", "1,234", "readings"]
+
+
+def test_tick_with_a_frozen_window_is_an_error(place: Callable[[FakeLambda], None]) -> None:
+    """A tick that could not do its work must not look as if it had; the windows are printed all the same."""
+    frozen = WindowReport(window=RECENT, reasons=(Reason.RECENT,), outcome=Outcome.FROZEN, detail="2 partials are gone")
+    place(FakeLambda(answer_of(frozen)))
+    result = CliRunner().invoke(command.tick, ["--at", "2026-11-20T10:07:00Z"])
+    assert isinstance(result.exception, WindrowError)
+    assert "2026-11-20T10:00:00.000Z is frozen: 2 partials are gone" in result.exception.message
+    assert "frozen" in result.stdout
+
+
+@pytest.mark.parametrize("text", ["noon", "2026-11-20", "2026-11-20T10:07:00", "1969-01-01T00:00:00Z", ""])
+def test_time_that_is_no_time_is_a_usage_error(text: str) -> None:
+    """Exit code 2 and one line."""
+    with pytest.raises(UsageError, match="--at"):
+        command.instant_ms(text, now_ms=0)
+
+
+def test_default_time_is_now() -> None:
+    """Without `--at` the clock of the user's machine stands for the schedule."""
+    assert command.instant_ms(None, now_ms=17) == 17
+
+
+@pytest.mark.parametrize(
+    ("fake", "message"),
+    [
+        (FakeLambda({"errorMessage": "out of\nmemory"}, FunctionError="Unhandled"), "failed: out of memory"),
+        (FakeLambda({"surprise": 1}), "something else than a report"),
+        (FakeLambda("text"), "something else than a report"),
+        (FakeLambda(None, FunctionError="Unhandled"), "something else than a report"),
+    ],
+)
+def test_function_that_fails_is_one_line(place: Callable[[FakeLambda], None], fake: FakeLambda, message: str) -> None:
+    """The function's own message, without a traceback."""
+    place(fake)
+    result = CliRunner().invoke(command.tick, [])
+    assert isinstance(result.exception, WindrowError)
+    assert message in result.exception.message
+    assert "\n" not in result.exception.message
+
+
+def test_local_tick_does_what_the_function_would(
+    handle: Handle, place: Callable[[FakeLambda], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--local` runs the same tick on the same buckets, in this process."""
+    nowhere = aws.Place("nowhere", "http://127.0.0.1:1", "us-east-1")
+    s3 = boto3.session.Session().client("s3", region_name="us-east-1")
+    monkeypatch.setattr(aws, "_clients", {("s3", nowhere): s3})
+    result = CliRunner().invoke(command.tick, ["--local", "--at", "2026-11-20T10:07:00Z"])
+    assert result.exit_code == 0, result.exception
+    assert "1 readings" in result.stdout

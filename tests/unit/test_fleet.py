@@ -1,0 +1,175 @@
+"""The fleet: a pure function of its spec, the same on every machine and for every cut."""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from producers.faults import Faults
+from producers.fleet import SENSORS_MAX, FleetSpec, readings
+from windrow.reading import Reading, Readings
+from windrow.window import WINDOW_MS, windows_between
+
+START_MS = 1_763_640_000_000
+SPEC = FleetSpec(
+    seed=7,
+    sensors=23,
+    sites=4,
+    interval_ms=7_000,
+    start_ms=START_MS,
+    end_ms=START_MS + 2 * WINDOW_MS,
+    faults=Faults(malformed=0.05, duplicates=0.1, late=0.1, shuffled=0.5),
+)
+
+
+def flat(batches: Iterable[Readings]) -> list[Reading]:
+    return [reading for batch in batches for reading in batch]
+
+
+def test_a_seed_means_the_same_readings_on_every_machine_and_in_every_version() -> None:
+    """The digest is part of the format of a seed: manifests in lakes rely on it."""
+    rows = [f"{r.sensor_id},{r.event_time_ms},{r.sequence},{r.temperature_milli_c}" for r in flat(readings(SPEC))]
+    digest = hashlib.sha256("\n".join(rows).encode()).hexdigest()
+    assert digest == "b0e53409338a0d66cf08a91811a7698869c8baf3a23b8353e900ac169c0b0c82"
+
+
+@pytest.mark.parametrize("batch_samples_max", [1, 5, 23, 24, 100])
+def test_the_readings_do_not_depend_on_the_size_of_batches(batch_samples_max: int) -> None:
+    """However the samples are cut into batches, the same readings come in the same order."""
+    batches = list(readings(SPEC, batch_samples_max=batch_samples_max))
+    assert flat(batches) == flat(readings(SPEC))
+    assert max(map(len, batches)) <= batch_samples_max
+
+
+def test_a_part_of_the_time_has_exactly_that_part_of_the_readings() -> None:
+    """The truth of one window can be made without the others."""
+    whole = flat(readings(SPEC))
+    for window in windows_between(SPEC.start_ms, SPEC.end_ms):
+        part = dataclasses.replace(SPEC, start_ms=window.start_ms, end_ms=window.end_ms)
+        inside = [reading for reading in whole if window.start_ms <= reading.event_time_ms < window.end_ms]
+        assert flat(readings(part)) == inside
+
+
+def test_more_sensors_leave_the_others_as_they_were() -> None:
+    """A sensor's readings depend on its own number only."""
+    spec = dataclasses.replace(SPEC, faults=Faults())
+    more = dataclasses.replace(spec, sensors=40)
+    ours = {reading.sensor_id for reading in flat(readings(spec))}
+    assert [reading for reading in flat(readings(more)) if reading.sensor_id in ours] == flat(readings(spec))
+
+
+def test_another_seed_is_another_fleet() -> None:
+    """Nothing of the times or temperatures is shared."""
+    other = dataclasses.replace(SPEC, seed=8)
+    assert not set(flat(readings(SPEC))) & set(flat(readings(other)))
+
+
+def test_cutting_the_time_at_any_reading_loses_and_doubles_none() -> None:
+    """Half-open at both ends, and samples that come late after their step are found from any start."""
+    whole = flat(readings(SPEC))
+    cuts_ms = sorted({SPEC.start_ms, SPEC.end_ms, *(reading.event_time_ms for reading in whole[::9])})
+    parts = [
+        dataclasses.replace(SPEC, start_ms=start_ms, end_ms=end_ms) for start_ms, end_ms in itertools.pairwise(cuts_ms)
+    ]
+    assert Counter(reading for part in parts for reading in flat(readings(part))) == Counter(whole)
+
+
+def test_every_reading_is_in_the_range_and_identities_are_distinct() -> None:
+    """Half-open: the start belongs to it, the end does not."""
+    all_of_them = flat(readings(SPEC))
+    assert all(SPEC.start_ms <= reading.event_time_ms < SPEC.end_ms for reading in all_of_them)
+    assert len({(r.sensor_id, r.event_time_ms, r.sequence) for r in all_of_them}) == len(all_of_them)
+
+
+def test_a_sensor_samples_in_sequence_at_its_interval() -> None:
+    """Times ascend with the sequence; two samples are an interval apart, to a tenth."""
+    spec = dataclasses.replace(SPEC, faults=Faults())
+    mine = [reading for reading in flat(readings(spec)) if reading.sensor_id == "site-03/sensor-000007"]
+    steps = np.diff([reading.sequence for reading in mine])
+    gaps_ms = np.diff([reading.event_time_ms for reading in mine])
+    assert set(steps) == {1}
+    assert gaps_ms.min() > spec.interval_ms * 0.9
+    assert gaps_ms.max() < spec.interval_ms * 1.1
+
+
+def test_sensor_ids_name_site_and_sensor() -> None:
+    """Site i % sites, with leading zeros, up to the last of a million."""
+    spec = dataclasses.replace(SPEC, sensors=SENSORS_MAX, sites=100, end_ms=START_MS + 10, faults=Faults())
+    some = {reading.sensor_id for reading in flat(readings(spec))}
+    assert some
+    for sensor_id in some:
+        site, sensor = sensor_id.removeprefix("site-").split("/sensor-")
+        assert (len(site), len(sensor)) == (2, 6)
+        assert int(site) == int(sensor) % 100
+
+
+def test_temperatures_are_those_of_a_climate() -> None:
+    """Over a day a sensor swings by some degrees, in steps of its resolution, within what a planet offers."""
+    spec = FleetSpec(
+        seed=1, sensors=50, start_ms=START_MS, end_ms=START_MS + 86_400_000, interval_ms=600_000, resolution_milli_c=250
+    )
+    columns = Readings.concat(list(readings(spec)))
+    values = columns.temperature_milli_c
+    assert not (values % 250).any()
+    assert values.min() > -30_000
+    assert values.max() < 60_000
+    swings = [np.ptp(values[columns.sensor == sensor]) for sensor in range(50)]
+    assert min(swings) > 2_000
+    site_means = [values[columns.sensor % 10 == site].mean() for site in range(10)]
+    assert np.ptp(site_means) > 1_000
+
+
+def test_the_truth_leaves_out_what_was_malformed_and_nothing_else() -> None:
+    """Duplicates, lateness and order do not touch it."""
+    clean = flat(readings(dataclasses.replace(SPEC, faults=Faults())))
+    truth = flat(readings(SPEC))
+    assert set(truth) < set(clean)
+    assert 0.02 < 1 - len(truth) / len(clean) < 0.1
+    assert flat(readings(dataclasses.replace(SPEC, faults=Faults(duplicates=1.0, late=1.0, shuffled=1.0)))) == clean
+    assert flat(readings(dataclasses.replace(SPEC, faults=Faults(malformed=1.0)))) == []
+
+
+def test_a_spec_survives_json() -> None:
+    """What the manifest stores is the spec itself, rates and all."""
+    assert FleetSpec.from_json(json.loads(json.dumps(SPEC.to_json()))) == SPEC
+
+
+@pytest.mark.parametrize("damage", [{"colour": 1}, {"faults": {"plague": 0.1}}, {"faults": 3}, {"sensors": 0}])
+def test_a_spec_that_we_do_not_understand_is_refused(damage: dict[str, Any]) -> None:
+    """A manifest of another version must not be read as a smaller fleet."""
+    with pytest.raises(ValueError, match=r"spec of a fleet|sensors"):
+        FleetSpec.from_json({**SPEC.to_json(), **damage})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"sensors": 0},
+        {"sensors": SENSORS_MAX + 1},
+        {"sites": 0},
+        {"sites": 101},
+        {"interval_ms": 0},
+        {"seed": -1},
+        {"end_ms": START_MS},
+        {"start_ms": -1},
+        {"resolution_milli_c": 0},
+    ],
+)
+def test_a_fleet_that_cannot_be_is_refused_by_name(fields: dict[str, int]) -> None:
+    """The error names the field."""
+    name = next(iter(fields))
+    with pytest.raises(ValueError, match=name):
+        dataclasses.replace(SPEC, **fields)
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.1, float("nan")])
+def test_a_rate_that_is_none_is_refused_by_name(rate: float) -> None:
+    """NaN is not a rate either."""
+    with pytest.raises(ValueError, match="late"):
+        Faults(late=rate)

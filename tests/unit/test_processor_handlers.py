@@ -1,0 +1,170 @@
+"""The handlers of the consumer and the fan-out: wiring, answers, and what is seen from outside."""
+
+import importlib
+import io
+import json
+import os
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import boto3
+import pytest
+from botocore.response import StreamingBody
+from botocore.stub import Stubber
+from moto import mock_aws
+
+from processors import consumer_handler, fanout_handler, process
+from processors.event import encode_event
+from tests.unit.stream_records import aggregated, encoded, reading, record
+from windrow import aws
+from windrow.store import StoreError
+
+LAKE = "lake"
+ENVIRONMENT = {
+    "WINDROW_STAGE": "test",
+    "WINDROW_STREAM_NAME": "windrow-test",
+    "WINDROW_LAKE_BUCKET": LAKE,
+    "WINDROW_RESULTS_BUCKET": "results",
+    "WINDROW_LATENESS_HORIZON_HOURS": "168",
+    "WINDROW_STREAM_RETENTION_HOURS": "24",
+    "WINDROW_PROCESSOR_FUNCTION": "windrow-test-consumer",
+    "POWERTOOLS_SERVICE_NAME": "windrow-test",
+    "POWERTOOLS_METRICS_NAMESPACE": "windrow",
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_REGION": "us-east-1",
+}
+
+
+class Context:
+    """What powertools and the fan-out ask of a Lambda context."""
+
+    function_name = "windrow-test"
+    memory_limit_in_mb = 1769
+    invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:windrow-test"
+    aws_request_id = "request"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 120_000
+
+
+Handle = Callable[[object, object], dict[str, Any]]
+
+
+def fresh(handler: ModuleType) -> Handle:
+    """The handler as a new process has it: loggers, metrics and clients read the environment once."""
+    importlib.reload(process)
+    handle: Handle = importlib.reload(handler).handle
+    return handle
+
+
+@pytest.fixture
+def lake(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The lake bucket in moto's S3, and the environment of a deployed function."""
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    with mock_aws():
+        yield boto3.resource("s3", region_name="us-east-1").create_bucket(Bucket=LAKE)
+
+
+@pytest.fixture
+def function(lake: Any) -> Iterator[Stubber]:
+    """The process's Lambda client, which answers what it is told to."""
+    with Stubber(aws.client("lambda", aws.Place.of_function(os.environ))) as stubber:
+        yield stubber
+
+
+def roots(lake: Any) -> set[str]:
+    return {stored.key.split("/")[0] for stored in lake.objects.all()}
+
+
+def event(*payloads: bytes) -> Any:
+    return json.loads(encode_event(record(payload, number=n) for n, payload in enumerate(payloads, start=1)))
+
+
+def metrics_of(capsys: pytest.CaptureFixture[str]) -> tuple[str, dict[str, Any]]:
+    """Everything that was printed, and the metrics and dimensions in it."""
+    printed = capsys.readouterr().out
+    blobs = [json.loads(line) for line in printed.splitlines() if '"_aws"' in line]
+    return printed, {name: value for blob in blobs for name, value in blob.items()}
+
+
+def test_the_consumer_writes_to_the_lake_and_reports_success(lake: Any) -> None:
+    """Partials and quarantine are in the bucket, and no record is to be delivered again."""
+    handle = fresh(consumer_handler)
+
+    answer = handle(event(aggregated([*encoded([reading()]), b"bad"])), Context())
+
+    assert answer == {"batchItemFailures": []}
+    assert {"partials", "quarantine"} <= roots(lake)
+
+
+def test_metrics_and_logs_tell_counts_and_no_payloads(lake: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Dimensions are bounded (service, reason), and neither ids nor bytes of a reading are printed."""
+    handle = fresh(consumer_handler)
+
+    handle(event(aggregated([*encoded([reading("secret")] * 2), b"bad secret"])), Context())
+
+    printed, metrics = metrics_of(capsys)
+    assert "secret" not in printed
+    assert (metrics["Readings"], metrics["Duplicates"], metrics["Quarantined"]) == ([2.0], [1.0], [1.0])
+    assert (metrics["service"], metrics["reason"], metrics["QuarantinedByReason"]) == (
+        "windrow-test",
+        "not_json",
+        [1.0],
+    )
+    assert {"Batches", "Records", "Late", "Partials", "PayloadBytes", "LakeBytes", "OldestEventAge"} <= set(metrics)
+
+
+def test_the_consumer_fails_when_s3_does(lake: Any) -> None:
+    """An exception is what makes Lambda deliver the batch again."""
+    handle = fresh(consumer_handler)
+    lake.delete()
+
+    with pytest.raises(StoreError):
+        handle(event(*encoded([reading()])), Context())
+
+
+def test_the_fan_out_invokes_the_processor_with_the_records_it_got(
+    lake: Any, function: Stubber, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The event goes on as it came, synchronously, and nothing is written here."""
+    handle = fresh(fanout_handler)
+    sent = event(*encoded([reading()]))
+    expected = {
+        "FunctionName": "windrow-test-consumer",
+        "InvocationType": "RequestResponse",
+        "Payload": json.dumps(sent, separators=(",", ":")).encode(),
+    }
+    function.add_response("invoke", _response(b'{"batchItemFailures": []}'), expected)
+
+    assert handle(sent, Context()) == {"batchItemFailures": []}
+
+    function.assert_no_pending_responses()
+    assert roots(lake) == set()
+    assert metrics_of(capsys)[1]["Chunks"] == [1.0]
+
+
+def test_the_fan_out_processes_a_throttled_chunk_itself(lake: Any, function: Stubber) -> None:
+    """No concurrency left in the account is no reason to fail."""
+    handle = fresh(fanout_handler)
+    function.add_client_error("invoke", "TooManyRequestsException", http_status_code=429)
+
+    assert handle(event(*encoded([reading()])), Context()) == {"batchItemFailures": []}
+
+    assert "partials" in roots(lake)
+
+
+def test_the_fan_out_reports_the_record_from_which_the_batch_must_come_again(lake: Any, function: Stubber) -> None:
+    """A processor that fails every time fails its chunk from the first record on."""
+    handle = fresh(fanout_handler)
+    for _ in range(3):
+        function.add_response("invoke", {**_response(b'{"errorMessage": "boom"}'), "FunctionError": "Unhandled"})
+
+    assert handle(event(*encoded([reading()])), Context()) == {"batchItemFailures": [{"itemIdentifier": "1"}]}
+
+
+def _response(payload: bytes) -> dict[str, Any]:
+    return {"StatusCode": 200, "Payload": StreamingBody(io.BytesIO(payload), len(payload))}

@@ -1,0 +1,37 @@
+"""Both engines see the same tables."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from analytics.tables import TABLES, trino_type
+
+TEMPLATE = Path(__file__).parents[2] / "infra" / "template.yaml"
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads CloudFormation's short forms as their plain values."""
+
+
+def _plain(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.ScalarNode):
+        return loader.construct_scalar(node)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    assert isinstance(node, yaml.MappingNode)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_multi_constructor("!", _plain)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_glue_declares_the_columns_of_the_local_engine(name: str) -> None:
+    """Names, types and order of every column, partition columns included."""
+    resources = yaml.load(TEMPLATE.read_text(), _Loader)["Resources"].values()  # noqa: S506 - a SafeLoader
+    inputs = [one["Properties"]["TableInput"] for one in resources if one["Type"] == "AWS::Glue::Table"]
+    (table,) = (one for one in inputs if one["Name"] == name)
+    declared = table["StorageDescriptor"]["Columns"] + table["PartitionKeys"]
+    assert tuple((one["Name"], trino_type(one["Type"])) for one in declared) == TABLES[name].columns

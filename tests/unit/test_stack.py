@@ -1,0 +1,77 @@
+"""Stack operations as far as they need no stack: events, states and plans."""
+
+import pytest
+
+from infra import plan as planning
+from infra import template
+from infra.plan import Choices, check_stage, make_plan
+from infra.stack import Event, refuse_if_busy
+from windrow.aws import EMBEDDED, Place
+from windrow.errors import UsageError, WindrowError
+
+AWS = Place("aws", None, "eu-central-1")
+STAND_IN = Place(EMBEDDED, "http://127.0.0.1:4566", "us-east-1")
+
+
+def event(status: str, *, reason: str = "", resource_type: str = "AWS::S3::Bucket") -> Event:
+    """An event of one resource."""
+    return Event(event_id="1", resource="LakeBucket", resource_type=resource_type, status=status, reason=reason)
+
+
+def test_cancelled_resources_are_not_the_culprit():
+    """When one resource fails, CloudFormation cancels the others and calls them failed too."""
+    assert event("CREATE_FAILED", reason="Access Denied").is_failure
+    assert not event("CREATE_FAILED", reason="Resource creation cancelled").is_failure
+    assert not event("CREATE_COMPLETE").is_failure
+
+
+def test_only_the_stack_itself_ends_an_operation():
+    """A finished resource is no finished stack, and a stack under way is not done."""
+    of_stack = "AWS::CloudFormation::Stack"
+    assert event("UPDATE_COMPLETE", resource_type=of_stack).is_end_of_stack
+    assert event("ROLLBACK_COMPLETE", resource_type=of_stack).is_end_of_stack
+    assert not event("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", resource_type=of_stack).is_end_of_stack
+    assert not event("UPDATE_COMPLETE").is_end_of_stack
+
+
+@pytest.mark.parametrize("status", ["CREATE_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS", "DELETE_IN_PROGRESS"])
+def test_stack_being_changed_is_refused(status: str):
+    """A stack that somebody changes right now: one line with its name and state."""
+    with pytest.raises(WindrowError, match=rf"windrow-dev is already being changed \({status}\)"):
+        refuse_if_busy("windrow-dev", status)
+
+
+@pytest.mark.parametrize("status", ["", "CREATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"])
+def test_stack_at_rest_is_not_refused(status: str):
+    """At rest, missing, or a change set that nobody carried out."""
+    refuse_if_busy("windrow-dev", status)
+
+
+@pytest.mark.parametrize("stage", ["", "Dev", "1dev", "my-stage", "my_stage", "dév", "a" * 21])
+def test_bad_stage_name_is_refused(stage: str):
+    """A stage's name becomes part of names in every service, so it is narrow."""
+    with pytest.raises(UsageError):
+        check_stage(stage)
+
+
+def test_plan_decides_only_what_was_chosen():
+    """Without choices no parameter of the user's is set, so that an update keeps what the stage has."""
+    parameters = make_plan(AWS, "dev", Choices()).parameters
+    assert not {"ShardCount", "ProcessingMode", "ScheduleState"} & parameters.keys()
+    chosen = make_plan(AWS, "dev", Choices(shard_count=4, mode="fanout", is_scheduled=False)).parameters
+    assert (chosen["ShardCount"], chosen["ProcessingMode"], chosen["ScheduleState"]) == ("4", "fanout", "DISABLED")
+    assert chosen.keys() <= template.parameter_names()
+
+
+def test_modes_are_those_of_the_template():
+    """The plan and the template offer the same choice."""
+    assert list(planning.MODES) == template.load()["Parameters"]["ProcessingMode"]["AllowedValues"]
+
+
+def test_plan_says_what_the_place_lacks():
+    """On AWS nothing is left out; the embedded stack has no TLS, and says so."""
+    on_aws, here = make_plan(AWS, "dev", Choices()), make_plan(STAND_IN, "dev", Choices())
+    assert (on_aws.left_out, on_aws.parameters["RequireTls"]) == ((), "true")
+    assert here.parameters["RequireTls"] == "false"
+    assert any("TLS" in what for what in here.left_out)
+    assert all(f"leave out {what}" in here.lines() for what in here.left_out)

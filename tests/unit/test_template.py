@@ -1,0 +1,186 @@
+"""The template against the code: names, keys, columns, lifetimes, rights. Nothing here needs a stack."""
+
+import importlib
+from typing import Any
+
+import pytest
+import yaml
+
+from infra import package, template
+from windrow import layout, lineage, partial_parquet, rollup_parquet, settings
+from windrow.aws import INVOKE_READ_TIMEOUT_SECONDS
+from windrow.reading import LATENESS_HORIZON_MS
+from windrow.settings import Settings
+
+TEMPLATE = template.load()
+RESOURCES = TEMPLATE["Resources"]
+PARAMETERS = TEMPLATE["Parameters"]
+FUNCTIONS = {"consumer": "ConsumerFunction", "fanout": "FanoutFunction", "dispatcher": "DispatcherFunction"}
+BUCKETS = ("LakeBucket", "ResultsBucket", "OnFailureBucket")
+TABLES = {
+    "AggregatesTable": (rollup_parquet.COLUMNS, "ResultsBucket", layout.AGGREGATES),
+    "WindowsTable": (lineage.COLUMNS, "ResultsBucket", layout.WINDOWS),
+    "PartialsTable": (partial_parquet.COLUMNS, "LakeBucket", layout.PARTIALS),
+    "QuarantineTable": (None, "LakeBucket", layout.QUARANTINE),
+}
+
+
+def resolved(value: Any) -> Any:
+    """`value` with every Ref replaced: a parameter by its default, a resource by its name; Subs likewise."""
+    match value:
+        case {"Ref": name}:
+            return str(PARAMETERS[name].get("Default", name)) if name in PARAMETERS else name
+        case {"Fn::Sub": text}:
+            for name in PARAMETERS:
+                text = text.replace(f"${{{name}}}", resolved({"Ref": name}))
+            return text
+        case dict():
+            return {key: resolved(one) for key, one in value.items()}
+        case list():
+            return [resolved(one) for one in value]
+        case _:
+            return value
+
+
+def environment(function: str) -> dict[str, str]:
+    """The variables the function has: the common ones and its own."""
+    common = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+    own = RESOURCES[FUNCTIONS[function]]["Properties"]["Environment"]["Variables"]
+    return resolved(common | own)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_environment_is_what_the_settings_read(function: str):
+    """Settings read the template's variables, and write back the same names; powertools has its own."""
+    variables = environment(function)
+    read = Settings.from_environment(variables)
+    assert read.stage == "dev"
+    assert read.lateness_horizon_hours * 3_600_000 == LATENESS_HORIZON_MS
+    assert set(variables) == set(read.to_environment()) | set(settings.POWERTOOLS)
+    assert (read.processor_function is not None) == (function == "fanout")
+
+
+@pytest.mark.parametrize("function", package.FUNCTIONS, ids=lambda function: function.name)
+def test_handler_is_the_packaged_one(function: package.Function):
+    """The template starts the handler that packaging checks for, and it can be imported and called."""
+    assert RESOURCES[FUNCTIONS[function.name]]["Properties"]["Handler"] == function.handler
+    module, _, name = function.handler.rpartition(".")
+    assert callable(getattr(importlib.import_module(module), name))
+
+
+def test_no_yaml_aliases():
+    """CloudFormation refuses a template with anchors and aliases, though linters and stand-ins take it."""
+    kinds = {type(token) for token in yaml.scan(template.text())}
+    assert not kinds & {yaml.AnchorToken, yaml.AliasToken}
+
+
+def test_outputs_are_those_a_deployment_is_read_from():
+    """The names that windrow.deployment looks for."""
+    assert set(TEMPLATE["Outputs"]) == {
+        "StreamName",
+        "LakeBucketName",
+        "ResultsBucketName",
+        "OnFailureBucketName",
+        "ConsumerFunctionName",
+        "DispatcherFunctionName",
+        "GlueDatabaseName",
+        "AthenaWorkGroupName",
+        "ProcessingMode",
+        "LatenessHorizonHours",
+        "StreamRetentionHours",
+    }
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_table_has_the_columns_the_code_writes(table: str):
+    """Names, types and order of a table's columns are those of the codec."""
+    columns, _, prefix = TABLES[table]
+    given = RESOURCES[table]["Properties"]["TableInput"]
+    assert given["Name"] == prefix.rstrip("/")
+    if columns is not None:
+        found = [(column["Name"], column["Type"]) for column in given["StorageDescriptor"]["Columns"]]
+        assert found == list(columns)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_projection_spells_the_keys_the_code_writes(table: str):
+    """The projected location of a window's partition is a prefix of the keys of that window."""
+    _, bucket, root = TABLES[table]
+    given = RESOURCES[table]["Properties"]["TableInput"]
+    instant_ms = 1_795_169_100_000  # 2026-11-20T10:05Z
+    location = given["Parameters"]["storage.location.template"]["Fn::Sub"]
+    projected = location.replace("${!dt}", "2026-11-20").replace("${!hour}", "10")
+    assert projected == f"s3://${{{bucket}}}/{layout.hour_prefix(root, instant_ms)}"
+    assert given["Parameters"]["projection.hour.digits"] == "2"
+    assert [key["Name"] for key in given["PartitionKeys"]] == ["dt", "hour"]
+
+
+def test_partials_outlive_every_late_reading():
+    """Whatever is chosen, partials live for the lateness horizon, the stream's retention and a week of margin."""
+    horizon_hours, retention_hours = PARAMETERS["LatenessHorizonHours"], PARAMETERS["StreamRetentionHours"]
+    needed_hours = horizon_hours["MaxValue"] + retention_hours["MaxValue"] + 7 * 24
+    assert PARAMETERS["PartialsRetentionDays"]["MinValue"] * 24 >= needed_hours
+    assert PARAMETERS["RejectedRetentionDays"]["MinValue"] * 24 >= needed_hours
+
+
+def test_results_outlive_their_partials():
+    """A result is kept for ever or longer than its partials: else its window would look as if never rolled."""
+    kept_days = [days for days in PARAMETERS["ResultsRetentionDays"]["AllowedValues"] if days != 0]
+    assert min(kept_days) > PARAMETERS["PartialsRetentionDays"]["MaxValue"]
+
+
+def test_batches_are_given_up_before_the_stream_forgets_them():
+    """A failing batch goes to the on-failure bucket while the stream still holds its records."""
+    mapping = RESOURCES["StreamMapping"]["Properties"]
+    assert 60 <= mapping["MaximumRecordAgeInSeconds"] < PARAMETERS["StreamRetentionHours"]["MinValue"] * 3600
+    assert 0 < mapping["MaximumRetryAttempts"] <= 10_000
+    assert mapping["DestinationConfig"]["OnFailure"]["Destination"] == {"Fn::GetAtt": ["OnFailureBucket", "Arn"]}
+
+
+def test_mapping_starts_at_the_horizon_and_answers_partially():
+    """Nothing that the stream holds is skipped, and one bad record does not bring the whole batch again."""
+    mapping = RESOURCES["StreamMapping"]["Properties"]
+    assert mapping["StartingPosition"] == "TRIM_HORIZON"
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["BisectBatchOnFunctionError"] is True
+    assert mapping["FunctionName"] == {"Fn::If": ["IsFanout", {"Ref": "FanoutFunction"}, {"Ref": "ConsumerFunction"}]}
+
+
+def test_whoever_waits_waits_longer():
+    """The fan-out outlasts its processors, and our own client the longest function."""
+    timeouts = {name: RESOURCES[resource]["Properties"]["Timeout"] for name, resource in FUNCTIONS.items()}
+    assert timeouts["fanout"] > timeouts["consumer"]
+    assert max(timeouts.values()) < INVOKE_READ_TIMEOUT_SECONDS
+
+
+def test_ticks_are_not_retried_into_the_next_ones():
+    """A tick that is late or fails is left to the next one."""
+    dispatcher = RESOURCES["DispatcherFunction"]["Properties"]
+    assert dispatcher["EventInvokeConfig"] == {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 240}
+    tick = dispatcher["Events"]["Tick"]["Properties"]
+    assert tick["RetryPolicy"] == {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 240}
+    assert "Input" not in tick  # the plain event carries the time
+
+
+@pytest.mark.parametrize("bucket", BUCKETS)
+def test_bucket_is_closed_encrypted_and_kept(bucket: str):
+    """No public access, encryption, TLS only, and a retained bucket; nothing is left of broken uploads."""
+    given = RESOURCES[bucket]
+    properties = given["Properties"]
+    assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(properties["PublicAccessBlockConfiguration"]) == 4
+    assert properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert given["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert given["UpdateReplacePolicy"] == "Retain"
+    assert any("AbortIncompleteMultipartUpload" in rule for rule in properties["LifecycleConfiguration"]["Rules"])
+    statement = RESOURCES[f"{bucket}Policy"]["Properties"]["PolicyDocument"]["Statement"][0]
+    assert statement["Effect"] == "Deny"
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert statement["Resource"] == [{"Fn::GetAtt": [bucket, "Arn"]}, {"Fn::Sub": f"${{{bucket}.Arn}}/*"}]
+
+
+def test_every_prefix_of_the_lake_expires():
+    """Each prefix that the code writes to the lake has a rule, and no rule names another."""
+    rules = RESOURCES["LakeBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    prefixes = {rule["Prefix"] for rule in rules if "Prefix" in rule}
+    assert prefixes == {layout.PARTIALS, layout.MARKERS, layout.QUARANTINE, layout.SIMULATIONS}

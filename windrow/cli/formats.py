@@ -1,0 +1,126 @@
+"""How rows are printed: as a table for people, as CSV, or as JSON; nothing is cut off in any of them.
+
+Times are UTC: RFC 3339 in CSV and JSON. Numbers are exact there; the table rounds to three places.
+"""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from rich.cells import cell_len
+
+from windrow.timestamps import format_rfc3339, format_sql
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_NUMBERS = (int, float, Decimal)
+
+
+def as_table(frame: "pd.DataFrame") -> str:
+    """Aligned columns under their names, numbers to the right."""
+    columns = [_aligned(str(name), values) for name, values in _columns(frame)]
+    return "\n".join("  ".join(row).rstrip() for row in zip(*columns, strict=True))
+
+
+def _aligned(name: str, values: list[Any]) -> list[str]:
+    """Name and values as cells of one width."""
+    cells = [name, *map(_cell, values)]
+    width = max(map(cell_len, cells))
+    padding = [" " * (width - cell_len(cell)) for cell in cells]
+    is_right = any(isinstance(value, _NUMBERS) and not isinstance(value, bool | _Instant) for value in values)
+    return [pad + cell if is_right else cell + pad for cell, pad in zip(cells, padding, strict=True)]
+
+
+def as_csv(frame: "pd.DataFrame") -> str:
+    """RFC 4180 with a header, lines ending in a line feed; NULL is empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(frame.columns)
+    writer.writerows(zip(*(map(_csv_value, values) for _, values in _columns(frame)), strict=True))
+    return text.getvalue().removesuffix("\n")
+
+
+def as_json(frame: "pd.DataFrame") -> str:
+    """One array with an object per row, each on a line of its own."""
+    names = [str(name) for name in frame.columns]
+    rows = zip(*(map(_json_value, values) for _, values in _columns(frame)), strict=True)
+    lines = [json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False, allow_nan=False) for row in rows]
+    return "[\n" + ",\n".join(lines) + "\n]" if lines else "[]"
+
+
+FORMATS: dict[str, Callable[["pd.DataFrame"], str]] = {"table": as_table, "csv": as_csv, "json": as_json}
+
+
+def _columns(frame: "pd.DataFrame") -> list[tuple[Any, list[Any]]]:
+    """Name and values of each column; times as _Instant, NULL as None."""
+    return [(name, _plain_values(frame[name])) for name in frame.columns]
+
+
+class _Instant(int):
+    """Milliseconds since the epoch."""
+
+
+def _plain_values(column: "pd.Series[Any]") -> list[Any]:
+    from analytics.result import epoch_ms
+
+    dtype = str(column.dtype)
+    if dtype.endswith("UTC]"):
+        return [None if ms is None else _Instant(ms) for ms in epoch_ms(column)]
+    values = column.dt.strftime("%Y-%m-%d") if dtype.startswith("datetime64") else column
+    return [None if missing else value for value, missing in zip(values.tolist(), column.isna(), strict=True)]
+
+
+def _cell(value: object) -> str:
+    """A value as one short line without control characters."""
+    match value:
+        case None:
+            text = ""
+        case _Instant():
+            text = f"{format_sql(value).removesuffix('.000')}Z"
+        case float():
+            text = f"{value:.3f}" if value == 0 or abs(value) >= 0.001 else f"{value:.3g}"
+        case _:
+            text = _csv_value(value)
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
+def _csv_value(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case _Instant():
+            return format_rfc3339(value)
+        case bool():
+            return "true" if value else "false"
+        case list() | dict():
+            return json.dumps(_json_value(value), ensure_ascii=False)
+        case _:
+            return str(value)
+
+
+def _json_value(value: object) -> object:
+    """What JSON can hold: a whole decimal is a number, another one text, and what is no number is null."""
+    match value:
+        case _Instant():
+            return format_rfc3339(value)
+        case bool() | int() | str() | None:
+            return value
+        case float() | Decimal():
+            return _json_number(value)
+        case list():
+            return [_json_value(element) for element in value]
+        case dict():
+            return {str(name): _json_value(element) for name, element in value.items()}
+        case _:
+            return str(value)
+
+
+def _json_number(value: float | Decimal) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return int(value) if value == value.to_integral_value() else str(value)
