@@ -30,6 +30,7 @@ READ_TIMEOUT_SECONDS = 60
 # A synchronous invoke answers when the function returns: the template's longest timeout, 240 s, and a margin.
 INVOKE_READ_TIMEOUT_SECONDS = 270
 ATTEMPTS_MAX = 4
+ATTEMPTS_MAX_LOCAL = 3  # a stand-in that refuses the connection is not there; each further attempt doubles the wait
 POOL_CONNECTIONS_MAX = 64
 
 
@@ -82,7 +83,7 @@ def client_config(service: str, place: Place) -> Config:
     return Config(
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         read_timeout=INVOKE_READ_TIMEOUT_SECONDS if service == "lambda" else READ_TIMEOUT_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS_MAX},
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS_MAX_LOCAL if local else ATTEMPTS_MAX},
         max_pool_connections=POOL_CONNECTIONS_MAX,
         s3={"addressing_style": "path"} if local else None,
         proxies={} if local else None,  # None takes the environment's

@@ -26,7 +26,6 @@ from windrow.cli import place as place_cli
 from windrow.deployment import Deployment, find_deployment
 from windrow.errors import WindrowError
 
-
 START = """
 import sys
 from pathlib import Path

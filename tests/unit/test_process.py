@@ -38,7 +38,7 @@ def start(tmp_path):
 
     yield go
     for child in started:
-        process.stop(child, patience_seconds=5)
+        process.stop(child, patience_seconds=0.5)
 
 
 def first_line(log: Path) -> str:

@@ -1,0 +1,200 @@
+"""The whole way on the embedded stack: stream in, rows out, equal to the truth, whatever is delivered twice.
+
+Each test works in windows of its own, hours apart, so that none depends on another.
+"""
+
+import gzip
+import io
+import itertools
+import json
+import time
+from pathlib import Path
+
+import pyarrow.parquet
+import pytest
+
+from dispatcher.report import Outcome, TickReport
+from producers.faults import Faults
+from producers.fleet import FleetSpec
+from producers.simulation import RunReport
+from windrow import layout
+from windrow.aws import client
+from windrow.cli.draining import wait_until_drained
+from windrow.cli.rewind import recreate_mapping, replay_everything, rows_digests
+from windrow.cli.simulate import simulate_fleet
+from windrow.cli.tick import invoke, scheduled_event
+from windrow.cli.verify import verify_stage
+from windrow.deployment import Deployment
+from windrow.kinesis import KinesisStream, OutgoingRecord, Stored
+from windrow.kpl import UserRecord, aggregate
+from windrow.lineage import Lineage
+from windrow.reading import Reading, Readings
+from windrow.reading_json import encode_readings
+from windrow.s3 import S3Store
+from windrow.window import WINDOW_MS, Window, windows_between
+
+HOUR_MS = 3_600_000
+SENSORS = 50
+WINDOWS = 3
+_hours_back = itertools.count(3)
+
+
+class Stage:
+    """A deployed stage and what the tests do to it."""
+
+    def __init__(self, deployment: Deployment, home: Path) -> None:
+        self.deployment = deployment
+        self.home = home
+        s3 = client("s3", deployment.place)
+        self.lake = S3Store(s3, deployment.lake_bucket)
+        self.results = S3Store(s3, deployment.results_bucket)
+
+    def simulate(self, start_ms: int, *, seed: int, faults: Faults) -> RunReport:
+        fleet = FleetSpec(
+            seed=seed,
+            sensors=SENSORS,
+            sites=5,
+            interval_ms=10_000,
+            start_ms=start_ms,
+            end_ms=start_ms + WINDOWS * WINDOW_MS,
+            faults=faults,
+        )
+        report = simulate_fleet(fleet, self.deployment, now_ms=now_ms())
+        wait_until_drained(self.deployment, report.last_sequence_numbers)
+        return report
+
+    def put(self, body: bytes) -> None:
+        """Put one record and wait until it is consumed."""
+        stream = KinesisStream.at(self.deployment.place, self.deployment.stream_name)
+        (answer,) = stream.put_records([OutgoingRecord(partition_key="a", body=body)]).entries
+        assert isinstance(answer, Stored)
+        wait_until_drained(self.deployment, {answer.shard_id: int(answer.sequence_number)})
+
+    def tick(self) -> TickReport:
+        return invoke(self.deployment, scheduled_event(now_ms(), is_dry_run=False))
+
+    def lineage(self, window: Window) -> Lineage:
+        stored = self.results.get(layout.lineage_key(window))
+        assert stored is not None
+        return Lineage.from_json(stored.body)
+
+    def rows(self, window: Window) -> dict[str, dict[str, object]]:
+        stored = self.results.get(layout.rows_key(window))
+        assert stored is not None
+        rows = pyarrow.parquet.read_table(io.BytesIO(stored.body)).to_pylist()
+        return {row["sensor_id"]: row for row in rows}
+
+
+@pytest.fixture(scope="session")
+def stage(stack: Deployment, home: Path) -> Stage:
+    """The session's stage."""
+    return Stage(stack, home)
+
+
+@pytest.fixture
+def start_ms() -> int:
+    """The start of an hour in the past that no other test touches."""
+    return (now_ms() // HOUR_MS - next(_hours_back)) * HOUR_MS
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def json_of(*readings: Reading) -> list[bytes]:
+    return encode_readings(Readings.of(readings))
+
+
+def outcomes(report: TickReport) -> dict[Window, Outcome]:
+    return {window.window: window.outcome for window in report.windows}
+
+
+def test_every_row_equals_the_truth_with_all_faults_on(stage: Stage, start_ms: int) -> None:
+    """Duplicates, malformed, late and shuffled readings: every row and every column is what it must be."""
+    faults = Faults(malformed=0.01, duplicates=0.05, late=0.05, shuffled=0.2)
+    sent = stage.simulate(start_ms, seed=1, faults=faults)
+    assert sent.totals.malformed > 0
+    assert sent.totals.repeated > 0
+    stage.tick()
+    verification = verify_stage(stage.deployment, home=stage.home, run_id=sent.run_id)
+    assert verification.is_exact, str(verification)
+    assert verification.readings == sent.totals.readings
+    assert verification.rows == SENSORS * WINDOWS
+
+
+def test_a_rewind_changes_no_byte(stage: Stage, start_ms: int) -> None:
+    """Everything is delivered twice more, by replay and by a new mapping; rows and revisions stay."""
+    windows = windows_between(start_ms, start_ms + WINDOWS * WINDOW_MS)
+    stage.simulate(start_ms, seed=2, faults=Faults(duplicates=0.02))
+    stage.tick()
+    before = rows_digests(stage.deployment, windows)
+    revisions = [stage.lineage(window).revision for window in windows]
+    assert len(before) == WINDOWS
+    assert replay_everything(stage.deployment) > 0
+    recreate_mapping(stage.deployment)
+    stage.tick()
+    assert rows_digests(stage.deployment, windows) == before
+    assert [stage.lineage(window).revision for window in windows] == revisions
+
+
+def test_a_late_reading_changes_one_window_and_raises_its_revision(stage: Stage, start_ms: int) -> None:
+    """It joins its own window, by its marker, and no other."""
+    windows = windows_between(start_ms, start_ms + WINDOWS * WINDOW_MS)
+    stage.simulate(start_ms, seed=3, faults=Faults())
+    stage.tick()
+    before = rows_digests(stage.deployment, windows)
+    late = Reading("latecomer", windows[1].start_ms + 7, 0, 12_345)
+    stage.put(json_of(late)[0])
+    reported = outcomes(stage.tick())
+    after = rows_digests(stage.deployment, windows)
+    assert [window for window in windows if before[window] != after[window]] == [windows[1]]
+    assert reported[windows[1]] is Outcome.ROLLED
+    assert [stage.lineage(window).revision for window in windows] == [1, 2, 1]
+    assert stage.rows(windows[1])["latecomer"]["sum_milli_c"] == 12_345
+    assert not list(stage.lake.list_objects(f"{layout.MARKERS}dt="))
+
+
+def test_a_malformed_reading_amid_an_aggregate_is_quarantined_and_its_neighbours_count(
+    stage: Stage, start_ms: int
+) -> None:
+    """The bad payload is kept with its reason and its bytes; the two around it are in the rows."""
+    broken = b'{"sensor_id":"middle","event_time":"yesterday","temperature":1}'
+    first, last = json_of(Reading("before", start_ms, 0, 1_000), Reading("after", start_ms, 0, 2_000))
+    known = {listed.key for listed in stage.lake.list_objects(layout.QUARANTINE)}
+    stage.put(aggregate([UserRecord("k", payload) for payload in (first, broken, last)]))
+    stage.tick()
+    rows = stage.rows(Window(start_ms))
+    assert {sensor: row["sum_milli_c"] for sensor, row in rows.items()} == {"before": 1_000, "after": 2_000}
+    (key,) = {listed.key for listed in stage.lake.list_objects(layout.QUARANTINE)} - known
+    stored = stage.lake.get(key)
+    assert stored is not None
+    (quarantined,) = map(json.loads, gzip.decompress(stored.body).splitlines())
+    assert (quarantined["reason"], quarantined["index"]) == ("event_time", 1)
+
+
+def test_a_deleted_result_heals(stage: Stage) -> None:
+    """The next tick that looks at the window writes the same rows again, under the same revision."""
+    window = Window(now_ms() // WINDOW_MS * WINDOW_MS - 2 * WINDOW_MS)  # one of those that every tick looks at
+    stage.put(json_of(Reading("healed", window.start_ms + 5, 0, 20_000))[0])
+    stage.tick()
+    before, revision = rows_digests(stage.deployment, [window]), stage.lineage(window).revision
+    stage.results.delete(layout.rows_key(window))
+    assert outcomes(stage.tick())[window] is Outcome.ROLLED
+    assert rows_digests(stage.deployment, [window]) == before
+    assert stage.lineage(window).revision == revision
+
+
+def test_a_deleted_partial_freezes_its_window(stage: Stage, start_ms: int) -> None:
+    """A result never shrinks: the window is frozen and reported, and its rows stay as they are."""
+    window = Window(start_ms)
+    for sensor_id in ("kept", "lost"):
+        stage.put(json_of(Reading(sensor_id, start_ms, 0, 20_000))[0])
+    stage.tick()
+    before = rows_digests(stage.deployment, [window])
+    partials = [listed.key for listed in stage.lake.list_objects(layout.partials_prefix(window))]
+    assert len(partials) == 2
+    stage.lake.delete(partials[0])
+    stage.put(json_of(Reading("latecomer", start_ms, 0, 20_000))[0])
+    assert outcomes(stage.tick())[window] is Outcome.FROZEN
+    assert rows_digests(stage.deployment, [window]) == before
+    stage.lake.delete(str(next(listed.key for listed in stage.lake.list_objects(layout.MARKERS))))
