@@ -5,7 +5,7 @@ preset names the partitions (dt, hour) of its range beside its windows, so that 
 """
 
 from analytics.query import Parameter, Query
-from analytics.timerange import TimeRange
+from windrow.timerange import TimeRange
 
 HOTTEST_SENSORS = 10
 

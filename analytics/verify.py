@@ -11,7 +11,7 @@ import pandas as pd
 from analytics.oracle import ROW_COLUMNS, true_rows
 from analytics.query import Query
 from analytics.result import Engine, epoch_ms
-from analytics.timerange import partition_of
+from windrow.timerange import partition_of
 from windrow.timestamps import format_rfc3339, format_sql
 
 CULPRITS_MAX = 10

@@ -17,6 +17,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
+from botocore.parsers import ResponseParserError
 
 from windrow import settings
 from windrow.errors import WindrowError
@@ -98,6 +99,9 @@ def readable_errors(place: Place) -> Iterator[None]:
         yield
     except (BotoCoreError, ClientError) as error:
         raise readable(error, place) from error
+    except ResponseParserError as error:  # a stand-in that fell over answers in another format
+        where = place.endpoint_url or place.region
+        raise WindrowError(f"{where} gave an answer that cannot be read: {' '.join(str(error).split())}") from error
 
 
 def readable(error: BotoCoreError | ClientError, place: Place) -> WindrowError:

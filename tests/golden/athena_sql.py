@@ -7,7 +7,7 @@ from pathlib import Path
 
 from analytics import presets
 from analytics.query import Query
-from analytics.timerange import TimeRange
+from windrow.timerange import TimeRange
 from windrow.timestamps import parse_rfc3339_ms
 
 FOLDER = Path(__file__).parent / "athena"

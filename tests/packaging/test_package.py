@@ -38,6 +38,16 @@ def test_zip_is_the_same_from_another_folder_at_another_time(function: Function,
 
 
 @by_name
+def test_zip_knows_no_time_and_no_owner(function: Function):
+    """Every entry has the same date, mode and system, and is stored as it is: another zlib would compress otherwise."""
+    facts = {
+        (one.date_time, one.external_attr >> 16, one.create_system, one.compress_type)
+        for one in entries(function).infolist()
+    }
+    assert facts == {((1980, 1, 1, 0, 0, 0), 0o100644, 3, zipfile.ZIP_STORED)}
+
+
+@by_name
 def test_zip_holds_our_own_modules_of_the_function_alone(function: Function):
     """No command, no other stage, no compiled leftovers."""
     names = entries(function).namelist()

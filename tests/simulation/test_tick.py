@@ -133,6 +133,18 @@ def test_same_digest_under_two_keys_is_read_once_and_counted_twice() -> None:
     assert report_of(tick(state.apply, SCHEDULED), RECENT).outcome is Outcome.SETTLED
 
 
+def test_as_many_partials_are_not_the_same_partials() -> None:
+    """One of two equal partials expired and another arrived: only the fingerprint tells."""
+    state = S3State()
+    state.apply(partial_put(RECENT, FIRST))
+    state.apply(partial_put(RECENT, FIRST, first=2))
+    tick(state.apply, SCHEDULED)
+    state.apply(Delete(LAKE, partial_put(RECENT, FIRST).key))
+    state.apply(partial_put(RECENT, SECOND, first=3))
+    assert report_of(tick(state.apply, SCHEDULED), RECENT).outcome is Outcome.ROLLED
+    assert lineage_of(state, RECENT).readings == 3
+
+
 def test_window_without_readings_gets_a_lineage_and_no_rows() -> None:
     """An ended window that nobody wrote to is known to be empty."""
     state = S3State()
@@ -268,12 +280,15 @@ def corruptions() -> dict[str, Put]:
     """Partials that are not what their keys say."""
     good = partial_put(RECENT, SECOND, first=2)
     other = partial_put(OLD, SECOND, first=2)
-    moved = PartialKey(window=RECENT, origin=Origin(stream="s", shard="shardId-0", first=1, last=1), digest="0" * 32)
+    origin = Origin(stream="s", shard="shardId-0", first=1, last=1)
+    moved = PartialKey(window=RECENT, origin=origin, digest="0" * 32)
+    strayed = PartialKey(window=RECENT, origin=origin, digest=partial_of(OLD, SECOND).digest)
     return {
         "no Parquet": dataclasses.replace(good, body=b"PAR1 or not"),
         "cut short": dataclasses.replace(good, body=good.body[:-9]),
         "other readings": dataclasses.replace(good, body=partial_put(RECENT, LATE).body),
         "another window's": dataclasses.replace(good, body=other.body),
+        "another window's, under its own digest": dataclasses.replace(good, key=str(strayed), body=other.body),
         "another digest": dataclasses.replace(good, key=str(moved)),
         "no partial's key": dataclasses.replace(good, key=f"{partials_prefix(RECENT)}_SUCCESS"),
     }

@@ -12,11 +12,11 @@ from click.testing import CliRunner
 
 from analytics import presets
 from analytics.result import Result
-from analytics.timerange import TimeRange
 from tests.unit.stored_results import START_MS, WINDOWS, StoredResults, some_readings
 from windrow.cli.formats import as_csv, as_json, as_table
 from windrow.cli.query import about, nothing_there, query, query_of_preset, query_of_sql
 from windrow.errors import UsageError, WindrowError
+from windrow.timerange import TimeRange
 from windrow.window import WINDOW_MS
 
 RANGE = TimeRange(START_MS, START_MS + WINDOWS * WINDOW_MS)

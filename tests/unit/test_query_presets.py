@@ -8,9 +8,9 @@ import pytest
 from analytics import presets
 from analytics.oracle import READING_COLUMNS, true_rows
 from analytics.query import Query
-from analytics.timerange import TimeRange
 from tests.unit.stored_results import SENSORS, START_MS, WINDOWS, StoredResults, some_readings
 from windrow.reading import Reading
+from windrow.timerange import TimeRange
 from windrow.window import WINDOW_MS
 
 ALL = TimeRange(START_MS, START_MS + WINDOWS * WINDOW_MS)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from windrow.cli.console import err, out
+from windrow.cli.stage import clock_ms
 from windrow.errors import WindrowError
 from windrow.timestamps import format_rfc3339
 from windrow.window import WINDOW_MS, Window, windows_between
@@ -72,7 +73,7 @@ def _show_the_way(deployment: "Deployment", fleet: "FleetSpec", home: Path) -> N
     from windrow.cli.verify import verify_stage
 
     windows = windows_between(fleet.start_ms, fleet.end_ms)
-    sent = simulate_fleet(fleet, deployment, now_ms=time.time_ns() // 1_000_000)
+    sent = simulate_fleet(fleet, deployment, now_ms=clock_ms())
     totals = sent.totals
     _said(
         "simulate",
@@ -112,7 +113,7 @@ def _fleet(*, sensors: int, seed: int) -> "FleetSpec":
     from producers.faults import Faults
     from producers.fleet import FleetSpec
 
-    end_ms = time.time_ns() // 1_000_000 // WINDOW_MS * WINDOW_MS
+    end_ms = clock_ms() // WINDOW_MS * WINDOW_MS
     return FleetSpec(
         seed=seed,
         sensors=sensors,
@@ -135,8 +136,8 @@ def _tick(deployment: "Deployment", windows: Sequence[Window]) -> None:
 def _show_fleet(deployment: "Deployment", windows: Sequence[Window], home: Path) -> None:
     from analytics import presets
     from analytics.engine import engine_of
-    from analytics.timerange import TimeRange
     from windrow.cli.formats import as_table
+    from windrow.timerange import TimeRange
 
     engine = engine_of(deployment, home=home)
     fleet = engine.run(presets.fleet(TimeRange(windows[0].start_ms, windows[-1].end_ms))).frame
@@ -149,14 +150,14 @@ def _site_means(deployment: "Deployment", windows: Sequence[Window], home: Path)
     """The mean of each of the first sites, window by window, asked in SQL."""
     from analytics.engine import engine_of
     from analytics.query import Query
-    from analytics.timerange import TimeRange
+    from windrow.timerange import TimeRange
 
     bounds = TimeRange(windows[0].start_ms, windows[-1].end_ms)
     sql = (
-        "SELECT split_part(sensor_id, '/', 1) AS site, window_start, SUM(sum_milli_c) * 0.001 / SUM(readings) AS mean_c "
-        "FROM aggregates WHERE dt BETWEEN :first_dt AND :last_dt "
-        "AND window_start >= CAST(:start AS TIMESTAMP) AND window_start < CAST(:end AS TIMESTAMP) "
-        "GROUP BY 1, 2 ORDER BY 1, 2"
+        "SELECT split_part(sensor_id, '/', 1) AS site, window_start, SUM(sum_milli_c) * 0.001 / SUM(readings) AS mean_c"
+        " FROM aggregates WHERE dt BETWEEN :first_dt AND :last_dt"
+        " AND window_start >= CAST(:start AS TIMESTAMP) AND window_start < CAST(:end AS TIMESTAMP)"
+        " GROUP BY 1, 2 ORDER BY 1, 2"
     )
     values = {
         "first_dt": bounds.first_partition[0],

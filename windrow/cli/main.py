@@ -1,6 +1,7 @@
 """The `windrow` command: names of commands, and one way to report what went wrong."""
 
 import importlib
+import os
 import sys
 
 import click
@@ -49,7 +50,7 @@ def windrow() -> None:
 
     \b
     windrow up && windrow deploy      start a stack on this machine and deploy to it
-    windrow simulate                  send the readings of a simulated fleet
+    windrow simulate --wait           send the readings of a simulated fleet
     windrow tick                      close the windows that have ended
     windrow query fleet               ask
     """
@@ -65,6 +66,10 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough, such as `head`. Python would complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except (click.Abort, KeyboardInterrupt):
         _complain("interrupted")
         sys.exit(130)

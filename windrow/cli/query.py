@@ -1,8 +1,6 @@
 """`windrow query`: questions about the results, ready-made or in SQL."""
 
-import os
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from windrow.cli.console import err
+from windrow.cli.stage import clock_ms, deployment_of, home_folder, stage_option
 from windrow.errors import UsageError, WindrowError
 from windrow.timestamps import format_rfc3339
 from windrow.window import WINDOW_MS
@@ -17,8 +16,8 @@ from windrow.window import WINDOW_MS
 if TYPE_CHECKING:
     from analytics.query import Query
     from analytics.result import Engine, Progress, Result
-    from analytics.timerange import TimeRange
     from windrow.store import ObjectStore
+    from windrow.timerange import TimeRange
 
 PRESETS = ("fleet", "sensors", "sensor", "latest", "hottest")
 SQL_BYTES_MAX = 1024**2
@@ -34,7 +33,7 @@ SQL_BYTES_MAX = 1024**2
 @click.option("--sql", metavar="SQL", help="Trino SQL of your own: a file, - for standard input, or the text itself.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="ROWS", help="At most so many rows.")
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
-@click.option("--stage", default="dev", envvar="WINDROW_STAGE", show_default=True, help="The deployed stage.")
+@stage_option
 def query(
     *,
     preset: str | None,
@@ -65,18 +64,15 @@ def query(
     windrow query --sql "SELECT COUNT(*) FROM aggregates WHERE dt = '2026-11-20'"
     """
     from analytics.engine import engine_of
-    from infra import embedded
     from windrow.aws import client, readable_errors
     from windrow.cli.formats import FORMATS
-    from windrow.deployment import find_deployment
     from windrow.s3 import S3Store
 
     if sql is not None:
         question, time_range = query_of_sql(sql, preset=preset, start=start, end=end), None
     else:
         question, time_range = query_of_preset(preset, sensor_id, start=start, end=end, limit=limit)
-    home = embedded.home_folder(os.environ)
-    deployment = find_deployment(embedded.place(home), stage)
+    deployment, home = deployment_of(stage), home_folder()
     with readable_errors(deployment.place):
         engine = engine_of(deployment, home=home)
         result = ask(engine, question, rows_max=limit)
@@ -122,14 +118,14 @@ def query_of_preset(
 ) -> tuple["Query", "TimeRange"]:
     """The query of a preset, and its range."""
     from analytics import presets
-    from analytics.timerange import parse_range
+    from windrow.timerange import parse_range
 
     if preset is None:
         raise UsageError("nothing is asked", hint=f"give --sql, or one of {', '.join(PRESETS)}")
     if (preset == "sensor") != (sensor_id is not None):
         wrong = "'sensor' needs a sensor id" if preset == "sensor" else f"{preset!r} takes no sensor id"
         raise UsageError(wrong, hint="windrow query sensor site-03/sensor-000003")
-    time_range = parse_range(start, end, now_ms=time.time_ns() // 1_000_000)
+    time_range = parse_range(start, end, now_ms=clock_ms())
     if sensor_id is not None:
         return presets.sensor(sensor_id, time_range), time_range
     if preset == "hottest":

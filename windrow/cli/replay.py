@@ -1,14 +1,13 @@
 """`windrow replay`: the stream's records once more to the consumer."""
 
-import os
-import time
 from typing import TYPE_CHECKING
 
 import click
 
 from windrow.cli.console import err, out, progress_bar
+from windrow.cli.stage import clock_ms, deployment_of, stage_option
 from windrow.errors import UsageError, WindrowError
-from windrow.timestamps import format_rfc3339, parse_rfc3339_ms
+from windrow.timerange import TimeRange, parse_time
 
 if TYPE_CHECKING:
     from processors.replay import Replayed
@@ -22,7 +21,7 @@ _FAILURES_SHOWN_MAX = 20
 @click.option("--from", "start", metavar="TIME", help="First arrival, inclusive (RFC 3339); default: all that is kept.")
 @click.option("--to", "end", metavar="TIME", help="Last arrival, exclusive (RFC 3339); default: now.")
 @click.option("--dry-run", "is_dry_run", is_flag=True, help="Read and count, but invoke nothing.")
-@click.option("--stage", default="dev", envvar="WINDROW_STAGE", show_default=True, help="The deployed stage.")
+@stage_option
 def replay(start: str | None, end: str | None, *, is_dry_run: bool, stage: str) -> None:
     """Read the stream again and process its records once more.
 
@@ -34,34 +33,20 @@ def replay(start: str | None, end: str | None, *, is_dry_run: bool, stage: str) 
     windrow replay --from 2026-11-20T10:00:00Z --to 2026-11-20T11:00:00Z
     windrow replay --from 2026-11-20T10:00:00Z --dry-run
     """
-    from infra import embedded
-    from windrow.deployment import find_deployment
-
-    start_ms, end_ms = arrival_range_ms(start, end, now_ms=time.time_ns() // 1_000_000)
-    deployment = find_deployment(embedded.place(embedded.home_folder(os.environ)), stage)
+    start_ms, end_ms = arrival_range_ms(start, end, now_ms=clock_ms())
+    deployment = deployment_of(stage)
     show(replay_stream(deployment, start_ms=start_ms, end_ms=end_ms, is_dry_run=is_dry_run), is_dry_run=is_dry_run)
 
 
 def arrival_range_ms(start: str | None, end: str | None, *, now_ms: int) -> tuple[int, int]:
     """The half-open range that `--from` and `--to` ask for; UsageError when it is not one."""
     # No record is older than Kinesis, so whatever is before 1970 means all that is kept.
-    start_ms = 0 if start is None else max(0, _instant_ms("--from", start))
-    end_ms = now_ms if end is None else _instant_ms("--to", end)
+    start_ms = 0 if start is None else max(0, parse_time(start, now_ms=now_ms, option="--from"))
+    end_ms = now_ms if end is None else parse_time(end, now_ms=now_ms, option="--to")
     if start is not None and start_ms >= now_ms:
         raise UsageError(f"--from {start} is in the future: nothing has arrived yet")
-    if start_ms >= end_ms:
-        raise UsageError(
-            f"no time lies between --from {format_rfc3339(start_ms)} and --to {format_rfc3339(end_ms)}",
-            hint="--from must be before --to",
-        )
-    return start_ms, end_ms
-
-
-def _instant_ms(option: str, text: str) -> int:
-    try:
-        return parse_rfc3339_ms(text)
-    except ValueError as error:
-        raise UsageError(f"{option} {text!r}: {error}", hint="write it as 2026-11-20T10:05:00Z") from error
+    arrivals = TimeRange(start_ms, end_ms)
+    return arrivals.start_ms, arrivals.end_ms
 
 
 def replay_stream(deployment: "Deployment", *, start_ms: int, end_ms: int, is_dry_run: bool = False) -> "Replayed":

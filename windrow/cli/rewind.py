@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-import time
 from collections.abc import Sequence
 
 from windrow.aws import client, readable_errors
 from windrow.cli.draining import wait_until_drained
+from windrow.cli.stage import clock_ms
 from windrow.deployment import Deployment
 from windrow.errors import WindrowError
 from windrow.kinesis import KinesisStream, OutgoingRecord, Stored
@@ -31,7 +31,7 @@ def replay_everything(deployment: Deployment) -> int:
     """Hand every record that the stream keeps to the consumer once more; how many records that were."""
     from processors.replay import replay_stage
 
-    replayed = replay_stage(deployment, start_ms=0, end_ms=time.time_ns() // 1_000_000)
+    replayed = replay_stage(deployment, start_ms=0, end_ms=clock_ms())
     if replayed.failed:
         raise WindrowError(f"{len(replayed.failed)} invocations of the replay failed: {replayed.failed[0].detail}")
     return replayed.records
@@ -53,7 +53,7 @@ def recreate_mapping(deployment: Deployment) -> None:
 
 def _send_sentinels(deployment: Deployment) -> dict[str, int]:
     stream = KinesisStream.at(deployment.place, deployment.stream_name)
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = clock_ms()
     shards = [shard for shard in stream.list_shards() if shard.is_open]
     bodies = encode_readings(Readings.of((f"{_SENTINEL}-{shard.shard_id}", now_ms, 0, 0) for shard in shards))
     records = [

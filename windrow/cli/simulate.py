@@ -1,7 +1,6 @@
 """`windrow simulate`: the readings of a simulated fleet, sent to the stream of a stage."""
 
 import json
-import os
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -9,9 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from windrow.cli.console import out, progress_bar
+from windrow.cli.stage import clock_ms, deployment_of, stage_option
 from windrow.errors import UsageError
 from windrow.reading import EARLINESS_MS_MAX
-from windrow.timestamps import format_rfc3339, parse_rfc3339_ms
+from windrow.timerange import TimeRange, parse_time
+from windrow.timestamps import format_rfc3339
 from windrow.window import WINDOW_MS
 
 if TYPE_CHECKING:
@@ -38,9 +39,10 @@ _RATE = click.FloatRange(0, 1)
 @click.option("--duplicates", type=_RATE, default=0.0, metavar="RATE", help="Part that is sent twice.")
 @click.option("--late", type=_RATE, default=0.0, metavar="RATE", help="Part that is sent after all others.")
 @click.option("--shuffled", type=_RATE, default=0.0, metavar="RATE", help="Part that is sent out of order.")
+@click.option("--wait", "waits", is_flag=True, help="Return when the consumer has come to the end of it.")
 @click.option("--dry-run", "is_dry_run", is_flag=True, help="Make and count everything, but send nothing.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-@click.option("--stage", default="dev", envvar="WINDROW_STAGE", show_default=True, help="The deployed stage.")
+@stage_option
 def simulate(
     *,
     sensors: int,
@@ -54,6 +56,7 @@ def simulate(
     duplicates: float,
     late: float,
     shuffled: float,
+    waits: bool,
     is_dry_run: bool,
     form: str,
     stage: str,
@@ -64,14 +67,14 @@ def simulate(
     `windrow verify` can make the truth again.
 
     \b
-    windrow simulate
+    windrow simulate --wait && windrow tick
     windrow simulate --sensors 20000 --windows 12 --duplicates 0.01 --malformed 0.001
     windrow simulate --from 2026-11-20T10:00:00Z --to 2026-11-20T11:00:00Z --dry-run
     """
     from producers.faults import Faults
     from producers.fleet import FleetSpec
 
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = clock_ms()
     start_ms, end_ms = event_range_ms(start, end, windows=windows, now_ms=now_ms)
     try:
         spec = FleetSpec(
@@ -85,7 +88,7 @@ def simulate(
         )
     except (ValueError, OverflowError) as error:
         raise UsageError(f"there is no such fleet: {error}") from error
-    report = _simulate(spec, stage, now_ms=now_ms, is_dry_run=is_dry_run)
+    report = _simulate(spec, stage, now_ms=now_ms, waits=waits, is_dry_run=is_dry_run)
     if form == "json":
         out.print_json(json.dumps(report_json(report, spec, is_dry_run=is_dry_run)))
     else:
@@ -101,26 +104,15 @@ def event_range_ms(start: str | None, end: str | None, *, windows: int | None, n
     if start is None:
         last_end_ms = now_ms // WINDOW_MS * WINDOW_MS
         return last_end_ms - (windows or WINDOWS_DEFAULT) * WINDOW_MS, last_end_ms
-    start_ms = _instant_ms("--from", start)
-    end_ms = now_ms if end is None else _instant_ms("--to", end)
-    if start_ms >= end_ms:
-        raise UsageError(
-            f"no time lies between --from {format_rfc3339(start_ms)} and --to {format_rfc3339(end_ms)}",
-            hint="--from must be before --to",
-        )
+    start_ms = parse_time(start, now_ms=now_ms, option="--from")
+    end_ms = now_ms if end is None else parse_time(end, now_ms=now_ms, option="--to")
+    events = TimeRange(start_ms, end_ms)
     if end_ms > now_ms + EARLINESS_MS_MAX:
         raise UsageError(
             f"--to {format_rfc3339(end_ms)} is in the future: its readings would be quarantined as too early",
             hint="end the range now or before",
         )
-    return start_ms, end_ms
-
-
-def _instant_ms(option: str, text: str) -> int:
-    try:
-        return parse_rfc3339_ms(text)
-    except ValueError as error:
-        raise UsageError(f"{option} {text!r}: {error}", hint="write it as 2026-11-20T10:05:00Z") from error
+    return events.start_ms, events.end_ms
 
 
 def check_horizon(spec: "FleetSpec", *, now_ms: int, horizon_hours: int) -> None:
@@ -133,13 +125,15 @@ def check_horizon(spec: "FleetSpec", *, now_ms: int, horizon_hours: int) -> None
         )
 
 
-def _simulate(spec: "FleetSpec", stage: str, *, now_ms: int, is_dry_run: bool) -> "RunReport":
-    from infra import embedded
-    from windrow.deployment import find_deployment
+def _simulate(spec: "FleetSpec", stage: str, *, now_ms: int, waits: bool, is_dry_run: bool) -> "RunReport":
+    from windrow.cli.draining import wait_until_drained
 
-    deployment = find_deployment(embedded.place(embedded.home_folder(os.environ)), stage)
+    deployment = deployment_of(stage)
     check_horizon(spec, now_ms=now_ms, horizon_hours=deployment.lateness_horizon_hours)
-    return simulate_fleet(spec, deployment, now_ms=now_ms, is_dry_run=is_dry_run)
+    report = simulate_fleet(spec, deployment, now_ms=now_ms, is_dry_run=is_dry_run)
+    if waits and not is_dry_run:
+        wait_until_drained(deployment, report.last_sequence_numbers)
+    return report
 
 
 def simulate_fleet(

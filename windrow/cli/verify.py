@@ -1,7 +1,6 @@
 """`windrow verify`: the results against the truth of what was simulated."""
 
 import dataclasses
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from windrow.cli.console import err, progress_bar
+from windrow.cli.stage import deployment_of, home_folder, stage_option
 from windrow.errors import UsageError, WindrowError
 from windrow.timestamps import format_rfc3339
 from windrow.window import Window, windows_between
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--run", "run_id", metavar="ID", help="Only this simulation, and as if there were no other.")
-@click.option("--stage", default="dev", envvar="WINDROW_STAGE", show_default=True, help="The deployed stage.")
+@stage_option
 def verify(run_id: str | None, *, stage: str) -> None:
     """Compare the results with the truth of all simulations on the stage.
 
@@ -39,12 +39,9 @@ def verify(run_id: str | None, *, stage: str) -> None:
     windrow verify
     windrow verify --run 20261120T223512Z-3fa9c1d2
     """
-    from infra import embedded
     from windrow.aws import readable_errors
-    from windrow.deployment import find_deployment
 
-    home = embedded.home_folder(os.environ)
-    deployment = find_deployment(embedded.place(home), stage)
+    deployment, home = deployment_of(stage), home_folder()
     with readable_errors(deployment.place):
         verification = verify_stage(deployment, home=home, run_id=run_id)
     click.echo(verification)
@@ -134,7 +131,7 @@ def unrolled_windows(engine: "Engine", windows: Sequence[Window]) -> list[Window
     """Those of the windows that have no lineage yet, ascending."""
     from analytics.query import Query
     from analytics.result import epoch_ms
-    from analytics.timerange import TimeRange
+    from windrow.timerange import TimeRange
 
     bounds = TimeRange(windows[0].start_ms, windows[-1].end_ms)
     sql = (

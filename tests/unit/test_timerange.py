@@ -2,8 +2,8 @@
 
 import pytest
 
-from analytics.timerange import TimeRange, parse_range
 from windrow.errors import UsageError
+from windrow.timerange import TimeRange, parse_range
 from windrow.timestamps import parse_rfc3339_ms
 
 NOW_MS = parse_rfc3339_ms("2026-11-20T12:00:00Z")
