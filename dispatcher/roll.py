@@ -187,7 +187,10 @@ def _unite(roller: Roller, window: Window, listing: Listing) -> _Made:
     united = union(window, partials)
     rollup = roll(united)
     conflicts = int(rollup.conflicts.sum())
-    delivered = sum(len(partial) * len(listing.keys[key.digest]) for key, partial in zip(chosen, partials, strict=True))
+    delivered = sum(
+        (len(partial) + delivery.duplicates) * len(listing.keys[key.digest])
+        for key, (partial, delivery) in zip(chosen, read, strict=True)
+    )
     return _Made(
         rollup=rollup,
         readings=len(united) - conflicts,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from infra import embedded, package, template
+from infra import package, template
 from infra.package import Package
 from windrow.aws import EMBEDDED, Place
 from windrow.deployment import stack_name
@@ -10,8 +10,6 @@ from windrow.errors import UsageError
 
 STAGE_CHARACTERS_MAX = 20
 MODES = ("direct", "fanout")
-# The first MiniStack whose CloudFormation knows Glue and Athena, as far as it was tried here.
-EMBEDDED_HAS_TABLES_SINCE = (1, 5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +55,9 @@ def check_stage(stage: str) -> str:
 def make_plan(place: Place, stage: str, choices: Choices) -> Plan:
     """Build the packages and decide the parameters; reaches no network."""
     packages = {function.name: package.build(function) for function in package.FUNCTIONS}
-    analytics, left_out = _what_the_place_lacks(place)
     parameters = {
         "Stage": check_stage(stage),
-        "AnalyticsResources": analytics,
+        "AnalyticsResources": "full",
         "RequireTls": "false" if place.name == EMBEDDED else "true",
         "ConsumerCodeKey": packages["consumer"].key,
         "FanoutCodeKey": packages["fanout"].key,
@@ -78,24 +75,16 @@ def make_plan(place: Place, stage: str, choices: Choices) -> Plan:
         packages=tuple(packages.values()),
         template=template.text(),
         parameters=parameters,
-        left_out=left_out,
+        left_out=_what_the_place_lacks(place),
     )
 
 
-def _what_the_place_lacks(place: Place) -> tuple[str, tuple[str, ...]]:
-    """AnalyticsResources for the place, and what a deployment there does without, in words."""
+def _what_the_place_lacks(place: Place) -> tuple[str, ...]:
+    """What a deployment at this place does without, in words."""
     if place.name != EMBEDDED:
-        return "full", ()
-    left_out = [
+        return ()
+    return (
         "the TLS-only bucket policies (the embedded stack speaks plain HTTP)",
         "bisecting, partial-batch response, batching, retry limits and the on-failure bucket of the mapping"
         " (set, but the embedded stack ignores them)",
-    ]
-    if _numbers(embedded.version()) >= EMBEDDED_HAS_TABLES_SINCE:
-        return "full", tuple(left_out)
-    left_out.append(f"the Glue tables and the Athena workgroup (MiniStack {embedded.version()} deploys none)")
-    return "none", tuple(left_out)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+    )

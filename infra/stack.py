@@ -1,6 +1,5 @@
 """A stage's CloudFormation stack: apply a plan to it, follow what happens, say readably why it failed."""
 
-import contextlib
 import time
 import uuid
 from collections.abc import Callable
@@ -127,7 +126,7 @@ def events(place: Place, name: str) -> list[Event]:
 
 
 def _refuse_to_reshard(plan: Plan, existing: dict[str, Any]) -> None:
-    """A stand-in keeps its shards or loses its records when their number is changed; AWS does it properly."""
+    """A stand-in keeps the shards it has and says nothing when their number is changed; AWS does change it."""
     has = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in existing.get("Parameters", [])}
     wanted = plan.parameters.get("ShardCount")
     if plan.place.endpoint_url is None or wanted is None or has.get("ShardCount", wanted) == wanted:
@@ -163,8 +162,7 @@ def _create_change_set(plan: Plan, parameters: list[dict[str, Any]], *, is_new: 
         if answer["Status"] == "CREATE_COMPLETE":
             return change_set
         if answer["Status"] == "FAILED":
-            with contextlib.suppress(KeyError):  # MiniStack 1.4 deletes it and answers with a body boto3 cannot read
-                cloudformation.delete_change_set(ChangeSetName=change_set)
+            cloudformation.delete_change_set(ChangeSetName=change_set)
             reason = answer.get("StatusReason", "")
             if any(words in reason for words in _NO_CHANGES):
                 return None

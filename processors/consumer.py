@@ -88,7 +88,7 @@ class _ShardPlan:
     origin: Origin
     readings: int
     oldest_event_ms: int | None
-    partials: list[tuple[Partial, int]]
+    partials: list[tuple[Partial, Delivery]]
     quarantined: list[Quarantined]
 
 
@@ -130,8 +130,8 @@ def plan(records: Sequence[Record | MalformedRecord], *, now_ms: int, horizon_ms
         records=len(records),
         payload_bytes=sum(len(record.payload) for record in records if isinstance(record, Record)),
         readings=readings,
-        duplicates=readings - sum(map(len, partials)),
-        late=sum(late for shard in shards for _, late in shard.partials),
+        duplicates=sum(delivery.duplicates for shard in shards for _, delivery in shard.partials),
+        late=sum(delivery.late for shard in shards for _, delivery in shard.partials),
         partials=len(partials),
         origins=tuple(shard.origin for shard in shards),
         quarantined=Counter(one.reason for shard in shards for one in shard.quarantined),
@@ -165,30 +165,36 @@ def _plan_shard(records: Sequence[Record | MalformedRecord], *, horizon_ms: int)
         origin=Origin(stream=records[0].stream, shard=records[0].shard, first=min(numbers), last=max(numbers)),
         readings=len(judged.readings),
         oldest_event_ms=int(judged.readings.event_time_ms.min()) if len(judged.readings) else None,
-        partials=_partials_with_late(judged.readings, judged.arrived_ms),
+        partials=_partials_with_delivery(judged.readings, judged.arrived_ms),
         quarantined=[*judged.rejected, *malformed],
     )
 
 
-def _partials_with_late(readings: Readings, arrived_ms: npt.NDArray[np.int64]) -> list[tuple[Partial, int]]:
-    """The partial of each window, and how many of its readings no record brought in time.
+def _partials_with_delivery(readings: Readings, arrived_ms: npt.NDArray[np.int64]) -> list[tuple[Partial, Delivery]]:
+    """The partial of each window, and how its readings came: late is a reading that no record brought in time.
 
     arrived_ms: int64[n], the arrival of each reading's record.
     """
     partials = partials_of(readings)
-    end_ms = (readings.event_time_ms // WINDOW_MS + 1) * WINDOW_MS
-    is_in_time = arrived_ms <= end_ms + LATE_AFTER_MS
-    if is_in_time.all():
-        return [(partial, 0) for partial in partials]
-    in_time = {partial.window: len(partial) for partial in partials_of(readings.take(is_in_time))}
-    return [(partial, len(partial) - in_time.get(partial.window, 0)) for partial in partials]
+    index, delivered = np.unique(readings.event_time_ms // WINDOW_MS, return_counts=True)
+    is_in_time = arrived_ms <= (readings.event_time_ms // WINDOW_MS + 1) * WINDOW_MS + LATE_AFTER_MS
+    in_time = {partial.window.index: len(partial) for partial in _partials_in_time(readings, is_in_time, partials)}
+    return [
+        (partial, Delivery(late=len(partial) - in_time.get(which, 0), duplicates=count - len(partial)))
+        for partial, which, count in zip(partials, index.tolist(), delivered.tolist(), strict=True)
+    ]
+
+
+def _partials_in_time(readings: Readings, is_in_time: npt.NDArray[np.bool_], partials: list[Partial]) -> list[Partial]:
+    """The partials of the readings that came in time: as a rule all of them, which are there already."""
+    return partials if is_in_time.all() else partials_of(readings.take(is_in_time))
 
 
 def _partial_writes(shard: _ShardPlan, *, now_ms: int) -> Iterable[tuple[PlannedObject, ...]]:
-    for partial, late in shard.partials:
+    for partial, delivery in shard.partials:
         digest = partial.digest
         key = PartialKey(window=partial.window, origin=shard.origin, digest=digest)
-        put = PlannedObject(str(key), encode_partial(partial, Delivery(late=late)))
+        put = PlannedObject(str(key), encode_partial(partial, delivery))
         if _is_ticked(partial.window, now_ms=now_ms):
             yield put, PlannedObject(str(MarkerKey(window=partial.window, digest=digest)), b"")
         else:

@@ -50,10 +50,12 @@ class UnreadablePartial(ValueError):  # noqa: N818 - the domain's noun
 class Delivery:
     """What depends on how the readings were delivered, not on which they are; no part of the digest.
 
-    late: readings whose record arrived after the first tick that could close their window.
+    late: readings whose record arrived after the first tick that could close their window; duplicates: readings that
+    the batch held more than once, each repetition counted.
     """
 
     late: int = 0
+    duplicates: int = 0
 
 
 def encode_partial(partial: Partial, delivery: Delivery) -> bytes:
@@ -77,6 +79,7 @@ def encode_partial(partial: Partial, delivery: Delivery) -> bytes:
         "format": FORMAT,
         "window_start_ms": partial.window.start_ms,
         "late": delivery.late,
+        "duplicates": delivery.duplicates,
     }
     encodings = {path: how for path, how in _ENCODINGS.items() if path[0] in columns}
     return arrow.write_parquet(columns, metadata=metadata, encodings=encodings)
@@ -89,7 +92,7 @@ def decode_partial(body: bytes) -> tuple[Partial, Delivery]:
         if metadata.get("format") != FORMAT:
             raise ValueError(f"format {metadata.get('format')!r}, this version reads {FORMAT}")
         window = Window(metadata["window_start_ms"])
-        return _partial_of(window, columns), Delivery(late=metadata["late"])
+        return _partial_of(window, columns), Delivery(late=metadata["late"], duplicates=metadata["duplicates"])
     except (ValueError, KeyError, IndexError) as error:
         raise UnreadablePartial(str(error)) from error
 

@@ -26,6 +26,14 @@ from windrow.cli import place as place_cli
 from windrow.deployment import Deployment, find_deployment
 from windrow.errors import WindrowError
 
+# A resource that is refused while the stack is being made, when others stand already.
+BROKEN = """
+Resources:
+  Broken:
+    Type: AWS::KMS::Alias
+    DependsOn: Stream
+    Properties: {AliasName: nonsense, TargetKeyId: nobody}
+"""
 START = """
 import sys
 from pathlib import Path
@@ -205,19 +213,29 @@ def test_update_keeps_stream_data_and_mapping(place: Place):
 def test_failed_deployment_names_resource_and_reason(place: Place):
     """The error is one line with the culprit; the next deployment clears the failed shell away and succeeds."""
     plan = make_plan(place, "failing", Choices(is_scheduled=False))
-    broken = dataclasses.replace(
-        plan, template=plan.template.replace("Type: AWS::Kinesis::Stream", "Type: AWS::Nonsense::Stream")
-    )
+    broken = dataclasses.replace(plan, template=plan.template.replace("\nResources:\n", BROKEN))
     events: list[Event] = []
     with pytest.raises(WindrowError) as caught:
         stacks.apply(broken, events.append)
-    assert "AWS::Nonsense::Stream" in caught.value.message
+    assert caught.value.message.startswith("Broken (AWS::KMS::Alias) failed: ")
+    assert "must begin with alias/" in caught.value.message
+    assert caught.value.hint == "stack windrow-failing is ROLLBACK_COMPLETE"
     assert "\n" not in caught.value.message
     events.clear()
     assert stacks.apply(plan, events.append).is_changed
     ends = [event.status for event in events if event.is_end_of_stack]
     assert ends == ["DELETE_COMPLETE", "CREATE_COMPLETE"]  # AWS would not update a stack that never came up
     destroy.apply(destroy.plan_destruction(place, "failing", deletes_data=True), ignore)
+
+
+def test_refused_template_is_one_line(place: Place):
+    """A template that is refused at once: one line, and no stack appears."""
+    plan = make_plan(place, "refused", Choices())
+    broken = dataclasses.replace(plan, template=plan.template.replace("AWS::Kinesis::Stream", "AWS::Nonsense::Stream"))
+    with pytest.raises(WindrowError, match="AWS::Nonsense::Stream") as caught:
+        deploy(broken)
+    assert "\n" not in caught.value.message
+    assert stacks.describe(place, "windrow-refused") == {}
 
 
 def test_number_of_shards_is_not_changed_here(place: Place, stack: Deployment):

@@ -82,8 +82,8 @@ def test_partials_split_a_batch_by_window_and_lose_nothing(readings: list[Readin
         assert set(partial.readings) == expected
 
 
-@given(batches(windows=1).filter(bool), st.integers(0, 10**9))
-def test_a_partial_survives_parquet(readings: list[Reading], late: int) -> None:
+@given(batches(windows=1).filter(bool), st.builds(Delivery, st.integers(0, 10**9), st.integers(0, 10**9)))
+def test_a_partial_survives_parquet(readings: list[Reading], delivery: Delivery) -> None:
     """decode(encode(x)) == x, delivery facts included."""
     partial = partial_of(readings)
-    assert decode_partial(encode_partial(partial, Delivery(late=late))) == (partial, Delivery(late=late))
+    assert decode_partial(encode_partial(partial, delivery)) == (partial, delivery)

@@ -48,12 +48,16 @@ def partial_of(window: Window, rows: Iterable[Row]) -> Partial:
     return Partial.of(window, readings)
 
 
-def partial_put(window: Window, rows: Sequence[Row], *, first: int = 1, shard: int = 0, late: int = 0) -> Put:
+def partial_put(
+    window: Window, rows: Sequence[Row], *, first: int = 1, shard: int = 0, late: int = 0, duplicates: int = 0
+) -> Put:
     """The put of one partial, as the consumer of `shard` makes it for the batch that begins at record `first`."""
     partial = partial_of(window, rows)
     origin = Origin(stream=STREAM, shard=f"shardId-{shard:012}", first=first, last=first)
     key = PartialKey(window=window, origin=origin, digest=partial.digest)
-    return Put(LAKE, str(key), encode_partial(partial, Delivery(late=late)), None, if_absent=True)
+    return Put(
+        LAKE, str(key), encode_partial(partial, Delivery(late=late, duplicates=duplicates)), None, if_absent=True
+    )
 
 
 def marker_put(window: Window, rows: Sequence[Row]) -> Put:

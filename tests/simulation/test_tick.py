@@ -56,7 +56,7 @@ def operations_on(window: Window, operations: list[Operation]) -> list[Operation
 def test_lineage_states_the_facts_of_the_roll() -> None:
     """Every number of the lineage follows from the partials, their delivery and the tick."""
     state = S3State()
-    state.apply(partial_put(RECENT, FIRST, late=1))
+    state.apply(partial_put(RECENT, FIRST, late=1, duplicates=4))
     state.apply(partial_put(RECENT, SECOND, first=2, shard=1, late=2))
     conflicting = [("b", 1_000, 0, 30_000)]
     state.apply(partial_put(RECENT, conflicting, first=3))
@@ -66,8 +66,8 @@ def test_lineage_states_the_facts_of_the_roll() -> None:
     report = report_of(tick(state.apply, SCHEDULED), RECENT)
     lineage = lineage_of(state, RECENT)
     assert (report.outcome, report.revision, report.readings) == (Outcome.ROLLED, 1, 3)
-    assert (lineage.readings, lineage.sensors, lineage.conflicts, lineage.duplicates_removed) == (3, 3, 1, 1)
-    assert lineage.readings + lineage.conflicts + lineage.duplicates_removed == 5
+    assert (lineage.readings, lineage.sensors, lineage.conflicts, lineage.duplicates_removed) == (3, 3, 1, 5)
+    assert lineage.readings + lineage.conflicts + lineage.duplicates_removed == 5 + 4
     assert (lineage.late, lineage.quarantined, lineage.partials, lineage.revision) == (3, 7, 3, 1)
     assert lineage.shards == ("readings-shardId-000000000000", "readings-shardId-000000000001")
     assert lineage.digests == tuple(sorted(partial_of(RECENT, rows).digest for rows in (FIRST, SECOND, conflicting)))

@@ -131,6 +131,8 @@ def test_duplicates_within_a_batch_count_once_and_are_told(lake: Lake) -> None:
 
     assert lake.readings() == {reading()}
     assert (consumed.plan.readings, consumed.plan.duplicates) == (2, 1)
+    (key,) = lake.keys(PARTIALS)
+    assert decode_partial(lake.body(key))[1].duplicates == 1
 
 
 def test_shards_of_a_mixed_batch_are_kept_apart(lake: Lake) -> None:

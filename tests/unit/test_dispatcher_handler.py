@@ -193,8 +193,7 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeLambda], None]:
         workgroup="",
         mode="direct",
     )
-    monkeypatch.setattr("infra.embedded.place", lambda _home: nowhere)
-    monkeypatch.setattr("windrow.deployment.find_deployment", lambda _place, _stage: deployment)
+    monkeypatch.setattr(command, "deployment_of", lambda _stage: deployment)
     return lambda fake: monkeypatch.setattr(aws, "_clients", {("lambda", nowhere): fake})
 
 

@@ -1,15 +1,15 @@
 """`windrow tick`: one run of the dispatcher, as the schedule would start it."""
 
 import json
-import os
-import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from windrow.cli.console import err, out
+from windrow.cli.stage import clock_ms, deployment_of, stage_option
 from windrow.errors import UsageError, WindrowError
-from windrow.timestamps import format_rfc3339, parse_rfc3339_ms
+from windrow.timerange import parse_time
+from windrow.timestamps import format_rfc3339
 
 if TYPE_CHECKING:
     from dispatcher.report import TickReport, WindowReport
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--at", "at", metavar="TIME", help="The scheduled time (RFC 3339); default: now.")
 @click.option("--dry-run", "is_dry_run", is_flag=True, help="List the due windows with their reasons, roll nothing.")
 @click.option("--local", "is_local", is_flag=True, help="Run in this process instead of the deployed function.")
-@click.option("--stage", default="dev", envvar="WINDROW_STAGE", show_default=True, help="The deployed stage.")
+@stage_option
 def tick(at: str | None, *, is_dry_run: bool, is_local: bool, stage: str) -> None:
     """Close the windows that are due, as the schedule would.
 
@@ -32,11 +32,8 @@ def tick(at: str | None, *, is_dry_run: bool, is_local: bool, stage: str) -> Non
     windrow tick --at 2026-11-20T10:07:00Z
     windrow tick --dry-run
     """
-    from infra import embedded
-    from windrow.deployment import find_deployment
-
-    scheduled_time_ms = instant_ms(at, now_ms=time.time_ns() // 1_000_000)
-    deployment = find_deployment(embedded.place(embedded.home_folder(os.environ)), stage)
+    scheduled_time_ms = instant_ms(at, now_ms=clock_ms())
+    deployment = deployment_of(stage)
     event = scheduled_event(scheduled_time_ms, is_dry_run=is_dry_run)
     report = run_here(deployment, event) if is_local else invoke(deployment, event)
     show(report)
@@ -46,10 +43,7 @@ def instant_ms(at: str | None, *, now_ms: int) -> int:
     """The instant of `--at`; UsageError when it is not one that a tick can have."""
     if at is None:
         return now_ms
-    try:
-        instant = parse_rfc3339_ms(at)
-    except ValueError as error:
-        raise UsageError(f"--at {at!r}: {error}", hint="write it as 2026-11-20T10:07:00Z") from error
+    instant = parse_time(at, now_ms=now_ms, option="--at")
     if instant < 0:
         raise UsageError(f"--at {at!r} is before 1970", hint="write it as 2026-11-20T10:07:00Z")
     return instant
