@@ -35,6 +35,17 @@ def window_at(text: str) -> Window:
     return Window(at(text))
 
 
+SCHEDULED = at("10:07")
+RECENT = window_at("10:00")
+OLD = window_at("07:00")
+"""Past the windows that every tick looks at: only a marker, a missing lineage or the sweep makes it due."""
+FIRST: list[Row] = [("a", 0, 0, 20_000), ("b", 1_000, 0, 21_000)]
+SECOND: list[Row] = [("b", 1_000, 0, 21_000), ("c", 2_000, 1, -5_000)]
+"""Shares a reading with FIRST."""
+LATE: list[Row] = [("a", 0, 0, 20_500), ("d", 299_999, 0, 19_000)]
+"""Has another value for a reading of FIRST."""
+
+
 def buckets(perform: Perform) -> Buckets:
     """Both buckets behind `perform`."""
     return Buckets(lake=SimulatedStore(perform, LAKE), results=SimulatedStore(perform, RESULTS))
@@ -107,3 +118,12 @@ def forget_rows(state: S3State, window: Window) -> None:
 def next_tick(scheduled_time_ms: int) -> int:
     """The scheduled time after this one."""
     return scheduled_time_ms + WINDOW_MS
+
+
+def rolled(window: Window = RECENT) -> S3State:
+    """`window` with FIRST and SECOND, rolled and settled."""
+    state = S3State()
+    state.apply(partial_put(window, FIRST))
+    state.apply(partial_put(window, SECOND, first=2, shard=1))
+    tick(state.apply, SCHEDULED)
+    return state

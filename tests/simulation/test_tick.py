@@ -1,16 +1,20 @@
-"""What a tick does to windows: roll, record, settle, freeze, fail, defer."""
+"""What a tick does to windows: roll, record, settle, heal, finish, defer."""
 
 import dataclasses
-
-import pytest
 
 from dispatcher.due import Reason
 from dispatcher.report import Outcome
 from dispatcher.tick import Tick
 from tests.simulation.lake import (
+    FIRST,
     LAKE,
+    LATE,
     LIFETIMES,
+    OLD,
+    RECENT,
     RESULTS,
+    SCHEDULED,
+    SECOND,
     at,
     buckets,
     contents,
@@ -22,29 +26,13 @@ from tests.simulation.lake import (
     partial_of,
     partial_put,
     report_of,
+    rolled,
     rows_of,
     tick,
-    window_at,
 )
-from tests.simulation.simulated_s3 import Answer, Delete, Get, ListPage, Operation, Put, S3State, recording
-from windrow.layout import Origin, PartialKey, QuarantineKey, lineage_key, partials_prefix, rows_key
+from tests.simulation.simulated_s3 import Delete, Get, ListPage, Operation, Put, S3State, recording
+from windrow.layout import Origin, QuarantineKey, lineage_key, partials_prefix, rows_key
 from windrow.window import WINDOW_MS, Window
-
-SCHEDULED = at("10:07")
-RECENT = window_at("10:00")
-OLD = window_at("07:00")
-FIRST = [("a", 0, 0, 20_000), ("b", 1_000, 0, 21_000)]
-SECOND = [("b", 1_000, 0, 21_000), ("c", 2_000, 1, -5_000)]
-LATE = [("a", 0, 0, 20_500), ("d", 299_999, 0, 19_000)]
-
-
-def rolled(window: Window = RECENT) -> S3State:
-    """`window` with two partials that share a reading, rolled and settled."""
-    state = S3State()
-    state.apply(partial_put(window, FIRST))
-    state.apply(partial_put(window, SECOND, first=2, shard=1))
-    tick(state.apply, SCHEDULED)
-    return state
 
 
 def operations_on(window: Window, operations: list[Operation]) -> list[Operation]:
@@ -194,62 +182,6 @@ def test_deleted_lineage_heals_at_the_next_tick() -> None:
     assert contents(state) == before
 
 
-@pytest.mark.parametrize("also_rows", [False, True], ids=["rows there", "rows gone too"])
-def test_deleted_partial_freezes_its_window(also_rows: bool) -> None:
-    """A listing that lacks a digest of the lineage must not shrink a result: nothing is written, and it is told."""
-    state, operations = rolled(), []
-    gone = partial_put(RECENT, SECOND, first=2, shard=1)
-    state.apply(Delete(LAKE, gone.key))
-    state.apply(partial_put(RECENT, LATE, first=3))
-    if also_rows:
-        forget_rows(state, RECENT)
-    before = contents(state)
-    report = report_of(tick(recording(state.apply, operations), SCHEDULED), RECENT)
-    assert (report.outcome, report.revision) == (Outcome.FROZEN, 1)
-    assert partial_of(RECENT, SECOND).digest in report.detail
-    assert contents(state) == before
-    state.apply(gone)
-    assert report_of(tick(state.apply, SCHEDULED), RECENT).outcome is Outcome.ROLLED
-    assert lineage_of(state, RECENT).readings == 4  # a, b, c, d
-
-
-def test_marker_goes_only_with_a_lineage_that_names_its_partial() -> None:
-    """Markers of settled windows go, markers of frozen windows stay unless their partial was rolled before."""
-    state = rolled(OLD)
-    state.apply(marker_put(OLD, FIRST))
-    assert report_of(tick(state.apply, SCHEDULED), OLD).outcome is Outcome.SETTLED
-    assert not markers_of(state)
-    state.apply(Delete(LAKE, partial_put(OLD, SECOND, first=2, shard=1).key))
-    for rows in (FIRST, SECOND, LATE):
-        state.apply(marker_put(OLD, rows))
-    state.apply(partial_put(OLD, LATE, first=3))
-    report = report_of(tick(state.apply, SCHEDULED), OLD)
-    assert (report.outcome, report.markers_kept) == (Outcome.FROZEN, (partial_of(OLD, LATE).digest,))
-    assert markers_of(state) == [marker_put(OLD, LATE).key]
-
-
-def test_marker_whose_partial_is_not_there_stays_and_is_told() -> None:
-    """A marker is a promise that a partial exists; a broken one is not swept under the rug."""
-    state = rolled(OLD)
-    state.apply(marker_put(OLD, LATE))
-    for _ in range(2):
-        report = report_of(tick(state.apply, SCHEDULED), OLD)
-        assert (report.outcome, report.markers_kept) == (Outcome.SETTLED, (partial_of(OLD, LATE).digest,))
-    assert markers_of(state) == [marker_put(OLD, LATE).key]
-
-
-def test_marker_of_a_window_that_has_not_ended_waits() -> None:
-    """A consumer whose clock is ahead marks too early: the window is not touched before its time."""
-    state = S3State()
-    ahead = window_at("10:05")
-    state.apply(partial_put(ahead, FIRST))
-    state.apply(marker_put(ahead, FIRST))
-    assert all(one.window != ahead for one in tick(state.apply, SCHEDULED).windows)
-    assert markers_of(state)
-    assert report_of(tick(state.apply, next_tick(SCHEDULED)), ahead).outcome is Outcome.ROLLED
-    assert not markers_of(state)
-
-
 def test_marked_window_beyond_reach_is_rolled() -> None:
     """Only a marker reaches back a year."""
     state = S3State()
@@ -274,102 +206,6 @@ def test_window_becomes_final_in_the_sweep_without_a_look_at_its_partials() -> N
     assert not [one for one in operations_on(RECENT, operations) if isinstance(one, Get) and one.bucket == LAKE]
     assert report_of(tick(state.apply, its_turn), RECENT).outcome is Outcome.SETTLED
     assert all(one.window != RECENT for one in tick(state.apply, its_turn + day_ms).windows)
-
-
-def corruptions() -> dict[str, Put]:
-    """Partials that are not what their keys say."""
-    good = partial_put(RECENT, SECOND, first=2)
-    other = partial_put(OLD, SECOND, first=2)
-    origin = Origin(stream="s", shard="shardId-0", first=1, last=1)
-    moved = PartialKey(window=RECENT, origin=origin, digest="0" * 32)
-    strayed = PartialKey(window=RECENT, origin=origin, digest=partial_of(OLD, SECOND).digest)
-    return {
-        "no Parquet": dataclasses.replace(good, body=b"PAR1 or not"),
-        "cut short": dataclasses.replace(good, body=good.body[:-9]),
-        "other readings": dataclasses.replace(good, body=partial_put(RECENT, LATE).body),
-        "another window's": dataclasses.replace(good, body=other.body),
-        "another window's, under its own digest": dataclasses.replace(good, key=str(strayed), body=other.body),
-        "another digest": dataclasses.replace(good, key=str(moved)),
-        "no partial's key": dataclasses.replace(good, key=f"{partials_prefix(RECENT)}_SUCCESS"),
-    }
-
-
-@pytest.mark.parametrize("corrupt", corruptions().values(), ids=corruptions().keys())
-def test_unreadable_partial_fails_its_window_by_name_and_no_other(corrupt: Put) -> None:
-    """A partial is never skipped: its window stays as it was, the key is told, the other windows go on."""
-    state = rolled(OLD)
-    state.apply(partial_put(RECENT, FIRST))
-    state.apply(corrupt)
-    before = contents(state)
-    report = tick(state.apply, SCHEDULED)
-    assert report.outcomes[Outcome.FAILED] == 1
-    assert report_of(report, RECENT).outcome is Outcome.FAILED
-    assert corrupt.key in report_of(report, RECENT).detail
-    assert contents(state) == before
-    state.apply(Delete(LAKE, corrupt.key))
-    assert report_of(tick(state.apply, SCHEDULED), RECENT).outcome in (Outcome.ROLLED, Outcome.RECORDED)
-
-
-def test_unreadable_lineage_fails_its_window_and_is_not_overwritten() -> None:
-    """Without the digests of the last roll nobody can say whether a roll would shrink a result."""
-    state = rolled()
-    state.apply(Put(RESULTS, lineage_key(RECENT), b"{}"))
-    before = contents(state)
-    report = report_of(tick(state.apply, SCHEDULED), RECENT)
-    assert (report.outcome, lineage_key(RECENT) in report.detail) == (Outcome.FAILED, True)
-    assert contents(state) == before
-
-
-def test_what_nobody_expected_fails_its_window_and_no_other() -> None:
-    """An error of our own in one window is told, and must not starve the windows after it."""
-    state = S3State()
-    bad = window_at("09:00")
-    for window in (bad, RECENT):
-        state.apply(partial_put(window, FIRST))
-
-    def breaking(operation: Operation) -> Answer:
-        if isinstance(operation, Get) and operation.key.startswith(partials_prefix(bad)):
-            raise ZeroDivisionError("our own")
-        return state.apply(operation)
-
-    report = tick(breaking, SCHEDULED)
-    assert report_of(report, bad).detail == "ZeroDivisionError: our own"
-    assert report_of(report, RECENT).outcome is Outcome.ROLLED
-    assert report.outcomes[Outcome.FAILED] == 1
-
-
-def test_keys_of_others_are_told_and_stop_nothing() -> None:
-    """Whatever lies about under our prefixes is no marker, no lineage and no window."""
-    state = S3State()
-    strange = ["markers/x", "markers/dt=2026-11-20/hour=10/0905/" + "0" * 32, "partials/dt=2026-11-20/hour=03/tmp/x"]
-    for key in strange:
-        state.apply(Put(LAKE, key, b""))
-    state.apply(Put(RESULTS, "windows/dt=2026-11-20/note.txt", b""))
-    report = tick(state.apply, SCHEDULED)
-    assert set(report.strange_keys) == {
-        *strange[:2],
-        "partials/dt=2026-11-20/hour=03/tmp/",
-        "windows/dt=2026-11-20/note.txt",
-    }
-    assert report.outcomes.keys() == {Outcome.ROLLED}
-
-
-def test_roll_that_loses_every_time_gives_up_and_says_so() -> None:
-    """Starting over is bounded; the window stays for the next tick."""
-    state = S3State()
-    state.apply(partial_put(RECENT, FIRST))
-    writes = 0
-
-    def overtaking(operation: Operation) -> Answer:
-        nonlocal writes
-        if isinstance(operation, Put) and operation.key == rows_key(RECENT):
-            writes += 1
-            state.apply(Put(RESULTS, rows_key(RECENT), str(writes).encode()))
-        return state.apply(operation)
-
-    report = report_of(tick(overtaking, SCHEDULED), RECENT)
-    assert (report.outcome, writes) == (Outcome.CONTENDED, 5)
-    assert report_of(tick(state.apply, SCHEDULED), RECENT).outcome is Outcome.ROLLED
 
 
 def six_hours_missed() -> tuple[S3State, list[Window]]:

@@ -6,7 +6,12 @@ import pytest
 
 from dispatcher.report import Outcome
 from tests.simulation.lake import (
-    at,
+    FIRST,
+    LATE,
+    OLD,
+    RECENT,
+    SCHEDULED,
+    SECOND,
     contents,
     marker_put,
     next_tick,
@@ -28,20 +33,16 @@ from tests.simulation.simulated_s3 import (
 )
 from windrow.store import StoreError
 
-SCHEDULED = at("10:07")
-NEW, MARKED, RECENT = window_at("05:00"), window_at("07:00"), window_at("10:00")
-FIRST = [("a", 0, 0, 20_000), ("b", 1_000, 0, 21_000)]
-SECOND = [("b", 1_000, 0, 21_000), ("c", 2_000, 1, -5_000)]
-LATE = [("a", 0, 0, 20_500), ("d", 299_999, 0, 19_000)]
+NEW = window_at("05:00")
 
 
 def before_the_tick() -> S3State:
     """One window never rolled, one rolled with a late partial since, one just ended; the other recent ones empty."""
     state = S3State()
-    state.apply(partial_put(MARKED, FIRST))
+    state.apply(partial_put(OLD, FIRST))
     tick(state.apply, SCHEDULED - 2 * 3_600_000)
-    state.apply(partial_put(MARKED, LATE, first=2, late=2))
-    state.apply(marker_put(MARKED, LATE))
+    state.apply(partial_put(OLD, LATE, first=2, late=2))
+    state.apply(marker_put(OLD, LATE))
     for window in (NEW, RECENT):
         state.apply(partial_put(window, FIRST))
         state.apply(partial_put(window, SECOND, first=2, shard=1))

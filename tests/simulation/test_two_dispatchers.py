@@ -24,7 +24,12 @@ from dispatcher.roll import Roller
 from dispatcher.tick import RowsIndex, plan_tick
 from tests.simulation.interleaving import Node, Program, every_node
 from tests.simulation.lake import (
+    FIRST,
+    LATE,
     LIFETIMES,
+    OLD,
+    SCHEDULED,
+    SECOND,
     at,
     buckets,
     lineage_of,
@@ -35,21 +40,15 @@ from tests.simulation.lake import (
     partial_put,
     rows_of,
     tick,
-    window_at,
 )
 from tests.simulation.mutant import mutant_of
 from tests.simulation.simulated_s3 import Perform, S3State
 from windrow.layout import lineage_key, rows_key
 from windrow.lineage import Lineage
 
-# Three hours back: past the windows that every tick looks at, so only its markers (or a missing lineage) make it due.
-WINDOW = window_at("07:00")
-SCHEDULED = at("10:07")
+WINDOW = OLD
 SWEPT = at("07:02") + DAY_MS
 """The one tick of the next day whose share of the sweep has WINDOW."""
-EARLY = [("a", 0, 0, 20_000), ("b", 1_000, 0, 21_000)]
-OTHER = [("b", 1_000, 0, 21_000), ("c", 2_000, 1, -5_000)]
-LATE = [("a", 0, 0, 20_500), ("d", 299_999, 0, 19_000)]
 
 
 def consumer(perform: Perform) -> None:
@@ -78,8 +77,8 @@ def dispatching(roll: ModuleType) -> Program:
 def never_rolled() -> S3State:
     """Two partials that share a reading; no lineage."""
     state = S3State()
-    state.apply(partial_put(WINDOW, EARLY, first=1))
-    state.apply(partial_put(WINDOW, OTHER, first=2, shard=1))
+    state.apply(partial_put(WINDOW, FIRST, first=1))
+    state.apply(partial_put(WINDOW, SECOND, first=2, shard=1))
     return state
 
 
