@@ -27,10 +27,10 @@ check: $(READY)  ## lint, types, import rules and the fast tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/cfn-lint infra/template.yaml
-	$(BIN)/pytest tests/unit tests/property tests/golden
+	$(BIN)/pytest -n 2 tests/unit tests/property tests/golden
 
 test: $(READY)   ## all tests that need no account
-	$(BIN)/pytest tests
+	$(BIN)/pytest -n 2 --dist loadgroup tests
 
 bench: $(READY)  ## measure the hot paths against their baselines
 	$(BIN)/python -m bench

@@ -27,6 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.emulator)
+            item.add_marker(pytest.mark.xdist_group("emulator"))  # one stack for all of them
 
 
 @pytest.fixture(scope="session")

@@ -82,6 +82,16 @@ def test_settled_window_costs_one_list_and_one_get() -> None:
     assert beside_windows <= 1 + 3 + 3 + 2 + 5  # markers, lineages, rows, and partials of days and hours with gaps
 
 
+def test_new_window_costs_a_list_its_partials_and_two_puts() -> None:
+    """The plan's listing showed that there is no lineage, so none is asked for; the rows are listed by the day."""
+    state, operations = S3State(), []
+    state.apply(partial_put(RECENT, FIRST))
+    state.apply(partial_put(RECENT, SECOND, first=2))
+    tick(recording(state.apply, operations), SCHEDULED)
+    kinds = [type(operation) for operation in operations_on(RECENT, operations)]
+    assert kinds == [ListPage, Get, Get, Put, Put]
+
+
 def test_late_partial_changes_its_window_alone_and_raises_the_revision() -> None:
     """A marked window is rolled anew; every other result stays to the byte; the marker goes."""
     state = rolled(OLD)
