@@ -1,5 +1,6 @@
 """The help of every command, as kept in help/. Write it anew with `python -m tests.golden.cli_help`."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -22,19 +23,15 @@ def help_of(*words: str) -> str:
     return result.output
 
 
-def pages() -> dict[str, str]:
-    """File name and text of every page."""
-    return {"windrow.txt": help_of()} | {f"{name}.txt": help_of(name) for name in names()}
-
-
-def main() -> None:
-    """Write every page, and remove those of commands that are gone."""
-    FOLDER.mkdir(exist_ok=True)
-    for path in FOLDER.iterdir():
+def write(folder: Path) -> None:
+    """Write every page into `folder`, and remove those of commands that are gone."""
+    folder.mkdir(exist_ok=True)
+    for path in folder.iterdir():
         path.unlink()
-    for name, text in pages().items():
-        (FOLDER / name).write_text(text)
+    (folder / "windrow.txt").write_text(help_of())
+    for name in names():
+        (folder / f"{name}.txt").write_text(help_of(name))
 
 
 if __name__ == "__main__":
-    main()
+    write(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)
