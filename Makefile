@@ -3,12 +3,15 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+# Tools whose own requirements would pull ours down live apart.
+AUDIT       := .venv-audit
+AUDIT_READY := $(AUDIT)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test bench lock clean
+.PHONY: help setup demo check audit advisories test simulate-faults fuzz bench lock clean
 
 help:            ## show what there is to make
-	@grep -hE '^[a-z]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 17
 
 setup: $(READY)  ## create the virtual environment
 
@@ -16,6 +19,11 @@ $(READY): requirements/dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(AUDIT_READY): requirements/audit.txt
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/audit.txt
 	@touch $@
 
 demo: $(READY)   ## set up and run the whole pipeline once on this machine
@@ -29,8 +37,23 @@ check: $(READY)  ## lint, types, import rules and the fast tests
 	$(BIN)/cfn-lint infra/template.yaml
 	$(BIN)/pytest -n 2 tests/unit tests/property tests/golden
 
-test: $(READY)   ## all tests that need no account
+audit: $(AUDIT_READY)  ## look for what is unsafe in the template and the code
+	$(AUDIT)/bin/checkov --quiet --compact --skip-download --framework cloudformation --file infra/template.yaml \
+		> $(AUDIT)/checkov.txt || { cat $(AUDIT)/checkov.txt; exit 1; }
+	grep "Passed checks: [1-9]" $(AUDIT)/checkov.txt # without this it passes over a template that it cannot read
+	$(AUDIT)/bin/bandit --quiet --configfile pyproject.toml --recursive windrow producers processors dispatcher analytics infra
+
+advisories: $(AUDIT_READY)  ## look up known weaknesses of all that is locked (needs the network)
+	for lock in windrow dev audit; do $(AUDIT)/bin/pip-audit --require-hashes --disable-pip -r requirements/$$lock.txt || exit 1; done
+
+test: $(READY) audit  ## all tests that need no account
 	$(BIN)/pytest -n 2 --dist loadgroup tests
+
+simulate-faults: $(READY)  ## many random simulations of AWS going wrong: make simulate-faults SEEDS=20000
+	$(BIN)/python -m tests.simulation.simulate_faults --seeds $(or $(SEEDS),2000)
+
+fuzz: $(READY)   ## mutate input for ten minutes and see that nothing breaks
+	$(BIN)/python -m tests.fuzz --seconds 600
 
 bench: $(READY)  ## measure the hot paths against their baselines
 	$(BIN)/python -m bench
@@ -39,6 +62,7 @@ lock:            ## resolve requirements/*.in into hashed locks (needs uv)
 	cd requirements && uv pip compile -q --universal --generate-hashes --python-version 3.11 windrow.in -o windrow.txt
 	cd requirements && uv pip compile -q --universal --generate-hashes --python-version 3.11 -c windrow.txt functions.in -o functions.txt
 	cd requirements && uv pip compile -q --universal --generate-hashes --python-version 3.11 -c windrow.txt dev.in -o dev.txt
+	cd requirements && uv pip compile -q --universal --generate-hashes --python-version 3.11 audit.in -o audit.txt
 
 clean:           ## remove what make made
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(AUDIT) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
