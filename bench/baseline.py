@@ -39,11 +39,12 @@ def consume(event: Any) -> list[bytes]:
 
 
 def _row(body: bytes, arrival_ms: int) -> Row:
-    fields = json.loads(body)
+    fields = _DECODER.decode(body.decode())
     sensor_id, time, degrees = fields["sensor_id"], fields["event_time"], fields["temperature"]
     sequence = fields.get("sequence", 0)
     if not isinstance(sensor_id, str) or not 1 <= len(sensor_id) <= 128:
         raise ValueError("sensor_id")
+    sensor_id.encode()  # a lone surrogate would fail the whole Parquet file
     if isinstance(time, str):
         time = int(datetime.datetime.fromisoformat(time).timestamp() * 1000)
     if type(time) is not int or not -LATENESS_MS_MAX <= time - arrival_ms <= EARLINESS_MS_MAX:
@@ -62,6 +63,16 @@ def _row(body: bytes, arrival_ms: int) -> Row:
     if not -273.15 <= degrees <= 10_000:
         raise ValueError("temperature")
     return sensor_id, time, sequence, round(degrees * 1000)
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("duplicate key")
+    return fields
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique_keys)
 
 
 def _objects(rows: list[Row]) -> list[bytes]:

@@ -24,10 +24,10 @@ _STREAM_ARN = "arn:aws:kinesis:eu-central-1:123456789012:stream/fleet"
 
 def event(*, sensors: int, faulty: float = 0.0) -> Any:
     """The parsed event of READINGS JSON readings of `sensors` in aggregates, in order of time; a part is `faulty`."""
-    readings = _readings(sensors)
-    payloads = _spoil(encode_readings(readings), faulty)
-    ids = readings.sensor_ids.to_list()
-    user_records = [UserRecord(ids[which], body) for which, body in zip(readings.sensor, payloads, strict=True)]
+    fleet = readings(sensors)
+    payloads = _spoil(encode_readings(fleet), faulty)
+    ids = fleet.sensor_ids.to_list()
+    user_records = [UserRecord(ids[which], body) for which, body in zip(fleet.sensor, payloads, strict=True)]
     records = [
         Record(
             stream_arn=_STREAM_ARN,
@@ -42,7 +42,7 @@ def event(*, sensors: int, faulty: float = 0.0) -> Any:
     return json.loads(encode_event(records))
 
 
-def _readings(sensors: int) -> Readings:
+def readings(sensors: int) -> Readings:
     """READINGS readings, evenly over one window; ids as `windrow simulate` spells them."""
     rng = np.random.default_rng(7)
     number = np.arange(READINGS)

@@ -1,16 +1,18 @@
 """Between numpy columns and Arrow: arro3 holds the tables and the Parquet codec, nanoarrow opens the buffers."""
 
 import io
+import itertools
 import json
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO, Any, Literal, cast
 
 import arro3.core
 import arro3.io
 import nanoarrow
 import numpy as np
 import numpy.typing as npt
-from arro3.core import Array, DataType, Field, Schema, Table
+from arro3.core import Array, DataType, Field, RecordBatch, RecordBatchReader, Schema, Table
 
 from windrow.strings import Strings
 
@@ -37,6 +39,14 @@ def string_column(strings: Strings) -> Array:
     return Array.from_arrow(nanoarrow.c_array_from_buffers(nanoarrow.string(), len(strings), buffers))
 
 
+def dictionary_column(strings: Strings, places: npt.NDArray[np.int32]) -> Array:
+    """A column of strings, each stored once: value i is `strings[places[i]]`; ValueError if two strings are equal."""
+    dictionary = string_column(strings).cast(DataType.dictionary(DataType.int32(), DataType.string()))
+    if len(arro3.core.dictionary_dictionary(dictionary)) < len(strings):
+        raise ValueError("strings that are equal")
+    return dictionary.take(column(places))
+
+
 def timestamp_column(instants_ms: npt.NDArray[np.int64]) -> Array:
     """A column of instants as milliseconds without a zone, the form that Athena and Trino call timestamp(3)."""
     return column(instants_ms).cast(DataType.timestamp("ms"))
@@ -55,6 +65,19 @@ def decimal_column(high: npt.NDArray[np.int64], low: npt.NDArray[np.uint64]) -> 
     buffers = [None, np.ascontiguousarray(words).reshape(-1)]
     array = nanoarrow.c_array_from_buffers(nanoarrow.decimal128(38, 0), len(low), buffers)
     return Array.from_arrow(array)
+
+
+def instants_of(array: Array) -> npt.NDArray[np.int64]:
+    """The inverse of `timestamp_column`."""
+    return numbers_of(array.cast(DataType.int64()))
+
+
+def decimals_of(array: Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+    """The inverse of `decimal_column`: the high and the low 64 bits of each value."""
+    view = nanoarrow.c_array(array).view()
+    _, whole = view.buffers
+    words = np.frombuffer(whole, np.uint64).reshape(-1, 2)[view.offset : view.offset + len(array)]
+    return words[:, 1].astype(np.int64), words[:, 0].copy()
 
 
 def numbers_of(array: Array) -> npt.NDArray[Any]:
@@ -83,18 +106,51 @@ def write_parquet(
     metadata: Mapping[str, int],
     encodings: Mapping[tuple[str, ...], Encoding],
 ) -> bytes:
-    """The Parquet bytes of `columns`; the same columns give the same bytes with one version of arro3.
+    """The Parquet bytes of `columns`, as one batch; see `write_parquet_batches`."""
+    fields = [Field(name, values.type, nullable=False) for name, values in columns.items()]
+    body = io.BytesIO()
+    table = Table.from_arrays(list(columns.values()), schema=Schema(fields))
+    _write_parquet(table, body, metadata=metadata, encodings=encodings, row_group_rows=_BATCH_ROWS)
+    return body.getvalue()
 
-    `encodings` names the columns (by `path` or `list_path`) that are not dictionary-encoded, and how they are encoded
-    instead; `metadata` is kept in the file. zstd at level 1: higher levels cost more
+
+def write_parquet_batches(
+    batches: Iterable[Mapping[str, Array]],
+    file: IO[bytes],
+    *,
+    metadata: Mapping[str, int],
+    encodings: Mapping[tuple[str, ...], Encoding],
+    row_group_rows: int = _BATCH_ROWS,
+) -> None:
+    """Write `batches`, at least one, all of the same columns, as Parquet; they are taken one at a time.
+
+    The same batches give the same bytes with one version of arro3; batches cut otherwise may not, because pages end
+    where batches do. `encodings` names the columns (by `path` or `list_path`) that are not dictionary-encoded, and how
+    they are encoded instead; `metadata` is kept in the file. zstd at level 1: higher levels cost more
     time than they save in S3. No column has nulls.
     """
-    fields = [Field(name, values.type, nullable=False) for name, values in columns.items()]
-    table = Table.from_arrays(list(columns.values()), schema=Schema(fields))
-    body = io.BytesIO()
+    ahead = iter(batches)
+    first = next(ahead)
+    schema = Schema([Field(name, values.type, nullable=False) for name, values in first.items()])
+    record_batches = (
+        RecordBatch.from_arrays(list(columns.values()), schema=schema) for columns in itertools.chain([first], ahead)
+    )
+    # The stub asks for a sequence; an iterator is taken batch by batch, which a test holds it to.
+    reader = RecordBatchReader.from_batches(schema, cast("Any", record_batches))
+    _write_parquet(reader, file, metadata=metadata, encodings=encodings, row_group_rows=row_group_rows)
+
+
+def _write_parquet(
+    rows: Table | RecordBatchReader,
+    file: IO[bytes],
+    *,
+    metadata: Mapping[str, int],
+    encodings: Mapping[tuple[str, ...], Encoding],
+    row_group_rows: int,
+) -> None:
     arro3.io.write_parquet(
-        table,
-        body,
+        rows,
+        file,
         compression="zstd(1)",
         created_by="windrow",
         skip_arrow_metadata=True,
@@ -102,8 +158,16 @@ def write_parquet(
         column_encoding=dict(encodings.items()),
         # One entry: arro3 writes several in an order that changes from call to call.
         key_value_metadata={_METADATA_KEY: json.dumps(metadata)},
-        max_row_group_size=_BATCH_ROWS,
+        max_row_group_size=row_group_rows,
     )
+
+
+def write_ipc_stream(columns: Mapping[str, Array]) -> bytes:
+    """The Arrow IPC stream of one batch with `columns`, its buffers compressed with zstd. No column has nulls."""
+    fields = [Field(name, values.type, nullable=False) for name, values in columns.items()]
+    body = io.BytesIO()
+    table = Table.from_arrays(list(columns.values()), schema=Schema(fields))
+    arro3.io.write_ipc_stream(table, body, compression="zstd")
     return body.getvalue()
 
 
@@ -119,15 +183,35 @@ def list_path(name: str) -> tuple[str, ...]:
 
 def read_parquet(body: bytes) -> tuple[dict[str, Array], dict[str, int]]:
     """The columns and the metadata that `write_parquet` was given; raises ValueError for anything else."""
-    try:
+    with _readable():
         table = arro3.io.read_parquet(io.BytesIO(body), batch_size=_BATCH_ROWS).read_all()
+    metadata = json.loads(table.schema.metadata.get(_METADATA_KEY.encode(), b"{}"))
+    return {name: _one_chunk(table, name) for name in table.schema.names}, metadata
+
+
+def read_parquet_batches(file: IO[bytes], *, rows: int) -> Iterator[dict[str, Array]]:
+    """The columns of a Parquet file, `rows` rows at a time, as one asks for them; raises ValueError."""
+    with _readable():
+        reader = arro3.io.read_parquet(file, batch_size=rows)
+        names = reader.schema.names
+    while True:
+        with _readable():
+            batch = next(reader, None)
+        if batch is None:
+            return
+        yield {name: batch.column(name) for name in names}
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Turn what arro3 raises for damaged bytes into a ValueError."""
+    try:
+        yield
     except BaseException as error:
         # arro3 raises a plain Exception, or panics on a damaged footer: its panics are no Exception.
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         raise ValueError(f"not readable as Parquet: {error}") from error
-    metadata = json.loads(table.schema.metadata.get(_METADATA_KEY.encode(), b"{}"))
-    return {name: _one_chunk(table, name) for name in table.schema.names}, metadata
 
 
 def _one_chunk(table: Table, name: str) -> Array:

@@ -54,7 +54,7 @@ def aggregate(user_records: Sequence[UserRecord]) -> bytes:
 
 def seal(body: bytes) -> bytes:
     """The record around the serialized protobuf `body`: magic before, MD5 behind."""
-    return MAGIC + body + hashlib.md5(body, usedforsecurity=False).digest()
+    return b"".join((MAGIC, body, hashlib.md5(body, usedforsecurity=False).digest()))
 
 
 def deaggregate(record: bytes) -> list[UserRecord] | None:

@@ -18,6 +18,9 @@ TEMPERATURE_MAX_MILLI_C = 10_000_000
 # Against the arrival of the record that carries the reading, never against a clock.
 LATENESS_HORIZON_MS = 7 * 24 * 3_600_000
 EARLINESS_MS_MAX = 300_000
+# Readings, or payloads that might be one, in one record of the stream: its user records, and the rows of its blocks. A
+# record of 1 MiB holds up to 20,000 readings as JSON; the rest is room for blocks.
+READINGS_PER_RECORD_MAX = 131_072
 
 
 class Reason(StrEnum):
@@ -26,6 +29,10 @@ class Reason(StrEnum):
     RECORD_MALFORMED = "record_malformed"  # the stream record itself: base64, missing fields
     AGGREGATE_DIGEST = "aggregate_digest"  # begins with the KPL magic, but the MD5 differs
     AGGREGATE_MALFORMED = "aggregate_malformed"  # MD5 right, but the protobuf or a key index is not
+    TOO_MANY_READINGS = "too_many_readings"  # in one record or block
+    BLOCK_MALFORMED = "block_malformed"  # begins as a block, but breaks its form
+    BLOCK_TOO_LARGE = "block_too_large"  # when decompressed
+    BLOCK_READINGS = "block_readings"  # so many of its readings do not count that they are kept as the block
     PAYLOAD_TOO_LONG = "payload_too_long"
     NOT_UTF8 = "not_utf8"
     NOT_JSON = "not_json"
@@ -66,7 +73,7 @@ class Reading:
 class Readings:
     """n readings as columns, in any order, duplicates and all.
 
-    sensor_ids: k distinct ids; sensor: int32[n], which of them; event_time_ms: int64[n];
+    sensor_ids: k ids, two of which may be equal; sensor: int32[n], which of them; event_time_ms: int64[n];
     sequence: int64[n]; temperature_milli_c: int32[n].
     """
 
@@ -105,9 +112,10 @@ class Readings:
         """The readings of all `batches`, one batch after another."""
         if not batches:
             return cls.of([])
-        distinct, place = Strings.concat([batch.sensor_ids for batch in batches]).rank()
-        first_id = np.cumsum([0] + [len(batch.sensor_ids) for batch in batches[:-1]])
-        sensor = [place[batch.sensor + first] for batch, first in zip(batches, first_id, strict=True)]
+        ids, which = _distinct_columns([batch.sensor_ids for batch in batches])
+        distinct, place = Strings.concat(ids).rank()
+        first_id = np.cumsum([0] + [len(column) for column in ids])
+        sensor = [place[batch.sensor + first_id[column]] for batch, column in zip(batches, which, strict=True)]
         return cls(
             distinct,
             np.concatenate(sensor).astype(np.int32),
@@ -136,3 +144,15 @@ class Readings:
             self.sequence[positions],
             self.temperature_milli_c[positions],
         )
+
+
+def _distinct_columns(columns: Sequence[Strings]) -> tuple[list[Strings], list[int]]:
+    """`columns` without those that repeat the one before, as blocks of one gateway do; and for each its place there."""
+    distinct = [columns[0]]
+    which = [0]
+    for column in columns[1:]:
+        last = distinct[-1]
+        if not (np.array_equal(column.octets, last.octets) and np.array_equal(column.offsets, last.offsets)):
+            distinct.append(column)
+        which.append(len(distinct) - 1)
+    return distinct, which

@@ -17,6 +17,9 @@ from typing import NoReturn
 import numpy as np
 import numpy.typing as npt
 
+from windrow import reading_json_encode
+from windrow.json_columns import read_common_layouts
+from windrow.payloads import Payloads
 from windrow.reading import (
     SENSOR_ID_CHARACTERS_MAX,
     SEQUENCE_MAX,
@@ -28,6 +31,9 @@ from windrow.reading import (
     Reason,
 )
 from windrow.timestamps import INSTANT_MS_MAX, INSTANT_MS_MIN, parse_rfc3339_ms
+
+# The inverse of `parse_reading`, for whole columns.
+encode_readings = reading_json_encode.encode_readings
 
 # A reading takes about 100 bytes; the rest is room for fields that we ignore.
 PAYLOAD_BYTES_MAX = 65_536
@@ -53,7 +59,7 @@ class BadPayload:
 class ParsedReadings:
     """The readings of a batch of payloads, and the payloads that are none.
 
-    source: int64[n], the position of the payload that reading i came from.
+    source: int64[n], ascending, the position of the payload that reading i came from; bad: ascending by position.
     """
 
     readings: Readings
@@ -61,18 +67,35 @@ class ParsedReadings:
     bad: tuple[BadPayload, ...]
 
 
-def parse_readings(payloads: Sequence[bytes]) -> ParsedReadings:
-    """Parse every payload by itself; a bad one never touches its neighbours."""
+def parse_readings(payloads: Payloads | Sequence[bytes]) -> ParsedReadings:
+    """What `parse_reading` gives for every payload by itself; a bad one never touches its neighbours.
+
+    Payloads of a usual layout are read together, as columns; the others one by one.
+    """
+    column = payloads if isinstance(payloads, Payloads) else Payloads.of(payloads)
+    found, others = read_common_layouts(column, _is_reading, length_max=PAYLOAD_BYTES_MAX)
     good: list[Reading] = []
     source: list[int] = []
     bad: list[BadPayload] = []
-    for index, payload in enumerate(payloads):
+    for index in others.tolist():
         try:
-            good.append(parse_reading(payload))
+            good.append(parse_reading(column[index]))
             source.append(index)
         except BadReading as error:
             bad.append(BadPayload(index, error.reason, error.detail))
-    return ParsedReadings(Readings.of(good), np.array(source, np.int64), tuple(bad))
+    if not good:
+        return ParsedReadings(found.readings, found.rows, tuple(bad))
+    rows = np.concatenate([found.rows, np.array(source, np.int64)])
+    order = np.argsort(rows)
+    return ParsedReadings(Readings.concat([found.readings, Readings.of(good)]).take(order), rows[order], tuple(bad))
+
+
+def _is_reading(payload: bytes) -> bool:
+    try:
+        parse_reading(payload)
+    except BadReading:
+        return False
+    return True
 
 
 def parse_reading(payload: bytes) -> Reading:
@@ -87,18 +110,6 @@ def parse_reading(payload: bytes) -> Reading:
         sequence=_sequence(fields["sequence"]) if "sequence" in fields else 0,
         temperature_milli_c=_temperature_milli_c(_required(fields, "temperature"), unit),
     )
-
-
-def encode_readings(readings: Readings) -> list[bytes]:
-    """One compact JSON object per reading; `parse_reading` is the inverse."""
-    ids = [json.dumps(sensor_id, ensure_ascii=False) for sensor_id in readings.sensor_ids.to_list()]
-    columns = (readings.sensor, readings.event_time_ms, readings.temperature_milli_c, readings.sequence)
-    return [
-        f'{{"sensor_id":{ids[sensor]},"event_time":{time_ms},'
-        f'"temperature":{"-" if milli_c < 0 else ""}{abs(milli_c) // 1000}.{abs(milli_c) % 1000:03},'
-        f'"sequence":{sequence}}}'.encode()
-        for sensor, time_ms, milli_c, sequence in zip(*(column.tolist() for column in columns), strict=True)
-    ]
 
 
 class _Number(str):
@@ -125,10 +136,10 @@ def _parse_object(payload: bytes) -> dict[str, object]:
 def _check_nesting(parsed: dict[str, object]) -> None:
     level: list[object] = [parsed]
     for _ in range(NESTING_MAX):
-        level = [child for parent in level for child in _children(parent)]
+        level = [child for parent in level for child in _children(parent) if isinstance(child, dict | list)]
         if not level:
             return
-    if any(isinstance(value, dict | list) for value in level):
+    if level:
         raise BadReading(Reason.TOO_DEEP, f"nested more than {NESTING_MAX} deep")
 
 
@@ -167,8 +178,10 @@ def _sensor_id(value: object) -> str:
         raise BadReading(Reason.SENSOR_ID, f"a JSON {_json_type(value)}, not a string")
     if not 1 <= len(value) <= SENSOR_ID_CHARACTERS_MAX:
         raise BadReading(Reason.SENSOR_ID, f"{len(value)} characters, not 1 to {SENSOR_ID_CHARACTERS_MAX}")
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise BadReading(Reason.SENSOR_ID, "a lone surrogate")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise BadReading(Reason.SENSOR_ID, "a lone surrogate") from error
     return value
 
 

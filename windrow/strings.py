@@ -1,5 +1,6 @@
 """A column of UTF-8 strings in Arrow's layout, so that sensor ids are sorted and gathered without Python objects."""
 
+import bisect
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,7 +9,17 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-_ORDER_CHUNK_OCTETS = 8
+from windrow import order
+from windrow.words import windows
+
+_WORD_OCTETS = 8
+_WORD_BITS = 64
+_PIECE_ROWS = 1 << 14
+_ASCII_MAX = 0x7F
+# The octets that continue a character of UTF-8 are 10xxxxxx.
+_CONTINUES_MASK, _CONTINUES = 0xC0, 0x80
+# A matrix with rows as long as the longest string may take this many times the octets of all strings.
+_MATRIX_WASTE_MAX = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,6 +44,23 @@ class Strings:
         return cls(offsets_of(lengths), np.frombuffer(b"".join(encoded), np.uint8))
 
     @classmethod
+    def of_slices(
+        cls, octets: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
+    ) -> Self:
+        """The column of the strings `octets[starts[i]:starts[i] + lengths[i]]`: int64[n] each, in any order."""
+        offsets, longest = offsets_of(lengths), int(lengths.max(initial=0))
+        if longest * len(lengths) > _MATRIX_WASTE_MAX * int(offsets[-1]) or longest == 0:
+            return cls(offsets, octets[np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)])
+        missing = int(starts.max()) + longest - len(octets)
+        if missing > 0:
+            octets = np.concatenate([octets, np.zeros(missing, np.uint8)])
+        # One fetch per string of as many octets as the longest has; what is too much of it is left out.
+        matrix = windows(octets, starts, longest).view(np.uint8).reshape(-1, longest)
+        if matrix.size == offsets[-1]:
+            return cls(offsets, matrix.reshape(-1))
+        return cls(offsets, matrix[np.arange(longest) < lengths[:, np.newaxis]])
+
+    @classmethod
     def concat(cls, columns: Sequence["Strings"]) -> Self:
         """The strings of `columns`, one after another."""
         lengths = np.concatenate([column.lengths for column in columns] or [np.zeros(0, np.int64)])
@@ -53,12 +81,38 @@ class Strings:
         whole, bounds = self.octets.tobytes(), self.offsets.tolist()
         return [whole[a:b].decode() for a, b in itertools.pairwise(bounds)]
 
+    def are_utf8(self) -> npt.NDArray[np.bool_]:
+        """Which strings are UTF-8, as all should be: bool[n]. For octets that come from outside."""
+        is_utf8 = np.ones(len(self), bool)
+        not_ascii = np.flatnonzero(self.octets > _ASCII_MAX)
+        if not len(not_ascii) or self._are_utf8_together():
+            return is_utf8
+        for position in np.unique(np.searchsorted(self.offsets, not_ascii, side="right") - 1).tolist():
+            is_utf8[position] = _is_utf8(self.octets_at(position))
+        return is_utf8
+
+    def _are_utf8_together(self) -> bool:
+        """Whether all octets are UTF-8 and no string begins within a character: then every string is UTF-8."""
+        first_octets = self.octets[self.offsets[:-1][self.lengths > 0]]
+        begins_within = (first_octets & _CONTINUES_MASK) == _CONTINUES
+        return not begins_within.any() and _is_utf8(self.octets.tobytes())
+
     def take(self, positions: npt.NDArray[np.integer]) -> "Strings":
         """The strings at `positions`, in that order."""
-        lengths = self.lengths[positions]
-        offsets = offsets_of(lengths)
-        shift = np.repeat(self.offsets[:-1][positions] - offsets[:-1], lengths)
-        return Strings(offsets, self.octets[np.arange(offsets[-1]) + shift])
+        return Strings.of_slices(self.octets, self.offsets[:-1][positions], self.lengths[positions])
+
+    def between(self, start: int, end: int) -> "Strings":
+        """The strings `start:end`."""
+        bounds = self.offsets[start : end + 1]
+        return Strings(bounds - bounds[0], self.octets[bounds[0] : bounds[-1]])
+
+    def octets_at(self, position: int) -> bytes:
+        """One string, as its UTF-8."""
+        return self.octets[self.offsets[position] : self.offsets[position + 1]].tobytes()
+
+    def position_of(self, needle: bytes) -> int:
+        """How many strings are less than `needle`; they must ascend."""
+        return bisect.bisect_left(range(len(self)), needle, key=self.octets_at)
 
     def rank(self) -> tuple["Strings", npt.NDArray[np.int64]]:
         """The distinct strings in ascending octet order, and for each string its place among them: int64[n].
@@ -67,26 +121,53 @@ class Strings:
         """
         if len(self) == 0:
             return self, np.zeros(0, np.int64)
-        keys = self._sort_keys()
-        order = np.lexsort(keys)
-        is_first = np.ones(len(self), bool)
-        is_first[1:] = np.logical_or.reduce([key[order[1:]] != key[order[:-1]] for key in keys])
+        keys = order.pack(self._sort_keys())
+        ascending = order.ascending(keys)
+        is_first = order.is_new(*(key[ascending] for key in keys))
         place = np.empty(len(self), np.int64)
-        place[order] = np.cumsum(is_first) - 1
-        return self.take(order[is_first]), place
+        place[ascending] = np.cumsum(is_first) - 1
+        return self.take(ascending[is_first]), place
 
     def _sort_keys(self) -> list[npt.NDArray[np.uint64]]:
-        """Columns for lexsort (last is primary): the zero-padded octets as big-endian words, then the length.
+        """Columns to sort by, the first weighing most: the zero-padded octets as big-endian words, then the length.
 
         The length breaks the tie between "a" and "a\\0", whose padded octets are the same.
         """
         lengths = self.lengths
-        words = max(1, -(-int(lengths.max()) // _ORDER_CHUNK_OCTETS))
-        padded = np.zeros((len(self), words * _ORDER_CHUNK_OCTETS), np.uint8)
-        row = np.repeat(np.arange(len(self)), lengths)
-        padded[row, np.arange(len(self.octets)) - np.repeat(self.offsets[:-1], lengths)] = self.octets
-        matrix = padded.view(">u8").astype(np.uint64)
-        return [lengths.astype(np.uint64), *(matrix[:, word] for word in reversed(range(words)))]
+        longest = int(lengths.max())
+        words = max(1, -(-longest // _WORD_OCTETS))
+        if longest == int(lengths.min()):
+            padded = np.zeros((len(self), words * _WORD_OCTETS), np.uint8)
+            padded[:, :longest] = self.octets.reshape(len(self), longest)
+            matrix = padded.view(">u8")
+            return [matrix[:, word].astype(np.uint64) for word in range(words)]
+        aligned = np.append(self.octets, np.zeros(2 * _WORD_OCTETS - len(self.octets) % _WORD_OCTETS, np.uint8))
+        source = aligned.view(">u8").astype(np.uint64)
+        keys = [np.empty(len(self), np.uint64) for _ in range(words)]
+        # In pieces that stay in the processor's cache.
+        for start in range(0, len(self), _PIECE_ROWS):
+            rows = slice(start, start + _PIECE_ROWS)
+            for number, key in enumerate(keys):
+                key[rows] = _words(source, self.offsets[:-1][rows] + number * _WORD_OCTETS, self.offsets[1:][rows])
+        return [*keys, lengths.astype(np.uint64)]
+
+
+def _words(
+    source: npt.NDArray[np.uint64], start: npt.NDArray[np.int64], end: npt.NDArray[np.int64]
+) -> npt.NDArray[np.uint64]:
+    """The up to eight octets from `start` to `end` as one big-endian word each, padded with zeros: uint64[n].
+
+    `source` is the octets as big-endian words. Two of them are put together, so that words are gathered, not octets.
+    """
+    left_octets = np.clip(end - start, 0, _WORD_OCTETS)
+    start = np.minimum(start, end)
+    first, shift = start >> 3, ((start & 7) << 3).astype(np.uint64)
+    # A shift by 64 bits is undefined, so those that can come to 64 are made in two steps.
+    second = source[first + 1] >> np.uint64(1) >> (np.uint64(_WORD_BITS - 1) - shift)
+    keep = ~(~np.uint64(0) >> np.uint64(1) >> (left_octets * 8 - 1).clip(0).astype(np.uint64))
+    keep[left_octets == 0] = 0
+    word: npt.NDArray[np.uint64] = ((source[first] << shift) | second) & keep
+    return word
 
 
 def offsets_of(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -94,3 +175,11 @@ def offsets_of(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return offsets
+
+
+def _is_utf8(octets: bytes) -> bool:
+    try:
+        octets.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,7 +1,7 @@
 """The column of strings against plain lists of strings."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.property.strategies import sensor_ids
@@ -39,3 +39,28 @@ def test_rank_sorts_by_octets_and_tells_trailing_nuls_apart(strings: list[str]) 
     distinct, place = Strings.of(strings).rank()
     assert distinct.to_list() == sorted(set(strings), key=str.encode)
     assert [distinct.to_list()[which] for which in place] == strings
+
+
+@given(st.lists(st.binary(max_size=6), max_size=30))
+@example([b"a\xc3", b"\xa9", b"e"])
+@example(["é".encode(), b"", b"\xff"])
+def test_are_utf8_is_what_decoding_says(octets: list[bytes]) -> None:
+    """String by string, though they lie side by side."""
+    assert [bool(ok) for ok in Strings.of_octets(octets).are_utf8()] == [decodes(string) for string in octets]
+
+
+@given(st.lists(st.one_of(st.binary(max_size=20), st.just(b"y" * 300)), min_size=1, max_size=30), st.data())
+def test_slices_of_a_buffer_become_a_column(octets: list[bytes], data: st.DataObject) -> None:
+    """In any order, repeated or not, up to the buffer's end; also when one is far longer than the others."""
+    column = Strings.of_octets(octets)
+    positions = np.array(data.draw(st.lists(st.integers(0, len(octets) - 1), max_size=40)), np.int64)
+    taken = Strings.of_slices(column.octets, column.offsets[positions], column.lengths[positions])
+    assert [taken.octets_at(position) for position in range(len(taken))] == [octets[which] for which in positions]
+
+
+def decodes(string: bytes) -> bool:
+    try:
+        string.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,109 @@
+"""The shard consumer: from a parsed event to finished partial bytes."""
+
+import base64
+import hashlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pybase64
+
+from bench import baseline, others
+from bench.event import ARRIVAL_MS, READINGS, event
+from bench.measure import Finding, medians
+from processors.consumer import plan
+from processors.event import decode_event
+from windrow.reading import LATENESS_HORIZON_MS
+
+RATE = "readings/cpu-s"
+_IMPORT = "import time; start = time.process_time(); import {}; print((time.process_time() - start) * 1e3)"
+_IMPORTS = 5
+
+
+def ours(parsed: Any) -> list[bytes]:
+    """What the handler does with an event, but for the writing: partials and quarantine as bytes."""
+    planned = plan(decode_event(parsed), now_ms=ARRIVAL_MS, horizon_ms=LATENESS_HORIZON_MS)
+    return [put.body for write in planned.writes for put in write]
+
+
+def json_200() -> Iterator[Finding]:
+    """200 sensors with 200 readings each."""
+    yield _against_baseline("consumer.json.200", event(sensors=200), target=8)
+
+
+def json_20k() -> Iterator[Finding]:
+    """20,000 sensors with 2 readings each."""
+    yield _against_baseline("consumer.json.20k", event(sensors=20_000), target=8)
+
+
+def json_faulty() -> Iterator[Finding]:
+    """One payload in a hundred is bad."""
+    yield _against_baseline("consumer.json.faulty", event(sensors=200, faulty=0.01), target=7)
+
+
+def floor() -> Iterator[Finding]:
+    """What no consumer of aggregates can leave out: base64 and MD5."""
+    encoded = [record["kinesis"]["data"] for record in event(sensors=200)["Records"]]
+
+    def with_pybase64() -> None:
+        for data in encoded:
+            hashlib.md5(memoryview(pybase64.b64decode(data, validate=True))[4:-16], usedforsecurity=False).digest()
+
+    def with_stdlib() -> None:
+        for data in encoded:
+            hashlib.md5(memoryview(base64.b64decode(data))[4:-16], usedforsecurity=False).digest()
+
+    fast, standard = medians(with_pybase64, with_stdlib)
+    yield Finding(name="consumer.floor", ours=READINGS / fast, baseline=READINGS / standard, unit=RATE)
+
+
+def partial_bytes() -> Iterator[Finding]:
+    """What a reading takes in the lake."""
+    for name, sensors, at_most in (("consumer.bytes", 200, 4), ("consumer.bytes.20k", 20_000, None)):
+        parsed = event(sensors=sensors)
+        sizes = [sum(map(len, consume(parsed))) / READINGS for consume in (ours, baseline.consume)]
+        yield Finding(name=name, ours=sizes[0], baseline=sizes[1], at_most=at_most, unit="bytes/reading")
+
+
+def cold_import() -> Iterator[Finding]:
+    """The import of the handler in a fresh process."""
+    if find_spec("processors.consumer_handler") is None:
+        return
+    handler = _import_ms("processors.consumer_handler")
+    usual = _import_ms("pandas, pyarrow.parquet, boto3, aws_kinesis_agg.deaggregator")
+    yield Finding(name="consumer.import", ours=handler, baseline=usual, at_most=160, unit="cpu-ms")
+
+
+def compared() -> Iterator[Finding]:
+    """Other engines that are installed, from the event to grouped numbers, without partials: no targets."""
+    parsed = event(sensors=200)
+    for name, consume in others.installed().items():
+        (seconds,) = medians(lambda consume=consume: consume(parsed))
+        yield Finding(name=f"consumer.json.{name}", ours=READINGS / seconds, unit=RATE)
+
+
+BENCHES = {
+    "consumer.json.200": json_200,
+    "consumer.json.20k": json_20k,
+    "consumer.json.faulty": json_faulty,
+    "consumer.floor": floor,
+    "consumer.bytes": partial_bytes,
+    "consumer.import": cold_import,
+    "consumer.others": compared,
+}
+
+
+def _against_baseline(name: str, parsed: Any, *, target: float) -> Finding:
+    fast, usual = medians(lambda: ours(parsed), lambda: baseline.consume(parsed))
+    rates = (READINGS / fast, READINGS / usual)
+    return Finding(name=name, ours=rates[0], baseline=rates[1], ratio=usual / fast, target=target, unit=RATE)
+
+
+def _import_ms(modules: str) -> float:
+    root = Path(__file__).parents[1]
+    command = [sys.executable, "-c", _IMPORT.format(modules)]
+    runs = [subprocess.run(command, cwd=root, capture_output=True, check=True, text=True) for _ in range(_IMPORTS)]  # noqa: S603 - our own interpreter
+    return sorted(float(run.stdout) for run in runs)[_IMPORTS // 2]

@@ -1,0 +1,50 @@
+"""Measuring on CPU time, and the one form in which every bench says what it found."""
+
+import gc
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+ROUNDS = 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a bench found. `target` is what `ratio` should reach, or, with `at_most`, what `ours` may."""
+
+    name: str
+    ours: float
+    unit: str
+    baseline: float | None = None
+    ratio: float | None = None
+    target: float | None = None
+    at_most: float | None = None
+
+    def __str__(self) -> str:
+        fields = {
+            "name": self.name,
+            "ours": f"{self.ours:.3g}",
+            "baseline": self.baseline and f"{self.baseline:.3g}",
+            "ratio": self.ratio and f"{self.ratio:.1f}",
+            "target": self.target and f"{self.target:g}",
+            "at_most": self.at_most and f"{self.at_most:g}",
+            "unit": self.unit,
+        }
+        return " ".join(["BENCH", *(f"{name}={value}" for name, value in fields.items() if value is not None)])
+
+
+def cpu_seconds(run: Callable[[], object]) -> float:
+    """The CPU time of one run, all threads of this process."""
+    start = time.process_time()
+    run()
+    return time.process_time() - start
+
+
+def medians(*runs: Callable[[], object], rounds: int = ROUNDS) -> list[float]:
+    """The median CPU seconds of each of `runs`, one after another in every round, so that all see the same machine."""
+    for run in runs:
+        run()
+    gc.collect()
+    seconds = [[cpu_seconds(run) for run in runs] for _ in range(rounds)]
+    return [statistics.median(column) for column in zip(*seconds, strict=True)]

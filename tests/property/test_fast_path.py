@@ -1,0 +1,177 @@
+"""Readings read together against `parse_reading` one by one: the same readings, the same bad, in the same order."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.property.wire import OURS, STYLES, TEMPERATURES, TIMES, Style, batch
+from windrow.json_columns import ROWS_MIN, read_common_layouts
+from windrow.payloads import Payloads
+from windrow.reading import BadReading, Reading, Readings, Reason
+from windrow.reading_json import PAYLOAD_BYTES_MAX, BadPayload, encode_readings, parse_reading, parse_readings
+from windrow.words import ROWS_AT_ONCE
+
+
+def one_by_one(payloads: Sequence[bytes]) -> tuple[list[Reading], list[int], list[BadPayload]]:
+    """The definition."""
+    readings, source, bad = [], [], []
+    for index, payload in enumerate(payloads):
+        try:
+            readings.append(parse_reading(payload))
+            source.append(index)
+        except BadReading as error:
+            bad.append(BadPayload(index, error.reason, error.detail))
+    return readings, source, bad
+
+
+def check(payloads: Sequence[bytes]) -> None:
+    parsed = parse_readings(payloads)
+    readings, source, bad = one_by_one(payloads)
+    assert parsed.source.tolist() == source
+    assert list(parsed.readings) == readings
+    assert list(parsed.bad) == bad
+
+
+def left_over(payloads: Sequence[bytes]) -> int:
+    """How many payloads the columns leave to `parse_reading`."""
+    _, others = read_common_layouts(Payloads.of(payloads), lambda _: True, length_max=PAYLOAD_BYTES_MAX)
+    return len(others)
+
+
+@settings(deadline=None)
+@given(
+    st.integers(0, 2**32),
+    st.lists(st.sampled_from(STYLES), min_size=1, max_size=3),
+    st.integers(1, 200),
+    st.sampled_from((0.0, 0.05, 0.5)),
+    st.sampled_from((0.0, 0.05, 0.5)),
+)
+def test_columns_and_one_by_one_agree(seed: int, styles: list[Style], size: int, odd: float, damaged: float) -> None:
+    """Whatever layouts are mixed, and however many payloads are odd or damaged."""
+    check(batch(seed, styles, size=size, odd=odd, damaged=damaged))
+
+
+@given(st.lists(st.binary(max_size=60), max_size=80))
+def test_noise_is_bad_in_both(noise: list[bytes]) -> None:
+    """No layout is found in noise, and nothing breaks."""
+    check(noise)
+
+
+@pytest.mark.parametrize("style", STYLES, ids=lambda style: f"{'-'.join(style.names)}:{style.time}")
+def test_a_usual_layout_leaves_nothing_over(style: Style) -> None:
+    """Each layout is read as columns: without this the comparison would compare `parse_reading` with itself."""
+    payloads = [payload for payload in batch(1, [style], size=400, odd=0, damaged=0) if one_by_one([payload])[0]]
+    assert len(payloads) > ROWS_MIN
+    assert left_over(payloads) <= len(payloads) // 10  # doubles below 1 may have more digits than are read as columns
+
+
+@pytest.mark.parametrize("unit", ["C", "F", "K"])
+def test_every_odd_temperature_among_usual_ones(unit: str) -> None:
+    """Signs, zeros, rounding at the half, limits of the range, too many digits: in every unit."""
+    style = Style((*OURS.names, "unit"), unit=unit)
+    usual = batch(2, [style], size=2 * ROWS_MIN, odd=0, damaged=0)
+    values = {"sensor_id": '"a"', "event_time": "1795169100000", "sequence": "1", "unit": f'"{unit}"'}
+    check(usual + [style.spell(values | {"temperature": spelled}) for spelled in TEMPERATURES])
+
+
+@pytest.mark.parametrize("time", ["epoch", "seconds", "milliseconds", "isoformat", "offset", "ahead"])
+def test_every_odd_time_among_usual_ones(time: str) -> None:
+    """Days that do not exist, leap years, limits, long fractions: beside usual times of every kind."""
+    style = Style(OURS.names, time=time)
+    usual = batch(3, [style], size=2 * ROWS_MIN, odd=0, damaged=0)
+    values = {"sensor_id": '"a"', "temperature": "1.5", "sequence": "1"}
+    check(usual + [style.spell(values | {"event_time": spelled}) for spelled in TIMES])
+
+
+@pytest.mark.parametrize("field", ["sensor_id", "event_time", "temperature", "sequence", "site", "battery"])
+def test_every_octet_at_every_place_of_a_field(field: str) -> None:
+    """All 256 octets, inserted into and put for each octet of one payload among usual ones."""
+    style = Style((*OURS.names, "site", "battery"))
+    usual = batch(4, [style], size=2 * ROWS_MIN, odd=0, damaged=0)
+    body = (
+        b'{"sensor_id":"ab","event_time":1795169100000,"temperature":-2.507,"sequence":17,"site":"no","battery":-3.6}'
+    )
+    start = body.index(field.encode()) - 1
+    end = body.find(b',"', start) + 1 or len(body)
+    inserted = [body[:at] + bytes([octet]) + body[at:] for at in range(start, end) for octet in range(256)]
+    replaced = [body[:at] + bytes([octet]) + body[at + 1 :] for at in range(start, end) for octet in range(256)]
+    check(usual + inserted + replaced)
+
+
+def test_a_payload_never_reads_on_into_the_next() -> None:
+    """A payload cut anywhere is bad, though in the buffer the next one begins where it ends."""
+    body = b'{"sensor_id":"ab","event_time":1795169100000,"temperature":2.5,"sequence":17}'
+    column = Payloads.of([body] * ROWS_MIN + [body, body])
+    for cut in range(len(body)):
+        lengths = column.lengths.copy()
+        lengths[ROWS_MIN] = cut
+        parsed = parse_readings(Payloads(column.octets, column.starts, lengths))
+        assert [bad.index for bad in parsed.bad] == [ROWS_MIN]
+
+
+def test_a_payload_cut_at_the_end_of_the_buffer_is_bad() -> None:
+    """Also where the layout goes on for longer than there is anything behind it."""
+    body = b'{"sensor_id":"ab","event_time":1795169100000,"note":["%s"],"temperature":2.5}' % (b"x" * 5_000)
+    check([body] * ROWS_MIN + [body[:9]])
+
+
+def test_a_payload_beyond_the_limit_is_bad_in_any_layout() -> None:
+    """Two payloads of one layout, one of them an octet longer than the limit."""
+    body = b'{"sensor_id":"a%s","event_time":1795169100000,"temperature":2.5%s}'
+    room = b" " * (PAYLOAD_BYTES_MAX - len(body % (b"", b"")))
+    payloads = [body % (b"", room)] * ROWS_MIN + [body % (b"b", room)]
+    check(payloads)
+    assert left_over(payloads) == 1
+
+
+def test_more_rows_than_are_read_at_once_keep_their_order() -> None:
+    """Bad and odd payloads on both sides of a turn's edge stay where they are."""
+    rows = [
+        (f"s{number % 50}", 1_795_169_100_000 + number, number, number % 40_000) for number in range(ROWS_AT_ONCE + 50)
+    ]
+    payloads = encode_readings(Readings.of(rows))
+    for at in (0, 7, ROWS_AT_ONCE - 1, ROWS_AT_ONCE, ROWS_AT_ONCE + 49):
+        payloads[at] = payloads[at][:-1]
+    payloads[ROWS_AT_ONCE - 2] = payloads[ROWS_AT_ONCE - 2].replace(b":", b" :")
+    check(payloads)
+
+
+def test_a_run_of_bad_payloads_does_not_slow_down_the_good() -> None:
+    """The examples of layouts are taken from all over the batch."""
+    good = batch(5, [OURS], size=2_000, odd=0, damaged=0)
+    good = [payload for payload in good if one_by_one([payload])[0]]
+    bad = [b"{}"] * 1_000
+    _, others = read_common_layouts(Payloads.of(bad + good), lambda p: p != b"{}", length_max=PAYLOAD_BYTES_MAX)
+    assert len(others) <= len(bad) + ROWS_MIN
+
+
+def test_an_id_that_is_not_utf8_is_bad_and_hurts_no_other() -> None:
+    """Overlong forms, surrogates, stray and missing continuation octets, in ids that are otherwise plain."""
+    ids = [
+        b"\xff",
+        b"\xc0\xaf",
+        b"\xed\xa0\x80",
+        b"\x80",
+        b"\xe2\x82",
+        b"\xf5\x80\x80\x80",
+        "é".encode(),
+        "😀".encode(),
+    ]
+    body = b'{"sensor_id":"%s","event_time":1795169100000,"temperature":2.5,"sequence":17}'
+    payloads = [body % (stem + spelled) for stem in (b"s", b"s" * 40) for spelled in ids for _ in range(ROWS_MIN)]
+    check(payloads)
+    assert {bad.reason for bad in parse_readings(payloads).bad} == {Reason.NOT_UTF8}
+
+
+def test_payloads_may_lie_anywhere_in_the_buffer() -> None:
+    """Out of order, apart and more than once."""
+    payloads = batch(6, [OURS, STYLES[1]], size=200, odd=0.1, damaged=0.1)
+    column = Payloads.of(payloads)
+    order = np.random.default_rng(6).integers(0, len(payloads), 300)
+    shuffled = Payloads(column.octets, column.starts[order], column.lengths[order])
+    parsed, expected = parse_readings(shuffled), parse_readings([payloads[which] for which in order])
+    assert list(parsed.readings) == list(expected.readings)
+    assert parsed.bad == expected.bad

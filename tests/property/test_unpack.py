@@ -1,0 +1,167 @@
+"""Records taken apart together against `deaggregate` one by one: the same payloads, the same broken records."""
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from windrow.kpl import DIGEST_BYTES, MAGIC, BrokenAggregate, BrokenDigest, UserRecord, aggregate, deaggregate, seal
+from windrow.kpl_walk import Bodies, walk
+from windrow.payloads import join_octets
+from windrow.reading import Reason
+from windrow.strings import offsets_of
+from windrow.unpack import BrokenRecord, unpack
+
+KEY_LENGTHS = (0, 1, 8, 10, 18, 26, 127, 128, 300)  # 10, 18 and 26 are the octets of tags
+PAYLOAD_LENGTHS = (0, 1, 8, 20, 26, 104, 127, 128, 300, 16_383, 16_384, 20_000)
+
+keys = st.one_of(
+    st.sampled_from(KEY_LENGTHS).map("k".__mul__), st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+)
+payloads = st.one_of(
+    st.sampled_from(PAYLOAD_LENGTHS).map(b"{".__mul__),
+    st.sampled_from([b"\x1a\x08\x08\x01\x1a\x04{..}", b"\x0a\x01k", b"\x1a\x1a\x08", b"\x1a"]),
+    st.binary(max_size=60),
+)
+hash_keys = st.one_of(st.none(), st.integers(0, 2**128 - 1).map(str))
+aggregates = st.lists(st.builds(UserRecord, keys, payloads, hash_keys), max_size=12).map(aggregate)
+
+
+def check(records: list[bytes]) -> None:
+    unpacked = unpack(records)
+    expected, broken = [], []
+    for index, record in enumerate(records):
+        try:
+            user_records = deaggregate(record)
+        except BrokenAggregate as error:
+            reason = Reason.AGGREGATE_DIGEST if isinstance(error, BrokenDigest) else Reason.AGGREGATE_MALFORMED
+            broken.append(BrokenRecord(index, reason, str(error)))
+            continue
+        found = [record] if user_records is None else [user_record.payload for user_record in user_records]
+        expected += [(index, position, payload) for position, payload in enumerate(found)]
+    assert list(zip(unpacked.record.tolist(), unpacked.position.tolist(), unpacked.payloads, strict=True)) == expected
+    assert list(unpacked.broken) == broken
+
+
+def walked(records: list[bytes]) -> list[bool]:
+    """Which aggregates the walk takes."""
+    bounds = offsets_of(np.array([len(record) for record in records], np.int64))
+    bodies = Bodies(join_octets(records), bounds[:-1] + len(MAGIC), bounds[1:] - DIGEST_BYTES)
+    taken: list[bool] = walk(bodies)[1].tolist()
+    return taken
+
+
+def mutated(body: bytes, seed: int) -> bytes:
+    """The protobuf with a few octets changed, put in, left out or moved; it gets a right MD5 afterwards."""
+    rng = random.Random(seed)
+    for _ in range(rng.randrange(1, 4)):
+        at, to = sorted((rng.randrange(len(body) + 1), rng.randrange(len(body) + 1)))
+        more = bytes(
+            rng.choice((0x08, 0x0A, 0x10, 0x12, 0x1A, 0x22, 0x80, 0x81, 0xFF, 0, 1)) for _ in range(rng.randrange(4))
+        )
+        body = rng.choice(
+            (
+                body[:at] + more + body[at:],
+                body[:at] + more + body[at + len(more) :],
+                body[:at] + body[at + 1 :],
+                body[:at] + body[to:] + body[at:to],
+                body[:at],
+                body + body[at:to],
+            )
+        )
+    return body
+
+
+@settings(deadline=None)
+@given(st.lists(st.one_of(aggregates, payloads, aggregates.map(lambda record: record[:-1])), max_size=8))
+def test_together_and_one_by_one_agree(records: list[bytes]) -> None:
+    """Aggregates, plain records and broken ones in any mix."""
+    check(records)
+
+
+@settings(deadline=None, max_examples=400)
+@given(st.lists(aggregates, min_size=1, max_size=4), st.lists(st.integers(0, 2**32), min_size=4, max_size=4))
+def test_mutated_messages_agree(records: list[bytes], seeds: list[int]) -> None:
+    """The MD5 is right, the protobuf is not, or is another one than the usual."""
+    bodies = [record[len(MAGIC) : -DIGEST_BYTES] for record in records]
+    check([seal(mutated(body, seed)) for body, seed in zip(bodies, seeds, strict=False)] + records)
+
+
+def test_a_wrong_digest_is_broken_whatever_it_is_taken_over() -> None:
+    """The message is of the usual shape, and one bit of it, or of its MD5, is another."""
+    record = aggregate([UserRecord("key", b"payload"), UserRecord("other", b"more")])
+    flipped = [
+        record[:at] + bytes([record[at] ^ 1 << bit]) + record[at + 1 :]
+        for at in range(len(MAGIC), len(record))
+        for bit in range(8)
+    ]
+    check([*flipped, record])
+    assert {broken.reason for broken in unpack(flipped).broken} == {Reason.AGGREGATE_DIGEST}
+    assert len(unpack(flipped).broken) == len(flipped)
+
+
+def test_every_octet_at_every_place_of_a_message() -> None:
+    """A small aggregate with two keys and a hash key, each octet replaced by each other."""
+    body = aggregate([UserRecord("a", b"{}"), UserRecord("bc", b"[]", "7"), UserRecord("a", b"")])[4:-16]
+    check([seal(body[:at] + bytes([octet]) + body[at + 1 :]) for at in range(len(body)) for octet in range(256)])
+    check([seal(body[:at] + bytes([octet]) + body[at:]) for at in range(len(body) + 1) for octet in range(256)])
+
+
+@pytest.mark.parametrize("key_length", [1, 9, 10, 11, 18, 21, 26, 36, 127])
+@pytest.mark.parametrize("payload_length", [2, 20, 26, 60, 104, 125, 130, 1_000, 17_000])
+def test_aggregates_of_readings_are_walked(key_length: int, payload_length: int) -> None:
+    """Else the comparison would compare `deaggregate` with itself. Lengths that look like tags are among them."""
+    rng = random.Random(key_length)
+    many = [f"{rng.randrange(10**9):09}".rjust(key_length, "s")[-key_length:] for _ in range(200)]
+    records = [
+        aggregate([UserRecord(key, b"{" * payload_length, hash_key) for key in many]) for hash_key in (None, "5")
+    ]
+    assert walked(records) == [True, True]
+    check(records)
+
+
+def test_unicode_keys_are_walked_and_other_octets_are_not() -> None:
+    """A key of several octets per character is like others; half a character is broken, even beside its other half."""
+    halves = [
+        seal(bytes.fromhex("0a 01 c3 0a 01 a9 1a 04 08 00 1a 00")),
+        seal(bytes.fromhex("0a 02 c3a9 1a 04 08 00 1a 00")),
+    ]
+    assert walked([aggregate([UserRecord("Fühler", b"{}")]), *halves]) == [True, False, True]
+    check([aggregate([UserRecord("Fühler", b"{}")]), *halves])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "0a 01 6b 1a 04 08 01 1a 00",  # key index 1 of 1
+        "0a 01 6b 1a 06 08 00 10 00 1a 00",  # hash key index 0 of 0
+        "0a 01 6b 12 01 35 1a 06 08 00 10 01 1a 00",  # hash key index 1 of 1
+        "1a 04 08 00 1a 00",  # no key
+        "1a 04 08 00 1a 00 0a 01 6b",  # the keys behind: legal
+        "0a 01 6b 1a 04 1a 00 08 00",  # the payload before the index: legal
+        "0a 01 6b 1a 06 08 00 08 00 1a 00",  # an index twice: legal
+        "0a 01 6b 1a 04 08 00 1a 00 1a 00",  # an empty record at the end
+        "0a 01 6b 1a 05 08 80 00 1a 00",  # a longer varint than needed: legal
+        "0a 01 6b 1a 07 08 80 80 80 00 1a 00",  # longer than the walk reads: legal
+        # An index of 26 << 21, whose last octet looks like the tag of a payload.
+        "0a 01 6b 1a 20 08 80 80 80 1a 1a 19" + 25 * " 7b",
+        "0a 81 00 6b 1a 04 08 00 1a 00",  # likewise in a key: legal
+        "0a 01 6b 1a 0e 08 80 80 80 80 80 80 80 80 80 01 1a 00",  # 2**63
+        "0a 01 6b 1a 0b 08 00 1a 00 22 05 0a 01 74 12 00",  # a tag: legal
+        "0a 01 6b 12 01 ff 1a 04 08 00 1a 00",  # a hash key that is not UTF-8
+        "0a 01 6b",
+        "",
+        "ff",
+    ],
+)
+def test_unusual_messages_agree_among_usual_ones(body: str) -> None:
+    """What the format allows beside its usual shape, and what it does not."""
+    usual = aggregate([UserRecord("k", b"{}"), UserRecord("l", b"{}")])
+    check([usual, seal(bytes.fromhex(body)), usual])
+
+
+def test_no_records_are_no_payloads() -> None:
+    """An empty batch is legal."""
+    check([])

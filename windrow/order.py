@@ -1,0 +1,112 @@
+"""Sorting rows by several unsigned columns at once, fast: constant bits are left out, the rest is packed together.
+
+Ids such as site-03/sensor-000123 differ in few of their bits. Leaving out the bits that are the same in every row, and
+joining the others in their order, keeps the order of the rows; often one word remains, and one word sorts ten
+times as fast as several columns do.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Words = npt.NDArray[np.uint64]
+_WORD_BITS = 64
+
+
+def pack(columns: Sequence[Words]) -> list[Words]:
+    """As few columns as hold every bit that varies: rows compare as they do by `columns`, the first weighing most."""
+    packed: list[Words] = []
+    room_bits = 0
+    for column in columns:
+        for low, width in _varying(column):
+            bits = (column >> np.uint64(low)) & np.uint64(2**width - 1)
+            if room_bits < width:
+                # The part that still fits goes to the word at hand, the rest begins the next one.
+                if room_bits:
+                    packed[-1] |= bits >> np.uint64(width - room_bits)
+                left_bits = width - room_bits
+                room_bits = _WORD_BITS - left_bits
+                packed.append((bits & np.uint64(2**left_bits - 1)) << np.uint64(room_bits))
+            else:
+                room_bits -= width
+                packed[-1] |= bits << np.uint64(room_bits)
+    return packed or [np.zeros(len(columns[0]), np.uint64)]
+
+
+def ascending(columns: Sequence[Words]) -> npt.NDArray[np.int64]:
+    """The order of the rows by `columns`, the first weighing most; equal rows in any order: int64[n]."""
+    packed = pack(columns)
+    order = _order_of(packed[0])
+    if len(packed) > 1 and _ties_differ([column[order] for column in packed]):
+        return np.lexsort(packed[::-1])
+    return order
+
+
+def distinct(columns: Sequence[Words]) -> list[Words]:
+    """The distinct rows, ascending by `columns`, the first weighing most."""
+    runs = [(column, low, width) for column in columns for low, width in _varying(column)]
+    if sum(width for _, _, width in runs) > _WORD_BITS:
+        order = ascending(columns)
+        ordered = [column[order] for column in columns]
+        kept = is_new(*ordered)
+        return ordered if kept.all() else [column[kept] for column in ordered]
+    # One word holds a whole row: its values are sorted, and each column is taken out of it again.
+    (word,) = pack(columns)
+    word.sort()
+    kept = is_new(word)
+    word = word if kept.all() else word[kept]
+    bottom = _WORD_BITS - sum(width for _, _, width in runs)
+    taken: list[Words] = []
+    for column in reversed(columns):
+        varying = _varying(column)
+        steady = int(column[0]) if len(column) else 0
+        for low, width in varying:
+            steady &= ~((2**width - 1) << low)
+        values = np.full(len(word), steady, np.uint64)
+        for low, width in reversed(varying):
+            values |= ((word >> np.uint64(bottom)) & np.uint64(2**width - 1)) << np.uint64(low)
+            bottom += width
+        taken.append(values)
+    return taken[::-1]
+
+
+def is_new(*columns: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
+    """Where a row of `columns` differs from the row before it; the first row does: bool[n]."""
+    differs = np.ones(len(columns[0]), bool)
+    if len(differs):
+        np.not_equal(columns[0][1:], columns[0][:-1], out=differs[1:])
+    for column in columns[1:]:
+        differs[1:] |= column[1:] != column[:-1]
+    return differs
+
+
+def _order_of(word: Words) -> npt.NDArray[np.int64]:
+    """The order of one column; where the row number fits beside the value, values are sorted instead of places."""
+    row_bits = max(1, len(word) - 1).bit_length()
+    varying = _varying(word)
+    lowest = varying[-1][0] if varying else _WORD_BITS
+    if lowest < row_bits:
+        return np.argsort(word)
+    ordered = np.sort(word | np.arange(len(word), dtype=np.uint64))
+    return (ordered & np.uint64(2**row_bits - 1)).astype(np.int64)
+
+
+def _ties_differ(columns: Sequence[Words]) -> bool:
+    """Whether rows that are neighbours and equal in the first column differ in another."""
+    ties = columns[0][1:] == columns[0][:-1]
+    return any(bool(np.any(ties & (column[1:] != column[:-1]))) for column in columns[1:])
+
+
+def _varying(column: Words) -> list[tuple[int, int]]:
+    """The runs of bits in which rows differ, as (lowest bit, width), the most significant run first."""
+    if not len(column):
+        return []
+    mask = int(np.bitwise_or.reduce(column ^ column[0]))
+    runs = []
+    while mask:
+        low = (mask & -mask).bit_length() - 1
+        width = (~(mask >> low) & ((mask >> low) + 1)).bit_length() - 1
+        runs.append((low, width))
+        mask &= ~((2**width - 1) << low)
+    return runs[::-1]
