@@ -1,17 +1,25 @@
-"""What a simulated fleet sends, in the order it sends it: its readings with their faults."""
+"""What a simulated fleet sends, in the order it sends it: its readings with what goes wrong on their way."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from producers import noise
 from producers.faults import MALFORMED
-from producers.fleet import FleetSpec, Samples, samples
+from producers.fleet import BATCH_SAMPLES_MAX, FleetSpec, Samples, samples
 from producers.noise import Integers, Purpose
 from windrow.reading import Readings
 from windrow.reading_json import encode_readings
+
+# A late reading comes 1 s to a day after its time, every magnitude as likely as another.
+LATE_MS_MIN = 1_000
+LATE_MS_MAX = 86_400_000
+_LATE_DOUBLINGS = 17
+# What is later than this comes after all others, so that memory does not grow with the run.
+HELD_MS_MAX = 60_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,17 +27,38 @@ class Delivery:
     """A batch on its way.
 
     readings: n samples in the order they are sent; malformed: int64[n], what breaks the payload of each (an index
-    of MALFORMED), or -1 for a sound one; repeated: how many of the readings were sent before.
+    of MALFORMED), or -1 for a sound one; again: bool[n], which of them were sent before.
     """
 
     readings: Readings
     malformed: Integers
-    repeated: int = 0
+    again: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of_sound(cls, readings: Readings, again: npt.NDArray[np.bool_] | None = None) -> Self:
+        """Readings with nothing wrong, perhaps some of them sent before."""
+        count = len(readings)
+        return cls(readings, np.full(count, -1), np.zeros(count, bool) if again is None else again)
+
+    @property
+    def repeated(self) -> int:
+        """How many readings were sent before."""
+        return int(np.count_nonzero(self.again))
 
     @property
     def malformed_count(self) -> int:
         """How many payloads are broken."""
         return int(np.count_nonzero(self.malformed >= 0))
+
+    @property
+    def sound(self) -> Readings:
+        """The readings whose payloads are not broken."""
+        return self.readings.take(self.malformed < 0) if self.malformed_count else self.readings
+
+    @property
+    def broken(self) -> "Delivery":
+        """The others."""
+        return self.take(np.flatnonzero(self.malformed >= 0))
 
     def payloads(self) -> list[bytes]:
         """The JSON payloads, n of them."""
@@ -38,31 +67,74 @@ class Delivery:
             payloads[position] = MALFORMED[self.malformed[position]].apply(payloads[position])
         return payloads
 
+    def take(self, positions: npt.NDArray[np.integer]) -> "Delivery":
+        """A part of it."""
+        return Delivery(self.readings.take(positions), self.malformed[positions], self.again[positions])
 
-def deliveries(spec: FleetSpec) -> Iterator[Delivery]:
-    """Everything but the late readings, once, in batches by time."""
-    for batch in samples(spec):
+
+def deliveries(spec: FleetSpec, *, batch_steps_max: int = BATCH_SAMPLES_MAX) -> Iterator[Delivery]:
+    """Everything once, in batches by time, but for what is later than HELD_MS_MAX."""
+    held = _Held()
+    for batch in samples(spec, batch_steps_max=batch_steps_max):
+        late_ms = _late_ms(spec, batch)
         order = _order(spec, batch)
-        kept = order[~_is_late(spec, batch)[order]]
-        if len(kept):
-            yield Delivery(batch.readings.take(kept), _malformed(spec, batch)[kept])
+        order = order[late_ms[order] == 0]
+        malformed = _malformed(spec, batch)
+        echoed = batch.faulty(spec, Purpose.ECHO, spec.faults.echoes) & (malformed < 0)
+        sent = np.repeat(order, 1 + echoed[order])
+        if len(sent):
+            yield Delivery(batch.readings.take(sent), malformed[sent], np.diff(sent, prepend=-1) == 0)
+        held.keep(batch.readings, late_ms)
+        yield from held.due(int(batch.readings.event_time_ms.min()))
+    yield from held.due(spec.end_ms + HELD_MS_MAX)
 
 
 def redeliveries(spec: FleetSpec) -> Iterator[Delivery]:
-    """What comes after all `deliveries`, in other records: late readings, and others once more."""
+    """What comes after all `deliveries`, in other records: very late readings, and others once more."""
     if not spec.faults.late and not spec.faults.duplicates:
         return
     for batch in samples(spec):
-        is_late, is_sound = _is_late(spec, batch), _malformed(spec, batch) < 0
-        is_again = batch.faulty(spec, Purpose.DUPLICATE, spec.faults.duplicates) & is_sound & ~is_late
-        chosen = np.flatnonzero(is_late | is_again)
+        late_ms, is_sound = _late_ms(spec, batch), _malformed(spec, batch) < 0
+        is_again = batch.faulty(spec, Purpose.DUPLICATE, spec.faults.duplicates) & is_sound & (late_ms == 0)
+        chosen = np.flatnonzero((late_ms > HELD_MS_MAX) | is_again)
         if len(chosen):
-            sound = np.full(len(chosen), -1)
-            yield Delivery(batch.readings.take(chosen), sound, repeated=int(np.count_nonzero(is_again)))
+            yield Delivery.of_sound(batch.readings.take(chosen), is_again[chosen])
 
 
-def _is_late(spec: FleetSpec, batch: Samples) -> npt.NDArray[np.bool_]:
-    return batch.faulty(spec, Purpose.LATE, spec.faults.late) & (_malformed(spec, batch) < 0)
+class _Held:
+    """Late readings until they are due."""
+
+    def __init__(self) -> None:
+        self._held: list[tuple[Integers, Readings]] = []
+
+    def keep(self, readings: Readings, late_ms: Integers) -> None:
+        """Hold those back that are late by at most HELD_MS_MAX; `late_ms`: int64[n]."""
+        chosen = np.flatnonzero((late_ms > 0) & (late_ms <= HELD_MS_MAX))
+        if len(chosen):
+            late = readings.take(chosen)
+            self._held.append((late.event_time_ms + late_ms[chosen], late))
+
+    def due(self, now_ms: int) -> Iterator[Delivery]:
+        """Those that are due at `now_ms` of the fleet's time."""
+        held, self._held = self._held, []
+        for due_ms, readings in held:
+            is_due = due_ms <= now_ms
+            if is_due.any():
+                yield Delivery.of_sound(readings.take(is_due))
+            if not is_due.all():
+                self._held.append((due_ms[~is_due], readings.take(~is_due)))
+
+
+def _late_ms(spec: FleetSpec, batch: Samples) -> Integers:
+    """How late each sample is: int64[n], 0 for those in time."""
+    is_late = batch.faulty(spec, Purpose.LATE, spec.faults.late)
+    if not is_late.any():
+        return np.zeros(len(is_late), np.int64)
+    drawn = batch.draw(spec, Purpose.LATENESS)
+    least_ms = LATE_MS_MIN << noise.below(drawn, _LATE_DOUBLINGS)
+    # The lower bits are as random as the upper ones that `below` takes.
+    late_ms = least_ms + (drawn & np.uint64(0xFFFF)).astype(np.int64) * least_ms // 0x10000
+    return np.where(is_late & (_malformed(spec, batch) < 0), np.minimum(late_ms, LATE_MS_MAX), 0)
 
 
 def _malformed(spec: FleetSpec, batch: Samples) -> Integers:

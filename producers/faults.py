@@ -1,10 +1,21 @@
 """What goes wrong with simulated readings, each fault with its rate and its expected outcome.
 
+With the sensor; the truth holds what it says, right or wrong:
+
+dropout     A sensor is silent for ten minutes. The truth does not hold what it would have measured.
+stuck       A sensor says for fifteen minutes what it measured at their beginning.
+spikes      A reading is off by 20 to 80 degrees.
+skewed      A sensor's clock is wrong by up to two minutes, and so are the times of all its readings.
+
+On the way; the truth is the same as without:
+
 malformed   A broken payload is sent in the reading's place, in the midst of its aggregate. Exactly one row of
             quarantine must come of it, and the truth does not hold the reading.
 duplicates  The reading is sent again, in another record. It must count once.
-late        The reading is sent after all others. It must count in its own window.
+echoes      The same bytes are sent twice in a row, as a rule in the same record. They must count once.
+late        The reading is sent a second to a day after its time. It must count in its own window.
 shuffled    The reading changes places with others of its batch. Nothing must come of it.
+truncated   Before an aggregate or a block a cut copy of it is sent. One row of quarantine must come of that.
 """
 
 import dataclasses
@@ -16,13 +27,20 @@ from dataclasses import dataclass
 class Faults:
     """Rates from 0 to 1, each the part of all readings that the fault befalls, independently of the others.
 
-    A malformed reading is neither late nor sent twice. Raises ValueError naming a rate that is none.
+    `skewed` is the part of all sensors, `truncated` that of all aggregates. A malformed reading is neither late nor
+    sent twice. Raises ValueError naming a rate that is none.
     """
 
     malformed: float = 0.0
     duplicates: float = 0.0
     late: float = 0.0
     shuffled: float = 0.0
+    dropout: float = 0.0
+    stuck: float = 0.0
+    spikes: float = 0.0
+    skewed: float = 0.0
+    echoes: float = 0.0
+    truncated: float = 0.0
 
     def __post_init__(self) -> None:
         """Check that every rate is one."""
@@ -30,6 +48,21 @@ class Faults:
             value = getattr(self, rate.name)
             if not 0.0 <= value <= 1.0:
                 raise ValueError(f"the rate of {rate.name} must be from 0 to 1, not {value}")
+
+
+# Some of everything, for those who want to see that nothing comes of it.
+SOME = Faults(
+    malformed=0.001,
+    duplicates=0.01,
+    late=0.01,
+    shuffled=0.1,
+    dropout=0.01,
+    stuck=0.01,
+    spikes=0.001,
+    skewed=0.02,
+    echoes=0.005,
+    truncated=0.02,
+)
 
 
 @dataclass(frozen=True, slots=True)

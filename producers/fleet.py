@@ -1,9 +1,10 @@
 """A simulated fleet: what its sensors measured is a pure function of its spec.
 
 Sensor i belongs to site `i % sites` and samples once every `interval_ms`, a little jittered, at its own phase. Its
-temperature is its site's climate (mean, daily swing, weather) plus its own bias, slow drift and grain, rounded to its
-resolution. Samples are counted from the epoch, and their number is the reading's sequence. So a part of the time
-range gives exactly that part of the readings, and two overlapping runs of one seed give the same readings.
+temperature is its site's climate (mean, daily swing, weather) plus its own bias, slow drift and noise that remembers
+its last steps, rounded to its resolution. Samples are counted from the epoch, and their number is the reading's
+sequence. So a part of the time range gives exactly that part of the readings, and two overlapping runs of one seed
+give the same readings.
 """
 
 import dataclasses
@@ -29,6 +30,12 @@ SEED_MAX = 2**63 - 1
 RESOLUTION_MILLI_C_MAX = 10_000
 # Bounds a batch's memory: a sample takes about 300 bytes while it is made.
 BATCH_SAMPLES_MAX = 65_536
+
+# How long a sensor is silent or stuck when it is, and how wrong a clock may be: less than a reading may be early.
+DROPOUT_MS = 600_000
+STUCK_MS = 900_000
+SKEW_MS_MAX = 120_000
+SPIKE_MILLI_C_MIN, SPIKE_MILLI_C_MAX = 20_000, 80_000
 
 _JITTER_PART = 10  # a sample comes up to a tenth of the interval after its time
 _DAY_MINUTES = 1_440
@@ -116,16 +123,20 @@ def readings(spec: FleetSpec, *, batch_samples_max: int = BATCH_SAMPLES_MAX) -> 
         yield batch.readings.take(~is_malformed) if is_malformed.any() else batch.readings
 
 
-def samples(spec: FleetSpec, *, batch_samples_max: int = BATCH_SAMPLES_MAX) -> Iterator[Samples]:
+def samples(
+    spec: FleetSpec, *, batch_samples_max: int = BATCH_SAMPLES_MAX, batch_steps_max: int = BATCH_SAMPLES_MAX
+) -> Iterator[Samples]:
     """All samples of the fleet, step by step, in batches; empty batches are left out."""
-    # A sample comes up to its phase (< 1 interval) and its jitter (< 1 interval) after its step.
-    first_step = max(0, spec.start_ms // spec.interval_ms - 1)
-    end_step = (spec.end_ms - 1) // spec.interval_ms + 1
+    # A sample comes up to its phase (< 1 interval) and its jitter (< 1 interval) after its step, and a wrong clock
+    # puts it elsewhere.
+    skew_ms_max = SKEW_MS_MAX if spec.faults.skewed else 0
+    first_step = max(0, (spec.start_ms - skew_ms_max) // spec.interval_ms - 1)
+    end_step = (spec.end_ms + skew_ms_max - 1) // spec.interval_ms + 1
     groups = [
         _Group(spec, first, min(first + batch_samples_max, spec.sensors))
         for first in range(0, spec.sensors, batch_samples_max)
     ]
-    steps_per_batch = max(1, batch_samples_max // spec.sensors)
+    steps_per_batch = max(1, min(batch_steps_max, batch_samples_max // spec.sensors))
     for step in range(first_step, end_step, steps_per_batch):
         steps = np.arange(step, min(step + steps_per_batch, end_step), dtype=np.int64)
         for group in groups:
@@ -151,6 +162,9 @@ class _Group:
         self._drift_keys = keys_of(spec.seed, Purpose.DRIFT, self._number)
         self._grain_keys = keys_of(spec.seed, Purpose.GRAIN, self._number)
         self._jitter_keys = keys_of(spec.seed, Purpose.JITTER, self._number)
+        is_skewed = noise.happens(self._constant(Purpose.SKEWED, self._number), spec.faults.skewed)
+        skew_ms = noise.below(self._constant(Purpose.SKEW, self._number), 2 * SKEW_MS_MAX + 1) - SKEW_MS_MAX
+        self._skew_ms = np.where(is_skewed, skew_ms, 0)
 
     def _constant(self, purpose: Purpose, entities: Integers) -> noise.Words:
         return draw(keys_of(self._spec.seed, purpose, entities), np.zeros(1, np.int64))
@@ -160,27 +174,53 @@ class _Group:
         spec = self._spec
         rows = steps[:, np.newaxis]
         jitter_ms = noise.below(draw(self._jitter_keys, rows), max(1, spec.interval_ms // _JITTER_PART))
-        times_ms = rows * spec.interval_ms + self._phase_ms + jitter_ms
-        row, sensor = np.nonzero((times_ms >= spec.start_ms) & (times_ms < spec.end_ms))
+        times_ms = rows * spec.interval_ms + self._phase_ms + jitter_ms + self._skew_ms
+        is_there = (times_ms >= spec.start_ms) & (times_ms < spec.end_ms)
+        if spec.faults.dropout:
+            is_there &= ~self._happens(Purpose.DROPOUT, slice(None), times_ms // DROPOUT_MS, spec.faults.dropout)
+        row, sensor = np.nonzero(is_there)
         event_time_ms, step = times_ms[row, sensor], steps[row]
         readings = Readings(
             sensor_ids=self._ids,
             sensor=sensor.astype(np.int32),
             event_time_ms=event_time_ms,
             sequence=step,
-            temperature_milli_c=self._temperatures(sensor, step, event_time_ms),
+            temperature_milli_c=self._shown(sensor, step, event_time_ms),
         )
         return Samples(readings, self._number[sensor], step)
 
-    def _temperatures(self, sensor: npt.NDArray[np.intp], step: Integers, times_ms: Integers) -> npt.NDArray[np.int32]:
-        """What each sensor shows at each time, milli-degrees C: int32, all arguments of one length."""
+    def _happens(
+        self, purpose: Purpose, sensor: npt.NDArray[np.intp] | slice, counter: Integers, rate: float
+    ) -> npt.NDArray[np.bool_]:
+        """Which of these the fault of this `purpose` befalls: bool, in the shape of `counter`."""
+        return noise.happens(draw(keys_of(self._spec.seed, purpose, self._number[sensor]), counter), rate)
+
+    def _shown(self, sensor: npt.NDArray[np.intp], step: Integers, times_ms: Integers) -> npt.NDArray[np.int32]:
+        """What each sensor shows at each time, right or wrong: int32, all arguments of one length."""
+        faults = self._spec.faults
+        if faults.stuck:
+            slot = times_ms // STUCK_MS
+            is_stuck = self._happens(Purpose.STUCK, sensor, slot, faults.stuck)
+            times_ms = np.where(is_stuck, slot * STUCK_MS, times_ms)
+            step = np.where(is_stuck, times_ms // self._spec.interval_ms, step)
+        shown = self._temperatures(sensor, step, times_ms)
+        if faults.spikes:
+            is_spike = self._happens(Purpose.SPIKE, sensor, step, faults.spikes)
+            size = draw(keys_of(self._spec.seed, Purpose.SPIKE_SIZE, self._number[sensor]), step)
+            height = SPIKE_MILLI_C_MIN + noise.below(size, SPIKE_MILLI_C_MAX - SPIKE_MILLI_C_MIN)
+            shown = shown + np.where(is_spike, np.where(size & np.uint64(1), height, -height), 0)
+        return shown.astype(np.int32)
+
+    def _temperatures(self, sensor: npt.NDArray[np.intp], step: Integers, times_ms: Integers) -> Integers:
+        """What each sensor measures at each time, milli-degrees C: int64, all arguments of one length."""
         resolution = self._spec.resolution_milli_c
         weather = noise.smooth(self._weather_keys[sensor], times_ms, period_ms=6 * _HOUR_MS, deviation=2_500)
         drift = noise.smooth(self._drift_keys[sensor], times_ms, period_ms=_HOUR_MS, deviation=200)
-        grain = noise.normal(draw(self._grain_keys[sensor], step), 60)
+        grain = noise.autocorrelated(self._grain_keys[sensor], step, 60)
         daily = self._swing[sensor] * _swing_at(times_ms - self._warmest_minute[sensor] * _MINUTE_MS) // _SWING_UNIT
         exact = self._mean[sensor] + daily + weather + self._bias[sensor] + drift + grain
-        return ((exact + resolution // 2) // resolution * resolution).astype(np.int32)
+        rounded: Integers = (exact + resolution // 2) // resolution * resolution
+        return rounded
 
 
 def _swing_at(since_warmest_ms: Integers) -> Integers:

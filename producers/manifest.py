@@ -20,12 +20,14 @@ class Totals:
 
     payloads: sent by the fleet; readings: distinct ones that must count; repeated: payloads that say again what
     another said; malformed: payloads that must land in quarantine. payloads = readings + repeated + malformed.
+    truncated: records that must land in quarantine, beside the payloads.
     """
 
     payloads: int = 0
     readings: int = 0
     repeated: int = 0
     malformed: int = 0
+    truncated: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

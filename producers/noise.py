@@ -38,6 +38,15 @@ class Purpose(IntEnum):
     LATE = 13
     SHUFFLED = 14
     SHUFFLED_PLACE = 15
+    DROPOUT = 16
+    STUCK = 17
+    SPIKE = 18
+    SPIKE_SIZE = 19
+    SKEWED = 20
+    SKEW = 21
+    ECHO = 22
+    LATENESS = 23
+    TRUNCATED = 24
 
 
 def keys_of(seed: int, purpose: Purpose, entities: Integers) -> Words:
@@ -75,6 +84,16 @@ def normal(words: Words, deviation: int) -> Integers:
     for lane in (16, 32, 48):
         total = total + (words >> np.uint64(lane) & lanes)
     return (total.astype(np.int64) - _NORMAL_MEAN) * deviation // _NORMAL_DEVIATION
+
+
+def autocorrelated(keys: Words, steps: Integers, deviation: int) -> Integers:
+    """Noise that remembers: an AR(1) process with the coefficient 1/2, cut off after four steps of `steps`."""
+    # The sum has 1 + 1/4 + 1/16 + 1/64 times the variance of its terms, so they are made 100/115 as wide.
+    fresh = deviation * 100 // 115
+    total = normal(draw(keys, steps), fresh)
+    for back in (1, 2, 3):
+        total += normal(draw(keys, steps - back), fresh) >> back
+    return total
 
 
 def smooth(keys: Words, times_ms: Integers, *, period_ms: int, deviation: int) -> Integers:

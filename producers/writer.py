@@ -1,4 +1,4 @@
-"""Writing records to the stream: full requests, retry of only the failed entries, bounded patience.
+"""Writing records to the stream: full requests at each shard's pace, retry of what failed alone, bounded patience.
 
 PutRecords fails entry by entry and says so in an answer that is otherwise a success. A request without an answer may
 have been stored; it is sent again, and what that stores twice is one reading by its identity.
@@ -6,12 +6,13 @@ have been stored; it is sent again, and what that stores twice is one reading by
 
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from producers.pace import BACKOFF_BASE_SECONDS, BACKOFF_MAX_SECONDS, SHARD_PACE, Lane, Pace
 from windrow.errors import WindrowError
-from windrow.kinesis import (
+from windrow.stream import (
     REQUEST_BYTES_MAX,
     REQUEST_RECORDS_MAX,
     Answers,
@@ -21,13 +22,16 @@ from windrow.kinesis import (
     Unanswered,
 )
 
-# Attempts in a row of which none stored anything: about ten seconds at the mean.
+__all__ = ["ATTEMPTS_MAX", "BACKOFF_BASE_SECONDS", "BACKOFF_MAX_SECONDS", "RecordStream", "Writer", "WriterCounters"]
+
+# Requests in a row that store nothing of a shard: about ten seconds at the mean.
 ATTEMPTS_MAX = 10
-BACKOFF_BASE_SECONDS = 0.1
-BACKOFF_MAX_SECONDS = 5.0
-# Between requests while the stream throttles. One full request needs 5 s of one shard's 1 MB/s.
-PACE_MIN_SECONDS = 0.05
-PACE_MAX_SECONDS = 5.0
+# What waits for shards that do not keep up; `write` takes no more until there is less.
+WAITING_BYTES_MAX = 32 * 1024 * 1024
+WAITING_RECORDS_MAX = 20_000
+# A request that pace has cut short is not sent at once, unless someone waits for it.
+_LOOK_AGAIN_SECONDS = 0.02
+_NO_ANSWER = "no answer"
 
 
 class RecordStream(Protocol):
@@ -49,7 +53,8 @@ class WriterCounters:
 
     records, readings, bytes: what the stream acknowledged, once each. retried: entries sent again; throttled:
     entries refused because the stream was over its rate; ambiguous: entries that may be stored more than once,
-    because a request went without an answer.
+    because a request went without an answer; misplaced: records stored in another shard than the one they were made
+    for, as after a split or a merge; spooled: readings that went to local disk because the stream was away.
     """
 
     requests: int = 0
@@ -59,13 +64,18 @@ class WriterCounters:
     retried: int = 0
     throttled: int = 0
     ambiguous: int = 0
+    misplaced: int = 0
+    spooled: int = 0
 
 
 class Writer:
-    """Sends records in requests as large as the stream takes. `flush` sends the rest; nothing is sent after it fails.
+    """Sends records in requests as large as the stream takes, each shard at its pace.
 
-    clock: seconds, monotonic; sleep: takes seconds; uniform: a number from 0 up to 1, for the backoff's jitter.
-    Not thread-safe.
+    `write` returns when at most about `waiting_bytes_max` wait, `flush` when nothing does. Not thread-safe.
+
+    clock: seconds, monotonic; sleep: takes seconds; uniform: a number from 0 up to 1, for the backoff's jitter;
+    pace: of one shard, None for a stand-in without limits; on_misplaced: told of records stored in another shard than
+    theirs.
     """
 
     def __init__(
@@ -76,15 +86,25 @@ class Writer:
         sleep: Callable[[float], None] = time.sleep,
         uniform: Callable[[], float] = random.random,
         attempts_max: int = ATTEMPTS_MAX,
+        pace: Pace | None = SHARD_PACE,
+        waiting_bytes_max: int = WAITING_BYTES_MAX,
+        on_misplaced: Callable[[OutgoingRecord, Stored], None] = lambda _record, _stored: None,
     ) -> None:
         """A writer that has sent nothing."""
         self._stream = stream
-        self._pace = _Pace(clock, sleep)
+        self._clock = clock
         self._sleep = sleep
         self._uniform = uniform
         self._attempts_max = attempts_max
-        self._waiting: list[OutgoingRecord] = []
+        self._pace = pace
+        self._waiting_bytes_max = waiting_bytes_max
+        self._room_bytes = min(REQUEST_BYTES_MAX, waiting_bytes_max)
+        self.on_misplaced = on_misplaced
+        """Told of each record that is stored in another shard than the one it was made for."""
+        self._lanes: dict[str, Lane] = {}
+        self._waiting = 0
         self._waiting_bytes = 0
+        self._look_again_seconds = 0.0
         self._counters = WriterCounters()
         self._last: dict[str, int] = {}
 
@@ -98,110 +118,172 @@ class Writer:
         """For each shard the highest sequence number that it gave to a record of ours."""
         return dict(self._last)
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of the records that are not known to be stored."""
+        return self._waiting_bytes
+
     def write(self, records: Iterable[OutgoingRecord]) -> None:
-        """Take records; sends whenever a request is full. Raises WindrowError when the stream keeps refusing."""
-        for record in records:
-            size_bytes = record.size_bytes
-            if len(self._waiting) == REQUEST_RECORDS_MAX or self._waiting_bytes + size_bytes > REQUEST_BYTES_MAX:
-                self.flush()
-            self._waiting.append(record)
-            self._waiting_bytes += size_bytes
+        """Take records; sends whenever a request is full.
+
+        Raises WindrowError when the stream keeps refusing; all the records are taken nevertheless.
+        """
+        coming = iter(records)
+        for record in coming:
+            try:
+                if self._waiting >= REQUEST_RECORDS_MAX or self._waiting_bytes + record.size_bytes > self._room_bytes:
+                    self._make_room()
+            except WindrowError:
+                for untaken in (record, *coming):
+                    self._append(untaken)
+                raise
+            self._append(record)
+
+    def _append(self, record: OutgoingRecord) -> None:
+        self._lane(record.shard_id).waiting.append(record)
+        self._waiting += 1
+        self._waiting_bytes += record.size_bytes
 
     def flush(self) -> None:
         """Send what waits; on return all records ever taken are stored. Raises WindrowError as `write` does."""
-        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
-        if waiting:
-            self._send(waiting)
+        while self.flush_some():
+            pass
 
-    def _send(self, records: Sequence[OutgoingRecord]) -> None:
-        """Send one request until every record is stored, each time only those that are not."""
-        attempts_in_vain = 0
+    def flush_some(self) -> bool:
+        """One request of what waits, in time; False when nothing does."""
+        if self._waiting:
+            self._send(self._plan_in_time())
+        return self._waiting > 0
+
+    def give_back(self, *, but_for: Container[str] = ()) -> list[OutgoingRecord]:
+        """The records that are not known to be stored, but for those of some shards; the writer forgets them."""
+        given_back: list[OutgoingRecord] = []
+        for shard_id in [shard_id for shard_id in self._lanes if shard_id not in but_for]:
+            given_back += self._lanes.pop(shard_id).waiting
+        self._waiting -= len(given_back)
+        self._waiting_bytes -= sum(record.size_bytes for record in given_back)
+        return given_back
+
+    def _lane(self, shard_id: str) -> Lane:
+        lane = self._lanes.get(shard_id)
+        if lane is None:
+            lane = self._lanes[shard_id] = Lane(self._pace, now_seconds=self._clock())
+        return lane
+
+    def _make_room(self) -> None:
+        """Send a full request if the shards' paces allow one; wait for them only when too much waits."""
+        while self._waiting_bytes > self._waiting_bytes_max or self._waiting > WAITING_RECORDS_MAX:
+            self._send(self._plan_in_time())
+        if self._clock() < self._look_again_seconds:
+            return
+        plan = self._plan()
+        if plan.is_full or plan.records == self._waiting:
+            self._send(plan)
+        else:
+            self._look_again_seconds = self._clock() + _LOOK_AGAIN_SECONDS
+
+    def _plan_in_time(self) -> "_Plan":
+        """A request, as soon as some shard takes something."""
         while True:
-            attempt = self._attempt(records)
-            if not attempt.unsent:
-                return
-            attempts_in_vain = attempts_in_vain + 1 if len(attempt.unsent) == len(records) else 0
-            if attempts_in_vain == self._attempts_max:
-                raise self._gave_up(attempt)
-            records = attempt.unsent
-            self._count(retried=len(records))
-            ceiling_seconds = min(BACKOFF_MAX_SECONDS, BACKOFF_BASE_SECONDS * 2**attempts_in_vain)
-            self._sleep(self._uniform() * ceiling_seconds)
+            plan = self._plan()
+            if plan.records:
+                return plan
+            now_seconds = self._clock()
+            self._sleep(min(lane.ready_seconds(now_seconds) for lane in self._lanes.values() if lane.waiting))
 
-    def _attempt(self, records: Sequence[OutgoingRecord]) -> "_Attempt":
-        self._pace.wait()
+    def _plan(self) -> "_Plan":
+        """What may go now, up to the limits of a request; it begins with another shard each time."""
+        plan = _Plan()
+        lanes = [lane for lane in self._lanes.values() if lane.waiting]
+        first = self._counters.requests % max(1, len(lanes))
+        now_seconds = self._clock()
+        for lane in lanes[first:] + lanes[:first]:
+            plan.fill(lane, now_seconds)
+        return plan
+
+    def _send(self, plan: "_Plan") -> None:
+        """One request; what it does not store waits again, before all else of its shard."""
+        lanes = [(lane, lane.take(count)) for lane, count in plan.parts]
+        request = [record for _, records in lanes for record in records]
+        failures = self._attempt(request)
+        self._waiting -= len(request) - len(failures)
+        self._waiting_bytes -= sum(one.size_bytes for at, one in enumerate(request) if at not in failures)
+        self._count(retried=len(failures))
+        first = 0
+        exhausted: WindrowError | None = None
+        for lane, records in lanes:
+            places = range(first, first + len(records))
+            first += len(records)
+            unsent = [at for at in places if at in failures]
+            lane.answered(records, [request[at] for at in unsent])
+            if unsent:
+                lane.pause(self._clock(), uniform=self._uniform())
+            if lane.attempts_in_vain >= self._attempts_max:
+                lane.attempts_in_vain = 0  # whoever tries again gets as much patience again
+                exhausted = self._gave_up([request[at] for at in unsent], failures[unsent[0]])
+        if exhausted is not None:
+            raise exhausted
+
+    def _attempt(self, request: Sequence[OutgoingRecord]) -> dict[int, Refused]:
+        """Send it; the positions of the records that are not known to be stored, and why."""
         self._count(requests=1)
         try:
-            answers = self._stream.put_records(records)
+            answers = self._stream.put_records(request)
         except Unanswered as error:
-            self._count(ambiguous=len(records))
-            return _Attempt(list(records), f"no answer: {error}")
+            self._count(ambiguous=len(request))
+            return dict.fromkeys(range(len(request)), Refused(_NO_ANSWER, str(error)))
         if answers.repeats:
-            self._count(ambiguous=len(records))
-        attempt = _Attempt([], "")
-        for record, answer in zip(records, answers.entries, strict=True):
+            self._count(ambiguous=len(request))
+        failures: dict[int, Refused] = {}
+        for at, (record, answer) in enumerate(zip(request, answers.entries, strict=True)):
             if isinstance(answer, Stored):
                 self._stored(record, answer)
             else:
-                attempt.refuse(record, answer)
-        self._count(throttled=attempt.throttled)
-        self._pace.learn(is_throttled=attempt.throttled > 0)
-        return attempt
+                failures[at] = answer
+        self._count(throttled=sum(failure.is_throttled for failure in failures.values()))
+        return failures
 
     def _stored(self, record: OutgoingRecord, answer: Stored) -> None:
         self._count(records=1, readings=record.readings, bytes=record.size_bytes)
         sequence_number = int(answer.sequence_number)
         self._last[answer.shard_id] = max(sequence_number, self._last.get(answer.shard_id, sequence_number))
+        if record.shard_id not in ("", answer.shard_id):
+            self._count(misplaced=1)
+            self.on_misplaced(record, answer)
 
     def _count(self, **growth: int) -> None:
         totals = {name: getattr(self._counters, name) + count for name, count in growth.items()}
         self._counters = replace(self._counters, **totals)
 
-    def _gave_up(self, attempt: "_Attempt") -> WindrowError:
-        shards = ", ".join(sorted({record.shard_id or "unknown" for record in attempt.unsent}))
+    def _gave_up(self, unsent: Sequence[OutgoingRecord], failure: Refused) -> WindrowError:
         message = (
-            f"stream {self._stream.name!r}, shard {shards}: {len(attempt.unsent)} records failed "
-            f"{self._attempts_max} times in a row: {attempt.reason}"
+            f"stream {self._stream.name!r}, shard {unsent[0].shard_id or 'unknown'}: {len(unsent)} records failed "
+            f"{self._attempts_max} times in a row: {failure.code}: {failure.message}"
         )
-        if attempt.throttled:
+        if failure.is_throttled:
             return WindrowError(message, hint="a shard takes 1 MB/s and 1,000 records/s: add shards, or wait")
         return WindrowError(message, hint="run it again later: what was stored already counts once")
 
 
-class _Attempt:
-    """What came of one request: the records that are not known to be stored, and the first reason for it."""
+class _Plan:
+    """A request in the making: how many of the first records of each lane go."""
 
-    def __init__(self, unsent: list[OutgoingRecord], reason: str) -> None:
-        self.unsent = unsent
-        self.reason = reason
-        self.throttled = 0
+    def __init__(self) -> None:
+        self.parts: list[tuple[Lane, int]] = []
+        self.records = 0
+        self.is_full = False
+        self._bytes = 0
 
-    def refuse(self, record: OutgoingRecord, answer: Refused) -> None:
-        self.unsent.append(record)
-        self.reason = self.reason or f"{answer.code}: {answer.message}"
-        self.throttled += answer.is_throttled
-
-
-class _Pace:
-    """The least time between requests: none, doubled with every throttled request, halved with every other."""
-
-    def __init__(self, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
-        self._clock = clock
-        self._sleep = sleep
-        self._gap_seconds = 0.0
-        self._last_seconds = clock()
-
-    def wait(self) -> None:
-        """Sleep until the next request may go."""
-        if self._gap_seconds:
-            remaining_seconds = self._last_seconds + self._gap_seconds - self._clock()
-            if remaining_seconds > 0:
-                self._sleep(remaining_seconds)
-        self._last_seconds = self._clock()
-
-    def learn(self, *, is_throttled: bool) -> None:
-        """Take the answer to the latest request into account."""
-        if is_throttled:
-            self._gap_seconds = min(PACE_MAX_SECONDS, max(PACE_MIN_SECONDS, self._gap_seconds * 2))
-        else:
-            self._gap_seconds = self._gap_seconds / 2 if self._gap_seconds > PACE_MIN_SECONDS else 0.0
+    def fill(self, lane: Lane, now_seconds: float) -> None:
+        """Add what the lane allows and the limits of a request leave."""
+        count = 0
+        for record in lane.allowed(now_seconds):
+            size_bytes = record.size_bytes
+            if self.records == REQUEST_RECORDS_MAX or self._bytes + size_bytes > REQUEST_BYTES_MAX:
+                self.is_full = True
+                break
+            self.records += 1
+            self._bytes += size_bytes
+            count += 1
+        if count:
+            self.parts.append((lane, count))

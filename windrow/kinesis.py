@@ -7,21 +7,53 @@ is the decimal string that the stream gave; it is compared as an integer.
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from graphlib import TopologicalSorter
 from typing import Any, Self
 
-from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError, ReadTimeoutError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    ProxyConnectionError,
+    SSLError,
+)
+from botocore.parsers import ResponseParserError
 
 from windrow.aws import Place, client, readable
 from windrow.errors import WindrowError
+from windrow.stream import (
+    HASH_KEY_MAX,
+    RECORD_BYTES_MAX,
+    REQUEST_BYTES_MAX,
+    REQUEST_RECORDS_MAX,
+    THROTTLED,
+    UNREACHABLE,
+    Answers,
+    OutgoingRecord,
+    Refused,
+    Shard,
+    Stored,
+    StreamRecord,
+    Unanswered,
+)
 
-# Limits of PutRecords and of a record: "Quotas and limits", Kinesis Data Streams developer guide.
-REQUEST_RECORDS_MAX = 500
-REQUEST_BYTES_MAX = 5 * 1024 * 1024
-RECORD_BYTES_MAX = 1024 * 1024
-HASH_KEY_MAX = 2**128 - 1
+__all__ = [
+    "HASH_KEY_MAX",
+    "RECORD_BYTES_MAX",
+    "REQUEST_BYTES_MAX",
+    "REQUEST_RECORDS_MAX",
+    "Answers",
+    "KinesisStream",
+    "OutgoingRecord",
+    "Refused",
+    "Shard",
+    "Stored",
+    "StreamRecord",
+    "Unanswered",
+]
 
 # GetRecords gives at most 10,000 records and 10 MiB, and takes five calls a second and shard.
 _PAGE_RECORDS_MAX = 10_000
@@ -29,98 +61,30 @@ _THROTTLED_PAUSE_SECONDS = 0.25
 _PAUSES_IN_A_ROW_MAX = 120
 # An iterator lives five minutes, and whoever takes the records may take longer over a page.
 _REOPENINGS_IN_A_ROW_MAX = 3
-_THROTTLED = frozenset(
-    {
-        "KMSThrottlingException",
-        "LimitExceededException",
-        "ProvisionedThroughputExceededException",
-        "ThrottlingException",
-    }
-)
 _MAYBE_STORED = frozenset({"InternalFailure", "InternalServerError", "ServiceUnavailable", "RequestTimeout"})
+# No request went out, so nothing can be stored.
+_NOT_SENT = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError, SSLError)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shard:
-    """A shard of the stream: the hash keys from `first_hash_key` to `last_hash_key` inclusive.
-
-    `parents` are the shards that were split or merged into this one: none, one or two; they may have expired.
-    """
-
-    shard_id: str
-    first_hash_key: int
-    last_hash_key: int
-    parents: tuple[str, ...] = ()
-    is_open: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutgoingRecord:
-    """A record to be written. `shard_id` is where the writer expects it to go, `readings` what it carries."""
-
-    partition_key: str
-    body: bytes
-    explicit_hash_key: str | None = None
-    shard_id: str = ""
-    readings: int = 1
-
-    @property
-    def size_bytes(self) -> int:
-        """What counts against the limits: the body and the partition key."""
-        return len(self.body) + len(self.partition_key.encode())
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """The stream's answer to a record that it took."""
-
-    shard_id: str
-    sequence_number: str
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The stream's answer to a record that it did not take; another try may succeed."""
-
-    code: str
-    message: str
-
-    @property
-    def is_throttled(self) -> bool:
-        """True when the shard or the account is over its rate, so that only slowing down helps."""
-        return self.code in _THROTTLED
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """One answer per record of a request, in its order. `repeats`: how often the client itself sent it again."""
-
-    entries: tuple[Stored | Refused, ...]
-    repeats: int = 0
-
-
-class Unanswered(Exception):  # noqa: N818 - what happened to the request, not an error of the caller
-    """The request may have been stored or not: no answer came, or one that does not say."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamRecord:
-    """A record read from the stream. `arrival_ms`: when the stream took it, epoch milliseconds."""
-
-    shard_id: str
-    sequence_number: str
-    partition_key: str
-    arrival_ms: int
-    body: bytes
 
 
 class KinesisStream:
     """The stream `name` at `place`; what boto3 raises becomes a WindrowError that names the stream."""
 
-    def __init__(self, kinesis: Any, *, name: str, place: Place, sleep: Callable[[float], None] = time.sleep) -> None:
-        """`kinesis` is a boto3 client; `sleep` takes seconds and is called while reading is throttled."""
+    def __init__(
+        self,
+        kinesis: Any,
+        *,
+        name: str,
+        place: Place,
+        sleep: Callable[[float], None] = time.sleep,
+        put_client: Any = None,
+    ) -> None:
+        """`kinesis` is a boto3 client; `sleep` takes seconds and is called while reading is throttled.
+
+        put_client: another client for PutRecords, one that does not repeat requests by itself.
+        """
         self._kinesis = kinesis
+        self._put_client = kinesis if put_client is None else put_client
         self._place = place
         self._sleep = sleep
         self.name = name
@@ -128,23 +92,31 @@ class KinesisStream:
     @classmethod
     def at(cls, place: Place, name: str) -> Self:
         """The stream through the process's own client."""
-        return cls(client("kinesis", place), name=name, place=place)
+        return cls(client("kinesis", place), name=name, place=place, put_client=client("kinesis", place, repeats=False))
+
+    @property
+    def is_stand_in(self) -> bool:
+        """Whether this is not AWS's own Kinesis."""
+        return self._place.endpoint_url is not None
 
     def put_records(self, records: Sequence[OutgoingRecord]) -> Answers:
         """Send one request, within REQUEST_RECORDS_MAX and REQUEST_BYTES_MAX.
 
-        A request throttled as a whole answers Refused for every record. Raises Unanswered.
+        A request throttled as a whole, or one that could not be sent, answers Refused for every record. Raises
+        Unanswered when it may have been stored, WindrowError for what another try cannot mend.
         """
         entries = [_entry(record) for record in records]
         try:
-            response = self._kinesis.put_records(StreamName=self.name, Records=entries)
-        except (ReadTimeoutError, ConnectionClosedError) as error:
+            response = self._put_client.put_records(StreamName=self.name, Records=entries)
+        except _NOT_SENT as error:
+            return Answers((Refused(UNREACHABLE, self._readable(error).message),) * len(records))
+        except (HTTPClientError, ResponseParserError) as error:
             raise Unanswered(" ".join(str(error).split())) from error
         except ClientError as error:
             failure = Refused(_code(error), str(error.response["Error"].get("Message", "")))
             if failure.is_throttled:
                 return Answers((failure,) * len(records))
-            if failure.code in _MAYBE_STORED:
+            if failure.code in _MAYBE_STORED or _status(error) >= 500:
                 raise Unanswered(f"{failure.code}: {failure.message}") from error
             raise self._readable(error) from error
         except BotoCoreError as error:
@@ -170,6 +142,11 @@ class KinesisStream:
         """
         for shard in self.list_shards():
             yield from self._shard_records(shard.shard_id, start_ms=start_ms, end_ms=end_ms)
+
+    def shard_records_between(self, shard_id: str, *, start_ms: int, end_ms: int) -> Iterator[StreamRecord]:
+        """The records of one shard with `start_ms <= arrival < end_ms`, in sequence; none when it has expired."""
+        if any(shard.shard_id == shard_id for shard in self.list_shards()):
+            yield from self._shard_records(shard_id, start_ms=start_ms, end_ms=end_ms)
 
     def _shard_records(self, shard_id: str, *, start_ms: int, end_ms: int) -> Iterator[StreamRecord]:
         for page in self._pages(shard_id, start_ms):
@@ -216,7 +193,7 @@ class KinesisStream:
             except ClientError as error:
                 if _code(error) == "ExpiredIteratorException":
                     return None
-                if _code(error) not in _THROTTLED:
+                if _code(error) not in THROTTLED:
                     raise self._readable(error) from error
                 self._sleep(_THROTTLED_PAUSE_SECONDS)
             except BotoCoreError as error:
@@ -241,6 +218,11 @@ class KinesisStream:
 
 def _code(error: ClientError) -> str:
     return str(error.response["Error"]["Code"])
+
+
+def _status(error: ClientError) -> int:
+    """The HTTP status, 0 when it is not known."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def _entry(record: OutgoingRecord) -> dict[str, Any]:

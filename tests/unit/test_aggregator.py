@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from producers import shards
 from producers.aggregator import Aggregator, ShardMap
 from tests.simulation.scripted_stream import even_shards, hash_key_of
 from windrow.errors import WindrowError
@@ -178,3 +179,78 @@ def test_shards_that_do_not_tile_the_hash_keys_are_refused(kept: list[int]) -> N
     shards = even_shards(3)
     with pytest.raises(WindrowError, match="do not cover all hash keys"):
         ShardMap([shards[place] for place in kept])
+
+
+def test_ranges_that_differ_in_their_lowest_bits_are_told_apart() -> None:
+    """All 128 bits of a hash key decide, also where many shards share the upper half."""
+    key = hash_key_of(OutgoingRecord(partition_key="roof", body=b""))
+    bounds = [0, key - 1, key, key + 1, key + 2]
+    lasts = [*(bound - 1 for bound in bounds[1:]), HASH_KEY_MAX]
+    shards = [
+        Shard(shard_id=f"shardId-{number:012}", first_hash_key=first, last_hash_key=last)
+        for number, (first, last) in enumerate(zip(bounds, lasts, strict=True))
+    ]
+    shard_map = ShardMap(shards)
+    assert shard_map.place_of("roof") == 2
+    assert shard_map.hash_key_of("roof") == key
+
+
+def test_old_payloads_are_flushed_alone() -> None:
+    """By age: the shard whose oldest payload waited long enough, and no other; a full record begins a new age."""
+    now = 0.0
+    shard_map = ShardMap(even_shards(2))
+    aggregator = Aggregator(shard_map, clock=lambda: now, target_bytes=120)
+    names = [f"sensor-{number}" for number in range(20)]
+    here, there = (next(name for name in names if shard_map.place_of(name) == place) for place in (0, 1))
+
+    def add(name: str) -> list[OutgoingRecord]:
+        return aggregator.add_payloads(Strings.of([name]), np.zeros(1, np.int64), [b"p" * 30])
+
+    add(here)
+    now = 5.0
+    add(there)
+    now = 10.0
+    assert [record.partition_key for record in aggregator.flush_older(6.0)] == [here]
+    assert aggregator.flush_older(6.0) == []
+    assert len(add(there) + add(there)) == 1
+    now = 12.0
+    assert aggregator.flush_older(6.0) == []
+    assert [record.partition_key for record in aggregator.flush_older(2.0)] == [there]
+    assert len(aggregator) == 0
+
+
+def test_a_change_of_shards_moves_what_waits_for_closed_ones() -> None:
+    """After a split and a merge every payload is in the shard of its key, in order; what waits for others stays."""
+    old, new = even_shards(4), even_shards(4)
+    left, right = old[0], old[1]
+    middle = (left.first_hash_key + left.last_hash_key) // 2
+    split = [
+        Shard(shard_id="shardId-4", first_hash_key=left.first_hash_key, last_hash_key=middle),
+        Shard(shard_id="shardId-5", first_hash_key=middle + 1, last_hash_key=left.last_hash_key),
+    ]
+    merged = Shard(shard_id="shardId-6", first_hash_key=new[2].first_hash_key, last_hash_key=new[3].last_hash_key)
+    after = ShardMap([*split, right, merged])
+    aggregator = Aggregator(ShardMap(old))
+    pairs = [(f"sensor-{number % 40}", b"%d" % number) for number in range(200)]
+    keys = Strings.of(key for key, _ in pairs)
+    assert aggregator.add_payloads(keys, np.arange(len(pairs)), [payload for _, payload in pairs]) == []
+    assert aggregator.remap(after) == []
+    seen: dict[str, list[bytes]] = {}
+    for record in aggregator.flush():
+        shard = next(shard for shard in after.shards if shard.shard_id == record.shard_id)
+        assert shard.first_hash_key <= hash_key_of(record) <= shard.last_hash_key
+        for one in deaggregate(record.body) or []:
+            assert after.shards[after.place_of(one.partition_key)] == shard
+            seen.setdefault(one.partition_key, []).append(one.payload)
+    assert seen == {key: [payload for name, payload in pairs if name == key] for key, _ in pairs}
+
+
+def test_many_columns_of_keys_are_known_and_the_oldest_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fleet's groups come in turn; what is remembered of them is bounded, and forgetting changes nothing."""
+    monkeypatch.setattr(shards, "ROUTED_KEYS_MAX", 25)
+    aggregator = Aggregator(ShardMap(even_shards(3)))
+    columns = [Strings.of(f"sensor-{column}-{number}" for number in range(10)) for column in range(4)]
+    for column in columns * 3:
+        aggregator.add_payloads(column, np.arange(10), [b"x"] * 10)
+        assert sum(len(keys) for keys, _ in aggregator._routes._routes.values()) <= 25
+    assert sum(record.readings for record in aggregator.flush()) == 120

@@ -11,9 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from producers import noise
 from producers.faults import Faults
-from producers.fleet import SENSORS_MAX, FleetSpec, readings
-from windrow.reading import Reading, Readings
+from producers.fleet import (
+    DROPOUT_MS,
+    SENSORS_MAX,
+    SKEW_MS_MAX,
+    SPIKE_MILLI_C_MAX,
+    SPIKE_MILLI_C_MIN,
+    STUCK_MS,
+    FleetSpec,
+    readings,
+)
+from windrow.reading import EARLINESS_MS_MAX, Reading, Readings
 from windrow.window import WINDOW_MS, windows_between
 
 START_MS = 1_763_640_000_000
@@ -36,7 +46,7 @@ def test_a_seed_means_the_same_readings_on_every_machine_and_in_every_version() 
     """The digest is part of the format of a seed: manifests in lakes rely on it."""
     rows = [f"{r.sensor_id},{r.event_time_ms},{r.sequence},{r.temperature_milli_c}" for r in flat(readings(SPEC))]
     digest = hashlib.sha256("\n".join(rows).encode()).hexdigest()
-    assert digest == "b0e53409338a0d66cf08a91811a7698869c8baf3a23b8353e900ac169c0b0c82"
+    assert digest == "a79e3b42cd0a559c234eb1c9a4fdfe534fc7a665fec76b9674bc5f3f898e9393"
 
 
 @pytest.mark.parametrize("batch_samples_max", [1, 5, 23, 24, 100])
@@ -133,6 +143,80 @@ def test_the_truth_leaves_out_what_was_malformed_and_nothing_else() -> None:
     assert 0.02 < 1 - len(truth) / len(clean) < 0.1
     assert flat(readings(dataclasses.replace(SPEC, faults=Faults(duplicates=1.0, late=1.0, shuffled=1.0)))) == clean
     assert flat(readings(dataclasses.replace(SPEC, faults=Faults(malformed=1.0)))) == []
+
+
+FAULTY = dataclasses.replace(SPEC, sensors=200, faults=Faults(dropout=0.2, stuck=0.2, spikes=0.02, skewed=0.3))
+
+
+def test_with_faulty_sensors_a_part_of_the_time_still_has_exactly_that_part() -> None:
+    """Silent, stuck and skewed sensors too: a window's truth does not depend on where a range is cut."""
+    whole = flat(readings(FAULTY))
+    middle_ms = FAULTY.start_ms + 247_003
+    parts = [(FAULTY.start_ms, middle_ms), (middle_ms, FAULTY.end_ms)]
+    cut = [
+        flat(readings(dataclasses.replace(FAULTY, start_ms=start_ms, end_ms=end_ms), batch_samples_max=37))
+        for start_ms, end_ms in parts
+    ]
+    assert Counter(cut[0] + cut[1]) == Counter(whole)
+    assert all(one.event_time_ms < middle_ms for one in cut[0])
+
+
+def test_a_silent_sensor_is_missing_for_ten_minutes() -> None:
+    """The others are untouched."""
+    clean, silent = (
+        flat(readings(dataclasses.replace(FAULTY, end_ms=FAULTY.start_ms + 3_600_000, faults=faults)))
+        for faults in (Faults(), Faults(dropout=0.2))
+    )
+    assert set(silent) < set(clean)
+    missing = {(one.sensor_id, one.event_time_ms // DROPOUT_MS) for one in set(clean) - set(silent)}
+    assert not missing & {(one.sensor_id, one.event_time_ms // DROPOUT_MS) for one in silent}
+    assert 0.1 < 1 - len(silent) / len(clean) < 0.3
+
+
+def test_a_stuck_sensor_repeats_one_value() -> None:
+    """For as long as it is stuck; about as many as the rate says."""
+    values: dict[tuple[str, int], set[int]] = {}
+    for one in flat(readings(dataclasses.replace(FAULTY, resolution_milli_c=1, faults=Faults(stuck=0.3)))):
+        values.setdefault((one.sensor_id, one.event_time_ms // STUCK_MS), set()).add(one.temperature_milli_c)
+    assert 0.2 < sum(len(told) == 1 for told in values.values()) / len(values) < 0.4
+
+
+def test_a_spike_is_far_from_what_was_measured() -> None:
+    """Either way; all other readings are as they were."""
+    clean, spiked = (
+        {(one.sensor_id, one.sequence): one.temperature_milli_c for one in flat(readings(spec))}
+        for spec in (dataclasses.replace(FAULTY, faults=faults) for faults in (Faults(), Faults(spikes=0.05)))
+    )
+    off = [spiked[which] - value for which, value in clean.items() if spiked[which] != value]
+    assert 0.03 < len(off) / len(clean) < 0.07
+    assert all(SPIKE_MILLI_C_MIN <= abs(height) < SPIKE_MILLI_C_MAX for height in off)
+    assert min(off) < 0 < max(off)
+
+
+def test_a_wrong_clock_shifts_all_times_of_its_sensor() -> None:
+    """By one amount, below what a reading may be early."""
+    hour = dataclasses.replace(FAULTY, start_ms=START_MS - 600_000, end_ms=START_MS + 600_000, faults=Faults())
+    clean, skewed = (
+        {(one.sensor_id, one.sequence): one.event_time_ms for one in flat(readings(spec))}
+        for spec in (hour, dataclasses.replace(hour, faults=Faults(skewed=0.5)))
+    )
+    shifts: dict[str, set[int]] = {}
+    for which in clean.keys() & skewed.keys():
+        shifts.setdefault(which[0], set()).add(skewed[which] - clean[which])
+    assert all(len(told) == 1 for told in shifts.values())
+    wrong = [shift for told in shifts.values() for shift in told if shift]
+    assert 0.4 < len(wrong) / len(shifts) < 0.6
+    assert -SKEW_MS_MAX <= min(wrong) < 0 < max(wrong) <= SKEW_MS_MAX < EARLINESS_MS_MAX
+
+
+def test_the_noise_of_a_sensor_remembers_its_last_steps() -> None:
+    """An AR(1) process with the coefficient 1/2: neighbours correlate by half, those three steps away by an eighth."""
+    keys = noise.keys_of(1, noise.Purpose.GRAIN, np.arange(200))[:, np.newaxis]
+    drawn = noise.autocorrelated(keys, np.arange(500)[np.newaxis], 60).astype(float)
+    assert abs(drawn.std() - 60) < 3
+    for apart, expected in ((1, 0.5), (2, 0.25), (3, 0.125), (6, 0.0)):
+        correlation = np.mean(drawn[:, apart:] * drawn[:, :-apart]) / drawn.var()
+        assert abs(correlation - expected) < 0.05
 
 
 def test_a_spec_survives_json() -> None:

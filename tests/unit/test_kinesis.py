@@ -6,9 +6,17 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+)
+from botocore.parsers import ResponseParserError
 from moto import mock_aws
 
+import windrow.aws
 from producers.aggregator import ShardMap
 from windrow.aws import Place
 from windrow.errors import WindrowError
@@ -236,6 +244,8 @@ def test_a_throttled_request_refuses_every_record() -> None:
         ReadTimeoutError(endpoint_url="https://kinesis"),
         ConnectionClosedError(endpoint_url="https://kinesis"),
         ClientError({"Error": {"Code": "InternalFailure", "Message": "oops"}}, "PutRecords"),
+        ClientError({"Error": {"Code": "502"}, "ResponseMetadata": {"HTTPStatusCode": 502}}, "PutRecords"),  # type: ignore[typeddict-item]
+        ResponseParserError("<html>"),
     ],
     ids=lambda failure: type(failure).__name__,
 )
@@ -246,10 +256,28 @@ def test_a_request_that_may_be_stored_is_unanswered(failure: Exception) -> None:
 
 
 def test_what_cannot_help_to_repeat_is_an_error_that_names_the_stream() -> None:
-    """A missing permission, and an endpoint where nothing listens."""
-    for failure in (client_error("AccessDeniedException"), EndpointConnectionError(endpoint_url="https://kinesis")):
-        with pytest.raises(WindrowError, match="stream 'readings'"):
-            stream_of(FakeClient({}, put=failure)).put_records(outgoing(1))
+    """A missing permission stays missing."""
+    with pytest.raises(WindrowError, match="stream 'readings'"):
+        stream_of(FakeClient({}, put=client_error("AccessDeniedException"))).put_records(outgoing(1))
+
+
+@pytest.mark.parametrize(
+    "failure", [EndpointConnectionError, ConnectTimeoutError], ids=lambda failure: failure.__name__
+)
+def test_a_request_that_never_went_out_is_refused_and_not_ambiguous(failure: Any) -> None:
+    """Nothing listens there now: nothing is stored, and another try may succeed."""
+    fake = FakeClient({}, put=failure(endpoint_url="https://kinesis"))
+    answers = stream_of(fake).put_records(outgoing(2))
+    assert [isinstance(answer, Refused) and answer.is_unreachable for answer in answers.entries] == [True, True]
+
+
+def test_records_are_put_by_a_client_that_never_repeats_by_itself(client: Any) -> None:
+    """So that every request that may have been stored twice is seen and counted."""
+    place = Place("test-repeats", None, PLACE.region)
+    KinesisStream.at(place, "readings").put_records(outgoing(1))
+    putting, reading = windrow.aws.client("kinesis", place, repeats=False), windrow.aws.client("kinesis", place)
+    assert putting.meta.config.retries["total_max_attempts"] == 1
+    assert reading.meta.config.retries["total_max_attempts"] > 1
 
 
 def test_a_stream_that_is_not_there_is_said_to_be_missing(client: Any) -> None:

@@ -13,7 +13,7 @@ from producers.fleet import FleetSpec
 from producers.manifest import stored_runs
 from windrow.aws import Place
 from windrow.cli import simulate as command
-from windrow.cli.simulate import check_horizon, event_range_ms, report_json, simulate_fleet
+from windrow.cli.simulate import How, check_horizon, event_range_ms, report_json, simulate_fleet
 from windrow.deployment import Deployment
 from windrow.errors import UsageError
 from windrow.kinesis import KinesisStream
@@ -131,7 +131,7 @@ def test_a_run_is_in_the_stream_and_in_the_lake(kinesis: Any) -> None:
 
 def test_a_dry_run_sends_and_stores_nothing(kinesis: Any) -> None:
     """It counts the same as the run."""
-    dry = simulate_fleet(FLEET, DEPLOYMENT, now_ms=NOW_MS, is_dry_run=True)
+    dry = simulate_fleet(FLEET, DEPLOYMENT, now_ms=NOW_MS, how=How(is_dry_run=True))
     assert list(KinesisStream(kinesis, name="readings", place=PLACE).records_between(0, 4_000_000_000_000)) == []
     assert list(stored_runs(S3Store(boto3.client("s3", region_name=PLACE.region), "lake"))) == []
     assert dry.counters == simulate_fleet(FLEET, DEPLOYMENT, now_ms=NOW_MS).counters

@@ -1,29 +1,36 @@
 """A simulated run: what reaches the stream is the fleet's truth and its faults, and the manifest tells of it."""
 
 import dataclasses
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
 from producers import fleet
 from producers.aggregator import ShardMap
+from producers.deliveries import deliveries
 from producers.faults import MALFORMED, Faults, Malformed
 from producers.fleet import FleetSpec
 from producers.manifest import Manifest, complete_run, stored_runs
-from producers.simulation import NowhereStream, Progress, RunReport, run, run_id_of, send
+from producers.realtime import TICK_MS, Clock
+from producers.sender import Wire
+from producers.simulation import NowhereStream, Options, Progress, RunReport, run, run_id_of, send
 from producers.writer import Writer
 from tests.simulation.scripted_stream import ScriptedStream, even_shards
 from tests.simulation.simulated_s3 import S3State, SimulatedStore, losing_acknowledgement
+from windrow.block import decode_block, is_block
 from windrow.errors import WindrowError
 from windrow.kinesis import Answers, OutgoingRecord
-from windrow.kpl import deaggregate
+from windrow.kpl import BrokenAggregate, deaggregate
 from windrow.layout import simulation_key
 from windrow.reading import EARLINESS_MS_MAX, LATENESS_HORIZON_MS, BadReading, Reading, Readings
 from windrow.reading_json import encode_readings, parse_reading
 
 START_MS = 1_763_640_000_000
 FAULTS = Faults(malformed=0.1, duplicates=0.2, late=0.1, shuffled=0.5)
+ALL_FAULTS = Faults(**{rate.name: 0.15 for rate in dataclasses.fields(Faults)})
 SPEC = FleetSpec(seed=3, sensors=40, start_ms=START_MS, end_ms=START_MS + 600_000, faults=FAULTS)
 RUN_ID = "20261120T100000Z-00000000"
 PAYLOAD = encode_readings(Readings.of([("site-01/sensor-000001", START_MS, 17, -1_250)]))[0]
@@ -33,18 +40,29 @@ def lake(state: S3State | None = None) -> SimulatedStore:
     return SimulatedStore((state or S3State()).apply, "lake")
 
 
-def simulate(spec: FleetSpec, stream: ScriptedStream) -> RunReport:
-    return run(spec, run_id=RUN_ID, stream=stream, shards=stream.shards, store=lake())
+def simulate(spec: FleetSpec, stream: ScriptedStream, wire: Wire = Wire.JSON) -> RunReport:
+    options = Options(wire=wire)
+    return run(spec, run_id=RUN_ID, stream=stream, shards=stream.shards, store=lake(), options=options)
 
 
 def user_payloads(stream: ScriptedStream) -> list[tuple[int, bytes]]:
-    """(number of the record, payload) for everything in the stream, in the order it was stored."""
-    found = []
-    for number, stored in enumerate(stream.stored):
-        user_records = deaggregate(stored.record.body)
-        payloads = [stored.record.body] if user_records is None else [one.payload for one in user_records]
-        found += [(number, payload) for payload in payloads]
-    return found
+    """(number of the record, payload) for everything in the stream, in the order it was stored; no broken records."""
+    return [(number, payload) for number, payloads in records(stream) if payloads for payload in payloads]
+
+
+def records(stream: ScriptedStream) -> list[tuple[int, list[bytes] | None]]:
+    """Number and JSON payloads of every record; None for one that is broken as a whole."""
+    return [(number, json_payloads(stored.record.body)) for number, stored in enumerate(stream.stored)]
+
+
+def json_payloads(body: bytes) -> list[bytes] | None:
+    try:
+        user_records = deaggregate(body)
+        if is_block(body):
+            return encode_readings(decode_block(body))
+    except (BrokenAggregate, BadReading):
+        return None
+    return [body] if user_records is None else [one.payload for one in user_records]
 
 
 def sound(payload: bytes) -> Reading | None:
@@ -62,14 +80,17 @@ def truth(spec: FleetSpec) -> set[Reading]:
 
 
 @pytest.mark.parametrize("shards", [1, 3])
-def test_the_sound_readings_in_the_stream_are_the_truth(shards: int) -> None:
+@pytest.mark.parametrize("wire", list(Wire))
+def test_the_sound_readings_in_the_stream_are_the_truth(shards: int, wire: Wire) -> None:
     """With all faults on, the distinct readings are exactly those that the spec says, and the totals count them."""
     stream = ScriptedStream(even_shards(shards))
-    totals = simulate(SPEC, stream).totals
+    spec = dataclasses.replace(SPEC, faults=ALL_FAULTS, sensors=400)
+    totals = simulate(spec, stream, wire).totals
 
     readings = [sound(payload) for _, payload in user_payloads(stream)]
-    assert {reading for reading in readings if reading} == truth(SPEC)
-    assert totals.readings == len(truth(SPEC))
+    assert {reading for reading in readings if reading} == truth(spec)
+    assert totals.readings == len(truth(spec))
+    assert totals.truncated == [payloads for _, payloads in records(stream)].count(None) > 0
     assert totals.malformed == readings.count(None) > 0
     assert totals.repeated == len(readings) - totals.readings - totals.malformed > 0
     assert totals.payloads == len(readings)
@@ -84,15 +105,70 @@ def test_a_repeated_reading_comes_in_another_record() -> None:
     assert max(Counter(pair for pair in user_payloads(stream) if sound(pair[1])).values()) == 1
 
 
-def test_late_readings_come_after_all_others() -> None:
-    """They are sent once, when everything else has been sent."""
+def test_late_readings_come_a_little_or_a_lot_after_their_time() -> None:
+    """Each is sent once: a little late amid those of later times, very late after everything else."""
     stream = ScriptedStream()
-    spec = dataclasses.replace(SPEC, faults=Faults(late=0.3))
+    spec = dataclasses.replace(SPEC, sensors=2_000, interval_ms=60_000, faults=Faults(late=0.3))
+    sent_ms = [
+        int(time_ms) for delivery in deliveries(spec, batch_steps_max=1) for time_ms in delivery.readings.event_time_ms
+    ]
+    behind_ms = np.maximum.accumulate(sent_ms) - np.array(sent_ms)
+    assert 0.01 < np.mean(behind_ms > 2 * spec.interval_ms) < 0.2
     simulate(spec, stream)
     times_ms = [parse_reading(payload).event_time_ms for _, payload in user_payloads(stream)]
     turn = next(place for place in range(1, len(times_ms)) if times_ms[place - 1] - times_ms[place] > 300_000)
-    assert 0.6 < turn / len(times_ms) < 0.8
+    assert 0.7 < turn / len(times_ms) < 0.9
     assert len(times_ms) == len(truth(spec))
+
+
+def test_an_echo_is_the_same_bytes_at_once() -> None:
+    """Twice in a row, and counted as sent again."""
+    stream = ScriptedStream()
+    totals = simulate(dataclasses.replace(SPEC, faults=Faults(echoes=0.3)), stream).totals
+    payloads = [payload for _, payload in user_payloads(stream)]
+    twice = sum(one == other for one, other in itertools.pairwise(payloads))
+    assert twice == totals.repeated
+    assert 0.2 < twice / totals.readings < 0.4
+
+
+def test_by_the_clock_nothing_is_sent_before_it_is_measured() -> None:
+    """Nor much later; it is the same fleet."""
+    now_ms = SPEC.start_ms
+    lags_ms: list[int] = []
+
+    class Watching(ScriptedStream):
+        def put_records(self, records: Sequence[OutgoingRecord]) -> Answers:
+            for record in records:
+                lags_ms.extend(now_ms - parse_reading(one).event_time_ms for one in json_payloads(record.body) or [])
+            return super().put_records(records)
+
+    def sleep(seconds: float) -> None:
+        nonlocal now_ms
+        now_ms += round(seconds * 1_000)
+
+    stream = Watching()
+    spec = dataclasses.replace(SPEC, faults=Faults(echoes=0.1))
+    clock = Clock(now_ms=lambda: now_ms, sleep=sleep)
+    report = run(spec, run_id=RUN_ID, stream=stream, shards=stream.shards, store=lake(), options=Options(clock=clock))
+    assert min(lags_ms) >= 0
+    assert max(lags_ms) <= TICK_MS + spec.interval_ms // 10 + 1
+    assert report.totals.repeated > 0
+    assert {sound(payload) for _, payload in user_payloads(stream)} == truth(spec)
+
+
+def test_a_run_that_is_terminated_sends_what_it_has_made() -> None:
+    """The manifest stays planned, but what was counted is in the stream."""
+    stream = ScriptedStream()
+    made = 0
+
+    def terminate(progress: Progress) -> None:
+        nonlocal made
+        made = progress.payloads
+        raise SystemExit(143)
+
+    with pytest.raises(SystemExit):
+        run(SPEC, run_id=RUN_ID, stream=stream, shards=stream.shards, store=lake(), progress=terminate)
+    assert len(user_payloads(stream)) == made > 0
 
 
 def test_shuffled_readings_are_the_same_ones_in_another_order() -> None:
@@ -167,7 +243,7 @@ def test_a_run_that_fails_stays_planned() -> None:
     """The truth of what it sent is unknown, and the manifest says so."""
     store = lake()
     stream = ScriptedStream(refuse=lambda _request, _position: "InternalFailure")
-    writer = Writer(stream, sleep=lambda _seconds: None)
+    writer = Writer(stream, uniform=lambda: 0.0)
     with pytest.raises(WindrowError, match="InternalFailure"):
         run(SPEC, run_id=RUN_ID, stream=stream, shards=stream.shards, store=store, writer=writer)
     assert [one.is_completed for one in stored_runs(store)] == [False]

@@ -1,12 +1,13 @@
 """The writer: what reaches the stream, how often, in which requests, and when it gives up."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.writer import ATTEMPTS_MAX, BACKOFF_MAX_SECONDS, PACE_MIN_SECONDS, Writer, WriterCounters
+from producers.pace import BACKOFF_MAX_SECONDS, Pace
+from producers.writer import ATTEMPTS_MAX, WAITING_RECORDS_MAX, Writer, WriterCounters
 from tests.simulation.scripted_stream import ScriptedStream, even_shards
 from windrow.errors import WindrowError
 from windrow.kinesis import REQUEST_BYTES_MAX, REQUEST_RECORDS_MAX, Answers, OutgoingRecord
@@ -21,23 +22,29 @@ class Time:
     def __init__(self) -> None:
         self.now_seconds = 1_000.0
         self.slept: list[float] = []
+        self.sleep_hook: Callable[[float], None] = lambda _seconds: None
 
     def clock(self) -> float:
         return self.now_seconds
 
     def sleep(self, seconds: float) -> None:
+        self.sleep_hook(seconds)
         self.slept.append(seconds)
         self.now_seconds += seconds
 
 
-def writer_to(stream: ScriptedStream, time: Time | None = None, *, uniform: float = 0.5) -> Writer:
+def writer_to(
+    stream: ScriptedStream, time: Time | None = None, *, uniform: float = 0.5, pace: Pace | None = None
+) -> Writer:
     time = time or Time()
-    return Writer(stream, clock=time.clock, sleep=time.sleep, uniform=lambda: uniform)
+    return Writer(stream, clock=time.clock, sleep=time.sleep, uniform=lambda: uniform, pace=pace)
 
 
 def records(count: int, *, body_bytes: int = 1, readings: int = 1) -> list[OutgoingRecord]:
     return [
-        OutgoingRecord(partition_key=f"k{number:05}", body=b"x" * body_bytes, shard_id="shardId-7", readings=readings)
+        OutgoingRecord(
+            partition_key=f"k{number:05}", body=b"x" * body_bytes, shard_id="shardId-000000000000", readings=readings
+        )
         for number in range(count)
     ]
 
@@ -148,7 +155,9 @@ def test_giving_up_names_stream_shard_and_error() -> None:
     writer = writer_to(stream)
 
     writer.write(records(2))
-    with pytest.raises(WindrowError, match=r"stream 'scripted', shard shardId-7: 1 records failed .*InternalFailure"):
+    with pytest.raises(
+        WindrowError, match=r"stream 'scripted', shard shardId-000000000000: 1 records failed .*InternalFailure"
+    ):
         writer.flush()
 
     assert len(stream.requests) == ATTEMPTS_MAX + 1
@@ -187,31 +196,131 @@ def test_backoff_is_full_jitter_under_a_doubling_ceiling() -> None:
     writer.write(records(1))
     writer.flush()
 
-    assert [seconds * 4 for seconds in time.slept] == [0.2, 0.4, 0.8, 1.6, 3.2, *[BACKOFF_MAX_SECONDS] * 3]
+    ceilings = [0.2, 0.4, 0.8, 1.6, 3.2, *[BACKOFF_MAX_SECONDS] * 3]
+    assert [seconds * 4 for seconds in time.slept] == pytest.approx(ceilings)
 
 
-def test_throttling_slows_the_requests_that_follow_and_success_speeds_them_up() -> None:
-    """After a throttled request there is a gap before the next ones, until they go well."""
+def test_a_shard_that_fails_does_not_hold_up_the_others() -> None:
+    """While one pauses, the records of the other go."""
     time = Time()
-    stream = ScriptedStream(refuse=lambda request, _position: THROTTLED if request == 0 else None)
-    writer = writer_to(stream, time, uniform=0.0)
+    stream = ScriptedStream(refuse=lambda request, position: THROTTLED if request == 0 and position == 0 else None)
+    writer = writer_to(stream, time)
+    slow, quick = (
+        [OutgoingRecord(partition_key=f"{shard}{number}", body=b"x", shard_id=shard) for number in range(2)]
+        for shard in ("slow", "quick")
+    )
 
-    for _ in range(3):
-        writer.write(records(1))
-        writer.flush()
+    writer.write([slow[0]])
+    writer.write([quick[0]])
+    with pytest.raises(RuntimeError):
+        raise_at_sleep(time, writer.flush)
+    writer.write([quick[1]])
+    with pytest.raises(RuntimeError):
+        raise_at_sleep(time, writer.flush)
 
-    backoff, gap = time.slept
-    assert backoff == 0.0
-    assert gap == pytest.approx(PACE_MIN_SECONDS)
+    assert stored_keys(stream) == keys(quick)
 
 
-def test_an_unthrottled_writer_never_sleeps() -> None:
-    """Nothing is paced without a reason."""
+def raise_at_sleep(time: Time, act: Callable[[], None]) -> None:
+    """Do it, but stop where it would sleep."""
+
+    def refuse(_seconds: float) -> None:
+        raise RuntimeError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "sleep_hook", refuse)
+        act()
+
+
+@pytest.mark.parametrize(
+    ("pace", "body_bytes", "least_seconds"),
+    [
+        (Pace(bytes_per_second=1e6, records_per_second=1e3), 1, 4),
+        (Pace(bytes_per_second=1e6, records_per_second=1e3), 10_000, 49),
+    ],
+)
+def test_a_shard_is_written_at_its_pace(pace: Pace, body_bytes: int, least_seconds: float) -> None:
+    """5,000 records take four seconds beyond the first second's worth, or as long as their bytes take."""
     time = Time()
-    writer = writer_to(ScriptedStream(), time)
-    writer.write(records(2_000))
+    stream = ScriptedStream()
+    writer = writer_to(stream, time, pace=pace)
+    writer.write(records(5_000, body_bytes=body_bytes))
     writer.flush()
-    assert time.slept == []
+    assert len(stream.stored) == 5_000
+    assert least_seconds <= sum(time.slept) < least_seconds * 1.2
+
+
+def test_no_second_takes_more_than_two_seconds_worth() -> None:
+    """A full bucket and what flows in beside it, and a record that overdraws it; in the long run the rate itself."""
+    time = Time()
+    sent: list[tuple[float, int]] = []
+
+    class Timed(ScriptedStream):
+        def put_records(self, records: Sequence[OutgoingRecord]) -> Answers:
+            sent.append((time.now_seconds, sum(record.size_bytes for record in records)))
+            return super().put_records(records)
+
+    writer = writer_to(Timed(), time, pace=Pace(bytes_per_second=1e6, records_per_second=1e3))
+    writer.write(records(400, body_bytes=50_000))
+    writer.flush()
+    for start, _ in sent:
+        assert sum(size for at, size in sent if start <= at < start + 1) <= 2_150_000
+
+
+def test_what_waits_is_bounded() -> None:
+    """A writer that is given more than the shard takes waits for the shard instead of growing."""
+    time = Time()
+    stream = ScriptedStream()
+    writer = Writer(stream, clock=time.clock, sleep=time.sleep, waiting_bytes_max=2_000_000)
+    for record in records(300, body_bytes=50_000):
+        writer.write([record])
+        assert writer.waiting_bytes <= max(2_000_000, REQUEST_BYTES_MAX) + 50_006
+    assert time.slept
+    assert WAITING_RECORDS_MAX >= REQUEST_RECORDS_MAX
+
+
+def test_giving_up_one_shard_forgets_no_record_of_another() -> None:
+    """Two shards fail alike; what waits after the error is all of it, and a later flush sends it."""
+    refusing = True
+    stream = ScriptedStream(refuse=lambda _request, _position: FAILED if refusing else None)
+    writer = Writer(stream, uniform=lambda: 0.0, pace=None)
+    sent = [OutgoingRecord(partition_key=f"k{number}", body=b"x", shard_id=f"shard-{number}") for number in range(3)]
+    writer.write(sent)
+    with pytest.raises(WindrowError, match="failed 10 times"):
+        writer.flush()
+    assert len(stream.requests) == ATTEMPTS_MAX
+    refusing = False
+    writer.flush()
+    assert stored_keys(stream) == keys(sent)
+
+
+def test_what_was_not_stored_can_be_taken_back() -> None:
+    """After giving up nothing is lost: the records that are not stored are there, in order."""
+    stream = ScriptedStream(refuse=lambda _request, position: FAILED if position else None)
+    time = Time()
+    writer = writer_to(stream, time)
+    sent = records(3)
+    writer.write(sent)
+    with pytest.raises(RuntimeError):
+        raise_at_sleep(time, writer.flush)
+    assert writer.give_back() == sent[1:]
+    writer.flush()
+    assert len(stream.requests) == 1
+
+
+def test_a_record_in_another_shard_than_its_own_is_told() -> None:
+    """As after a split: the answer names the shard that took it."""
+    told: list[tuple[str, str]] = []
+    stream = ScriptedStream(even_shards(2))
+    writer = Writer(
+        stream, pace=None, on_misplaced=lambda record, stored: told.append((record.shard_id, stored.shard_id))
+    )
+    old = OutgoingRecord(partition_key="a", body=b"x", explicit_hash_key="0", shard_id="shardId-old")
+    right = OutgoingRecord(partition_key="a", body=b"x", explicit_hash_key="0", shard_id="shardId-000000000000")
+    writer.write([old, right, OutgoingRecord(partition_key="a", body=b"x", explicit_hash_key="0")])
+    writer.flush()
+    assert told == [("shardId-old", "shardId-000000000000")]
+    assert writer.counters.misplaced == 1
 
 
 def test_the_last_sequence_number_of_each_shard_is_the_greatest_integer() -> None:

@@ -1,13 +1,15 @@
 """`windrow simulate`: the readings of a simulated fleet, sent to the stream of a stage."""
 
 import json
+import re
 import time
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from windrow.cli.console import out, progress_bar
+from windrow.cli.faults import chosen_faults, fault_options
 from windrow.cli.stage import clock_ms, deployment_of, stage_option
 from windrow.errors import UsageError
 from windrow.reading import EARLINESS_MS_MAX
@@ -24,7 +26,17 @@ WINDOWS_DEFAULT = 4
 # The readings must still be within the lateness horizon when the last of them arrives.
 SENDING_MS_MAX = 3_600_000
 _HOUR_MS = 3_600_000
-_RATE = click.FloatRange(0, 1)
+REALTIME_DEFAULT = "10m"
+_UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class How:
+    """In which form, by the clock or as fast as the stream takes it, and whether at all."""
+
+    wire: str = "json"
+    is_realtime: bool = False
+    is_dry_run: bool = False
 
 
 @click.command()
@@ -35,10 +47,12 @@ _RATE = click.FloatRange(0, 1)
 @click.option("--from", "start", metavar="TIME", help="First event time, inclusive (RFC 3339).")
 @click.option("--to", "end", metavar="TIME", help="Last event time, exclusive (RFC 3339); default: now.")
 @click.option("--seed", default=7, show_default=True, help="The same seed gives the same readings.")
-@click.option("--malformed", type=_RATE, default=0.0, metavar="RATE", help="Part whose payload is broken, 0 to 1.")
-@click.option("--duplicates", type=_RATE, default=0.0, metavar="RATE", help="Part that is sent twice.")
-@click.option("--late", type=_RATE, default=0.0, metavar="RATE", help="Part that is sent after all others.")
-@click.option("--shuffled", type=_RATE, default=0.0, metavar="RATE", help="Part that is sent out of order.")
+@click.option("--realtime", "is_realtime", is_flag=True, help="Send each reading when it is measured, from now on.")
+@click.option("--for", "length", metavar="LENGTH", help="How long --realtime lasts, such as 90s or 2h.  [default: 10m]")
+@click.option(
+    "--wire", type=click.Choice(["json", "blocks"]), default="json", show_default=True, help="Form of readings."
+)
+@fault_options
 @click.option("--wait", "waits", is_flag=True, help="Return when the consumer has come to the end of it.")
 @click.option("--dry-run", "is_dry_run", is_flag=True, help="Make and count everything, but send nothing.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
@@ -52,30 +66,36 @@ def simulate(
     start: str | None,
     end: str | None,
     seed: int,
-    malformed: float,
-    duplicates: float,
-    late: float,
-    shuffled: float,
+    is_realtime: bool,
+    length: str | None,
+    wire: str,
     waits: bool,
     is_dry_run: bool,
     form: str,
     stage: str,
+    **faults: Any,
 ) -> None:
     """Send the readings of a simulated fleet.
 
     They are aggregated by shard as the Kinesis Producer Library does. What was sent is recorded in the lake, so that
-    `windrow verify` can make the truth again.
+    `windrow verify` can make the truth again, whatever goes wrong on the way.
 
     \b
     windrow simulate --wait && windrow tick
+    windrow simulate --faults some --wire blocks
+    windrow simulate --realtime --for 1h --sensors 1000
     windrow simulate --sensors 20000 --windows 12 --duplicates 0.01 --malformed 0.001
     windrow simulate --from 2026-11-20T10:00:00Z --to 2026-11-20T11:00:00Z --dry-run
     """
-    from producers.faults import Faults
     from producers.fleet import FleetSpec
 
     now_ms = clock_ms()
-    start_ms, end_ms = event_range_ms(start, end, windows=windows, now_ms=now_ms)
+    if is_realtime:
+        start_ms, end_ms = realtime_range_ms(start, end, windows=windows, length=length, now_ms=now_ms)
+    elif length is not None:
+        raise UsageError("--for needs --realtime", hint="without it, give --windows, or --from and --to")
+    else:
+        start_ms, end_ms = event_range_ms(start, end, windows=windows, now_ms=now_ms)
     try:
         spec = FleetSpec(
             seed=seed,
@@ -84,11 +104,12 @@ def simulate(
             interval_ms=round(interval * 1_000),
             start_ms=start_ms,
             end_ms=end_ms,
-            faults=Faults(malformed=malformed, duplicates=duplicates, late=late, shuffled=shuffled),
+            faults=chosen_faults(**faults),
         )
     except (ValueError, OverflowError) as error:
         raise UsageError(f"there is no such fleet: {error}") from error
-    report = _simulate(spec, stage, now_ms=now_ms, waits=waits, is_dry_run=is_dry_run)
+    how = How(wire=wire, is_realtime=is_realtime, is_dry_run=is_dry_run)
+    report = _simulate(spec, stage, now_ms=now_ms, waits=waits, how=how)
     if form == "json":
         out.print_json(json.dumps(report_json(report, spec, is_dry_run=is_dry_run)))
     else:
@@ -115,6 +136,19 @@ def event_range_ms(start: str | None, end: str | None, *, windows: int | None, n
     return events.start_ms, events.end_ms
 
 
+def realtime_range_ms(
+    start: str | None, end: str | None, *, windows: int | None, length: str | None, now_ms: int
+) -> tuple[int, int]:
+    """From now on, as long as the option says."""
+    if start is not None or end is not None or windows is not None:
+        raise UsageError("--realtime excludes --from, --to and --windows", hint="say how long it lasts: --for 10m")
+    text = length or REALTIME_DEFAULT
+    match = re.fullmatch(r"(\d{1,9})([smhd])", text, re.ASCII)
+    if match is None or int(match[1]) == 0:
+        raise UsageError(f"--for {text!r} is no length", hint="write 90s, 10m, 2h or 1d")
+    return now_ms, now_ms + int(match[1]) * _UNITS_MS[match[2]]
+
+
 def check_horizon(spec: "FleetSpec", *, now_ms: int, horizon_hours: int) -> None:
     """UsageError for a fleet whose first readings would be quarantined as too late."""
     first_ms = now_ms - horizon_hours * _HOUR_MS + SENDING_MS_MAX
@@ -125,43 +159,73 @@ def check_horizon(spec: "FleetSpec", *, now_ms: int, horizon_hours: int) -> None
         )
 
 
-def _simulate(spec: "FleetSpec", stage: str, *, now_ms: int, waits: bool, is_dry_run: bool) -> "RunReport":
+def _simulate(spec: "FleetSpec", stage: str, *, now_ms: int, waits: bool, how: How) -> "RunReport":
     from windrow.cli.draining import wait_until_drained
 
     deployment = deployment_of(stage)
     check_horizon(spec, now_ms=now_ms, horizon_hours=deployment.lateness_horizon_hours)
-    report = simulate_fleet(spec, deployment, now_ms=now_ms, is_dry_run=is_dry_run)
-    if waits and not is_dry_run:
+    report = simulate_fleet(spec, deployment, now_ms=now_ms, how=how)
+    if waits and not how.is_dry_run:
         wait_until_drained(deployment, report.last_sequence_numbers)
     return report
 
 
-def simulate_fleet(
-    spec: "FleetSpec", deployment: "Deployment", *, now_ms: int, is_dry_run: bool = False
-) -> "RunReport":
-    """Send the fleet to the stage, with a progress bar; `now_ms` names the run."""
+def simulate_fleet(spec: "FleetSpec", deployment: "Deployment", *, now_ms: int, how: How | None = None) -> "RunReport":
+    """Send the fleet to the stage, with a progress bar; `now_ms` names the run. SIGTERM sends what is buffered."""
     from producers import simulation
-    from producers.aggregator import ShardMap
+    from producers.sender import Wire
+    from producers.shards import ShardMap
+    from producers.termination import Termination
     from windrow.aws import client
+    from windrow.cli.sending import clock_of, progress_note, writer_to
     from windrow.kinesis import KinesisStream
     from windrow.s3 import S3Store
 
+    how = how or How()
     run_id = simulation.run_id_of(spec, started_ms=now_ms)
     stream = KinesisStream.at(deployment.place, deployment.stream_name)
     shards = stream.list_shards()
+    clock = clock_of(is_realtime=how.is_realtime)
+    options = simulation.Options(wire=Wire(how.wire), list_shards=stream.list_shards, clock=clock)
     began_seconds = time.monotonic()
+    termination = Termination()
+    termination.begin()
     with progress_bar("simulating", total=spec.samples_expected, unit="readings") as bar:
 
         def show(progress: simulation.Progress) -> None:
-            seconds = max(time.monotonic() - began_seconds, 1e-3)
-            megabytes = progress.counters.bytes / 1e6
-            bar.reached(progress.payloads, note=f"{progress.payloads / seconds:,.0f}/s {megabytes:,.1f} MB sent")
+            seconds = time.monotonic() - began_seconds
+            lag_ms = None if clock is None or progress.newest_ms is None else clock.now_ms() - progress.newest_ms
+            note = progress_note(progress.payloads, progress.counters, seconds=seconds, lag_ms=lag_ms)
+            bar.reached(progress.payloads, note=note)
 
-        if is_dry_run:
-            nowhere = simulation.NowhereStream(stream.name)
-            return simulation.send(spec, run_id=run_id, stream=nowhere, shard_map=ShardMap(shards), progress=show)
-        lake = S3Store(client("s3", deployment.place), deployment.lake_bucket)
-        return simulation.run(spec, run_id=run_id, stream=stream, shards=shards, store=lake, progress=show)
+        try:
+            if how.is_dry_run:
+                nowhere = simulation.NowhereStream(stream.name)
+                writer = writer_to(nowhere, is_paced=False)
+                shard_map = ShardMap(shards)
+                return simulation.send(
+                    spec,
+                    run_id=run_id,
+                    stream=nowhere,
+                    shard_map=shard_map,
+                    writer=writer,
+                    options=options,
+                    progress=show,
+                )
+            lake = S3Store(client("s3", deployment.place), deployment.lake_bucket)
+            writer = writer_to(stream, is_paced=not stream.is_stand_in)
+            return simulation.run(
+                spec,
+                run_id=run_id,
+                stream=stream,
+                shards=shards,
+                store=lake,
+                writer=writer,
+                options=options,
+                progress=show,
+            )
+        finally:
+            termination.end()
 
 
 def report_json(report: "RunReport", spec: "FleetSpec", *, is_dry_run: bool) -> dict[str, object]:
@@ -189,7 +253,7 @@ def _print_report(report: "RunReport", spec: "FleetSpec", *, is_dry_run: bool) -
         "sensors": f"{spec.sensors:,}",
         "readings": f"{totals.readings:,}",
         "sent again": f"{totals.repeated:,}",
-        "malformed": f"{totals.malformed:,}",
+        "malformed": f"{totals.malformed:,} payloads, {totals.truncated:,} records",
         "records": f"{counters.records:,} in {counters.requests:,} requests",
         "bytes": f"{counters.bytes:,}",
         "retried": f"{counters.retried:,} ({counters.throttled:,} throttled, {counters.ambiguous:,} ambiguous)",

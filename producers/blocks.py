@@ -1,0 +1,146 @@
+"""Aggregation into blocks: many readings of one shard as one compressed Arrow stream, for gateways that own both ends.
+
+A block goes as a plain record, pinned by an explicit hash key to the shard that the ids of its sensors hash to.
+"""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from producers.shards import Route, RoutedKeys, ShardMap, by_place
+from windrow.block import encode_block
+from windrow.errors import WindrowError
+from windrow.kpl import OUTER_PARTITION_KEY
+from windrow.reading import READINGS_PER_RECORD_MAX, Readings
+from windrow.stream import RECORD_BYTES_MAX, OutgoingRecord, Shard
+
+# Beyond this a block hardly gets smaller per reading, and a bad one takes more along.
+BLOCK_READINGS = 40_000
+
+
+class BlockAggregator:
+    """Collects readings per shard and gives blocks, each as soon as it is full; `flush` gives the rest.
+
+    A block holds at most `block_readings`, and a record, its partition key included, is at most `record_bytes_max`
+    long. In a shard the order of readings is kept. Not thread-safe.
+    """
+
+    def __init__(
+        self,
+        shard_map: ShardMap,
+        *,
+        block_readings: int = BLOCK_READINGS,
+        record_bytes_max: int = RECORD_BYTES_MAX,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """A record limit above 1 MiB is taken as 1 MiB; clock: seconds, for `flush_older`."""
+        if not 1 <= block_readings <= READINGS_PER_RECORD_MAX:
+            raise ValueError(f"block_readings must be from 1 to {READINGS_PER_RECORD_MAX}, not {block_readings}")
+        self._block_readings = block_readings
+        self._body_bytes_max = min(record_bytes_max, RECORD_BYTES_MAX) - len(OUTER_PARTITION_KEY)
+        self._clock = clock
+        self._buffers = [_Buffer(shard) for shard in shard_map.shards]
+        self._routes = RoutedKeys(shard_map)
+
+    def __len__(self) -> int:
+        """How many readings wait."""
+        return sum(map(len, self._buffers))
+
+    def add(self, readings: Readings) -> list[OutgoingRecord]:
+        """Take readings; the records that became full."""
+        route: Route = self._routes.route(readings.sensor_ids)
+        full: list[OutgoingRecord] = []
+        for place, chosen in by_place(route.places[readings.sensor], len(self._buffers)):
+            buffer = self._buffers[place]
+            if not buffer:
+                buffer.began_seconds = self._clock()
+            buffer.add(readings if len(chosen) == len(readings) else readings.take(chosen))
+            while len(buffer) >= self._block_readings:
+                full += self._records(buffer, self._block_readings)
+                buffer.began_seconds = self._clock()
+        return full
+
+    def flush(self) -> list[OutgoingRecord]:
+        """The records of everything that is still buffered."""
+        return [record for buffer in self._buffers if buffer for record in self._records(buffer, len(buffer))]
+
+    def flush_older(self, age_seconds: float) -> list[OutgoingRecord]:
+        """The records of the shards whose oldest reading has waited for `age_seconds` or longer."""
+        since_seconds = self._clock() - age_seconds
+        old = [buffer for buffer in self._buffers if buffer and buffer.began_seconds <= since_seconds]
+        return [record for buffer in old for record in self._records(buffer, len(buffer))]
+
+    def remap(self, shard_map: ShardMap) -> list[OutgoingRecord]:
+        """Go over to the shards of `shard_map`; what waits for a closed one goes to its sensor's shard of now.
+
+        Gives the records that became full by that.
+        """
+        before = {buffer.shard: buffer for buffer in self._buffers}
+        kept = {shard: before.pop(shard) for shard in shard_map.shards if shard in before}
+        self._buffers = [kept.get(shard) or _Buffer(shard) for shard in shard_map.shards]
+        self._routes = RoutedKeys(shard_map)
+        return [record for closed in before.values() if closed for record in self.add(closed.take(len(closed)))]
+
+    def _records(self, buffer: "_Buffer", count: int) -> list[OutgoingRecord]:
+        return self._blocks(buffer.shard, buffer.take(count))
+
+    def _blocks(self, shard: Shard, readings: Readings) -> list[OutgoingRecord]:
+        """One record, or several where one would be too long."""
+        body = encode_block(readings)
+        if len(body) > self._body_bytes_max:
+            if len(readings) == 1:
+                raise WindrowError(
+                    f"a block of one reading takes {len(body)} bytes, more than the stream's record limit"
+                )
+            half = np.arange(len(readings) // 2)
+            rest = np.arange(len(half), len(readings))
+            return self._blocks(shard, readings.take(half)) + self._blocks(shard, readings.take(rest))
+        record = OutgoingRecord(
+            partition_key=OUTER_PARTITION_KEY,
+            body=body,
+            explicit_hash_key=str(shard.first_hash_key),
+            shard_id=shard.shard_id,
+            readings=len(readings),
+        )
+        return [record]
+
+
+class _Buffer:
+    """The readings that wait for one shard."""
+
+    def __init__(self, shard: Shard) -> None:
+        self.shard = shard
+        self.began_seconds = 0.0
+        self._parts: list[Readings] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, readings: Readings) -> None:
+        self._parts.append(readings)
+        self._count += len(readings)
+
+    def take(self, count: int) -> Readings:
+        """The first `count` readings."""
+        whole = _joined(self._parts)
+        rest = whole.take(np.arange(count, len(whole)))
+        self._parts, self._count = ([rest] if len(rest) else []), len(rest)
+        return whole.take(np.arange(count)) if len(rest) else whole
+
+
+def _joined(parts: list[Readings]) -> Readings:
+    """The readings of all parts, one part after another; without looking at ids where all share one column of them."""
+    if len(parts) == 1:
+        return parts[0]
+    ids = parts[0].sensor_ids
+    if any(part.sensor_ids is not ids for part in parts):
+        return Readings.concat(parts)
+    return Readings(
+        ids,
+        np.concatenate([part.sensor for part in parts]),
+        np.concatenate([part.event_time_ms for part in parts]),
+        np.concatenate([part.sequence for part in parts]),
+        np.concatenate([part.temperature_milli_c for part in parts]),
+    )

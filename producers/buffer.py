@@ -1,0 +1,203 @@
+"""The payloads that wait for one shard, and the aggregated records that they become."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from producers.shards import Route
+from producers.wire import ENVELOPE_BYTES, PLACES_MAX, aggregate_body, field_bytes, lengths_of, record_bytes
+from windrow.errors import WindrowError
+from windrow.kpl import MAGIC, OUTER_PARTITION_KEY, seal
+from windrow.stream import OutgoingRecord, Shard
+
+# How far ahead a buffer counts beyond what it expects to fit.
+_AHEAD = 16
+
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a record may hold: `target_bytes` with its key, and a payload that is alone `record_bytes_max`."""
+
+    target_bytes: int
+    user_records_max: int
+    record_bytes_max: int
+
+    def __post_init__(self) -> None:
+        """ValueError for a number of payloads that no aggregate of ours holds."""
+        if not 1 <= self.user_records_max <= PLACES_MAX:
+            raise ValueError(f"user_records_max must be from 1 to {PLACES_MAX}, not {self.user_records_max}")
+
+
+class Buffer:
+    """Collects payloads of one shard, in order; `take` makes them one record."""
+
+    def __init__(self, shard: Shard, limits: Limits) -> None:
+        self.shard = shard
+        self.began_seconds = 0.0
+        """When the oldest payload came, on the owner's clock."""
+        self._limits = limits
+        self._clear()
+
+    def _clear(self) -> None:
+        self._payloads: list[bytes] = []
+        self._places: list[Integers] = []
+        self._lengths: list[Integers] = []
+        self._keys: list[bytes] = []
+        self._known: dict[bytes, int] = {}
+        self.size_bytes = ENVELOPE_BYTES
+
+    def __len__(self) -> int:
+        """How many payloads wait."""
+        return len(self._payloads)
+
+    def extend(self, route: Route, key: Integers, payloads: list[bytes], lengths: Integers) -> list[OutgoingRecord]:
+        """Take m payloads; `key`, `lengths`: int64[m], which key of the route each has, and how long it is.
+
+        Gives the records that became full.
+        """
+        cutting = _Cutting(route, key, lengths, self._places_of_keys())
+        full: list[OutgoingRecord] = []
+        first = 0
+        while first < len(payloads):
+            room = self._limits.user_records_max - len(self)
+            fitting = cutting.fit(first, room=room, room_bytes=self._limits.target_bytes - self.size_bytes)
+            taken = slice(first, first + fitting.count)
+            self._append(route, fitting, payloads[taken], lengths[taken])
+            first += fitting.count
+            if fitting.is_full and self:
+                full.append(self.take())
+                cutting.forget()
+            elif fitting.is_full:  # longer than any aggregate may be
+                full.append(self._alone(route.keys[key[first]], payloads[first]))
+                first += 1
+        return full
+
+    def take(self) -> OutgoingRecord:
+        """The record of all that is here, at least one payload; the buffer is empty afterwards."""
+        lengths = np.concatenate(self._lengths)
+        keys, places, payloads = self.give_back()
+        if len(payloads) == 1:
+            return self._alone(keys[0], payloads[0])
+        return self._aggregate(keys, places, payloads, lengths)
+
+    def give_back(self) -> tuple[list[bytes], Integers, list[bytes]]:
+        """Keys, which of them each payload has (int64[n]), and the n payloads; the buffer is empty afterwards."""
+        keys, places, payloads = self._keys, self._places, self._payloads
+        self._clear()
+        return keys, np.concatenate([*places, np.zeros(0, np.int64)]), payloads
+
+    def _places_of_keys(self) -> dict[bytes, int]:
+        """Where in the table each key is; brought up to date only here, between two batches."""
+        new = range(len(self._known), len(self._keys))
+        self._known.update(zip(self._keys[new.start :], new, strict=True))
+        return self._known
+
+    def _append(self, route: Route, fitting: "_Fitting", payloads: list[bytes], lengths: Integers) -> None:
+        self._keys += [route.keys[which] for which in fitting.new_keys.tolist()]
+        self._places.append(fitting.places)
+        self._lengths.append(lengths)
+        self._payloads += payloads
+        self.size_bytes += fitting.size_bytes
+
+    def _alone(self, key: bytes, payload: bytes) -> OutgoingRecord:
+        if may_be_plain(payload):
+            return OutgoingRecord(partition_key=key.decode(), body=payload, shard_id=self.shard.shard_id)
+        return self._aggregate([key], np.zeros(1, np.int64), [payload], lengths_of([payload]))
+
+    def _aggregate(
+        self, keys: list[bytes], places: Integers, payloads: list[bytes], lengths: Integers
+    ) -> OutgoingRecord:
+        return OutgoingRecord(
+            partition_key=OUTER_PARTITION_KEY,
+            body=seal(aggregate_body(keys, places, payloads, lengths)),
+            explicit_hash_key=str(self.shard.first_hash_key),
+            shard_id=self.shard.shard_id,
+            readings=len(payloads),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitting:
+    """The next `count` payloads that fit: the place of each one's key, the keys the table gains, and the growth.
+
+    is_full: the payload after them does not fit.
+    """
+
+    count: int
+    is_full: bool
+    places: Integers
+    new_keys: Integers
+    size_bytes: int
+
+
+class _Cutting:
+    """Finds out, for one batch of payloads, how many of them an aggregate still takes.
+
+    key: int64[m], which key of the route each payload has; lengths: int64[m], of the payloads.
+    """
+
+    def __init__(self, route: Route, key: Integers, lengths: Integers, known: dict[bytes, int]) -> None:
+        self._key_bytes = route.field_bytes
+        self._key = key
+        self._payload_bytes = field_bytes(lengths)
+        self._mean_bytes = max(1, int(lengths.sum()) // max(1, len(key)))
+        # Per key of the route: its place in the aggregate's table, or -1; and room to find first occurrences.
+        self._place = np.full(len(route.keys), -1, np.int64)
+        self._first = np.zeros(len(route.keys), np.int64)
+        self._known = len(known)
+        if known:
+            for which in np.unique(key).tolist():
+                self._place[which] = known.get(route.keys[which], -1)
+
+    def forget(self) -> None:
+        """A new aggregate begins, whose table is empty."""
+        self._place.fill(-1)
+        self._known = 0
+
+    def fit(self, first: int, *, room: int, room_bytes: int) -> _Fitting:
+        """How many payloads from `first` on fit into `room` records and `room_bytes`.
+
+        They may be fewer than possible; then they are not full.
+        """
+        ahead = max(0, min(room, room_bytes // self._mean_bytes + _AHEAD))
+        key = self._key[first : first + ahead]
+        order = np.arange(len(key))
+        self._first[key[::-1]] = order[::-1]  # of equal indices the last assignment stays
+        is_new = (self._first[key] == order) & (self._place[key] < 0)
+        new_keys = key[is_new]
+        self._place[new_keys] = self._known + np.arange(len(new_keys))
+        places = self._place[key]
+        growth = record_bytes(places, self._payload_bytes[first : first + ahead]) + is_new * self._key_bytes[key]
+        size_bytes = np.cumsum(growth)
+        count = int(np.searchsorted(size_bytes, room_bytes, side="right"))
+        gained = int(np.count_nonzero(is_new[:count]))
+        self._place[new_keys[gained:]] = -1
+        self._known += gained
+        is_full = count < len(key) or count == room
+        grown_bytes = int(size_bytes[count - 1]) if count else 0
+        return _Fitting(count, is_full, places[:count], new_keys[:gained], grown_bytes)
+
+
+def check_payloads(
+    route: Route, key: Integers, payloads: Sequence[bytes], lengths: Integers, *, record_bytes_max: int
+) -> None:
+    """WindrowError naming the key of a payload that no record can hold, even alone."""
+    overhead = ENVELOPE_BYTES + int(route.field_bytes.max(initial=0)) + _AHEAD
+    for at in np.flatnonzero(lengths + overhead > record_bytes_max).tolist():
+        key_octets, payload = route.keys[key[at]], payloads[at]
+        size_bytes = len(payload) + len(key_octets)
+        if not may_be_plain(payload):
+            body = aggregate_body([key_octets], np.zeros(1, np.int64), [payload], lengths_of([payload]))
+            size_bytes = len(body) + ENVELOPE_BYTES
+        if size_bytes > record_bytes_max:
+            message = f"{key_octets.decode()!r}: a payload of {len(payload)} bytes exceeds the stream's record limit"
+            raise WindrowError(message, hint=f"a record with its key holds at most {record_bytes_max} bytes")
+
+
+def may_be_plain(payload: bytes) -> bool:
+    """Whether nobody can take the payload for an aggregate when it comes as a record of its own."""
+    return not payload.startswith(MAGIC)

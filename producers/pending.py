@@ -1,0 +1,73 @@
+"""Readings between `put` and the sender, and their form in the spool."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from windrow.block import decode_block, encode_block, is_block
+from windrow.reading import READINGS_PER_RECORD_MAX, Reading, Readings
+from windrow.reading_json import encode_readings, parse_reading
+
+# Single readings that are made columns together.
+_TOGETHER_MAX = 8_192
+
+
+class Pending:
+    """Readings in the order they came, single ones and batches."""
+
+    def __init__(self) -> None:
+        self._taken: list[Reading | Readings] = []
+        self.count = 0
+        self.began_seconds = 0.0
+        """When the first of them came."""
+
+    def add(self, readings: Reading | Readings, *, now_seconds: float) -> None:
+        """Take one reading or a batch."""
+        if not self._taken:
+            self.began_seconds = now_seconds
+        self._taken.append(readings)
+        self.count += count_of(readings)
+
+    def take(self) -> list[Readings]:
+        """All of them as columns; nothing is pending afterwards."""
+        taken, self._taken, self.count = self._taken, [], 0
+        return list(joined(taken))
+
+    def put_back(self, batches: list[Readings]) -> None:
+        """Undo a `take`, as far as `batches` go."""
+        self._taken[:0] = batches
+        self.count += sum(map(len, batches))
+
+
+def count_of(readings: Reading | Readings) -> int:
+    """How many readings."""
+    return 1 if isinstance(readings, Reading) else len(readings)
+
+
+def joined(taken: Iterable[Reading | Readings]) -> Iterator[Readings]:
+    """The same readings in the same order, single ones together."""
+    rows: list[Reading] = []
+    for readings in taken:
+        if rows and (isinstance(readings, Readings) or len(rows) == _TOGETHER_MAX):
+            yield Readings.of(rows)
+            rows = []
+        if isinstance(readings, Readings):
+            yield readings
+        else:
+            rows.append(readings)
+    if rows:
+        yield Readings.of(rows)
+
+
+def spool_entries(readings: Reading | Readings) -> Iterator[bytes]:
+    """The entries that keep `readings`: a single one as JSON, a batch as blocks."""
+    if isinstance(readings, Reading):
+        yield from encode_readings(Readings.of([readings]))
+        return
+    for first in range(0, len(readings), READINGS_PER_RECORD_MAX):
+        yield encode_block(readings.take(np.arange(first, min(first + READINGS_PER_RECORD_MAX, len(readings)))))
+
+
+def spooled_readings(entries: Iterable[bytes]) -> Iterator[Readings]:
+    """The inverse of `spool_entries`, for many."""
+    return joined(decode_block(entry) if is_block(entry) else parse_reading(entry) for entry in entries)

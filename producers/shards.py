@@ -1,0 +1,103 @@
+"""The shards that take records, and which of them a partition key goes to."""
+
+import hashlib
+import itertools
+from collections import OrderedDict
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from producers.wire import field_bytes
+from windrow.errors import WindrowError
+from windrow.stream import HASH_KEY_MAX, Shard
+from windrow.strings import Strings
+
+# A key takes about 100 bytes while it is known where it goes.
+ROUTED_KEYS_MAX = 1 << 20
+_LOW_BITS = 64
+
+Integers = npt.NDArray[np.int64]
+
+
+class ShardMap:
+    """Which open shard a partition key goes to: the one whose range holds the key's MD5 as a 128-bit integer."""
+
+    def __init__(self, shards: Iterable[Shard]) -> None:
+        """Closed shards are ignored; WindrowError if the open ones do not tile the range of hash keys."""
+        self.shards = sorted((shard for shard in shards if shard.is_open), key=lambda shard: shard.first_hash_key)
+        firsts = [shard.first_hash_key for shard in self.shards]
+        ends = [-1, *(shard.last_hash_key for shard in self.shards)]
+        if [end + 1 for end in ends] != [*firsts, HASH_KEY_MAX + 1]:
+            listed = ", ".join(shard.shard_id for shard in self.shards) or "none"
+            message = f"the open shards do not cover all hash keys: {listed}"
+            raise WindrowError(message, hint="the stream is being resharded: try again in a minute")
+        self._first_high = np.array([first >> _LOW_BITS for first in firsts], np.uint64)
+        self._first_low = np.array([first & 2**_LOW_BITS - 1 for first in firsts], np.uint64)
+
+    @staticmethod
+    def hash_key_of(partition_key: str) -> int:
+        """The MD5 of the key, as the stream takes it."""
+        return int.from_bytes(hashlib.md5(partition_key.encode(), usedforsecurity=False).digest())
+
+    def place_of(self, partition_key: str) -> int:
+        """The index in `shards` of the shard that takes `partition_key`."""
+        return int(self.places_of([partition_key.encode()])[0])
+
+    def places_of(self, partition_keys: list[bytes]) -> Integers:
+        """The index in `shards` of the shard that takes each of k keys, which are UTF-8: int64[k]."""
+        if len(self.shards) == 1:
+            return np.zeros(len(partition_keys), np.int64)
+        digests = b"".join([hashlib.md5(key, usedforsecurity=False).digest() for key in partition_keys])
+        high, low = np.frombuffer(digests, ">u8").astype(np.uint64).reshape(-1, 2).T
+        places: Integers = np.searchsorted(self._first_high, high, side="right") - 1
+        while True:  # as many rounds as shards begin with the same high half: one, but for contrived ranges
+            is_below = (high == self._first_high[places]) & (low < self._first_low[places])
+            if not is_below.any():
+                return places
+            places = places - is_below
+
+
+class Route:
+    """A column of partition keys, spelled for records, with the shard of each.
+
+    keys: k keys in UTF-8; field_bytes: int64[k], what each takes in an aggregate's table; places: int64[k], the index
+    of each key's shard; first: int64[k], of equal keys the index of the first.
+    """
+
+    def __init__(self, keys: Strings, shard_map: ShardMap) -> None:
+        whole = keys.octets.tobytes()
+        self.keys = [whole[first:end] for first, end in itertools.pairwise(keys.offsets.tolist())]
+        self.field_bytes = field_bytes(keys.lengths)
+        self.places = shard_map.places_of(self.keys)
+        self.first = np.arange(len(keys))
+        if len(set(self.keys)) < len(keys):
+            firsts: dict[bytes, int] = {}
+            self.first = np.array([firsts.setdefault(key, at) for at, key in enumerate(self.keys)], np.int64)
+
+
+class RoutedKeys:
+    """The routes of the columns that came last: those of a fleet come again and again."""
+
+    def __init__(self, shard_map: ShardMap) -> None:
+        self._shard_map = shard_map
+        self._routes: OrderedDict[int, tuple[Strings, Route]] = OrderedDict()
+
+    def route(self, keys: Strings) -> Route:
+        """Where each of `keys` goes."""
+        known = self._routes.pop(id(keys), None)  # holding the column keeps its id from being given to another
+        if known is None:
+            known = keys, Route(keys, self._shard_map)
+        self._routes[id(keys)] = known
+        while len(self._routes) > 1 and sum(len(column) for column, _ in self._routes.values()) > ROUTED_KEYS_MAX:
+            self._routes.popitem(last=False)
+        return known[1]
+
+
+def by_place(places: Integers, count: int) -> list[tuple[int, Integers]]:
+    """Each of `count` places that occurs in `places`, int64[n], with the positions where it does, ascending."""
+    if count == 1:
+        return [(0, np.arange(len(places)))] if len(places) else []
+    order = np.argsort(places.astype(np.int16), kind="stable")  # numpy sorts 16 bits by radix
+    bounds = np.searchsorted(places[order], np.arange(count + 1)).tolist()
+    return [(place, order[first:end]) for place, (first, end) in enumerate(itertools.pairwise(bounds)) if first < end]

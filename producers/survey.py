@@ -1,0 +1,66 @@
+"""What a recording holds, found out before anything of it is sent."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from producers.recording import BadRow, Batch
+from windrow.reading import EARLINESS_MS_MAX, Readings
+
+BAD_ROWS_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """Counts of a recording.
+
+    readings: rows that are one; bad: rows that are none; shown: the first of those; first_ms, last_ms: event times,
+    None without readings; too_late, too_early: readings that would be quarantined if they arrived at the time of the
+    survey.
+    """
+
+    readings: int = 0
+    bad: int = 0
+    shown: tuple[BadRow, ...] = ()
+    first_ms: int | None = None
+    last_ms: int | None = None
+    too_late: int = 0
+    too_early: int = 0
+
+
+def extent_of(batches: Iterable[Batch]) -> Survey:
+    """Everything but what depends on the time of arrival."""
+    survey = Survey()
+    for batch in batches:
+        survey = replace(
+            survey,
+            readings=survey.readings + len(batch.readings),
+            bad=survey.bad + len(batch.bad),
+            shown=(survey.shown + batch.bad)[:BAD_ROWS_SHOWN],
+        )
+        if len(batch.readings):
+            times_ms = batch.readings.event_time_ms
+            first_ms, last_ms = int(times_ms.min()), int(times_ms.max())
+            survey = replace(
+                survey,
+                first_ms=first_ms if survey.first_ms is None else min(first_ms, survey.first_ms),
+                last_ms=last_ms if survey.last_ms is None else max(last_ms, survey.last_ms),
+            )
+    return survey
+
+
+def arrivals_of(survey: Survey, batches: Iterable[Batch], *, shift_ms: int, now_ms: int, horizon_ms: int) -> Survey:
+    """The survey of a recording moved by `shift_ms`, with what would be quarantined if it arrived at `now_ms`."""
+    too_late = too_early = 0
+    for batch in batches:
+        ahead_ms = batch.readings.event_time_ms + shift_ms - now_ms
+        too_late += int(np.count_nonzero(ahead_ms < -horizon_ms))
+        too_early += int(np.count_nonzero(ahead_ms > EARLINESS_MS_MAX))
+    bounds = [None if one is None else one + shift_ms for one in (survey.first_ms, survey.last_ms)]
+    return replace(survey, first_ms=bounds[0], last_ms=bounds[1], too_late=too_late, too_early=too_early)
+
+
+def moved(readings: Readings, shift_ms: int) -> Readings:
+    """The readings with all times shifted."""
+    return readings if shift_ms == 0 else replace(readings, event_time_ms=readings.event_time_ms + shift_ms)

@@ -1,0 +1,74 @@
+"""Backfill: history becomes partials of windows that were never rolled, and nothing else is touched."""
+
+import pytest
+
+from producers import backfill
+from producers.backfill import ORIGIN, plan_backfill, write_backfill
+from tests.simulation.simulated_s3 import S3State, SimulatedStore
+from windrow.errors import UsageError
+from windrow.layout import MARKERS, PARTIALS, lineage_key, parse_marker_key, parse_partial_key
+from windrow.partial import partials_of
+from windrow.partial_parquet import decode_partial
+from windrow.reading import Reading, Readings
+from windrow.window import WINDOW_MS, Window
+
+START_MS = 1_763_640_000_000
+READINGS = Readings.of(Reading(f"s{n % 3}", START_MS + n * 60_000, 0, n) for n in range(20))
+WINDOWS = [Window(START_MS + n * WINDOW_MS) for n in range(4)]
+
+
+def store() -> SimulatedStore:
+    return SimulatedStore(S3State().apply, "bucket")
+
+
+def keys(lake: SimulatedStore, prefix: str) -> list[str]:
+    return [found.key for found in lake.list_objects(prefix)]
+
+
+def test_each_window_becomes_one_partial_and_a_marker() -> None:
+    """In any order and any batches, with duplicates, they are those that the consumer would write."""
+    lake = store()
+    half = Readings.of(list(READINGS)[:13])
+    plan = plan_backfill([READINGS, half], store())
+    assert write_backfill(plan.create, lake) == 4
+    expected = {partial.digest for partial in partials_of(READINGS)}
+    found = [parse_partial_key(key) for key in keys(lake, PARTIALS)]
+    assert {key.digest for key in found} == expected == {parse_marker_key(key).digest for key in keys(lake, MARKERS)}
+    assert [key.window for key in found] == WINDOWS
+    assert all(key.origin == ORIGIN for key in found)
+    for key in keys(lake, PARTIALS):
+        stored = lake.get(key)
+        assert stored is not None
+        assert decode_partial(stored.body)[0].digest in expected
+    assert plan.readings == 20
+
+
+def test_a_window_that_has_a_lineage_stays_as_it_is() -> None:
+    """Its partials may have expired; adding to it would freeze it."""
+    results = store()
+    results.put(lineage_key(WINDOWS[1]), b"{}")
+    plan = plan_backfill([READINGS], results)
+    assert [partial.window for partial in plan.create] == [WINDOWS[0], *WINDOWS[2:]]
+    assert plan.kept == ((WINDOWS[1], 5),)
+    assert (plan.readings, plan.readings_left_out) == (15, 5)
+
+
+def test_a_backfill_may_be_run_again() -> None:
+    """What is there already has the same name."""
+    lake = store()
+    plan = plan_backfill([READINGS], store())
+    write_backfill(plan.create[:2], lake)
+    assert write_backfill(plan_backfill([READINGS], store()).create, lake) == 2
+    assert len(keys(lake, PARTIALS)) == 4
+
+
+def test_a_recording_that_is_too_large_is_refused_before_anything_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is bounded."""
+    monkeypatch.setattr(backfill, "READINGS_MAX", 19)
+    with pytest.raises(UsageError, match="more than 19 readings"):
+        plan_backfill([READINGS], store())
+
+
+def test_nothing_comes_of_nothing() -> None:
+    """An empty recording is no error."""
+    assert plan_backfill([], store()).create == ()

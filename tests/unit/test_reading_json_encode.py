@@ -1,0 +1,67 @@
+"""The vectorised JSON encoder: every payload is one object that means its reading, and looks as it always did."""
+
+import json
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.property import strategies
+from windrow.reading import SEQUENCE_MAX, Reading, Readings
+from windrow.reading_json import parse_reading
+from windrow.reading_json_encode import encode_readings
+from windrow.strings import Strings
+from windrow.timestamps import INSTANT_MS_MAX, INSTANT_MS_MIN
+
+
+def spelled(reading: Reading) -> bytes:
+    """The payload, spelled one by one."""
+    sign, milli_c = "-" if reading.temperature_milli_c < 0 else "", abs(reading.temperature_milli_c)
+    return (
+        f'{{"sensor_id":{json.dumps(reading.sensor_id, ensure_ascii=False)},"event_time":{reading.event_time_ms},'
+        f'"temperature":{sign}{milli_c // 1000}.{milli_c % 1000:03},"sequence":{reading.sequence}}}'
+    ).encode()
+
+
+_times = st.one_of(
+    st.sampled_from(
+        [0, 1, 9_999, 10_000, 99_999_999, 100_000_000, 10**12, INSTANT_MS_MIN, INSTANT_MS_MAX, -1, -10_000]
+    ),
+    st.integers(INSTANT_MS_MIN, INSTANT_MS_MAX),
+)
+_sequences = st.one_of(
+    st.sampled_from([0, 9, 10, 9_999, 10_000, 10**8, 10**16, SEQUENCE_MAX]), st.integers(0, SEQUENCE_MAX)
+)
+_any_readings = st.lists(
+    st.builds(
+        Reading,
+        sensor_id=st.one_of(strategies.sensor_ids, st.text('"\\\n\r\t\x00\x1f\x7f/é', min_size=1, max_size=5)),
+        event_time_ms=_times,
+        sequence=_sequences,
+        temperature_milli_c=strategies.temperatures_milli_c,
+    ),
+    max_size=30,
+)
+
+
+@given(readings=_any_readings)
+def test_payloads_are_those_spelled_one_by_one(readings: list[Reading]) -> None:
+    """Any ids, times, sequences and temperatures, however their widths differ."""
+    assert encode_readings(Readings.of(readings)) == [spelled(reading) for reading in readings]
+
+
+@given(readings=_any_readings)
+def test_the_strict_reader_is_the_inverse(readings: list[Reading]) -> None:
+    """Nothing is lost on the wire."""
+    assert [parse_reading(payload) for payload in encode_readings(Readings.of(readings))] == readings
+
+
+def test_many_rows_are_encoded_in_several_sweeps() -> None:
+    """More than one matrix holds, with ids of different lengths, only some of which are used."""
+    count = 20_000
+    number = np.arange(count)
+    ids = Strings.of(f"{'s' * (which % 90 + 1)}-{which}" for which in range(300))
+    readings = Readings(
+        ids, (number * 7 % 250).astype(np.int32), number * 1_000_003, number % 3, (number - 9_999).astype(np.int32)
+    )
+    assert encode_readings(readings) == [spelled(reading) for reading in readings]

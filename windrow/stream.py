@@ -1,0 +1,99 @@
+"""A stream's shards, records and answers as typed values, and its limits: what the producer and the adapter share."""
+
+from dataclasses import dataclass
+
+# Limits of PutRecords and of a record: "Quotas and limits", Kinesis Data Streams developer guide.
+REQUEST_RECORDS_MAX = 500
+REQUEST_BYTES_MAX = 5 * 1024 * 1024
+RECORD_BYTES_MAX = 1024 * 1024
+HASH_KEY_MAX = 2**128 - 1
+
+THROTTLED = frozenset(
+    {
+        "KMSThrottlingException",
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "ThrottlingException",
+    }
+)
+# The code of a refusal that is not the stream's: nothing answers where it should be.
+UNREACHABLE = "Unreachable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """A shard of the stream: the hash keys from `first_hash_key` to `last_hash_key` inclusive.
+
+    `parents` are the shards that were split or merged into this one: none, one or two; they may have expired.
+    """
+
+    shard_id: str
+    first_hash_key: int
+    last_hash_key: int
+    parents: tuple[str, ...] = ()
+    is_open: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutgoingRecord:
+    """A record to be written. `shard_id` is where the writer expects it to go, `readings` what it carries."""
+
+    partition_key: str
+    body: bytes
+    explicit_hash_key: str | None = None
+    shard_id: str = ""
+    readings: int = 1
+
+    @property
+    def size_bytes(self) -> int:
+        """What counts against the limits: the body and the partition key."""
+        return len(self.body) + len(self.partition_key.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The stream's answer to a record that it took."""
+
+    shard_id: str
+    sequence_number: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The stream's answer to a record that it did not take; another try may succeed."""
+
+    code: str
+    message: str
+
+    @property
+    def is_throttled(self) -> bool:
+        """True when the shard or the account is over its rate, so that only slowing down helps."""
+        return self.code in THROTTLED
+
+    @property
+    def is_unreachable(self) -> bool:
+        """True when no request could be sent."""
+        return self.code == UNREACHABLE
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """One answer per record of a request, in its order. `repeats`: how often the client itself sent it again."""
+
+    entries: tuple[Stored | Refused, ...]
+    repeats: int = 0
+
+
+class Unanswered(Exception):  # noqa: N818 - what happened to the request, not an error of the caller
+    """The request may have been stored or not: no answer came, or one that does not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamRecord:
+    """A record read from the stream. `arrival_ms`: when the stream took it, epoch milliseconds."""
+
+    shard_id: str
+    sequence_number: str
+    partition_key: str
+    arrival_ms: int
+    body: bytes
