@@ -14,8 +14,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from processors.blocks import judge_all
 from processors.event import MalformedRecord, Record
-from processors.judge import judge
 from processors.quarantine import Quarantined, encode_quarantine, quarantine_malformed
 from windrow.layout import MarkerKey, Origin, PartialKey, QuarantineKey
 from windrow.partial import Partial, partials_of
@@ -159,7 +159,7 @@ def _put_in_order(store: ObjectStore, write: tuple[PlannedObject, ...]) -> list[
 
 def _plan_shard(records: Sequence[Record | MalformedRecord], *, horizon_ms: int) -> _ShardPlan:
     numbers = [int(record.sequence_number) for record in records]
-    judged = judge([record for record in records if isinstance(record, Record)], horizon_ms=horizon_ms)
+    judged = judge_all([record for record in records if isinstance(record, Record)], horizon_ms=horizon_ms)
     malformed = [quarantine_malformed(record) for record in records if isinstance(record, MalformedRecord)]
     return _ShardPlan(
         origin=Origin(stream=records[0].stream, shard=records[0].shard, first=min(numbers), last=max(numbers)),
@@ -176,13 +176,23 @@ def _partials_with_delivery(readings: Readings, arrived_ms: npt.NDArray[np.int64
     arrived_ms: int64[n], the arrival of each reading's record.
     """
     partials = partials_of(readings)
-    index, delivered = np.unique(readings.event_time_ms // WINDOW_MS, return_counts=True)
-    is_in_time = arrived_ms <= (readings.event_time_ms // WINDOW_MS + 1) * WINDOW_MS + LATE_AFTER_MS
-    in_time = {partial.window.index: len(partial) for partial in _partials_in_time(readings, is_in_time, partials)}
+    window_ms = readings.event_time_ms - readings.event_time_ms % WINDOW_MS
+    is_in_time = arrived_ms <= window_ms + (WINDOW_MS + LATE_AFTER_MS)
+    in_time = {partial.window: len(partial) for partial in _partials_in_time(readings, is_in_time, partials)}
     return [
-        (partial, Delivery(late=len(partial) - in_time.get(which, 0), duplicates=count - len(partial)))
-        for partial, which, count in zip(partials, index.tolist(), delivered.tolist(), strict=True)
+        (partial, Delivery(late=len(partial) - in_time.get(partial.window, 0), duplicates=count - len(partial)))
+        for partial, count in zip(partials, _delivered(window_ms, partials), strict=True)
     ]
+
+
+def _delivered(window_ms: npt.NDArray[np.int64], partials: list[Partial]) -> list[int]:
+    """How many of the readings, whose windows start at `window_ms`, each partial was made of."""
+    if len(partials) == 1:
+        return [len(window_ms)]
+    ascending = np.sort(window_ms)
+    starts = np.array([partial.window.start_ms for partial in partials], np.int64)
+    counts: list[int] = np.diff(np.append(np.searchsorted(ascending, starts), len(ascending))).tolist()
+    return counts
 
 
 def _partials_in_time(readings: Readings, is_in_time: npt.NDArray[np.bool_], partials: list[Partial]) -> list[Partial]:

@@ -5,12 +5,13 @@ Shape: https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
 """
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
+
+import pybase64
 
 # An event is its records as JSON, with this around and between them.
 EVENT_HEAD = b'{"Records":['
@@ -30,7 +31,10 @@ _STREAM_ARN = re.compile(r"arn:[a-z0-9-]+:kinesis:([a-z0-9-]+):(\d*):stream/([a-
 _SHARD = re.compile(r"shardId-\d{12}", re.ASCII)
 # AWS writes 56 digits and documents up to 129, none of them leading zeros; emulators write those.
 _SEQUENCE_NUMBER = re.compile(r"\d{1,129}", re.ASCII)
-
+# Where a part was in its record: in events of our own making alone. A producer has no hand in this part of an event.
+_PLACE = "windrowPlace"
+# The column `index` is a 32-bit integer.
+_PLACE_MAX = 2**31 - 1
 
 _Field = TypeVar("_Field")
 _Unknown = TypeVar("_Unknown")
@@ -46,9 +50,10 @@ class _FieldError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One record of a shard, as the stream delivered it.
+    """One record of a shard, as the stream delivered it, or a part of one that is delivered by itself again.
 
-    `sequence_number` is decimal (compare as an integer); `arrival_ms` is when the stream took the record.
+    `sequence_number` is decimal (compare as an integer); `arrival_ms` is when the stream took the record. Of a part,
+    `index` and `block_row` are its place in the record, so that it is quarantined again as what it was.
     """
 
     stream_arn: str
@@ -57,6 +62,8 @@ class Record:
     arrival_ms: int
     partition_key: str
     payload: bytes
+    index: int = 0
+    block_row: int | None = None
 
     @property
     def stream(self) -> str:
@@ -106,6 +113,7 @@ def encode_record(record: Record) -> bytes:
     match = _STREAM_ARN.fullmatch(record.stream_arn)
     if match is None:
         raise ValueError(f"{record.stream_arn!r} is not the ARN of a stream")
+    place = {"index": record.index, "blockRow": record.block_row}
     return encode_raw_record(
         {
             "kinesis": {
@@ -123,6 +131,7 @@ def encode_record(record: Record) -> bytes:
             "invokeIdentityArn": INVOKE_IDENTITY_ARN,
             "awsRegion": match.group(1),
             "eventSourceARN": record.stream_arn,
+            **({_PLACE: place} if record.index or record.block_row is not None else {}),
         }
     )
 
@@ -155,6 +164,8 @@ def _decode_record(raw: object) -> Record | MalformedRecord:
             arrival_ms=_arrival_ms(kinesis),
             partition_key=_text(kinesis, "partitionKey"),
             payload=_payload(kinesis),
+            index=_place(raw, "index") or 0,
+            block_row=_place(raw, "blockRow"),
         )
     except _FieldError as malformed:
         return _malformed_record(raw, detail=str(malformed))
@@ -226,6 +237,14 @@ def _arrival_ms(kinesis: Mapping[str, object]) -> int:
 def _payload(kinesis: Mapping[str, object]) -> bytes:
     text = _text(kinesis, "data")
     try:
-        return binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
-    except ValueError as error:  # binascii.Error and UnicodeEncodeError are both ValueErrors
+        return pybase64.b64decode(text, validate=True)
+    except ValueError as error:  # binascii.Error is one
         raise _FieldError(f"data is not base64: {type(error).__name__}") from None
+
+
+def _place(raw: object, name: str) -> int | None:
+    place = raw.get(_PLACE) if isinstance(raw, Mapping) else None
+    value = place.get(name) if isinstance(place, Mapping) else None
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _PLACE_MAX):
+        raise _FieldError(f"{name} is not a place in a record")
+    return value

@@ -12,15 +12,14 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from processors.chunk import INVOKE_PAYLOAD_BYTES_MAX, Chunk, EncodedRecord, balance
-from processors.invoke import Answer, Invoker, Outcome
+from processors.deadline import Deadline
+from processors.invoke import Answer, Invoker, Outcome, answer_of
 
 # A full batch (6 MB) becomes six chunks; below that, starting functions costs more than it saves.
 CHUNK_BYTES_TARGET = 1_000_000
 INVOKES_PARALLEL_MAX = 16
 # As many as the AWS SDKs' standard retry mode makes.
 ATTEMPTS_MAX = 3
-# What the function keeps of its time to report, rather than be killed: logs, metrics, the answer.
-REPORT_RESERVE_MS = 3_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +48,8 @@ class FannedOut:
 class FanOut:
     """The way a batch goes out.
 
-    `process_here` does in this process what the processor function does with an event; what it raises fails the
-    chunk. `remaining_ms` says how long the function may still run; it is the only clock.
+    `process_here` does in this process what the processor function does with an event, and returns what that answers;
+    what it raises fails the chunk. `remaining_ms` says how long the function may still run; it is the only clock.
     """
 
     invoker: Invoker
@@ -78,8 +77,7 @@ class FanOut:
         if len(event) <= INVOKE_PAYLOAD_BYTES_MAX:
             answer = self._invoke(event)
         if answer.outcome in (Outcome.THROTTLED, Outcome.TOO_LARGE):
-            here(event)
-            return Answer(Outcome.DONE)
+            return answer_of(here(event))
         return answer
 
     def _invoke(self, event: bytes) -> Answer:
@@ -96,7 +94,7 @@ class FanOut:
         return answer
 
     def _left_ms(self) -> int:
-        return max(0, self.remaining_ms() - REPORT_RESERVE_MS)
+        return Deadline(self.remaining_ms).left_ms()
 
 
 class _OneAtATime:
@@ -107,10 +105,10 @@ class _OneAtATime:
         self._lock = threading.Lock()
         self.count = 0
 
-    def __call__(self, event: bytes) -> None:
+    def __call__(self, event: bytes) -> object:
         with self._lock:
             self.count += 1
-            self._process(event)
+            return self._process(event)
 
 
 def _failure(chunk: Chunk, future: Future[Answer]) -> FailedChunk | None:

@@ -10,7 +10,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from processors.chunk import encoded_records
 from processors.fanout import FannedOut, FanOut
-from processors.invoke import Invoker, LambdaInvoker
+from processors.invoke import Invoker, LambdaInvoker, batch_response
 from processors.process import logger, metrics, process
 from windrow.aws import Place, client
 from windrow.errors import WindrowError
@@ -21,15 +21,15 @@ from windrow.settings import PROCESSOR_FUNCTION, Settings
 @metrics.log_metrics
 def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Process one batch, and report the lowest record that was not processed, from which it comes again."""
+    remaining_ms = context.get_remaining_time_in_millis
     fan_out = FanOut(
         invoker=_processor(),
-        process_here=lambda chunk: process(json.loads(chunk)),
-        remaining_ms=context.get_remaining_time_in_millis,
+        process_here=lambda chunk: batch_response(process(json.loads(chunk), remaining_ms=remaining_ms).unprocessed),
+        remaining_ms=remaining_ms,
     )
     fanned_out = fan_out.run(encoded_records(event))
     _report(fanned_out)
-    failed = fanned_out.lowest_failed
-    return {"batchItemFailures": [] if failed is None else [{"itemIdentifier": failed}]}
+    return batch_response(fanned_out.lowest_failed)
 
 
 @cache
@@ -37,7 +37,7 @@ def _processor() -> Invoker:
     function = Settings.from_environment(os.environ).processor_function
     if function is None:
         raise WindrowError(f"the environment variable {PROCESSOR_FUNCTION} is not set")
-    return LambdaInvoker(client("lambda", Place.of_function(os.environ)), function)
+    return LambdaInvoker(client("lambda", Place.of_function(os.environ), repeats=False), function)
 
 
 def _report(fanned_out: FannedOut) -> None:

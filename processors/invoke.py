@@ -59,7 +59,23 @@ class LambdaInvoker:
             return Answer(Outcome.FAILED, _short(str(error)))
         if response.get("FunctionError"):
             return Answer(Outcome.FAILED, _error_message(payload))
-        return _parse_batch_response(payload)
+        return answer_of(_parse(payload))
+
+
+def batch_response(unprocessed: str | None) -> dict[str, Any]:
+    """What a function answers to a batch that has to come again from the record `unprocessed`, or is done (None)."""
+    return {"batchItemFailures": [] if unprocessed is None else [{"itemIdentifier": unprocessed}]}
+
+
+def answer_of(response: object) -> Answer:
+    """The answer behind what a function returned; FAILED when it is no batch response."""
+    failures = response.get("batchItemFailures") if isinstance(response, Mapping) else None
+    if not isinstance(failures, list):
+        return Answer(Outcome.FAILED, "the function's answer is not a batch response")
+    failed = tuple(
+        str(failure.get("itemIdentifier", "")) if isinstance(failure, Mapping) else "" for failure in failures
+    )
+    return Answer(Outcome.DONE, failed=failed)
 
 
 def _refused(error: ClientError) -> Answer:
@@ -78,18 +94,6 @@ def _error_message(payload: bytes) -> str:
         kind = f"{parsed['errorType']}: " if "errorType" in parsed else ""
         return _short(f"{kind}{parsed['errorMessage']}")
     return _short(payload[: 4 * DETAIL_CHARACTERS_MAX].decode(errors="replace"))
-
-
-def _parse_batch_response(payload: bytes) -> Answer:
-    """The answer behind `{"batchItemFailures": [{"itemIdentifier": "..."}]}`."""
-    parsed = _parse(payload)
-    failures = parsed.get("batchItemFailures") if isinstance(parsed, Mapping) else None
-    if not isinstance(failures, list):
-        return Answer(Outcome.FAILED, "the function's answer is not a batch response")
-    failed = tuple(
-        str(failure.get("itemIdentifier", "")) if isinstance(failure, Mapping) else "" for failure in failures
-    )
-    return Answer(Outcome.DONE, failed=failed)
 
 
 def _parse(payload: bytes) -> object:

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from processors.event import Record
-from processors.quarantine import Quarantined, quarantine_payload
-from processors.unpack import Payloads, unpack
+from processors.quarantine import Quarantined, quarantine_payload, quarantine_record
 from windrow.reading import EARLINESS_MS_MAX, Readings, Reason
 from windrow.reading_json import parse_readings
+from windrow.unpack import Unpacked, unpack
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,18 +36,25 @@ class _Verdict:
 
 def judge(records: Sequence[Record], *, horizon_ms: int) -> Judged:
     """The readings of `records`: at most EARLINESS_MS_MAX after their record's arrival, at most `horizon_ms` before."""
-    payloads = unpack(records)
-    parsed = parse_readings(payloads.payloads)
+    return judge_unpacked(records, unpack([record.payload for record in records]), horizon_ms=horizon_ms)
+
+
+def judge_unpacked(records: Sequence[Record], unpacked: Unpacked, *, horizon_ms: int) -> Judged:
+    """`judge` of records that are unpacked already."""
+    parsed = parse_readings(unpacked.payloads)
     record_arrived_ms = np.array([record.arrival_ms for record in records], np.int64)
-    arrived_ms = record_arrived_ms[payloads.record[parsed.source]]
+    arrived_ms = record_arrived_ms[unpacked.record[parsed.source]]
     ahead_ms = parsed.readings.event_time_ms - arrived_ms
     counts = (-horizon_ms <= ahead_ms) & (ahead_ms <= EARLINESS_MS_MAX)
     verdicts = [_Verdict(bad.index, bad.reason, bad.detail) for bad in parsed.bad]
     verdicts += _misplaced(parsed.source[~counts], ahead_ms[~counts], horizon_ms=horizon_ms)
     return Judged(
-        readings=parsed.readings.take(counts),
+        readings=parsed.readings if counts.all() else parsed.readings.take(counts),
         arrived_ms=arrived_ms[counts],
-        rejected=(*payloads.rejected, *(_quarantine(records, payloads, verdict) for verdict in verdicts)),
+        rejected=(
+            *(quarantine_record(records[one.record], reason=one.reason, detail=one.detail) for one in unpacked.broken),
+            *(_quarantine(records, unpacked, verdict) for verdict in verdicts),
+        ),
     )
 
 
@@ -63,11 +70,11 @@ def _misplaced(
             yield _Verdict(payload, Reason.TOO_LATE, f"{-ahead} ms before its record's arrival, at most {horizon_ms}")
 
 
-def _quarantine(records: Sequence[Record], payloads: Payloads, verdict: _Verdict) -> Quarantined:
+def _quarantine(records: Sequence[Record], unpacked: Unpacked, verdict: _Verdict) -> Quarantined:
     return quarantine_payload(
-        records[int(payloads.record[verdict.payload])],
-        index=int(payloads.index[verdict.payload]),
-        payload=payloads.payloads[verdict.payload],
+        records[int(unpacked.record[verdict.payload])],
+        index=int(unpacked.position[verdict.payload]),
+        payload=unpacked.payloads[verdict.payload],
         reason=verdict.reason,
         detail=verdict.detail,
     )

@@ -1,54 +1,17 @@
-"""Quarantine: what does not count is kept, with its reason, its origin and its bytes, where Athena can ask for it.
-
-An object holds one JSON object per line, compressed; its columns are those of the table `quarantine`. The same batch
-again finds its object there; the same records in batches cut otherwise leave the payload in another object once more,
-so whoever counts payloads counts distinct (stream, shard, sequence_number, index).
-"""
-
-import base64
-import gzip
-import hashlib
-import json
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+"""What the processors quarantine: records as a whole, payloads of a record, single readings of a block."""
 
 from processors.event import MalformedRecord, Record
+from windrow.quarantine import Quarantined, QuarantineFile, encode_quarantine
 from windrow.reading import Reason
-from windrow.timestamps import format_sql
-from windrow.window import Window
 
-DIGEST_BYTES = 16
-# Payloads are small and alike; the level that zlib itself takes for a fair bargain.
-_GZIP_LEVEL = 6
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quarantined:
-    """One payload that does not count.
-
-    `index` is its position in the aggregate, 0 for a plain record or a record as a whole; `arrival_ms` is None when
-    a malformed record names none.
-    """
-
-    reason: Reason
-    detail: str
-    stream: str
-    shard: str
-    sequence_number: str
-    index: int
-    arrival_ms: int | None
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class QuarantineFile:
-    """The payloads that arrived in one window, as bytes; equal payloads give equal bytes and an equal digest."""
-
-    arrival_window: Window
-    count: int
-    digest: str
-    body: bytes
+__all__ = [
+    "QuarantineFile",
+    "Quarantined",
+    "encode_quarantine",
+    "quarantine_malformed",
+    "quarantine_payload",
+    "quarantine_record",
+]
 
 
 def quarantine_record(record: Record, *, reason: Reason, detail: str) -> Quarantined:
@@ -64,7 +27,8 @@ def quarantine_payload(record: Record, *, index: int, payload: bytes, reason: Re
         stream=record.stream,
         shard=record.shard,
         sequence_number=record.sequence_number,
-        index=index,
+        index=record.index + index,
+        block_row=record.block_row,
         arrival_ms=record.arrival_ms,
         payload=payload,
     )
@@ -82,37 +46,3 @@ def quarantine_malformed(record: MalformedRecord) -> Quarantined:
         arrival_ms=record.arrival_ms,
         payload=record.original,
     )
-
-
-def encode_quarantine(quarantined: Iterable[Quarantined], *, arrival_ms_default: int) -> list[QuarantineFile]:
-    """One file per arrival window, ascending, each in stream order.
-
-    `arrival_ms_default` decides the window, and only that, of a payload whose arrival is unknown.
-    """
-    by_window: defaultdict[Window, list[Quarantined]] = defaultdict(list)
-    for one in sorted(quarantined, key=lambda one: (int(one.sequence_number), one.index)):
-        arrival_ms = arrival_ms_default if one.arrival_ms is None else one.arrival_ms
-        by_window[Window.containing(arrival_ms)].append(one)
-    return [_file(window, by_window[window]) for window in sorted(by_window)]
-
-
-def _file(window: Window, quarantined: list[Quarantined]) -> QuarantineFile:
-    lines = "".join(f"{_line(one)}\n" for one in quarantined).encode("ascii")
-    # Taken over the lines, so that the name does not depend on the version of zlib.
-    digest = hashlib.blake2b(lines, digest_size=DIGEST_BYTES).hexdigest()
-    body = gzip.compress(lines, compresslevel=_GZIP_LEVEL, mtime=0)
-    return QuarantineFile(window, len(quarantined), digest, body)
-
-
-def _line(one: Quarantined) -> str:
-    row = {
-        "reason": one.reason,
-        "detail": one.detail,
-        "stream": one.stream,
-        "shard": one.shard,
-        "sequence_number": one.sequence_number,
-        "index": one.index,
-        "arrival_time": None if one.arrival_ms is None else format_sql(one.arrival_ms),
-        "payload_base64": base64.b64encode(one.payload).decode("ascii"),
-    }
-    return json.dumps(row, separators=(",", ":"))

@@ -71,7 +71,7 @@ def replay_stage(
     stream = KinesisStream.at(place, deployment.stream_name)
     with readable_errors(place):
         summary = client("kinesis", place).describe_stream_summary(StreamName=deployment.stream_name)
-    function = LambdaInvoker(client("lambda", place), deployment.consumer_function)
+    function = LambdaInvoker(client("lambda", place, repeats=False), deployment.consumer_function)
     return replay(
         stream.records_between(start_ms, end_ms),
         stream_arn=summary["StreamDescriptionSummary"]["StreamARN"],
@@ -88,7 +88,19 @@ def replay(
     on_progress: Callable[[Replayed], object] = lambda _: None,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Replayed:
-    """Hand `records`, in their order shard by shard, to `invoker` in events as large as it takes.
+    """Hand `records`, in their order shard by shard, to `invoker`; see `deliver`."""
+    encoded = ((record.shard_id, encode_stream_record(record, stream_arn=stream_arn)) for record in records)
+    return deliver(encoded, invoker=invoker, on_progress=on_progress, sleep=sleep)
+
+
+def deliver(
+    encoded: Iterable[tuple[str, EncodedRecord]],
+    *,
+    invoker: Invoker,
+    on_progress: Callable[[Replayed], object] = lambda _: None,
+    sleep: Callable[[float], object] = time.sleep,
+) -> Replayed:
+    """Hand records, each with its shard and one shard after another, to `invoker` in events as large as it takes.
 
     Chunks overlap in time; the order does not matter to a set. A failed chunk stops nothing. `on_progress` is
     told after every chunk; `sleep` takes seconds and is called while the function is throttled.
@@ -96,7 +108,7 @@ def replay(
     replayed = Replayed()
     in_flight: deque[tuple[str, Chunk, Future[Answer]]] = deque()
     with ThreadPoolExecutor(INVOKES_PARALLEL, thread_name_prefix="replay") as workers:
-        for shard, chunk in _chunks(records, stream_arn=stream_arn):
+        for shard, chunk in _chunks(encoded):
             if len(in_flight) == INVOKES_PARALLEL:
                 replayed = _settle(replayed, *in_flight.popleft())
                 on_progress(replayed)
@@ -107,13 +119,13 @@ def replay(
     return replayed
 
 
-def _chunks(records: Iterable[StreamRecord], *, stream_arn: str) -> Iterator[tuple[str, Chunk]]:
-    for shard, of_shard in groupby(records, key=lambda record: record.shard_id):
-        encoded = (_encode(record, stream_arn=stream_arn) for record in of_shard)
-        yield from ((shard, chunk) for chunk in fill(encoded))
+def _chunks(encoded: Iterable[tuple[str, EncodedRecord]]) -> Iterator[tuple[str, Chunk]]:
+    for shard, of_shard in groupby(encoded, key=lambda one: one[0]):
+        yield from ((shard, chunk) for chunk in fill(record for _, record in of_shard))
 
 
-def _encode(record: StreamRecord, *, stream_arn: str) -> EncodedRecord:
+def encode_stream_record(record: StreamRecord, *, stream_arn: str) -> EncodedRecord:
+    """The record as the mapping would put it into an event."""
     as_sent = Record(
         stream_arn=stream_arn,
         shard=record.shard_id,

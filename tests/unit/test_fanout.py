@@ -23,9 +23,10 @@ from processors.chunk import (
     encoded_records,
     fill,
 )
+from processors.deadline import REPORT_RESERVE_MS
 from processors.event import decode_event, encode_event
-from processors.fanout import ATTEMPTS_MAX, REPORT_RESERVE_MS, FannedOut, FanOut
-from processors.invoke import Answer, LambdaInvoker, Outcome
+from processors.fanout import ATTEMPTS_MAX, FannedOut, FanOut
+from processors.invoke import Answer, LambdaInvoker, Outcome, batch_response
 from tests.unit.stream_records import record
 
 DONE = Answer(Outcome.DONE)
@@ -60,18 +61,20 @@ class FakeProcessor:
 class Here:
     """What the fan-out function processes itself."""
 
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(self, error: Exception | None = None, *, unprocessed: str | None = None) -> None:
         self._error = error
+        self._unprocessed = unprocessed
         self._busy = threading.Lock()
         self.events: list[list[int]] = []
 
-    def __call__(self, event: bytes) -> None:
+    def __call__(self, event: bytes) -> object:
         assert self._busy.acquire(blocking=False), "two chunks at a time"
         try:
             time.sleep(0.02)  # long enough for another chunk to come in between, if it could
             self.events.append(numbers_in(event))
             if self._error is not None:
                 raise self._error
+            return batch_response(self._unprocessed)
         finally:
             self._busy.release()
 
@@ -205,6 +208,13 @@ def test_throttled_chunks_are_processed_here_one_at_a_time() -> None:
 
     assert sorted(here.events) == [[101, 102], [103, 104], [105, 106]]
     assert (fanned_out.processed_here, fanned_out.failed) == (3, ())
+
+
+def test_a_throttled_chunk_that_runs_out_of_time_here_is_reported_to_the_record() -> None:
+    """What is left of the chunk comes again, and nothing before it."""
+    here = Here(unprocessed="104")
+
+    assert fan_out(6, FakeProcessor({103: [THROTTLED]}), here=here).lowest_failed == "104"
 
 
 def test_a_throttled_chunk_that_fails_here_is_reported() -> None:

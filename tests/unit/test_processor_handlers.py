@@ -72,7 +72,7 @@ def lake(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 @pytest.fixture
 def function(lake: Any) -> Iterator[Stubber]:
     """The process's Lambda client, which answers what it is told to."""
-    with Stubber(aws.client("lambda", aws.Place.of_function(os.environ))) as stubber:
+    with Stubber(aws.client("lambda", aws.Place.of_function(os.environ), repeats=False)) as stubber:
         yield stubber
 
 

@@ -226,7 +226,7 @@ def test_a_stage_is_replayed_from_its_stream_to_its_consumer(kinesis: Any) -> No
     )
     answer = b'{"batchItemFailures": []}'
 
-    with Stubber(aws.client("lambda", PLACE)) as function:
+    with Stubber(aws.client("lambda", PLACE, repeats=False)) as function:
         function.add_response(
             "invoke",
             {"StatusCode": 200, "Payload": StreamingBody(io.BytesIO(answer), len(answer))},
@@ -246,7 +246,7 @@ def test_a_dry_run_of_a_stage_invokes_no_function(kinesis: Any) -> None:
     kinesis.create_stream(StreamName="windrow-test", ShardCount=1)
     kinesis.put_record(StreamName="windrow-test", Data=b"bytes", PartitionKey="key")
 
-    with Stubber(aws.client("lambda", PLACE)):
+    with Stubber(aws.client("lambda", PLACE, repeats=False)):
         replayed = replay_stage(deployment(), start_ms=0, end_ms=FAR_AHEAD_MS, is_dry_run=True)
 
     assert (replayed.records, replayed.invocations, replayed.failed) == (1, 1, ())

@@ -1,0 +1,156 @@
+"""Judging records that may hold blocks, or more than a record may hold; all others go the common way untouched.
+
+Whatever in a block does not count is spelled as the JSON that means the same and judged as JSON: so one definition
+says what is wrong, and the quarantined payload can be read and delivered again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
+
+import numpy as np
+import numpy.typing as npt
+
+from processors.event import Record
+from processors.judge import Judged, judge, judge_unpacked
+from processors.quarantine import Quarantined, quarantine_payload, quarantine_record
+from windrow.block import BLOCK_MAGIC, decode_block, is_block, is_sound, readings_declared, spell
+from windrow.kpl import MAGIC, OUTER_PARTITION_KEY, BrokenAggregate, UserRecord, aggregate, deaggregate
+from windrow.reading import EARLINESS_MS_MAX, READINGS_PER_RECORD_MAX, BadReading, Readings, Reason
+from windrow.unpack import unpack
+
+# Up to so many readings of a block that do not count are quarantined each by itself. Of more the block is, once: they
+# take an octet or two in the block, and hundreds each in quarantine.
+BAD_ROWS_MAX = 256
+# In an AggregatedRecord a user record begins with the tag of field 3, and so does the payload in it. A tag may also be
+# spelled longer than it need be; then it begins with the other octet.
+_TAG, _LONG_TAG = 0x1A, 0x9A
+_TAGS_PER_USER_RECORD = 2
+
+
+def judge_all(records: Sequence[Record], *, horizon_ms: int) -> Judged:
+    """The readings of `records`, whatever they hold; as `judge` says for those without blocks."""
+    unpacked = unpack([record.payload for record in records])
+    is_special = np.bincount(unpacked.record, minlength=len(records)) > READINGS_PER_RECORD_MAX
+    is_special[unpacked.record[unpacked.payloads.begin_with(BLOCK_MAGIC)]] = True
+    if not is_special.any():
+        return judge_unpacked(records, unpacked, horizon_ms=horizon_ms)
+    common = [record for record, special in zip(records, is_special, strict=True) if not special]
+    specials = [record for record, special in zip(records, is_special, strict=True) if special]
+    parts = [judge(common, horizon_ms=horizon_ms)] if common else []
+    return _concat([*parts, *(_judge_special(record, horizon_ms=horizon_ms) for record in specials)])
+
+
+def readings_max(payload: bytes) -> int:
+    """How many readings a record's payload can hold, at most, told without decoding it; never less than it does.
+
+    A record that holds more than READINGS_PER_RECORD_MAX has that many: none of them counts.
+    """
+    if is_block(payload):
+        try:
+            return readings_declared(payload)
+        except BadReading:
+            return 1
+    if not payload.startswith(MAGIC):
+        return 1
+    if _holds_block(payload):
+        return READINGS_PER_RECORD_MAX
+    return min(_user_records_max(payload), READINGS_PER_RECORD_MAX)
+
+
+def _holds_block(payload: bytes) -> bool:
+    # The search for one octet is many times faster than that for eight, and finds nothing as a rule.
+    return BLOCK_MAGIC[:1] in payload and BLOCK_MAGIC in payload
+
+
+def _user_records_max(payload: bytes) -> int:
+    octets = np.frombuffer(payload, np.uint8)
+    tags = np.count_nonzero(octets == _TAG)
+    if bytes([_LONG_TAG]) in payload:
+        tags += np.count_nonzero(octets == _LONG_TAG)
+    return max(1, int(tags) // _TAGS_PER_USER_RECORD)
+
+
+def _judge_special(record: Record, *, horizon_ms: int) -> Judged:
+    try:
+        payloads = _payloads(record)
+    except BrokenAggregate:
+        return judge([record], horizon_ms=horizon_ms)
+    total = sum(map(_declared, payloads))
+    if total > READINGS_PER_RECORD_MAX:
+        detail = f"{total} readings in one record, at most {READINGS_PER_RECORD_MAX}"
+        return _nothing(quarantine_record(record, reason=Reason.TOO_MANY_READINGS, detail=detail))
+    others = [index for index, payload in enumerate(payloads) if not is_block(payload)]
+    parts = [
+        _judge_block(replace(record, index=record.index + index), payload, horizon_ms=horizon_ms)
+        for index, payload in enumerate(payloads)
+        if is_block(payload)
+    ]
+    if others:
+        judged = _judge_payloads(record, [payloads[index] for index in others], horizon_ms=horizon_ms)
+        placed = (replace(one, index=record.index + others[one.index - record.index]) for one in judged.rejected)
+        parts.append(replace(judged, rejected=tuple(placed)))
+    return _concat(parts)
+
+
+def _payloads(record: Record) -> list[bytes]:
+    user_records = deaggregate(record.payload)
+    return [record.payload] if user_records is None else [user_record.payload for user_record in user_records]
+
+
+def _declared(payload: bytes) -> int:
+    if not is_block(payload):
+        return 1
+    try:
+        return readings_declared(payload)
+    except BadReading:
+        return 1
+
+
+def _judge_block(record: Record, payload: bytes, *, horizon_ms: int) -> Judged:
+    """Judge the block `payload`; `record` is its origin, placed where the block is."""
+    try:
+        readings = decode_block(payload)
+    except BadReading as error:
+        return _nothing(quarantine_payload(record, index=0, payload=payload, reason=error.reason, detail=error.detail))
+    ahead_ms = readings.event_time_ms - record.arrival_ms
+    counts = is_sound(readings) & (-horizon_ms <= ahead_ms) & (ahead_ms <= EARLINESS_MS_MAX)
+    if counts.all():
+        return Judged(readings, np.full(len(readings), record.arrival_ms), ())
+    good, bad = readings.take(counts), np.flatnonzero(~counts)
+    rest = _judge_rows(record, readings, bad[:BAD_ROWS_MAX], horizon_ms=horizon_ms)
+    if len(bad) > BAD_ROWS_MAX:
+        first = rest.rejected[0]
+        detail = f"{len(bad)} of {len(readings)} readings do not count, the first: {first.reason}: {first.detail}"
+        whole = quarantine_payload(record, index=0, payload=payload, reason=Reason.BLOCK_READINGS, detail=detail)
+        rest = replace(rest, rejected=(whole,))
+    return _concat([Judged(good, np.full(len(good), record.arrival_ms), ()), rest])
+
+
+def _judge_rows(record: Record, readings: Readings, rows: npt.NDArray[np.int64], *, horizon_ms: int) -> Judged:
+    """Judge the `rows` of a block as the JSON that means the same."""
+    judged = _judge_payloads(record, spell(readings, rows), horizon_ms=horizon_ms)
+    placed = (
+        replace(one, index=record.index, block_row=int(rows[one.index - record.index])) for one in judged.rejected
+    )
+    return replace(judged, rejected=tuple(placed))
+
+
+def _judge_payloads(record: Record, payloads: Sequence[bytes], *, horizon_ms: int) -> Judged:
+    """Judge `payloads` as if `record` had brought exactly them, in this order."""
+    sealed = aggregate([UserRecord(OUTER_PARTITION_KEY, payload) for payload in payloads])
+    return judge([replace(record, payload=sealed)], horizon_ms=horizon_ms)
+
+
+def _nothing(rejected: Quarantined) -> Judged:
+    return Judged(Readings.of([]), np.zeros(0, np.int64), (rejected,))
+
+
+def _concat(parts: Sequence[Judged]) -> Judged:
+    if len(parts) == 1:
+        return parts[0]
+    return Judged(
+        readings=Readings.concat([part.readings for part in parts]),
+        arrived_ms=np.concatenate([part.arrived_ms for part in parts]) if parts else np.zeros(0, np.int64),
+        rejected=tuple(chain.from_iterable(part.rejected for part in parts)),
+    )

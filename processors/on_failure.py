@@ -1,0 +1,75 @@
+"""What Lambda leaves in the on-failure bucket: one object for each batch that it gave up.
+
+Keys are fixed by Lambda: aws/lambda/<mapping's UUID>/<shard>/yyyy/mm/dd/<time>-<UUID>. The object says where the batch
+was in the stream and, when the destination is S3, holds the event itself under `payload`.
+
+Shape: https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from processors.event import NotAKinesisEvent, raw_records
+from windrow.timestamps import parse_rfc3339_ms
+
+ROOT = "aws/lambda/"
+
+
+class UnreadableFailure(ValueError):  # noqa: N818 - the domain's noun
+    """The bytes are no invocation record of a Kinesis mapping; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenUp:
+    """A batch that Lambda gave up.
+
+    `first` and `last` are sequence numbers, inclusive; the arrivals those of the first and the last record, in epoch
+    milliseconds; `records` the undecoded records of the event, None when the object holds only metadata.
+    """
+
+    stream_arn: str
+    shard: str
+    first: str
+    last: str
+    first_arrival_ms: int
+    last_arrival_ms: int
+    count: int
+    condition: str
+    records: tuple[object, ...] | None
+
+
+def decode_failure(body: bytes) -> GivenUp:
+    """Read an object of the on-failure bucket; raises UnreadableFailure."""
+    try:
+        record = json.loads(body)
+        batch = record["KinesisBatchInfo"]
+        return GivenUp(
+            stream_arn=str(batch["streamArn"]),
+            shard=str(batch["shardId"]),
+            first=str(int(batch["startSequenceNumber"])),
+            last=str(int(batch["endSequenceNumber"])),
+            first_arrival_ms=parse_rfc3339_ms(batch["approximateArrivalOfFirstRecord"]),
+            last_arrival_ms=parse_rfc3339_ms(batch["approximateArrivalOfLastRecord"]),
+            count=int(batch["batchSize"]),
+            condition=str((record.get("requestContext") or {}).get("condition", "unknown")),
+            records=_records(record.get("payload")),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UnreadableFailure(f"{type(error).__name__}: {error}") from error
+
+
+def shard_of_key(key: str) -> str:
+    """The shard in a key, for ordering; empty when the key is not Lambda's."""
+    parts = key.split("/")
+    return parts[3] if key.startswith(ROOT) and len(parts) > 4 else ""
+
+
+def _records(payload: object) -> tuple[object, ...] | None:
+    """The event is documented as JSON within JSON; some write it as an object."""
+    if payload is None or payload == "":
+        return None
+    event = json.loads(payload) if isinstance(payload, str) else payload
+    if not isinstance(event, Mapping):
+        raise NotAKinesisEvent("the payload is no event")
+    return tuple(raw_records(event))

@@ -1,0 +1,222 @@
+"""One input of the fuzzer through the handler, and what must hold whatever it is.
+
+- No exception leaves the handler, and it reports no failed record.
+- What counts is exactly what the strict path says counts: the aggregate by the message class, each JSON payload by
+  `parse_reading`; a block that is accepted has the rows that pyarrow reads.
+- Whatever does not count is in quarantine; every record leaves a trace, but for an aggregate of nothing.
+- What the process keeps in memory does not grow beyond a bound.
+"""
+
+import contextlib
+import gzip
+import io
+import json
+import os
+import random
+import resource
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.ipc
+
+from processors import consumer_handler
+from processors import process as processing
+from processors.event import Record, decode_event, encode_event
+from processors.puts import Puts
+from tests.fuzz.mutation import Mutator
+from tests.simulation.simulated_s3 import S3State, SimulatedStore
+from tests.unit.stream_records import ARRIVAL_MS, SHARD, STREAM_ARN
+from windrow.block import BLOCK_MAGIC, decode_block, is_block
+from windrow.kpl import BrokenAggregate, deaggregate
+from windrow.layout import PARTIALS, QUARANTINE
+from windrow.partial_parquet import decode_partial
+from windrow.reading import (
+    EARLINESS_MS_MAX,
+    LATENESS_HORIZON_MS,
+    READINGS_PER_RECORD_MAX,
+    SENSOR_ID_CHARACTERS_MAX,
+    SEQUENCE_MAX,
+    TEMPERATURE_MAX_MILLI_C,
+    TEMPERATURE_MIN_MILLI_C,
+    BadReading,
+    Reading,
+)
+from windrow.reading_json import parse_reading
+from windrow.settings import METRICS_NAMESPACE
+from windrow.timestamps import INSTANT_MS_MAX, INSTANT_MS_MIN
+
+LAKE = "lake"
+# Far above what the libraries and a batch of these sizes take, far below what a leak or a bomb would.
+PEAK_MB_MAX = 700
+_ODD_VALUES: tuple[Any, ...] = (None, True, 0, -1, 1e300, "", "\ud800", "x" * 300, [], {}, [[]], {"data": 1}, 2**70)
+
+
+class Broken(AssertionError):  # noqa: N818 - what the invariant is
+    """An invariant does not hold; the message says which."""
+
+
+class Context:
+    """What the handler asks of a Lambda context."""
+
+    function_name = "windrow-fuzz"
+    memory_limit_in_mb = 1769
+    invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:windrow-fuzz"
+    aws_request_id = "request"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 120_000
+
+
+class Harness:
+    """The handler with a lake that is simulated anew for every input."""
+
+    def __init__(self, mutator: Mutator, chance: random.Random) -> None:
+        self._mutator = mutator
+        self._chance = chance
+        self._puts = Puts(1)
+        # What the template sets; the metrics of a process read it when they are made.
+        os.environ[METRICS_NAMESPACE] = processing.metrics.provider.namespace = "windrow"
+        self.inputs = 0
+        self.counted = 0
+        self.quarantined = 0
+
+    def check(self, event: Any) -> None:
+        """Process an event and check what came of it."""
+        state = S3State()
+        stage = processing._Stage(SimulatedStore(state.apply, LAKE), LATENESS_HORIZON_MS, self._puts)
+        original, processing._stage = processing._stage, lambda: stage  # type: ignore[assignment]
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                answer = consumer_handler.handle(event, Context())
+        finally:
+            processing._stage = original
+        if answer != {"batchItemFailures": []}:
+            raise Broken(f"the handler answered {answer}")
+        self._compare(event, state)
+        self.inputs += 1
+
+    def make(self) -> Any:
+        """An event of one to three records; now and then one whose fields are odd."""
+        records = [
+            Record(
+                stream_arn=STREAM_ARN,
+                shard=SHARD,
+                sequence_number=str(number),
+                arrival_ms=ARRIVAL_MS if self._chance.random() < 0.9 else self._chance.randrange(2**42),
+                partition_key="a",
+                payload=self._mutator.payload(),
+            )
+            for number in range(1, self._chance.choice((2, 2, 2, 3, 4)))
+        ]
+        event = self.event_of(records)
+        if self._chance.random() < 0.05:
+            raw = self._chance.choice(event["Records"])
+            fields = raw if self._chance.random() < 0.5 else raw["kinesis"]
+            fields[self._chance.choice([*fields, "windrowPlace"])] = self._chance.choice(_ODD_VALUES)
+        return event
+
+    def event_of(self, records: list[Record]) -> Any:
+        """The event of `records`, parsed as Lambda's runtime parses it."""
+        return json.loads(encode_event(records))
+
+    def _compare(self, event: Any, state: S3State) -> None:
+        objects = {key: stored.body for key, stored in state.buckets.get(LAKE, {}).items()}
+        counted = {
+            one for key, body in objects.items() if key.startswith(PARTIALS) for one in decode_partial(body)[0].readings
+        }
+        rows = [
+            json.loads(line)
+            for key, body in objects.items()
+            if key.startswith(QUARANTINE)
+            for line in gzip.decompress(body).splitlines()
+        ]
+        records = decode_event(event)
+        expected = {one for record in records if isinstance(record, Record) for one in _strict(record)}
+        if counted != expected:
+            raise Broken(
+                f"counted {sorted(counted - expected, key=repr)}, missed {sorted(expected - counted, key=repr)}"
+            )
+        traced = {row["sequence_number"] for row in rows}
+        for record in records:
+            silent = record.sequence_number not in traced
+            if silent and not (isinstance(record, Record) and (_is_empty(record) or any(_strict(record)))):
+                raise Broken(f"record {record.sequence_number} left no trace")
+        self.counted += len(counted)
+        self.quarantined += len(rows)
+
+
+def peak_mb() -> int:
+    """The most memory that this process ever had resident."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def _payloads(record: Record) -> list[bytes]:
+    try:
+        user_records = deaggregate(record.payload)
+    except BrokenAggregate:
+        return []
+    return [record.payload] if user_records is None else [one.payload for one in user_records]
+
+
+def _is_empty(record: Record) -> bool:
+    try:
+        return deaggregate(record.payload) == []
+    except BrokenAggregate:
+        return False
+
+
+def _strict(record: Record) -> Iterator[Reading]:
+    """The readings of a record that count, one by one and as slowly as it takes."""
+    payloads = _payloads(record)
+    weights = [len(_accepted(payload)) if is_block(payload) else 1 for payload in payloads]
+    if sum(max(1, weight) for weight in weights) > READINGS_PER_RECORD_MAX:
+        return
+    for payload in payloads:
+        for one in _accepted(payload) if is_block(payload) else _parsed(payload):
+            if -LATENESS_HORIZON_MS <= one.event_time_ms - record.arrival_ms <= EARLINESS_MS_MAX and _is_within(one):
+                yield one
+
+
+def _parsed(payload: bytes) -> list[Reading]:
+    try:
+        return [parse_reading(payload)]
+    except BadReading:
+        return []
+
+
+def _accepted(payload: bytes) -> list[Reading]:
+    """The rows of a block that is accepted; Broken when pyarrow reads others."""
+    try:
+        ours = list(decode_block(payload))
+    except BadReading:
+        return []
+    theirs = _by_pyarrow(payload)
+    if theirs is not None and ours != theirs:
+        raise Broken("pyarrow reads the block otherwise")
+    return ours
+
+
+def _by_pyarrow(payload: bytes) -> list[Reading] | None:
+    """The rows as pyarrow reads them; None when it refuses, which it also does for metadata that are not aligned."""
+    try:
+        with pyarrow.ipc.open_stream(pa.py_buffer(payload[len(BLOCK_MAGIC) + 1 :])) as stream:
+            columns = stream.read_all()
+        columns.validate(full=True)
+    except (pa.ArrowException, OSError):
+        return None
+    sequences = columns.column(3).to_pylist() if columns.num_columns > 3 else [0] * columns.num_rows
+    values = [columns.column(place).to_pylist() for place in range(3)]
+    return [
+        Reading(sensor_id, time_ms, sequence, milli_c)
+        for sensor_id, time_ms, milli_c, sequence in zip(*values, sequences, strict=True)
+    ]
+
+
+def _is_within(one: Reading) -> bool:
+    return (
+        1 <= len(one.sensor_id) <= SENSOR_ID_CHARACTERS_MAX
+        and INSTANT_MS_MIN <= one.event_time_ms <= INSTANT_MS_MAX
+        and 0 <= one.sequence <= SEQUENCE_MAX
+        and TEMPERATURE_MIN_MILLI_C <= one.temperature_milli_c <= TEMPERATURE_MAX_MILLI_C
+    )

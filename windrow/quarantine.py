@@ -1,0 +1,160 @@
+"""Quarantine: what does not count is kept, with its reason, its origin and its bytes, where Athena can ask for it.
+
+An object holds one JSON object per line, compressed; its columns are those of the table `quarantine`. The same batch
+again finds its object there; the same records in batches cut otherwise leave the payload in another object once more,
+so whoever counts payloads counts distinct identities.
+"""
+
+import base64
+import binascii
+import gzip
+import hashlib
+import io
+import json
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from windrow.reading import Reason
+from windrow.timestamps import format_sql, parse_sql_ms
+from windrow.window import Window
+
+# (name, Glue type), in the order of a line.
+COLUMNS: tuple[tuple[str, str], ...] = (
+    ("reason", "string"),
+    ("detail", "string"),
+    ("stream", "string"),
+    ("shard", "string"),
+    ("sequence_number", "string"),
+    ("index", "int"),
+    ("block_row", "int"),
+    ("arrival_time", "timestamp"),
+    ("payload_base64", "string"),
+)
+# The columns that tell one payload from another.
+IDENTITY_COLUMNS = ("stream", "shard", "sequence_number", "index", "block_row")
+# These are said of a record as a whole, and their payload is all of it; every other payload is a part of a record.
+WHOLE_RECORD_REASONS = frozenset(
+    {Reason.RECORD_MALFORMED, Reason.AGGREGATE_DIGEST, Reason.AGGREGATE_MALFORMED, Reason.TOO_MANY_READINGS}
+)
+
+DIGEST_BYTES = 16
+# Payloads are small and alike; the level that zlib itself takes for a fair bargain.
+_GZIP_LEVEL = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantined:
+    """One payload that does not count.
+
+    `index` is its position in the aggregate, 0 for a plain record or a record as a whole; `block_row` the position in
+    its block of a single reading, whose payload is then JSON that means the same; `arrival_ms` is None when a malformed
+    record names none.
+    """
+
+    reason: Reason
+    detail: str
+    stream: str
+    shard: str
+    sequence_number: str
+    index: int
+    arrival_ms: int | None
+    payload: bytes
+    block_row: int | None = None
+
+    @property
+    def identity(self) -> tuple[str, str, str, int, int | None]:
+        """What tells it from other payloads; the same in every object that repeats it."""
+        return self.stream, self.shard, self.sequence_number, self.index, self.block_row
+
+    @property
+    def is_whole_record(self) -> bool:
+        """Whether the payload is all of a record, not a part of one."""
+        return self.reason in WHOLE_RECORD_REASONS
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineFile:
+    """The payloads that arrived in one window, as bytes; equal payloads give equal bytes and an equal digest."""
+
+    arrival_window: Window
+    count: int
+    digest: str
+    body: bytes
+
+
+class UnreadableQuarantine(ValueError):  # noqa: N818 - the domain's noun
+    """The bytes are no quarantine object."""
+
+
+def encode_quarantine(quarantined: Iterable[Quarantined], *, arrival_ms_default: int) -> list[QuarantineFile]:
+    """One file per arrival window, ascending, each in stream order.
+
+    `arrival_ms_default` decides the window, and only that, of a payload whose arrival is unknown.
+    """
+    by_window: defaultdict[Window, list[Quarantined]] = defaultdict(list)
+    for one in sorted(quarantined, key=_stream_order):
+        arrival_ms = arrival_ms_default if one.arrival_ms is None else one.arrival_ms
+        by_window[Window.containing(arrival_ms)].append(one)
+    return [_file(window, by_window[window]) for window in sorted(by_window)]
+
+
+def decode_quarantine(body: bytes) -> Iterator[Quarantined]:
+    """The payloads of a quarantine object, one at a time; raises UnreadableQuarantine."""
+    try:
+        with gzip.open(io.BytesIO(body)) as lines:
+            for line in lines:
+                yield _quarantined(json.loads(line))
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
+        raise UnreadableQuarantine(f"{type(error).__name__}: {error}") from error
+
+
+def _stream_order(one: Quarantined) -> tuple[int, int, int]:
+    return int(one.sequence_number), one.index, -1 if one.block_row is None else one.block_row
+
+
+def _file(window: Window, quarantined: list[Quarantined]) -> QuarantineFile:
+    """Line by line, so that a batch of nothing but bad payloads is not in memory several times over."""
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    body = io.BytesIO()
+    with gzip.GzipFile(fileobj=body, mode="wb", compresslevel=_GZIP_LEVEL, mtime=0) as compressed:
+        for one in quarantined:
+            line = f"{_line(one)}\n".encode("ascii")
+            # Taken over the lines, so that the name does not depend on the version of zlib.
+            digest.update(line)
+            compressed.write(line)
+    return QuarantineFile(window, len(quarantined), digest.hexdigest(), body.getvalue())
+
+
+def _line(one: Quarantined) -> str:
+    row: dict[str, Any] = {
+        "reason": one.reason,
+        "detail": one.detail,
+        "stream": one.stream,
+        "shard": one.shard,
+        "sequence_number": one.sequence_number,
+        "index": one.index,
+        "block_row": one.block_row,
+        "arrival_time": None if one.arrival_ms is None else format_sql(one.arrival_ms),
+        "payload_base64": base64.b64encode(one.payload).decode("ascii"),
+    }
+    if one.block_row is None:
+        del row["block_row"]
+    return json.dumps(row, separators=(",", ":"))
+
+
+def _quarantined(row: dict[str, Any]) -> Quarantined:
+    arrival_time = row["arrival_time"]
+    return Quarantined(
+        reason=Reason(row["reason"]),
+        detail=str(row["detail"]),
+        stream=str(row["stream"]),
+        shard=str(row["shard"]),
+        sequence_number=str(row["sequence_number"]),
+        index=int(row["index"]),
+        block_row=None if row.get("block_row") is None else int(row["block_row"]),
+        arrival_ms=None if arrival_time is None else parse_sql_ms(arrival_time),
+        payload=binascii.a2b_base64(row["payload_base64"], strict_mode=True),
+    )
