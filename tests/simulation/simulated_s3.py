@@ -16,7 +16,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from windrow.store import LIST_KEYS_MAX, ListedObject, PreconditionFailed, StoredObject, StoreError
+from windrow.store import LIST_KEYS_MAX, Body, ListedObject, PreconditionFailed, StoredObject, StoreError
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +158,11 @@ class SimulatedStore:
         assert answer is None or isinstance(answer, StoredObject)
         return answer
 
-    def put(self, key: str, body: bytes, *, if_match: str | None = None, if_absent: bool = False) -> str:
+    def put(self, key: str, body: Body, *, if_match: str | None = None, if_absent: bool = False) -> str:
         """PutObject."""
+        if not isinstance(body, bytes):
+            body.seek(0)
+            body = body.read()
         if if_match is not None and if_absent:
             raise ValueError("if_match and if_absent exclude each other")
         answer = self._perform(Put(self._bucket, key, body, if_match, if_absent))

@@ -1,5 +1,7 @@
 """What every ObjectStore must do. Subclass it where a store can be made; each place runs the same tests."""
 
+import io
+
 import pytest
 
 from windrow.store import ListedObject, ObjectStore, PreconditionFailed, StoredObject, etag_of
@@ -33,6 +35,16 @@ class StoreContract:
         stored = store.get("k")
         assert stored is not None
         assert stored.body == b""
+
+    def test_file_is_sent_whole_wherever_it_stands(self, store: ObjectStore) -> None:
+        """A body may be a file: its bytes from the beginning, and it stays open for another attempt."""
+        file = io.BytesIO(b"one" * 100_000)
+        file.seek(7)
+        etag = store.put("k", file, if_absent=True)
+        assert store.get("k") == StoredObject(file.getvalue(), etag)
+        with pytest.raises(PreconditionFailed):
+            store.put("k", file, if_absent=True)
+        assert store.put("k", file, if_match=etag)
 
     def test_if_absent_writes_once(self, store: ObjectStore) -> None:
         """The first conditional write is stored, the second refused, and the first stays."""

@@ -226,17 +226,16 @@ def test_etags_that_are_no_digests_end_alike() -> None:
 
 
 LINEAGE_FIRST = {
-    "replace": """        etag = _write(roller.buckets, rows_key(window), encode_rollup(made.rollup), seen.rows_etag)
-        lineage = dataclasses.replace(lineage, result_etag=etag)
-    _write(roller.buckets, lineage_key(window), lineage.to_json(), seen.lineage_etag)
+    "replace": """            etag = _write(roller.buckets, rows_key(window), made.body, seen.rows_etag)
+            lineage = dataclasses.replace(lineage, result_etag=etag)
+        _write_lineage(roller, lineage, seen.lineage_etag)
 """,
-    "by": """        import hashlib
-        body = encode_rollup(made.rollup)
-        lineage = dataclasses.replace(lineage, result_etag=hashlib.md5(body).hexdigest())
-        _write(roller.buckets, lineage_key(window), lineage.to_json(), seen.lineage_etag)
-        _write(roller.buckets, rows_key(window), body, seen.rows_etag)
-    else:
-        _write(roller.buckets, lineage_key(window), lineage.to_json(), seen.lineage_etag)
+    "by": """            import hashlib
+            lineage = dataclasses.replace(lineage, result_etag=hashlib.md5(made.body).hexdigest())
+            _write_lineage(roller, lineage, seen.lineage_etag)
+            _write(roller.buckets, rows_key(window), made.body, seen.rows_etag)
+        else:
+            _write_lineage(roller, lineage, seen.lineage_etag)
 """,
 }
 MUTANTS = {

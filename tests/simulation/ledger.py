@@ -1,0 +1,101 @@
+"""What was sent, by whom it was told accepted, and what must come of it: the simulation's own books."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from tests.oracle import Fact, window_start_ms
+from tests.simulation.payloads import Truth, facts_of_block, is_block, plain, walk
+from tests.simulation.simulated_kinesis import HeldRecord
+
+EARLINESS_MS_MAX = 300_000
+
+Place = tuple[str, str, int, int | None]
+"""Where a payload lies in the stream: shard, sequence number, index in its aggregate, row in its block."""
+
+
+@dataclass(slots=True)
+class Expectation:
+    """What the stream's records come to.
+
+    facts: the readings that count, by window start; quarantine: for each place the reason, the payload, and the arrival
+    of its record.
+    """
+
+    facts: dict[int, set[Fact]] = field(default_factory=dict)
+    quarantine: dict[Place, tuple[str, bytes, int]] = field(default_factory=dict)
+
+
+class Ledger:
+    """The truth about every payload and every damaged record, and what producers were told of them."""
+
+    def __init__(self) -> None:
+        self.truths: dict[bytes, Truth] = {}
+        self.broken: dict[bytes, str] = {}
+        self.held_by_broken: dict[bytes, tuple[bytes | Fact, ...]] = {}
+        self.made: Counter[bytes] = Counter()
+        """Records that somebody tried to send."""
+        self.accepted: set[bytes | Fact] = set()
+        """Payloads, and readings of blocks, that a producer was told are stored."""
+
+    def knows(self, payload: bytes, truth: Truth) -> bytes:
+        """Write down what `payload` is, and return it."""
+        assert self.truths.setdefault(payload, truth) == truth
+        return payload
+
+    def breaks(self, body: bytes, damaged: bytes, reason: str) -> bytes:
+        """Write down that the record `body` was damaged on its way, and return what became of it."""
+        self.broken[damaged] = reason
+        self.held_by_broken[damaged] = tuple(_contents(body))
+        return damaged
+
+    def lost_of(self, records: Iterable[HeldRecord]) -> list[bytes | Fact]:
+        """What a producer was told is stored, and the stream never had."""
+        held: set[bytes | Fact] = set()
+        for body in {record.body for record in records}:
+            held.update(self.held_by_broken.get(body, ()) if body in self.broken else _contents(body))
+        return sorted(self.accepted - held, key=repr)
+
+    def strangers_of(self, records: Iterable[HeldRecord]) -> list[bytes]:
+        """The records that the stream has and nobody ever tried to send."""
+        return [record.body for record in records if not self.made[record.body]]
+
+    def expectation(self, records: Iterable[HeldRecord], *, horizon_ms: int) -> Expectation:
+        """What must come of these records: each payload counts or is in quarantine, judged by its record's arrival."""
+        expected = Expectation()
+        for record in records:
+            place = (record.shard_id, str(record.sequence_number))
+            reason = self.broken.get(record.body)
+            if reason is not None:
+                expected.quarantine[*place, 0, None] = (reason, record.body, record.arrival_ms)
+                continue
+            for index, payload in enumerate(walk(record.body)):
+                for row, spelled, truth in self._truths(payload):
+                    judged = _judged(truth, record.arrival_ms, horizon_ms)
+                    if isinstance(judged, str):
+                        expected.quarantine[*place, index, row] = (judged, spelled, record.arrival_ms)
+                    else:
+                        expected.facts.setdefault(window_start_ms(judged[1]), set()).add(judged)
+        return expected
+
+    def _truths(self, payload: bytes) -> Sequence[tuple[int | None, bytes, Truth]]:
+        """What a payload holds: row of the block, how it is spelled in quarantine, and what it is."""
+        if is_block(payload):
+            return [(row, plain(fact), fact) for row, fact in enumerate(facts_of_block(payload))]
+        return [(None, payload, self.truths[payload])]
+
+
+def _contents(body: bytes) -> list[bytes | Fact]:
+    """The payloads of a record, of blocks their readings."""
+    contents: list[bytes | Fact] = []
+    for payload in walk(body):
+        contents += facts_of_block(payload) if is_block(payload) else [payload]
+    return contents
+
+
+def _judged(truth: Truth, arrival_ms: int, horizon_ms: int) -> Truth:
+    if isinstance(truth, str):
+        return truth
+    if truth[1] > arrival_ms + EARLINESS_MS_MAX:
+        return "too_early"
+    return "too_late" if truth[1] < arrival_ms - horizon_ms else truth

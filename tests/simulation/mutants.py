@@ -1,0 +1,181 @@
+"""Deliberate breaks of the product, each of which the simulation must notice: python -m tests.simulation.mutants
+
+A new guard's mutant is one line: its name, a module, the text to replace, what to replace it by, and, where the swarm
+takes too long to notice, the scenario that does.
+"""
+
+# ruff: noqa: E501, T201 - a mutant is one line, however long; a command prints
+import argparse
+import logging
+import sys
+from dataclasses import dataclass
+
+from tests.simulation.faults import NONE, Rates
+from tests.simulation.mutation import Edit, Mutant, Scenario, applied, mutant
+from tests.simulation.simulated_mapping import Options
+from tests.simulation.swarm import run_seed
+from tests.simulation.test_scenarios_fanout import (
+    faults_of_fan_out,
+    faults_of_partial_response,
+    faults_of_slow_processors,
+)
+from tests.simulation.test_scenarios_redrive import (
+    faults_of_redrive,
+    faults_of_redriven_quarantine,
+    faults_of_replay,
+)
+from tests.simulation.test_scenarios_stream import faults_of_reshard_under_way
+from tests.simulation.test_scenarios_ticks import (
+    faults_of_damaged_results,
+    faults_of_marker_of_frozen_window,
+    faults_of_missed_hours,
+    faults_of_taken_partial,
+    faults_of_vanished_partial,
+)
+from tests.simulation.test_scenarios_time import (
+    faults_of_earliness,
+    faults_of_horizon,
+    faults_of_late_reading,
+    faults_of_sweep,
+)
+from tests.simulation.test_scenarios_writes import faults_of_marker_after_crash, faults_of_short_time
+from tests.simulation.two_dispatchers import faults_of_two_dispatchers
+
+SEEDS_MAX = 40
+"""Within so many seeds the swarm must find a mutant that no scenario is named for."""
+HOUR_MS = 3_600_000
+
+LINEAGE_FIRST = """            import hashlib
+            etag = hashlib.md5(made.body).hexdigest()
+            _write(roller.buckets, lineage_key(window), dataclasses.replace(lineage, result_etag=etag).to_json(), seen.lineage_etag)
+            _write(roller.buckets, rows_key(window), made.body, seen.rows_etag)
+            return _Standing(outcome=Outcome.ROLLED, lineage=dataclasses.replace(lineage, result_etag=etag))
+"""
+RELISTED = """        lineage.fingerprint == listing.fingerprint
+        and lineage.result_etag == (seen.rows_etag or "")
+        and listing.partials <= lineage.partials"""
+EMPTY = "Partial.of(key.window, __import__('windrow.reading', fromlist=['Readings']).Readings.of([])), Delivery()"
+
+
+def short_time() -> list[str]:
+    """Several seeds: whether what was not written in time is written afterwards is a matter of chance."""
+    return [fault for seed in range(4) for number in (1, 3) for fault in faults_of_short_time(number, seed)]
+
+
+# fmt: off
+MUTANTS = (
+    # The set and its union.
+    mutant("drop the union", "dispatcher.spill", "united = union(self._window, held)", "united = union(self._window, held[:1])"),
+    Mutant("dedupe off", (
+        Edit("windrow.order", "    kept = is_new(word)\n", "    kept = np.ones(len(word), bool)\n"),
+        Edit("windrow.order", "        kept = is_new(*ordered)\n", "        kept = np.ones(len(order), bool)\n"),
+    )),
+    mutant("sequence is no part of identity", "windrow.partial", "columns = (sensor, offset_ms, sequence,", "columns = (sensor, offset_ms, sequence * 0,"),
+    mutant("the least of several values wins", "windrow.rollup", "is_winner[:-1] = (sensor[1:]", "is_winner[1:] = (sensor[1:]"),
+    # Windows and what belongs to them.
+    mutant("window edge off by one", "windrow.partial", "index = readings.event_time_ms // WINDOW_MS", "index = (readings.event_time_ms - 1) // WINDOW_MS"),
+    mutant("too late by the clock", "processors.consumer", "by_shard[record.stream, record.shard].append(record)", "by_shard[record.stream, record.shard].append(__import__('dataclasses').replace(record, arrival_ms=now_ms))"),
+    mutant("horizon without its last millisecond", "processors.judge", "(-horizon_ms <= ahead_ms)", "(-horizon_ms < ahead_ms)", faults_of_horizon),
+    mutant("earliness without its last millisecond", "processors.judge", "(ahead_ms <= EARLINESS_MS_MAX)", "(ahead_ms < EARLINESS_MS_MAX)", faults_of_earliness),
+    # Records.
+    mutant("skip the MD5", "windrow.kpl", "if hashlib.md5(body, usedforsecurity=False).digest() != digest:", "if False:"),
+    mutant("quarantine dropped", "processors.consumer", "*_quarantine_writes(shard, arrival_ms_default=arrival_ms_default),", ""),
+    mutant("a bad payload takes its neighbours along", "windrow.reading_json", "            bad.append(BadPayload(index, error.reason, error.detail))", "            bad.append(BadPayload(index, error.reason, error.detail))\n            break"),
+    # The producer.
+    mutant("ignore one failed entry", "producers.writer", "                failures[at] = answer\n", "                failures.setdefault(at, answer) if not failures else None\n"),
+    mutant("the retry resends nothing", "producers.writer", "        failures = self._attempt(request)\n", "        failures = self._attempt(request) and {}\n"),
+    mutant("no answer counts as stored", "producers.writer", "return dict.fromkeys(range(len(request)), Refused(_NO_ANSWER, str(error)))", "return {}"),
+    mutant("a reshard drops what waits to be sent", "producers.sender", "for record in waiting:", "for record in waiting[:0]:", faults_of_reshard_under_way),
+    # The consumer's writes.
+    mutant("digest out of the key", "windrow.layout", "{partials_prefix(self.window)}{self.origin}-{self.digest}", "{partials_prefix(self.window)}{self.origin}-{'0' * 32}"),
+    mutant("partials overwrite", "processors.consumer", "store.put(planned.key, planned.body, if_absent=True)", "store.put(planned.key, planned.body)"),
+    mutant("no marker beside a partial that is there", "processors.consumer", "            continue  # a key names", "            return new  # a key names", lambda: faults_of_marker_after_crash(1)),
+    mutant("marker never written", "processors.consumer", "if _is_ticked(partial.window, now_ms=now_ms):", "if False:", lambda: faults_of_late_reading(3 * HOUR_MS)),
+    mutant("what is cut short is done", "processors.process", "        except OutOfTime:\n            processed.unprocessed = one[0].sequence_number\n", "        except OutOfTime:\n", short_time),
+    mutant("cut short, reports the wrong record", "processors.process", "        except OutOfTime:\n            processed.unprocessed = one[0].sequence_number\n", "        except OutOfTime:\n            processed.unprocessed = records[-1].sequence_number\n", short_time),
+    # Fan-out.
+    mutant("a failed chunk is success", "processors.fanout", "    if answer.outcome is not Outcome.DONE:\n        return", "    if False:\n        return", lambda: faults_of_partial_response([3])),
+    mutant("reports the last failed record", "processors.fanout", "return self.failed[0].sequence_number", "return self.failed[-1].sequence_number", lambda: faults_of_partial_response([2, 5])),
+    mutant("a throttled chunk is done", "processors.fanout", "return answer_of(here(event))", "return Answer(Outcome.DONE)", lambda: faults_of_fan_out(Rates(invoke_throttled=0.5))),
+    mutant("a chunk that is out of time is done", "processors.fanout", '        return FailedChunk(chunk.first, "out of time")', "        return None", faults_of_slow_processors),
+    # The roll.
+    mutant("settled without relisting", "dispatcher.roll", RELISTED, '        lineage.result_etag == (seen.rows_etag or "")'),
+    mutant("settled whatever the rows are", "dispatcher.roll", '        and lineage.result_etag == (seen.rows_etag or "")\n', "", faults_of_damaged_results),
+    mutant("superset rule off", "dispatcher.roll", "    missing = sorted(set(seen.lineage.digests) - listing.digests) if seen.lineage else []", "    missing: list[str] = []", faults_of_taken_partial),
+    mutant("unconditional overwrite", "dispatcher.roll", "return buckets.results.put(key, body, if_match=observed_etag)", "return buckets.results.put(key, body)"),
+    mutant("lineage before rows", "dispatcher.roll", "            etag = _write(roller.buckets, rows_key(window), made.body, seen.rows_etag)\n", LINEAGE_FIRST),
+    mutant("marker deleted whatever was rolled", "dispatcher.roll", "contained = frozenset(lineage.digests) if lineage else frozenset()", "contained = frozenset(marker.digest for marker in markers)", faults_of_marker_of_frozen_window),
+    mutant("markers deleted before the roll", "dispatcher.roll", "    look = first_look\n", "    look = first_look\n    for marker in due.markers:\n        roller.buckets.lake.delete(str(marker))\n", faults_of_two_dispatchers),
+    mutant("observed after listing", "dispatcher.roll", "    seen = look(roller.buckets, window)\n    listing = list_partials(roller.buckets, window)\n", "    listing = list_partials(roller.buckets, window)\n    seen = observe(roller.buckets, window)\n", faults_of_two_dispatchers),
+    mutant("revision rises with every roll", "dispatcher.roll", "+ (0 if is_same else 1)", "+ 1"),
+    mutant("a partial that is gone is skipped", "dispatcher.look", "        raise Vanished(str(key))", f"        return {EMPTY}", faults_of_vanished_partial),
+    # What is due.
+    mutant("windows without a lineage are not due", "dispatcher.due", "Reason.NEW: {window for window in with_partials if window not in with_lineage} & set(within_reach),", "Reason.NEW: set(),", lambda: faults_of_missed_hours(3)),
+    mutant("no sweep", "dispatcher.due", "Reason.SWEEP: {window for window in within_reach if (closing // WINDOW_MS - window.index) % SWEEP_TICKS == 0},", "Reason.SWEEP: set(),", faults_of_sweep),
+    mutant("markers make nothing due", "dispatcher.due", "Reason.MARKED: named.keys(),", "Reason.MARKED: set(),", lambda: faults_of_late_reading(3 * HOUR_MS)),
+    # Adapters, replay, redrive.
+    mutant("a lost race overwrites", "windrow.s3", "                raise PreconditionFailed(key) from error", "                return self.put(key, body)"),
+    mutant("503 is success", "windrow.s3", '            raise self._failed("PutObject", key, error) from error', "            return 'unavailable'"),
+    mutant("replay leaves the last chunk out", "processors.replay", "        for shard, chunk, future in in_flight:\n            replayed", "        for shard, chunk, future in list(in_flight)[:-1]:\n            replayed", lambda: faults_of_replay(NONE)),
+    mutant("redrive leaves the last record out", "processors.redrive", "for raw in batch.records:", "for raw in batch.records[:-1]:", lambda: faults_of_redrive(Options(window_ms=0, retries_max=2))),
+    mutant("redriven quarantine forgets its place", "processors.redrive", "            index=one.index,\n", "            index=0,\n", faults_of_redriven_quarantine),
+)
+# fmt: on
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How a mutant was noticed: in its scenario, or after how many seeds; by neither when both are nothing."""
+
+    name: str
+    seeds: int | None
+    by_scenario: bool
+    fault: str = ""
+
+    def __str__(self) -> str:
+        """A row of the table."""
+        how = "scenario" if self.by_scenario else "NOT FOUND" if self.seeds is None else f"{self.seeds} seeds"
+        return f"{self.name:42} {how:>10}  {self.fault[:110]}"
+
+
+def find(broken: Mutant, *, seeds_max: int = SEEDS_MAX, swarm_only: bool = False) -> Found:
+    """Apply the mutant and look for it."""
+    with applied(broken):
+        if broken.scenario is not None and not swarm_only:
+            faults = _faults(broken.scenario)
+            if faults:
+                return Found(broken.name, None, by_scenario=True, fault=faults[0])
+        for seed in range(seeds_max):
+            outcome = run_seed(seed)
+            if outcome.faults:
+                return Found(broken.name, seed + 1, by_scenario=False, fault=outcome.faults[0])
+    return Found(broken.name, None, by_scenario=False)
+
+
+def _faults(scenario: Scenario) -> list[str]:
+    try:
+        return scenario()
+    except Exception as error:  # noqa: BLE001 - a scenario that breaks off has noticed
+        return [f"broke off: {type(error).__name__}: {error}"]
+
+
+def main() -> int:
+    """Print the table; the exit code is 1 when a mutant is not found."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation.mutants", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=SEEDS_MAX, help="of the swarm, at most, for each mutant")
+    parser.add_argument("--swarm-only", action="store_true", help="leave the named scenarios out")
+    parser.add_argument("names", nargs="*", help="mutants; all when none is named")
+    chosen = parser.parse_args()
+    logging.disable(logging.CRITICAL)
+    lost = 0
+    for broken in MUTANTS:
+        if chosen.names and broken.name not in chosen.names:
+            continue
+        found = find(broken, seeds_max=chosen.seeds, swarm_only=chosen.swarm_only)
+        lost += found.seeds is None and not found.by_scenario
+        print(found, flush=True)
+    return 1 if lost else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

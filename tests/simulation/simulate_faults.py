@@ -1,0 +1,69 @@
+"""Many seeds of the swarm, over several processes: python -m tests.simulation.simulate_faults --seeds 20000"""
+
+# ruff: noqa: T201 - a command prints
+import argparse
+import logging
+import multiprocessing
+import sys
+import time
+from collections import Counter
+
+from tests.simulation.swarm import Outcome, run_seed
+
+PROGRESS_SECONDS = 2.0 if sys.stdout.isatty() else 60.0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; the exit code is 1 when any seed ends otherwise than it must."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation.simulate_faults", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=1_000, help="how many")
+    parser.add_argument("--first", type=int, default=0, help="the first of them")
+    parser.add_argument("--processes", type=int, default=2)
+    chosen = parser.parse_args(arguments)
+    seeds = range(chosen.first, chosen.first + chosen.seeds)
+    failed: list[Outcome] = []
+    injected: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
+    begun = told = time.monotonic()
+    with multiprocessing.Pool(chosen.processes, initializer=_be_quiet) as pool:
+        for done, outcome in enumerate(pool.imap_unordered(run_seed, seeds, chunksize=5), 1):
+            injected.update(outcome.injected)
+            counts.update(outcome.counts)
+            if outcome.faults:
+                failed.append(outcome)
+                print(f"\nseed {outcome.seed}: {outcome.faults[0]}\n  {outcome.command()}", flush=True)
+            if time.monotonic() - told > PROGRESS_SECONDS or done == len(seeds):
+                told = time.monotonic()
+                _progress(done, len(seeds), len(failed), sum(injected.values()), told - begun)
+    print(summary(len(seeds), injected, counts))
+    return 1 if failed else 0
+
+
+def summary(seeds: int, injected: Counter[str], counts: Counter[str]) -> str:
+    """What was simulated and what was done to it."""
+    hours = counts["simulated ms"] / 3_600_000
+    kinds = sorted(injected.items(), key=lambda one: -one[1])
+    events = sorted((kind, count) for kind, count in counts.items() if kind.startswith("event: "))
+    names = ("records", "invocations", "ticks", "given up", "revisions", "steps")
+    return "\n".join(
+        [
+            f"\n{seeds:,} seeds, {hours:,.0f} simulated hours, {sum(injected.values()):,} faults injected",
+            *(f"  {counts[name]:>12,} {name}" for name in names),
+            *(f"  {count:>12,} {kind}" for kind, count in kinds),
+            *(f"  {count:>12,} {kind.removeprefix('event: ')} (event)" for kind, count in events),
+        ]
+    )
+
+
+def _progress(done: int, seeds: int, failed: int, injected: int, seconds: float) -> None:
+    left = seconds / done * (seeds - done)
+    line = f"{done:,} of {seeds:,} seeds, {failed} wrong, {injected:,} faults injected, {left / 60:.0f} min left"
+    print(f"\r{line:<90}", end="" if sys.stdout.isatty() else "\n", flush=True)
+
+
+def _be_quiet() -> None:
+    logging.disable(logging.CRITICAL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

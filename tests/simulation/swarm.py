@@ -1,0 +1,293 @@
+"""A random simulation from a seed: every seed deploys otherwise, fails otherwise, and must end alike.
+
+Swarm testing (Groce et al., "Swarm Testing", ISSTA 2012): a fault that is always on hides what only happens without it,
+so each seed switches most of them off.
+"""
+
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from random import Random
+
+from processors.slices import SLICE_READINGS_MAX
+from tests.oracle import Fact
+from tests.simulation import operator
+from tests.simulation.faults import Rates, swarm_rates
+from tests.simulation.gateway import Gateway, Parcel
+from tests.simulation.payloads import HOSTILE_IDS, malformed, plain, spelled
+from tests.simulation.simulated_mapping import Options
+from tests.simulation.vandal import VANDALISM
+from tests.simulation.verdict import faults_of, rows_faults_of
+from tests.simulation.world import START_MS, Setup, World
+from windrow.errors import WindrowError
+
+MINUTE_MS = 60_000
+HOUR_MS = 3_600_000
+WINDOW_MS = 300_000
+EVENTS = ("split", "merge", "restart", "rewind", "replay", "redrive", "outage", "vandal")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a seed does."""
+
+    seed: int
+    setup: Setup
+    rates: Rates
+    gateways: int
+    sensors: int
+    period_ms: int
+    active_ms: int
+    knows_reshards: bool
+    blocks: float
+    """The part of all readings that go in Arrow blocks."""
+    events: tuple[tuple[int, str], ...]
+    """When, after the beginning, and what."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a seed ended. `faults` is empty when it ended as it must."""
+
+    seed: int
+    faults: list[str]
+    world: World | None = None
+    injected: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def command(self) -> str:
+        """What replays it, step by step."""
+        return f"python -m tests.simulation.replay --seed {self.seed}"
+
+
+def plan_of(seed: int) -> Plan:
+    """The plan of a seed."""
+    random = Random(f"windrow {seed}")
+    active_ms = random.randint(10, 20) * MINUTE_MS
+    count = random.choice([0, 1, 2, 4])
+    events = sorted((random.randint(MINUTE_MS, active_ms), random.choice(EVENTS)) for _ in range(count))
+    return Plan(
+        seed=seed,
+        setup=_setup(random),
+        rates=swarm_rates(random),
+        gateways=random.randint(1, 2),
+        sensors=random.randint(1, 4),
+        period_ms=random.choice([45, 90, 150]) * 1_000,
+        active_ms=active_ms,
+        knows_reshards=random.random() < 0.7,
+        blocks=random.choice([0.0, 0.0, 0.3, 1.0]),
+        events=tuple(events),
+    )
+
+
+def _setup(random: Random) -> Setup:
+    skew_ms = random.choice([0, 0, 0, 2_000, -2_000, HOUR_MS, -HOUR_MS, 365 * 24 * HOUR_MS, -365 * 24 * HOUR_MS])
+    return Setup(
+        shards=random.randint(1, 3),
+        modes=random.choice([("direct",), ("direct",), ("fanout",), ("direct", "fanout"), ("direct", "direct")]),
+        options=_options(random),
+        lateness_horizon_hours=random.choice([1, 6, 6]),
+        stream_retention_hours=24,
+        records_per_second=random.choice([1_000, 1_000, 2]),
+        page_keys=random.choice([1_000, 1_000, 3]),
+        is_kms=random.random() < 0.3,
+        consumer_skew_ms=skew_ms,
+        skew_varies=random.random() < 0.5,
+        target_bytes=random.choice([250, 600, 51_200]),
+        slice_readings_max=random.choice([1, 10, *[SLICE_READINGS_MAX] * 4]),
+    )
+
+
+def _options(random: Random) -> Options:
+    return Options(
+        batch_records_max=random.choice([1, 3, 10_000, 10_000]),
+        window_ms=random.choice([0, 1_000, 20_000, 60_000]),
+        parallelization_factor=random.choice([1, 1, 1, 10]),
+        bisects=random.random() < 0.7,
+        reports_items=True,
+        retries_max=random.choice([0, 1, 3, 10_000]),
+        age_ms_max=random.choice([10 * MINUTE_MS, 6 * HOUR_MS]),
+        keeps_lineage=random.random() < 0.7,
+    )
+
+
+def run_seed(seed: int, *, keep_world: bool = False) -> Outcome:
+    """Simulate; whatever is raised is a fault too."""
+    plan = plan_of(seed)
+    with World(seed, plan.setup, plan.rates) as world:
+        try:
+            _act(world, plan)
+            faults = _ended(world, plan)
+        except Exception as error:  # noqa: BLE001 - a simulation that breaks off is one that failed
+            faults = [f"broke off: {type(error).__name__}: {error}", *traceback.format_exc().splitlines()[-6:-1]]
+        return Outcome(
+            seed,
+            faults,
+            world if keep_world else None,
+            world.chance.injected,
+            _counts(world, Counter(plan_counts(plan))),
+        )
+
+
+def _ended(world: World, plan: Plan) -> list[str]:
+    """How it ends: soon after all has calmed down the rows are right, and a day later everything is at rest.
+
+    Two things may wait for the sweep, and no promise says otherwise: what somebody destroyed by hand, and readings for
+    an old window that came through a function whose clock was far behind.
+    """
+    is_prompt = "vandal" not in {kind for _, kind in plan.events} and plan.setup.consumer_skew_ms > -HOUR_MS
+    world.settle_promptly()
+    faults = [f"before the sweep: {fault}" for fault in rows_faults_of(world)] if is_prompt else []
+    world.sweep()
+    return faults + faults_of(world)
+
+
+def plan_counts(plan: Plan) -> Counter[str]:
+    """The events of a plan, by kind."""
+    return Counter(f"event: {kind}" for _, kind in plan.events)
+
+
+def _counts(world: World, counts: Counter[str]) -> Counter[str]:
+    functions = (world.consumer, world.fanout, world.dispatcher)
+    counts["simulated ms"] = world.now_ms - START_MS
+    counts["records"] = sum(1 for _ in world.stream.records)
+    counts["invocations"] = sum(function.invocations for function in functions)
+    counts["ticks"] = world.schedule.runs
+    counts["given up"] = sum(mapping.discarded for mapping in world.mappings)
+    counts["revisions"] = world.monitor.revisions
+    counts["steps"] = world.time.events
+    return counts
+
+
+def _act(world: World, plan: Plan) -> None:
+    """The part of a simulation in which things go wrong."""
+    tasks = [world.begin(lambda: world.schedule.run(START_MS + plan.active_ms), "schedule")]
+    for number in range(plan.gateways):
+        sender = _Sender(world, plan, number)
+        tasks.append(world.begin(sender.run, sender.gateway.name))
+    tasks += [world.begin(partial(_event, world, at_ms, kind), kind) for at_ms, kind in plan.events]
+    limit_ms = world.now_ms + 24 * HOUR_MS
+    assert world.time.run(limit_ms, is_over=lambda: all(task.is_done for task in tasks)), "the actors do not end"
+
+
+class _Sender:
+    """A gateway and what it has to send."""
+
+    def __init__(self, world: World, plan: Plan, number: int) -> None:
+        self.gateway: Gateway = world.gateway(f"gateway-{number}", knows_reshards=plan.knows_reshards)
+        self._world = world
+        self._plan = plan
+        self._number = number
+        self._sent: list[Parcel] = []
+        self._sensors = [f"site-{number}/sensor-{sensor}" for sensor in range(plan.sensors)]
+
+    def run(self) -> None:
+        """Deliver once a period; what the gateway gives up stays ambiguous."""
+        until_ms = START_MS + self._plan.active_ms
+        while self._world.now_ms < until_ms:
+            self._world.time.sleep(self._plan.period_ms)
+            self.gateway.deliver(self._parcels(), attempts_max=4)
+
+    def _parcels(self) -> list[Parcel]:
+        happens, random = self._world.chance.happens, self._world.chance.random
+        parcels = [parcel for sensor in self._sensors for parcel in self._of_sensor(sensor)]
+        if self._sent and happens("resent"):
+            parcels.append(random.choice(self._sent))
+        if self._sent and happens("resent_elsewhere"):
+            parcels.append(replace(random.choice(self._sent), key=f"elsewhere-{random.randrange(100)}"))
+        random.shuffle(parcels)
+        self._sent += parcels
+        return parcels
+
+    def _of_sensor(self, sensor: str) -> list[Parcel]:
+        happens, random, knows = self._world.chance.happens, self._world.chance.random, self._world.ledger.knows
+        if happens("hostile_id"):
+            sensor = random.choice(HOSTILE_IDS)
+        fact = (sensor, self._event_time_ms(), random.choice([0, 0, 0, 1, 2**63 - 1]), random.randint(-40_000, 60_000))
+        if happens("malformed"):
+            return [Parcel(sensor, knows(*malformed(fact, random)))]
+        parcels = [self._parcel(fact)]
+        if happens("conflicting"):
+            parcels.append(self._parcel((*fact[:3], random.randint(-40_000, 60_000))))
+        if happens("same_instant"):
+            parcels.append(self._parcel((*fact[:2], fact[2] ^ 2, fact[3])))
+        return parcels
+
+    def _parcel(self, fact: Fact) -> Parcel:
+        random = self._world.chance.random
+        if random.random() < self._plan.blocks:
+            return Parcel(fact[0], fact)
+        payload = spelled(fact, random) if random.random() < 0.2 else plain(fact)
+        return Parcel(fact[0], self._world.ledger.knows(payload, fact))
+
+    def _event_time_ms(self) -> int:
+        happens, random, now_ms = self._world.chance.happens, self._world.chance.random, self._world.now_ms
+        time_ms = now_ms - random.randint(0, self._plan.period_ms)
+        if happens("late"):
+            horizon_ms = self._world.horizon_ms
+            time_ms -= random.choice(
+                [1_000, 3 * MINUTE_MS, 20 * MINUTE_MS, horizon_ms // 2, horizon_ms, horizon_ms + HOUR_MS]
+            )
+        elif happens("early"):
+            time_ms += random.choice([4 * MINUTE_MS, 5 * MINUTE_MS, 6 * MINUTE_MS, 365 * 24 * HOUR_MS])
+        if happens("on_edge"):
+            time_ms += random.choice([-1, 0, 1]) - time_ms % WINDOW_MS
+        return time_ms
+
+
+def _event(world: World, at_ms: int, kind: str) -> None:
+    world.time.sleep(at_ms)
+    try:
+        _DOING[kind](world)
+    except WindrowError as error:  # an operator's command that S3 or the stream refuses
+        world.timeline.add("operator", "x", f"{kind}: {error}")
+
+
+def _split(world: World) -> None:
+    shard = world.chance.pick(world.stream.open_shards)
+    if shard.last_hash_key - shard.first_hash_key < 1_000:
+        return
+    at = world.chance.random.randint(shard.first_hash_key + 1, shard.last_hash_key)
+    world.timeline.add("stream", "S", f"{shard.shard_id} into {world.stream.split(shard.shard_id, at_hash_key=at)}")
+
+
+def _merge(world: World) -> None:
+    shards = world.stream.open_shards
+    if len(shards) < 2:
+        return
+    place = world.chance.random.randrange(len(shards) - 1)
+    first, second = shards[place], shards[place + 1]
+    merged = world.stream.merge(first.shard_id, second.shard_id)
+    world.timeline.add("stream", "M", f"{first.shard_id} and {second.shard_id} into {merged}")
+
+
+def _restart(world: World, *, from_horizon: bool = False) -> None:
+    mapping = world.chance.pick(world.mappings)
+    options = _options(world.chance.random)
+    back = world.chance.random.choice([0, 1, 3])
+    mapping.restart(options, checkpoints_back=back, from_horizon=from_horizon)
+    world.timeline.add("mapping", "~", f"{mapping.name} restarted, {'from the horizon' if from_horizon else back} back")
+
+
+def _outage(world: World) -> None:
+    lasts_ms = world.chance.pick([MINUTE_MS, 10 * MINUTE_MS, HOUR_MS])
+    world.s3_down_until_ms = world.now_ms + lasts_ms
+    world.timeline.add("fault", "O", f"S3 is down for {lasts_ms // MINUTE_MS} min")
+
+
+def _replay(world: World) -> None:
+    operator.replay_now(world)
+
+
+_DOING: dict[str, Callable[[World], object]] = {
+    "split": _split,
+    "merge": _merge,
+    "restart": _restart,
+    "rewind": lambda world: _restart(world, from_horizon=True),
+    "replay": _replay,
+    "redrive": lambda world: operator.redrive_now(world, of_quarantine=world.chance.random.random() < 0.5),
+    "outage": _outage,
+    "vandal": lambda world: world.chance.pick(VANDALISM)(world),
+}

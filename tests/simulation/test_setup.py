@@ -1,0 +1,40 @@
+"""What the simulation deploys by default is what the template deploys."""
+
+from infra import template
+from tests.simulation.simulated_mapping import Options
+from tests.simulation.world import CONSUMER_TIMEOUT_MS, DISPATCHER_TIMEOUT_MS, FANOUT_TIMEOUT_MS
+
+RESOURCES = template.load()["Resources"]
+PARAMETERS = template.load()["Parameters"]
+
+
+def test_the_simulated_mapping_is_the_templates() -> None:
+    """Batch, window, factor, bisect, partial response, retries and age."""
+    mapping = RESOURCES["StreamMapping"]["Properties"]
+    assert Options() == Options(
+        batch_records_max=mapping["BatchSize"],
+        window_ms=PARAMETERS["BatchingWindowSeconds"]["Default"] * 1_000,
+        parallelization_factor=mapping["ParallelizationFactor"],
+        bisects=mapping["BisectBatchOnFunctionError"],
+        reports_items=mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"],
+        retries_max=mapping["MaximumRetryAttempts"],
+        age_ms_max=mapping["MaximumRecordAgeInSeconds"] * 1_000,
+    )
+
+
+def test_the_simulated_functions_have_the_templates_time() -> None:
+    """A function that is killed at its timeout is killed at this one."""
+    timeouts = {
+        name: RESOURCES[name]["Properties"]["Timeout"] * 1_000 for name in RESOURCES if name.endswith("Function")
+    }
+    assert timeouts == {
+        "ConsumerFunction": CONSUMER_TIMEOUT_MS,
+        "FanoutFunction": FANOUT_TIMEOUT_MS,
+        "DispatcherFunction": DISPATCHER_TIMEOUT_MS,
+    }
+
+
+def test_retries_outlast_an_hour_of_failures() -> None:
+    """The age alone decides when a batch is given up: attempts come as often as every few seconds."""
+    mapping = RESOURCES["StreamMapping"]["Properties"]
+    assert mapping["MaximumRetryAttempts"] >= mapping["MaximumRecordAgeInSeconds"] / 3
