@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 
 from infra.package import Package
 from windrow.aws import DEFAULT_REGION, Place, client
+from windrow.errors import WindrowError
 
 DELETE_KEYS_MAX = 1000  # of one DeleteObjects request
 _MISSING = frozenset({"404", "NoSuchBucket", "NoSuchKey", "NotFound"})
@@ -22,7 +23,10 @@ def code_bucket(place: Place) -> str:
 
 
 def ensure_code_bucket(place: Place, bucket: str) -> None:
-    """Create the code bucket, closed to the public, unless it is there."""
+    """Create the code bucket, closed to the public, unless it is there.
+
+    Nothing in it expires: to roll back, CloudFormation reads the code of the deployment before.
+    """
     s3 = client("s3", place)
     if _exists(s3, bucket):
         return
@@ -30,15 +34,8 @@ def ensure_code_bucket(place: Place, bucket: str) -> None:
     s3.create_bucket(
         Bucket=bucket, **({"CreateBucketConfiguration": {"LocationConstraint": place.region}} if elsewhere else {})
     )
-    s3.put_public_access_block(
-        Bucket=bucket,
-        PublicAccessBlockConfiguration={
-            "BlockPublicAcls": True,
-            "BlockPublicPolicy": True,
-            "IgnorePublicAcls": True,
-            "RestrictPublicBuckets": True,
-        },
-    )
+    flags = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
+    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=dict.fromkeys(flags, True))
 
 
 def upload(place: Place, bucket: str, packages: Iterable[Package]) -> tuple[str, ...]:
@@ -56,19 +53,46 @@ def upload(place: Place, bucket: str, packages: Iterable[Package]) -> tuple[str,
     return tuple(uploaded)
 
 
-def remove(place: Place, bucket: str) -> int:
-    """Empty a bucket, all versions included, and remove it; return how many objects it had. A missing one has none."""
+def upload_template(place: Place, bucket: str, text: str) -> str:
+    """Put the template into the bucket, under a key its content gives it; return the URL CloudFormation finds it at."""
+    s3 = client("s3", place)
+    body = text.encode()
+    key = f"templates/{hashlib.sha256(body).hexdigest()}.yaml"
+    s3.put_object(Bucket=bucket, Key=key, Body=body)
+    return f"{s3.meta.endpoint_url}/{bucket}/{key}"
+
+
+def empty(place: Place, bucket: str) -> int:
+    """Delete everything in a bucket, all versions included; return how many objects it had. A missing one has none."""
     s3 = client("s3", place)
     if not _exists(s3, bucket):
         return 0
     removed = 0
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, MaxKeys=DELETE_KEYS_MAX):
-        entries = page.get("Versions", []) + page.get("DeleteMarkers", [])
+        versions = page.get("Versions", [])
+        entries = versions + page.get("DeleteMarkers", [])
         keys = [{"Key": entry["Key"], "VersionId": entry["VersionId"]} for entry in entries]
         if keys:
-            s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
-        removed += len(keys)
-    s3.delete_bucket(Bucket=bucket)
+            answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
+            _refuse_leftovers(bucket, answer.get("Errors", []))
+        removed += len(versions)
+    return removed
+
+
+def _refuse_leftovers(bucket: str, errors: list[dict[str, Any]]) -> None:
+    """WindrowError naming the first object that would not go."""
+    if errors:
+        first = errors[0]
+        message = f"{len(errors)} objects of bucket {bucket} are not deleted, the first {first.get('Key')}"
+        raise WindrowError(f"{message}: {first.get('Code')}: {first.get('Message')}")
+
+
+def remove(place: Place, bucket: str) -> int:
+    """Empty a bucket and remove it; return how many objects it had."""
+    removed = empty(place, bucket)
+    s3 = client("s3", place)
+    if _exists(s3, bucket):
+        s3.delete_bucket(Bucket=bucket)
     return removed
 
 

@@ -7,22 +7,42 @@ from windrow.aws import Place, client, readable_errors
 from windrow.deployment import stack_name
 from windrow.errors import WindrowError
 
+# The least that KMS allows; until then a deletion can be cancelled.
+KEY_DELETION_DAYS = 7
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destruction:
-    """What destroying a stage removes and keeps; ``buckets`` hold its partials, results and given-up batches."""
+    """What destroying a stage removes and keeps.
+
+    ``buckets`` hold its partials, results and given-up batches; ``keys`` are what these are sealed with.
+    """
 
     place: Place
     stage: str
     buckets: tuple[str, ...]
+    keys: tuple[str, ...]
     deletes_data: bool
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """What is still there afterwards, in words."""
+        if self.deletes_data:
+            return ()
+        return (
+            *(f"bucket {bucket}" for bucket in self.buckets),
+            *(f"key {key}, without which nobody can read them" for key in self.keys),
+        )
 
     def lines(self) -> list[str]:
         """The plan in words, one line each."""
-        verb = "delete with all its objects" if self.deletes_data else "keep"
+        first = f"delete stack {stack_name(self.stage)}, with its stream and whatever was not processed yet"
+        if not self.deletes_data:
+            return [first, *(f"keep {what}" for what in self.kept)]
         return [
-            f"delete stack {stack_name(self.stage)}, with its stream and whatever was not processed yet",
-            *(f"{verb}: bucket {bucket}" for bucket in self.buckets),
+            first,
+            *(f"delete with all its objects: bucket {bucket}" for bucket in self.buckets),
+            *(f"delete in {KEY_DELETION_DAYS} days: key {key}" for key in self.keys),
         ]
 
 
@@ -35,18 +55,39 @@ def plan_destruction(place: Place, stage: str, *, deletes_data: bool) -> Destruc
             raise WindrowError(f"no stage {stage!r} is deployed", hint="run: windrow status")
         stack.refuse_if_busy(name, existing["StackStatus"])
         resources = client("cloudformation", place).describe_stack_resources(StackName=name)["StackResources"]
-    owned = sorted(
-        resource["PhysicalResourceId"]
-        for resource in resources
-        if resource["ResourceType"] == "AWS::S3::Bucket" and resource.get("PhysicalResourceId")
+
+    def owned(kind: str) -> tuple[str, ...]:
+        found = (one.get("PhysicalResourceId", "") for one in resources if one["ResourceType"] == kind)
+        return tuple(sorted(filter(None, found)))
+
+    return Destruction(
+        place=place,
+        stage=stage,
+        buckets=owned("AWS::S3::Bucket"),
+        keys=owned("AWS::KMS::Key"),
+        deletes_data=deletes_data,
     )
-    return Destruction(place=place, stage=stage, buckets=tuple(owned), deletes_data=deletes_data)
 
 
 def apply(destruction: Destruction, on_event: stack.OnEvent) -> int:
-    """Delete the stack, which keeps its buckets, then these if so planned; return how many objects went with them."""
-    with readable_errors(destruction.place):
-        stack.delete(destruction.place, stack_name(destruction.stage), on_event)
+    """Delete the stack, which keeps its data, then that too if so planned; return how many objects went with it."""
+    place = destruction.place
+    with readable_errors(place):
+        removed = 0
+        if destruction.deletes_data and place.endpoint_url is not None:
+            # LocalStack deletes buckets that the template retains, and fails over those that hold something.
+            removed += sum(buckets.empty(place, bucket) for bucket in destruction.buckets)
+        stack.delete(place, stack_name(destruction.stage), on_event)
         if not destruction.deletes_data:
             return 0
-        return sum(buckets.remove(destruction.place, bucket) for bucket in destruction.buckets)
+        removed += sum(buckets.remove(place, bucket) for bucket in destruction.buckets)
+        for key in destruction.keys:  # last: what cannot be removed above can still be read
+            _delete_key(place, key)
+    return removed
+
+
+def _delete_key(place: Place, key: str) -> None:
+    kms = client("kms", place)
+    # LocalStack lets go of a key that the template retains, too.
+    if kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] != "PendingDeletion":
+        kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=KEY_DELETION_DAYS)

@@ -25,6 +25,7 @@ from windrow import settings
 from windrow.aws import DEFAULT_REGION, EMBEDDED, Place
 from windrow.errors import WindrowError
 
+COMMAND = (sys.executable, "-m", "ministack")
 PORT_WANTED = 4566
 HOST = "127.0.0.1"
 START_SECONDS_MAX = 60.0
@@ -74,11 +75,11 @@ def version() -> str:
     return importlib.metadata.version("ministack")
 
 
-def up(home: Path, *, port: int = PORT_WANTED) -> Embedded:
-    """Start the stack and wait until it answers; return the running one if there is one.
+def up(home: Path, *, port: int = PORT_WANTED, enforces_iam: bool = False) -> Embedded:
+    """Start the stack and wait until it answers; return the running one if there is one, as it is.
 
-    Takes another free port when ``port`` is taken, and any free one for 0. Raises WindrowError with the log's last line
-    when it does not start.
+    Takes another free port when ``port`` is taken, and any free one for 0. With ``enforces_iam`` each function may do
+    what its role allows and nothing else. Raises WindrowError with the log's last line when it does not start.
     """
     with _locked(home):
         running = status(home)
@@ -86,7 +87,7 @@ def up(home: Path, *, port: int = PORT_WANTED) -> Embedded:
             _wait_until_healthy(running)
             return running
         _remove(_folder(home))  # what a crashed one left
-        return _start(home, port)
+        return _start(home, port, enforces_iam=enforces_iam)
 
 
 def status(home: Path) -> Embedded | None:
@@ -140,15 +141,15 @@ def place(home: Path) -> Place:
     return Place(EMBEDDED, running.endpoint_url, DEFAULT_REGION)
 
 
-def _start(home: Path, port: int) -> Embedded:
+def _start(home: Path, port: int, *, enforces_iam: bool) -> Embedded:
     folder = _folder(home)
     (folder / "tmp").mkdir(parents=True)
     for _ in range(PORT_ATTEMPTS_MAX):
         chosen = port if port and _is_free(port) else _free_port()
         token = uuid.uuid4().hex
         started = process.start(
-            [sys.executable, "-m", "ministack"],
-            environment=_environment(folder, chosen, token),
+            COMMAND,
+            environment=_environment(folder, chosen, token, enforces_iam=enforces_iam),
             folder=folder,
             log=_log_file(home),
         )
@@ -182,10 +183,11 @@ def _wait_until_healthy(embedded: Embedded) -> None:
     raise WindrowError(message, hint=f"see {embedded.log}, or run: windrow down")
 
 
-def _environment(folder: Path, port: int, token: str) -> dict[str, str]:
+def _environment(folder: Path, port: int, token: str, *, enforces_iam: bool) -> dict[str, str]:
     """The child's whole environment; its function workers inherit it."""
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     return inherited | {
+        "AUTH": "true" if enforces_iam else "false",
         "BIND_HOST": HOST,
         "GATEWAY_PORT": str(port),
         "MINISTACK_EDITION": token,  # free text of its health answer

@@ -35,7 +35,7 @@ def stages(place: Place) -> list[StageFacts]:
             stack["StackName"].removeprefix(STACK_PREFIX): stack["StackStatus"]
             for page in pages
             for stack in page["Stacks"]
-            if stack["StackName"].startswith(STACK_PREFIX)
+            if stack["StackName"].startswith(STACK_PREFIX) and stack["StackStatus"] != "DELETE_COMPLETE"
         }
         return [_facts(place, stage, status) for stage, status in sorted(found.items())]
 

@@ -1,36 +1,52 @@
-"""The functions' code: one zip per function, the same bytes from the same sources on any machine."""
+"""The functions' code: one zip per function with only what it imports, the same bytes on any machine."""
 
 import hashlib
-import io
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from infra import zips
+from infra.closure import closure_of
+from infra.distribution import Distribution, needed
+from infra.wheels import Platform
 from windrow.errors import WindrowError
 
 SOURCES = Path(__file__).resolve().parent.parent
-# The earliest date a zip can hold, and plain files: neither clock nor umask may reach the bytes.
-ENTRY_DATE = (1980, 1, 1, 0, 0, 0)
-ENTRY_MODE = 0o100644
+# Imported by a function's modules in places that a function does not come to.
+NEVER_PACKAGED = frozenset({"localstack_client"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
-    """What goes into one function's package: our own packages it imports from, and its handler."""
+    """A function and its handler."""
 
     name: str
-    packages: tuple[str, ...]
     handler: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Package:
-    """One function's zip. ``sha256`` (hexadecimal) names its content, and so its key in the code bucket."""
+    """One function's zip; ``parts`` is its unpacked size in bytes by source: ours, and each distribution."""
 
     function: str
     body: bytes
-    sha256: str
+    parts: dict[str, int]
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hexadecimal; names its content."""
+        return hashlib.sha256(self.body).hexdigest()
+
+    @property
+    def unzipped_bytes(self) -> int:
+        """What it takes on the function's disk."""
+        return sum(self.parts.values())
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it holds more than our own modules, so that it runs on a bare Python."""
+        return len(self.parts) > 1
 
     @property
     def key(self) -> str:
@@ -39,45 +55,38 @@ class Package:
 
 
 FUNCTIONS = (
-    Function(name="consumer", packages=("windrow", "processors"), handler="processors.consumer_handler.handle"),
-    Function(name="fanout", packages=("windrow", "processors"), handler="processors.fanout_handler.handle"),
-    Function(name="dispatcher", packages=("windrow", "dispatcher"), handler="dispatcher.handler.handle"),
+    Function(name="consumer", handler="processors.consumer_handler.handle"),
+    Function(name="fanout", handler="processors.fanout_handler.handle"),
+    Function(name="dispatcher", handler="dispatcher.handler.handle"),
 )
-# The command and all it draws in; no function imports it.
-LEFT_OUT = ("windrow/cli/",)
+OURS = "windrow"
+"""The part of a package that is our own code."""
 
 
-def build(function: Function, *, sources: Path = SOURCES, wheels: Mapping[str, bytes] | None = None) -> Package:
-    """Zip ``function``'s modules under ``sources``, and ``wheels`` (path in the zip -> content) beside them.
+def build(
+    function: Function,
+    *,
+    sources: Path = SOURCES,
+    wheels: Iterable[Path] | None = None,
+    platform: Platform | None = None,
+) -> Package:
+    """Zip the modules under ``sources`` that ``function`` imports, and from ``wheels`` what these import in turn.
 
-    The embedded place needs no wheels: its functions run with this interpreter's own packages. Raises WindrowError
-    if the handler's module is not among the files.
+    Without ``wheels`` it is our own modules alone: the embedded place runs its functions with this interpreter's
+    packages. Raises WindrowError if the handler's module or a distribution is missing.
     """
-    files = _modules(function, sources) | dict(wheels or {})
-    module = function.handler.rpartition(".")[0].replace(".", "/") + ".py"
-    if module not in files:
-        raise WindrowError(f"the {function.name} function has no handler: {sources / module} is missing")
-    body = _zip(files)
-    return Package(function=function.name, body=body, sha256=hashlib.sha256(body).hexdigest())
-
-
-def _modules(function: Function, sources: Path) -> dict[str, bytes]:
-    files = {}
-    for package in function.packages:
-        for path in (sources / package).rglob("*.py"):
-            name = path.relative_to(sources).as_posix()
-            if not name.startswith(LEFT_OUT):
-                files[name] = path.read_bytes()
-    return files
-
-
-def _zip(files: Mapping[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    # Stored, not deflated: what deflate writes differs between builds of zlib.
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name in sorted(files):
-            entry = zipfile.ZipInfo(name, ENTRY_DATE)
-            entry.create_system = 3  # Unix, also when built on another system
-            entry.external_attr = ENTRY_MODE << 16
-            archive.writestr(entry, files[name])
-    return buffer.getvalue()
+    module = function.handler.rpartition(".")[0]
+    closure = closure_of(module, sources=sources)
+    path = module.replace(".", "/") + ".py"
+    if path not in closure.files:
+        raise WindrowError(f"the {function.name} function has no handler: {sources / path} is missing")
+    entries = {name: zips.stored(name, body) for name, body in closure.files.items()}
+    parts = {OURS: sum(entry.size for entry in entries.values())}
+    if wheels is not None:
+        among = [Distribution(wheel) for wheel in wheels]
+        modules = closure.third_party - NEVER_PACKAGED
+        for distribution in needed(modules, among=among, platform=platform or Platform()):
+            files = distribution.useful(closure.services)
+            parts[distribution.name] = sum(entry.size for entry in files.values())
+            entries |= files
+    return Package(function=function.name, body=zips.write(entries), parts=parts)

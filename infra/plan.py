@@ -1,24 +1,58 @@
 """What a deployment would do, as a value: packages, parameters, and what the place makes it leave out."""
 
-from dataclasses import dataclass
+import platform as machine
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
 
 from infra import package, template
+from infra import wheels as wheelhouse
 from infra.package import Package
-from windrow.aws import EMBEDDED, Place
+from infra.wheels import Platform
+from windrow.aws import EMBEDDED, LOCALSTACK, Place
 from windrow.deployment import stack_name
 from windrow.errors import UsageError
 
 STAGE_CHARACTERS_MAX = 20
 MODES = ("direct", "fanout")
+# These are decided here, by the stage's name, the code and the place.
+OWN_PARAMETERS = frozenset(
+    {"Stage", "Architecture", "CodeBucket", "ConsumerCodeKey", "FanoutCodeKey", "DispatcherCodeKey", "RequireTls"}
+)
+# What a place cannot make of the template, by parameter; and in words, with what it makes but does not do.
+_LACKS: dict[str, dict[str, str]] = {
+    EMBEDDED: {"RequireTls": "false", "SavedQueries": "false", "Operations": "simple"},
+    LOCALSTACK: {"RequireTls": "false", "SavedQueries": "false", "AnalyticsResources": "none"},
+}
+_LEFT_OUT: dict[str, tuple[str, ...]] = {
+    EMBEDDED: (
+        "the TLS-only bucket policies (the embedded stack speaks plain HTTP)",
+        "Athena's named queries (the embedded stack refuses them)",
+        "bisecting, partial-batch response, batching, retry limits and the on-failure bucket of the mapping"
+        " (set, but the embedded stack ignores them)",
+        "alarms on expressions (the embedded stack refuses them), and data for those on the functions' own metrics",
+    ),
+    LOCALSTACK: (
+        "the TLS-only bucket policies (this LocalStack is spoken to in plain HTTP)",
+        "tables, views and the Athena workgroup (LocalStack's community edition has neither Glue nor Athena)",
+        "bisecting of batches (set, but LocalStack ignores it)",
+        "data for alarms on the functions' own metrics",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
-    """What the user chose. None keeps what the stage has, or takes the template's default for a new one."""
+    """What the user chose. None keeps what the stage has, or takes the template's default for a new one.
+
+    ``parameters`` are any others of the template, by name.
+    """
 
     shard_count: int | None = None
     mode: str | None = None
     is_scheduled: bool | None = None
+    parameters: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,17 +86,50 @@ def check_stage(stage: str) -> str:
     return stage
 
 
-def make_plan(place: Place, stage: str, choices: Choices) -> Plan:
-    """Build the packages and decide the parameters; reaches no network."""
-    packages = {function.name: package.build(function) for function in package.FUNCTIONS}
+def parse_parameters(assignments: tuple[str, ...]) -> dict[str, str]:
+    """``NAME=VALUE`` of template parameters, parsed; UsageError for what is none, or is decided elsewhere."""
+    parsed: dict[str, str] = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise UsageError(f"{assignment!r} is no NAME=VALUE", hint="such as ResultsRetentionDays=365")
+        if name not in template.parameter_names() or name in OWN_PARAMETERS:
+            free = ", ".join(sorted(template.parameter_names() - OWN_PARAMETERS))
+            raise UsageError(f"{name!r} is no parameter that can be set", hint=f"those are: {free}")
+        parsed[name] = value
+    return parsed
+
+
+def platform_of(place: Place) -> Platform:
+    """What functions run on at ``place``: arm64 on AWS; at a stand-in, what this machine is."""
+    is_x86 = machine.machine().lower() in {"x86_64", "amd64"}
+    return Platform(architecture="x86_64" if place.endpoint_url is not None and is_x86 else "arm64")
+
+
+def wheels_for(place: Place, *, home: Path) -> tuple[Path, ...] | None:
+    """The wheels that functions at ``place`` need, from the cache under ``home`` or from wherever pip gets them.
+
+    None at the embedded place, whose functions run with this interpreter's own packages.
+    """
+    if place.name == EMBEDDED:
+        return None
+    return wheelhouse.fetch(platform_of(place), cache=home / wheelhouse.CACHE_FOLDER)
+
+
+def make_plan(place: Place, stage: str, choices: Choices, *, wheels: Sequence[Path] | None = None) -> Plan:
+    """Build the packages, with what ``wheels`` hold, and decide the parameters; reaches no network."""
+    check_stage(stage)
+    platform = platform_of(place)
+    packages = {one.name: package.build(one, wheels=wheels, platform=platform) for one in package.FUNCTIONS}
     parameters = {
-        "Stage": check_stage(stage),
-        "AnalyticsResources": "full",
-        "RequireTls": "false" if place.name == EMBEDDED else "true",
+        "Stage": stage,
+        "Architecture": platform.architecture,
+        "RequireTls": "true",
         "ConsumerCodeKey": packages["consumer"].key,
         "FanoutCodeKey": packages["fanout"].key,
         "DispatcherCodeKey": packages["dispatcher"].key,
     }
+    parameters |= {**_LACKS.get(place.name, {}), **choices.parameters}
     if choices.shard_count is not None:
         parameters["ShardCount"] = str(choices.shard_count)
     if choices.mode is not None:
@@ -75,16 +142,5 @@ def make_plan(place: Place, stage: str, choices: Choices) -> Plan:
         packages=tuple(packages.values()),
         template=template.text(),
         parameters=parameters,
-        left_out=_what_the_place_lacks(place),
-    )
-
-
-def _what_the_place_lacks(place: Place) -> tuple[str, ...]:
-    """What a deployment at this place does without, in words."""
-    if place.name != EMBEDDED:
-        return ()
-    return (
-        "the TLS-only bucket policies (the embedded stack speaks plain HTTP)",
-        "bisecting, partial-batch response, batching, retry limits and the on-failure bucket of the mapping"
-        " (set, but the embedded stack ignores them)",
+        left_out=_LEFT_OUT.get(place.name, ()),
     )

@@ -1,25 +1,22 @@
 """A stage's CloudFormation stack: apply a plan to it, follow what happens, say readably why it failed."""
 
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from infra import buckets, template
+from infra import buckets, changes, template
+from infra.changes import ChangeSet
 from infra.plan import Plan
-from windrow.aws import Place, client, readable_errors
+from windrow.aws import EMBEDDED, LOCALSTACK, Place, client, readable_errors
 from windrow.deployment import Deployment, find_deployment, stack_name
 from windrow.errors import WindrowError
 
 OPERATION_SECONDS_MAX = 1800.0
 POLL_SECONDS = 3.0
 POLL_SECONDS_LOCAL = 0.1
-# SAM is a macro and the roles have generated names.
-CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
-_NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 # A first deployment that failed leaves a shell that can only be deleted.
 _SHELLS = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"})
 _ABSENT = frozenset({"", "REVIEW_IN_PROGRESS"})
@@ -56,15 +53,34 @@ class Applied:
     is_changed: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A deployment whose code is uploaded and whose changes are known; ``change_set`` is None if there are none."""
+
+    plan: Plan
+    uploaded: tuple[str, ...]
+    change_set: ChangeSet | None
+
+
 OnEvent = Callable[[Event], None]
 
 
 def apply(plan: Plan, on_event: OnEvent) -> Applied:
-    """Upload the code and create or update the stack; return when it is done.
+    """Upload the code and create or update the stack without asking anybody; return when it is done.
 
     Raises WindrowError: the stack is being changed by somebody else, or the resource that failed and its reason.
     """
+    return execute(prepare(plan, on_event), on_event)
+
+
+def prepare(plan: Plan, on_event: OnEvent) -> Prepared:
+    """Upload the code and have the changes worked out, but change nothing that is deployed.
+
+    What is left of a first deployment that failed is deleted, for nothing else can be done with it.
+    """
     place, name = plan.place, stack_name(plan.stage)
+    if place.name != EMBEDDED and not all(package.is_complete for package in plan.packages):
+        raise WindrowError("the packages lack what the functions import", hint="this is a bug: plan with wheels")
     with readable_errors(place):
         existing = describe(place, name)
         status = existing.get("StackStatus", "")
@@ -72,17 +88,43 @@ def apply(plan: Plan, on_event: OnEvent) -> Applied:
         if status in _SHELLS:
             delete(place, name, on_event)
             existing, status = {}, ""
-        _refuse_to_reshard(plan, existing)
+        _refuse_what_fails(plan, existing)
         bucket = buckets.code_bucket(place)
         buckets.ensure_code_bucket(place, bucket)
         uploaded = buckets.upload(place, bucket, plan.packages)
-        parameters = _parameters(plan.parameters | {"CodeBucket": bucket}, existing)
-        change_set = _create_change_set(plan, parameters, is_new=status in _ABSENT)
+        change_set = changes.create(
+            place,
+            name,
+            template_url=buckets.upload_template(place, bucket, plan.template),
+            parameters=_parameters(plan.parameters | {"CodeBucket": bucket}, existing),
+            tags={"windrow-stage": plan.stage},
+            is_new=status in _ABSENT,
+            wait_seconds_max=OPERATION_SECONDS_MAX,
+            poll_seconds=_poll_seconds(place),
+        )
+    return Prepared(plan=plan, uploaded=uploaded, change_set=change_set)
+
+
+def execute(prepared: Prepared, on_event: OnEvent) -> Applied:
+    """Carry out what was prepared and return when it is done; WindrowError names the resource that failed."""
+    place, name = prepared.plan.place, stack_name(prepared.plan.stage)
+    change_set = prepared.change_set
+    with readable_errors(place):
         if change_set is not None:
             seen = {event.event_id for event in events(place, name)}
-            client("cloudformation", place).execute_change_set(ChangeSetName=change_set)
+            client("cloudformation", place).execute_change_set(ChangeSetName=change_set.change_set_id, StackName=name)
             _follow(place, name, seen, on_event)
-    return Applied(deployment=find_deployment(place, plan.stage), uploaded=uploaded, is_changed=change_set is not None)
+    deployment = find_deployment(place, prepared.plan.stage)
+    return Applied(deployment=deployment, uploaded=prepared.uploaded, is_changed=change_set is not None)
+
+
+def discard(prepared: Prepared) -> None:
+    """Leave everything as it is."""
+    change_set = prepared.change_set
+    if change_set is not None:
+        place, name = prepared.plan.place, stack_name(prepared.plan.stage)
+        with readable_errors(place):
+            changes.discard(place, name, change_set.change_set_id, is_new=change_set.is_new_stack)
 
 
 def delete(place: Place, name: str, on_event: OnEvent) -> None:
@@ -125,14 +167,20 @@ def events(place: Place, name: str) -> list[Event]:
     return found[::-1]
 
 
-def _refuse_to_reshard(plan: Plan, existing: dict[str, Any]) -> None:
-    """A stand-in keeps the shards it has and says nothing when their number is changed; AWS does change it."""
+def _refuse_what_fails(plan: Plan, existing: dict[str, Any]) -> None:
+    """A stand-in keeps the shards it has and says nothing when their number is changed; AWS does change it.
+
+    LocalStack's CloudFormation trips over resources whose condition changes, as the fan-out's do with the mode.
+    """
     has = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in existing.get("Parameters", [])}
-    wanted = plan.parameters.get("ShardCount")
-    if plan.place.endpoint_url is None or wanted is None or has.get("ShardCount", wanted) == wanted:
-        return
-    message = f"stage {plan.stage!r} has {has['ShardCount']} shards, and this place cannot change their number"
-    raise WindrowError(message, hint=f"run: windrow destroy --stage {plan.stage}, then deploy again")
+    fixed = {"ShardCount": "shards"} if plan.place.endpoint_url is not None else {}
+    if plan.place.name == LOCALSTACK:
+        fixed |= {"ProcessingMode": "as its mode"}
+    for name, noun in fixed.items():
+        wanted = plan.parameters.get(name)
+        if wanted is not None and has.get(name, wanted) != wanted:
+            message = f"stage {plan.stage!r} has {has[name]} {noun}, and this place cannot change that"
+            raise WindrowError(message, hint=f"run: windrow destroy --stage {plan.stage}, then deploy again")
 
 
 def _parameters(decided: dict[str, str], existing: dict[str, Any]) -> list[dict[str, Any]]:
@@ -142,33 +190,6 @@ def _parameters(decided: dict[str, str], existing: dict[str, Any]) -> list[dict[
     return [{"ParameterKey": name, "ParameterValue": value} for name, value in sorted(decided.items())] + [
         {"ParameterKey": name, "UsePreviousValue": True} for name in sorted(kept)
     ]
-
-
-def _create_change_set(plan: Plan, parameters: list[dict[str, Any]], *, is_new: bool) -> str | None:
-    """The id of a change set that can be executed; None if there is nothing to change."""
-    cloudformation = client("cloudformation", plan.place)
-    change_set: str = cloudformation.create_change_set(
-        StackName=stack_name(plan.stage),
-        ChangeSetName=f"deploy-{uuid.uuid4().hex}",
-        ChangeSetType="CREATE" if is_new else "UPDATE",
-        TemplateBody=plan.template,
-        Parameters=parameters,
-        Capabilities=CAPABILITIES,
-        Tags=[{"Key": "windrow-stage", "Value": plan.stage}],
-    )["Id"]
-    deadline = time.monotonic() + OPERATION_SECONDS_MAX
-    while time.monotonic() < deadline:
-        answer = cloudformation.describe_change_set(ChangeSetName=change_set)
-        if answer["Status"] == "CREATE_COMPLETE":
-            return change_set
-        if answer["Status"] == "FAILED":
-            cloudformation.delete_change_set(ChangeSetName=change_set)
-            reason = answer.get("StatusReason", "")
-            if any(words in reason for words in _NO_CHANGES):
-                return None
-            raise WindrowError(f"stack {stack_name(plan.stage)} cannot be changed: {_one_line(reason)}")
-        time.sleep(_poll_seconds(plan.place))
-    raise WindrowError(f"the change set of stack {stack_name(plan.stage)} is not ready: {_minutes()}")
 
 
 def _follow(place: Place, name: str, seen: set[str], on_event: OnEvent) -> None:

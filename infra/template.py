@@ -9,18 +9,16 @@ import yaml
 from windrow.errors import WindrowError
 
 PATH = Path(__file__).with_name("template.yaml")
-# CreateChangeSet takes a template of at most so many bytes inline ("CloudFormation quotas").
-INLINE_BYTES_MAX = 51_200
+# CloudFormation takes a template of at most so many bytes from a bucket ("CloudFormation quotas").
+BYTES_MAX = 1_000_000
 
 
 @cache
 def text() -> str:
-    """The template as it is sent; WindrowError if it has outgrown what can be sent inline."""
+    """The template as it is uploaded; WindrowError if it has outgrown what CloudFormation takes."""
     body = PATH.read_text()
-    if len(body.encode()) > INLINE_BYTES_MAX:
-        raise WindrowError(
-            f"{PATH.name} is larger than the {INLINE_BYTES_MAX:,} bytes that CloudFormation takes inline"
-        )
+    if len(body.encode()) > BYTES_MAX:
+        raise WindrowError(f"{PATH.name} is larger than the {BYTES_MAX:,} bytes that CloudFormation takes")
     return body
 
 

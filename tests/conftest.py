@@ -1,11 +1,26 @@
-"""Settings that hold for every test."""
+"""What holds for every test: settings, and a place for wheels."""
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+# Whatever the shell says, no test finds its way to an account.
+for name in ("WINDROW_TARGET", "WINDROW_STAGE", "AWS_PROFILE", "AWS_ENDPOINT_URL"):
+    os.environ.pop(name, None)
+os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
 # No deadline: a test never judges by the clock. In CI the same examples every time; elsewhere new ones.
 settings.register_profile(
     "windrow", deadline=None, derandomize="CI" in os.environ, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("windrow")
+
+
+@pytest.fixture(scope="session")
+def wheel_cache(request: pytest.FixtureRequest) -> Path:
+    """A folder for wheels, kept for the next run."""
+    cache = request.config.cache
+    assert cache is not None
+    return cache.mkdir("wheels")

@@ -40,6 +40,7 @@ class Deployment:
     mode: str
     lateness_horizon_hours: int = 168
     stream_retention_hours: int = 24
+    partials_retention_days: int = 30
 
 
 def stack_name(stage: str) -> str:
@@ -65,6 +66,7 @@ def find_deployment(place: Place, stage: str) -> Deployment:
             mode=outputs["ProcessingMode"],
             lateness_horizon_hours=int(outputs["LatenessHorizonHours"]),
             stream_retention_hours=int(outputs["StreamRetentionHours"]),
+            partials_retention_days=int(outputs["PartialsRetentionDays"]),
         )
     except KeyError as missing:
         message = f"stack {stack_name(stage)} has no output {missing.args[0]}"

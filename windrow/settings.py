@@ -12,6 +12,7 @@ RESULTS_BUCKET = "WINDROW_RESULTS_BUCKET"
 LATENESS_HORIZON_HOURS = "WINDROW_LATENESS_HORIZON_HOURS"
 STREAM_RETENTION_HOURS = "WINDROW_STREAM_RETENTION_HOURS"
 PROCESSOR_FUNCTION = "WINDROW_PROCESSOR_FUNCTION"
+SILENCE_TOPIC_ARN = "WINDROW_SILENCE_TOPIC_ARN"
 
 # Read by aws-lambda-powertools itself; spelled here because the template sets them.
 SERVICE_NAME = "POWERTOOLS_SERVICE_NAME"
@@ -26,11 +27,16 @@ AWS_DEFAULT_REGION = "AWS_DEFAULT_REGION"
 
 # Read by the command on the user's machine.
 HOME = "WINDROW_HOME"
+TARGET = "WINDROW_TARGET"
+AWS_PROFILE = "AWS_PROFILE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a function is told about its stage; only the fan-out function has a ``processor_function``."""
+    """What a function is told about its stage.
+
+    Only the fan-out function has a ``processor_function``; only the dispatcher may have a ``silence_topic_arn``.
+    """
 
     stage: str
     stream_name: str
@@ -39,6 +45,7 @@ class Settings:
     lateness_horizon_hours: int
     stream_retention_hours: int
     processor_function: str | None = None
+    silence_topic_arn: str | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -54,6 +61,7 @@ class Settings:
             lateness_horizon_hours=_hours(environment, LATENESS_HORIZON_HOURS),
             stream_retention_hours=_hours(environment, STREAM_RETENTION_HOURS),
             processor_function=environment.get(PROCESSOR_FUNCTION) or None,
+            silence_topic_arn=environment.get(SILENCE_TOPIC_ARN) or None,
         )
 
     def to_environment(self) -> dict[str, str]:
@@ -68,6 +76,8 @@ class Settings:
         }
         if self.processor_function is not None:
             environment[PROCESSOR_FUNCTION] = self.processor_function
+        if self.silence_topic_arn is not None:
+            environment[SILENCE_TOPIC_ARN] = self.silence_topic_arn
         return environment
 
 

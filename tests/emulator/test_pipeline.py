@@ -12,14 +12,21 @@ from pathlib import Path
 
 import pyarrow.parquet
 import pytest
+from click.testing import CliRunner
 
 from dispatcher.report import Outcome, TickReport
+from infra import stack as stacks
+from infra.plan import Choices, make_plan
+from processors.event import Record, encode_event
 from producers.faults import Faults
 from producers.fleet import FleetSpec
 from producers.simulation import RunReport
-from windrow import layout
-from windrow.aws import client
+from tests.emulator.conftest import SHARDS, STAGE, ignore
+from windrow import layout, settings
+from windrow.aws import Place, client
+from windrow.block import encode_block
 from windrow.cli.draining import wait_until_drained
+from windrow.cli.main import windrow as cli
 from windrow.cli.rewind import recreate_mapping, replay_everything, rows_digests
 from windrow.cli.simulate import simulate_fleet
 from windrow.cli.tick import invoke, scheduled_event
@@ -31,6 +38,7 @@ from windrow.lineage import Lineage
 from windrow.reading import Reading, Readings
 from windrow.reading_json import encode_readings
 from windrow.s3 import S3Store
+from windrow.timestamps import format_rfc3339
 from windrow.window import WINDOW_MS, Window, windows_between
 
 HOUR_MS = 3_600_000
@@ -63,12 +71,13 @@ class Stage:
         wait_until_drained(self.deployment, report.last_sequence_numbers)
         return report
 
-    def put(self, body: bytes) -> None:
-        """Put one record and wait until it is consumed."""
+    def put(self, body: bytes) -> Stored:
+        """Put one record and wait until it is consumed; what the stream answered."""
         stream = KinesisStream.at(self.deployment.place, self.deployment.stream_name)
         (answer,) = stream.put_records([OutgoingRecord(partition_key="a", body=body)]).entries
         assert isinstance(answer, Stored)
         wait_until_drained(self.deployment, {answer.shard_id: int(answer.sequence_number)})
+        return answer
 
     def tick(self) -> TickReport:
         return invoke(self.deployment, scheduled_event(now_ms(), is_dry_run=False))
@@ -85,10 +94,15 @@ class Stage:
         return {row["sensor_id"]: row for row in rows}
 
 
-@pytest.fixture(scope="session")
-def stage(stack: Deployment, home: Path) -> Stage:
-    """The session's stage."""
-    return Stage(stack, home)
+@pytest.fixture(scope="session", params=["direct", "fanout"])
+def stage(request: pytest.FixtureRequest, place: Place, home: Path) -> Stage:
+    """The session's stage in direct mode, and one beside it whose batches are fanned out."""
+    if request.param == "direct":
+        return Stage(request.getfixturevalue("stack"), home)
+    choices = Choices(shard_count=SHARDS, mode="fanout", is_scheduled=False)
+    deployment = stacks.apply(make_plan(place, f"{STAGE}fanout", choices), ignore).deployment
+    assert deployment.mode == "fanout"
+    return Stage(deployment, home)
 
 
 @pytest.fixture
@@ -152,6 +166,81 @@ def test_a_late_reading_changes_one_window_and_raises_its_revision(stage: Stage,
     assert [stage.lineage(window).revision for window in windows] == [1, 2, 1]
     assert stage.rows(windows[1])["latecomer"]["sum_milli_c"] == 12_345
     assert not list(stage.lake.list_objects(f"{layout.MARKERS}dt="))
+
+
+def test_blocks_and_json_in_one_batch_make_one_row(stage: Stage, start_ms: int) -> None:
+    """A gateway's block and a sensor's JSON, in one aggregate and alone, are readings of one set."""
+    readings = [Reading("mixed", start_ms + second * 1_000, 0, 20_000 + second) for second in range(6)]
+    mixed = [encode_block(Readings.of(readings[:2])), *json_of(*readings[2:4])]
+    stage.put(aggregate([UserRecord("k", payload) for payload in mixed]))
+    stage.put(encode_block(Readings.of(readings[3:])))
+    stage.tick()
+    row = stage.rows(Window(start_ms))["mixed"]
+    assert (row["readings"], row["sum_milli_c"]) == (6, 120_015)
+
+
+def test_what_counts_after_a_redrive_joins_its_window(
+    stage: Stage, start_ms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that was given up and bytes that are nothing: listed, shown and redriven by the commands, twice."""
+    lost, sent = Reading("lost", start_ms, 0, 1_000), Reading("sent", start_ms, 0, 2_000)
+    stored = stage.put(json_of(sent)[0])
+    failures = S3Store(client("s3", stage.deployment.place), stage.deployment.on_failure_bucket)
+    key = f"aws/lambda/00000000-0000-0000-0000-000000000000/{stored.shard_id}/2026/11/20/{start_ms}"
+    failures.put(key, given_up_batch(stage.deployment, stored, json_of(lost)[0]))
+    junk = stage.put(b"\x1b]0;gotcha\x07")
+
+    monkeypatch.setenv(settings.HOME, str(stage.home))
+    monkeypatch.setenv(settings.STAGE, stage.deployment.stage)
+    listed = windrow("quarantine", "list", "--from", "-10m", "--reason", "not_json")
+    assert "not_json" in listed
+    shown = windrow("quarantine", "show", "--from", "-10m", "--sequence-number", junk.sequence_number)
+    assert r"\x1b]0;gotcha\x07" in shown
+    assert "1 payloads of 1 objects would take 1 invocations" in windrow("redrive", "--on-failure", "--dry-run")
+    for _ in range(2):
+        assert "1 invocations, 0 failed" in windrow("redrive", "--on-failure")
+        windrow("redrive", "--quarantined", "--from", "-10m", "--reason", "not_json")
+    stage.tick()
+
+    rows = stage.rows(Window(start_ms))
+    assert {sensor: row["sum_milli_c"] for sensor, row in rows.items()} == {"lost": 1_000, "sent": 2_000}
+    assert windrow("quarantine", "list", "--from", "-10m", "--reason", "not_json") == listed
+
+
+def given_up_batch(deployment: Deployment, like: Stored, body: bytes) -> bytes:
+    """What Lambda writes for a batch of one record, which is where another is but for its body."""
+    record = Record(
+        stream_arn=f"arn:aws:kinesis:us-east-1:000000000000:stream/{deployment.stream_name}",
+        shard=like.shard_id,
+        sequence_number=like.sequence_number,
+        arrival_ms=now_ms(),
+        partition_key="a",
+        payload=body,
+    )
+    arrived = format_rfc3339(record.arrival_ms)
+    return json.dumps(
+        {
+            "requestContext": {"condition": "RetryAttemptsExhausted", "approximateInvokeCount": 51},
+            "version": "1.0",
+            "KinesisBatchInfo": {
+                "shardId": record.shard,
+                "startSequenceNumber": record.sequence_number,
+                "endSequenceNumber": record.sequence_number,
+                "approximateArrivalOfFirstRecord": arrived,
+                "approximateArrivalOfLastRecord": arrived,
+                "batchSize": 1,
+                "streamArn": record.stream_arn,
+            },
+            "payload": encode_event([record]).decode(),
+        }
+    ).encode()
+
+
+def windrow(*arguments: str) -> str:
+    """What a command prints; it must succeed."""
+    result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
 def test_a_malformed_reading_amid_an_aggregate_is_quarantined_and_its_neighbours_count(

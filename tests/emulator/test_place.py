@@ -240,7 +240,7 @@ def test_refused_template_is_one_line(place: Place):
 
 def test_number_of_shards_is_not_changed_here(place: Place, stack: Deployment):
     """The embedded stack would lose records over it, so the deployment refuses before it touches anything."""
-    with pytest.raises(WindrowError, match="2 shards, and this place cannot change their number"):
+    with pytest.raises(WindrowError, match="2 shards, and this place cannot change that"):
         deploy(make_plan(place, stack.stage, Choices(shard_count=3)))
 
 

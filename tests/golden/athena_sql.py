@@ -16,12 +16,16 @@ _MORNING = TimeRange(parse_rfc3339_ms("2026-11-20T10:00:00Z"), parse_rfc3339_ms(
 _OVER_MIDNIGHT = TimeRange(parse_rfc3339_ms("2026-11-20T22:05:00Z"), parse_rfc3339_ms("2026-11-21T01:10:00Z"))
 
 QUERIES: dict[str, Query] = {
+    "completeness": presets.completeness(_MORNING),
     "fleet": presets.fleet(_MORNING),
     "fleet_over_midnight": presets.fleet(_OVER_MIDNIGHT),
+    "fleet_by_day": presets.fleet(_OVER_MIDNIGHT, window="1d"),
     "hottest": presets.hottest(_MORNING, sensors=3),
     "latest": presets.latest(_MORNING),
+    "latest_by_hour": presets.latest(_MORNING, window="1h"),
     "sensor": presets.sensor("o'brien's", _MORNING),
     "sensors": presets.sensors(_MORNING),
+    "silences": presets.silences(_MORNING),
 }
 
 

@@ -3,33 +3,67 @@
 import io
 import json
 import os
+import platform as machine
 import shutil
+import struct
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
+from packaging.utils import parse_wheel_filename
 
 from infra import package
-from infra.package import FUNCTIONS, SOURCES, Function
+from infra.distribution import Distribution
+from infra.package import FUNCTIONS, SOURCES, Function, Package
+from infra.wheels import Platform
+from tests.packaging.conftest import fetched
 from windrow.errors import WindrowError
 
+ARM64 = Platform()
+# Unzipped; Lambda's own limit is 250 MB.
+LIMITS_MB = {"consumer": 100, "fanout": 100, "dispatcher": 150}
+ELF_MACHINES = {62: "x86_64", 183: "arm64"}  # e_machine: EM_X86_64, EM_AARCH64
+COMMAND_ONLY = ("click", "duckdb", "localstack_client", "matplotlib", "pandas", "rich", "samtranslator", "sqlglot")
 by_name = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.name)
-# Imports the handler with the unpacked zip first on the path and says where each module of ours came from.
+# Imports the handler with nothing on the path but the unpacked zip and the standard library, makes every client it may
+# ask for, and says which modules came.
 IMPORT = """
 import importlib, json, sys
-folder, module, name = sys.argv[1:]
+folder, module, name, *services = sys.argv[1:]
 sys.path.insert(0, folder)
 assert callable(getattr(importlib.import_module(module), name))
-ours = ("windrow", "processors", "dispatcher", "producers", "analytics", "infra")
-print(json.dumps({n: m.__file__ for n, m in sys.modules.items() if n.split(".")[0] in ours}))
+from windrow.aws import FUNCTION, Place, client
+for service in services:
+    client(service, Place(FUNCTION, None, "eu-central-1"))
+print(json.dumps({n: m.__file__ for n, m in sys.modules.items() if getattr(m, "__file__", None)}))
 """
 
 
+@pytest.fixture(scope="module")
+def arm64(wheel_cache: Path) -> dict[str, Package]:
+    """The packages as a deployment to AWS builds them."""
+    wheels = fetched(ARM64, wheel_cache)
+    return {one.name: package.build(one, wheels=wheels, platform=ARM64) for one in FUNCTIONS}
+
+
+@pytest.fixture(scope="module")
+def here(wheel_cache: Path) -> dict[str, Package]:
+    """The packages for the running interpreter on this machine."""
+    if sys.platform != "linux":
+        pytest.skip("functions run on Linux, and so do their wheels")
+    architecture = {"aarch64": "arm64"}.get(machine.machine(), machine.machine())
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    platform = Platform(python=version, architecture=architecture)
+    wheels = fetched(platform, wheel_cache)
+    return {one.name: package.build(one, wheels=wheels, platform=platform) for one in FUNCTIONS}
+
+
 @by_name
-def test_zip_is_the_same_from_another_folder_at_another_time(function: Function, tmp_path):
+def test_zip_is_the_same_from_another_folder_at_another_time(function: Function, tmp_path: Path):
     """Neither the folder, the files' times and modes nor the order on disk reaches the bytes."""
-    for name in reversed(function.packages):
+    for name in ("windrow", "processors", "dispatcher"):
         shutil.copytree(SOURCES / name, tmp_path / name, copy_function=shutil.copyfile)
     for path in tmp_path.rglob("*.py"):
         os.utime(path, (1_000_000_000, 1_000_000_000))
@@ -38,70 +72,141 @@ def test_zip_is_the_same_from_another_folder_at_another_time(function: Function,
 
 
 @by_name
-def test_zip_knows_no_time_and_no_owner(function: Function):
-    """Every entry has the same date, mode and system, and is stored as it is: another zlib would compress otherwise."""
-    facts = {
-        (one.date_time, one.external_attr >> 16, one.create_system, one.compress_type)
-        for one in entries(function).infolist()
-    }
-    assert facts == {((1980, 1, 1, 0, 0, 0), 0o100644, 3, zipfile.ZIP_STORED)}
+def test_zip_with_wheels_is_the_same_again(function: Function, arm64: dict[str, Package], wheel_cache: Path):
+    """Built again, from wheels in another order: the same bytes."""
+    wheels = fetched(ARM64, wheel_cache)
+    again = package.build(function, wheels=reversed(wheels), platform=ARM64)
+    assert again.sha256 == arm64[function.name].sha256
 
 
 @by_name
-def test_zip_holds_our_own_modules_of_the_function_alone(function: Function):
-    """No command, no other stage, no compiled leftovers."""
-    names = entries(function).namelist()
-    assert names == sorted(names)
+def test_zip_knows_no_time_and_no_owner(function: Function, arm64: dict[str, Package]):
+    """Every entry has the same date, mode and system, and zip tools find nothing wrong with it."""
+    with opened(arm64[function.name]) as archive:
+        facts = {(one.date_time, one.external_attr >> 16, one.create_system) for one in archive.infolist()}
+        assert facts == {((1980, 1, 1, 0, 0, 0), 0o100644, 3)}
+        assert archive.testzip() is None
+        assert archive.namelist() == sorted(archive.namelist())
+
+
+@by_name
+def test_zip_without_wheels_holds_what_the_handler_imports(function: Function):
+    """Our own modules alone: no command, no other stage."""
+    with opened(package.build(function)) as archive:
+        names = archive.namelist()
+    stage = function.handler.split(".")[0]
+    assert {name.split("/")[0] for name in names} == {"windrow", stage}
     assert all(name.endswith(".py") for name in names)
-    assert {name.split("/")[0] for name in names} == set(function.packages)
     assert not [name for name in names if name.startswith("windrow/cli/")]
 
 
 @by_name
-def test_handler_imports_from_the_zip(function: Function, tmp_path):
-    """In an empty folder, every module of ours that the handler loads comes from the zip."""
-    entries(function).extractall(tmp_path / "code")
-    module, _, name = function.handler.rpartition(".")
-    answer = subprocess.run(
-        [sys.executable, "-P", "-c", IMPORT, str(tmp_path / "code"), module, name],
-        cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "AWS_DEFAULT_REGION": "us-east-1", "POWERTOOLS_SERVICE_NAME": "test"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert answer.returncode == 0, answer.stderr
-    loaded = json.loads(answer.stdout)
-    assert module in loaded
-    assert not [place for place in loaded.values() if not place.startswith(str(tmp_path))]
+def test_handler_imports_in_an_empty_folder(function: Function, here: dict[str, Package], tmp_path: Path):
+    """With nothing on the path but the unpacked build, the handler imports and its clients can be made."""
+    built = here[function.name]
+    with opened(built) as archive:
+        archive.extractall(tmp_path / "code")
+    services = ["s3", "lambda"] if function.name == "fanout" else ["s3"]
+    loaded = imported(function, tmp_path, services)
+    assert not [place for place in loaded.values() if "site-packages" in place]
+    tops = {name.split(".")[0] for name in loaded}
+    distributions = {"botocore", "numpy", "nanoarrow", "arro3", "aws_lambda_powertools"}
+    assert tops >= distributions
+    assert not tops & set(COMMAND_ONLY)
 
 
-def test_changed_source_changes_the_key(tmp_path):
-    """The key names the content, so a changed function is uploaded and deployed, and an unchanged one is not."""
-    function = FUNCTIONS[0]
-    for name in function.packages:
+@by_name
+def test_arm64_build_is_for_arm64_and_small(function: Function, arm64: dict[str, Package]):
+    """Every shared object is for 64-bit ARM, and the whole is far below what Lambda unpacks."""
+    built = arm64[function.name]
+    with opened(built) as archive:
+        objects = [name for name in archive.namelist() if ".so" in Path(name).name]
+        machines = {elf_machine(archive.read(name)) for name in objects}
+    assert len(objects) > 10
+    assert machines == {"arm64"}
+    assert built.unzipped_bytes == sum(one.file_size for one in opened(built).infolist())
+    assert built.unzipped_bytes < LIMITS_MB[function.name] * 1_000_000
+
+
+def test_arm64_wheels_are_tagged_for_it(wheel_cache: Path):
+    """Each wheel is pure Python or for aarch64, and for this Python or its stable ABI."""
+    for wheel in fetched(ARM64, wheel_cache):
+        tags = parse_wheel_filename(wheel.name)[3]
+        assert any(tag.platform == "any" or tag.platform in ARM64.tags for tag in tags), wheel.name
+        assert any(tag.interpreter == "cp313" or tag.abi in {"none", "abi3"} for tag in tags), wheel.name
+
+
+@by_name
+def test_nothing_of_the_command_is_packaged(function: Function, arm64: dict[str, Package]):
+    """What only people and the command use stays on their machines."""
+    with opened(arm64[function.name]) as archive:
+        tops = {name.split("/")[0] for name in archive.namelist()}
+    assert not tops & set(COMMAND_ONLY)
+
+
+def test_only_what_is_asked_for_is_taken_of_botocore(arm64: dict[str, Package]):
+    """Each function has the description of the services it calls, and no other."""
+    with opened(arm64["fanout"]) as archive:
+        names = [name.split("/") for name in archive.namelist() if name.startswith("botocore/data/")]
+    assert {parts[2] for parts in names if len(parts) > 3} == {"lambda", "s3", "sts"}
+
+
+def test_changed_source_changes_the_key_of_those_who_import_it(tmp_path: Path):
+    """The key names the content: a function is deployed anew when something it imports changed, and only then."""
+    for name in ("windrow", "processors", "dispatcher"):
         shutil.copytree(SOURCES / name, tmp_path / name)
-    before = package.build(function, sources=tmp_path)
-    (tmp_path / "windrow" / "errors.py").open("a").write("# changed\n")
-    after = package.build(function, sources=tmp_path)
-    assert before.key != after.key
+    before = {one.name: package.build(one, sources=tmp_path).key for one in FUNCTIONS}
+    (tmp_path / "dispatcher" / "roll.py").open("a").write("# changed\n")
+    after = {one.name: package.build(one, sources=tmp_path).key for one in FUNCTIONS}
+    assert [name for name in before if before[name] != after[name]] == ["dispatcher"]
 
 
-def test_missing_handler_is_named(tmp_path):
+def test_missing_handler_is_named(tmp_path: Path):
     """A package without its handler's module is refused here, not by Lambda at the first event."""
     (tmp_path / "windrow").mkdir()
     with pytest.raises(WindrowError, match=r"the consumer function has no handler: .*consumer_handler\.py is missing"):
         package.build(FUNCTIONS[0], sources=tmp_path)
 
 
-def test_wheels_go_beside_our_modules():
-    """Files of dependencies are put into the zip as they are."""
-    built = package.build(FUNCTIONS[0], wheels={"numpy/__init__.py": b"x = 1\n"})
-    with zipfile.ZipFile(io.BytesIO(built.body)) as archive:
-        assert archive.read("numpy/__init__.py") == b"x = 1\n"
+def test_import_that_no_requirement_provides_is_named(tmp_path: Path, wheel_cache: Path):
+    """A handler that imports what is not locked is refused here, with the module's name."""
+    shutil.copytree(SOURCES / "windrow", tmp_path / "windrow")
+    (tmp_path / "processors").mkdir()
+    (tmp_path / "processors" / "consumer_handler.py").write_text("import pandas\n")
+    wheels = fetched(ARM64, wheel_cache)
+    with pytest.raises(WindrowError, match="no requirement of the functions provides pandas"):
+        package.build(FUNCTIONS[0], sources=tmp_path, wheels=wheels, platform=ARM64)
 
 
-def entries(function: Function) -> zipfile.ZipFile:
-    """The function's zip, opened."""
-    return zipfile.ZipFile(io.BytesIO(package.build(function).body))
+def test_every_wheel_of_the_lock_is_needed_by_some_function(arm64: dict[str, Package], wheel_cache: Path):
+    """The functions' lock holds nothing that no function imports."""
+    packaged = set().union(*(built.parts for built in arm64.values())) - {package.OURS}
+    assert packaged == {Distribution(wheel).name for wheel in fetched(ARM64, wheel_cache)}
+
+
+def imported(function: Function, folder: Path, services: list[str]) -> dict[str, str]:
+    """Module and file of everything that importing the handler loads, in a fresh interpreter without site-packages."""
+    module, _, name = function.handler.rpartition(".")
+    answer = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", IMPORT, str(folder / "code"), module, name, *services],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "POWERTOOLS_SERVICE_NAME": "test", "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert answer.returncode == 0, answer.stderr
+    loaded: dict[str, str] = json.loads(answer.stdout)
+    return loaded
+
+
+def elf_machine(body: bytes) -> str:
+    """The architecture in an ELF header (64-bit, little-endian)."""
+    assert body[:6] == b"\x7fELF\x02\x01"
+    return ELF_MACHINES[struct.unpack_from("<H", body, 18)[0]]
+
+
+def opened(built: Package) -> zipfile.ZipFile:
+    """The package, opened."""
+    return zipfile.ZipFile(io.BytesIO(built.body))

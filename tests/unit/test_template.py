@@ -7,9 +7,11 @@ import pytest
 import yaml
 
 from infra import package, template
-from windrow import layout, lineage, partial_parquet, rollup_parquet, settings
+from windrow import layout, lineage, partial_parquet, rollup_parquet, settings, silence
 from windrow.aws import INVOKE_READ_TIMEOUT_SECONDS
+from windrow.merge import PERCENTILE_ERROR_MILLI_C
 from windrow.reading import LATENESS_HORIZON_MS
+from windrow.rollup import PERCENTILES
 from windrow.settings import Settings
 
 TEMPLATE = template.load()
@@ -19,6 +21,9 @@ FUNCTIONS = {"consumer": "ConsumerFunction", "fanout": "FanoutFunction", "dispat
 BUCKETS = ("LakeBucket", "ResultsBucket", "OnFailureBucket")
 TABLES = {
     "AggregatesTable": (rollup_parquet.COLUMNS, "ResultsBucket", layout.AGGREGATES),
+    "AggregatesOfHoursTable": (rollup_parquet.COLUMNS, "ResultsBucket", layout.AGGREGATES_1H),
+    "AggregatesOfDaysTable": (rollup_parquet.COLUMNS, "ResultsBucket", layout.AGGREGATES_1D),
+    "SilencesTable": (silence.COLUMNS, "ResultsBucket", layout.SILENCES),
     "WindowsTable": (lineage.COLUMNS, "ResultsBucket", layout.WINDOWS),
     "PartialsTable": (partial_parquet.COLUMNS, "LakeBucket", layout.PARTIALS),
     "QuarantineTable": (None, "LakeBucket", layout.QUARANTINE),
@@ -75,8 +80,10 @@ def test_no_yaml_aliases():
 
 
 def test_outputs_are_those_a_deployment_is_read_from():
-    """The names that windrow.deployment looks for."""
+    """The names that windrow.deployment looks for, and two for people: who is told of alarms, what opens the data."""
     assert set(TEMPLATE["Outputs"]) == {
+        "AlarmTopicArn",
+        "KeyArn",
         "StreamName",
         "LakeBucketName",
         "ResultsBucketName",
@@ -88,6 +95,7 @@ def test_outputs_are_those_a_deployment_is_read_from():
         "ProcessingMode",
         "LatenessHorizonHours",
         "StreamRetentionHours",
+        "PartialsRetentionDays",
     }
 
 
@@ -169,7 +177,12 @@ def test_bucket_is_closed_encrypted_and_kept(bucket: str):
     properties = given["Properties"]
     assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
     assert len(properties["PublicAccessBlockConfiguration"]) == 4
-    assert properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    (encryption,) = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert encryption["BucketKeyEnabled"] is True  # else every object would be a call to KMS
+    assert encryption["ServerSideEncryptionByDefault"] == {
+        "SSEAlgorithm": "aws:kms",
+        "KMSMasterKeyID": {"Fn::GetAtt": ["Key", "Arn"]},
+    }
     assert given["DeletionPolicy"] == "RetainExceptOnCreate"
     assert given["UpdateReplacePolicy"] == "Retain"
     assert any("AbortIncompleteMultipartUpload" in rule for rule in properties["LifecycleConfiguration"]["Rules"])
@@ -184,3 +197,76 @@ def test_every_prefix_of_the_lake_expires():
     rules = RESOURCES["LakeBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
     prefixes = {rule["Prefix"] for rule in rules if "Prefix" in rule}
     assert prefixes == {layout.PARTIALS, layout.MARKERS, layout.QUARANTINE, layout.SIMULATIONS}
+
+
+def test_key_lives_as_long_as_what_it_opens():
+    """Retained with the buckets, and turned over every year; without it the data that is kept would be lost."""
+    key = RESOURCES["Key"]
+    assert {key["DeletionPolicy"]} == {RESOURCES[bucket]["DeletionPolicy"] for bucket in BUCKETS}
+    assert key["UpdateReplacePolicy"] == "Retain"
+    assert key["Properties"]["EnableKeyRotation"] is True
+
+
+def test_results_can_be_had_back_for_a_while():
+    """Overwritten and deleted results are kept as old versions, and these expire; partials need no versions."""
+    properties = RESOURCES["ResultsBucket"]["Properties"]
+    assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
+    (rule,) = [one for one in properties["LifecycleConfiguration"]["Rules"] if one.get("Id") == "old-versions"]
+    assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
+    assert rule["ExpiredObjectDeleteMarker"] is True
+    assert "VersioningConfiguration" not in RESOURCES["LakeBucket"]["Properties"]
+
+
+def test_on_demand_stream_has_no_number_of_shards():
+    """CloudFormation refuses the number in the mode ON_DEMAND."""
+    properties = RESOURCES["Stream"]["Properties"]
+    assert properties["ShardCount"] == {"Fn::If": ["IsProvisioned", {"Ref": "ShardCount"}, {"Ref": "AWS::NoValue"}]}
+    assert properties["StreamModeDetails"] == {"StreamMode": {"Ref": "StreamMode"}}
+    assert properties["StreamEncryption"]["EncryptionType"] == "KMS"
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_no_concurrency_is_reserved_unless_asked_for(function: str):
+    """New accounts have 10 executions in all, of which none can be reserved; and 0 would stop the function."""
+    reserved = RESOURCES[FUNCTIONS[function]]["Properties"]["ReservedConcurrentExecutions"]
+    name = f"{function.capitalize()}ReservedConcurrency"
+    assert reserved == {"Fn::If": [f"Reserves{function.capitalize()}", {"Ref": name}, {"Ref": "AWS::NoValue"}]}
+    assert PARAMETERS[name]["Default"] == 0
+
+
+def test_everything_that_can_be_is_tagged_with_the_stage():
+    """What a stage costs can be told by its tag."""
+    tagged = ("Key", "Stream", *BUCKETS, "ConsumerRole", "DispatcherRole", "FanoutRole", "StreamMapping", "WorkGroup")
+    for name in (*tagged, "AlarmTopic"):
+        assert {"Key": "windrow-stage", "Value": {"Ref": "Stage"}} in RESOURCES[name]["Properties"]["Tags"], name
+
+
+def test_workgroup_decides_for_its_queries():
+    """Enforced settings, a scan limit, sealed answers."""
+    settings_of_queries = RESOURCES["WorkGroup"]["Properties"]["WorkGroupConfiguration"]
+    assert settings_of_queries["EnforceWorkGroupConfiguration"] is True
+    assert settings_of_queries["BytesScannedCutoffPerQuery"] == {"Ref": "QueryScanBytesMax"}
+    encryption = settings_of_queries["ResultConfiguration"]["EncryptionConfiguration"]
+    assert encryption == {"EncryptionOption": "SSE_KMS", "KmsKey": {"Fn::GetAtt": ["Key", "Arn"]}}
+
+
+@pytest.mark.parametrize("table", ["AggregatesOfHoursTable", "AggregatesOfDaysTable"])
+def test_percentiles_of_hours_and_days_state_their_error(table: str):
+    """Whoever looks at the column sees the bound."""
+    columns = RESOURCES[table]["Properties"]["TableInput"]["StorageDescriptor"]["Columns"]
+    percentiles = [column for column in columns if column["Name"].startswith("p")]
+    assert len(percentiles) == len(PERCENTILES)
+    assert all(f"at most {PERCENTILE_ERROR_MILLI_C} m°C" in column["Comment"] for column in percentiles)
+
+
+def test_everything_the_dispatcher_writes_expires_with_the_results():
+    """Whatever prefix a result has, a rule of ResultsRetentionDays is for it."""
+    rules = RESOURCES["ResultsBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    of_results = [rule["Fn::If"][1] for rule in rules if "Fn::If" in rule]
+    assert {str(rule["ExpirationInDays"]) for rule in of_results} == {str({"Ref": "ResultsRetentionDays"})}
+    prefixes = tuple(rule["Prefix"] for rule in of_results)
+    own = (
+        *(layout.AGGREGATES, layout.AGGREGATES_1H, layout.AGGREGATES_1D, layout.SILENCES),
+        *(layout.WINDOWS, layout.WINDOWS_1H, layout.WINDOWS_1D),
+    )
+    assert all(prefix.startswith(prefixes) for prefix in own)

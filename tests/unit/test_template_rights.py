@@ -21,17 +21,32 @@ GIVES_UP = frozenset(
     for action in ("s3:ListBucket", "s3:PutObject")
     for where in ("OnFailureBucket.Arn", "${OnFailureBucket.Arn}/*")
 )
-ROLLS = frozenset(
-    {
-        ("s3:ListBucket", "LakeBucket.Arn"),
-        ("s3:ListBucket", "ResultsBucket.Arn"),
-        ("s3:GetObject", f"${{LakeBucket.Arn}}/{layout.PARTIALS}*"),
-        ("s3:DeleteObject", f"${{LakeBucket.Arn}}/{layout.MARKERS}*"),
-        ("s3:GetObject", f"${{ResultsBucket.Arn}}/{layout.AGGREGATES}*"),
-        ("s3:PutObject", f"${{ResultsBucket.Arn}}/{layout.AGGREGATES}*"),
-        ("s3:GetObject", f"${{ResultsBucket.Arn}}/{layout.WINDOWS}*"),
-        ("s3:PutObject", f"${{ResultsBucket.Arn}}/{layout.WINDOWS}*"),
-    }
+SEALS = frozenset({("kms:GenerateDataKey", "Key.Arn")})
+RESULTS = (
+    layout.AGGREGATES,
+    layout.AGGREGATES_1H,
+    layout.AGGREGATES_1D,
+    layout.WINDOWS,
+    layout.WINDOWS_1H,
+    layout.WINDOWS_1D,
+    layout.SILENCES,
+)
+WRITES_RESULTS = frozenset(
+    (f"s3:{action}Object", f"${{ResultsBucket.Arn}}/{root}*") for action in ("Get", "Put") for root in RESULTS
+)
+ROLLS = (
+    SEALS
+    | WRITES_RESULTS
+    | frozenset(
+        {
+            ("kms:Decrypt", "Key.Arn"),
+            ("s3:ListBucket", "LakeBucket.Arn"),
+            ("s3:ListBucket", "ResultsBucket.Arn"),
+            ("s3:GetObject", f"${{LakeBucket.Arn}}/{layout.PARTIALS}*"),
+            ("s3:DeleteObject", f"${{LakeBucket.Arn}}/{layout.MARKERS}*"),
+            ("sns:Publish", "AlarmTopic"),
+        }
+    )
 )
 
 
@@ -48,6 +63,8 @@ def statements(role: str, *, is_fanout: bool) -> list[dict[str, Any]]:
             match statement:
                 case {"Fn::If": ["IsFanout", in_fanout, in_direct]}:
                     chosen = in_fanout if is_fanout else in_direct
+                case {"Fn::If": ["HasOperations", with_operations, _]}:
+                    chosen = with_operations
                 case _:
                     chosen = statement
             if chosen != {"Ref": "AWS::NoValue"}:
@@ -74,6 +91,8 @@ def spelled(where: Any) -> str:
             return f"{resource}.{attribute}"
         case {"Fn::Sub": text}:
             return str(text)
+        case {"Ref": resource}:
+            return str(resource)
         case _:
             return str(where)
 
@@ -81,12 +100,15 @@ def spelled(where: Any) -> str:
 @pytest.mark.parametrize(
     ("role", "is_fanout", "expected"),
     [
-        pytest.param("ConsumerRole", False, logs("Consumer") | LAKE_WRITES | STREAM_READS | GIVES_UP, id="consumer"),
-        pytest.param("ConsumerRole", True, logs("Consumer") | LAKE_WRITES, id="processor"),
+        pytest.param(
+            "ConsumerRole", False, logs("Consumer") | SEALS | LAKE_WRITES | STREAM_READS | GIVES_UP, id="consumer"
+        ),
+        pytest.param("ConsumerRole", True, logs("Consumer") | SEALS | LAKE_WRITES, id="processor"),
         pytest.param(
             "FanoutRole",
             True,
             logs("Fanout")
+            | SEALS
             | LAKE_WRITES
             | STREAM_READS
             | GIVES_UP
@@ -101,11 +123,17 @@ def test_role_has_exactly_its_rights(role: str, is_fanout: bool, expected: froze
     assert rights(role, is_fanout=is_fanout) == expected
 
 
-def test_listing_has_no_condition():
-    """A condition on the prefix would turn the 404 of a missing key into a 403."""
+def test_only_the_key_has_a_condition():
+    """Data is sealed through S3, messages through SNS; a condition on listing turns a missing key's 404 into 403."""
+    through_s3, through_sns = (
+        {"StringEquals": {"kms:ViaService": {"Fn::Sub": f"{service}.${{AWS::Region}}.${{AWS::URLSuffix}}"}}}
+        for service in ("s3", "sns")
+    )
     for role in ("ConsumerRole", "FanoutRole", "DispatcherRole"):
         for statement in statements(role, is_fanout=role == "FanoutRole"):
-            assert "Condition" not in statement
+            is_key = spelled(statement["Resource"]) == "Key.Arn"
+            is_message = statement["Sid"] == "SealWhatIsTold"
+            assert statement.get("Condition") == (through_sns if is_message else through_s3 if is_key else None)
 
 
 def test_each_function_has_a_role_and_a_log_of_its_own():

@@ -2,7 +2,7 @@ SELECT
   window_start,
   readings,
   CAST(sum_milli_c AS DOUBLE) / (1000 * readings) AS mean_c,
-  CAST(integral_milli_c_ms AS DOUBLE) / (1000 * NULLIF(covered_ms, 0)) AS time_weighted_mean_c,
+  CAST(integral_milli_c_ms AS DOUBLE) / (1000 * NULLIF(CAST(covered_ms AS BIGINT), 0)) AS time_weighted_mean_c,
   CAST(min_milli_c * 0.001 AS DECIMAL(10, 3)) AS min_c,
   CAST(p05_milli_c * 0.001 AS DECIMAL(10, 3)) AS p05_c,
   CAST(p25_milli_c * 0.001 AS DECIMAL(10, 3)) AS p25_c,

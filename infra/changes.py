@@ -1,0 +1,150 @@
+"""What an update would do to a stack: CloudFormation's change set, as values."""
+
+import time
+import uuid
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from windrow.aws import Place, client
+from windrow.errors import WindrowError
+
+# SAM is a macro and the roles have generated names.
+CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
+HOLD_DATA = frozenset({"AWS::Kinesis::Stream", "AWS::KMS::Key", "AWS::S3::Bucket"})
+_NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
+
+
+class Effect(StrEnum):
+    """What becomes of a resource."""
+
+    ADD = "add"
+    MODIFY = "change"
+    MAYBE_REPLACE = "change, perhaps by replacing"
+    REPLACE = "replace"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One resource that would change. ``because`` are the properties that differ, and may be empty."""
+
+    resource: str
+    resource_type: str
+    effect: Effect
+    because: tuple[str, ...] = ()
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether what is there now would be gone; of what holds data, also whether it may be."""
+        if self.effect is Effect.MAYBE_REPLACE:
+            return self.resource_type in HOLD_DATA
+        return self.effect in (Effect.REPLACE, Effect.REMOVE)
+
+    def __str__(self) -> str:
+        """One line."""
+        reasons = f": {', '.join(self.because)}" if self.because else ""
+        return f"{self.effect} {self.resource} ({self.resource_type}){reasons}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeSet:
+    """A change set that can be executed."""
+
+    change_set_id: str
+    is_new_stack: bool
+    changes: tuple[Change, ...]
+
+    @property
+    def losses(self) -> tuple[Change, ...]:
+        """Those changes that take away what is there."""
+        return tuple(change for change in self.changes if change.is_loss)
+
+
+def create(
+    place: Place,
+    name: str,
+    *,
+    template_url: str,
+    parameters: list[dict[str, Any]],
+    tags: dict[str, str],
+    is_new: bool,
+    wait_seconds_max: float,
+    poll_seconds: float,
+) -> ChangeSet | None:
+    """Have CloudFormation work out the changes of stack ``name``; None if there are none.
+
+    WindrowError if it cannot, or does not in time.
+    """
+    cloudformation = client("cloudformation", place)
+    change_set_id: str = cloudformation.create_change_set(
+        StackName=name,
+        ChangeSetName=f"deploy-{uuid.uuid4().hex}",
+        ChangeSetType="CREATE" if is_new else "UPDATE",
+        TemplateURL=template_url,
+        Parameters=parameters,
+        Capabilities=CAPABILITIES,
+        Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+    )["Id"]
+    deadline = time.monotonic() + wait_seconds_max
+    while time.monotonic() < deadline:
+        answer = cloudformation.describe_change_set(ChangeSetName=change_set_id, StackName=name)
+        if answer["Status"] == "CREATE_COMPLETE":
+            found = _changes(place, change_set_id, name)
+            if not found and place.endpoint_url is not None:
+                # LocalStack makes one that is empty; on AWS an empty one still changes outputs or tags.
+                discard(place, name, change_set_id, is_new=is_new)
+                return None
+            return ChangeSet(change_set_id=change_set_id, is_new_stack=is_new, changes=found)
+        if answer["Status"] == "FAILED":
+            reason = " ".join(answer.get("StatusReason", "").split())
+            discard(place, name, change_set_id, is_new=is_new)
+            if any(words in reason for words in _NO_CHANGES):
+                return None
+            raise WindrowError(f"stack {name} cannot be changed: {reason}")
+        time.sleep(poll_seconds)
+    raise WindrowError(f"the change set of stack {name} is not ready within {wait_seconds_max / 60:.0f} minutes")
+
+
+def discard(place: Place, name: str, change_set_id: str, *, is_new: bool) -> None:
+    """Remove a change set that will not be executed, and with it the empty stack it was the first of."""
+    cloudformation = client("cloudformation", place)
+    cloudformation.delete_change_set(ChangeSetName=change_set_id, StackName=name)
+    if is_new:
+        cloudformation.delete_stack(StackName=name)
+
+
+def _changes(place: Place, change_set_id: str, name: str) -> tuple[Change, ...]:
+    pages = client("cloudformation", place).get_paginator("describe_change_set")
+    found = [
+        _change(entry["ResourceChange"])
+        for page in pages.paginate(ChangeSetName=change_set_id, StackName=name)
+        for entry in page.get("Changes", [])
+        if "ResourceChange" in entry
+    ]
+    return tuple(sorted(found, key=lambda change: (not change.is_loss, change.effect, change.resource)))
+
+
+def _change(entry: dict[str, Any]) -> Change:
+    targets = (detail.get("Target", {}) for detail in entry.get("Details", []))
+    because = {target.get("Name") or target.get("Attribute", "") for target in targets}
+    return Change(
+        resource=entry["LogicalResourceId"],
+        resource_type=entry["ResourceType"],
+        effect=_effect(entry),
+        because=tuple(sorted(because - {""})),
+    )
+
+
+def _effect(entry: dict[str, Any]) -> Effect:
+    match entry["Action"], entry.get("Replacement"):
+        case (("Add" | "Import"), _):
+            return Effect.ADD
+        case "Remove", _:
+            return Effect.REMOVE
+        case "Modify", "True":
+            return Effect.REPLACE
+        case "Modify", "False":
+            return Effect.MODIFY
+        case _:  # Conditional, Dynamic, and whatever is new: not known before it happens
+            return Effect.MAYBE_REPLACE

@@ -1,0 +1,92 @@
+"""What a handler imports: our own modules it reaches, and the names of everybody else's.
+
+Read from the source, without running it. Imports inside functions count; those under ``if TYPE_CHECKING`` do not.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closure:
+    """What a handler can reach.
+
+    files: our own, path with slashes -> content; third_party: top-level modules, without the standard library's;
+    services: those that ``windrow.aws.client`` is asked for, such as ``s3``.
+    """
+
+    files: dict[str, bytes]
+    third_party: frozenset[str]
+    services: frozenset[str]
+
+
+def closure_of(module: str, *, sources: Path) -> Closure:
+    """Everything that importing ``module``, and whatever its functions import later, can reach under ``sources``.
+
+    ``files`` is empty if the module is not there.
+    """
+    files: dict[str, bytes] = {}
+    third_party: set[str] = set()
+    services: set[str] = set()
+    waiting = _and_parents(module)
+    while waiting:
+        path = _file_of(waiting.pop(), sources)
+        if path is None or (name := path.relative_to(sources).as_posix()) in files:
+            continue
+        files[name] = path.read_bytes()
+        tree = ast.parse(files[name], filename=name)
+        services.update(_services(tree))
+        for imported in _imports(tree):
+            top = imported.partition(".")[0]
+            if _file_of(top, sources) is not None:
+                waiting += _and_parents(imported)
+            elif top not in sys.stdlib_module_names:
+                third_party.add(top)
+    return Closure(files=files, third_party=frozenset(third_party), services=frozenset(services))
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    """Dotted names; ``from a import b`` gives ``a`` and ``a.b``, which may be a module or not."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif not isinstance(node, ast.expr) and not _is_for_type_checkers(node):
+            yield from _imports(node)
+
+
+def _is_for_type_checkers(node: ast.AST) -> bool:
+    match node:
+        case ast.If(test=ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING")):
+            return True
+        case _:
+            return False
+
+
+def _services(tree: ast.AST) -> Iterator[str]:
+    """The first argument of each call of ``client`` where it is spelled out."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id="client"), args=[ast.Constant(value=str(service)), *_]):
+                yield service
+            case _:
+                pass
+
+
+def _and_parents(module: str) -> list[str]:
+    parts = module.split(".")
+    return [".".join(parts[: count + 1]) for count in range(len(parts))]
+
+
+def _file_of(module: str, sources: Path) -> Path | None:
+    """The file of one of our modules or packages; None if there is no such."""
+    base = sources.joinpath(*module.split("."))
+    for path in (base / "__init__.py", base.with_suffix(".py")):
+        if path.is_file():
+            return path
+    return None

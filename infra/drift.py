@@ -1,0 +1,88 @@
+"""Drift: what somebody changed in a stage without the template."""
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from infra.stack import OPERATION_SECONDS_MAX, describe
+from windrow.aws import Place, client, readable_errors
+from windrow.deployment import stack_name
+from windrow.errors import WindrowError
+
+_POLL_SECONDS, _POLL_SECONDS_LOCAL = 3.0, 0.1
+_DRIFTED = ["MODIFIED", "DELETED"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One property that is not as the template says; values as JSON, empty where there is none.
+
+    A resource that is gone has the property ``""``.
+    """
+
+    resource: str
+    resource_type: str
+    path: str = ""
+    expected: str = ""
+    actual: str = ""
+
+    def __str__(self) -> str:
+        """One line."""
+        if not self.path:
+            return f"{self.resource} ({self.resource_type}) is gone"
+        return f"{self.resource} ({self.resource_type}) {self.path}: {self.actual or 'unset'}, not {self.expected}"
+
+
+def differences(place: Place, stage: str) -> tuple[Difference, ...]:
+    """Have CloudFormation compare the stage with its template; WindrowError if it is missing, or it takes too long."""
+    name = stack_name(stage)
+    with readable_errors(place):
+        if not describe(place, name):
+            raise WindrowError(f"no stage {stage!r} is deployed", hint="run: windrow status")
+        cloudformation = client("cloudformation", place)
+        detection = cloudformation.detect_stack_drift(StackName=name)["StackDriftDetectionId"]
+        _wait(cloudformation, detection, name, _POLL_SECONDS if place.endpoint_url is None else _POLL_SECONDS_LOCAL)
+        request: dict[str, Any] = {"StackName": name, "StackResourceDriftStatusFilters": _DRIFTED}
+        found: list[Difference] = []
+        while True:
+            page = cloudformation.describe_stack_resource_drifts(**request)
+            found += [difference for drift in page["StackResourceDrifts"] for difference in _differences(drift)]
+            if not page.get("NextToken"):
+                return tuple(sorted(found, key=str))
+            request["NextToken"] = page["NextToken"]
+
+
+def _wait(cloudformation: Any, detection: str, name: str, poll_seconds: float) -> None:
+    deadline = time.monotonic() + OPERATION_SECONDS_MAX
+    while time.monotonic() < deadline:
+        answer = cloudformation.describe_stack_drift_detection_status(StackDriftDetectionId=detection)
+        match answer["DetectionStatus"]:
+            case "DETECTION_COMPLETE":
+                return
+            case "DETECTION_FAILED":
+                reason = " ".join(answer.get("DetectionStatusReason", "no reason was given").split())
+                raise WindrowError(f"the drift of stack {name} cannot be told: {reason}")
+            case _:
+                time.sleep(poll_seconds)
+    raise WindrowError(f"the drift of stack {name} is not known within {OPERATION_SECONDS_MAX / 60:.0f} minutes")
+
+
+def _differences(drift: dict[str, Any]) -> list[Difference]:
+    resource, kind = drift["LogicalResourceId"], drift["ResourceType"]
+    if drift["StackResourceDriftStatus"] == "DELETED":
+        return [Difference(resource=resource, resource_type=kind)]
+    return [
+        Difference(
+            resource=resource,
+            resource_type=kind,
+            path=one["PropertyPath"],
+            expected=_text(one.get("ExpectedValue")),
+            actual=_text(one.get("ActualValue")),
+        )
+        for one in drift.get("PropertyDifferences", [])
+    ]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value)

@@ -1,0 +1,55 @@
+"""Where a command finds a stage: the embedded stack, a LocalStack, or AWS."""
+
+import os
+from pathlib import Path
+
+import boto3
+from botocore.exceptions import ProfileNotFound
+
+from infra import embedded
+from windrow import settings
+from windrow.aws import AWS, DEFAULT_REGION, LOCALSTACK, Place
+from windrow.errors import UsageError
+
+_HINT_REGION = "give --region, set AWS_REGION, or name one in the profile"
+
+
+def find_place(target: str, *, home: Path, region: str | None = None, profile: str | None = None) -> Place:
+    """The place that ``target`` (one of windrow.aws.TARGETS) means on this machine; reaches no network.
+
+    ``region`` and ``profile`` are for AWS; where they are None, its own configuration decides. UsageError when they
+    make no sense; WindrowError when the embedded stack does not run.
+    """
+    if target == AWS:
+        return _aws(region, profile)
+    if profile is not None:
+        raise UsageError(f"--profile is for --target {AWS}", hint="a stand-in takes any credentials")
+    if target == LOCALSTACK:
+        return Place(LOCALSTACK, _localstack_endpoint(), region or DEFAULT_REGION)
+    if region not in (None, DEFAULT_REGION):
+        raise UsageError(f"the embedded stack is in {DEFAULT_REGION} alone", hint="leave out --region")
+    return embedded.place(home)
+
+
+def _localstack_endpoint() -> str:
+    """Where localstack-client looks: AWS_ENDPOINT_URL, else LOCALSTACK_HOST, else this machine's port 4566."""
+    from localstack_client import config  # noqa: PLC0415 - slow to import, and for this target alone
+
+    try:
+        return str(config.get_service_endpoint("s3"))
+    except RuntimeError as error:
+        raise UsageError(f"LOCALSTACK_HOST makes no sense: {error}", hint="write it as localhost:4566") from error
+
+
+def _aws(region: str | None, profile: str | None) -> Place:
+    if os.environ.get(settings.AWS_ENDPOINT_URL):
+        message = f"{settings.AWS_ENDPOINT_URL} is set, so this would not be AWS"
+        raise UsageError(message, hint="unset it, or give --target localstack")
+    try:
+        configured = boto3.session.Session(profile_name=profile).region_name
+    except ProfileNotFound as error:
+        raise UsageError(f"there is no AWS profile {profile!r}", hint="see: aws configure list-profiles") from error
+    chosen = region or configured
+    if not chosen:
+        raise UsageError("no AWS region is chosen", hint=_HINT_REGION)
+    return Place(AWS, None, chosen, profile)

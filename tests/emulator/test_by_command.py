@@ -1,0 +1,160 @@
+"""A stage's whole life by the `windrow` command alone, on the embedded stack and on LocalStack."""
+
+import contextlib
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+
+from infra import embedded
+from infra.wheels import CACHE_FOLDER, Platform
+from tests.emulator import localstack
+from windrow import settings
+from windrow.aws import EMBEDDED, LOCALSTACK, client
+from windrow.timestamps import format_rfc3339
+from windrow.window import WINDOW_MS
+
+COMMAND_SECONDS_MAX = 300
+COMPOSE = Path(__file__).resolve().parent.parent.parent / "docker-compose.yml"
+SENSORS = 20
+# LocalStack takes a while to forget the mapping of a stage of the same name.
+STAGE = f"whole{secrets.token_hex(3)}"
+
+
+@dataclass(frozen=True)
+class Windrow:
+    """The command, at one target."""
+
+    home: Path
+    target: str
+    variables: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, *arguments: str, code: int = 0) -> str:
+        """Run it as a user does and return what it prints on stdout; it must end with `code`."""
+        plain = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "WINDROW_"))}
+        own = {settings.HOME: str(self.home), settings.TARGET: self.target, settings.STAGE: STAGE}
+        ended = subprocess.run(
+            [Path(sys.executable).with_name("windrow"), *arguments],
+            env=plain | own | self.variables,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=COMMAND_SECONDS_MAX,
+        )
+        assert ended.returncode == code, f"windrow {' '.join(arguments)}: {ended.stdout}\n{ended.stderr}"
+        return ended.stdout
+
+
+@pytest.fixture
+def embedded_windrow(home: Path) -> Windrow:
+    """The command at the session's embedded stack."""
+    return Windrow(home, EMBEDDED)
+
+
+@pytest.fixture
+def localstack_windrow(tmp_path: Path, wheel_cache: Path) -> Iterator[Windrow]:
+    """The command at a LocalStack; wheels come from the tests' cache."""
+    with localstack.running() as endpoint:
+        (tmp_path / CACHE_FOLDER).symlink_to(wheel_cache)
+        yield Windrow(tmp_path, LOCALSTACK, {settings.AWS_ENDPOINT_URL: endpoint})
+
+
+def test_a_stage_lives_on_the_embedded_stack(embedded_windrow: Windrow) -> None:
+    """Deployed, used, updated, compared with its template, destroyed."""
+    live(embedded_windrow)
+    assert "is as its template says" in embedded_windrow("drift")
+    sns = client("sns", embedded.place(embedded_windrow.home))
+    (topic,) = [one["TopicArn"] for one in sns.list_topics()["Topics"] if f"windrow-{STAGE}-" in one["TopicArn"]]
+    sns.set_topic_attributes(TopicArn=topic, AttributeName="DisplayName", AttributeValue="by hand")
+    assert "AlarmTopic (AWS::SNS::Topic) /DisplayName: by hand, not windrow" in embedded_windrow("drift", code=1)
+    leave(embedded_windrow)
+
+
+def test_a_stage_lives_on_localstack(localstack_windrow: Windrow) -> None:
+    """The same way; its functions run from the packages, with their wheels, on the Python that the template names."""
+    live(localstack_windrow)
+    leave(localstack_windrow)
+
+
+@pytest.mark.parametrize("stands_in", ["ministack", "localstack"])
+def test_the_command_of_the_deploying_container_works(
+    stands_in: str, request: pytest.FixtureRequest, tmp_path: Path, wheel_cache: Path
+) -> None:
+    """What docker-compose.yml runs, run here: deploys to a stack known by its endpoint alone, simulates and asks."""
+    service = yaml.safe_load(COMPOSE.read_text())["services"]["windrow"]
+    with contextlib.ExitStack() as stack:
+        if stands_in == "ministack":
+            if f"{sys.version_info.major}.{sys.version_info.minor}" != Platform().python:
+                pytest.skip(f"MiniStack runs functions with its own Python, and their wheels are for {Platform()}")
+            endpoint = request.getfixturevalue("place").endpoint_url
+        else:
+            endpoint = stack.enter_context(localstack.running())
+        (tmp_path / CACHE_FOLDER).symlink_to(wheel_cache)
+        own = {settings.HOME: str(tmp_path), settings.STAGE: f"c{STAGE}", settings.AWS_ENDPOINT_URL: endpoint}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        ended = subprocess.run(
+            service["command"],
+            env=os.environ | service["environment"] | own | {"PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=COMMAND_SECONDS_MAX,
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        assert "lost 0, duplicated 0, wrong 0" in ended.stdout
+        Windrow(tmp_path, LOCALSTACK, own)("destroy")
+
+
+def test_the_emulators_container_runs_what_the_embedded_stack_runs() -> None:
+    """`python -m ministack`, bound to the container's own network and published on loopback."""
+    service = yaml.safe_load(COMPOSE.read_text())["services"]["ministack"]
+    assert service["command"] == ["python", "-m", "ministack"]
+    assert embedded.COMMAND[1:] == ("-m", "ministack")
+
+
+def live(windrow: Windrow) -> None:
+    """From the first deployment over readings and rows to an update that loses nothing."""
+    assert f"stage {STAGE} is deployed" in windrow("deploy", "--no-schedule", "--set", "BatchingWindowSeconds=0")
+    assert f"stage {STAGE} is up to date" in windrow("deploy")
+
+    start, middle, end = (rfc3339_minutes_ago(minutes) for minutes in (75, 65, 60))  # all of them can be closed
+    fleet = ("simulate", "--sensors", str(SENSORS), "--wait")
+    windrow(*fleet, "--from", start, "--to", middle, "--duplicates", "0.05")
+    assert "rolled" in windrow("tick")
+    rows = json.loads(windrow("query", "fleet", "--from", start, "--to", end, "--format", "json"))
+    assert [row["sensors"] for row in rows] == [SENSORS, SENSORS]
+    assert "lost 0, duplicated 0, wrong 0" in windrow("verify")
+
+    assert f"stage {STAGE} is deployed" in windrow("deploy", "--set", "LogLevel=DEBUG")
+    windrow(*fleet, "--from", middle, "--to", end, "--seed", "8")
+    windrow("tick")
+    assert "lost 0, duplicated 0, wrong 0" in windrow("verify")
+    assert states(windrow) == ["Enabled"]
+
+
+def leave(windrow: Windrow) -> None:
+    """What destroying removes is said before, and gone afterwards."""
+    assert f"delete stack windrow-{STAGE}" in windrow("destroy", "--dry-run")
+    assert f"stage {STAGE} is destroyed" in windrow("destroy")
+    assert states(windrow) == []
+    windrow("query", "fleet", code=1)
+
+
+def rfc3339_minutes_ago(minutes: int) -> str:
+    """The start of the window that was under way so many minutes ago."""
+    instant_ms = time.time_ns() // 1_000_000 - minutes * 60_000
+    return format_rfc3339(instant_ms // WINDOW_MS * WINDOW_MS)
+
+
+def states(windrow: Windrow) -> list[str]:
+    """The state of the stage's mapping, if there is such a stage; there may be others."""
+    stages = json.loads(windrow("status", "--format", "json"))["stages"]
+    return [stage["mapping"] for stage in stages if stage["stage"] == STAGE]

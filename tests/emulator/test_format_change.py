@@ -1,0 +1,121 @@
+"""A release with new formats, deployed while data of the old ones is in flight: readers accept the version before."""
+
+import dataclasses
+import re
+import shutil
+import time
+from pathlib import Path
+
+from dispatcher.report import Outcome, TickReport
+from infra import destroy, package
+from infra import stack as stacks
+from infra.plan import Choices, Plan, make_plan
+from windrow import layout
+from windrow.arrow import read_parquet
+from windrow.aws import Place, client
+from windrow.cli.draining import wait_until_drained
+from windrow.cli.tick import invoke, scheduled_event
+from windrow.deployment import Deployment
+from windrow.kinesis import KinesisStream, OutgoingRecord, Stored
+from windrow.lineage import Lineage
+from windrow.reading import Reading, Readings
+from windrow.reading_json import encode_readings
+from windrow.s3 import S3Store
+from windrow.window import Window
+
+# What the next release would write another version of, in this test.
+FORMATS = ("partial_parquet", "lineage")
+HOUR_MS = 3_600_000
+
+
+def next_release(plan: Plan, sources: Path) -> Plan:
+    """The same deployment with code that writes the next version of each format."""
+    for name in ("windrow", "processors", "dispatcher"):
+        shutil.copytree(package.SOURCES / name, sources / name)
+    for name in FORMATS:
+        path = sources / "windrow" / f"{name}.py"
+        text, changed = re.subn(r"^FORMAT = 1$", "FORMAT = 2", path.read_text(), flags=re.MULTILINE)
+        assert changed == 1
+        path.write_text(text)
+    built = {one.name: package.build(one, sources=sources) for one in package.FUNCTIONS}
+    keys = {f"{name.capitalize()}CodeKey": one.key for name, one in built.items()}
+    return dataclasses.replace(plan, packages=tuple(built.values()), parameters=plan.parameters | keys)
+
+
+def put(deployment: Deployment, sensor_id: str, window: Window) -> None:
+    """One reading into the stream, and wait until it is a partial."""
+    (body,) = encode_readings(Readings.of([Reading(sensor_id, window.start_ms + 1, 0, 1_000)]))
+    stream = KinesisStream.at(deployment.place, deployment.stream_name)
+    (answer,) = stream.put_records([OutgoingRecord(partition_key="a", body=body)]).entries
+    assert isinstance(answer, Stored)
+    wait_until_drained(deployment, {answer.shard_id: int(answer.sequence_number)})
+
+
+def tick(deployment: Deployment) -> TickReport:
+    """Close what is due."""
+    return invoke(deployment, scheduled_event(time.time_ns() // 1_000_000, is_dry_run=False))
+
+
+def formats_of_partials(deployment: Deployment, window: Window) -> list[int]:
+    """The versions of the window's partials, ascending."""
+    lake = S3Store(client("s3", deployment.place), deployment.lake_bucket)
+    bodies = [lake.get(listed.key) for listed in lake.list_objects(layout.partials_prefix(window))]
+    return sorted(read_parquet(stored.body)[1]["format"] for stored in bodies if stored is not None)
+
+
+def lineage_of(deployment: Deployment, window: Window) -> bytes:
+    """The stored lineage."""
+    stored = S3Store(client("s3", deployment.place), deployment.results_bucket).get(layout.lineage_key(window))
+    assert stored is not None
+    return stored.body
+
+
+def deploy(plan: Plan) -> Deployment:
+    """Carry out a plan."""
+    return stacks.apply(plan, lambda _: None).deployment
+
+
+def test_new_formats_do_not_break_what_is_in_flight(place: Place, tmp_path: Path) -> None:
+    """Old partials and lineages, new ones beside them in the same window, and a release taken back.
+
+    release   1        2        2           1                2
+    does      put a    put b    tick: a+b   tick: fails,     tick: a+b+c
+              tick: a                       nothing lost
+    """
+    window = Window((time.time_ns() // 1_000_000 // HOUR_MS - 2) * HOUR_MS)
+    old = make_plan(place, "formats", Choices(shard_count=1, is_scheduled=False))
+    new = next_release(old, tmp_path)
+
+    deployment = deploy(old)
+    put(deployment, "a", window)
+    tick(deployment)
+    assert Lineage.from_json(lineage_of(deployment, window)).readings == 1
+
+    deployment = deploy(new)
+    put(deployment, "b", window)
+    assert formats_of_partials(deployment, window) == [1, 2]
+    outcomes = {one.window: one.outcome for one in tick(deployment).windows}
+    assert outcomes[window] is Outcome.ROLLED
+    assert b'"readings":2' in lineage_of(deployment, window)
+    assert b'"format":2' in lineage_of(deployment, window)
+
+    put(deployment, "c", window)
+    before = lineage_of(deployment, window)
+    deployment = deploy(old)
+    (report,) = [one for one in tick(deployment).windows if one.window == window]
+    assert report.outcome is Outcome.FAILED
+    assert "format 2, this version reads 1" in report.detail
+    assert lineage_of(deployment, window) == before
+
+    deployment = deploy(new)
+    (report,) = [one for one in tick(deployment).windows if one.window == window]
+    assert (report.outcome, report.readings) == (Outcome.ROLLED, 3)
+    destroy.apply(destroy.plan_destruction(place, "formats", deletes_data=True), lambda _: None)
+
+
+def test_a_release_that_changes_nothing_is_the_same_package(tmp_path: Path) -> None:
+    """The copy of the sources is not what makes the next release another one."""
+    for name in ("windrow", "processors", "dispatcher"):
+        shutil.copytree(package.SOURCES / name, tmp_path / name)
+    for function in package.FUNCTIONS:
+        assert package.build(function, sources=tmp_path).key == package.build(function).key

@@ -1,0 +1,254 @@
+"""The template's roles where they are enforced: each function can do its work, and nothing that is another's."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from infra import embedded
+from infra import stack as stacks
+from infra.plan import Choices, make_plan
+from producers.faults import Faults
+from producers.fleet import FleetSpec
+from windrow.aws import Place, client, client_config
+from windrow.cli.draining import wait_until_drained
+from windrow.cli.simulate import simulate_fleet
+from windrow.cli.tick import invoke, scheduled_event
+from windrow.cli.verify import verify_stage
+from windrow.deployment import Deployment
+from windrow.window import WINDOW_MS
+
+HOUR_MS = 3_600_000
+MODES = ("direct", "fanout")
+DENIALS = frozenset({"AccessDenied", "AccessDeniedException", "403"})
+Clients = Callable[[str], Any]
+
+
+def put(bucket: str, key: str) -> Callable[[Clients, Deployment], object]:
+    return lambda clients, stage: clients("s3").put_object(Bucket=getattr(stage, bucket), Key=key, Body=b"x")
+
+
+def get(bucket: str, key: str) -> Callable[[Clients, Deployment], object]:
+    return lambda clients, stage: clients("s3").get_object(Bucket=getattr(stage, bucket), Key=key)
+
+
+def delete(bucket: str, key: str) -> Callable[[Clients, Deployment], object]:
+    return lambda clients, stage: clients("s3").delete_object(Bucket=getattr(stage, bucket), Key=key)
+
+
+def listing(bucket: str) -> Callable[[Clients, Deployment], object]:
+    return lambda clients, stage: clients("s3").list_objects_v2(Bucket=getattr(stage, bucket), Prefix="partials/")
+
+
+def invoking(function: str) -> Callable[[Clients, Deployment], object]:
+    return lambda clients, stage: clients("lambda").invoke(
+        FunctionName=getattr(stage, function), InvocationType="DryRun"
+    )
+
+
+def read_stream(clients: Clients, stage: Deployment) -> object:
+    """The three calls of a reader; with the stream's ARN, for the emulator does not know it from an iterator."""
+    kinesis = clients("kinesis")
+    shards = kinesis.list_shards(StreamName=stage.stream_name)["Shards"]
+    iterator = kinesis.get_shard_iterator(
+        StreamName=stage.stream_name, ShardId=shards[0]["ShardId"], ShardIteratorType="TRIM_HORIZON"
+    )["ShardIterator"]
+    arn = client("kinesis", stage.place).describe_stream_summary(StreamName=stage.stream_name)
+    return kinesis.get_records(ShardIterator=iterator, Limit=1, StreamARN=arn["StreamDescriptionSummary"]["StreamARN"])
+
+
+def write_stream(clients: Clients, stage: Deployment) -> object:
+    return clients("kinesis").put_record(StreamName=stage.stream_name, Data=b"x", PartitionKey="x")
+
+
+def unseal_directly(clients: Clients, stage: Deployment) -> object:
+    return clients("kms").generate_data_key(KeyId=f"alias/windrow-{stage.stage}", KeySpec="AES_256")
+
+
+ACTIONS: dict[str, Callable[[Clients, Deployment], object]] = {
+    "write a partial": put("lake_bucket", "partials/iam"),
+    "write a marker": put("lake_bucket", "markers/iam"),
+    "write quarantine": put("lake_bucket", "quarantine/iam"),
+    "write a manifest": put("lake_bucket", "simulations/iam"),
+    "read a partial": get("lake_bucket", "partials/iam"),
+    "read quarantine": get("lake_bucket", "quarantine/iam"),
+    "delete a partial": delete("lake_bucket", "partials/iam"),
+    "delete a marker": delete("lake_bucket", "markers/iam"),
+    "list the lake": listing("lake_bucket"),
+    "write rows": put("results_bucket", "aggregates/iam"),
+    "read rows": get("results_bucket", "aggregates/iam"),
+    "delete rows": delete("results_bucket", "aggregates/iam"),
+    "write rows of an hour": put("results_bucket", "aggregates_1h/iam"),
+    "write lineages of hours": put("results_bucket", "windows_1h/iam"),
+    "write a lineage": put("results_bucket", "windows/iam"),
+    "read a lineage": get("results_bucket", "windows/iam"),
+    "write an answer": put("results_bucket", "athena/iam"),
+    "list the results": listing("results_bucket"),
+    "give a batch up": put("on_failure_bucket", "aws/lambda/iam"),
+    "read what was given up": get("on_failure_bucket", "aws/lambda/iam"),
+    "list what was given up": listing("on_failure_bucket"),
+    "invoke the consumer": invoking("consumer_function"),
+    "invoke the dispatcher": invoking("dispatcher_function"),
+    "read the stream": read_stream,
+    "write the stream": write_stream,
+    "make a data key past S3": unseal_directly,
+}
+WRITES = frozenset({"write a partial", "write a marker", "write quarantine"})
+READS = frozenset({"read the stream", "give a batch up", "list what was given up"})
+ROLLS = frozenset(
+    {
+        "list the lake",
+        "list the results",
+        "read a partial",
+        "delete a marker",
+        "write rows",
+        "read rows",
+        "write a lineage",
+        "write rows of an hour",
+        "write lineages of hours",
+        "read a lineage",
+    }
+)
+# (mode, role) -> what it may do of all these.
+ALLOWED: dict[tuple[str, str], frozenset[str]] = {
+    ("direct", "ConsumerRole"): WRITES | READS,
+    ("direct", "DispatcherRole"): ROLLS,
+    ("fanout", "ConsumerRole"): WRITES,
+    ("fanout", "FanoutRole"): WRITES | READS | {"invoke the consumer"},
+    ("fanout", "DispatcherRole"): ROLLS,
+}
+
+
+@pytest.fixture(scope="module")
+def enforcing_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The home of a stack of our own that enforces IAM."""
+    folder = tmp_path_factory.mktemp("windrow-iam")
+    embedded.up(folder, port=0, enforces_iam=True)
+    yield folder
+    embedded.down(folder)
+
+
+@pytest.fixture(scope="module")
+def stages(enforcing_home: Path) -> dict[str, Deployment]:
+    """A stage in each mode."""
+    place = embedded.place(enforcing_home)
+    return {mode: deployed(place, mode) for mode in MODES}
+
+
+@pytest.fixture(scope="module")
+def as_role(stages: dict[str, Deployment]) -> Callable[[str, str], Clients]:
+    """Clients with the credentials of a role of one of the stages."""
+    sessions: dict[tuple[str, str], boto3.session.Session] = {}
+
+    def clients_of(mode: str, role: str) -> Clients:
+        place = stages[mode].place
+        if (mode, role) not in sessions:
+            sessions[mode, role] = session_of(place, mode, role)
+
+        def make(service: str) -> Any:
+            return sessions[mode, role].client(
+                service, endpoint_url=place.endpoint_url, config=client_config(service, place)
+            )
+
+        return make
+
+    return clients_of
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_whole_way_works_with_the_rights_of_the_template(
+    stages: dict[str, Deployment], enforcing_home: Path, mode: str
+) -> None:
+    """From the stream to rows that equal the truth, bad readings to quarantine and late ones by their markers."""
+    stage = stages[mode]
+    start_ms = (now_ms() // HOUR_MS - 2) * HOUR_MS
+    fleet = FleetSpec(
+        seed=5,
+        sensors=10,
+        sites=2,
+        interval_ms=10_000,
+        start_ms=start_ms,
+        end_ms=start_ms + 2 * WINDOW_MS,
+        faults=Faults(malformed=0.05, duplicates=0.05),
+    )
+    sent = simulate_fleet(fleet, stage, now_ms=now_ms())
+    wait_until_drained(stage, sent.last_sequence_numbers)
+    invoke(stage, scheduled_event(now_ms(), is_dry_run=False))
+    verification = verify_stage(stage, home=enforcing_home)
+    assert verification.is_exact, str(verification)
+    assert sent.totals.malformed > 0
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize(("mode", "role"), ALLOWED)
+def test_a_role_may_do_its_own_and_nothing_else(
+    stages: dict[str, Deployment], as_role: Callable[[str, str], Clients], mode: str, role: str, action: str
+) -> None:
+    """Every action with the role's own credentials: let through if it is among its own, denied otherwise."""
+    try:
+        ACTIONS[action](as_role(mode, role), stages[mode])
+        is_denied = False
+    except ClientError as error:
+        is_denied = error.response["Error"]["Code"] in DENIALS
+    assert is_denied == (action not in ALLOWED[mode, role])
+
+
+def test_a_function_cannot_do_what_its_role_may_not(stages: dict[str, Deployment]) -> None:
+    """The enforcing is real: the dispatcher without its right to list fails, and says so."""
+    stage = stages["direct"]
+    iam = client("iam", stage.place)
+    role = physical_id(stage.place, "direct", "DispatcherRole")
+    document = iam.get_role_policy(RoleName=role, PolicyName="dispatcher")["PolicyDocument"]
+    without = document | {"Statement": [one for one in document["Statement"] if one["Sid"] != "List"]}
+    try:
+        put_policy(iam, role, without)
+        with pytest.raises(Exception, match="AccessDenied"):
+            invoke(stage, scheduled_event(now_ms(), is_dry_run=False))
+    finally:
+        put_policy(iam, role, document)
+
+
+def deployed(place: Place, mode: str) -> Deployment:
+    choices = Choices(shard_count=1, mode=mode, is_scheduled=False)
+    return stacks.apply(make_plan(place, mode, choices), lambda _: None).deployment
+
+
+def session_of(place: Place, mode: str, role: str) -> boto3.session.Session:
+    """The role's credentials, once it trusts us beside Lambda."""
+    iam, name = client("iam", place), physical_id(place, mode, role)
+    arn = iam.get_role(RoleName=name)["Role"]["Arn"]
+    trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{arn.split(':')[4]}:root"}}
+    lambdas = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}}
+    statements = [one | {"Action": "sts:AssumeRole"} for one in (trust, lambdas)]
+    iam.update_assume_role_policy(RoleName=name, PolicyDocument=json_of({"Statement": statements}))
+    given = client("sts", place).assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
+    return boto3.session.Session(
+        aws_access_key_id=given["AccessKeyId"],
+        aws_secret_access_key=given["SecretAccessKey"],
+        aws_session_token=given["SessionToken"],
+        region_name=place.region,
+    )
+
+
+def physical_id(place: Place, mode: str, logical: str) -> str:
+    answer = client("cloudformation", place).describe_stack_resource(
+        StackName=f"windrow-{mode}", LogicalResourceId=logical
+    )
+    return str(answer["StackResourceDetail"]["PhysicalResourceId"])
+
+
+def put_policy(iam: Any, role: str, document: dict[str, Any]) -> None:
+    iam.put_role_policy(RoleName=role, PolicyName="dispatcher", PolicyDocument=json_of(document))
+
+
+def json_of(document: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17"} | document)
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,35 @@
+SELECT
+  window_start,
+  sensors,
+  sensors_expected,
+  completeness,
+  silent,
+  readings,
+  late,
+  duplicates_removed,
+  conflicts,
+  quarantined,
+  CARDINALITY(shards) AS shards,
+  revision,
+  is_final,
+  scheduled_time
+FROM windows
+WHERE dt BETWEEN ? AND ?
+  AND hour BETWEEN ? AND ?
+  AND (dt > ? OR hour >= ?)
+  AND (dt < ? OR hour <= ?)
+  AND window_start >= CAST(? AS TIMESTAMP)
+  AND window_start < CAST(? AS TIMESTAMP)
+ORDER BY window_start
+
+-- ExecutionParameters
+-- '2026-11-20'
+-- '2026-11-20'
+-- 10
+-- 11
+-- '2026-11-20'
+-- 10
+-- '2026-11-20'
+-- 11
+-- '2026-11-20 10:00:00.000'
+-- '2026-11-20 12:00:00.000'

@@ -1,0 +1,229 @@
+"""Deploying to AWS, comparing and destroying, up to the API boundary."""
+
+import datetime
+import hashlib
+
+import pytest
+from botocore.stub import ANY
+
+from infra import destroy, drift, stack
+from infra.package import Package
+from infra.plan import Plan
+from tests.unit.stubbed_aws import PLACE, stubbed
+from windrow.errors import WindrowError
+
+NAME = "windrow-prod"
+ACCOUNT = "123456789012"
+BUCKET = "windrow-code-" + hashlib.sha256(f"windrow {ACCOUNT} {PLACE.region}".encode()).hexdigest()[:16]
+PACKAGE = Package(function="consumer", body=b"zip", parts={"windrow": 1, "numpy": 2})
+TEMPLATE = "Resources: {}\n"
+KEY = f"templates/{hashlib.sha256(TEMPLATE.encode()).hexdigest()}.yaml"
+NOW = datetime.datetime(2026, 11, 20, tzinfo=datetime.UTC)
+OUTPUTS = {
+    "StreamName": "windrow-prod",
+    "LakeBucketName": "lake",
+    "ResultsBucketName": "results",
+    "OnFailureBucketName": "failed",
+    "ConsumerFunctionName": "windrow-prod-consumer",
+    "DispatcherFunctionName": "windrow-prod-dispatcher",
+    "ProcessingMode": "direct",
+    "LatenessHorizonHours": "168",
+    "StreamRetentionHours": "24",
+    "PartialsRetentionDays": "30",
+}
+
+
+def plan(package: Package = PACKAGE) -> Plan:
+    """A deployment of one small package."""
+    return Plan(
+        place=PLACE,
+        stage="prod",
+        packages=(package,),
+        template=TEMPLATE,
+        parameters={"Stage": "prod"},
+        left_out=(),
+    )
+
+
+def stack_entry(status: str, **more) -> dict:
+    """The stack as DescribeStacks tells it."""
+    return {"StackName": NAME, "StackId": f"arn:{NAME}", "CreationTime": NOW, "StackStatus": status} | more
+
+
+def event(number: int, resource: str, kind: str, status: str, reason: str = "") -> dict:
+    """One event of the stack."""
+    return {
+        "StackId": f"arn:{NAME}",
+        "StackName": NAME,
+        "EventId": str(number),
+        "LogicalResourceId": resource,
+        "ResourceType": kind,
+        "ResourceStatus": status,
+        "ResourceStatusReason": reason,
+        "Timestamp": NOW,
+    }
+
+
+def script_until_executed(s3, sts, cloudformation) -> None:
+    """Everything up to the execution of the change set: code and template are uploaded, the changes worked out."""
+    cloudformation.add_response("describe_stacks", {"Stacks": [stack_entry("CREATE_COMPLETE")]}, {"StackName": NAME})
+    sts.add_response("get_caller_identity", {"Account": ACCOUNT}, {})
+    s3.add_response("head_bucket", {}, {"Bucket": BUCKET})
+    s3.add_client_error("head_object", "404", expected_params={"Bucket": BUCKET, "Key": PACKAGE.key})
+    s3.add_response("put_object", {}, {"Bucket": BUCKET, "Key": PACKAGE.key, "Body": b"zip"})
+    s3.add_response("put_object", {}, {"Bucket": BUCKET, "Key": KEY, "Body": TEMPLATE.encode()})
+    request = {
+        "StackName": NAME,
+        "ChangeSetName": ANY,
+        "ChangeSetType": "UPDATE",
+        "TemplateURL": f"https://s3.eu-central-1.amazonaws.com/{BUCKET}/{KEY}",
+        "Parameters": [
+            {"ParameterKey": "CodeBucket", "ParameterValue": BUCKET},
+            {"ParameterKey": "Stage", "ParameterValue": "prod"},
+        ],
+        "Capabilities": ANY,
+        "Tags": ANY,
+    }
+    cloudformation.add_response("create_change_set", {"Id": "arn:change-set"}, request)
+    for _ in range(2):
+        cloudformation.add_response("describe_change_set", {"Status": "CREATE_COMPLETE", "Changes": []}, ANY_CHANGE_SET)
+
+
+ANY_CHANGE_SET = {"ChangeSetName": "arn:change-set", "StackName": NAME}
+
+
+def test_deployment_uploads_prepares_executes_and_follows():
+    """The requests in their order; events that were there before are not shown again."""
+    seen: list[str] = []
+    old = event(1, NAME, "AWS::CloudFormation::Stack", "CREATE_COMPLETE")
+    new = [
+        event(2, "LakeBucket", "AWS::S3::Bucket", "UPDATE_COMPLETE"),
+        event(3, NAME, "AWS::CloudFormation::Stack", "UPDATE_COMPLETE"),
+    ]
+    with stubbed("s3", "sts", "cloudformation") as (s3, sts, cloudformation):
+        script_until_executed(s3, sts, cloudformation)
+        cloudformation.add_response("describe_stack_events", {"StackEvents": [old]}, {"StackName": NAME})
+        cloudformation.add_response("execute_change_set", {}, ANY_CHANGE_SET)
+        cloudformation.add_response("describe_stack_events", {"StackEvents": [*new[::-1], old]}, {"StackName": NAME})
+        outputs = [{"OutputKey": key, "OutputValue": value} for key, value in OUTPUTS.items()]
+        answer = {"Stacks": [stack_entry("UPDATE_COMPLETE", Outputs=outputs)]}
+        cloudformation.add_response("describe_stacks", answer, {"StackName": NAME})
+        applied = stack.apply(plan(), lambda one: seen.append(one.resource))
+    assert applied.is_changed
+    assert applied.uploaded == (PACKAGE.key,)
+    assert applied.deployment.stream_name == "windrow-prod"
+    assert seen == ["LakeBucket", NAME]
+
+
+def test_rollback_is_told_with_the_first_reason():
+    """The resource that failed by itself is the culprit, not those that were cancelled after it."""
+    failed = [
+        event(2, "Stream", "AWS::Kinesis::Stream", "UPDATE_FAILED", "Limit of\n shards exceeded"),
+        event(3, "LakeBucket", "AWS::S3::Bucket", "UPDATE_FAILED", "Resource update cancelled"),
+        event(4, NAME, "AWS::CloudFormation::Stack", "UPDATE_ROLLBACK_COMPLETE"),
+    ]
+    with stubbed("s3", "sts", "cloudformation") as (s3, sts, cloudformation):
+        script_until_executed(s3, sts, cloudformation)
+        cloudformation.add_response("describe_stack_events", {"StackEvents": []}, {"StackName": NAME})
+        cloudformation.add_response("execute_change_set", {}, ANY_CHANGE_SET)
+        cloudformation.add_response("describe_stack_events", {"StackEvents": failed[::-1]}, {"StackName": NAME})
+        with pytest.raises(WindrowError) as caught:
+            stack.apply(plan(), lambda _: None)
+    assert caught.value.message == "Stream (AWS::Kinesis::Stream) failed: Limit of shards exceeded"
+    assert caught.value.hint == "stack windrow-prod is UPDATE_ROLLBACK_COMPLETE"
+
+
+def test_discarded_deployment_changes_nothing():
+    """The change set is removed and the stack stays."""
+    with stubbed("s3", "sts", "cloudformation") as (s3, sts, cloudformation):
+        script_until_executed(s3, sts, cloudformation)
+        cloudformation.add_response("delete_change_set", {}, ANY_CHANGE_SET)
+        stack.discard(stack.prepare(plan(), lambda _: None))
+
+
+def test_package_without_its_requirements_does_not_leave_this_machine():
+    """On AWS a function has only what its zip holds."""
+    bare = Package(function="consumer", body=b"zip", parts={"windrow": 1})
+    with stubbed("cloudformation"), pytest.raises(WindrowError, match="lack what the functions import"):
+        stack.apply(plan(bare), lambda _: None)
+
+
+def test_drift_names_each_property_and_what_is_gone():
+    """Of all pages, one line each."""
+    modified = {
+        "StackResourceDriftStatus": "MODIFIED",
+        "PropertyDifferences": [
+            {
+                "PropertyPath": "/RetentionPeriodHours",
+                "ExpectedValue": "24",
+                "ActualValue": "48",
+                "DifferenceType": "NOT_EQUAL",
+            }
+        ],
+    }
+    pages = [
+        drift_entry("Stream", "AWS::Kinesis::Stream", **modified),
+        drift_entry("SilenceAlarm", "AWS::CloudWatch::Alarm", StackResourceDriftStatus="DELETED"),
+    ]
+    request = {"StackName": NAME, "StackResourceDriftStatusFilters": ["MODIFIED", "DELETED"]}
+    with stubbed("cloudformation") as (cloudformation,):
+        cloudformation.add_response(
+            "describe_stacks", {"Stacks": [stack_entry("CREATE_COMPLETE")]}, {"StackName": NAME}
+        )
+        cloudformation.add_response("detect_stack_drift", {"StackDriftDetectionId": "1"}, {"StackName": NAME})
+        done = {"StackId": "x", "StackDriftDetectionId": "1", "DetectionStatus": "DETECTION_COMPLETE", "Timestamp": NOW}
+        status = "describe_stack_drift_detection_status"
+        cloudformation.add_response(status, done, {"StackDriftDetectionId": "1"})
+        answer = {"StackResourceDrifts": [pages[0]], "NextToken": "more"}
+        cloudformation.add_response("describe_stack_resource_drifts", answer, request)
+        answer = {"StackResourceDrifts": [pages[1]]}
+        cloudformation.add_response("describe_stack_resource_drifts", answer, request | {"NextToken": "more"})
+        found = drift.differences(PLACE, "prod")
+    assert [str(one) for one in found] == [
+        "SilenceAlarm (AWS::CloudWatch::Alarm) is gone",
+        "Stream (AWS::Kinesis::Stream) /RetentionPeriodHours: 48, not 24",
+    ]
+
+
+def drift_entry(resource: str, kind: str, **more) -> dict:
+    """One resource's drift."""
+    return {"StackId": "x", "LogicalResourceId": resource, "ResourceType": kind, "Timestamp": NOW} | more
+
+
+def test_destroying_says_what_it_keeps_and_keeps_it():
+    """Buckets and the key that opens them stay, and are named, unless they are to go as well."""
+    owned = [
+        ("LakeBucket", "AWS::S3::Bucket", "lake"),
+        ("Key", "AWS::KMS::Key", "1234"),
+        ("Role", "AWS::IAM::Role", "r"),
+    ]
+    resources = [
+        {
+            "LogicalResourceId": logical,
+            "ResourceType": kind,
+            "PhysicalResourceId": physical,
+            "Timestamp": NOW,
+            "ResourceStatus": "CREATE_COMPLETE",
+        }
+        for logical, kind, physical in owned
+    ]
+    gone = event(9, NAME, "AWS::CloudFormation::Stack", "DELETE_COMPLETE")
+    described = {"Stacks": [stack_entry("CREATE_COMPLETE")]}
+    with stubbed("cloudformation", "s3", "kms") as (cloudformation, _, _):
+        cloudformation.add_response("describe_stacks", described, {"StackName": NAME})
+        cloudformation.add_response("describe_stack_resources", {"StackResources": resources}, {"StackName": NAME})
+        planned = destroy.plan_destruction(PLACE, "prod", deletes_data=False)
+        cloudformation.add_response("describe_stack_events", {"StackEvents": []}, {"StackName": NAME})
+        cloudformation.add_response("describe_stacks", described, {"StackName": NAME})
+        cloudformation.add_response("delete_stack", {}, {"StackName": NAME})
+        cloudformation.add_response("describe_stack_events", {"StackEvents": [gone]}, {"StackName": f"arn:{NAME}"})
+        assert destroy.apply(planned, lambda _: None) == 0
+    assert planned.kept == ("bucket lake", "key 1234, without which nobody can read them")
+    assert planned.lines()[1:] == ["keep bucket lake", "keep key 1234, without which nobody can read them"]
+
+
+def test_destroying_with_data_says_so():
+    """What goes is named before it goes."""
+    planned = destroy.Destruction(place=PLACE, stage="prod", buckets=("lake",), keys=("1234",), deletes_data=True)
+    assert planned.kept == ()
+    assert planned.lines()[1:] == ["delete with all its objects: bucket lake", "delete in 7 days: key 1234"]

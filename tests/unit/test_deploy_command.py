@@ -1,0 +1,140 @@
+"""`windrow deploy`: what it shows and when it asks. Stacks are stood in for; see tests/emulator for real ones."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+from rich.console import Console
+
+from infra import embedded, stack
+from infra.changes import Change, ChangeSet, Effect
+from infra.plan import Plan, parse_parameters
+from infra.stack import Applied, Event, Prepared
+from windrow.aws import EMBEDDED, Place
+from windrow.cli.deploy import deploy
+from windrow.cli.main import windrow
+from windrow.deployment import Deployment
+from windrow.errors import UsageError
+
+PLACE = Place(EMBEDDED, "http://127.0.0.1:1", "us-east-1")
+DEPLOYMENT = Deployment(
+    place=PLACE,
+    stage="dev",
+    stream_name="windrow-dev",
+    lake_bucket="lake",
+    results_bucket="results",
+    on_failure_bucket="failed",
+    consumer_function="consumer",
+    dispatcher_function="dispatcher",
+    database="",
+    workgroup="",
+    mode="direct",
+)
+REPLACED = Change(resource="Stream", resource_type="AWS::Kinesis::Stream", effect=Effect.REPLACE, because=("Name",))
+CHANGED = Change(resource="ConsumerRole", resource_type="AWS::IAM::Role", effect=Effect.MODIFY)
+
+
+@dataclass
+class Stack:
+    """A stack that would change as it is told, and remembers what was done to it."""
+
+    changes: tuple[Change, ...] = ()
+    is_new: bool = False
+    done: list[str] = field(default_factory=list)
+
+    def prepare(self, plan: Plan, _: Callable[[Event], None]) -> Prepared:
+        found = ChangeSet(change_set_id="1", is_new_stack=self.is_new, changes=self.changes) if self.changes else None
+        return Prepared(plan=plan, uploaded=(), change_set=found)
+
+    def execute(self, prepared: Prepared, _: Callable[[Event], None]) -> Applied:
+        self.done.append("executed")
+        return Applied(deployment=DEPLOYMENT, uploaded=(), is_changed=prepared.change_set is not None)
+
+    def discard(self, _: Prepared) -> None:
+        self.done.append("discarded")
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
+    """Run `windrow deploy` against a Stack."""
+
+    def run(stands_in: Stack, *arguments: str, answer: str = "") -> Result:
+        monkeypatch.setattr(embedded, "place", lambda _: PLACE)
+        for name in ("prepare", "execute", "discard"):
+            monkeypatch.setattr(stack, name, getattr(stands_in, name))
+        environment = {"WINDROW_HOME": str(tmp_path), "WINDROW_TARGET": "embedded"}
+        return CliRunner().invoke(deploy, arguments, input=answer, env=environment)
+
+    return run
+
+
+def test_replacement_is_shown_and_asked_for(run: Callable[..., Result]) -> None:
+    """Anything but yes leaves everything as it is."""
+    for answer in ("n\n", "", "\n"):
+        refused = Stack(changes=(REPLACED, CHANGED))
+        result = run(refused, answer=answer)
+        assert result.exit_code == 1
+        assert "replace Stream (AWS::Kinesis::Stream): Name" in result.stderr
+        assert "1 of these take away what is there now" in result.stderr
+        assert refused.done == ["discarded"]
+
+
+def test_yes_goes_on(run: Callable[..., Result]) -> None:
+    """Said at the question, or before."""
+    for arguments, answer in (((), "y\n"), (("--yes",), "")):
+        agreed = Stack(changes=(REPLACED,))
+        result = run(agreed, *arguments, answer=answer)
+        assert result.exit_code == 0, result.stderr
+        assert agreed.done == ["executed"]
+
+
+@pytest.mark.parametrize("stands_in", [Stack(changes=(CHANGED,)), Stack(changes=(REPLACED,), is_new=False), Stack()])
+def test_only_losses_are_asked_for(run: Callable[..., Result], stands_in: Stack) -> None:
+    """A change that takes nothing away goes on by itself; each is shown."""
+    result = run(stands_in)
+    assert ("Go on?" in result.stderr) == (REPLACED in stands_in.changes)
+    for change in stands_in.changes:
+        assert str(change) in result.stderr
+
+
+def test_nothing_to_do_is_said(run: Callable[..., Result]) -> None:
+    """No change set, no change."""
+    assert "stage dev is up to date" in run(Stack()).stdout
+
+
+def test_losses_are_red(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal, what goes is red and the rest is not."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True, force_terminal=True, color_system="standard")
+    monkeypatch.setattr("windrow.cli.deploy.err", console)
+    shown = run(Stack(changes=(REPLACED, CHANGED)), "--yes").stderr
+    assert f"\x1b[31m{REPLACED}\x1b[0m" in shown
+    assert f"\x1b[31m{CHANGED}" not in shown
+
+
+def test_parameters_are_set_by_name() -> None:
+    """Those of the template that are not decided elsewhere."""
+    assert parse_parameters(("LogLevel=DEBUG", "AlarmEmail=a@b=c")) == {"LogLevel": "DEBUG", "AlarmEmail": "a@b=c"}
+    with pytest.raises(UsageError, match="is no NAME=VALUE"):
+        parse_parameters(("LogLevel",))
+    for name in ("Nonsense", "Stage", "ConsumerCodeKey"):
+        with pytest.raises(UsageError, match=f"{name!r} is no parameter that can be set"):
+            parse_parameters((f"{name}=1",))
+
+
+def test_every_command_that_talks_to_a_stack_takes_a_target() -> None:
+    """One set of options for all of them, wherever a stage can be named."""
+    context = click.Context(windrow)
+    taking = set()
+    for name in windrow.list_commands(context):
+        command = windrow.get_command(context, name)
+        subcommands = command.commands.values() if isinstance(command, click.Group) else [command]
+        for one in subcommands:
+            assert one is not None
+            options = {option for parameter in one.params for option in parameter.opts}
+            has_target = {"--target", "--region", "--profile"} <= options
+            assert has_target or "--stage" not in options, name
+            taking |= {name} if has_target else set()
+    assert {"deploy", "destroy", "drift", "status", "simulate", "tick", "query", "verify", "replay"} <= taking

@@ -1,0 +1,190 @@
+"""The views and named queries of the template, run on rows of our own codecs."""
+
+import base64
+import datetime
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import sqlglot
+
+from analytics.relation import duckdb_type
+from analytics.tables import AGGREGATES, AGGREGATES_1D, AGGREGATES_1H
+from infra import template
+from windrow import layout
+from windrow.layout import Origin, PartialKey
+from windrow.partial import partials_of
+from windrow.partial_parquet import Delivery, encode_partial
+from windrow.reading import Reading, Readings
+from windrow.window import WINDOW_MS, Window
+
+RESOURCES = template.load()["Resources"]
+VIEWS = {
+    one["Properties"]["TableInput"]["Name"]: one["Properties"]["TableInput"]
+    for one in RESOURCES.values()
+    if one["Type"] == "AWS::Glue::Table" and one["Properties"]["TableInput"]["TableType"] == "VIRTUAL_VIEW"
+}
+QUERIES = {
+    one["Properties"]["Name"]: one["Properties"]["QueryString"]
+    for one in RESOURCES.values()
+    if one["Type"] == "AWS::Athena::NamedQuery"
+}
+# Presto's name of a type -> Glue's, and what DuckDB calls it.
+TYPES = {
+    "varchar": ("string", "VARCHAR"),
+    "integer": ("int", "INTEGER"),
+    "bigint": ("bigint", "BIGINT"),
+    "double": ("double", "DOUBLE"),
+    "boolean": ("boolean", "BOOLEAN"),
+    "timestamp(3)": ("timestamp", "TIMESTAMP"),
+    "decimal(10,3)": ("decimal(10,3)", "DECIMAL(10,3)"),
+}
+AGGREGATES_HERE = (
+    "dt, hour, window_start, sensor_id, readings,"
+    " sum_milli_c, min_milli_c, max_milli_c, last_milli_c, last_time, conflicts"
+)
+TODAY = datetime.datetime.now(datetime.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+OPEN = Window(int(TODAY.timestamp() * 1000))
+CLOSED = Window(OPEN.start_ms - WINDOW_MS)
+
+
+def document(view: dict[str, Any]) -> dict[str, Any]:
+    """Presto's document of a view, as CloudFormation will encode it."""
+    text, variables = view["ViewOriginalText"]["Fn::Sub"]
+    body = variables["View"]["Fn::Base64"]["Fn::Sub"].replace("${Stage}", "dev")
+    encoded = base64.b64encode(body.encode()).decode()
+    stored = text.replace("${View}", encoded)
+    assert stored.startswith("/* Presto View: ")
+    assert stored.endswith(" */")
+    parsed: dict[str, Any] = json.loads(base64.b64decode(stored[16:-3]))
+    return parsed
+
+
+def sql_here(sql: str) -> str:
+    """The same question in DuckDB's dialect."""
+    return sqlglot.transpile(sql, read="trino", write="duckdb")[0]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Two sensors in a closed window and an open one; partials of both, one of them delivered twice in other cuts."""
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        for table in (AGGREGATES, AGGREGATES_1H, AGGREGATES_1D):
+            columns = ", ".join(f"{column} {duckdb_type(kind)}" for column, kind in table.columns)
+            connection.execute(f"CREATE TABLE {table.name} ({columns})")
+        connection.execute(
+            "CREATE TABLE windows (dt VARCHAR, hour INTEGER, window_start TIMESTAMP, readings BIGINT, sensors BIGINT,"
+            " late BIGINT, quarantined BIGINT, duplicates_removed BIGINT, revision INTEGER, is_final BOOLEAN)"
+        )
+        for number, window in enumerate((Window(CLOSED.start_ms - WINDOW_MS), CLOSED)):
+            dt, start = day_of(window), instant(window.start_ms)
+            for sensor, milli_c in (("a", 20_000 - number), ("b", 30_000 + number)):
+                row = [dt, 0, start, sensor, 2, 2 * milli_c, milli_c, milli_c, milli_c, start, 0]
+                connection.execute(
+                    f"INSERT INTO aggregates ({AGGREGATES_HERE}) VALUES ({', '.join('?' * len(row))})", row
+                )
+            row = [dt, 0, start, 4, 2 - number, 0, 0, 0, 1, False]
+            connection.execute(f"INSERT INTO windows VALUES ({', '.join('?' * len(row))})", row)
+        write_partials(tmp_path)
+        connection.execute(
+            'CREATE VIEW partials AS SELECT *, filename AS "$path" FROM'
+            f" read_parquet('{tmp_path}/**/*.parquet', union_by_name = true, hive_partitioning = true,"
+            " hive_types = {'dt': VARCHAR}, filename = true)"
+        )
+        for name, view in VIEWS.items():
+            connection.execute(f"CREATE VIEW {name} AS {sql_here(document(view)['originalSql'])}")
+        yield connection
+
+
+def write_partials(folder: Path) -> None:
+    """As they lie in the lake: two of the open window, that overlap, and one of the closed."""
+    first = Reading("a", OPEN.start_ms + 5, 0, 1_000)
+    second = Reading("a", OPEN.start_ms + 9, 3, 2_500)
+    cuts = (
+        [first, second, Reading("b", OPEN.start_ms, 0, -500)],
+        [second, Reading("b", OPEN.start_ms, 0, -400)],
+        [Reading("c", CLOSED.start_ms, 0, 1)],
+    )
+    for number, cut in enumerate(cuts):
+        (partial,) = partials_of(Readings.of(cut))
+        origin = Origin(stream="s", shard="shardId-000000000000", first=number, last=number)
+        path = folder / str(PartialKey(window=partial.window, origin=origin, digest=partial.digest))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode_partial(partial, Delivery()))
+
+
+def day_of(window: Window) -> str:
+    """Its partition."""
+    return layout.day_prefix("", window.start_ms)[3:-1]
+
+
+def instant(ms: int) -> datetime.datetime:
+    """UTC, without a zone."""
+    return datetime.datetime.fromtimestamp(ms / 1000, datetime.UTC).replace(tzinfo=None)
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_view_has_the_columns_it_declares(name: str, database: duckdb.DuckDBPyConnection) -> None:
+    """Presto's document, Glue's columns and what the SQL gives agree in names, order and types."""
+    declared = [(one["name"], one["type"]) for one in document(VIEWS[name])["columns"]]
+    in_glue = [(one["Name"], one["Type"]) for one in VIEWS[name]["StorageDescriptor"]["Columns"]]
+    assert in_glue == [(column, TYPES[kind][0]) for column, kind in declared]
+    given = database.execute(f"DESCRIBE {name}").fetchall()
+    assert [row[0] for row in given] == [column for column, _ in declared]
+    # DuckDB counts and sums into wider types than Trino; the ones that it shares with it are compared.
+    for (_, kind), row in zip(declared, given, strict=True):
+        assert row[1] in {TYPES[kind][1], "HUGEINT", "BIGINT"}, (name, row)
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_view_is_of_the_stages_database(name: str) -> None:
+    """Its tables are looked up in the stage's own schema."""
+    found = document(VIEWS[name])
+    assert (found["catalog"], found["schema"]) == ("awsdatacatalog", "windrow_dev")
+    assert VIEWS[name]["Parameters"]["presto_view"] == "true"
+
+
+def test_latest_is_the_newest_row_of_each_sensor(database: duckdb.DuckDBPyConnection) -> None:
+    """One row a sensor."""
+    found = database.execute("SELECT sensor_id, CAST(last_c AS DOUBLE), window_start FROM latest ORDER BY 1").fetchall()
+    assert found == [("a", 19.999, instant(CLOSED.start_ms)), ("b", 30.001, instant(CLOSED.start_ms))]
+
+
+def test_hottest_counts_places_from_the_top(database: duckdb.DuckDBPyConnection) -> None:
+    """The highest reading of each sensor."""
+    found = database.execute("SELECT place, sensor_id, CAST(max_c AS DOUBLE) FROM hottest ORDER BY place").fetchall()
+    assert found == [(1, "b", 30.001), (2, "a", 20.0)]
+
+
+def test_fleet_by_hour_weighs_every_reading_alike(database: duckdb.DuckDBPyConnection) -> None:
+    """All sensors and windows of an hour in one row."""
+    (row,) = database.execute("SELECT sensors, readings, mean_c FROM fleet_by_hour").fetchall()
+    assert row == (2, 8, pytest.approx(25.0))
+
+
+def test_completeness_compares_with_the_best_window_of_the_day(database: duckdb.DuckDBPyConnection) -> None:
+    """One of two sensors is half."""
+    found = database.execute("SELECT sensors_percent FROM completeness ORDER BY window_start").fetchall()
+    assert found == [(100.0,), (50.0,)]
+
+
+def test_open_readings_are_those_of_open_windows_each_once(database: duckdb.DuckDBPyConnection) -> None:
+    """Times, sequences and values come out of the steps; of two values under one identity the greater one counts."""
+    found = database.execute(
+        "SELECT sensor_id, event_time, sequence, CAST(temperature_c AS DOUBLE) FROM open_readings ORDER BY 1, 2"
+    ).fetchall()
+    assert found == [
+        ("a", instant(OPEN.start_ms + 5), 0, 1.0),
+        ("a", instant(OPEN.start_ms + 9), 3, 2.5),
+        ("b", instant(OPEN.start_ms), 0, -0.4),
+    ]
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_saved_query_runs(name: str, database: duckdb.DuckDBPyConnection) -> None:
+    """It names views and columns that exist."""
+    database.execute(sql_here(QUERIES[name]))
