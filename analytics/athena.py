@@ -3,15 +3,17 @@
 The workgroup decides where results go and how much a query may scan. Every wait is bounded; Ctrl-C cancels the query.
 """
 
+import math
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from analytics.query import Query, parse_select
-from analytics.result import ROWS_MAX, Progress, Result, frame_of_text, too_many_rows
+from analytics.result import ROWS_MAX, Progress, Result, collect, frame_of_text
 from windrow.aws import Place, client, readable_errors
 from windrow.errors import WindrowError
 
@@ -19,6 +21,18 @@ QUERY_SECONDS_MAX = 30 * 60  # Athena's own default limit on the run time of a q
 POLL_SECONDS_MIN = 0.25
 POLL_SECONDS_MAX = 5.0
 PAGE_ROWS_MAX = 1_000  # of GetQueryResults
+# "Pricing per query": each is charged for the megabytes it scans, ten at least. The price is that of most regions.
+DOLLARS_PER_TERABYTE = 5.0
+CHARGED_MEGABYTES_MIN = 10
+# A roll may overwrite an object while Athena reads it; the next try reads the new one. Athena says so in many words.
+_OVERWRITTEN = re.compile(
+    r"^HIVE_\w+:.*(PreconditionFailed|pre-conditions|NoSuchKey|key does not exist|Status Code: (404|412)|"
+    r"not (a )?(valid )?Parquet)",
+    re.IGNORECASE,
+)
+_EXPIRED = re.compile(
+    r"could not find results|NoSuchKey|key does not exist|results? (file|object).*not found", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +63,29 @@ class AthenaEngine:
         on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> Result:
         """Answer `query`; see analytics.result.Engine."""
+        limit = ROWS_MAX if rows_max is None else min(rows_max, ROWS_MAX)
+        return collect(self.pages(query, on_progress=on_progress), limit=limit, is_asked_for=rows_max is not None)
+
+    def pages(
+        self, query: Query, *, on_progress: Callable[[Progress], None] = lambda _: None
+    ) -> Generator[Result, None, None]:
+        """Answer `query` piece by piece; see analytics.result.Engine."""
         parse_select(query)  # refuses what is not a SELECT before anything is sent
         started = self._clock.now()
         with readable_errors(self._place):
-            query_id = self._start(query)
-            execution = self._wait(query_id, on_progress)
-            columns, rows, is_truncated = self._read(query_id, rows_max)
-        return Result(
-            frame=frame_of_text(columns, rows),
-            engine=self.name,
-            bytes_scanned=_bytes_scanned(execution),
-            seconds=self._clock.now() - started,
-            is_truncated=is_truncated,
-        )
+            try:
+                query_id, execution = self._execute(query, on_progress)
+            except _OverwrittenError:
+                query_id, execution = self._execute(query, on_progress)
+            bytes_scanned = _bytes_scanned(execution)
+            for columns, rows in self._read(query_id):
+                frame, seconds = frame_of_text(columns, rows), self._clock.now() - started
+                yield Result(frame, self.name, bytes_scanned, seconds, dollars=dollars(bytes_scanned))
+
+    def _execute(self, query: Query, on_progress: Callable[[Progress], None]) -> tuple[str, dict[str, Any]]:
+        """The id and the description of `query` once it has succeeded."""
+        query_id = self._start(query)
+        return query_id, self._wait(query_id, on_progress)
 
     def _start(self, query: Query) -> str:
         request: dict[str, Any] = {
@@ -104,26 +128,24 @@ class AthenaEngine:
             self._clock.sleep(pause_seconds)
             pause_seconds = min(POLL_SECONDS_MAX, pause_seconds * 1.5)
 
-    def _read(self, query_id: str, rows_max: int | None) -> tuple[list[tuple[str, str]], list[list[str | None]], bool]:
-        """(name, Trino type) of each column; the rows, at most `rows_max`; whether there are more."""
-        limit = ROWS_MAX if rows_max is None else min(rows_max, ROWS_MAX)
-        columns: list[tuple[str, str]] = []
-        rows: list[list[str | None]] = []
+    def _read(self, query_id: str) -> Iterator[tuple[list[tuple[str, str]], list[list[str | None]]]]:
+        """(name, Trino type) of each column, and the rows, page by page."""
+        is_first = True
         for page in self._pages(query_id):
-            if not columns:
-                columns = [_column(info) for info in page["ResultSetMetadata"]["ColumnInfo"]]
-            rows += [[value.get("VarCharValue") for value in row["Data"]] for row in page["Rows"]]
-            if len(rows) > limit + 1:
-                break
-        rows = rows[1:]  # the first row repeats the names
-        if len(rows) > limit and rows_max is None:
-            raise too_many_rows()
-        return columns, rows[:limit], len(rows) > limit
+            columns = [_column(info) for info in page["ResultSetMetadata"]["ColumnInfo"]]
+            rows = [[value.get("VarCharValue") for value in row["Data"]] for row in page["Rows"]]
+            yield columns, rows[1:] if is_first else rows  # the first row repeats the names
+            is_first = False
 
     def _pages(self, query_id: str) -> Iterator[dict[str, Any]]:
         token: dict[str, str] = {}
         while True:
-            answer = self._client().get_query_results(QueryExecutionId=query_id, MaxResults=PAGE_ROWS_MAX, **token)
+            try:
+                answer = self._client().get_query_results(QueryExecutionId=query_id, MaxResults=PAGE_ROWS_MAX, **token)
+            except ClientError as error:
+                if not _EXPIRED.search(str(error)):
+                    raise
+                raise WindrowError(f"the results of query {query_id} are gone", hint="run it again") from error
             yield answer["ResultSet"]
             if "NextToken" not in answer:
                 return
@@ -135,6 +157,16 @@ class AthenaEngine:
 
 class _TimeoutError(WindrowError):
     """The wait is over, the query is not."""
+
+
+class _OverwrittenError(WindrowError):
+    """An object changed while the query read it; another try reads what is there now."""
+
+
+def dollars(bytes_scanned: int) -> float:
+    """What a query is charged that scanned so much, about."""
+    megabytes = math.ceil(bytes_scanned / 1e6)
+    return max(megabytes, CHARGED_MEGABYTES_MIN) * DOLLARS_PER_TERABYTE / 1e6 if megabytes else 0.0
 
 
 def _column(info: dict[str, Any]) -> tuple[str, str]:
@@ -157,5 +189,7 @@ def _failure(execution: dict[str, Any]) -> WindrowError:
                 f"Athena: {line}", hint="restrict it: WHERE dt = '2026-11-20' AND hour BETWEEN 10 AND 11"
             )
         return WindrowError(f"Athena: the query was cancelled: {line}", hint="run it again")
+    if _OVERWRITTEN.search(line):
+        return _OverwrittenError(f"Athena: {line}", hint="a window is being rolled: run it again in a minute")
     hint = "correct the SQL" if line.startswith("SYNTAX_ERROR") or "mismatched input" in line else "run it again"
     return WindrowError(f"Athena: {line}", hint=f"{hint}; it was query {execution['QueryExecutionId']}")

@@ -27,6 +27,7 @@ class ObjectCache:
         """Use `folder`, which is made when it is needed."""
         self.folder = folder
         self._bytes_max = bytes_max
+        self._bytes_known: int | None = None
 
     def fetch(self, needed: Sequence[tuple[Table, ObjectStore, Located]]) -> list[Path | None]:
         """A file for each object, None for one that is gone meanwhile; fetches only what is not here.
@@ -44,7 +45,8 @@ class ObjectCache:
             if path.exists():
                 os.utime(path)
         missing = [place for place, path in enumerate(paths) if not path.exists()]
-        self._make_room(sum(needed[place][2].listed.size_bytes for place in missing))
+        if missing:
+            self._make_room(sum(needed[place][2].listed.size_bytes for place in missing))
         with ThreadPoolExecutor(FETCHES_AT_ONCE) as pool:
             fetched = pool.map(lambda place: self._fetch_one(*needed[place]), missing)
             found: list[Path | None] = list(paths)
@@ -75,8 +77,12 @@ class ObjectCache:
     def _make_room(self, bytes_wanted: int) -> None:
         """Remove files, the longest unused first, until `bytes_wanted` more fit.
 
-        That never takes a file of the running query: those are the last used, and fit with the rest of it.
+        That never takes a file of the running query: those are the last used, and fit with the rest of it. The folder
+        is looked at when it may be full, as far as this process knows, and at first.
         """
+        if self._bytes_known is not None and self._bytes_known + bytes_wanted <= self._bytes_max:
+            self._bytes_known += bytes_wanted
+            return
         files = [(path, path.stat()) for path in self.folder.rglob("*") if path.is_file()]
         total_bytes = sum(facts.st_size for _, facts in files) + bytes_wanted
         for path, facts in sorted(files, key=lambda file: file[1].st_mtime_ns):
@@ -84,3 +90,4 @@ class ObjectCache:
                 break
             path.unlink(missing_ok=True)
             total_bytes -= facts.st_size
+        self._bytes_known = total_bytes

@@ -4,10 +4,12 @@ Objects are fetched through the store into a bounded cache, and only those that 
 and `window_start` leave. DuckDB itself may read nothing but that cache, load nothing, and takes bounded memory.
 """
 
+import functools
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -17,8 +19,9 @@ from analytics.cache import ObjectCache
 from analytics.objects import Located, needed_objects
 from analytics.prune import Scan, scans
 from analytics.query import Parameter, Query, parse_select
-from analytics.relation import duckdb_type, frame_of_relation
-from analytics.result import ROWS_MAX, Progress, Result, too_many_rows
+from analytics.relation import duckdb_type, pages_of_sql
+from analytics.result import ROWS_MAX, Progress, Result, collect
+from analytics.rewrite import MACROS
 from analytics.tables import TABLES, Table
 from analytics.translate import explain, resolve, to_duckdb
 from windrow.errors import WindrowError
@@ -53,30 +56,25 @@ class LocalEngine:
         on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> Result:
         """Answer `query`; see analytics.result.Engine. `bytes_scanned` is the size of the objects it needed."""
+        limit = ROWS_MAX if rows_max is None else min(rows_max, ROWS_MAX)
+        return collect(self.pages(query, on_progress=on_progress), limit=limit, is_asked_for=rows_max is not None)
+
+    def pages(
+        self, query: Query, *, on_progress: Callable[[Progress], None] = lambda _: None
+    ) -> Generator[Result, None, None]:
+        """Answer `query` piece by piece; see analytics.result.Engine."""
         started = self._clock()
         parameters = {f"p{place}": value for place, value in enumerate(query.parameters)}
-        select = parse_select(query)
-        resolved = resolve(select)
-        sql = to_duckdb(resolved)
+        prepared = _prepare(query.sql, len(query.parameters))
         on_progress(Progress("listing", self._clock() - started))
-        needed = self._needed(scans(resolved), parameters)
+        needed = self._needed(prepared.scans, parameters)
         bytes_scanned = sum(located.listed.size_bytes for _, _, located in needed)
         on_progress(Progress("fetching", self._clock() - started, bytes_scanned))
-        files = self._fetch(needed)
+        files = self._fetch({scan.table for scan in prepared.scans}, needed)
         on_progress(Progress("running", self._clock() - started, bytes_scanned))
-        limit = ROWS_MAX if rows_max is None else min(rows_max, ROWS_MAX)
-        with _readable(select), self._connection(files) as connection:
-            relation = connection.sql(sql, params=parameters or None)
-            frame = frame_of_relation(relation.limit(limit + 1))
-        if len(frame) > limit and rows_max is None:
-            raise too_many_rows()
-        return Result(
-            frame=frame.iloc[:limit],
-            engine=self.name,
-            bytes_scanned=bytes_scanned,
-            seconds=self._clock() - started,
-            is_truncated=len(frame) > limit,
-        )
+        with _readable(prepared.select), self._connection(files) as connection:
+            for frame in pages_of_sql(connection, prepared.sql, parameters):
+                yield Result(frame, self.name, bytes_scanned, self._clock() - started)
 
     def _needed(
         self, scanned: Iterable[Scan], parameters: Mapping[str, Parameter]
@@ -91,9 +89,9 @@ class LocalEngine:
             for located in needed_objects(table, by_table[table.name], store, parameters)
         ]
 
-    def _fetch(self, needed: list[tuple[Table, ObjectStore, Located]]) -> dict[str, list[Path]]:
-        """The files of each table."""
-        files: dict[str, list[Path]] = {name: [] for name in TABLES}
+    def _fetch(self, tables: Iterable[str], needed: list[tuple[Table, ObjectStore, Located]]) -> dict[str, list[Path]]:
+        """The files of each of the `tables` that the query reads."""
+        files: dict[str, list[Path]] = {name: [] for name in tables}
         for (table, _, _), path in zip(needed, self._cache.fetch(needed), strict=True):
             if path is not None:
                 files[table.name].append(path)
@@ -101,12 +99,15 @@ class LocalEngine:
 
     @contextmanager
     def _connection(self, files: Mapping[str, Iterable[Path]]) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A fresh DuckDB with a view for each table; shut in before any of the user's SQL reaches it."""
+        """A fresh DuckDB with a view for each table in `files`; shut in before any of the user's SQL reaches it."""
         with duckdb.connect(":memory:", config=_CONFIGURATION) as connection:
             connection.execute("SET TimeZone = 'UTC'")
+            connection.execute("SET enable_progress_bar = false")  # it would draw on standard output
             connection.execute(f"SET allowed_directories = [{_quoted(self._cache.folder)}]")
             connection.execute("SET enable_external_access = false")
             connection.execute("SET lock_configuration = true")
+            for macro in MACROS:
+                connection.execute(macro)
             for name, paths in files.items():
                 connection.execute(_view(TABLES[name], list(paths)))
             yield connection
@@ -119,6 +120,23 @@ _CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": f"{MEMORY_BYTES_MAX}B",
     "temp_directory": "",  # nothing spills to disk: what does not fit into memory is refused
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A query as its parser, its pruning and DuckDB need it; none of it is ever changed."""
+
+    select: exp.Query
+    scans: tuple[Scan, ...]
+    sql: str
+
+
+@functools.lru_cache(maxsize=64)
+def _prepare(sql: str, parameters: int) -> _Prepared:
+    """Parse and translate; a preset, or a dashboard, asks the same SQL again with other values."""
+    select = parse_select(Query(sql, ("",) * parameters))
+    resolved = resolve(select)
+    return _Prepared(select, tuple(scans(resolved)), to_duckdb(resolved))
 
 
 def _view(table: Table, files: list[Path]) -> str:

@@ -11,6 +11,7 @@ from analytics.tables import Table
 from windrow import layout
 from windrow.errors import WindrowError
 from windrow.store import ListedObject, ObjectStore
+from windrow.timerange import TimeRange
 from windrow.timestamps import parse_sql_ms
 from windrow.window import Window
 
@@ -87,3 +88,16 @@ def newest_window(results: ObjectStore) -> Window | None:
             if keys:
                 return layout.parse_result_key(keys[-1])
     return None
+
+
+def versions(table: Table, time_range: TimeRange, store: ObjectStore) -> dict[int, str]:
+    """The ETag of each window's object of `table`, by the window's start, ascending; costs a listing a day."""
+    day_ms = 86_400_000
+    found: dict[int, str] = {}
+    for midnight_ms in range(time_range.start_ms // day_ms * day_ms, time_range.end_ms, day_ms):
+        for listed in store.list_objects(layout.day_prefix(table.root, midnight_ms)):
+            located = _locate(table, listed)
+            start_ms = parse_sql_ms(located.window_start) if located else -1
+            if time_range.start_ms <= start_ms < time_range.end_ms:
+                found[start_ms] = listed.etag
+    return found

@@ -4,10 +4,13 @@ What is exact stays exact: a milli-degree column becomes a DECIMAL with three pl
 preset names the partitions (dt, hour) of its range beside its windows, so that Athena reads no others.
 """
 
+from analytics.derived import MEAN_C, TIME_WEIGHTED_MEAN_C
 from analytics.query import Parameter, Query
 from windrow.timerange import TimeRange
 
 HOTTEST_SENSORS = 10
+TABLES_BY_WINDOW = {"5m": "aggregates", "1h": "aggregates_1h", "1d": "aggregates_1d"}
+"""Hours and days are rolled from the windows' exact state: the same questions, the same columns."""
 
 _IN_RANGE = """dt BETWEEN :first_dt AND :last_dt
   AND hour BETWEEN :hour_min AND :hour_max
@@ -28,7 +31,7 @@ SELECT
   {max_c},
   {last_c},
   conflicts
-FROM aggregates
+FROM {table}
 WHERE {in_range}
 ORDER BY window_start, sensor_id
 """
@@ -52,7 +55,7 @@ SELECT
   {last_c},
   last_time,
   conflicts
-FROM aggregates
+FROM {table}
 WHERE {in_range}
   AND sensor_id = :sensor_id
 ORDER BY window_start
@@ -67,7 +70,7 @@ SELECT
   CAST(MIN(min_milli_c) * 0.001 AS DECIMAL(10, 3)) AS min_c,
   CAST(MAX(max_milli_c) * 0.001 AS DECIMAL(10, 3)) AS max_c,
   SUM(conflicts) AS conflicts
-FROM aggregates
+FROM {table}
 WHERE {in_range}
 GROUP BY window_start
 ORDER BY window_start
@@ -78,7 +81,7 @@ WITH ranked AS (
   SELECT
     *,
     ROW_NUMBER() OVER (PARTITION BY sensor_id ORDER BY window_start DESC) AS age
-  FROM aggregates
+  FROM {table}
   WHERE {in_range}
 )
 SELECT
@@ -98,7 +101,7 @@ WITH peaks AS (
   SELECT
     *,
     ROW_NUMBER() OVER (PARTITION BY sensor_id ORDER BY max_milli_c DESC, window_start) AS peak
-  FROM aggregates
+  FROM {table}
   WHERE {in_range}
 ), ranked AS (
   SELECT
@@ -120,33 +123,78 @@ ORDER BY place
 """
 
 
-def sensors(time_range: TimeRange) -> Query:
+_COMPLETENESS = """
+SELECT
+  window_start,
+  sensors,
+  sensors_expected,
+  completeness,
+  silent,
+  readings,
+  late,
+  duplicates_removed,
+  conflicts,
+  quarantined,
+  CARDINALITY(shards) AS shards,
+  revision,
+  is_final,
+  scheduled_time
+FROM windows
+WHERE {in_range}
+ORDER BY window_start
+"""
+
+_SILENCES = """
+SELECT
+  window_start,
+  sensor_id,
+  state,
+  last_window,
+  missing_windows
+FROM silences
+WHERE {in_range}
+ORDER BY window_start, sensor_id
+"""
+
+
+def sensors(time_range: TimeRange, *, window: str = "5m") -> Query:
     """One row per window and sensor, by window, then sensor id."""
-    return _bind(_SENSORS, time_range)
+    return _bind(_SENSORS, time_range, window=window)
 
 
-def sensor(sensor_id: str, time_range: TimeRange) -> Query:
+def sensor(sensor_id: str, time_range: TimeRange, *, window: str = "5m") -> Query:
     """Everything about one sensor: a row per window."""
-    return _bind(_SENSOR, time_range, sensor_id=sensor_id)
+    return _bind(_SENSOR, time_range, window=window, sensor_id=sensor_id)
 
 
-def fleet(time_range: TimeRange) -> Query:
+def fleet(time_range: TimeRange, *, window: str = "5m") -> Query:
     """One row per window over all its sensors; the mean weighs every reading alike."""
-    return _bind(_FLEET, time_range)
+    return _bind(_FLEET, time_range, window=window)
 
 
-def latest(time_range: TimeRange) -> Query:
+def latest(time_range: TimeRange, *, window: str = "5m") -> Query:
     """The newest row of each sensor in the range, by sensor id."""
-    return _bind(_LATEST, time_range)
+    return _bind(_LATEST, time_range, window=window)
 
 
-def hottest(time_range: TimeRange, *, sensors: int = HOTTEST_SENSORS) -> Query:
+def hottest(time_range: TimeRange, *, sensors: int = HOTTEST_SENSORS, window: str = "5m") -> Query:
     """The `sensors` with the highest reading and the (first) window of it; ties go to the smaller sensor id."""
-    return _bind(_HOTTEST, time_range, sensors=sensors)
+    return _bind(_HOTTEST, time_range, window=window, sensors=sensors)
 
 
-def _bind(sql: str, time_range: TimeRange, **values: Parameter) -> Query:
-    return Query.bind(sql.format(in_range=_IN_RANGE, **_COLUMNS).strip(), range_values(time_range) | values)
+def completeness(time_range: TimeRange) -> Query:
+    """What the lineage says of each window that was rolled: who was heard, and how the readings came."""
+    return _bind(_COMPLETENESS, time_range)
+
+
+def silences(time_range: TimeRange) -> Query:
+    """One row per window and sensor that is silent in it, or was until then."""
+    return _bind(_SILENCES, time_range)
+
+
+def _bind(sql: str, time_range: TimeRange, *, window: str = "5m", **values: Parameter) -> Query:
+    text = sql.format(in_range=_IN_RANGE, table=TABLES_BY_WINDOW[window], **_COLUMNS).strip()
+    return Query.bind(text, range_values(time_range) | values)
 
 
 def range_values(time_range: TimeRange) -> dict[str, Parameter]:
@@ -175,9 +223,6 @@ def _degrees(name: str) -> str:
 
 _NAMES = ("min", "max", "first", "last", "p05", "p25", "p50", "p75", "p95", "p99")
 _COLUMNS = {f"{name}_c": _degrees(name) for name in _NAMES} | {
-    "mean_c": "CAST(sum_milli_c AS DOUBLE) / (1000 * readings) AS mean_c",
-    # NULL when no reading's value held for any time.
-    "time_weighted_mean_c": (
-        "CAST(integral_milli_c_ms AS DOUBLE) / (1000 * NULLIF(covered_ms, 0)) AS time_weighted_mean_c"
-    ),
+    "mean_c": f"{MEAN_C} AS mean_c",
+    "time_weighted_mean_c": f"{TIME_WEIGHTED_MEAN_C} AS time_weighted_mean_c",
 }

@@ -5,6 +5,7 @@ over its partition columns and window_start alone, and no outer join beside it. 
 over the values that keys spell, so that every expression means what it means in the query.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -57,15 +58,21 @@ def can_match(
     if not conditions:
         return [True] * len(candidates)
     declared = ", ".join(f"{name} {sql_type}" for name, sql_type in KEY_COLUMNS[:columns])
-    with duckdb.connect(":memory:", config={"enable_external_access": False, "threads": 1}) as connection:
+    with _database().cursor() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"CREATE TABLE candidates (place INTEGER, {declared})")
+        connection.execute(f"CREATE TEMP TABLE candidates (place INTEGER, {declared})")
         connection.execute(
             f"INSERT INTO candidates SELECT {', '.join(['UNNEST(?)'] * (columns + 1))}",
             [list(range(len(candidates))), *(list(values) for values in zip(*candidates, strict=True))],
         )
         missed = {place for condition in conditions for place in _misses(connection, condition, parameters)}
     return [place not in missed for place in range(len(candidates))]
+
+
+@functools.cache
+def _database() -> duckdb.DuckDBPyConnection:
+    """An empty database, made once: that takes longer than a judgement. Each judgement has a cursor of its own."""
+    return duckdb.connect(":memory:", config={"enable_external_access": False, "threads": 1})
 
 
 def _misses(

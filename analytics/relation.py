@@ -1,6 +1,9 @@
 """DuckDB's types and results as Trino's: the same dtypes come out of the local engine as out of Athena."""
 
+import functools
+import itertools
 import re
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -31,10 +34,14 @@ _TRINO_NAMES = {
     "TIMESTAMP WITH TIME ZONE": "timestamp with time zone",
 }
 
+PAGE_ROWS = 65_536
+"""A multiple of DuckDB's vectors, which it hands over whole."""
+
 _WIDE_INTEGERS = frozenset({"UBIGINT", "HUGEINT", "UHUGEINT"})
 _TIMESTAMP = re.compile(r"TIMESTAMP(_S|_MS|_NS|\(\d+\))?")
 
 
+@functools.cache
 def duckdb_type(trino_type: str) -> str:
     """DuckDB's name of a Trino type."""
     return exp.DataType.build(trino_type, dialect=DIALECT).sql("duckdb")
@@ -47,13 +54,23 @@ def trino_type(duckdb_name: str) -> str:
     return _TRINO_NAMES.get(duckdb_name, duckdb_name.lower())
 
 
-def frame_of_relation(relation: duckdb.DuckDBPyRelation) -> pd.DataFrame:
-    """The rows of `relation` with the dtypes of analytics.result; a sum beyond 64 bits raises duckdb.Error."""
-    types = [str(kind) for kind in relation.types]
-    taken = [f"{_exactly(place, kind)} AS c{place}" for place, kind in enumerate(types, start=1)]
-    fetched = relation.project(", ".join(taken)).fetchdf()
-    series = [_series(fetched[name], trino_type(kind)) for name, kind in zip(fetched.columns, types, strict=True)]
-    return frame_of(relation.columns, series)
+def pages_of_sql(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, object]
+) -> Iterator[pd.DataFrame]:
+    """The rows of `sql` with the dtypes of analytics.result, in frames of up to PAGE_ROWS; one frame at least.
+
+    A sum beyond 64 bits raises duckdb.Error.
+    """
+    described = connection.sql(sql, params=dict(parameters) or None)
+    names, types = described.columns, [str(kind) for kind in described.types]
+    taken = ", ".join(f"{_exactly(place, kind)} AS c{place}" for place, kind in enumerate(types, start=1))
+    connection.execute(f"SELECT {taken} FROM ({sql}\n) AS asked", dict(parameters) or None)  # noqa: S608 - gated SQL
+    for number in itertools.count():
+        fetched = connection.fetch_df_chunk(PAGE_ROWS // duckdb.__standard_vector_size__)
+        if fetched.empty and number > 0:
+            return
+        columns = [_series(fetched.iloc[:, place], trino_type(kind)) for place, kind in enumerate(types)]
+        yield frame_of(names, columns)
 
 
 def _exactly(place: int, kind: str) -> str:

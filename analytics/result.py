@@ -8,8 +8,8 @@ anything else -> object. NULL is pandas' missing value.
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -43,13 +43,17 @@ _DTYPES = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """The rows of one query and what they took; `is_truncated` when there were more rows than asked for."""
+    """The rows of one query and what they took; `is_truncated` when there were more rows than asked for.
+
+    `dollars` is what the service charges for the query, about; 0 for an engine that nobody is paid for.
+    """
 
     frame: pd.DataFrame
     engine: str
     bytes_scanned: int
     seconds: float
     is_truncated: bool = False
+    dollars: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,33 @@ class Engine(Protocol):
 
         WindrowError when it cannot be run, or when all of them are more than ROWS_MAX.
         """
+
+    def pages(
+        self, query: Query, *, on_progress: Callable[[Progress], None] = lambda _: None
+    ) -> Generator[Result, None, None]:
+        """Answer `query` piece by piece, however many rows it has: one Result or more, the first perhaps empty.
+
+        `bytes_scanned` and `dollars` are the query's in each. Closing the iterator ends the query.
+        """
+
+
+def collect(pages: Iterator[Result], *, limit: int, is_asked_for: bool) -> Result:
+    """The first `limit` rows of all pages as one Result; no page beyond them is read.
+
+    More rows are an error, unless the limit is what was asked for.
+    """
+    taken: list[Result] = []
+    rows = 0
+    for page in pages:
+        taken.append(page)
+        rows += len(page.frame)
+        if rows > limit:
+            break
+    if rows > limit and not is_asked_for:
+        raise too_many_rows()
+    frames = [page.frame for page in taken if not page.frame.empty] or [taken[0].frame]
+    frame = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+    return replace(taken[-1], frame=frame.iloc[:limit], is_truncated=rows > limit)
 
 
 def too_many_rows() -> WindrowError:

@@ -4,25 +4,13 @@ The codecs declare the columns to Glue and to us alike; times are UTC and carry 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from windrow import layout, lineage, partial_parquet, rollup_parquet
+from windrow import layout, lineage, partial_parquet, quarantine, rollup_parquet, silence
 
 Columns = tuple[tuple[str, str], ...]
 PARTITION_COLUMNS: Columns = (("dt", "varchar"), ("hour", "integer"))
-
-# JSON lines, written by the consumer; (name, Trino type).
-_QUARANTINE_COLUMNS: Columns = (
-    ("reason", "varchar"),
-    ("detail", "varchar"),
-    ("stream", "varchar"),
-    ("shard", "varchar"),
-    ("sequence_number", "varchar"),
-    ("index", "integer"),
-    ("arrival_time", "timestamp"),
-    ("payload_base64", "varchar"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,5 +47,11 @@ def _of_glue(columns: Iterable[tuple[str, str]]) -> Columns:
 AGGREGATES = Table("aggregates", "results", layout.AGGREGATES, ".parquet", _of_glue(rollup_parquet.COLUMNS))
 WINDOWS = Table("windows", "results", layout.WINDOWS, ".json", _of_glue(lineage.COLUMNS))
 PARTIALS = Table("partials", "lake", layout.PARTIALS, ".parquet", _of_glue(partial_parquet.COLUMNS))
-QUARANTINE = Table("quarantine", "lake", layout.QUARANTINE, ".jsonl.gz", _QUARANTINE_COLUMNS)
-TABLES: dict[str, Table] = {table.name: table for table in (AGGREGATES, WINDOWS, PARTIALS, QUARANTINE)}
+QUARANTINE = Table("quarantine", "lake", layout.QUARANTINE, ".jsonl.gz", _of_glue(quarantine.COLUMNS))
+# Hours and days have the columns of a window; their `hour` is that of the period's start.
+AGGREGATES_1H = replace(AGGREGATES, name="aggregates_1h", root=layout.AGGREGATES_1H)
+AGGREGATES_1D = replace(AGGREGATES, name="aggregates_1d", root=layout.AGGREGATES_1D)
+SILENCES = Table("silences", "results", layout.SILENCES, ".parquet", _of_glue(silence.COLUMNS))
+TABLES: dict[str, Table] = {
+    table.name: table for table in (AGGREGATES, AGGREGATES_1H, AGGREGATES_1D, WINDOWS, SILENCES, PARTIALS, QUARANTINE)
+}

@@ -9,25 +9,28 @@ import re
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel, OptimizeError, UnsupportedError
 from sqlglot.optimizer.annotate_types import annotate_types
+from sqlglot.optimizer.merge_subqueries import merge_subqueries
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import traverse_scope
 
+from analytics.derived import expand_views
 from analytics.query import DIALECT
+from analytics.rewrite import as_trino, refuse
 from analytics.tables import TABLES
 from windrow.errors import UsageError
 
 _SCHEMA: dict[str, object] = {table.name: dict(table.columns) for table in TABLES.values()}
 # How sqlglot says it; the column it counts is that of the name's last character.
 _UNKNOWN_COLUMN = re.compile(r"Column '(.+)' could not be resolved\. Line: (\d+), Col: (\d+)")
-_INTEGERS = exp.DataType.INTEGER_TYPES
 
 
 def resolve(select: exp.Query) -> exp.Query:
     """A copy of `select` in which every column names its table and every expression has its type.
 
-    Tables may be written with database and catalog, which fall away. UsageError when a table is not one of ours.
+    Tables may be written with database and catalog, which fall away; views are put in their places, merged with what
+    is asked of them, so that its conditions reach the tables. UsageError when a table is not one of ours.
     """
-    select = select.copy()
+    select, has_views = expand_views(select)
     for scope in traverse_scope(select):
         for source in scope.sources.values():
             if isinstance(source, exp.Table):
@@ -36,6 +39,8 @@ def resolve(select: exp.Query) -> exp.Query:
     try:
         # sqlglot does not know every name that a query may bring in, so what it cannot find is left to DuckDB.
         qualified = qualify(select, schema=_SCHEMA, dialect=DIALECT, validate_qualify_columns=False)
+        if has_views:
+            qualified = merge_subqueries(qualified)
         return annotate_types(qualified, schema=_SCHEMA, dialect=DIALECT)
     except OptimizeError as error:
         raise _usage_error(error) from error
@@ -53,29 +58,9 @@ def explain(select: exp.Query) -> UsageError | None:
 def to_duckdb(resolved: exp.Query) -> str:
     """DuckDB's SQL for a resolved query; UsageError for what has no counterpart there."""
     try:
-        return (
-            resolved.transform(_divide_integers)
-            .transform(_unnest_together)
-            .sql("duckdb", unsupported_level=ErrorLevel.RAISE)
-        )
+        return as_trino(resolved).sql("duckdb", unsupported_level=ErrorLevel.RAISE)
     except UnsupportedError as error:
-        message = f"the local engine cannot run this: {' '.join(str(error).split())}"
-        raise UsageError(message, hint="write it differently, or run it on AWS") from error
-
-
-def _divide_integers(node: exp.Expr) -> exp.Expr:
-    """Trino truncates the quotient of integers, as DuckDB's `//` does; by way of a double it would not be exact."""
-    if isinstance(node, exp.Div) and node.this.is_type(*_INTEGERS) and node.expression.is_type(*_INTEGERS):
-        return exp.IntDiv(this=exp.paren(node.this), expression=exp.paren(node.expression))
-    return node
-
-
-def _unnest_together(node: exp.Expr) -> exp.Expr:
-    """UNNEST(a, b) walks through its arrays together; in DuckDB two UNNESTs in one SELECT do."""
-    if not isinstance(node, exp.Unnest) or len(node.expressions) < 2 or node.args.get("offset"):
-        return node
-    columns = [exp.alias_(exp.Explode(this=array), f"c{place}") for place, array in enumerate(node.expressions)]
-    return exp.select(*columns).subquery(node.args["alias"])
+        raise refuse(" ".join(str(error).split())) from error
 
 
 def _usage_error(error: OptimizeError) -> UsageError:

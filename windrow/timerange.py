@@ -82,9 +82,11 @@ def parse_time(text: str, *, now_ms: int, option: str) -> int:
         raise UsageError(f"{option} {text!r} is no time: {error}", hint=_HOW_TO_WRITE) from error
 
 
-def parse_range(from_text: str | None, to_text: str | None, *, now_ms: int) -> TimeRange:
-    """The range between two texts; without `to` it ends now, without `from` it is the two hours before its end."""
+def parse_range(
+    from_text: str | None, to_text: str | None, *, now_ms: int, length_ms: int = DEFAULT_LENGTH_MS
+) -> TimeRange:
+    """The range between two texts; without `to` it ends now, without `from` it is `length_ms` long."""
     end_ms = now_ms if to_text is None else parse_time(to_text, now_ms=now_ms, option="--to")
     if from_text is None:
-        return TimeRange(end_ms - DEFAULT_LENGTH_MS, end_ms)
+        return TimeRange(end_ms - length_ms, end_ms)
     return TimeRange(parse_time(from_text, now_ms=now_ms, option="--from"), end_ms)

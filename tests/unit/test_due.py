@@ -4,7 +4,9 @@ import pytest
 
 from dispatcher.due import (
     DAY_MS,
+    FINAL_SWEEPS,
     HOUR_MS,
+    NEWEST_FIRST_EVERY,
     RECENT_WINDOWS,
     SWEEP_TICKS,
     DueWindow,
@@ -15,7 +17,9 @@ from dispatcher.due import (
     due_windows,
     hours_to_list,
     windows_within_reach,
+    work_order,
 )
+from infra import template
 from windrow.layout import MarkerKey
 from windrow.timestamps import parse_rfc3339_ms
 from windrow.window import WINDOW_MS, Window
@@ -130,8 +134,8 @@ def test_sweep_visits_every_window_within_reach_once_a_day() -> None:
 
 
 @pytest.mark.parametrize(("horizon", "retention"), [(168, 24), (1, 24), (6, 1), (100, 30)])
-def test_sweep_sees_every_window_exactly_once_when_it_is_final(horizon: int, retention: int) -> None:
-    """Reach is one sweep longer than the time after which nothing can arrive, so `is_final` is reached."""
+def test_sweep_sees_every_window_again_and_again_when_it_is_final(horizon: int, retention: int) -> None:
+    """Reach is some sweeps longer than the time after which nothing can arrive: `is_final` survives missed ticks."""
     lifetimes = Lifetimes.of_hours(lateness_horizon_hours=horizon, stream_retention_hours=retention)
     one = window("20T10:00")
     final_visits = 0
@@ -141,7 +145,7 @@ def test_sweep_sees_every_window_exactly_once_when_it_is_final(horizon: int, ret
         found = due_windows(scheduled, lifetimes, with_lineage=set(), with_partials=(), markers=())
         reasons = next((due.reasons for due in found if due.window == one), ())
         final_visits += Reason.SWEEP in reasons and lifetimes.is_final(one, scheduled_time_ms=scheduled)
-    assert final_visits == 1
+    assert final_visits == FINAL_SWEEPS > 1
 
 
 def test_final_begins_when_the_last_late_reading_has_left_the_stream() -> None:
@@ -152,12 +156,12 @@ def test_final_begins_when_the_last_late_reading_has_left_the_stream() -> None:
     assert not WEEK.is_final(one, scheduled_time_ms=final - 1)
 
 
-def test_reach_is_horizon_retention_and_one_sweep() -> None:
-    """Nine days for the defaults: what the plan lists day by day."""
+def test_reach_is_horizon_retention_and_the_final_sweeps() -> None:
+    """Eleven days for the defaults: what the plan lists day by day."""
     within = windows_within_reach(SCHEDULED, WEEK)
-    assert (within[0], within[-1]) == (window("11T10:05"), window("20T10:00"))
+    assert (within[0], within[-1]) == (window("09T10:05"), window("20T10:00"))
     assert [day // DAY_MS for day in days_within_reach(SCHEDULED, WEEK)] == [
-        window(f"{day}T00:00").start_ms // DAY_MS for day in range(11, 21)
+        window(f"{day:02}T00:00").start_ms // DAY_MS for day in range(9, 21)
     ]
 
 
@@ -186,3 +190,37 @@ def test_time_near_the_beginning_of_all_time_is_no_error() -> None:
     assert due_windows(0, WEEK, with_lineage=set(), with_partials=(), markers=())
     early = parse_rfc3339_ms("0001-01-02T00:00:00Z")
     assert days_within_reach(early, WEEK)
+
+
+def test_partials_outlive_the_reach_whatever_a_stage_chooses() -> None:
+    """The template's limits: a window that a tick can look at still has all of its partials, with a day to spare."""
+    parameters = template.load()["Parameters"]
+    longest = Lifetimes.of_hours(
+        lateness_horizon_hours=parameters["LatenessHorizonHours"]["MaxValue"],
+        stream_retention_hours=parameters["StreamRetentionHours"]["MaxValue"],
+    )
+    kept_ms = parameters["PartialsRetentionDays"]["MinValue"] * DAY_MS
+    assert longest.reach_ms + DAY_MS <= kept_ms
+    results_days = [days for days in parameters["ResultsRetentionDays"]["AllowedValues"] if days]
+    assert min(results_days) * DAY_MS > longest.reach_ms + DAY_MS
+
+
+def test_what_kills_the_run_keeps_nothing_from_its_turn() -> None:
+    """One window that ends every run it is tried in: within a few ticks all the others have been worked off."""
+    windows = list(range(100))
+    done: set[int] = set()
+    for tick in range(NEWEST_FIRST_EVERY):
+        for one in work_order(windows, SCHEDULED + tick * WINDOW_MS):
+            if one == 42:
+                break
+            done.add(one)
+    assert done == set(windows) - {42}
+
+
+def test_the_newest_window_waits_for_no_backlog() -> None:
+    """It is first at every tick; then mostly the oldest."""
+    for tick in range(2 * NEWEST_FIRST_EVERY):
+        assert work_order([1, 2, 3, 4], SCHEDULED + tick * WINDOW_MS)[0] == 4
+    orders = [work_order([1, 2, 3, 4], SCHEDULED + tick * WINDOW_MS) for tick in range(NEWEST_FIRST_EVERY)]
+    assert sorted(orders) == [[4, 1, 2, 3]] * (NEWEST_FIRST_EVERY - 1) + [[4, 3, 2, 1]]
+    assert work_order([], SCHEDULED) == []

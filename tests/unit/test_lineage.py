@@ -25,6 +25,11 @@ LINEAGE = Lineage(
     shards=("s-shardId-000000000000",),
     is_final=False,
     scheduled_time_ms=1_763_633_520_000,
+    sensors_sha256="e" * 64,
+    sensors_expected=1_000,
+    silent=200,
+    presence="9" * 32,
+    silences_etag="5" * 32,
 )
 
 
@@ -70,3 +75,14 @@ def test_every_field_reaches_the_json() -> None:
         value = getattr(LINEAGE, field.name)
         other = {str: "z", int: 7, bool: True, tuple: ("z",), Window: Window(0)}[type(value)]
         assert dataclasses.replace(LINEAGE, **{field.name: other}).to_json() != LINEAGE.to_json()
+
+
+def test_completeness_is_what_was_heard_of_what_was_expected() -> None:
+    """Unknown before the silence was worked out, and when no sensor was there before; half and more is no outage."""
+    assert json.loads(LINEAGE.to_json())["completeness"] == LINEAGE.completeness == 0.8
+    for expected in (None, 0):
+        unknown = dataclasses.replace(LINEAGE, sensors_expected=expected)
+        assert (unknown.completeness, unknown.is_outage) == (None, False)
+        assert Lineage.from_json(unknown.to_json()) == unknown
+    assert not dataclasses.replace(LINEAGE, sensors_expected=1_600).is_outage
+    assert dataclasses.replace(LINEAGE, sensors_expected=1_601).is_outage

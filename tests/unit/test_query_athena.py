@@ -240,6 +240,51 @@ def test_a_failed_query_is_one_line_with_the_next_step(
     assert hint in caught.value.hint
 
 
+OVERWRITTEN = (
+    "HIVE_CANNOT_OPEN_SPLIT: Error opening Hive split s3://results/aggregates/dt=2026-11-20/hour=10/1005.parquet "
+    "(offset=0, length=53515): At least one of the pre-conditions you specified did not hold "
+    "(Service: Amazon S3; Status Code: 412; Error Code: PreconditionFailed)"
+)
+
+
+def test_a_result_overwritten_meanwhile_is_read_again(script: Script) -> None:
+    """A roll replaced an object under the running query: once more, it reads the new one."""
+    script.starts(["'o''brien'"])
+    script.is_in("FAILED", reason=OVERWRITTEN)
+    script.starts(["'o''brien'"])
+    script.is_in("SUCCEEDED", scanned=1_000)
+    script.gives([column("sensor_id", "varchar")], [["sensor_id"], ["o'brien"]])
+    assert script.engine.run(QUERY).frame["sensor_id"].tolist() == ["o'brien"]
+
+
+def test_a_result_overwritten_twice_is_an_error(script: Script) -> None:
+    """Tried again once, not for ever."""
+    for _ in range(2):
+        script.starts()
+        script.is_in("FAILED", reason=OVERWRITTEN)
+    with pytest.raises(WindrowError, match="PreconditionFailed") as caught:
+        script.engine.run(Query("SELECT 1"))
+    assert "being rolled" in caught.value.hint
+
+
+def test_results_that_expired_are_said_to_be_gone(script: Script) -> None:
+    """The workgroup's results bucket forgets them after a while."""
+    script.starts()
+    script.is_in("SUCCEEDED")
+    script.stubber.add_client_error("get_query_results", "InvalidRequestException", "Could not find results")
+    with pytest.raises(WindrowError, match=f"the results of query {QUERY_ID} are gone") as caught:
+        script.engine.run(Query("SELECT 1"))
+    assert caught.value.hint == "run it again"
+
+
+@pytest.mark.parametrize(
+    ("scanned", "dollars"), [(0, 0.0), (1, 0.00005), (53_515, 0.00005), (25_500_000, 0.00013), (10**12, 5.0)]
+)
+def test_the_price_is_that_of_the_megabytes_scanned(scanned: int, dollars: float) -> None:
+    """Rounded up to a megabyte, ten at least, five dollars a terabyte; nothing for a query that reads nothing."""
+    assert athena.dollars(scanned) == pytest.approx(dollars)
+
+
 def test_a_missing_workgroup_says_to_deploy(script: Script) -> None:
     """The stage was deployed without analytics, or not at all."""
     script.stubber.add_client_error(

@@ -14,7 +14,8 @@ from analytics import presets
 from analytics.result import Result
 from tests.unit.stored_results import START_MS, WINDOWS, StoredResults, some_readings
 from windrow.cli.formats import as_csv, as_json, as_table
-from windrow.cli.query import about, nothing_there, query, query_of_preset, query_of_sql
+from windrow.cli.query import about, query
+from windrow.cli.questions import nothing_there, query_of_preset, query_of_sql
 from windrow.errors import UsageError, WindrowError
 from windrow.timerange import TimeRange
 from windrow.window import WINDOW_MS
@@ -34,6 +35,9 @@ RANGE = TimeRange(START_MS, START_MS + WINDOWS * WINDOW_MS)
         (["fleet", "x"], "'fleet' takes no sensor id", "windrow query sensor"),
         (["fleet", "--sql", "SELECT 1"], "both a preset and --sql", "one of them"),
         (["--sql", "SELECT 1", "--from", "-2h"], "do not apply to --sql", "WHERE"),
+        (["--sql", "SELECT 1", "--window", "1h"], "--window does not apply", "aggregates_1h"),
+        (["completeness", "--window", "1h"], "per five-minute window", "leave out"),
+        (["fleet", "--plot", "fleet.gif"], "no PNG or SVG file", ".svg"),
         (["--sql", "DROP TABLE aggregates"], "not a SELECT", "SELECT"),
         (["--sql", ""], "not a SELECT", "SELECT"),
         (["--sql", "SELECT * FRM aggregates"], "line 1, column 14", "correct"),
@@ -64,6 +68,16 @@ def test_sql_comes_from_a_file_or_standard_input(tmp_path: Path, monkeypatch: py
     assert query_of_sql(str(file), preset=None, start=None, end=None).sql == "SELECT 1 -- from a file\n"
     assert query_of_sql("-", preset=None, start=None, end=None).sql == "SELECT 2"
     assert query_of_sql("SELECT 3", preset=None, start=None, end=None).sql == "SELECT 3"
+
+
+@pytest.mark.parametrize(
+    ("window", "table", "days"), [("5m", "aggregates", 0), ("1h", "aggregates_1h", 2), ("1d", "aggregates_1d", 30)]
+)
+def test_hours_and_days_are_tables_of_their_own(window: str, table: str, days: int) -> None:
+    """The same question of coarser rows, about a longer time."""
+    question, time_range = query_of_preset("fleet", None, start=None, end=None, window=window, limit=None)
+    assert f"FROM {table}\n" in question.sql
+    assert (time_range.end_ms - time_range.start_ms) // 86_400_000 == days
 
 
 def test_the_limit_of_hottest_is_how_many_sensors_it_ranks() -> None:
@@ -175,4 +189,4 @@ def test_exact_temperatures_print_exactly(stored: StoredResults) -> None:
 def test_the_last_line_says_who_answered_and_what_it_took() -> None:
     """Rows, engine, bytes, seconds."""
     result = Result(frame=AWKWARD, engine="Athena", bytes_scanned=53_515, seconds=1.234, is_truncated=True)
-    assert about(result) == "2 rows (there are more) from Athena: 53.5 kB scanned, 1.23 s"
+    assert about((2, result)) == "2 rows (there are more) from Athena: 53.5 kB scanned, 1.23 s"

@@ -1,5 +1,6 @@
 """The presets against an independent computation in pandas, from the readings themselves."""
 
+import dataclasses
 from pathlib import Path
 
 import pandas as pd
@@ -9,9 +10,11 @@ from analytics import presets
 from analytics.oracle import READING_COLUMNS, true_rows
 from analytics.query import Query
 from tests.unit.stored_results import SENSORS, START_MS, WINDOWS, StoredResults, some_readings
+from windrow.layout import lineage_key
+from windrow.lineage import Lineage
 from windrow.reading import Reading
 from windrow.timerange import TimeRange
-from windrow.window import WINDOW_MS
+from windrow.window import WINDOW_MS, Window
 
 ALL = TimeRange(START_MS, START_MS + WINDOWS * WINDOW_MS)
 # Ends in the middle of the third window, and so still selects it.
@@ -103,6 +106,41 @@ def test_hottest_ranks_sensors_by_their_peak(stored: StoredResults, truth: pd.Da
     assert frame["window_start"].tolist() == peaks["window_start"].tolist()
 
 
+def test_completeness_is_what_the_lineages_say(stored: StoredResults) -> None:
+    """A row per window that was rolled, with how its readings came."""
+    lineages = [
+        Lineage(
+            window=Window(START_MS + place * WINDOW_MS),
+            fingerprint="f",
+            digests=("d",),
+            rows_sha256="r",
+            result_etag="e",
+            revision=1 + place,
+            readings=90,
+            sensors=3,
+            conflicts=place,
+            duplicates_removed=2 * place,
+            late=3 * place,
+            quarantined=4 * place,
+            partials=1,
+            shards=tuple(f"s-shardId-{number:012}" for number in range(place)),
+            is_final=place == 0,
+            scheduled_time_ms=START_MS + place,
+        )
+        for place in (0, 2, 3)
+    ]
+    for lineage in lineages:
+        stored.results.put(lineage_key(lineage.window), lineage.to_json())
+    frame = stored.engine.run(presets.completeness(ALL)).frame
+    expected = pd.DataFrame([dataclasses.asdict(lineage) for lineage in lineages])
+    names = ["sensors", "readings", "late", "duplicates_removed", "conflicts", "quarantined", "revision", "is_final"]
+    for name in names:
+        assert frame[name].tolist() == expected[name].tolist()
+    assert frame["shards"].tolist() == expected["shards"].map(len).tolist()
+    starts = pd.to_datetime([lineage.window.start_ms for lineage in lineages], unit="ms", utc=True)
+    assert frame["window_start"].tolist() == starts.tolist()
+
+
 def test_equal_peaks_are_ranked_by_time_and_id(tmp_path: Path) -> None:
     """Of equal readings the first window's counts, of equal sensors the smaller id: the answer is always the same."""
     results = StoredResults(tmp_path)
@@ -114,7 +152,16 @@ def test_equal_peaks_are_ranked_by_time_and_id(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    [presets.sensors(ALL), presets.sensor("x", ALL), presets.fleet(ALL), presets.latest(ALL), presets.hottest(ALL)],
+    [
+        presets.sensors(ALL),
+        presets.sensor("x", ALL),
+        presets.fleet(ALL),
+        presets.latest(ALL),
+        presets.hottest(ALL),
+        presets.completeness(ALL),
+        presets.silences(ALL),
+        presets.fleet(ALL, window="1h"),
+    ],
 )
 def test_no_value_enters_the_text(query: Query) -> None:
     """The text of a preset is the same for every range; all that varies is a parameter."""

@@ -5,9 +5,10 @@ Times are UTC: RFC 3339 in CSV and JSON. Numbers are exact there; the table roun
 
 import csv
 import io
+import itertools
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -36,24 +37,59 @@ def _aligned(name: str, values: list[Any]) -> list[str]:
     return [pad + cell if is_right else cell + pad for cell, pad in zip(cells, padding, strict=True)]
 
 
-def as_csv(frame: "pd.DataFrame") -> str:
-    """RFC 4180 with a header, lines ending in a line feed; NULL is empty."""
+def as_csv(frame: "pd.DataFrame", *, has_header: bool = True) -> str:
+    """RFC 4180, with a header unless told otherwise, lines ending in a line feed; NULL is empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(frame.columns)
+    if has_header:
+        writer.writerow(frame.columns)
     writer.writerows(zip(*(map(_csv_value, values) for _, values in _columns(frame)), strict=True))
     return text.getvalue().removesuffix("\n")
 
 
 def as_json(frame: "pd.DataFrame") -> str:
     """One array with an object per row, each on a line of its own."""
+    return "\n".join(_json_texts([frame]))
+
+
+def _csv_texts(frames: "Iterable[pd.DataFrame]") -> Iterator[str]:
+    for number, frame in enumerate(frames):
+        if number == 0 or not frame.empty:
+            yield as_csv(frame, has_header=number == 0)
+
+
+def _json_texts(frames: "Iterable[pd.DataFrame]") -> Iterator[str]:
+    """The pieces of one array; a line is held back until it is known whether another follows."""
+    held: str | None = None
+    for line in itertools.chain.from_iterable(map(_json_lines, frames)):
+        yield "[" if held is None else f"{held},"
+        held = line
+    if held is None:
+        yield "[]"
+    else:
+        yield f"{held}\n]"
+
+
+def _json_lines(frame: "pd.DataFrame") -> Iterator[str]:
     names = [str(name) for name in frame.columns]
     rows = zip(*(map(_json_value, values) for _, values in _columns(frame)), strict=True)
-    lines = [json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False, allow_nan=False) for row in rows]
-    return "[\n" + ",\n".join(lines) + "\n]" if lines else "[]"
+    return (json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False, allow_nan=False) for row in rows)
 
 
-FORMATS: dict[str, Callable[["pd.DataFrame"], str]] = {"table": as_table, "csv": as_csv, "json": as_json}
+def _table_texts(frames: "Iterable[pd.DataFrame]") -> Iterator[str]:
+    """One table, whose columns are as wide as they need: it is not printed before all rows are there."""
+    import pandas as pd
+
+    pages = list(frames)
+    yield as_table(pd.concat(pages, ignore_index=True) if len(pages) > 1 else pages[0])
+
+
+TEXTS: dict[str, Callable[["Iterable[pd.DataFrame]"], Iterator[str]]] = {
+    "table": _table_texts,
+    "csv": _csv_texts,
+    "json": _json_texts,
+}
+"""The lines of a result that comes in pages, for each format that is text; at least one page."""
 
 
 def _columns(frame: "pd.DataFrame") -> list[tuple[Any, list[Any]]]:

@@ -17,11 +17,19 @@ _COMMANDS = {
     "status": ("windrow.cli.place", "status", "Show what runs and what is deployed."),
     "deploy": ("windrow.cli.deploy", "deploy", "Package the functions and deploy a stage."),
     "destroy": ("windrow.cli.deploy", "destroy", "Remove a deployed stage."),
+    "drift": ("windrow.cli.drift", "drift", "Tell what was changed in a stage by hand."),
+    "package": ("windrow.cli.package", "package", "Build the functions' zips and show their sizes."),
     "simulate": ("windrow.cli.simulate", "simulate", "Send the readings of a simulated fleet."),
+    "ingest": ("windrow.cli.ingest", "ingest", "Send the readings of real sensors from a file."),
     "tick": ("windrow.cli.tick", "tick", "Close the windows that are due, as the schedule would."),
     "query": ("windrow.cli.query", "query", "Ask the results, by preset or in SQL."),
     "verify": ("windrow.cli.verify", "verify", "Compare the results with the truth of the simulations."),
+    "audit": ("windrow.cli.audit", "audit", "Compare the results with the stream itself."),
+    "dashboard": ("windrow.cli.dashboard", "dashboard", "Show the results as a web page on this machine."),
+    "cost": ("windrow.cli.cost", "cost", "Say what a fleet costs a month, part by part."),
     "replay": ("windrow.cli.replay", "replay", "Read the stream again and process it once more."),
+    "quarantine": ("windrow.cli.quarantine", "quarantine", "List and show what did not count."),
+    "redrive": ("windrow.cli.redrive", "redrive", "Process once more what was put aside."),
 }
 
 

@@ -12,7 +12,7 @@ from windrow.timerange import parse_time
 from windrow.timestamps import format_rfc3339
 
 if TYPE_CHECKING:
-    from dispatcher.report import TickReport, WindowReport
+    from dispatcher.report import PeriodReport, TickReport, WindowReport
     from windrow.deployment import Deployment
 
 
@@ -113,15 +113,21 @@ def show(report: "TickReport") -> None:
 
     for window in report.windows:
         out.print(_line(window), markup=False)
+    for period in report.periods:
+        out.print(_period_line(period), markup=False)
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items())) or "nothing is due"
     calls = ", ".join(f"{count} {kind}" for kind, count in report.s3_calls.items())
     err.print(f"tick of {format_rfc3339(report.scheduled_time_ms)}: {counts}; S3 calls: {calls}", markup=False)
     for key in report.strange_keys:
         err.print(f"none of ours: {key}", markup=False)
-    bad = [window for window in report.windows if window.outcome in (Outcome.FAILED, Outcome.FROZEN)]
+    starts: list[tuple[int, WindowReport | PeriodReport]] = [
+        (window.window.start_ms, window) for window in report.windows
+    ]
+    starts += [(period.period.start_ms, period) for period in report.periods]
+    bad = [(start_ms, one) for start_ms, one in starts if one.outcome in (Outcome.FAILED, Outcome.FROZEN)]
     if bad:
-        first = bad[0]
-        where = f"{format_rfc3339(first.window.start_ms)} is {first.outcome}"
+        start_ms, first = bad[0]
+        where = f"{format_rfc3339(start_ms)} is {first.outcome}"
         raise WindrowError(f"{len(bad)} windows need attention, the first, {where}: {first.detail}")
 
 
@@ -130,3 +136,9 @@ def _line(window: "WindowReport") -> str:
     facts = f"  revision {window.revision}  {window.readings:,} readings" if window.revision else ""
     kept = f"  {len(window.markers_kept)} markers kept" if window.markers_kept else ""
     return f"{about}{facts}{kept}{'  ' + window.detail if window.detail else ''}".rstrip()
+
+
+def _period_line(report: "PeriodReport") -> str:
+    about = f"{format_rfc3339(report.period.start_ms)}  {report.period.grain.name.lower():<24}  {report.outcome:<9}"
+    facts = f"  revision {report.revision}  {report.readings:,} readings" if report.revision else ""
+    return f"{about}{facts}{'  ' + report.detail if report.detail else ''}".rstrip()

@@ -1,0 +1,215 @@
+"""Whether the results are what the stream holds: the stream read again, and every row compared with what it says.
+
+What the stream still holds is a subset of what it ever held. So rows may never lack anything that is in it; that they
+have too much, or another value, is proven only where nothing of the window can have expired: see `Evidence`.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import pandas as pd
+
+from analytics.decode import Decoded, decode
+from analytics.oracle import true_rows
+from analytics.presets import range_values
+from analytics.query import Query
+from analytics.result import Engine, epoch_ms
+from analytics.spool import Spool
+from analytics.verify import Verification, rows_of_window, verify_window
+from windrow.kinesis import StreamRecord
+from windrow.reading import EARLINESS_MS_MAX
+from windrow.timerange import TimeRange
+from windrow.timestamps import format_rfc3339
+
+GRACE_MS = 15 * 60_000
+"""A reading that arrived this long ago is in the rows: a tick, its delay, a batch and its retries, and some room."""
+_TICK_DELAY_MS = 60_000
+
+_IN_RANGE = (
+    "dt BETWEEN :first_dt AND :last_dt"
+    " AND window_start >= CAST(:start AS TIMESTAMP) AND window_start < CAST(:end AS TIMESTAMP)"
+)
+_ROLLED_SQL = f"SELECT window_start, scheduled_time, shards FROM windows WHERE {_IN_RANGE}"  # noqa: S608
+_STORED_SQL = f"SELECT DISTINCT window_start FROM aggregates WHERE {_IN_RANGE}"  # noqa: S608 - no value in either
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What the stream can prove.
+
+    Everything that arrived at `complete_from_ms` or later is still in it (0: it never lost anything, because it is
+    younger than its retention). No reading comes more than EARLINESS_MS_MAX before its time, so a window that starts
+    that much later is whole in the stream. Results of a window that other streams fed as well are not.
+    """
+
+    stream_name: str
+    complete_from_ms: int
+
+    def is_whole(self, window_start_ms: int, shards: Iterable[str]) -> bool:
+        """Whether all readings of a window, whose lineage names `shards`, are in the stream."""
+        is_alone = all(shard.startswith(f"{self.stream_name}-shardId-") for shard in shards)
+        return is_alone and window_start_ms >= self.complete_from_ms + (
+            EARLINESS_MS_MAX if self.complete_from_ms else 0
+        )
+
+
+class Verdict(StrEnum):
+    """What the comparison of a window came to."""
+
+    EXACT = "exact"  # every column of every row is what the stream says
+    UNPROVEN = "unproven"  # nothing is missing; whether something is too much the stream no longer tells
+    BEHIND = "behind"  # differs, but readings arrived after its last roll, and only just
+    DIFFERENT = "different"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditedWindow:
+    """One window: its verdict, the comparison of the rows that can be judged, and how many cannot."""
+
+    start_ms: int
+    verdict: Verdict
+    verification: Verification
+    rows_unproven: int = 0
+
+    def __str__(self) -> str:
+        """The window as one line."""
+        found = self.verification
+        line = f"{format_rfc3339(self.start_ms)}  {self.verdict:<9}  {found.rows} rows, {found.readings} readings"
+        if not found.is_exact:
+            line += f": readings missing {found.lost}, extra {found.duplicated}; rows different {found.wrong}"
+            line += f", missing {found.rows_missing}, extra {found.rows_extra}"
+        return f"{line}; {self.rows_unproven} rows unproven" if self.rows_unproven else line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """All windows of the range that have readings in the stream, or rows, or a lineage, ascending."""
+
+    decoded: Decoded
+    evidence: Evidence
+    windows: tuple[AuditedWindow, ...] = field(default=())
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether no window is different."""
+        return all(window.verdict is not Verdict.DIFFERENT for window in self.windows)
+
+    def count(self, verdict: Verdict) -> int:
+        """How many windows have this verdict."""
+        return sum(window.verdict is verdict for window in self.windows)
+
+    def __str__(self) -> str:
+        """The audit as one line."""
+        judged = sum(
+            (window.verification for window in self.windows if window.verdict is not Verdict.BEHIND), Verification()
+        )
+        verdicts = ", ".join(f"{self.count(verdict)} {verdict}" for verdict in Verdict if self.count(verdict))
+        return (
+            f"audit: {len(self.windows)} windows ({verdicts or 'none'}), "
+            f"{judged.rows} rows, {judged.readings} readings: "
+            f"missing {judged.lost}, extra {judged.duplicated}, different {judged.wrong}"
+        )
+
+
+def audit(
+    records: Iterable[StreamRecord],
+    engine: Engine,
+    *,
+    time_range: TimeRange,
+    evidence: Evidence,
+    horizon_ms: int,
+    now_ms: int,
+    on_progress: Callable[[str, int, int | None], object] = lambda *_: None,
+) -> Audit:
+    """Compare the windows that start in `time_range` with what `records`, all that may touch them, say.
+
+    `on_progress` is told the step, how far it is, and of how much.
+    """
+    decoded = Decoded()
+    with Spool() as spool:
+        for batch in decode(records, decoded, horizon_ms=horizon_ms):
+            spool.add(batch, start_ms=time_range.start_ms, end_ms=time_range.end_ms)
+            on_progress("records", decoded.records, None)
+        newest = spool.newest_arrivals()
+        rolled = _rolled(engine, time_range)
+        starts = sorted(newest.keys() | rolled.keys() | _stored(engine, time_range))
+        windows = []
+        for done, start_ms in enumerate(starts):
+            on_progress("windows", done, len(starts))
+            scheduled_ms, shards = rolled.get(start_ms, (None, ()))
+            is_young = _is_young(newest.get(start_ms), start_ms=start_ms, scheduled_ms=scheduled_ms, now_ms=now_ms)
+            is_whole = evidence.is_whole(start_ms, shards)
+            windows.append(_audit_window(start_ms, spool, engine, is_whole=is_whole, is_young=is_young))
+    return Audit(decoded=decoded, evidence=evidence, windows=tuple(windows))
+
+
+def _audit_window(start_ms: int, spool: Spool, engine: Engine, *, is_whole: bool, is_young: bool) -> AuditedWindow:
+    readings, stored = spool.readings_of(start_ms), rows_of_window(engine, start_ms)
+    unproven = set() if is_whole else _unproven(readings, stored)
+    verification = verify_window(
+        start_ms,
+        readings[~readings["sensor_id"].isin(unproven)],
+        stored[~stored["sensor_id"].isin(unproven)],
+    )
+    if not verification.is_exact:
+        verdict = Verdict.BEHIND if is_young else Verdict.DIFFERENT
+    else:
+        verdict = Verdict.UNPROVEN if unproven else Verdict.EXACT
+    return AuditedWindow(start_ms=start_ms, verdict=verdict, verification=verification, rows_unproven=len(unproven))
+
+
+def _unproven(readings: pd.DataFrame, stored: pd.DataFrame) -> set[str]:
+    """The sensors whose rows hold more than the stream, and nothing that contradicts it.
+
+    What is in the stream is in the row. So if a row counts as many readings and conflicts, its set is the stream's
+    and it must be equal; if it counts more, only its maximum must be as high.
+    """
+    truth = {row["sensor_id"]: row for row in _records(true_rows(readings))}
+    unproven: set[str] = set()
+    for found in _records(stored):
+        expected = truth.get(found["sensor_id"])
+        if expected is None:
+            unproven.add(found["sensor_id"])
+            continue
+        surplus = [found[name] - expected[name] for name in ("readings", "conflicts")]
+        if min(surplus) >= 0 and max(surplus) > 0 and found["max_milli_c"] >= expected["max_milli_c"]:
+            unproven.add(found["sensor_id"])
+    return unproven
+
+
+def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    names = ["sensor_id", "readings", "conflicts", "max_milli_c"]
+    return [dict(zip(names, values, strict=True)) for values in zip(*(rows[name] for name in names), strict=True)]
+
+
+def _is_young(newest_ms: int | None, *, start_ms: int, scheduled_ms: int | None, now_ms: int) -> bool:
+    """Whether the pipeline may still be on its way with a window."""
+    if scheduled_ms is None and now_ms < start_ms + GRACE_MS:
+        return True
+    if newest_ms is None or now_ms - newest_ms > GRACE_MS:
+        return False
+    return scheduled_ms is None or newest_ms > scheduled_ms - _TICK_DELAY_MS
+
+
+def _rolled(engine: Engine, time_range: TimeRange) -> dict[int, tuple[int | None, tuple[str, ...]]]:
+    """Scheduled time and shards of each lineage, by the start of its window."""
+    frame = engine.run(Query.bind(_ROLLED_SQL, _values(time_range))).frame
+    starts, scheduled = epoch_ms(frame["window_start"]), epoch_ms(frame["scheduled_time"])
+    return {
+        start_ms: (scheduled_ms, tuple(shards or ()))
+        for start_ms, scheduled_ms, shards in zip(starts, scheduled, frame["shards"], strict=True)
+        if start_ms is not None
+    }
+
+
+def _stored(engine: Engine, time_range: TimeRange) -> set[int]:
+    """The starts of the windows that have rows."""
+    frame = engine.run(Query.bind(_STORED_SQL, _values(time_range))).frame
+    return {start_ms for start_ms in epoch_ms(frame["window_start"]) if start_ms is not None}
+
+
+def _values(time_range: TimeRange) -> dict[str, str | int]:
+    names = ("first_dt", "last_dt", "start", "end")
+    return {name: value for name, value in range_values(time_range).items() if name in names}

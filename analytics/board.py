@@ -1,0 +1,273 @@
+"""The dashboard's memory: the rows of the windows it shows, as columns, asked for once and again only when they change.
+
+A refresh lists the lineages; a window whose lineage has another ETag is asked about through the query layer, and its
+rows only if `rows_sha256` says that they are others. So a refresh costs what is new, not what is shown. A range with
+more rows than fit is shown by hours, whose rows have the same columns.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from analytics.objects import versions
+from analytics.presets import range_values
+from analytics.query import Query
+from analytics.result import Engine, epoch_ms
+from analytics.tables import AGGREGATES, AGGREGATES_1H, WINDOWS
+from windrow.errors import WindrowError
+from windrow.period import HOUR_MS
+from windrow.store import ObjectStore
+from windrow.timerange import TimeRange
+from windrow.window import WINDOW_MS
+
+CELLS_MAX = 25_000_000
+"""Rows that the board holds at once, 24 bytes each: a week of 12,000 sensors, or, by hours, a day of a million."""
+ROWS_AT_ONCE = 500_000
+WINDOWS_AT_ONCE = 72
+LINEAGES_AT_ONCE = 288
+
+_LINEAGE_COLUMNS = (
+    "revision",
+    "readings",
+    "sensors",
+    "sensors_expected",
+    "late",
+    "duplicates_removed",
+    "conflicts",
+    "quarantined",
+    "is_final",
+    "rows_sha256",
+)
+_IN_RANGE = """dt BETWEEN :first_dt AND :last_dt
+  AND hour BETWEEN :hour_min AND :hour_max
+  AND window_start >= CAST(:start AS TIMESTAMP)
+  AND window_start < CAST(:end AS TIMESTAMP)"""
+_LINEAGES_SQL = f"SELECT window_start, {', '.join(_LINEAGE_COLUMNS)} FROM windows WHERE {_IN_RANGE}"  # noqa: S608
+_ROWS_SQL = (
+    "SELECT window_start, sensor_id, readings, sum_milli_c, min_milli_c, max_milli_c "  # noqa: S608 - our own names
+    f"FROM {{table}} WHERE {_IN_RANGE} ORDER BY window_start, sensor_id"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roll:
+    """What the lineage says of a window."""
+
+    start_ms: int
+    revision: int
+    readings: int
+    sensors: int
+    sensors_expected: int | None
+    late: int
+    duplicates_removed: int
+    conflicts: int
+    quarantined: int
+    is_final: bool
+    rows_sha256: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WindowRows:
+    """The k rows of a window or hour. sensor: int32[k], places in the board's `sensor_ids`; temperatures in m°C."""
+
+    start_ms: int
+    sensor: npt.NDArray[np.int32]
+    readings: npt.NDArray[np.int32]
+    sum_milli_c: npt.NDArray[np.int64]
+    min_milli_c: npt.NDArray[np.int32]
+    max_milli_c: npt.NDArray[np.int32]
+
+    def __len__(self) -> int:
+        """How many rows, which is how many sensors."""
+        return len(self.sensor)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """What the board has of a range: rolls, and rows of `length_ms` each, ascending; what has no rows is left out.
+
+    `version` differs whenever anything in it does. `sensor_ids` only ever grows.
+    """
+
+    time_range: TimeRange
+    version: int
+    rolls: tuple[Roll, ...]
+    rows: tuple[WindowRows, ...]
+    sensor_ids: Sequence[str]
+    length_ms: int = WINDOW_MS
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The rows that a range needs: the table, and by the start of each window or hour a name of its content."""
+
+    table: str
+    length_ms: int
+    contents: Mapping[int, str]
+
+
+class Board:
+    """The rows in memory; safe for several threads, of which one refreshes at a time."""
+
+    def __init__(self, engine: Engine, results: ObjectStore, lock: threading.Lock) -> None:
+        """Ask `engine` while holding `lock`; list the lineages in the `results` bucket."""
+        self._engine = engine
+        self._results = results
+        self._lock = lock
+        self._etags: dict[int, str] = {}
+        self._rolls: dict[int, Roll] = {}
+        self._rows: dict[tuple[str, int], WindowRows] = {}
+        self._contents: dict[tuple[str, int], str] = {}
+        self._places: dict[str, int] = {}
+        self._sensor_ids: list[str] = []
+        self._newest_ids: tuple[npt.NDArray[Any], npt.NDArray[np.int32]] | None = None
+        self._version = 0
+
+    def refresh(self, time_range: TimeRange, on_progress: Callable[[int, int], object] = lambda *_: None) -> Shown:
+        """Bring the windows that start in `time_range` up to date, and give them.
+
+        `on_progress` is told how many windows are loaded, and of how many. WindrowError when the range has more rows
+        than CELLS_MAX, even by hours.
+        """
+        with self._lock:
+            rolls = self._refresh_rolls(time_range)
+            wanted = self._wanted(time_range, rolls)
+            stale = [start for start, content in wanted.contents.items() if self._contents_of(wanted, start) != content]
+            for start_ms in [start for table, start in self._rows if table == wanted.table]:
+                if start_ms in stale or (_is_in(time_range, start_ms) and start_ms not in wanted.contents):
+                    self._forget(wanted.table, start_ms)
+            sensors = max((roll.sensors for roll in rolls), default=0)
+            self._make_room(time_range, wanted, rows_more=len(stale) * sensors)
+            at_once = max(1, min(WINDOWS_AT_ONCE, ROWS_AT_ONCE // max(1, sensors)))
+            for run in _runs(stale, step_ms=wanted.length_ms, at_once=at_once):
+                self._load_rows(run, wanted)
+                on_progress(sum((wanted.table, start) in self._rows for start in wanted.contents), len(wanted.contents))
+            self._version += bool(stale)
+            found = [self._rows.get((wanted.table, start_ms)) for start_ms in wanted.contents]
+            rows = tuple(one for one in found if one is not None)
+            return Shown(time_range, self._version, rolls, rows, self._sensor_ids, wanted.length_ms)
+
+    def _refresh_rolls(self, time_range: TimeRange) -> tuple[Roll, ...]:
+        """The lineages of the range, of which those are read that have changed."""
+        found = versions(WINDOWS, time_range, self._results)
+        changed = [start_ms for start_ms, etag in found.items() if self._etags.get(start_ms) != etag]
+        for start_ms in [start for start in self._etags if _is_in(time_range, start) and start not in found]:
+            del self._etags[start_ms], self._rolls[start_ms]
+            self._version += 1
+        for run in _runs(changed, step_ms=WINDOW_MS, at_once=LINEAGES_AT_ONCE):
+            for roll in self._rolls_between(run[0], run[-1] + WINDOW_MS):
+                self._rolls[roll.start_ms] = roll
+        self._etags |= {start_ms: found[start_ms] for start_ms in changed if start_ms in self._rolls}
+        self._version += bool(changed)
+        return tuple(self._rolls[start_ms] for start_ms in found if start_ms in self._rolls)
+
+    def _rolls_between(self, start_ms: int, end_ms: int) -> Iterator[Roll]:
+        frame = self._engine.run(Query.bind(_LINEAGES_SQL, range_values(TimeRange(start_ms, end_ms)))).frame
+        columns = [frame[name].tolist() for name in _LINEAGE_COLUMNS]
+        for start, *values in zip(epoch_ms(frame["window_start"]), *columns, strict=True):
+            if start is not None:
+                plain: list[Any] = [None if value is pd.NA else value for value in values]
+                yield Roll(start_ms=start, **dict(zip(_LINEAGE_COLUMNS, plain, strict=True)))
+
+    def _wanted(self, time_range: TimeRange, rolls: Sequence[Roll]) -> _Wanted:
+        """The windows of the range or, where they are too many, its hours; WindrowError where those are too."""
+        needed = sum(roll.sensors for roll in rolls)
+        if needed <= CELLS_MAX:
+            contents = {roll.start_ms: roll.rows_sha256 for roll in rolls if roll.sensors}
+            return _Wanted(AGGREGATES.name, WINDOW_MS, contents)
+        hours = versions(AGGREGATES_1H, time_range, self._results)
+        by_hour = len(hours) * max(roll.sensors for roll in rolls)
+        if by_hour > CELLS_MAX or not hours:
+            raise WindrowError(
+                f"the range has {needed:,} rows, more than the {CELLS_MAX:,} that the dashboard holds"
+                + (f", and {by_hour:,} by hours" if hours else ", and no hours are rolled"),
+                hint="choose a shorter range",
+            )
+        return _Wanted(AGGREGATES_1H.name, HOUR_MS, hours)
+
+    def _contents_of(self, wanted: _Wanted, start_ms: int) -> str | None:
+        return self._contents.get((wanted.table, start_ms))
+
+    def _load_rows(self, run: Sequence[int], wanted: _Wanted) -> None:
+        """Read the rows of adjacent windows; when that fails, keep none of them."""
+        values = range_values(TimeRange(run[0], run[-1] + wanted.length_ms))
+        loaded: dict[int, WindowRows] = {}
+        for page in self._engine.pages(Query.bind(_ROWS_SQL.format(table=wanted.table), values)):
+            starts = page.frame["window_start"].astype("int64").to_numpy()  # of datetime64[ms, UTC]
+            cuts = np.flatnonzero(np.diff(starts, prepend=-1))
+            for first, last in zip(cuts, [*cuts[1:], len(starts)], strict=True):
+                rows = self._columns(int(starts[first]), page.frame.iloc[first:last])
+                before = loaded.get(rows.start_ms)
+                loaded[rows.start_ms] = rows if before is None else _joined(before, rows)
+        for start_ms in run:
+            self._contents[wanted.table, start_ms] = wanted.contents[start_ms]
+            if start_ms in loaded:
+                self._rows[wanted.table, start_ms] = loaded[start_ms]
+
+    def _columns(self, start_ms: int, frame: pd.DataFrame) -> WindowRows:
+        return WindowRows(
+            start_ms,
+            self._places_of(frame["sensor_id"].to_numpy(object)),
+            frame["readings"].to_numpy(np.int32),
+            frame["sum_milli_c"].to_numpy(np.int64),
+            frame["min_milli_c"].to_numpy(np.int32),
+            frame["max_milli_c"].to_numpy(np.int32),
+        )
+
+    def _places_of(self, sensor_ids: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
+        """The place of each id in the list of ids; a new one is added. As a rule they are those of the last window."""
+        if self._newest_ids is not None and np.array_equal(self._newest_ids[0], sensor_ids):
+            return self._newest_ids[1]
+        for sensor_id in sensor_ids:
+            if sensor_id not in self._places:
+                self._places[sensor_id] = len(self._sensor_ids)
+                self._sensor_ids.append(sensor_id)
+        places = np.fromiter(map(self._places.__getitem__, sensor_ids), np.int32, len(sensor_ids))
+        self._newest_ids = (sensor_ids, places)
+        return places
+
+    def _make_room(self, time_range: TimeRange, wanted: _Wanted, *, rows_more: int) -> None:
+        """Forget what is not wanted, the farthest from the range first, until `rows_more` fit."""
+        held = rows_more + sum(map(len, self._rows.values()))
+        middle_ms = (time_range.start_ms + time_range.end_ms) // 2
+        for table, start_ms in sorted(self._rows, key=lambda key: -abs(key[1] - middle_ms)):
+            if held <= CELLS_MAX:
+                break
+            if table != wanted.table or start_ms not in wanted.contents:
+                held -= len(self._rows[table, start_ms])
+                self._forget(table, start_ms)
+
+    def _forget(self, table: str, start_ms: int) -> None:
+        self._rows.pop((table, start_ms), None)
+        self._contents.pop((table, start_ms), None)
+
+
+def _is_in(time_range: TimeRange, start_ms: int) -> bool:
+    return time_range.start_ms <= start_ms < time_range.end_ms
+
+
+def _joined(before: WindowRows, after: WindowRows) -> WindowRows:
+    return WindowRows(
+        before.start_ms,
+        np.concatenate([before.sensor, after.sensor]),
+        np.concatenate([before.readings, after.readings]),
+        np.concatenate([before.sum_milli_c, after.sum_milli_c]),
+        np.concatenate([before.min_milli_c, after.min_milli_c]),
+        np.concatenate([before.max_milli_c, after.max_milli_c]),
+    )
+
+
+def _runs(starts: Iterable[int], *, step_ms: int, at_once: int) -> list[list[int]]:
+    """Starts that are `step_ms` apart together, at most `at_once` a run; in any order."""
+    runs: list[list[int]] = []
+    for start_ms in sorted(starts):
+        if runs and start_ms == runs[-1][-1] + step_ms and len(runs[-1]) < at_once:
+            runs[-1].append(start_ms)
+        else:
+            runs.append([start_ms])
+    return runs

@@ -1,0 +1,95 @@
+"""What the records of a stream say, read strictly and without the consumer's code."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from analytics.oracle import READING_COLUMNS
+from windrow.block import decode_block, is_block, is_sound, readings_declared, spell
+from windrow.kinesis import StreamRecord
+from windrow.kpl import BrokenAggregate, deaggregate
+from windrow.reading import EARLINESS_MS_MAX, READINGS_PER_RECORD_MAX, BadReading, Reading, Reason
+from windrow.reading_json import parse_reading
+
+BATCH_READINGS = 100_000
+COLUMNS = (*READING_COLUMNS, "arrival_ms")
+
+AGGREGATE_BROKEN = "aggregate_broken"
+OUT_OF_TIME = "out_of_time"
+
+
+@dataclass(slots=True)
+class Decoded:
+    """What the records came to so far; `rejected` counts by reason the payloads that do not count."""
+
+    records: int = 0
+    readings: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    oldest_arrival_ms: int | None = None
+
+
+def decode(records: Iterable[StreamRecord], decoded: Decoded, *, horizon_ms: int) -> Iterator[pd.DataFrame]:
+    """The readings that count, with COLUMNS, in frames of about BATCH_READINGS; counts into `decoded` as it goes.
+
+    A reading counts from `horizon_ms` before its record's arrival to EARLINESS_MS_MAX after it.
+    """
+    rows: list[tuple[str, int, int, int, int]] = []
+    for record in records:
+        decoded.records += 1
+        arrival_ms = record.arrival_ms
+        decoded.oldest_arrival_ms = min(arrival_ms, decoded.oldest_arrival_ms or arrival_ms)
+        for reading in _readings_of(record, decoded):
+            if not -horizon_ms <= reading.event_time_ms - arrival_ms <= EARLINESS_MS_MAX:
+                decoded.rejected[OUT_OF_TIME] += 1
+                continue
+            identity = (reading.sensor_id, reading.event_time_ms, reading.sequence)
+            rows.append((*identity, reading.temperature_milli_c, arrival_ms))
+        if len(rows) >= BATCH_READINGS:
+            decoded.readings += len(rows)
+            yield pd.DataFrame(rows, columns=pd.Index(COLUMNS))
+            rows = []
+    decoded.readings += len(rows)
+    yield pd.DataFrame(rows, columns=pd.Index(COLUMNS))
+
+
+def _readings_of(record: StreamRecord, decoded: Decoded) -> Iterator[Reading]:
+    try:
+        user_records = deaggregate(record.body)
+    except BrokenAggregate:
+        decoded.rejected[AGGREGATE_BROKEN] += 1
+        return
+    payloads = [record.body] if user_records is None else [one.payload for one in user_records]
+    if sum(map(_declared, payloads)) > READINGS_PER_RECORD_MAX:
+        decoded.rejected[Reason.TOO_MANY_READINGS.value] += 1
+        return
+    for payload in payloads:
+        try:
+            if is_block(payload):
+                yield from _readings_of_block(payload, decoded)
+            else:
+                yield parse_reading(payload)
+        except BadReading as error:
+            decoded.rejected[error.reason.value] += 1
+
+
+def _declared(payload: bytes) -> int:
+    """How many readings a payload says it holds."""
+    try:
+        return readings_declared(payload) if is_block(payload) else 1
+    except BadReading:
+        return 1
+
+
+def _readings_of_block(payload: bytes, decoded: Decoded) -> Iterator[Reading]:
+    """The sound readings of a block; the others are named as the JSON that means the same would be."""
+    readings = decode_block(payload)
+    sound = is_sound(readings)
+    yield from readings.take(sound)
+    for spelled in spell(readings, np.flatnonzero(~sound)):
+        try:
+            yield parse_reading(spelled)
+        except BadReading as error:
+            decoded.rejected[error.reason.value] += 1

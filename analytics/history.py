@@ -1,0 +1,71 @@
+"""One sensor's history for the dashboard: the percentiles of every window, asked for again only when they change."""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+from analytics import presets
+from analytics.board import Shown
+from analytics.result import Engine, epoch_ms
+from windrow.errors import WindrowError
+from windrow.timerange import TimeRange
+from windrow.window import WINDOW_MS
+
+SENSORS_KEPT_MAX = 16
+CELSIUS = ("mean", "min", "p05", "p25", "p50", "p75", "p95", "max", "last")
+_COUNTS = ("readings", "conflicts")
+Row = dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Known:
+    """The windows of a sensor that were read: `rows_sha256` of the window then, and its row if it has one."""
+
+    sha256: dict[int, str] = field(default_factory=dict)
+    rows: dict[int, Row] = field(default_factory=dict)
+
+
+class Histories:
+    """The histories that were asked for last; safe for several threads."""
+
+    def __init__(self, engine: Engine, lock: threading.Lock) -> None:
+        """Ask `engine` while holding `lock`."""
+        self._engine = engine
+        self._lock = lock
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+
+    def of(self, sensor_id: str, shown: Shown) -> dict[str, Any]:
+        """The windows of `shown` that the sensor has a row in, as columns; WindrowError when there is none."""
+        with self._lock:
+            known = self._known.setdefault(sensor_id, _Known())
+            self._known.move_to_end(sensor_id)
+            while len(self._known) > SENSORS_KEPT_MAX:
+                self._known.popitem(last=False)
+            self._read(sensor_id, known, shown)
+            starts = [roll.start_ms for roll in shown.rolls if roll.start_ms in known.rows]
+            rows = [known.rows[start_ms] for start_ms in starts]
+        if not rows:
+            raise WindrowError(f"no sensor {sensor_id!r} in this range", hint="search for it, or choose another range")
+        columns = {name: [row[name] for row in rows] for name in (*CELSIUS, *_COUNTS)}
+        return {"sensor": sensor_id, "t": starts, "step_ms": WINDOW_MS} | columns
+
+    def _read(self, sensor_id: str, known: _Known, shown: Shown) -> None:
+        """Read what is not known, in one query from the first such window to the last."""
+        sha256 = {roll.start_ms: roll.rows_sha256 for roll in shown.rolls}
+        stale = [start_ms for start_ms, digest in sha256.items() if known.sha256.get(start_ms) != digest]
+        if not stale:
+            return
+        time_range = TimeRange(min(stale), max(stale) + WINDOW_MS)
+        frame = self._engine.run(presets.sensor(sensor_id, time_range)).frame
+        for start_ms in stale:
+            known.rows.pop(start_ms, None)
+        names = [*(f"{name}_c" for name in CELSIUS), *_COUNTS]
+        for start, *values in zip(epoch_ms(frame["window_start"]), *(frame[name] for name in names), strict=True):
+            if start is not None:
+                known.rows[start] = dict(zip((*CELSIUS, *_COUNTS), map(_plain, values), strict=True))
+        known.sha256 |= {start_ms: sha256[start_ms] for start_ms in stale}
+
+
+def _plain(value: Any) -> float | int:
+    return int(value) if float(value).is_integer() and not isinstance(value, float) else round(float(value), 3)

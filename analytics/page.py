@@ -1,0 +1,75 @@
+"""The dashboard's page as HTML: served in pieces, or exported as one file that needs nothing else.
+
+The page's modules import each other by names such as `windrow/charts`; an import map says where those are: at the
+server, or, in an exported file, in the map itself.
+"""
+
+import base64
+import hashlib
+import json
+from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import Any
+
+MODULES = ("app", "charts", "format", "heatmap", "panels", "source")
+VENDORED = ("uPlot.iife.min.js", "uPlot.min.css")
+FILES = (*(f"{name}.js" for name in MODULES), "style.css", *(f"vendor/{name}" for name in VENDORED))
+
+_HEAD, _END = "<!-- head -->", "<!-- end -->"
+# An exported file may load nothing, not even from the folder it lies in.
+_EXPORT_POLICY = "default-src 'none'; script-src 'unsafe-inline' data:; style-src 'unsafe-inline'; img-src data:"
+
+
+def text_of(name: str) -> str:
+    """One of the page's own files."""
+    return _folder().joinpath(*name.split("/")).read_text("utf-8")
+
+
+def served_page() -> str:
+    """The page that loads its files from the server it came from."""
+    head = f"""<script type="importmap">{_served_import_map()}</script>
+<link rel="stylesheet" href="static/vendor/uPlot.min.css">
+<link rel="stylesheet" href="static/style.css">
+{"".join(f'<link rel="modulepreload" href="static/{name}.js">' for name in MODULES)}
+<script src="static/vendor/uPlot.iife.min.js" defer></script>
+<script src="static/app.js" type="module"></script>"""
+    return text_of("index.html").replace(_HEAD, head).replace(_END, "")
+
+
+def served_policy() -> str:
+    """The Content-Security-Policy of the served page: its own files, and the one import map in it."""
+    digest = base64.b64encode(hashlib.sha256(_served_import_map().encode()).digest()).decode()
+    return (
+        f"default-src 'none'; script-src 'self' 'sha256-{digest}'; style-src 'self'; connect-src 'self'; "
+        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+def exported_page(answers: dict[str, Any]) -> str:
+    """The page with its files and the `answers` in it: {overview, heatmap, histories}."""
+    urls = {f"windrow/{name}": _data_url(text_of(f"{name}.js")) for name in MODULES}
+    imports = json.dumps({"imports": urls})
+    head = f"""<meta http-equiv="Content-Security-Policy" content="{_EXPORT_POLICY}">
+<style>{text_of("vendor/uPlot.min.css")}</style>
+<style>{text_of("style.css")}</style>
+<script type="importmap">{imports}</script>
+<script>{text_of("vendor/uPlot.iife.min.js")}</script>"""
+    # In JSON a "<" may be spelled otherwise, so nothing in it can end the element that holds it.
+    data = json.dumps(answers, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    end = f"""<script type="application/json" id="exported">{data}</script>
+<script type="module">import "windrow/app";</script>"""
+    before, _, rest = text_of("index.html").partition(_HEAD)
+    middle, _, after = rest.partition(_END)
+    return "".join([before, head, middle, end, after])
+
+
+def _served_import_map() -> str:
+    return json.dumps({"imports": {f"windrow/{name}": f"./static/{name}.js" for name in MODULES}})
+
+
+def _data_url(script: str) -> str:
+    return f"data:text/javascript;base64,{base64.b64encode(script.encode()).decode()}"
+
+
+def _folder() -> Traversable:
+    return resources.files("analytics").joinpath("static")

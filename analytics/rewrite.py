@@ -1,0 +1,170 @@
+"""Where Trino and DuckDB mean different things by the same SQL: each rewritten so that DuckDB answers as Trino does.
+
+What sqlglot translates rightly is not here. What cannot be rewritten is refused, because a wrong answer is worse than
+none; what is left is the table "What differs" of docs/query.md.
+"""
+
+import re
+from collections.abc import Callable
+
+from sqlglot import exp
+
+from windrow.errors import UsageError
+
+MACROS = (
+    # The digits after the point of a DECIMAL; 0 for integers, NULL for DOUBLE, where nothing is rounded.
+    "CREATE MACRO trino_scale(kind) AS CASE WHEN kind IN ('DOUBLE', 'FLOAT') THEN NULL "
+    "ELSE COALESCE(TRY_CAST(regexp_extract(kind, '^DECIMAL\\(\\d+,(\\d+)\\)$', 1) AS INTEGER), 0) END",
+    # Trino rounds the quotient of decimals to the greater scale of the two: 1 / 3.0 is 0.3.
+    "CREATE MACRO trino_divide(a, b) AS CASE WHEN trino_scale(typeof(a)) + trino_scale(typeof(b)) IS NULL THEN a / b "
+    "ELSE round(a / b, greatest(trino_scale(typeof(a)), trino_scale(typeof(b)))) END",
+)
+"""To be run in DuckDB before any SQL that `as_trino` made."""
+
+_INTEGERS = exp.DataType.INTEGER_TYPES
+_BINARY_FRACTIONS = (exp.DataType.Type.DOUBLE, exp.DataType.Type.FLOAT)
+_TIMESTAMPS = (exp.DataType.Type.TIMESTAMP,)
+_GROUP_REFERENCE = re.compile(r"\$(\d)")
+_FRACTION = re.compile(r"\.(\d+)$")
+
+
+def as_trino(tree: exp.Query) -> exp.Query:
+    """A copy of a resolved query (every expression has its type) that means in DuckDB what `tree` means in Trino."""
+    tree = tree.copy()
+    for node in reversed(list(tree.dfs())):  # children before their parents
+        rewrite = _REWRITES.get(type(node))
+        rewritten = node if rewrite is None else rewrite(node)
+        if rewritten is not node:
+            rewritten.type = node.type
+            node.replace(rewritten)
+    return tree
+
+
+def refuse(what: str) -> UsageError:
+    """The error for SQL that only Athena can run."""
+    return UsageError(f"the local engine cannot run this: {what}", hint="write it differently, or run it on AWS")
+
+
+def _call(name: str, *arguments: exp.Expr | str) -> exp.Anonymous:
+    """A call of a function of DuckDB's."""
+    parsed = [exp.Literal.string(one) if isinstance(one, str) else one.copy() for one in arguments]
+    return exp.Anonymous(this=name, expressions=parsed)
+
+
+def _divide(node: exp.Expr) -> exp.Expr:
+    """Integers are truncated, as by DuckDB's `//`; by way of a double they would not be exact."""
+    if node.this.is_type(*_INTEGERS) and node.expression.is_type(*_INTEGERS):
+        return exp.IntDiv(this=exp.paren(node.this), expression=exp.paren(node.expression))
+    return _call("trino_divide", node.this, node.expression)
+
+
+def _unnest(node: exp.Expr) -> exp.Expr:
+    """UNNEST(a, b) walks through its arrays together; in DuckDB two UNNESTs in one SELECT do."""
+    if len(node.expressions) < 2 or node.args.get("offset"):
+        return node
+    columns = [exp.alias_(exp.Explode(this=array), f"c{place}") for place, array in enumerate(node.expressions)]
+    return exp.select(*columns).subquery(node.args["alias"])
+
+
+def _date_diff(node: exp.Expr) -> exp.Expr:
+    """Trino counts whole units that have passed; DuckDB's DATE_DIFF how often the unit's boundary was crossed."""
+    return _call("DATE_SUB", node.args["unit"].name.lower(), node.expression, node.this)
+
+
+def _date_add(node: exp.Expr) -> exp.Expr:
+    """A date stays a date."""
+    if not node.this.is_type(exp.DataType.Type.DATE) or isinstance(node.parent, exp.Cast):
+        return node
+    return exp.cast(node.copy(), "DATE")
+
+
+def _cast(node: exp.Expr) -> exp.Expr:
+    target: exp.DataType = node.args["to"]
+    if target.is_type(*_INTEGERS) and node.this.is_type(*_BINARY_FRACTIONS):
+        # Half away from zero; DuckDB would take the even neighbour.
+        return exp.cast(_call("ROUND", node.this), target)
+    if target.is_type(*exp.DataType.TEXT_TYPES) and node.this.is_type(*_TIMESTAMPS):
+        return _spelled(node.this)
+    return node
+
+
+def _spelled(instant: exp.Expr) -> exp.Expr:
+    """A timestamp as text: with as many digits after the second as its type has, three for a column."""
+    literal = instant.this if isinstance(instant, exp.Cast) and isinstance(instant.this, exp.Literal) else None
+    if literal is None:
+        return _call("strftime", instant, "%Y-%m-%d %H:%M:%S.%g")
+    fraction = _FRACTION.search(literal.name)
+    digits = len(fraction[1]) if fraction else 0
+    if digits not in {0, 3}:
+        raise refuse("a timestamp literal with other than 0 or 3 digits after the second, as text")
+    return _call("strftime", instant, "%Y-%m-%d %H:%M:%S" + (".%g" if digits else ""))
+
+
+def _regexp_extract(node: exp.Expr) -> exp.Expr:
+    """NULL where nothing matches, not the empty string."""
+    matches = _call("regexp_matches", node.this, node.expression)
+    group = node.args.get("group") or exp.Literal.number(0)
+    return exp.Case().when(matches, _call("regexp_extract", node.this, node.expression, group))
+
+
+def _regexp_replace(node: exp.Expr) -> exp.Expr:
+    """Every match is replaced; groups are written $1, where DuckDB writes \\1."""
+    replacement = node.args.get("replacement") or exp.Literal.string("")
+    if not isinstance(replacement, exp.Literal):
+        raise refuse("regexp_replace with a replacement that is not a literal")
+    text = _GROUP_REFERENCE.sub(r"\\\1", replacement.name)
+    return _call("regexp_replace", node.this, node.expression, text, "g")
+
+
+def _split_part(node: exp.Expr) -> exp.Expr:
+    """NULL where there are fewer parts, not the empty string."""
+    return _call("list_extract", _call("str_split", node.this, node.args["delimiter"]), node.args["part_index"])
+
+
+def _extract(node: exp.Expr) -> exp.Expr:
+    """Sunday is day 7 of the week, not 0."""
+    if node.this.name.upper() in {"DOW", "DAY_OF_WEEK", "DAYOFWEEK"}:
+        return _call("isodow", node.expression)
+    return node
+
+
+def _approx_percentile(node: exp.Expr) -> exp.Expr:
+    """Exact, which is within what Trino promises, and of the argument's own type as there."""
+    if node.args.get("weight") or node.args.get("error_tolerance"):
+        raise refuse("approx_percentile with weights or an accuracy")
+    return _call("quantile_disc", node.this, node.args["quantile"])
+
+
+def _approx_distinct(node: exp.Expr) -> exp.Expr:
+    """Exact, which is within what Trino promises."""
+    return exp.Count(this=exp.Distinct(expressions=[node.this.copy()]))
+
+
+def _at_time_zone(node: exp.Expr) -> exp.Expr:
+    """The clock on the wall there, for a function to take apart; as a value it would pass for UTC."""
+    if not isinstance(node.parent, exp.Func):
+        raise refuse("AT TIME ZONE outside a function: write CAST(... AT TIME ZONE 'Europe/Berlin' AS TIMESTAMP)")
+    instant = exp.cast(node.this.copy(), "TIMESTAMPTZ")  # what has no zone is in the session's, which is UTC
+    return exp.paren(exp.AtTimeZone(this=instant, zone=node.args["zone"].copy()))
+
+
+def _refuse_function(node: exp.Expr) -> exp.Expr:
+    raise refuse(f"{node.key}() means something else in DuckDB")
+
+
+_REWRITES: dict[type[exp.Expr], Callable[[exp.Expr], exp.Expr]] = {
+    exp.Div: _divide,
+    exp.Unnest: _unnest,
+    exp.DateDiff: _date_diff,
+    exp.DateAdd: _date_add,
+    exp.Cast: _cast,
+    exp.RegexpExtract: _regexp_extract,
+    exp.RegexpReplace: _regexp_replace,
+    exp.SplitPart: _split_part,
+    exp.Extract: _extract,
+    exp.ApproxQuantile: _approx_percentile,
+    exp.ApproxDistinct: _approx_distinct,
+    exp.AtTimeZone: _at_time_zone,
+    exp.Format: _refuse_function,
+    exp.Typeof: _refuse_function,
+}

@@ -1,0 +1,145 @@
+/** Lines and bands over time, drawn by uPlot. Columns come as views.py makes them: `t` in ms, then numbers or null. */
+
+import { celsius, colour, count, instant, tick } from "windrow/format";
+
+const SYNC = "time";
+
+/** The columns with a row of nulls wherever a step has none, so that a gap is seen as one; times in s. */
+export function withGaps(t, stepMs, columns) {
+  const x = [];
+  const filled = columns.map(() => []);
+  t.forEach((at, place) => {
+    if (place > 0 && at - t[place - 1] > stepMs * 1.5) {
+      x.push((t[place - 1] + stepMs) / 1000);
+      filled.forEach((column) => column.push(null));
+    }
+    x.push(at / 1000);
+    filled.forEach((column, which) => column.push(columns[which][place] ?? null));
+  });
+  return [x, ...filled];
+}
+
+function axes(unit) {
+  const style = { stroke: colour("muted"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line") }, font: "12px system-ui, sans-serif" };
+  return [
+    { ...style, space: 70, values: (_, splits) => splits.map((at) => tick(at * 1000)) },
+    { ...style, size: 62, values: (_, splits) => splits.map((value) => (unit === "°C" ? `${+value.toFixed(2)} °C` : count(value))) },
+  ];
+}
+
+function base(host, unit, onRange) {
+  return {
+    width: Math.max(200, host.clientWidth),
+    height: host.classList.contains("short") ? 180 : 260,
+    tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
+    cursor: { sync: { key: SYNC }, drag: { x: Boolean(onRange), y: false, setScale: false } },
+    axes: axes(unit),
+    hooks: {
+      setSelect: [(chart) => {
+        if (!onRange || chart.select.width < 5) return;
+        const at = (left) => chart.posToVal(left, "x") * 1000;
+        onRange(at(chart.select.left), at(chart.select.left + chart.select.width));
+        chart.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+      }],
+    },
+  };
+}
+
+const time = { label: "UTC", value: (_, at) => (at == null ? "–" : instant(at * 1000)) };
+const degrees = (_, value) => celsius(value);
+const number = (_, value) => count(value);
+
+/** A chart that follows its host's width and can be read with the arrow keys. */
+function draw(host, options, data) {
+  host.windrow?.destroy();
+  host.replaceChildren();
+  const chart = new uPlot(options, data, host);
+  const resized = new ResizeObserver(() => chart.setSize({ width: Math.max(200, host.clientWidth), height: options.height }));
+  resized.observe(host);
+  const onKey = (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!step || !data[0].length) return;
+    event.preventDefault();
+    const place = Math.min(data[0].length - 1, Math.max(0, (chart.cursor.idx ?? (step > 0 ? -1 : data[0].length)) + step));
+    chart.setCursor({ left: chart.valToPos(data[0][place], "x"), top: chart.bbox.height / 2 / devicePixelRatio });
+  };
+  host.addEventListener("keydown", onKey);
+  host.windrow = {
+    chart,
+    data,
+    destroy() {
+      resized.disconnect();
+      host.removeEventListener("keydown", onKey);
+      chart.destroy();
+    },
+  };
+  return host.windrow;
+}
+
+const line = (label, name, width = 2) => ({ label, stroke: colour(name), width, points: { show: false }, value: degrees });
+const edge = (label) => ({ label, stroke: "transparent", width: 0, points: { show: false }, value: degrees });
+const shade = (percent) => `color-mix(in srgb, ${colour("accent")} ${percent}%, transparent)`;
+
+/** uPlot takes colours as a canvas does, which may not know color-mix. */
+function resolved(value) {
+  const probe = document.createElement("span");
+  probe.style.color = value;
+  document.body.append(probe);
+  const found = getComputedStyle(probe).color;
+  probe.remove();
+  return found;
+}
+
+const dots = { show: true, size: 4 };
+
+export function drawFleet(host, fleet, onRange) {
+  const data = withGaps(fleet.t, fleet.step_ms, [fleet.max, fleet.mean, fleet.min, fleet.sensors]);
+  const options = {
+    ...base(host, "°C", onRange),
+    series: [
+      time, edge("max"), { ...line("mean", "accent"), points: data[0].length < 60 ? dots : { show: false } }, edge("min"),
+      { label: "sensors", scale: "sensors", show: true, stroke: "transparent", points: { show: false }, value: number },
+    ],
+    scales: { sensors: { auto: true } },
+    bands: [{ series: [1, 3], fill: resolved(shade(22)) }],
+  };
+  return draw(host, options, data);
+}
+
+export function drawHistory(host, history, onRange) {
+  const names = ["max", "p95", "p75", "mean", "p50", "p25", "p05", "min"];
+  const data = withGaps(history.t, history.step_ms, [...names.map((name) => history[name]), history.readings]);
+  const options = {
+    ...base(host, "°C", onRange),
+    series: [
+      time, edge("max"), edge("p95"), edge("p75"), line("mean", "accent"), { ...line("median", "warm", 1), dash: [4, 4] },
+      edge("p25"), edge("p05"), edge("min"),
+      { label: "readings", scale: "readings", stroke: "transparent", points: { show: false }, value: number },
+    ],
+    scales: { readings: { auto: true } },
+    bands: [
+      { series: [1, 8], fill: resolved(shade(12)) },
+      { series: [2, 7], fill: resolved(shade(18)) },
+      { series: [3, 6], fill: resolved(shade(26)) },
+    ],
+  };
+  return draw(host, options, data);
+}
+
+/** Counts over time as bars; each of `parts` is {label, values, colour}. */
+export function drawCounts(host, t, stepMs, parts, onRange) {
+  const data = withGaps(t, stepMs, parts.map((part) => part.values));
+  const bars = uPlot.paths.bars({ size: [0.85, 40], align: 1 });
+  const options = {
+    ...base(host, "", onRange),
+    series: [
+      time,
+      ...parts.map((part) => ({
+        label: part.label, stroke: colour(part.colour), fill: resolved(`color-mix(in srgb, ${colour(part.colour)} 55%, transparent)`),
+        width: 0, paths: bars, points: { show: false }, value: number,
+      })),
+    ],
+    scales: { y: { range: (_, low, high) => [0, Math.max(1, high * 1.08)] } },
+  };
+  return draw(host, options, data);
+}

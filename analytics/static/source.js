@@ -1,0 +1,66 @@
+/**
+ * Where the page has its numbers from: the server it came from, or, in an exported file, the file itself.
+ * Both answer the same three questions with the same shapes; see analytics/views.py.
+ */
+
+export function sourceOf(document) {
+  const exported = document.getElementById("exported");
+  return exported ? fromFile(JSON.parse(exported.textContent)) : fromServer();
+}
+
+function fromServer() {
+  const ask = async (what, parameters, signal) => {
+    const response = await fetch(`api/${what}?${new URLSearchParams(parameters)}`, { signal, cache: "no-store" }).catch((error) => {
+      if (error.name === "AbortError") throw error;
+      throw new Error("windrow dashboard does not answer: is it still running?");
+    });
+    const answer = await response.json();
+    if (!response.ok) throw new Error([answer.error, answer.hint].filter(Boolean).join(" — "));
+    return answer;
+  };
+  return {
+    isLive: true,
+    overview: (range, signal) => ask("overview", range, signal),
+    heatmap: (range, wanted, signal) => ask("heatmap", { ...range, ...wanted }, signal),
+    history: (range, sensor, signal) => ask("history", { ...range, sensor }, signal),
+    progress: () => ask("progress", {}),
+  };
+}
+
+const ORDERS = {
+  hottest: (sensors) => (a, b) => sensors.max[b] - sensors.max[a],
+  coldest: (sensors) => (a, b) => sensors.min[a] - sensors.min[b],
+  rising: (sensors) => (a, b) => sensors.change[b] - sensors.change[a],
+  falling: (sensors) => (a, b) => sensors.change[a] - sensors.change[b],
+};
+
+/** Searches, sorts and pages as the server does, over the sensors that were exported. */
+function fromFile(exported) {
+  const { overview, heatmap: all, histories } = exported;
+  const silent = new Set(overview.silent.sensors.map((one) => one.sensor));
+  const heatmap = async (range, { search, sort, page, per_page }) => {
+    const wanted = search.toLowerCase();
+    const places = all.sensors.map((_, place) => place).filter((place) => {
+      const sensor = all.sensors[place];
+      return sensor.toLowerCase().includes(wanted) && (sort !== "silent" || silent.has(sensor));
+    });
+    if (ORDERS[sort]) places.sort(ORDERS[sort](all));
+    const last = Math.max(0, Math.ceil(places.length / per_page) - 1);
+    const at = Math.max(0, Math.min(page, last));
+    const shown = places.slice(at * per_page, (at + 1) * per_page);
+    const pick = (name) => shown.map((place) => all[name][place]);
+    return {
+      ...all, total: places.length, page: at, per_page, sensors: pick("sensors"), last: pick("last"),
+      min: pick("min"), max: pick("max"), change: pick("change"), mean: pick("mean"),
+    };
+  };
+  return {
+    isLive: false,
+    overview: async () => overview,
+    heatmap,
+    history: async (_, sensor) => {
+      if (!histories[sensor]) throw new Error(`the history of ${sensor} is not in this file`);
+      return histories[sensor];
+    },
+  };
+}

@@ -1,0 +1,251 @@
+"""What the dashboard shows, worked out from the board's columns: plain lists and numbers, ready for JSON.
+
+Temperatures are in °C with three digits, times in ms since the epoch. A mean weighs every reading alike.
+"""
+
+import functools
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from analytics.board import Shown, WindowRows
+from windrow.window import WINDOW_MS
+
+POINTS_MAX = 600
+HEATMAP_COLUMNS_MAX = 96
+PAGE_SENSORS_MAX = 200
+MOVERS = 8
+SILENT_SHOWN_MAX = 100
+# As many windows without a row make a sensor silent; one may be on its way.
+SILENT_WINDOWS = 2
+SORTS = ("name", "hottest", "coldest", "rising", "falling", "silent")
+
+Json = dict[str, Any]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sensors:
+    """What the range says of each of the s sensors; NaN, -1 or 0 where it has no row.
+
+    first_c, last_c: float64[s], the means of its first and its last window; min_c, max_c: float64[s];
+    last_row: int32[s], the place of its last window among those with rows.
+    """
+
+    first_c: Floats
+    last_c: Floats
+    min_c: Floats
+    max_c: Floats
+    last_row: npt.NDArray[np.int32]
+
+    @property
+    def change_c(self) -> Floats:
+        """How far the last mean is above the first."""
+        change_c: Floats = self.last_c - self.first_c
+        return change_c
+
+    @property
+    def is_heard(self) -> npt.NDArray[np.bool_]:
+        """Whether there is any row."""
+        heard: npt.NDArray[np.bool_] = self.last_row >= 0
+        return heard
+
+
+def sensors_of(shown: Shown) -> Sensors:
+    """One pass over the windows. As a rule adjacent windows have the same sensors, and are taken together."""
+    count = len(shown.sensor_ids)
+    first_c, last_c = np.full(count, np.nan), np.full(count, np.nan)
+    low, high = np.full(count, np.iinfo(np.int32).max), np.full(count, np.iinfo(np.int32).min)
+    last_row = np.full(count, -1, np.int32)
+    place = -1
+    for _, same in itertools.groupby(shown.rows, key=lambda rows: id(rows.sensor)):
+        run = list(same)
+        place += len(run)
+        sensor = run[0].sensor
+        is_new = last_row[sensor] < 0
+        first_c[sensor[is_new]] = _mean_c(run[0])[is_new]
+        last_c[sensor] = _mean_c(run[-1])
+        last_row[sensor] = place
+        low[sensor] = np.minimum(low[sensor], functools.reduce(np.minimum, (rows.min_milli_c for rows in run)))
+        high[sensor] = np.maximum(high[sensor], functools.reduce(np.maximum, (rows.max_milli_c for rows in run)))
+    is_heard = last_row >= 0
+    return Sensors(
+        first_c=first_c,
+        last_c=last_c,
+        min_c=np.where(is_heard, low / 1000.0, np.nan),
+        max_c=np.where(is_heard, high / 1000.0, np.nan),
+        last_row=last_row,
+    )
+
+
+def _mean_c(rows: WindowRows) -> Floats:
+    mean_c: Floats = rows.sum_milli_c / (rows.readings * 1000.0)
+    return mean_c
+
+
+def fleet(shown: Shown) -> Json:
+    """The fleet over time, by window or, in a long range, by several windows together: columns of equal length."""
+    groups = _grouped(shown.rows, columns_max=POINTS_MAX, shown=shown)
+    readings = [sum(int(rows.readings.sum(dtype=np.int64)) for rows in group) for _, group in groups]
+    sums = [sum(int(rows.sum_milli_c.sum()) for rows in group) for _, group in groups]
+    return {
+        "t": [start_ms for start_ms, _ in groups],
+        "step_ms": _step_ms(shown, POINTS_MAX),
+        "mean": [round(total / (1000 * count), 3) for total, count in zip(sums, readings, strict=True)],
+        "min": [min(int(rows.min_milli_c.min()) for rows in group) / 1000 for _, group in groups],
+        "max": [max(int(rows.max_milli_c.max()) for rows in group) / 1000 for _, group in groups],
+        "sensors": [max(len(rows) for rows in group) for _, group in groups],
+        "readings": readings,
+    }
+
+
+def completeness(shown: Shown) -> Json:
+    """What the lineages say, window by window, and which windows between the first and the last have none."""
+    rolls = shown.rolls
+    missing: list[int] = []
+    if rolls:
+        rolled = {roll.start_ms for roll in rolls}
+        every = range(rolls[0].start_ms, rolls[-1].start_ms, WINDOW_MS)
+        missing = [start_ms for start_ms in every if start_ms not in rolled]
+    return {
+        "t": [roll.start_ms for roll in rolls],
+        "sensors": [roll.sensors for roll in rolls],
+        "expected": [roll.sensors_expected for roll in rolls],
+        "readings": [roll.readings for roll in rolls],
+        "late": [roll.late for roll in rolls],
+        "duplicates": [roll.duplicates_removed for roll in rolls],
+        "conflicts": [roll.conflicts for roll in rolls],
+        "quarantined": [roll.quarantined for roll in rolls],
+        "revision": [roll.revision for roll in rolls],
+        "is_final": [roll.is_final for roll in rolls],
+        "missing": missing,
+    }
+
+
+def movers(shown: Shown, sensors: Sensors) -> Json:
+    """The sensors whose mean rose and fell most from their first to their last window."""
+    change_c = np.where(sensors.is_heard, sensors.change_c, np.nan)
+    rising = [place for place in _greatest(change_c, MOVERS) if change_c[place] > 0]
+    falling = [place for place in _greatest(-change_c, MOVERS) if change_c[place] < 0]
+
+    def spell(place: int) -> Json:
+        return {
+            "sensor": shown.sensor_ids[place],
+            "first": _rounded(sensors.first_c[place]),
+            "last": _rounded(sensors.last_c[place]),
+            "change": _rounded(change_c[place]),
+        }
+
+    return {"rising": list(map(spell, rising)), "falling": list(map(spell, falling))}
+
+
+def silent(shown: Shown, sensors: Sensors) -> Json:
+    """The sensors that were heard in the range and not in its last SILENT_WINDOWS windows with rows."""
+    places = _silent_places(shown, sensors)
+    heard_ms = [shown.rows[sensors.last_row[place]].start_ms for place in places[:SILENT_SHOWN_MAX]]
+    ids = [shown.sensor_ids[place] for place in places[:SILENT_SHOWN_MAX]]
+    return {
+        "count": len(places),
+        "sensors": [{"sensor": one, "heard": at_ms} for one, at_ms in zip(ids, heard_ms, strict=True)],
+    }
+
+
+def heatmap(shown: Shown, sensors: Sensors, *, search: str, sort: str, page: int, per_page: int) -> Json:
+    """A page of the sensors whose ids contain `search`, in the order `sort`, and their means over time."""
+    found = _found(shown, sensors, search=search, sort=sort)
+    page = max(0, min(page, math.ceil(len(found) / per_page) - 1))
+    places = found[page * per_page : (page + 1) * per_page]
+    groups = _grouped(shown.rows, columns_max=HEATMAP_COLUMNS_MAX, shown=shown)
+    return {
+        "t": [start_ms for start_ms, _ in groups],
+        "step_ms": _step_ms(shown, HEATMAP_COLUMNS_MAX),
+        "total": len(found),
+        "page": page,
+        "per_page": per_page,
+        "sensors": [shown.sensor_ids[place] for place in places],
+        "last": [_rounded(sensors.last_c[place]) for place in places],
+        "min": [_rounded(sensors.min_c[place]) for place in places],
+        "max": [_rounded(sensors.max_c[place]) for place in places],
+        "change": [_rounded(sensors.change_c[place]) for place in places],
+        "mean": _means(groups, places, len(shown.sensor_ids)),
+    }
+
+
+def _means(groups: "Groups", places: npt.NDArray[np.int64], count: int) -> list[list[float | None]]:
+    """For each of the sensors at `places` its mean in each group of windows, None where it has no row."""
+    row_of = np.full(count, -1, np.int32)
+    row_of[places] = np.arange(len(places))
+    sums, readings = np.zeros((len(places), len(groups))), np.zeros((len(places), len(groups)))
+    for column, (_, group) in enumerate(groups):
+        for rows in group:
+            row = row_of[rows.sensor]
+            is_shown = row >= 0
+            sums[row[is_shown], column] += rows.sum_milli_c[is_shown]
+            readings[row[is_shown], column] += rows.readings[is_shown]
+    with np.errstate(invalid="ignore"):
+        means = np.round(sums / (readings * 1000), 3)
+    return [[None if value != value else value for value in row] for row in means.tolist()]  # noqa: PLR0124 - NaN
+
+
+def _found(shown: Shown, sensors: Sensors, *, search: str, sort: str) -> npt.NDArray[np.int64]:
+    """The places of the sensors that were heard and whose ids contain `search`, whatever the case, sorted."""
+    places = np.flatnonzero(sensors.is_heard)
+    if sort == "silent":
+        places = np.array(_silent_places(shown, sensors), np.int64)
+    ids = shown.sensor_ids
+    if search:
+        wanted = search.casefold()
+        places = np.array([place for place in places.tolist() if wanted in ids[place].casefold()], np.int64)
+    if sort == "silent":
+        return places
+    if sort == "name":
+        return np.array(sorted(places.tolist(), key=ids.__getitem__), np.int64)
+    keys = {
+        "hottest": -sensors.max_c,
+        "coldest": sensors.min_c,
+        "rising": -sensors.change_c,
+        "falling": sensors.change_c,
+    }
+    return places[np.argsort(keys[sort][places], kind="stable")]
+
+
+def _silent_places(shown: Shown, sensors: Sensors) -> list[int]:
+    """Those silent for longest first."""
+    is_silent = sensors.is_heard & (sensors.last_row < len(shown.rows) - SILENT_WINDOWS)
+    places = np.flatnonzero(is_silent)
+    return [int(place) for place in places[np.argsort(sensors.last_row[places], kind="stable")]]
+
+
+Groups = Sequence[tuple[int, Sequence[WindowRows]]]
+
+
+def _step_ms(shown: Shown, columns_max: int) -> int:
+    """The length of a column: as many windows (or hours) as it takes for the range to fit into `columns_max`."""
+    windows = max(1, (shown.time_range.end_ms - shown.time_range.start_ms) // shown.length_ms)
+    return math.ceil(windows / columns_max) * shown.length_ms
+
+
+def _grouped(rows: Sequence[WindowRows], *, columns_max: int, shown: Shown) -> Groups:
+    """The windows with rows by column, each column named by its start; columns without any are left out."""
+    step_ms = _step_ms(shown, columns_max)
+    groups: dict[int, list[WindowRows]] = {}
+    for one in rows:
+        groups.setdefault(one.start_ms // step_ms * step_ms, []).append(one)
+    return list(groups.items())
+
+
+def _greatest(values: Floats, count: int) -> list[int]:
+    """The places of the `count` greatest values that are numbers, the greatest first."""
+    places = np.flatnonzero(~np.isnan(values))
+    if len(places) > count:
+        places = places[np.argpartition(-values[places], count)[:count]]
+    return [int(place) for place in places[np.argsort(-values[places], kind="stable")]]
+
+
+def _rounded(value: float) -> float | None:
+    return None if math.isnan(value) else round(float(value), 3)

@@ -1,0 +1,107 @@
+"""The dashboard's server: an ASGI application for loopback, which answers GETs and nothing else."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from analytics.dashboard import Dashboard
+from analytics.page import FILES, served_page, served_policy, text_of
+from windrow.aws import Place, readable_errors
+from windrow.errors import UsageError, WindrowError
+
+HOSTS = ["127.0.0.1", "localhost", "[::1]"]
+"""Whom a request may be for: a page of another site that resolves to loopback names itself."""
+PAGE_SENSORS = 25
+_TYPES = {".js": "text/javascript", ".css": "text/css"}
+
+Json = dict[str, Any]
+Answer = Callable[[Dashboard, Request], Json]
+
+
+def application(dashboard: Dashboard, place: Place) -> Starlette:
+    """The page, its files, and the answers of `dashboard` under api/; what `place` refuses is told in one line."""
+
+    def answering(answer: Answer) -> Callable[[Request], Response]:
+        def endpoint(request: Request) -> Response:
+            try:
+                with readable_errors(place):
+                    return _json(answer(dashboard, request), 200)
+            except UsageError as error:
+                return _json({"error": error.message, "hint": error.hint}, 400)
+            except WindrowError as error:
+                return _json({"error": error.message, "hint": error.hint}, 503)
+
+        return endpoint
+
+    routes = [
+        Route("/", _page),
+        Route("/static/{name:path}", _file),
+        *(Route(f"/api/{name}", answering(answer)) for name, answer in _ANSWERS.items()),
+    ]
+    return Starlette(routes=routes, middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)])
+
+
+def _page(_: Request) -> Response:
+    headers = {
+        "Content-Security-Policy": served_policy(),
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-cache",
+    }
+    return Response(served_page(), media_type="text/html", headers=headers)
+
+
+def _file(request: Request) -> Response:
+    name = request.path_params["name"]
+    if name not in FILES:
+        return Response("not found", status_code=404, media_type="text/plain")
+    headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
+    return Response(text_of(name), media_type=_TYPES[name[name.rindex(".") :]], headers=headers)
+
+
+def _json(answer: Json, status: int) -> Response:
+    body = json.dumps(answer, separators=(",", ":"), allow_nan=False)
+    return Response(body, status, media_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+def _range(request: Request) -> tuple[str | None, str | None]:
+    query = request.query_params
+    return query.get("from") or None, query.get("to") or None
+
+
+def _heatmap(dashboard: Dashboard, request: Request) -> Json:
+    query = request.query_params
+    return dashboard.heatmap(
+        *_range(request),
+        search=query.get("search", ""),
+        sort=query.get("sort", "name"),
+        page=_number(query.get("page"), 0),
+        per_page=_number(query.get("per_page"), PAGE_SENSORS),
+    )
+
+
+def _number(text: str | None, default: int) -> int:
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise UsageError(f"{text[:20]!r} is no number of a page", hint="write digits")
+    return int(text)
+
+
+def _history(dashboard: Dashboard, request: Request) -> Json:
+    return dashboard.history(*_range(request), sensor_id=request.query_params.get("sensor", ""))
+
+
+_ANSWERS: dict[str, Answer] = {
+    "overview": lambda dashboard, request: dashboard.overview(*_range(request)),
+    "heatmap": _heatmap,
+    "history": _history,
+    "progress": lambda dashboard, _: dashboard.progress(),
+}

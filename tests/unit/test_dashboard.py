@@ -1,0 +1,269 @@
+"""The dashboard's answers over HTTP, its page, and the exported file."""
+
+import asyncio
+import base64
+import hashlib
+import html.parser
+import json
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from analytics.dashboard import Dashboard
+from analytics.export import export
+from analytics.page import FILES, exported_page, served_page, served_policy, text_of
+from analytics.web import application
+from tests.unit.stored_results import StoredResults
+from tests.unit.test_board import ALL, SENSORS, START_MS, WINDOWS, readings_of, store
+from windrow.aws import Place
+from windrow.cli.dashboard import export_to, listening
+from windrow.errors import UsageError, WindrowError
+from windrow.timestamps import format_rfc3339
+
+BOUNDS = (format_rfc3339(ALL.start_ms), format_rfc3339(ALL.end_ms))
+PLACE = Place("embedded", "http://127.0.0.1:1", "us-east-1")
+DIGESTS = {
+    "vendor/uPlot.iife.min.js": "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f",
+    "vendor/uPlot.min.css": "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04",
+}
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> StoredResults:
+    results = StoredResults(tmp_path)
+    for window in range(WINDOWS):
+        store(results, readings_of(window))
+    return results
+
+
+@pytest.fixture
+def made(stored: StoredResults) -> Dashboard:
+    return Dashboard(engine=stored.engine, results=stored.results, stage="dev", clock_ms=lambda: ALL.end_ms)
+
+
+def get(made: Dashboard, path: str, *, host: str = "127.0.0.1:8310", method: str = "GET", **query: object) -> Any:
+    """(status, headers, body) of one request, as a server hands it to the application."""
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(dict(message))
+
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": urlencode(query).encode(),
+        "headers": [(b"host", host.encode())],
+        "scheme": "http",
+        "http_version": "1.1",
+    }
+    asyncio.run(application(made, PLACE)(scope, receive, send))
+    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:])
+
+
+def ask(made: Dashboard, what: str, **query: object) -> Any:
+    status, _, body = get(made, f"/api/{what}", **{"from": BOUNDS[0], "to": BOUNDS[1]} | query)
+    return status, json.loads(body)
+
+
+def test_the_overview_is_one_answer(made: Dashboard) -> None:
+    """Everything the page needs to draw, in one request."""
+    status, answer = ask(made, "overview")
+    assert status == 200
+    assert answer["range"] == {"from_ms": ALL.start_ms, "to_ms": ALL.end_ms}
+    assert len(answer["fleet"]["t"]) == WINDOWS
+    assert len(answer["completeness"]["t"]) == WINDOWS
+    assert answer["silent"]["count"] == 1
+    assert answer["stage"] == "dev"
+
+
+def test_a_range_before_now_is_meant_by_the_clock(made: Dashboard) -> None:
+    """-10m, the default, and `now`."""
+    assert len(ask(made, "overview", **{"from": "-10m", "to": "now"})[1]["fleet"]["t"]) == 2
+    assert len(ask(made, "overview", **{"from": "", "to": ""})[1]["fleet"]["t"]) == WINDOWS
+
+
+def test_a_range_without_rows_points_to_the_newest(made: Dashboard) -> None:
+    """So that the page can say where there are some."""
+    _, answer = ask(made, "overview", **{"from": "2020-01-01T00:00:00Z", "to": "2020-01-01T01:00:00Z"})
+    assert answer["fleet"]["t"] == []
+    assert answer["newest_ms"] == ALL.end_ms - 300_000
+
+
+def test_sensors_come_in_pages(made: Dashboard) -> None:
+    """A million of them would come in the same."""
+    _, answer = ask(made, "heatmap", per_page=3, page=1)
+    assert (answer["total"], len(answer["sensors"]), answer["page"]) == (SENSORS, 3, 1)
+
+
+def test_a_history_is_asked_for_by_id(made: Dashboard) -> None:
+    """With what a URL needs to be escaped."""
+    _, answer = ask(made, "history", sensor="site-0/Sensor-2")
+    assert len(answer["t"]) == WINDOWS
+
+
+@pytest.mark.parametrize(
+    ("what", "query", "status", "error"),
+    [
+        ("overview", {"from": "yesterday"}, 400, "'yesterday' is no time"),
+        ("overview", {"from": BOUNDS[1], "to": BOUNDS[0]}, 400, "reversed"),
+        ("heatmap", {"sort": "colour"}, 400, "no order 'colour'"),
+        ("heatmap", {"page": "-1"}, 400, "no number of a page"),
+        ("heatmap", {"per_page": "100000"}, 400, "1 to 200"),
+        ("heatmap", {"page": "1" * 5_000}, 400, "no number of a page"),
+        ("history", {"sensor": "nobody"}, 503, "no sensor 'nobody'"),
+        ("history", {}, 503, "no sensor ''"),
+    ],
+)
+def test_bad_requests_are_answered_in_one_line(
+    made: Dashboard, what: str, query: dict[str, str], status: int, error: str
+) -> None:
+    """The same words as in the terminal."""
+    answered, answer = ask(made, what, **query)
+    assert answered == status
+    assert error in f"{answer['error']} {answer['hint']}"
+
+
+def test_nobody_else_is_answered(made: Dashboard) -> None:
+    """Not a page of another site, not another method, not another file."""
+    assert get(made, "/api/overview", host="evil.example")[0] == 400
+    assert get(made, "/api/overview", method="POST")[0] == 405
+    for path in ("/static/../web.py", "/static/%2e%2e/web.py", "/static/index.html", "/etc/passwd"):
+        assert get(made, path)[0] == 404
+
+
+def test_the_page_allows_its_own_files_and_no_others(made: Dashboard) -> None:
+    """Every file it names is served; the policy knows the import map it holds."""
+    status, headers, body = get(made, "/")
+    page = body.decode()
+    assert status == 200
+    names = re.findall(r'(?:src|href)="(static/[^"]+)"', page)
+    assert len(names) == len(FILES) + 1  # app.js is named twice
+    for name in names:
+        answered, of_file, _ = get(made, f"/{name}")
+        assert answered == 200
+        assert of_file["content-type"].startswith(("text/javascript", "text/css"))
+    (import_map,) = re.findall(r'<script type="importmap">(.*?)</script>', page)
+    digest = base64.b64encode(hashlib.sha256(import_map.encode()).digest()).decode()
+    assert f"'sha256-{digest}'" in headers["content-security-policy"]
+    assert headers["content-security-policy"] == served_policy()
+    assert "unsafe" not in served_policy()
+
+
+def test_no_file_of_the_page_names_another_place() -> None:
+    """It works without a network; only comments may hold an address."""
+    for name in ("index.html", *FILES):
+        if not name.startswith("vendor/"):
+            assert "//" not in re.sub(r"(?m)(^|\s)//.*$", "", text_of(name)).replace("*//", "")
+
+
+def test_vendored_files_are_the_ones_that_were_reviewed() -> None:
+    """Unchanged from the package that vendor/README.md names."""
+    for name, digest in DIGESTS.items():
+        assert hashlib.sha256(text_of(name).encode()).hexdigest() == digest
+
+
+class Elements(html.parser.HTMLParser):
+    """The ids of a page, and what it loads."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.loads: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, _: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(str(value))
+            if name in {"src", "href"} and not str(value).startswith(("#", "data:")):
+                self.loads.append(str(value))
+
+
+def test_every_id_is_there_once() -> None:
+    """And all that the scripts look up is there."""
+    ids = Elements(served_page()).ids
+    assert len(ids) == len(set(ids))
+    scripts = "".join(text_of(name) for name in FILES if name.endswith(".js") and "/" not in name)
+    assert set(re.findall(r'byId\("([a-z-]+)"\)', scripts)) <= set(ids)
+
+
+def test_an_exported_file_loads_nothing_and_cannot_be_broken_out_of(made: Dashboard) -> None:
+    """Ids come from outside: none of them ends the element that holds the numbers."""
+    text, sensors, of_sensors = export(made, *BOUNDS)
+    assert (sensors, of_sensors) == (SENSORS, SENSORS)
+    assert Elements(text).loads == []
+    answers = {"overview": "</script><script>alert(1)</script>", "heatmap": [], "histories": {}}
+    page = exported_page(answers)
+    assert "<script>alert" not in page
+    (held,) = re.findall(r'id="exported">(.*?)</script>', page)
+    assert json.loads(held) == answers
+
+
+def test_an_export_holds_what_the_page_would_ask_for(made: Dashboard) -> None:
+    """The overview, all sensors, and their histories."""
+    text, _, _ = export(made, *BOUNDS)
+    (held,) = re.findall(r'id="exported">(.*?)</script>', text)
+    answers = json.loads(held)
+    assert answers["overview"]["fleet"] == made.overview(*BOUNDS)["fleet"]
+    assert len(answers["heatmap"]["sensors"]) == SENSORS
+    assert set(answers["histories"]) == set(answers["heatmap"]["sensors"])
+
+
+def test_a_large_fleet_is_exported_in_part(made: Dashboard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hottest sensors, and histories as far as they fit; movers and silent ones first."""
+    monkeypatch.setattr("analytics.export.SENSORS_MAX", 3)
+    monkeypatch.setattr("analytics.export.HISTORY_ROWS_MAX", 1)
+    monkeypatch.setattr("analytics.export.PER_PAGE_MAX", 2)
+    text, sensors, of_sensors = export(made, *BOUNDS)
+    assert (sensors, of_sensors) == (4, SENSORS)
+    (held,) = re.findall(r'id="exported">(.*?)</script>', text)
+    answers = json.loads(held)
+    assert answers["heatmap"]["sensors"][0] == "site-0/Sensor-6"
+    assert len(answers["histories"]) == 1
+
+
+def test_an_export_is_written_whole_or_not_at_all(made: Dashboard, tmp_path: Path) -> None:
+    """No half a file, and a bad name is one line."""
+    path = tmp_path / "fleet.html"
+    with pytest.raises(WindrowError):
+        export_to(made, str(path), "nonsense", None, place=PLACE)
+    assert not path.exists()
+    with pytest.raises(UsageError, match="cannot write"):
+        export_to(made, str(tmp_path / "nowhere" / "x.html"), *BOUNDS, place=PLACE)
+    export_to(made, str(path), *BOUNDS, place=PLACE)
+    assert path.read_text("utf-8").startswith("<!doctype html>")
+    assert [one.name for one in tmp_path.iterdir() if one.suffix == ".part"] == []
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with listening(None) as one:
+        one.listen()
+        yield one.getsockname()[1]
+
+
+def test_it_listens_on_loopback_alone(taken: int) -> None:
+    """A port that is asked for must be free; none asked for is any that is."""
+    with pytest.raises(UsageError, match=f"port {taken} is taken"):
+        listening(taken)
+    with listening(None) as other:
+        host, port = other.getsockname()
+        assert host == "127.0.0.1"
+        assert port != taken
+        assert other.family is socket.AF_INET
+
+
+def test_times_in_the_fixture_are_windows() -> None:
+    """The tests above count on it."""
+    assert START_MS % 300_000 == 0
