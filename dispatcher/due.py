@@ -9,9 +9,10 @@ A tick looks only at windows that end at or before `closing`. Nothing here remem
 that was late, lost, doubled or cut short changes nothing but when a window is looked at.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 from windrow.layout import MarkerKey
 from windrow.timestamps import INSTANT_MS_MIN
@@ -23,8 +24,14 @@ RECENT_WINDOWS = 24
 """How many of the last windows every tick looks at: two hours."""
 SWEEP_TICKS = 288
 """A sweep of everything within reach takes this many ticks: a day."""
+FINAL_SWEEPS = 3
+"""How often the sweep comes to a window that is final, so that it is told so though ticks are missed."""
+NEWEST_FIRST_EVERY = 4
+"""Every so many ticks begin with the newest window, so that what a broken one keeps from its turn is newer at most."""
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
+
+Worked = TypeVar("Worked")
 
 
 class Reason(StrEnum):
@@ -57,11 +64,11 @@ class Lifetimes:
 
     @property
     def reach_ms(self) -> int:
-        """How far back a tick looks: one sweep beyond `final_after_ms`, so that each window is seen once when final.
+        """How far back a tick looks: so many sweeps beyond `final_after_ms` that each window is seen when it is final.
 
         Partials must live longer than this, or final windows freeze.
         """
-        return self.final_after_ms + SWEEP_TICKS * WINDOW_MS
+        return self.final_after_ms + FINAL_SWEEPS * SWEEP_TICKS * WINDOW_MS
 
     def is_final(self, window: Window, *, scheduled_time_ms: int) -> bool:
         """Whether no partial of `window` can arrive any more."""
@@ -135,3 +142,14 @@ def due_windows(
         )
         for window in sorted(set().union(*found.values()))
     )
+
+
+def work_order(due: Sequence[Worked], scheduled_time_ms: int) -> list[Worked]:
+    """In which order a tick works off what is due, given oldest first: the newest at once, then the oldest first.
+
+    Every NEWEST_FIRST_EVERY-th tick goes backwards. So if one of them should kill the run each time it is tried,
+    all that is older than it is done by the one kind of tick, and all that is newer by the other.
+    """
+    if closing_ms(scheduled_time_ms) // WINDOW_MS % NEWEST_FIRST_EVERY == 0:
+        return list(reversed(due))
+    return [*due[-1:], *due[:-1]]

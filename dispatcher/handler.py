@@ -12,7 +12,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from dispatcher.due import Lifetimes
 from dispatcher.look import Buckets
 from dispatcher.report import Outcome, TickReport
-from dispatcher.roll import Mapper
+from dispatcher.rows import Mapper
+from dispatcher.silences import Notifier
 from dispatcher.tick import Tick
 from windrow.aws import Place, client
 from windrow.errors import WindrowError
@@ -24,6 +25,7 @@ READERS = 16
 """Partials read at once."""
 RESERVE_MS_MAX = 60_000
 """No roll begins with less time than this left, or than a quarter of what the run began with."""
+SUBJECT_CHARACTERS_MAX = 100
 
 logger = Logger()
 metrics = Metrics()
@@ -45,6 +47,7 @@ def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             ),
             remaining_ms=context.get_remaining_time_in_millis,
             mapper=readers.map,
+            notifier=topic_of(settings),
         )
     _tell(report)
     return report.to_fields()
@@ -57,6 +60,7 @@ def run(
     lifetimes: Lifetimes,
     remaining_ms: Callable[[], int],
     mapper: Mapper = map,
+    notifier: Notifier | None = None,
 ) -> TickReport:
     """The tick that `event` asks for: an EventBridge event with `time`; a true `detail.dry_run` only plans."""
     try:
@@ -70,8 +74,29 @@ def run(
         scheduled_time_ms=scheduled_time_ms,
         time_left=lambda: remaining_ms() > reserve_ms,
         mapper=mapper,
+        notifier=notifier,
     )
     return tick.run(is_dry_run=bool((event.get("detail") or {}).get("dry_run")))
+
+
+class Topic:
+    """An SNS topic; implements dispatcher.silences.Notifier."""
+
+    def __init__(self, sns: Any, arn: str) -> None:
+        """Publish with a boto3 `sns` client to the topic `arn`."""
+        self._sns = sns
+        self._arn = arn
+
+    def tell(self, subject: str, message: str) -> None:
+        """Publish; SNS takes subjects of up to 100 characters."""
+        self._sns.publish(TopicArn=self._arn, Subject=subject[:SUBJECT_CHARACTERS_MAX], Message=message)
+
+
+def topic_of(settings: Settings) -> Topic | None:
+    """Where summaries go; None when the stage has no topic."""
+    if settings.silence_topic_arn is None:
+        return None
+    return Topic(client("sns", Place.of_function(os.environ)), settings.silence_topic_arn)
 
 
 def _tell(report: TickReport) -> None:
@@ -80,9 +105,17 @@ def _tell(report: TickReport) -> None:
             logger.error("window needs attention", **window.to_fields())
         elif window.outcome is not Outcome.SETTLED:
             logger.info("window", **window.to_fields())
+    for period in report.periods:
+        if period.outcome in (Outcome.FAILED, Outcome.FROZEN):
+            logger.error("period needs attention", **period.to_fields())
+        else:
+            logger.info("period", **period.to_fields())
     if report.strange_keys:
         logger.warning("keys that are none of ours", keys=report.strange_keys[:20])
     for outcome in Outcome:
         metrics.add_metric(f"Windows{outcome.title()}", MetricUnit.Count, report.outcomes[outcome])
+    outcomes = [period.outcome for period in report.periods]
+    for outcome in (Outcome.ROLLED, Outcome.FROZEN, Outcome.FAILED, Outcome.DEFERRED):
+        metrics.add_metric(f"Periods{outcome.title()}", MetricUnit.Count, outcomes.count(outcome))
     metrics.add_metric("MarkersKept", MetricUnit.Count, sum(len(window.markers_kept) for window in report.windows))
     metrics.add_metric("S3Calls", MetricUnit.Count, sum(report.s3_calls.values()))

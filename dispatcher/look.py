@@ -46,9 +46,13 @@ class Observation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """The partials of a window: every key by its digest. Two keys of one digest hold the same readings."""
+    """The partials of a window: every key by its digest, and the size of the object of the least of them.
+
+    Two keys of one digest hold the same readings.
+    """
 
     keys: Mapping[str, tuple[PartialKey, ...]]
+    size_bytes: Mapping[str, int]
 
     @property
     def digests(self) -> frozenset[str]:
@@ -59,6 +63,11 @@ class Listing:
     def fingerprint(self) -> str:
         """What a lineage that was made of these partials carries."""
         return fingerprint(self.keys)
+
+    @property
+    def chosen(self) -> tuple[PartialKey, ...]:
+        """One object of each digest (the least key), in the order of the digests."""
+        return tuple(min(self.keys[digest], key=str) for digest in sorted(self.keys))
 
     @property
     def partials(self) -> int:
@@ -96,13 +105,15 @@ def observe_lineage(buckets: Buckets, window: Window, *, rows_etag: str | None) 
 def list_partials(buckets: Buckets, window: Window) -> Listing:
     """The partials of `window` as they are listed now; raises Unreadable for a key that is none of a partial."""
     keys: dict[str, tuple[PartialKey, ...]] = {}
+    size_bytes: dict[str, int] = {}
     for listed in buckets.lake.list_objects(partials_prefix(window)):
         try:
             key = parse_partial_key(listed.key)
         except ValueError as error:
             raise Unreadable(f"{listed.key}: not the key of a partial") from error
         keys[key.digest] = (*keys.get(key.digest, ()), key)
-    return Listing(keys=keys)
+        size_bytes.setdefault(key.digest, listed.size_bytes)
+    return Listing(keys=keys, size_bytes=size_bytes)
 
 
 def read_partial(buckets: Buckets, key: PartialKey) -> tuple[Partial, Delivery]:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from dispatcher.due import Reason
+from windrow.period import Grain, Period
 from windrow.timestamps import format_rfc3339, parse_rfc3339_ms
 from windrow.window import Window
 
@@ -22,6 +23,7 @@ class Outcome(StrEnum):
     FAILED = "failed"  # something could not be read or written; `detail` names it
     CONTENDED = "contended"  # lost to another dispatcher every time; the next tick looks again
     DEFERRED = "deferred"  # the run's time was over; the next tick goes on
+    WAITING = "waiting"  # an hour or a day: one of its parts is being rolled; the next tick looks again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +59,41 @@ class WindowReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PeriodReport:
+    """One hour or day that had changed: as WindowReport."""
+
+    period: Period
+    outcome: Outcome
+    revision: int = 0
+    readings: int = 0
+    detail: str = ""
+
+    def to_fields(self) -> dict[str, Any]:
+        """JSON-ready; the period as its grain and the RFC 3339 time of its start."""
+        own = {"grain": self.period.grain.value, "start": format_rfc3339(self.period.start_ms)}
+        return asdict(self) | {"period": own}
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> "PeriodReport":
+        """The inverse of `to_fields`, also after a passage through JSON."""
+        own = fields["period"]
+        parsed = {
+            "period": Period(Grain(own["grain"]), parse_rfc3339_ms(own["start"])),
+            "outcome": Outcome(fields["outcome"]),
+        }
+        return cls(**dict(fields) | parsed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TickReport:
-    """One tick: its windows, oldest first, the S3 requests it took, and keys that are none of ours."""
+    """One tick: its windows, oldest first, the S3 requests it took, and keys that are none of ours.
+
+    `periods` are the hours, then the days, that had changed.
+    """
 
     scheduled_time_ms: int
     windows: tuple[WindowReport, ...]
+    periods: tuple[PeriodReport, ...] = ()
     s3_calls: Mapping[str, int]
     strange_keys: tuple[str, ...] = ()
 
@@ -75,6 +107,7 @@ class TickReport:
         return {
             "scheduled_time": format_rfc3339(self.scheduled_time_ms),
             "windows": [report.to_fields() for report in self.windows],
+            "periods": [report.to_fields() for report in self.periods],
             "s3_calls": dict(self.s3_calls),
             "strange_keys": list(self.strange_keys),
         }
@@ -85,6 +118,7 @@ class TickReport:
         return cls(
             scheduled_time_ms=parse_rfc3339_ms(fields["scheduled_time"]),
             windows=tuple(WindowReport.from_fields(report) for report in fields["windows"]),
+            periods=tuple(PeriodReport.from_fields(report) for report in fields["periods"]),
             s3_calls=dict(fields["s3_calls"]),
             strange_keys=tuple(fields["strange_keys"]),
         )

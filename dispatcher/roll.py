@@ -16,9 +16,7 @@ roll whose listing lacks a digest of the lineage would shrink a result: it is re
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import partial as bind
-from typing import Protocol, TypeVar
+from dataclasses import dataclass, field
 
 from dispatcher.due import DueWindow, Lifetimes
 from dispatcher.look import (
@@ -27,54 +25,38 @@ from dispatcher.look import (
     Observation,
     Unreadable,
     Vanished,
-    count_quarantined,
     list_partials,
     observe,
-    read_partial,
 )
 from dispatcher.report import Outcome, WindowReport
+from dispatcher.rows import Mapper, making_rows
 from windrow.layout import MarkerKey, lineage_key, rows_key
 from windrow.lineage import Lineage
-from windrow.partial import union
-from windrow.rollup import Rollup, roll
-from windrow.rollup_parquet import encode_rollup
-from windrow.store import PreconditionFailed, StoreError
+from windrow.store import Body, PreconditionFailed, StoreError
 from windrow.window import Window
 
-Argument = TypeVar("Argument")
-Value = TypeVar("Value")
-
+_SILENCE_FIELDS = ("sensors_expected", "silent", "presence", "silences_etag")
 ROUNDS_MAX = 5
 """How often a roll starts over when it loses to another; each loss means that another roll got further."""
 
 
-class Mapper(Protocol):
-    """The builtin `map`, or one that calls in parallel and keeps the order."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownLineage:
+    """A lineage and the ETag of the object it came in or went to."""
 
-    def __call__(self, function: Callable[[Argument], Value], arguments: Iterable[Argument], /) -> Iterable[Value]:
-        """`function` of each argument, in order."""
+    lineage: Lineage
+    etag: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roller:
-    """What all rolls of one tick share."""
+    """What all rolls of one tick share, and the lineages that they found or left standing."""
 
     buckets: Buckets
     lifetimes: Lifetimes
     scheduled_time_ms: int
     mapper: Mapper = map
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Made:
-    """What reading every listed partial gave: the rows, and what is known of the delivery."""
-
-    rollup: Rollup
-    readings: int
-    conflicts: int
-    duplicates_removed: int
-    late: int
-    quarantined: int
+    lineages: dict[Window, KnownLineage] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,9 +110,10 @@ def _roll_once(roller: Roller, window: Window, look: Callable[[Buckets, Window],
     is_final = roller.lifetimes.is_final(window, scheduled_time_ms=roller.scheduled_time_ms)
     if seen.lineage is not None and _is_settled(seen, seen.lineage, listing):
         if seen.lineage.is_final or not is_final:
+            roller.lineages[window] = KnownLineage(lineage=seen.lineage, etag=seen.lineage_etag or "")
             return _Standing(outcome=Outcome.SETTLED, lineage=seen.lineage)
         final = dataclasses.replace(seen.lineage, is_final=True, scheduled_time_ms=roller.scheduled_time_ms)
-        _write(roller.buckets, lineage_key(window), final.to_json(), seen.lineage_etag)
+        _write_lineage(roller, final, seen.lineage_etag)
         return _Standing(outcome=Outcome.RECORDED, lineage=final)
     return _write_results(roller, seen, listing, window, is_final=is_final)
 
@@ -150,58 +133,45 @@ def _is_settled(seen: Observation, lineage: Lineage, listing: Listing) -> bool:
 
 def _write_results(roller: Roller, seen: Observation, listing: Listing, window: Window, *, is_final: bool) -> _Standing:
     """Rows, unless they stand already (or there are none to replace), then the lineage."""
-    made = _unite(roller, window, listing)
-    before = seen.lineage
-    is_same = before is not None and before.rows_sha256 == made.rollup.rows_sha256
-    lineage = Lineage(
-        window=window,
-        fingerprint=listing.fingerprint,
-        digests=tuple(sorted(listing.digests)),
-        rows_sha256=made.rollup.rows_sha256,
-        result_etag=seen.rows_etag or "",
-        revision=(before.revision if before else 0) + (0 if is_same else 1),
-        readings=made.readings,
-        sensors=len(made.rollup),
-        conflicts=made.conflicts,
-        duplicates_removed=made.duplicates_removed,
-        late=made.late,
-        quarantined=made.quarantined,
-        partials=listing.partials,
-        shards=listing.shards,
-        is_final=is_final or (before is not None and before.is_final),
-        scheduled_time_ms=roller.scheduled_time_ms,
-    )
-    rows_stand = is_same and before is not None and before.result_etag == lineage.result_etag
-    if not rows_stand and (len(made.rollup) or seen.rows_etag is not None):
-        etag = _write(roller.buckets, rows_key(window), encode_rollup(made.rollup), seen.rows_etag)
-        lineage = dataclasses.replace(lineage, result_etag=etag)
-    _write(roller.buckets, lineage_key(window), lineage.to_json(), seen.lineage_etag)
+    with making_rows(roller.buckets, window, listing, mapper=roller.mapper) as made:
+        before = seen.lineage
+        is_same = before is not None and before.rows_sha256 == made.rows.rows_sha256
+        lineage = Lineage(
+            window=window,
+            fingerprint=listing.fingerprint,
+            digests=tuple(sorted(listing.digests)),
+            rows_sha256=made.rows.rows_sha256,
+            result_etag=seen.rows_etag or "",
+            revision=(before.revision if before else 0) + (0 if is_same else 1),
+            readings=made.rows.readings,
+            sensors=made.rows.sensors,
+            conflicts=made.rows.conflicts,
+            duplicates_removed=made.duplicates_removed,
+            late=made.late,
+            quarantined=made.quarantined,
+            partials=listing.partials,
+            shards=listing.shards,
+            is_final=is_final or (before is not None and before.is_final),
+            scheduled_time_ms=roller.scheduled_time_ms,
+            sensors_sha256=made.rows.sensors_sha256,
+        )
+        if before:
+            # What was worked out of its silence stands until its sensors, or those of a window before, change.
+            lineage = dataclasses.replace(lineage, **{name: getattr(before, name) for name in _SILENCE_FIELDS})
+        rows_stand = is_same and before is not None and before.result_etag == lineage.result_etag
+        if not rows_stand and (made.rows.sensors or seen.rows_etag is not None):
+            etag = _write(roller.buckets, rows_key(window), made.body, seen.rows_etag)
+            lineage = dataclasses.replace(lineage, result_etag=etag)
+        _write_lineage(roller, lineage, seen.lineage_etag)
     return _Standing(outcome=Outcome.RECORDED if rows_stand else Outcome.ROLLED, lineage=lineage)
 
 
-def _unite(roller: Roller, window: Window, listing: Listing) -> _Made:
-    """Read one object of each digest (the least key), in the order of the digests, and unite them."""
-    chosen = [min(listing.keys[digest], key=str) for digest in sorted(listing.digests)]
-    read = list(roller.mapper(bind(read_partial, roller.buckets), chosen))
-    partials = [partial for partial, _ in read]
-    united = union(window, partials)
-    rollup = roll(united)
-    conflicts = int(rollup.conflicts.sum())
-    delivered = sum(
-        (len(partial) + delivery.duplicates) * len(listing.keys[key.digest])
-        for key, (partial, delivery) in zip(chosen, read, strict=True)
-    )
-    return _Made(
-        rollup=rollup,
-        readings=len(united) - conflicts,
-        conflicts=conflicts,
-        duplicates_removed=delivered - len(united),
-        late=sum(delivery.late for _, delivery in read),
-        quarantined=count_quarantined(roller.buckets, window),
-    )
+def _write_lineage(roller: Roller, lineage: Lineage, observed_etag: str | None) -> None:
+    etag = _write(roller.buckets, lineage_key(lineage.window), lineage.to_json(), observed_etag)
+    roller.lineages[lineage.window] = KnownLineage(lineage=lineage, etag=etag)
 
 
-def _write(buckets: Buckets, key: str, body: bytes, observed_etag: str | None) -> str:
+def _write(buckets: Buckets, key: str, body: Body, observed_etag: str | None) -> str:
     """Write a result under the condition that it is as observed."""
     if observed_etag is None:
         return buckets.results.put(key, body, if_absent=True)

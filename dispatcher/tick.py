@@ -1,18 +1,30 @@
-"""One tick: plan from listings, then roll what is due, oldest first, as long as there is time.
+"""One tick: plan from listings, then roll what is due as long as there is time; then what follows from windows.
 
 The plan costs one LIST a day within reach for lineages, one for markers, and LISTs of partials only where lineages are
 missing; a settled window then costs a LIST and a GET, and its share of one LIST a day for the ETags of rows.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from dispatcher.due import DueWindow, Lifetimes, days_within_reach, due_windows, hours_to_list, windows_within_reach
+from dispatcher.due import (
+    DueWindow,
+    Lifetimes,
+    Reason,
+    days_within_reach,
+    due_windows,
+    hours_to_list,
+    windows_within_reach,
+    work_order,
+)
 from dispatcher.look import Buckets, Observation, observe_lineage
-from dispatcher.report import Outcome, TickReport, WindowReport
-from dispatcher.roll import Mapper, Roller, roll_window
+from dispatcher.periods import PeriodRoller, list_rows, window_etags
+from dispatcher.report import Outcome, PeriodReport, TickReport, WindowReport
+from dispatcher.roll import Roller, roll_window
+from dispatcher.rows import Mapper
+from dispatcher.silences import Notifier, Silences, summary_of
 from windrow.layout import (
     AGGREGATES,
     MARKERS,
@@ -25,6 +37,8 @@ from windrow.layout import (
     parse_window_prefix,
     rows_key,
 )
+from windrow.period import DAY_MS, Grain, Period
+from windrow.silence import Silence
 from windrow.store import CountedStore, ObjectStore
 from windrow.window import Window
 
@@ -49,7 +63,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
-    """One scheduled run over two buckets.
+    """One scheduled run over two buckets: windows, who fell silent, hours and days.
 
     `time_left` is asked before every window but the first, so that each run gets on by at least one.
     """
@@ -59,34 +73,102 @@ class Tick:
     scheduled_time_ms: int
     time_left: Callable[[], bool] = always
     mapper: Mapper = map
+    notifier: Notifier | None = None
 
     def run(self, *, is_dry_run: bool = False) -> TickReport:
         """Plan and, unless it is a dry run, roll."""
         lake, results = CountedStore(self.buckets.lake), CountedStore(self.buckets.results)
         buckets = Buckets(lake=lake, results=results)
         plan = plan_tick(buckets, self.scheduled_time_ms, self.lifetimes)
-        reports = [_unrolled(due, Outcome.DUE) for due in plan.due] if is_dry_run else self._roll_all(buckets, plan)
+        periods: list[PeriodReport] = []
+        if is_dry_run:
+            reports = [_unrolled(due, Outcome.DUE) for due in plan.due]
+        else:
+            index = RowsIndex(without_lineage=plan.without_lineage)
+            roller = Roller(
+                buckets=buckets,
+                lifetimes=self.lifetimes,
+                scheduled_time_ms=self.scheduled_time_ms,
+                mapper=self.mapper,
+            )
+            reports = self._roll_all(roller, plan, index)
+            if all(report.outcome is not Outcome.DEFERRED for report in reports):
+                periods = self._follow_up(roller, index, reports)
         return TickReport(
             scheduled_time_ms=self.scheduled_time_ms,
             windows=tuple(reports),
+            periods=tuple(periods),
             s3_calls=dict(sorted((lake.calls + results.calls).items())),
             strange_keys=plan.strange_keys,
         )
 
-    def _roll_all(self, buckets: Buckets, plan: Plan) -> list[WindowReport]:
-        roller = Roller(
-            buckets=buckets,
-            lifetimes=self.lifetimes,
-            scheduled_time_ms=self.scheduled_time_ms,
-            mapper=self.mapper,
-        )
-        index = RowsIndex(without_lineage=plan.without_lineage)
+    def _roll_all(self, roller: Roller, plan: Plan, index: "RowsIndex") -> list[WindowReport]:
         reports: list[WindowReport] = []
-        for position, due in enumerate(plan.due):
+        ordered = work_order(plan.due, self.scheduled_time_ms)
+        for position, due in enumerate(ordered):
             if position and not self.time_left():
-                return reports + [_unrolled(later, Outcome.DEFERRED) for later in plan.due[position:]]
+                reports += [_unrolled(later, Outcome.DEFERRED) for later in ordered[position:]]
+                break
             reports.append(_roll_apart(roller, due, index))
-        return reports
+        return sorted(reports, key=lambda report: report.window)
+
+    def _follow_up(self, roller: Roller, index: "RowsIndex", windows: Sequence[WindowReport]) -> list[PeriodReport]:
+        """What is made of windows' rows: first who fell silent just now, then hours and days, then the rest."""
+        silences = Silences(buckets=roller.buckets, known=roller.lineages)
+        # Silence is a matter of now: of older windows it stays as it was when they ceased to be recent.
+        recent = [one.window for one in windows if Reason.RECENT in one.reasons]
+        self._tell(silences, silences.settle(recent[-1:], time_left=self.time_left))
+        periods = self._roll_periods(roller.buckets, index, windows)
+        silences.settle(recent[:-1], time_left=self.time_left)
+        return periods
+
+    def _tell(self, silences: Silences, found: Mapping[Window, Silence]) -> None:
+        """A summary of the newest window, if there is anything to tell; that it is not sent must not end the tick."""
+        for window, silence in found.items():
+            before = silences.lineage(Window.from_index(window.index - 1))
+            summary = summary_of(silence, was_outage=before is not None and before.is_outage)
+            if summary is None or self.notifier is None:
+                continue
+            try:
+                self.notifier.tell(*summary)
+            except Exception:
+                log.exception("the summary of %s was not sent", window)
+
+    def _roll_periods(
+        self, buckets: Buckets, index: "RowsIndex", windows: Iterable[WindowReport]
+    ) -> list[PeriodReport]:
+        """Hours, then days, of all days within reach and of the windows looked at; the rows are as they are now."""
+        roller = PeriodRoller(buckets=buckets, scheduled_time_ms=self.scheduled_time_ms)
+        for report in windows:
+            if report.outcome is not Outcome.SETTLED:
+                index.forget(report.window)
+        looked_at = {report.window.start_ms // DAY_MS * DAY_MS for report in windows}
+        days = sorted(looked_at | set(days_within_reach(self.scheduled_time_ms, self.lifetimes)))
+        hours = list_rows(buckets.results, Grain.HOUR, days)
+        due = [
+            hour
+            for day in days
+            for hour in roller.due_hours(day, window_etags(index.etags_of_day(buckets, day)), hours)
+        ]
+        reports = self._roll_in_time(roller, due)
+        if any(report.outcome is Outcome.DEFERRED for report in reports):
+            return reports
+        if due:
+            hours = list_rows(buckets.results, Grain.HOUR, days)
+        return reports + self._roll_in_time(
+            roller, roller.due_days(days, hours, list_rows(buckets.results, Grain.DAY, days))
+        )
+
+    def _roll_in_time(self, roller: PeriodRoller, due: Sequence[Period]) -> list[PeriodReport]:
+        """As many as there is time for."""
+        reports: list[PeriodReport] = []
+        ordered = work_order(due, self.scheduled_time_ms)
+        for position, period in enumerate(ordered):
+            if not self.time_left():
+                reports += [PeriodReport(period=later, outcome=Outcome.DEFERRED) for later in ordered[position:]]
+                break
+            reports.append(roller.roll(period))
+        return sorted(reports, key=lambda report: report.period)
 
 
 def plan_tick(buckets: Buckets, scheduled_time_ms: int, lifetimes: Lifetimes) -> Plan:
@@ -118,13 +200,21 @@ class RowsIndex:
 
     def observe(self, buckets: Buckets, window: Window) -> Observation:
         """Rows by the day's listing; the lineage by a GET, unless the plan's listing had none."""
-        prefix = day_prefix(AGGREGATES, window.start_ms)
-        if prefix not in self._etags:
-            self._etags[prefix] = {listed.key: listed.etag for listed in buckets.results.list_objects(prefix)}
-        rows_etag = self._etags[prefix].get(rows_key(window))
+        rows_etag = self.etags_of_day(buckets, window.start_ms).get(rows_key(window))
         if window in self._without_lineage:
             return Observation(rows_etag=rows_etag, lineage=None, lineage_etag=None)
         return observe_lineage(buckets, window, rows_etag=rows_etag)
+
+    def etags_of_day(self, buckets: Buckets, instant_ms: int) -> Mapping[str, str]:
+        """The ETags of the day's rows by their keys, as they were when this was first asked for."""
+        prefix = day_prefix(AGGREGATES, instant_ms)
+        if prefix not in self._etags:
+            self._etags[prefix] = {listed.key: listed.etag for listed in buckets.results.list_objects(prefix)}
+        return self._etags[prefix]
+
+    def forget(self, window: Window) -> None:
+        """The rows of this window may have been written since: its day is listed anew."""
+        self._etags.pop(day_prefix(AGGREGATES, window.start_ms), None)
 
 
 def _window_prefixes(lake: ObjectStore, hours: Iterable[int]) -> Iterator[str]:

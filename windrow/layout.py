@@ -8,6 +8,11 @@ lake bucket
 results bucket
     aggregates/dt=2026-11-20/hour=10/1005.parquet
     windows/dt=2026-11-20/hour=10/1005.json
+    silences/dt=2026-11-20/hour=10/1005.parquet
+    aggregates_1h/dt=2026-11-20/hour=10/1000.parquet
+    windows_1h/dt=2026-11-20.jsonl                  a line for each hour
+    aggregates_1d/dt=2026-11-20/hour=00/0000.parquet
+    windows_1d/month=2026-11.jsonl                  a line for each day
 
 Dates, hours and minutes are those of a window's start, UTC: the window of the event time, or, under quarantine/, of
 the record's arrival. First and last are the sequence numbers of the batch's records, which are decimal.
@@ -16,6 +21,7 @@ the record's arrival. First and last are the sequence numbers of the batch's rec
 import re
 from dataclasses import dataclass
 
+from windrow.period import Grain, Period
 from windrow.timestamps import format_sql, parse_sql_ms
 from windrow.window import Window
 
@@ -25,6 +31,11 @@ QUARANTINE = "quarantine/"
 SIMULATIONS = "simulations/"
 AGGREGATES = "aggregates/"
 WINDOWS = "windows/"
+SILENCES = "silences/"
+AGGREGATES_1H = "aggregates_1h/"
+AGGREGATES_1D = "aggregates_1d/"
+WINDOWS_1H = "windows_1h/"
+WINDOWS_1D = "windows_1d/"
 
 _WINDOW = r"dt=(?P<dt>\d{4}-\d{2}-\d{2})/hour=(?P<hour>\d{2})/(?P<hhmm>\d{4})"
 _ORIGIN = r"(?P<stream>[A-Za-z0-9_.-]+)-(?P<shard>shardId-\d+|unknown)-(?P<first>\d+)-(?P<last>\d+)"
@@ -33,6 +44,7 @@ _PARTIAL_KEY = re.compile(rf"{PARTIALS}{_WINDOW}/{_ORIGIN}-{_DIGEST}\.parquet")
 _MARKER_KEY = re.compile(rf"{MARKERS}{_WINDOW}/{_DIGEST}")
 _QUARANTINE_KEY = re.compile(rf"{QUARANTINE}{_WINDOW}/{_ORIGIN}-(?P<count>\d+)-{_DIGEST}\.jsonl\.gz")
 _WINDOW_PREFIX = re.compile(rf"(?:{PARTIALS}|{MARKERS}|{QUARANTINE}){_WINDOW}/")
+_PERIOD_ROWS_KEY = re.compile(rf"(?P<root>{AGGREGATES_1H}|{AGGREGATES_1D}){_WINDOW}\.parquet")
 _RESULT_KEY = re.compile(rf"(?:{AGGREGATES}{_WINDOW}\.parquet|{WINDOWS}{_WINDOW.replace('?P<', '?P<w_')}\.json)")
 
 
@@ -109,6 +121,33 @@ def lineage_key(window: Window) -> str:
     return f"{WINDOWS}{_window_path(window)}.json"
 
 
+def silences_key(window: Window) -> str:
+    """Where the sensors are that are silent in `window`."""
+    return f"{SILENCES}{_window_path(window)}.parquet"
+
+
+def period_rows_key(period: Period) -> str:
+    """Where the rows of an hour or a day are."""
+    return f"{period_rows_root(period.grain)}{_window_path(Window(period.start_ms))}.parquet"
+
+
+def period_rows_root(grain: Grain) -> str:
+    """Under which all rows of this grain are."""
+    return AGGREGATES_1H if grain is Grain.HOUR else AGGREGATES_1D
+
+
+def period_lineages_key(period: Period) -> str:
+    """Where the lineage of an hour is, beside those of its day; or that of a day, beside those of its month."""
+    if period.grain is Grain.HOUR:
+        return f"{WINDOWS_1H}dt={format_sql(period.start_ms)[:10]}.jsonl"
+    return f"{WINDOWS_1D}month={format_sql(period.start_ms)[:7]}.jsonl"
+
+
+def month_prefix(root: str, instant_ms: int) -> str:
+    """The part of `root` with the days of the month of `instant_ms`: a prefix that ends amid a name."""
+    return f"{root}dt={format_sql(instant_ms)[:7]}-"
+
+
 def simulation_key(run_id: str) -> str:
     """Where the manifest of a simulation is."""
     return f"{SIMULATIONS}{run_id}.json"
@@ -152,6 +191,16 @@ def parse_result_key(key: str) -> Window:
     """The window of the key of rows or of a lineage; raises ValueError naming it."""
     match = _match(_RESULT_KEY, key)
     return _window_of(match, prefix="" if match["dt"] else "w_")
+
+
+def parse_period_rows_key(key: str) -> Period:
+    """The inverse of `period_rows_key`; raises ValueError naming the key."""
+    match = _match(_PERIOD_ROWS_KEY, key)
+    grain = Grain.HOUR if match["root"] == AGGREGATES_1H else Grain.DAY
+    try:
+        return Period(grain, _window_of(match).start_ms)
+    except ValueError as error:
+        raise ValueError(f"not a key of ours: {key!r}") from error
 
 
 def _window_path(window: Window) -> str:

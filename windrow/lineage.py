@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from windrow.format_version import check_readable
 from windrow.timestamps import format_sql, parse_sql_ms
 from windrow.window import Window
 
@@ -18,6 +19,9 @@ COLUMNS: tuple[tuple[str, str], ...] = (
     ("revision", "int"),
     ("readings", "bigint"),
     ("sensors", "bigint"),
+    ("sensors_expected", "bigint"),
+    ("completeness", "double"),
+    ("silent", "bigint"),
     ("conflicts", "bigint"),
     ("duplicates_removed", "bigint"),
     ("late", "bigint"),
@@ -30,6 +34,9 @@ COLUMNS: tuple[tuple[str, str], ...] = (
     ("digests", "array<string>"),
     ("rows_sha256", "string"),
     ("result_etag", "string"),
+    ("sensors_sha256", "string"),
+    ("presence", "string"),
+    ("silences_etag", "string"),
     ("format", "int"),
 )
 
@@ -47,6 +54,10 @@ class Lineage:
     revision: 1 for the first rows, and one more each time rows_sha256 changed; readings, sensors, conflicts: of the
     set; duplicates_removed, late, quarantined: as delivered, up to the roll; partials: objects listed; shards:
     "<stream>-<shard>", ascending; is_final: no partial can arrive any more; scheduled_time_ms: of the tick.
+
+    Of the silence that was worked out for it (windrow.silence), None and "" before that: sensors_expected: in the
+    windows before it; silent: how many of them are silent; presence: of the sensors of all those windows;
+    silences_etag: of its object of silences ("" when there is none). sensors_sha256: over the sensor ids of the rows.
     """
 
     window: Window
@@ -65,6 +76,21 @@ class Lineage:
     shards: tuple[str, ...]
     is_final: bool
     scheduled_time_ms: int
+    sensors_sha256: str = ""
+    sensors_expected: int | None = None
+    silent: int | None = None
+    presence: str = ""
+    silences_etag: str = ""
+
+    @property
+    def completeness(self) -> float | None:
+        """Sensors for each sensor of the windows before; more than 1 when sensors are new, None when none were."""
+        return self.sensors / self.sensors_expected if self.sensors_expected else None
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether less than half of the sensors of the windows before are there."""
+        return 2 * self.sensors < (self.sensors_expected or 0)
 
     def to_json(self) -> bytes:
         """One line of JSON with the keys of COLUMNS, in their order."""
@@ -72,6 +98,7 @@ class Lineage:
             "window_start": format_sql(self.window.start_ms),
             "window_end": format_sql(self.window.end_ms),
             "scheduled_time": format_sql(self.scheduled_time_ms),
+            "completeness": self.completeness,
             "format": FORMAT,
         }
         ordered = {name: fields[name] for name, _ in COLUMNS}
@@ -82,8 +109,7 @@ class Lineage:
         """The inverse of `to_json`; raises UnreadableLineage."""
         try:
             fields = json.loads(body)
-            if fields["format"] != FORMAT:
-                raise ValueError(f"format {fields['format']!r}, this version reads {FORMAT}")
+            check_readable(fields["format"], written=FORMAT)
             same = {field.name for field in dataclasses.fields(cls)} & fields.keys()
             taken = {name: fields[name] for name in same}
             return cls(

@@ -11,20 +11,23 @@ canonical form (distinct elements, ascending), so equal sets have equal columns,
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from windrow import order
 from windrow.reading import Readings
 from windrow.strings import Strings, offsets_of
 from windrow.window import WINDOW_MS, Window
 
 DIGEST_BYTES = 16
 # Changes whenever the canonical serialization does; part of what the digest is taken over.
-_DIGEST_DOMAIN = b"windrow partial 1"
+_DIGEST_DOMAIN = b"windrow partial 2"
+# Lifts every 32-bit value above zero, so that values sort as unsigned numbers.
+_VALUE_BIAS = 1 << 31
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,13 +53,30 @@ class Partial:
         if len(readings) and not (window.start_ms <= int(time.min()) and int(time.max()) < window.end_ms):
             raise ValueError(f"readings outside the window that starts at {window.start_ms}")
         ids, place = readings.sensor_ids.rank()
-        sensor = place[readings.sensor]
-        sequence, value = readings.sequence, readings.temperature_milli_c
-        order = _order(sensor, time - window.start_ms, sequence, value)
-        order = order[_is_new(sensor[order], time[order], sequence[order], value[order])]
-        count = np.bincount(sensor[order], minlength=len(ids))
-        present = np.flatnonzero(count)
-        return cls(window, ids.take(present), offsets_of(count[present]), time[order], sequence[order], value[order])
+        return cls._of_columns(
+            window, ids, place[readings.sensor], time - window.start_ms, readings.sequence, readings.temperature_milli_c
+        )
+
+    @classmethod
+    def _of_columns(
+        cls,
+        window: Window,
+        ids: Strings,
+        sensor: npt.NDArray[np.int64],
+        offset_ms: npt.NDArray[np.int64],
+        sequence: npt.NDArray[np.int64],
+        temperature_milli_c: npt.NDArray[np.int32],
+    ) -> Self:
+        """The set of the rows of four columns; `sensor` is the place among the ascending `ids`."""
+        columns = (sensor, offset_ms, sequence, temperature_milli_c.astype(np.int64) + _VALUE_BIAS)
+        distinct = order.distinct([column.astype(np.uint64) for column in columns])
+        sensor, offset_ms, sequence, biased = (column.view(np.int64) for column in distinct)
+        count = np.bincount(sensor, minlength=len(ids))
+        is_present = count > 0
+        if not is_present.all():
+            ids, count = ids.take(np.flatnonzero(is_present)), count[is_present]
+        value = (biased - _VALUE_BIAS).astype(np.int32)
+        return cls(window, ids, offsets_of(count), offset_ms + window.start_ms, sequence, value)
 
     def __len__(self) -> int:
         """How many distinct readings."""
@@ -64,11 +84,11 @@ class Partial:
 
     def __eq__(self, other: object) -> bool:
         """Whether both are the same set of the same window."""
-        return isinstance(other, Partial) and self._canonical() == other._canonical()
+        return isinstance(other, Partial) and list(self._canonical()) == list(other._canonical())
 
     def __hash__(self) -> int:
         """Equal sets have equal hashes."""
-        return hash(self._canonical())
+        return hash(self.digest)
 
     @property
     def sensors(self) -> int:
@@ -80,6 +100,18 @@ class Partial:
         """How many readings each sensor has: int64[k]."""
         return np.diff(self.offsets)
 
+    def of_sensors(self, start: int, end: int) -> "Partial":
+        """The part of the set with the sensors `start:end`; shares the columns."""
+        first, last = self.offsets[start], self.offsets[end]
+        return Partial(
+            self.window,
+            self.sensor_ids.between(start, end),
+            self.offsets[start : end + 1] - first,
+            self.event_time_ms[first:last],
+            self.sequence[first:last],
+            self.temperature_milli_c[first:last],
+        )
+
     @property
     def readings(self) -> Readings:
         """The elements as a batch of readings."""
@@ -88,26 +120,53 @@ class Partial:
 
     @property
     def digest(self) -> str:
-        """128 bits of BLAKE2b over the canonical set, in hexadecimal: the name of this content."""
-        return hashlib.blake2b(self._canonical(), digest_size=DIGEST_BYTES).hexdigest()
+        """The first 128 bits of SHA-256 over the canonical set, in hexadecimal: the name of this content."""
+        digest = hashlib.sha256(_DIGEST_DOMAIN)
+        for column in self._canonical():
+            digest.update(column)
+        return digest.hexdigest()[: 2 * DIGEST_BYTES]
 
-    def _canonical(self) -> bytes:
-        columns = (
-            np.array([self.window.start_ms, self.sensors, len(self)], "<i8"),
-            self.sensor_ids.offsets.astype("<i8", copy=False),
-            self.sensor_ids.octets,
-            self.offsets.astype("<i8", copy=False),
-            self.event_time_ms.astype("<i8", copy=False),
-            self.sequence.astype("<i8", copy=False),
-            self.temperature_milli_c.astype("<i4", copy=False),
-        )
-        return b"".join([_DIGEST_DOMAIN, *(column.tobytes() for column in columns)])
+    def _canonical(self) -> Iterator[bytes]:
+        """The columns, little-endian, in as few octets as hold any set; sequences only where there are any."""
+        has_sequence = bool(self.sequence.any())
+        yield np.array([self.window.start_ms, self.sensors, len(self), has_sequence], "<i8").tobytes()
+        yield self.sensor_ids.lengths.astype("<i4").tobytes()
+        yield self.sensor_ids.octets.tobytes()
+        yield self.readings_per_sensor.astype("<i4").tobytes()
+        yield (self.event_time_ms - self.window.start_ms).astype("<i4").tobytes()
+        yield self.temperature_milli_c.astype("<i4", copy=False).tobytes()
+        if has_sequence:
+            yield self.sequence.astype("<i8", copy=False).tobytes()
 
 
 def partials_of(readings: Readings) -> list[Partial]:
     """One partial for each window that `readings` fall into, ascending by window."""
+    if len(readings) == 0:
+        return []
+    time = readings.event_time_ms
+    first, last = Window.containing(int(time.min())), Window.containing(int(time.max()))
+    if first == last:  # as a rule: a batch gathers for seconds, a window lasts minutes
+        return [Partial.of(first, readings)]
+    return list(_partials_of_windows(readings))
+
+
+def _partials_of_windows(readings: Readings) -> Iterator[Partial]:
+    """The same for readings of many windows: what is the same for all of them is done once."""
+    ids, place = readings.sensor_ids.rank()
     index = readings.event_time_ms // WINDOW_MS
-    return [Partial.of(Window.from_index(which), readings.take(index == which)) for which in np.unique(index).tolist()]
+    by_window = np.argsort(index, kind="stable")
+    index = index[by_window]
+    starts = np.flatnonzero(np.diff(index, prepend=index[0] - 1))
+    for rows, which in zip(np.split(by_window, starts[1:]), index[starts].tolist(), strict=True):
+        window = Window.from_index(which)
+        yield Partial._of_columns(  # noqa: SLF001 - the same module
+            window,
+            ids,
+            place[readings.sensor[rows]],
+            readings.event_time_ms[rows] - window.start_ms,
+            readings.sequence[rows],
+            readings.temperature_milli_c[rows],
+        )
 
 
 def union(window: Window, partials: Sequence[Partial]) -> Partial:
@@ -115,30 +174,14 @@ def union(window: Window, partials: Sequence[Partial]) -> Partial:
     for partial in partials:
         if partial.window != window:
             raise ValueError(f"a partial of {partial.window} in the union of {window}")
-    return Partial.of(window, Readings.concat([partial.readings for partial in partials]))
-
-
-def _is_new(*columns: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
-    """Where a row of `columns` differs from the row before it: bool[n]."""
-    is_new = np.ones(len(columns[0]), bool)
-    is_new[1:] = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
-    return is_new
-
-
-def _order(
-    sensor: npt.NDArray[np.int64],
-    offset_ms: npt.NDArray[np.int64],
-    sequence: npt.NDArray[np.int64],
-    value: npt.NDArray[np.int32],
-) -> npt.NDArray[np.int64]:
-    """The order of the readings by (sensor, time, sequence, value): int64[n].
-
-    Sensor and time within the window share one key of 63 bits, so that readings without sequences that have
-    equal identities only by chance need one sort instead of four.
-    """
-    identity = sensor.astype(np.int64) * WINDOW_MS + offset_ms
-    order = np.argsort(identity, kind="stable")
-    ordered = identity[order]
-    if np.all(ordered[1:] != ordered[:-1]):
-        return order
-    return np.lexsort((value, sequence, identity))
+    ids, place = Strings.concat([partial.sensor_ids for partial in partials]).rank()
+    counts = np.concatenate([np.zeros(0, np.int64), *(partial.readings_per_sensor for partial in partials)])
+    none = np.zeros(0, np.int64)
+    return Partial._of_columns(  # noqa: SLF001 - the same module
+        window,
+        ids,
+        np.repeat(place, counts),
+        np.concatenate([none, *(partial.event_time_ms for partial in partials)]) - window.start_ms,
+        np.concatenate([none, *(partial.sequence for partial in partials)]),
+        np.concatenate([none.astype(np.int32), *(partial.temperature_milli_c for partial in partials)]),
+    )

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from windrow import arrow
+from windrow.format_version import check_readable
 from windrow.partial import Partial
 from windrow.strings import offsets_of
 from windrow.window import WINDOW_MS, Window
@@ -89,8 +90,7 @@ def decode_partial(body: bytes) -> tuple[Partial, Delivery]:
     """The inverse of `encode_partial`; raises UnreadablePartial."""
     try:
         columns, metadata = arrow.read_parquet(body)
-        if metadata.get("format") != FORMAT:
-            raise ValueError(f"format {metadata.get('format')!r}, this version reads {FORMAT}")
+        check_readable(metadata.get("format"), written=FORMAT)
         window = Window(metadata["window_start_ms"])
         return _partial_of(window, columns), Delivery(late=metadata["late"], duplicates=metadata["duplicates"])
     except (ValueError, KeyError, IndexError) as error:

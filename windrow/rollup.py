@@ -10,7 +10,8 @@ others. Over the n winners of a sensor, ordered by (event time, sequence):
 """
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,14 @@ import numpy.typing as npt
 
 from windrow.partial import Partial
 from windrow.strings import Strings, offsets_of
-from windrow.window import Window
 
 PERCENTILES = (5, 25, 50, 75, 95, 99)
 HOLD_MS_MAX = 60_000
 HISTOGRAM_BIN_MILLI_C = 500
-_ROWS_DOMAIN = b"windrow rows 1"
+BATCH_ROWS = 1 << 17
+"""Rows are hashed and written in batches of so many, the last one shorter: memory follows a batch, not the fleet."""
+# Changes whenever the canonical serialization does; part of what rows_sha256 is taken over.
+_ROWS_DOMAIN = b"windrow rows 2"
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
@@ -31,14 +34,14 @@ Int64s = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rollup:
-    """The rows of a window, one per sensor, ascending by sensor id (octets): columns of k values.
+    """Rows of the window (or hour, or day) that starts at `start_ms`, one per sensor, ascending by sensor id (octets).
 
-    Temperatures are in m°C, times in ms since the epoch. The sum of squares is
+    Columns of k values. Temperatures are in m°C, times in ms since the epoch. The sum of squares is
     `sum_squares_high * 2**64 + sum_squares_low`. The histogram of sensor i is `histogram_offsets[i]:[i + 1]` of
     `histogram_bins` (ascending) and `histogram_counts`.
     """
 
-    window: Window
+    start_ms: int
     sensor_ids: Strings
     readings: Int64s
     sum_milli_c: Int64s
@@ -65,22 +68,101 @@ class Rollup:
     @property
     def rows_sha256(self) -> str:
         """SHA-256 over the logical columns: equal exactly when every row is equal, whatever the file's bytes."""
-        digest = hashlib.sha256(_ROWS_DOMAIN)
-        digest.update(np.array([self.window.start_ms, len(self)], "<i8").tobytes())
-        digest.update(self.sensor_ids.offsets.astype("<i8", copy=False).tobytes())
-        digest.update(self.sensor_ids.octets.tobytes())
+        digest = RowsDigest(self.start_ms)
+        for batch in batches_of([self]):
+            digest.add(batch)
+        return digest.hexdigest()
+
+    def between(self, start: int, end: int) -> "Rollup":
+        """The rows `start:end`; shares the columns."""
+        first, last = self.histogram_offsets[start], self.histogram_offsets[end]
+        own: dict[str, Any] = {
+            "start_ms": self.start_ms,
+            "sensor_ids": self.sensor_ids.between(start, end),
+            "percentiles_milli_c": tuple(values[start:end] for values in self.percentiles_milli_c),
+            "histogram_offsets": self.histogram_offsets[start : end + 1] - first,
+            "histogram_bins": self.histogram_bins[first:last],
+            "histogram_counts": self.histogram_counts[first:last],
+        }
+        return Rollup(**own | {name: getattr(self, name)[start:end] for name in _PLAIN})
+
+    @classmethod
+    def concat(cls, parts: Sequence["Rollup"]) -> "Rollup":
+        """The rows of `parts`, at least one, one after another: the ids must ascend from each to the next."""
+        if len(parts) == 1:
+            return parts[0]
+        own: dict[str, Any] = {
+            "start_ms": parts[0].start_ms,
+            "sensor_ids": Strings.concat([part.sensor_ids for part in parts]),
+            "percentiles_milli_c": tuple(
+                np.concatenate(columns) for columns in zip(*(part.percentiles_milli_c for part in parts), strict=True)
+            ),
+            "histogram_offsets": offsets_of(np.concatenate([np.diff(part.histogram_offsets) for part in parts])),
+        }
+        joined = {
+            name: np.concatenate([getattr(part, name) for part in parts])
+            for name in (*_PLAIN, "histogram_bins", "histogram_counts")
+        }
+        return cls(**own | joined)
+
+
+_PLAIN = tuple(
+    field.name
+    for field in fields(Rollup)
+    if not field.name.startswith(("start_ms", "sensor_ids", "percentiles", "histogram"))
+)
+"""The fields that are one array with a value for each row."""
+
+
+class RowsDigest:
+    """SHA-256 over rows that come batch by batch, as `batches_of` cuts them."""
+
+    def __init__(self, start_ms: int) -> None:
+        """Of no rows yet."""
+        self._digest = hashlib.sha256(_ROWS_DOMAIN)
+        self._add(np.array([start_ms], np.int64))
+
+    def add(self, batch: Rollup) -> None:
+        """The next rows."""
+        self._add(np.array([len(batch)], np.int64))
+        self._add(batch.sensor_ids.offsets)
+        self._add(batch.sensor_ids.octets)
         columns: tuple[npt.NDArray[Any], ...] = (
-            *(self.readings, self.sum_milli_c, self.sum_squares_high, self.sum_squares_low),
-            *(self.min_milli_c, self.max_milli_c),
-            *(self.first_milli_c, self.first_time_ms, self.last_milli_c, self.last_time_ms),
-            *self.percentiles_milli_c,
-            *(self.integral_milli_c_ms, self.covered_ms),
-            *(self.histogram_offsets, self.histogram_bins, self.histogram_counts),
-            self.conflicts,
+            *(batch.readings, batch.sum_milli_c, batch.sum_squares_high, batch.sum_squares_low),
+            *(batch.min_milli_c, batch.max_milli_c),
+            *(batch.first_milli_c, batch.first_time_ms, batch.last_milli_c, batch.last_time_ms),
+            *batch.percentiles_milli_c,
+            *(batch.integral_milli_c_ms, batch.covered_ms),
+            *(batch.histogram_offsets, batch.histogram_bins, batch.histogram_counts),
+            batch.conflicts,
         )
         for column in columns:
-            digest.update(column.astype(column.dtype.newbyteorder("<"), copy=False).tobytes())
-        return digest.hexdigest()
+            self._add(column)
+
+    def hexdigest(self) -> str:
+        """Of all rows so far."""
+        return self._digest.hexdigest()
+
+    def _add(self, column: npt.NDArray[Any]) -> None:
+        # Little-endian and without gaps, on any machine.
+        self._digest.update(np.ascontiguousarray(column, column.dtype.newbyteorder("<")).data)
+
+
+def batches_of(parts: Iterable[Rollup], *, rows: int = BATCH_ROWS) -> Iterator[Rollup]:
+    """The rows of `parts` in batches of `rows`, the last one shorter and not empty: how they came does not show."""
+    held: list[Rollup] = []
+    held_rows = 0
+    for part in parts:
+        start = 0
+        while held_rows + len(part) - start >= rows:
+            end = start + rows - held_rows
+            yield Rollup.concat([*held, part.between(start, end)])
+            held, held_rows, start = [], 0, end
+        if start < len(part):
+            held.append(part.between(start, len(part)))
+            held_rows += len(part) - start
+    if held:
+        yield Rollup.concat(held)
 
 
 def roll(partial: Partial) -> Rollup:
@@ -93,7 +175,7 @@ def roll(partial: Partial) -> Rollup:
     held_ms = _held_ms(winners)
     histogram_offsets, bins, counts = _histogram(ordered, offsets)
     return Rollup(
-        window=partial.window,
+        start_ms=partial.window.start_ms,
         sensor_ids=winners.sensor_ids,
         readings=winners.readings_per_sensor,
         sum_milli_c=_sums(value.astype(np.int64), first),

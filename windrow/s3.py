@@ -16,7 +16,7 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 
-from windrow.store import LIST_KEYS_MAX, ListedObject, PreconditionFailed, StoredObject, StoreError
+from windrow.store import LIST_KEYS_MAX, Body, ListedObject, PreconditionFailed, StoredObject, StoreError
 
 Answer = TypeVar("Answer")
 
@@ -64,13 +64,15 @@ class S3Store:
                 return None
             raise self._failed("GetObject", key, error) from error
 
-    def put(self, key: str, body: bytes, *, if_match: str | None = None, if_absent: bool = False) -> str:
+    def put(self, key: str, body: Body, *, if_match: str | None = None, if_absent: bool = False) -> str:
         """Write one object whole and return its new ETag; PreconditionFailed as the protocol says."""
         if if_match is not None and if_absent:
             raise ValueError("if_match and if_absent exclude each other")
         condition = {"IfNoneMatch": "*"} if if_absent else {} if if_match is None else {"IfMatch": f'"{if_match}"'}
 
         def write() -> str:
+            if not isinstance(body, bytes):
+                body.seek(0)
             answer = self._client.put_object(Bucket=self._bucket, Key=key, Body=body, **condition)
             return _bare(answer["ETag"])
 

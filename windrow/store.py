@@ -8,11 +8,14 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import IO, Protocol, TypeVar
 
 from windrow.errors import WindrowError
 
 Entry = TypeVar("Entry")
+
+Body = bytes | IO[bytes]
+"""What an object is to hold: bytes, or a seekable file, which is sent whole and stays open."""
 
 LIST_KEYS_MAX = 1000
 """Keys (or common prefixes) in one page of a listing, the limit of S3."""
@@ -59,7 +62,7 @@ class ObjectStore(Protocol):
     def get(self, key: str) -> StoredObject | None:
         """Read one object; None when the key is missing."""
 
-    def put(self, key: str, body: bytes, *, if_match: str | None = None, if_absent: bool = False) -> str:
+    def put(self, key: str, body: Body, *, if_match: str | None = None, if_absent: bool = False) -> str:
         """Write one object whole and return its new ETag.
 
         `if_match` demands that the object there carries this ETag, `if_absent` that no object is there; at most one
@@ -99,7 +102,7 @@ class CountedStore:
         self._count("get", 1)
         return self._store.get(key)
 
-    def put(self, key: str, body: bytes, *, if_match: str | None = None, if_absent: bool = False) -> str:
+    def put(self, key: str, body: Body, *, if_match: str | None = None, if_absent: bool = False) -> str:
         """Write, counted."""
         self._count("put", 1)
         return self._store.put(key, body, if_match=if_match, if_absent=if_absent)

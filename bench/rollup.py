@@ -1,0 +1,170 @@
+"""The roll of a large window, against pandas: CPU, memory, growth; and what a tick over settled windows costs.
+
+python -m bench.rollup              a quarter of the size, for a machine of two cores
+python -m bench.rollup --scale 1    600 partials x 20,000 readings, 1,000,000 sensors
+"""
+
+import argparse
+import importlib.util
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.measure import Finding
+from bench.rollup_window import WINDOW, FolderStore, Size
+
+FULL = Size(partials=600, sensors=1_000_000)
+GROWTH = (1, 4, 16)
+SCALE = 0.25
+# us-east-1, November 2026: https://aws.amazon.com/s3/pricing/
+USD_PER_LIST_OR_PUT, USD_PER_GET = 0.005 / 1000, 0.0004 / 1000
+TICKS_PER_MONTH = 12 * 24 * 30
+USD_MAX = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one way took, in a process of its own."""
+
+    cpu_seconds: float
+    seconds: float
+    peak_mb: float
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", type=float, default=SCALE)
+    parser.add_argument("--only", choices=["roll", "growth", "tick"])
+    parser.add_argument("--way", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.way:
+        _work(arguments.way, arguments.folder)
+        return
+    for name, bench in (("roll", bench_roll), ("growth", bench_growth), ("tick", lambda _: bench_tick())):
+        if arguments.only in (None, name):
+            for finding in bench(arguments.scale):
+                print(finding, flush=True)
+
+
+def bench_roll(scale: float = SCALE) -> list[Finding]:
+    """Ours beside pandas, and polars and duckdb where they are installed."""
+    size = Size(partials=round(FULL.partials * scale), sensors=round(FULL.sensors * scale))
+    ways = ["ours", "pandas", *(name for name in ("duckdb", "polars") if importlib.util.find_spec(name))]
+    with _window(size, flat=True) as folder:
+        costs = {way: _measured(way, folder) for way in ways}
+    print(f"# roll: {size.readings:,} readings in {size.partials} partials, {size.sensors:,} sensors")
+    for way, cost in costs.items():
+        print(f"#   {way:<8} {cost.cpu_seconds:7.1f} cpu-s {cost.seconds:7.1f} s {cost.peak_mb:7.0f} MB peak")
+    ours, baseline = costs["ours"], costs["pandas"]
+    return [
+        _compared("rollup.cpu", ours.cpu_seconds, baseline.cpu_seconds, target=4, unit="cpu-s"),
+        _compared("rollup.memory", ours.peak_mb, baseline.peak_mb, target=4, unit="MB"),
+    ]
+
+
+def bench_growth(scale: float = SCALE) -> list[Finding]:
+    """The same sensors with 1x, 4x and 16x the readings: time in proportion, memory flat."""
+    costs = []
+    base = Size(partials=round(FULL.partials * scale / 4), sensors=round(FULL.sensors * scale / 4))
+    print(f"# growth: {base.sensors:,} sensors")
+    for factor in GROWTH:
+        size = Size(partials=base.partials * factor, sensors=base.sensors)
+        with _window(size, flat=False) as folder:
+            cost = _measured("ours", folder)
+        costs.append(cost)
+        rate = size.readings / cost.cpu_seconds / 1e6
+        print(
+            f"#   {factor:>2}x {size.readings:>11,} readings {cost.cpu_seconds:7.1f} cpu-s {cost.seconds:7.1f} s"
+            f" {cost.peak_mb:6.0f} MB peak {rate:5.2f} M readings/cpu-s"
+        )
+    first, last = costs[0], costs[-1]
+    cpu = _compared("rollup.growth.cpu", last.cpu_seconds / GROWTH[-1], first.cpu_seconds, target=0.8, unit="cpu-s/1x")
+    return [cpu, _compared("rollup.growth.memory", last.peak_mb, first.peak_mb, target=0.7, unit="MB")]
+
+
+def bench_tick() -> list[Finding]:
+    """One tick over settled windows, at 10 and at 100 shards of which each wrote 15 partials a window."""
+    from bench.rollup_tick import settled_tick  # noqa: PLC0415 - the simulation is no part of the other benches
+
+    findings = []
+    for shards in (10, 100):
+        calls, windows = settled_tick(shards)
+        lists, gets = calls.get("list", 0) + calls.get("put", 0), calls.get("get", 0)
+        month = (lists * USD_PER_LIST_OR_PUT + gets * USD_PER_GET) * TICKS_PER_MONTH
+        print(f"# tick: {shards} shards, {windows} settled windows: {lists} LIST, {gets} GET; {month:.2f} USD a month")
+        findings += [
+            Finding(name=f"tick.s3_calls.{shards}_shards", ours=lists + gets, unit="calls"),
+            Finding(name=f"tick.s3_cost.{shards}_shards", ours=month, at_most=USD_MAX, unit="USD/month"),
+        ]
+    return findings
+
+
+BENCHES = {"rollup.roll": bench_roll, "rollup.growth": bench_growth, "tick.s3_calls": bench_tick}
+
+
+def _compared(name: str, ours: float, baseline: float, *, target: float, unit: str) -> Finding:
+    return Finding(name=name, ours=ours, baseline=baseline, ratio=baseline / ours, target=target, unit=unit)
+
+
+class _window:  # noqa: N801 - used as a function
+    def __init__(self, size: Size, *, flat: bool) -> None:
+        self._size, self._flat = size, flat
+        self._folder = tempfile.TemporaryDirectory(prefix="windrow-bench-")
+
+    def __enter__(self) -> Path:
+        folder = Path(self._folder.name)
+        # In a process of its own, so that what it takes is given back.
+        code = f"from bench.rollup_window import *; make(Path({str(folder)!r}), {self._size!r}, flat={self._flat})"
+        subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603
+        return folder
+
+    def __exit__(self, *_: object) -> None:
+        self._folder.cleanup()
+
+
+def _measured(way: str, folder: Path) -> Cost:
+    command = [sys.executable, "-m", "bench.rollup", "--way", way, "--folder", str(folder)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+    return Cost(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def _work(way: str, folder: Path) -> None:
+    started = time.perf_counter()
+    if way == "ours":
+        _ours(folder)
+    else:
+        from bench import rollup_baseline  # noqa: PLC0415
+
+        getattr(rollup_baseline, f"with_{way}")(folder, folder / f"{way}.parquet")
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    cost = {
+        "cpu_seconds": used.ru_utime + used.ru_stime,
+        "seconds": time.perf_counter() - started,
+        "peak_mb": used.ru_maxrss / 1024,
+    }
+    print(json.dumps(cost))
+
+
+def _ours(folder: Path) -> None:
+    from dispatcher.look import Buckets, list_partials  # noqa: PLC0415
+    from dispatcher.rows import making_rows  # noqa: PLC0415
+
+    store = FolderStore(folder / "ours")
+    buckets = Buckets(lake=store, results=store)
+    with (
+        ThreadPoolExecutor(2) as readers,
+        making_rows(buckets, WINDOW, list_partials(buckets, WINDOW), mapper=readers.map) as made,
+    ):
+        print(made.rows)
+
+
+if __name__ == "__main__":
+    main()

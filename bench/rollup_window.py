@@ -1,0 +1,113 @@
+"""The window that the rollup benches read: partials of a busy fleet in a folder, as ours and as flat Parquet."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from windrow.layout import Origin, PartialKey
+from windrow.partial import Partial
+from windrow.partial_parquet import Delivery, encode_partial
+from windrow.reading import Readings
+from windrow.store import ListedObject, StoredObject
+from windrow.strings import Strings
+from windrow.window import WINDOW_MS, Window
+
+WINDOW = Window(1_795_169_100_000)
+READINGS_PER_PARTIAL = 20_000
+SLICES = 15  # a batch gathers for 20 s
+DUPLICATES = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large a window is."""
+
+    partials: int
+    sensors: int
+
+    @property
+    def readings(self) -> int:
+        """In all partials."""
+        return self.partials * READINGS_PER_PARTIAL
+
+
+def make(folder: Path, size: Size, *, flat: bool) -> None:
+    """Write the partials of a window under `folder`/ours and, if asked, the same readings under `folder`/flat.
+
+    Sensors belong to shards; each batch of a shard has a slice of time; a part of each batch repeats the one before.
+    """
+    shards = max(1, size.partials // SLICES)
+    ids = Strings.of(f"site-{number % 10:02}/sensor-{number:07}" for number in range(size.sensors))
+    for shard in range(shards):
+        for number, readings in enumerate(_batches(ids, np.arange(shard, size.sensors, shards), shard, size)):
+            partial = Partial.of(WINDOW, readings)
+            origin = Origin(stream="fleet", shard=f"shardId-{shard:012}", first=number, last=number)
+            _write(folder / "ours" / str(PartialKey(window=WINDOW, origin=origin, digest=partial.digest)), partial)
+            if flat:
+                _write_flat(folder / "flat" / f"{shard:04}-{number:04}.parquet", readings)
+
+
+def _batches(ids: Strings, sensors: np.ndarray, shard: int, size: Size) -> Iterator[Readings]:
+    """Every sensor reads at the same pace, at a moment of its own; sequences count up from sensor to sensor."""
+    rng = np.random.default_rng(shard)
+    batches = size.partials // max(1, size.partials // SLICES)
+    total = batches * READINGS_PER_PARTIAL
+    number = np.arange(total)
+    sensor = np.tile(rng.permutation(sensors), total // len(sensors) + 1)[:total].astype(np.int32)
+    time = WINDOW.start_ms + number * WINDOW_MS // total
+    value = (18_000 + sensor * 37 % 9_000 + rng.normal(0, 60, total)).astype(np.int32)
+    columns = (sensor, time, 1 + number // len(sensors), value)
+    for batch in range(batches):
+        start, end = batch * READINGS_PER_PARTIAL, (batch + 1) * READINGS_PER_PARTIAL
+        again = rng.integers(max(0, start - READINGS_PER_PARTIAL), end, int(DUPLICATES * READINGS_PER_PARTIAL))
+        rows = np.concatenate([np.arange(start, end - len(again)), again])
+        yield Readings(ids, *(column[rows] for column in columns))
+
+
+def _write(path: Path, partial: Partial) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encode_partial(partial, Delivery()))
+
+
+def _write_flat(path: Path, readings: Readings) -> None:
+    import pandas as pd  # noqa: PLC0415 - ours does without it
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ids = readings.sensor_ids.take(readings.sensor).to_list()
+    frame = pd.DataFrame(
+        {
+            "sensor_id": ids,
+            "event_time_ms": readings.event_time_ms,
+            "sequence": readings.sequence,
+            "milli_c": readings.temperature_milli_c,
+        }
+    )
+    frame.to_parquet(path, engine="pyarrow", compression="zstd", index=False)
+
+
+class FolderStore:
+    """A folder as a bucket to read from; what it is told to write it throws away."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def get(self, key: str) -> StoredObject | None:
+        path = self._folder / key
+        return StoredObject(path.read_bytes(), "etag") if path.exists() else None
+
+    def put(self, key: str, body: object, *, if_match: str | None = None, if_absent: bool = False) -> str:
+        del key, body, if_match, if_absent
+        return "etag"
+
+    def delete(self, key: str) -> None:
+        del key
+
+    def list_objects(self, prefix: str) -> Iterator[ListedObject]:
+        for path in sorted((self._folder / prefix).glob("*")):
+            yield ListedObject(str(path.relative_to(self._folder)), "etag", path.stat().st_size)
+
+    def list_prefixes(self, prefix: str) -> Iterator[str]:
+        del prefix
+        return iter(())

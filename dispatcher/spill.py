@@ -1,0 +1,180 @@
+"""The partials of one window, sorted into ranges of sensor ids: in memory while they are few, else on local disk.
+
+    partials ──▶ held in memory ──▶ too many: splitters are sampled ──▶ file 0 │ file 1 │ ... │ file n
+    ranges   ◀── one union each, ascending: the ranges one after another are the window in order
+
+Partials ascend by id, so a partial is cut by a few binary searches, and its parts are copied as they are. Files have
+no name: whatever happens to the process, nothing of them is left. Memory follows READINGS_HELD_MAX alone.
+"""
+
+import struct
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from types import TracebackType
+from typing import IO, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from windrow.partial import Partial, union
+from windrow.strings import Strings, offsets_of
+from windrow.window import Window
+
+READINGS_HELD_MAX = 1 << 18
+"""Readings in memory at once; their union takes about 150 bytes each. More than that go to disk."""
+RANGES_MAX = 64
+"""Ranges, and so open files, of one split. A range that still holds too much is split again."""
+SAMPLES_PER_RANGE = 64
+DEPTH_MAX = 4
+"""Splits within splits: 64^4 ranges of a million readings are more than any disk. One sensor cannot be split."""
+_HEADER = struct.Struct("<qqq?")
+
+
+class Spill:
+    """Add partials, then take the ranges, once; leaving the context gives the disk back."""
+
+    def __init__(
+        self, window: Window, *, bytes_expected: int, held_max: int = READINGS_HELD_MAX, depth: int = 0
+    ) -> None:
+        """Expect partials of `window` that come to `bytes_expected`, by the same measure as `add` is told."""
+        self._window = window
+        self._bytes_expected = bytes_expected
+        self._held_max = held_max
+        self._depth = depth
+        self._held: list[Partial] = []
+        self._held_readings = 0
+        self._held_bytes = 0
+        self._splitters: list[bytes] = []
+        self._files: list[_RangeFile] = []
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the files, which frees their space."""
+        self._stack.close()
+
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether it came to that."""
+        return bool(self._files)
+
+    def add(self, partial: Partial, *, size_bytes: int) -> None:
+        """Take one partial, which made up `size_bytes` of what is expected."""
+        if self._files:
+            self._write(partial)
+            return
+        self._held.append(partial)
+        self._held_readings += len(partial)
+        self._held_bytes += size_bytes
+        if self._held_readings > self._held_max:
+            # The digests' order makes what is held a fair sample of what is to come.
+            expected = self._held_readings * max(self._bytes_expected, self._held_bytes) // self._held_bytes
+            self._split(self._held, readings=self._held_readings, readings_expected=expected)
+            held, self._held = self._held, []
+            for early in held:
+                self._write(early)
+
+    def ranges(self) -> Iterator[Partial]:
+        """The union of everything added, as partials of ascending ranges of sensors; none of them is empty."""
+        if not self._files:
+            held, self._held = self._held, []
+            united = union(self._window, held)
+            if len(united):
+                yield united
+        for file in self._files:
+            yield from self._range(file)
+
+    def _range(self, file: "_RangeFile") -> Iterator[Partial]:
+        if file.readings > 2 * self._held_max and self._depth < DEPTH_MAX:
+            yield from self._finer_ranges(file)
+            return
+        parts = list(file.read(self._window))
+        file.close()
+        if parts:
+            yield union(self._window, parts)
+
+    def _finer_ranges(self, file: "_RangeFile") -> Iterator[Partial]:
+        """What was held when the ranges were chosen was no fair sample: this one is sampled as a whole, and split."""
+        with Spill(self._window, bytes_expected=0, held_max=self._held_max, depth=self._depth + 1) as finer:
+            finer._split(file.read(self._window), readings=file.readings)
+            for part in file.read(self._window):
+                finer.add(part, size_bytes=0)
+            file.close()
+            yield from finer.ranges()
+
+    def _split(self, sample: Iterable[Partial], *, readings: int, readings_expected: int = 0) -> None:
+        """Choose the ranges by `sample`, which has so many `readings`."""
+        # Half of what a range may hold, so that an uneven one seldom has to be split again.
+        ranges = min(2 * max(readings, readings_expected) // self._held_max + 1, RANGES_MAX)
+        self._splitters = _splitters(sample, ranges, step=max(1, readings // (ranges * SAMPLES_PER_RANGE)))
+        for _ in range(len(self._splitters) + 1):
+            file = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
+            self._files.append(_RangeFile(file))
+
+    def _write(self, partial: Partial) -> None:
+        bounds = [0, *(partial.sensor_ids.position_of(splitter) for splitter in self._splitters), partial.sensors]
+        for file, start, end in zip(self._files, bounds[:-1], bounds[1:], strict=True):
+            if start < end:
+                file.write(partial.of_sensors(start, end))
+
+
+def _splitters(sample: Iterable[Partial], ranges: int, *, step: int) -> list[bytes]:
+    """At most `ranges` - 1 ascending sensor ids; range i has the ids from splitter i - 1 on, below splitter i.
+
+    Every `step`-th reading counts, so that a range is measured by its readings.
+    """
+    sampled: list[bytes] = []
+    for partial in sample:
+        sensors = np.searchsorted(partial.offsets, np.arange(0, len(partial), step), side="right") - 1
+        sampled += [partial.sensor_ids.octets_at(sensor) for sensor in sensors.tolist()]
+    sampled.sort()
+    chosen = {sampled[len(sampled) * number // ranges] for number in range(1, ranges)}
+    # Nothing lies below the least id, so it would only make an empty range.
+    return sorted(chosen - {sampled[0]})
+
+
+class _RangeFile:
+    """Parts of partials, one after another, as their plain columns: 8 bytes a reading, 16 with sequences."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.readings = 0
+
+    def write(self, part: Partial) -> None:
+        has_sequence = bool(part.sequence.any())
+        ids = part.sensor_ids
+        self._file.write(_HEADER.pack(part.sensors, len(ids.octets), len(part), has_sequence))
+        self._put(ids.lengths, np.int32)
+        self._put(ids.octets, np.uint8)
+        self._put(part.readings_per_sensor, np.int32)
+        self._put(part.event_time_ms - part.window.start_ms, np.int32)
+        self._put(part.temperature_milli_c, np.int32)
+        if has_sequence:
+            self._put(part.sequence, np.int64)
+        self.readings += len(part)
+
+    def read(self, window: Window) -> Iterator[Partial]:
+        """The parts in the order they were written."""
+        self._file.seek(0)
+        while header := self._file.read(_HEADER.size):
+            sensors, octets, readings, has_sequence = _HEADER.unpack(header)
+            ids = Strings(offsets_of(self._take(sensors, np.int32)), self._take(octets, np.uint8))
+            offsets = offsets_of(self._take(sensors, np.int32))
+            offset_ms, value = self._take(readings, np.int32), self._take(readings, np.int32)
+            sequence = self._take(readings, np.int64) if has_sequence else np.zeros(readings, np.int64)
+            yield Partial(window, ids, offsets, offset_ms + np.int64(window.start_ms), sequence, value)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _put(self, values: npt.NDArray[Any], kind: type[np.generic]) -> None:
+        self._file.write(np.ascontiguousarray(values, kind).data)
+
+    def _take(self, count: int, kind: type[np.generic]) -> npt.NDArray[Any]:
+        return np.frombuffer(self._file.read(count * np.dtype(kind).itemsize), kind)

@@ -1,0 +1,113 @@
+"""The rows that a set of readings must lead to, the slow and obvious way: plain Python integers, reading by reading.
+
+It shares no code with the core that it judges, not even a constant.
+"""
+
+import io
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow.parquet
+
+WINDOW_MS = 300_000
+HOLD_MS_MAX = 60_000
+BIN_MILLI_C = 500
+PERCENTILES = (5, 25, 50, 75, 95, 99)
+
+Fact = tuple[str, int, int, int]
+"""A reading: sensor_id, event_time_ms, sequence, temperature in m°C."""
+Row = dict[str, Any]
+
+
+def window_start_ms(event_time_ms: int) -> int:
+    """The start of the window that an event time belongs to."""
+    return event_time_ms - event_time_ms % WINDOW_MS
+
+
+def expected_rows(facts: Iterable[Fact]) -> list[Row]:
+    """The rows of one window, ascending by the octets of the sensor id; all facts must lie in it."""
+    by_sensor: dict[str, list[Fact]] = {}
+    for fact in facts:
+        by_sensor.setdefault(fact[0], []).append(fact)
+    return [expected_row(by_sensor[sensor_id]) for sensor_id in sorted(by_sensor, key=str.encode)]
+
+
+def expected_row(facts: list[Fact]) -> Row:
+    """The row of one sensor in one window; any order, any number of repetitions."""
+    sensor_id, some_time_ms, _, _ = facts[0]
+    start_ms = window_start_ms(some_time_ms)
+    values: dict[tuple[int, int], set[int]] = {}
+    for _, time_ms, sequence, milli_c in facts:
+        values.setdefault((time_ms, sequence), set()).add(milli_c)
+    winners = [(time_ms, max(values[time_ms, sequence])) for time_ms, sequence in sorted(values)]
+    ascending = sorted(value for _, value in winners)
+    untils = [time_ms for time_ms, _ in winners[1:]] + [start_ms + WINDOW_MS]
+    held = [min(until, time_ms + HOLD_MS_MAX) - time_ms for (time_ms, _), until in zip(winners, untils, strict=True)]
+    bins = sorted({value // BIN_MILLI_C for value in ascending})
+    return {
+        "window_start": timestamp(start_ms),
+        "sensor_id": sensor_id,
+        "readings": len(winners),
+        "sum_milli_c": sum(ascending),
+        "sum_squares_milli_c2": sum(value * value for value in ascending),
+        "min_milli_c": ascending[0],
+        "max_milli_c": ascending[-1],
+        "first_milli_c": winners[0][1],
+        "first_time": timestamp(winners[0][0]),
+        "last_milli_c": winners[-1][1],
+        "last_time": timestamp(winners[-1][0]),
+        **{f"p{p:02}_milli_c": ascending[-(-p * len(ascending) // 100) - 1] for p in PERCENTILES},
+        "integral_milli_c_ms": sum(value * ms for (_, value), ms in zip(winners, held, strict=True)),
+        "covered_ms": sum(held),
+        "histogram_bins": bins,
+        "histogram_counts": [sum(value // BIN_MILLI_C == which for value in ascending) for which in bins],
+        "conflicts": sum(len(distinct) - 1 for distinct in values.values()),
+    }
+
+
+def merged_rows(start_ms: int, parts: Iterable[list[Row]]) -> list[Row]:
+    """The rows of an hour or a day from the rows of all its windows: exact but for the percentiles.
+
+    Those are the middle of the histogram's bin with the nearest rank, within minimum and maximum.
+    """
+    by_sensor: dict[str, list[Row]] = {}
+    for row in (row for rows in parts for row in rows):
+        by_sensor.setdefault(row["sensor_id"], []).append(row)
+    return [merged_row(start_ms, by_sensor[sensor_id]) for sensor_id in sorted(by_sensor, key=str.encode)]
+
+
+def merged_row(start_ms: int, rows: list[Row]) -> Row:
+    """The row of one sensor from its rows of windows."""
+    first, last = min(rows, key=lambda row: row["first_time"]), max(rows, key=lambda row: row["last_time"])
+    least, most = min(row["min_milli_c"] for row in rows), max(row["max_milli_c"] for row in rows)
+    counts: Counter[int] = Counter()
+    for row in rows:
+        counts.update(dict(zip(row["histogram_bins"], row["histogram_counts"], strict=True)))
+    ranked = [which for which in sorted(counts) for _ in range(counts[which])]
+    added = ("readings", "sum_milli_c", "sum_squares_milli_c2", "integral_milli_c_ms", "covered_ms", "conflicts")
+    middles = {p: ranked[-(-p * len(ranked) // 100) - 1] * BIN_MILLI_C + BIN_MILLI_C // 2 for p in PERCENTILES}
+    return {
+        "window_start": timestamp(start_ms),
+        "sensor_id": rows[0]["sensor_id"],
+        **{name: sum(row[name] for row in rows) for name in added},
+        "min_milli_c": least,
+        "max_milli_c": most,
+        **{name: first[name] for name in ("first_milli_c", "first_time")},
+        **{name: last[name] for name in ("last_milli_c", "last_time")},
+        **{f"p{p:02}_milli_c": max(least, min(most, middle)) for p, middle in middles.items()},
+        "histogram_bins": sorted(counts),
+        "histogram_counts": [counts[which] for which in sorted(counts)],
+    }
+
+
+def read_rows(body: bytes) -> list[Row]:
+    """What another reader finds in a rows object."""
+    return pyarrow.parquet.read_table(io.BytesIO(body)).to_pylist()
+
+
+def timestamp(instant_ms: int) -> datetime:
+    """The instant as that reader gives it: UTC, no zone."""
+    seconds, ms = divmod(instant_ms, 1000)
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None, microsecond=ms * 1000)

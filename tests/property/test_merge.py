@@ -1,0 +1,137 @@
+"""Hours from windows and days from hours: any grouping gives the same rows, and an oracle in plain Python agrees."""
+
+import io
+import random
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.oracle import PERCENTILES, Fact, expected_rows, read_rows
+from tests.property.strategies import sensor_ids, temperatures_milli_c
+from windrow.merge import PERCENTILE_ERROR_MILLI_C, merge, merge_streams
+from windrow.partial import partials_of
+from windrow.reading import Readings
+from windrow.rollup import Rollup, batches_of, roll
+from windrow.rollup_parquet import encode_rollup
+from windrow.rollup_parquet import read_rows as decode_rows
+from windrow.window import WINDOW_MS
+
+DAY_MS = 86_400_000
+DAY_START_MS = 1_763_596_800_000
+
+facts = st.builds(
+    lambda sensor_id, window, offset, sequence, value: (
+        sensor_id,
+        DAY_START_MS + window * WINDOW_MS + offset,
+        sequence,
+        value,
+    ),
+    sensor_ids,
+    st.sampled_from([0, 0, 1, 11, 12, 150, 287]),
+    st.sampled_from([0, 1, 150_000, WINDOW_MS - 1]),
+    st.sampled_from([0, 1]),
+    temperatures_milli_c,
+)
+days = st.lists(facts, min_size=1, max_size=40)
+
+
+def windows_of(day: list[Fact]) -> list[Rollup]:
+    """The rows of each window of the day that has readings, ascending."""
+    return [roll(partial) for partial in partials_of(Readings.of(day))]
+
+
+def expected_day(day: list[Fact]) -> list[dict[str, Any]]:
+    """From the rows of the windows, sensor by sensor; percentiles are left out."""
+    by_sensor: dict[str, list[dict[str, Any]]] = {}
+    for start in sorted({time_ms // WINDOW_MS for _, time_ms, _, _ in day}):
+        for row in expected_rows(fact for fact in day if fact[1] // WINDOW_MS == start):
+            by_sensor.setdefault(row["sensor_id"], []).append(row)
+    return [expected_row(by_sensor[sensor_id]) for sensor_id in sorted(by_sensor, key=str.encode)]
+
+
+def expected_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    histogram: dict[int, int] = {}
+    for row in rows:
+        for which, count in zip(row["histogram_bins"], row["histogram_counts"], strict=True):
+            histogram[which] = histogram.get(which, 0) + count
+    added = ("readings", "sum_milli_c", "sum_squares_milli_c2", "integral_milli_c_ms", "covered_ms", "conflicts")
+    return {
+        "sensor_id": rows[0]["sensor_id"],
+        **{name: sum(row[name] for row in rows) for name in added},
+        "min_milli_c": min(row["min_milli_c"] for row in rows),
+        "max_milli_c": max(row["max_milli_c"] for row in rows),
+        **{name: rows[0][name] for name in ("first_milli_c", "first_time")},
+        **{name: rows[-1][name] for name in ("last_milli_c", "last_time")},
+        "histogram_bins": sorted(histogram),
+        "histogram_counts": [histogram[which] for which in sorted(histogram)],
+    }
+
+
+def without_percentiles(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    names = {f"p{percent:02}_milli_c" for percent in PERCENTILES} | {"window_start"}
+    return [{name: value for name, value in row.items() if name not in names} for row in rows]
+
+
+@given(days)
+def test_merged_rows_equal_the_oracle(day: list[Fact]) -> None:
+    """Every column but the percentiles, exactly."""
+    merged = merge(DAY_START_MS, windows_of(day))
+    assert without_percentiles(read_rows(encode_rollup(merged))) == expected_day(day)
+
+
+@given(days)
+def test_percentiles_are_within_the_stated_bound(day: list[Fact]) -> None:
+    """The nearest rank of all values of the day, less than half a bin away."""
+    merged = merge(DAY_START_MS, windows_of(day))
+    for position, sensor_id in enumerate(merged.sensor_ids.to_list()):
+        winners: dict[tuple[int, int], int] = {}
+        for _, time_ms, sequence, value in (fact for fact in day if fact[0] == sensor_id):
+            winners[time_ms, sequence] = max(value, winners.get((time_ms, sequence), value))
+        ascending = sorted(winners.values())
+        for percent, values in zip(PERCENTILES, merged.percentiles_milli_c, strict=True):
+            exact = ascending[-(-percent * len(ascending) // 100) - 1]
+            assert abs(int(values[position]) - exact) <= PERCENTILE_ERROR_MILLI_C
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(days, st.integers(0, 2**32))
+def test_any_grouping_in_any_order_gives_the_same_bytes(day: list[Fact], seed: int) -> None:
+    """Windows to hours to a day, windows to a day, or any other tree: the same rows to the byte."""
+    chance = random.Random(seed)
+    groups = list(windows_of(day))
+    whole = encode_rollup(merge(DAY_START_MS, groups))
+    while len(groups) > 1:
+        chance.shuffle(groups)
+        size = chance.randint(2, len(groups))
+        groups = [merge(DAY_START_MS, groups[:size]), *groups[size:]]
+    assert encode_rollup(merge(DAY_START_MS, groups)) == whole
+
+
+@given(days, st.integers(1, 5))
+def test_streams_give_what_whole_parts_give(day: list[Fact], rows: int) -> None:
+    """However small the pieces that the parts come in."""
+    parts = windows_of(day)
+    streams = [batches_of([part], rows=rows) for part in parts]
+    pieces = list(merge_streams(DAY_START_MS, streams))
+    assert encode_rollup(Rollup.concat(pieces)) == encode_rollup(merge(DAY_START_MS, parts))
+
+
+@given(days, st.integers(1, 5))
+def test_rows_are_read_back_as_they_were_written(day: list[Fact], rows: int) -> None:
+    """Every column survives the file, piece by piece."""
+    for part in windows_of(day):
+        pieces = list(decode_rows(part.start_ms, io.BytesIO(encode_rollup(part)), rows=rows))
+        assert max(map(len, pieces)) <= rows
+        assert Rollup.concat(pieces).rows_sha256 == part.rows_sha256
+
+
+def test_sums_of_squares_of_a_fleet_day_leave_64_bits() -> None:
+    """Two parts whose sums of squares are just below 2^64 carry into the high word."""
+    readings = [("a", DAY_START_MS + index, 0, 10_000_000) for index in range(100_000)]
+    (part,) = windows_of(readings)
+    (row,) = read_rows(encode_rollup(merge(DAY_START_MS, [part] * 24)))
+    assert row["sum_squares_milli_c2"] == Decimal(24 * 10**19)
+    assert np.all(merge(DAY_START_MS, [part] * 24).sum_squares_high > 0)
