@@ -12,8 +12,13 @@ for name in ("WINDROW_TARGET", "WINDROW_STAGE", "AWS_PROFILE", "AWS_ENDPOINT_URL
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
 # No deadline: a test never judges by the clock. In CI the same examples every time; elsewhere new ones.
+# `make check` asks for few examples, `make test` for all.
 settings.register_profile(
-    "windrow", deadline=None, derandomize="CI" in os.environ, suppress_health_check=[HealthCheck.too_slow]
+    "windrow",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    max_examples=int(os.environ.get("WINDROW_EXAMPLES", "100")),
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("windrow")
 

@@ -22,6 +22,7 @@ def ignore(event: Event) -> None:
     """Show no progress."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Everything in this folder needs the embedded stack."""
     for item in items:
