@@ -9,15 +9,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Executor, Future
 from contextlib import contextmanager
-from functools import partial
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import processors.fanout
-import processors.process
 import processors.puts
 import processors.replay
-from processors.slices import SLICE_READINGS_MAX, slices
 from tests.simulation.virtual_time import Killed, Signal, Task, current_task
 
 
@@ -129,20 +126,22 @@ def wait(
 
 
 @contextmanager
-def without_threads(*, slice_readings_max: int = SLICE_READINGS_MAX) -> Iterator[None]:
-    """Let the stages' modules find these names where they look for those of the standard library.
-
-    Batches are small here, so how many readings make a slice may be too.
-    """
-    instead = [
+def without_threads() -> Iterator[None]:
+    """Let the stages' modules find these names where they look for those of the standard library."""
+    with lent(
         (processors.fanout, "ThreadPoolExecutor", CoroutinePool),
         (processors.fanout, "wait", wait),
         (processors.fanout, "threading", SimpleNamespace(Lock=CoroutineLock)),
         (processors.puts, "ThreadPoolExecutor", CoroutinePool),
         (processors.puts, "wait", wait),
-        (processors.process, "slices", partial(slices, readings_max_per_slice=slice_readings_max)),
         (processors.replay, "ThreadPoolExecutor", CoroutinePool),
-    ]
+    ):
+        yield
+
+
+@contextmanager
+def lent(*instead: tuple[ModuleType, str, object]) -> Iterator[None]:
+    """Let names of modules mean something else for a while."""
     before = [(module, name, getattr(module, name)) for module, name, _ in instead]
     try:
         for module, name, value in instead:
@@ -153,4 +152,4 @@ def without_threads(*, slice_readings_max: int = SLICE_READINGS_MAX) -> Iterator
             setattr(module, name, value)
 
 
-__all__ = ["CancelledError", "CoroutineLock", "CoroutinePool", "wait", "without_threads"]
+__all__ = ["CancelledError", "CoroutineLock", "CoroutinePool", "lent", "wait", "without_threads"]

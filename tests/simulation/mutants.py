@@ -115,6 +115,7 @@ MUTANTS = (
     mutant("markers make nothing due", "dispatcher.due", "Reason.MARKED: named.keys(),", "Reason.MARKED: set(),", lambda: faults_of_late_reading(3 * HOUR_MS)),
     # Adapters, replay, redrive.
     mutant("a lost race overwrites", "windrow.s3", "                raise PreconditionFailed(key) from error", "                return self.put(key, body)"),
+    mutant("a file is sent from where it was left", "windrow.s3", "body.seek(0)", "body.tell()"),
     mutant("503 is success", "windrow.s3", '            raise self._failed("PutObject", key, error) from error', "            return 'unavailable'"),
     mutant("replay leaves the last chunk out", "processors.replay", "        for shard, chunk, future in in_flight:\n            replayed", "        for shard, chunk, future in list(in_flight)[:-1]:\n            replayed", lambda: faults_of_replay(NONE)),
     mutant("redrive leaves the last record out", "processors.redrive", "for raw in batch.records:", "for raw in batch.records[:-1]:", lambda: faults_of_redrive(Options(window_ms=0, retries_max=2))),

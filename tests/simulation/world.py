@@ -12,14 +12,18 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from random import Random
+from types import ModuleType
 from typing import Any, Self
 
+import dispatcher.periods
+import dispatcher.rows
 from dispatcher import handler as dispatcher_handler
 from dispatcher.due import Lifetimes
 from dispatcher.handler import READERS
 from dispatcher.look import Buckets
+from dispatcher.spill import Spill
 from dispatcher.tick import Tick
 from processors import process as consumer_process
 from processors.chunk import encoded_records
@@ -31,9 +35,9 @@ from processors.process import PUTS_PARALLEL_MAX, Processed
 from processors.puts import Puts
 from processors.redrive import Redriven
 from processors.replay import Replayed
-from processors.slices import SLICE_READINGS_MAX
+from processors.slices import SLICE_READINGS_MAX, slices
 from tests.simulation import operator
-from tests.simulation.coroutines import CoroutinePool, without_threads
+from tests.simulation.coroutines import CoroutinePool, lent, without_threads
 from tests.simulation.faults import NONE, Chance, Rates
 from tests.simulation.gateway import Gateway, Parcel
 from tests.simulation.ledger import Ledger
@@ -83,6 +87,9 @@ class Setup:
     target_bytes: int = 51_200
     fanout_chunk_bytes: int = 1_000
     slice_readings_max: int = SLICE_READINGS_MAX
+    """Readings that a consumer takes on at once."""
+    held_readings_max: int = 0
+    """Readings that a dispatcher holds in memory, and with it rows objects only as files; 0: as in the product."""
 
 
 class World:
@@ -119,7 +126,8 @@ class World:
         self._entered = ExitStack()
 
     def __enter__(self) -> Self:
-        self._entered.enter_context(without_threads(slice_readings_max=self.setup.slice_readings_max))
+        self._entered.enter_context(without_threads())
+        self._entered.enter_context(lent(*self._bounds()))
         for mapping in self.mappings:
             mapping.start()
         return self
@@ -127,6 +135,23 @@ class World:
     def __exit__(self, *_: object) -> None:
         self.time.close()
         self._entered.close()
+
+    def _bounds(self) -> list[tuple[ModuleType, str, object]]:
+        """Bounds on memory that only a large fleet would reach, brought down to where these few readings reach them."""
+        readings_max = self.setup.slice_readings_max
+        bounds: list[tuple[ModuleType, str, object]] = [
+            (consumer_process, "slices", partial(slices, readings_max_per_slice=readings_max))
+        ]
+        if self.setup.held_readings_max:
+            bounds += [
+                (dispatcher.rows, "Spill", partial(Spill, held_max=self.setup.held_readings_max)),
+                (dispatcher.rows, "IN_FLIGHT_MAX", 2),
+                (dispatcher.rows, "ROWS_IN_MEMORY_BYTES_MAX", 1),
+                (dispatcher.periods, "ROWS_IN_MEMORY_BYTES_MAX", 1),
+                (dispatcher.periods, "PART_IN_MEMORY_BYTES_MAX", 1),
+                (dispatcher.periods, "PIECE_ROWS", 2),
+            ]
+        return bounds
 
     # ---- what tests do ---------------------------------------------------------------------------------------------
 
