@@ -1,10 +1,12 @@
 """Measuring on CPU time, and the one form in which every bench says what it found."""
 
 import gc
+import resource
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 ROUNDS = 7
 
@@ -26,7 +28,7 @@ class Finding:
             "name": self.name,
             "ours": f"{self.ours:.3g}",
             "baseline": self.baseline and f"{self.baseline:.3g}",
-            "ratio": self.ratio and f"{self.ratio:.1f}",
+            "ratio": "-" if self.ratio is None else f"{self.ratio:.1f}",
             "target": self.target and f"{self.target:g}",
             "at_most": self.at_most and f"{self.at_most:g}",
             "unit": self.unit,
@@ -48,3 +50,15 @@ def medians(*runs: Callable[[], object], rounds: int = ROUNDS) -> list[float]:
     gc.collect()
     seconds = [[cpu_seconds(run) for run in runs] for _ in range(rounds)]
     return [statistics.median(column) for column in zip(*seconds, strict=True)]
+
+
+def peak_mb() -> float:
+    """The most memory that this process ever had resident.
+
+    From Linux's status of the process, where it can be had: getrusage also counts what the process was before `exec`,
+    and so whatever its parent had.
+    """
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM:")) / 1024

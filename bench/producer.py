@@ -109,8 +109,8 @@ def _against_baseline(
 
 
 _PEAK = """
-import resource, sys
-from bench import producer
+import sys
+from bench import measure, producer
 from producers.aggregator import Aggregator
 from producers.fleet import FleetSpec, readings
 aggregator = Aggregator(producer.shard_map())
@@ -119,7 +119,7 @@ end_ms = start_ms + int(sys.argv[1]) * 10_000
 for batch in readings(FleetSpec(seed=7, sensors=producer.SENSORS, start_ms=start_ms, end_ms=end_ms)):
     aggregator.add(batch)
 aggregator.flush()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(measure.peak_mb())
 """
 
 

@@ -11,8 +11,9 @@ import sys
 import time
 from pathlib import Path
 
+from bench.measure import peak_mb
 from tests.fuzz import corpus
-from tests.fuzz.harness import PEAK_MB_MAX, Harness, peak_mb
+from tests.fuzz.harness import PEAK_MB_MAX, Harness
 from tests.fuzz.mutation import Mutator
 
 FOUND = Path(__file__).parent / "found"
@@ -33,7 +34,7 @@ def main() -> int:
     while (now := time.monotonic()) - began < options.seconds:
         if now - told > _TOLD_EVERY_SECONDS:
             told = now
-            _say(f"{now - began:5.0f} s: {harness.inputs:,} inputs, {peak_mb()} MB at most")
+            _say(f"{now - began:5.0f} s: {harness.inputs:,} inputs, {peak_mb():.0f} MB at most")
         event = harness.make()
         try:
             harness.check(event)
@@ -45,7 +46,7 @@ def main() -> int:
             raise
     _say(
         f"{harness.inputs:,} inputs in {time.monotonic() - began:.0f} s with seed {seed}: {harness.counted:,} readings "
-        f"counted, {harness.quarantined:,} payloads quarantined, {peak_mb()} MB at most"
+        f"counted, {harness.quarantined:,} payloads quarantined, {peak_mb():.0f} MB at most"
     )
     return 0 if peak_mb() < PEAK_MB_MAX else 1
 

@@ -13,7 +13,6 @@ import io
 import json
 import os
 import random
-import resource
 from collections.abc import Iterator
 from typing import Any
 
@@ -144,11 +143,6 @@ class Harness:
                 raise Broken(f"record {record.sequence_number} left no trace")
         self.counted += len(counted)
         self.quarantined += len(rows)
-
-
-def peak_mb() -> int:
-    """The most memory that this process ever had resident."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 def _payloads(record: Record) -> list[bytes]:

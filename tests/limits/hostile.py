@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 
+from bench.measure import peak_mb
 from processors import process as processing
 from processors.blocks import BAD_ROWS_MAX
 from processors.chunk import INVOKE_PAYLOAD_BYTES_MAX, EncodedRecord, fill
@@ -212,7 +213,7 @@ def main(scene: str) -> None:
     stage = processing._Stage(cast("Any", Nowhere()), LATENESS_HORIZON_MS, Puts(4))
     processing._stage = lambda: stage  # type: ignore[assignment]
     event = event_of(scene)
-    before_mb = _peak_mb()
+    before_mb = peak_mb()
     began_ms = _cpu_ms()
     processed = process(json.loads(event), remaining_ms=lambda: REMAINING_MS - (_cpu_ms() - began_ms))
     plans = [consumed.plan for consumed in processed.consumed]
@@ -225,7 +226,7 @@ def main(scene: str) -> None:
         "unprocessed": processed.unprocessed,
         "cpu_ms": _cpu_ms() - began_ms,
         "before_mb": before_mb,
-        "peak_mb": _peak_mb(),
+        "peak_mb": peak_mb(),
     }
     sys.stdout.write("\n" + json.dumps(told) + "\n")
 
@@ -233,10 +234,6 @@ def main(scene: str) -> None:
 def _cpu_ms() -> int:
     used = resource.getrusage(resource.RUSAGE_SELF)
     return round(1_000 * (used.ru_utime + used.ru_stime))
-
-
-def _peak_mb() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 if __name__ == "__main__":
