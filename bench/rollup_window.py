@@ -36,12 +36,14 @@ class Size:
 def make(folder: Path, size: Size, *, flat: bool) -> None:
     """Write the partials of a window under `folder`/ours and, if asked, the same readings under `folder`/flat.
 
-    Sensors belong to shards; each batch of a shard has a slice of time; a part of each batch repeats the one before.
+    Sensors belong to shards by chance, as by partition keys. Each batch of a shard has a slice of time, and a part of
+    it repeats the one before.
     """
     shards = max(1, size.partials // SLICES)
     ids = Strings.of(f"site-{number % 10:02}/sensor-{number:07}" for number in range(size.sensors))
+    by_chance = np.random.default_rng(7).permutation(size.sensors)
     for shard in range(shards):
-        for number, readings in enumerate(_batches(ids, np.arange(shard, size.sensors, shards), shard, size)):
+        for number, readings in enumerate(_batches(ids, by_chance[shard::shards], shard, size)):
             partial = Partial.of(WINDOW, readings)
             origin = Origin(stream="fleet", shard=f"shardId-{shard:012}", first=number, last=number)
             _write(folder / "ours" / str(PartialKey(window=WINDOW, origin=origin, digest=partial.digest)), partial)

@@ -11,6 +11,7 @@ import struct
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -21,7 +22,7 @@ from windrow.partial import Partial, union
 from windrow.strings import Strings, offsets_of
 from windrow.window import Window
 
-READINGS_HELD_MAX = 1 << 18
+READINGS_HELD_MAX = 1 << 19
 """Readings in memory at once; their union takes about 150 bytes each. More than that go to disk."""
 RANGES_MAX = 64
 """Ranges, and so open files, of one split. A range that still holds too much is split again."""
@@ -94,10 +95,9 @@ class Spill:
         if file.readings > 2 * self._held_max and self._depth < DEPTH_MAX:
             yield from self._finer_ranges(file)
             return
-        parts = list(file.read(self._window))
+        if file.readings:
+            yield file.united(self._window)
         file.close()
-        if parts:
-            yield union(self._window, parts)
 
     def _finer_ranges(self, file: "_RangeFile") -> Iterator[Partial]:
         """What was held when the ranges were chosen was no fair sample: this one is sampled as a whole, and split."""
@@ -119,9 +119,10 @@ class Spill:
 
     def _write(self, partial: Partial) -> None:
         bounds = [0, *(partial.sensor_ids.position_of(splitter) for splitter in self._splitters), partial.sensors]
+        columns = _Columns.of(partial)
         for file, start, end in zip(self._files, bounds[:-1], bounds[1:], strict=True):
             if start < end:
-                file.write(partial.of_sensors(start, end))
+                file.write(columns, start, end)
 
 
 def _splitters(sample: Iterable[Partial], ranges: int, *, step: int) -> list[bytes]:
@@ -139,42 +140,118 @@ def _splitters(sample: Iterable[Partial], ranges: int, *, step: int) -> list[byt
     return sorted(chosen - {sampled[0]})
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Columns:
+    """A partial as it is written: 8 bytes a reading, 16 with sequences.
+
+    Of k ids: id_bounds: int64[k + 1], where their octets are; bounds: int64[k + 1], where their readings are.
+    """
+
+    id_bounds: npt.NDArray[np.int64]
+    bounds: npt.NDArray[np.int64]
+    id_octets: npt.NDArray[np.int32]
+    octets: npt.NDArray[np.uint8]
+    readings: npt.NDArray[np.int32]
+    offset_ms: npt.NDArray[np.int32]
+    value: npt.NDArray[np.int32]
+    sequence: npt.NDArray[np.int64] | None
+
+    @classmethod
+    def of(cls, partial: Partial) -> Self:
+        """The columns of a partial; sequences only if there are any."""
+        return cls(
+            id_bounds=partial.sensor_ids.offsets,
+            bounds=partial.offsets,
+            id_octets=partial.sensor_ids.lengths.astype(np.int32),
+            octets=np.ascontiguousarray(partial.sensor_ids.octets),
+            readings=partial.readings_per_sensor.astype(np.int32),
+            offset_ms=(partial.event_time_ms - partial.window.start_ms).astype(np.int32),
+            value=np.ascontiguousarray(partial.temperature_milli_c),
+            sequence=np.ascontiguousarray(partial.sequence) if partial.sequence.any() else None,
+        )
+
+
 class _RangeFile:
-    """Parts of partials, one after another, as their plain columns: 8 bytes a reading, 16 with sequences."""
+    """Parts of partials, one after another: a header, then the columns."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self.readings = 0
 
-    def write(self, part: Partial) -> None:
-        has_sequence = bool(part.sequence.any())
-        ids = part.sensor_ids
-        self._file.write(_HEADER.pack(part.sensors, len(ids.octets), len(part), has_sequence))
-        self._put(ids.lengths, np.int32)
-        self._put(ids.octets, np.uint8)
-        self._put(part.readings_per_sensor, np.int32)
-        self._put(part.event_time_ms - part.window.start_ms, np.int32)
-        self._put(part.temperature_milli_c, np.int32)
-        if has_sequence:
-            self._put(part.sequence, np.int64)
-        self.readings += len(part)
+    def write(self, columns: _Columns, start: int, end: int) -> None:
+        """The part with the sensors `start:end`."""
+        id_start, id_end = columns.id_bounds[start], columns.id_bounds[end]
+        first, last = columns.bounds[start], columns.bounds[end]
+        parts: list[bytes | memoryview] = [
+            _HEADER.pack(end - start, id_end - id_start, last - first, columns.sequence is not None),
+            columns.id_octets[start:end].data,
+            columns.octets[id_start:id_end].data,
+            columns.readings[start:end].data,
+            columns.offset_ms[first:last].data,
+            columns.value[first:last].data,
+        ]
+        if columns.sequence is not None:
+            parts.append(columns.sequence[first:last].data)
+        self._file.write(b"".join(parts))
+        self.readings += int(last - first)
+
+    def united(self, window: Window) -> Partial:
+        """The union of all parts."""
+        self._file.seek(0)
+        parts = list(_parts(self._file.read()))
+        id_octets, octets, readings, offset_ms, value = (np.concatenate([part[n] for part in parts]) for n in range(5))
+        sequence = [np.zeros(len(part[4]), np.int64) if part[5] is None else part[5] for part in parts]
+        return Partial.of_groups(
+            window,
+            Strings(offsets_of(id_octets), octets),
+            readings=readings,
+            offset_ms=offset_ms,
+            sequence=np.concatenate(sequence),
+            temperature_milli_c=value,
+        )
 
     def read(self, window: Window) -> Iterator[Partial]:
-        """The parts in the order they were written."""
+        """The parts in the order they were written, one in memory at a time."""
         self._file.seek(0)
         while header := self._file.read(_HEADER.size):
-            sensors, octets, readings, has_sequence = _HEADER.unpack(header)
-            ids = Strings(offsets_of(self._take(sensors, np.int32)), self._take(octets, np.uint8))
-            offsets = offsets_of(self._take(sensors, np.int32))
-            offset_ms, value = self._take(readings, np.int32), self._take(readings, np.int32)
-            sequence = self._take(readings, np.int64) if has_sequence else np.zeros(readings, np.int64)
-            yield Partial(window, ids, offsets, offset_ms + np.int64(window.start_ms), sequence, value)
+            (part,) = _parts(header + self._file.read(_columns_bytes(*_HEADER.unpack(header))))
+            id_octets, octets, readings, offset_ms, value, sequence = part
+            yield Partial(
+                window,
+                Strings(offsets_of(id_octets), octets),
+                offsets_of(readings),
+                offset_ms + np.int64(window.start_ms),
+                np.zeros(len(value), np.int64) if sequence is None else sequence,
+                value,
+            )
 
     def close(self) -> None:
+        """Give the disk back."""
         self._file.close()
 
-    def _put(self, values: npt.NDArray[Any], kind: type[np.generic]) -> None:
-        self._file.write(np.ascontiguousarray(values, kind).data)
 
-    def _take(self, count: int, kind: type[np.generic]) -> npt.NDArray[Any]:
-        return np.frombuffer(self._file.read(count * np.dtype(kind).itemsize), kind)
+def _columns_bytes(sensors: int, octets: int, readings: int, has_sequence: bool) -> int:  # noqa: FBT001 - as packed
+    return 8 * sensors + octets + readings * (16 if has_sequence else 8)
+
+
+def _parts(raw: bytes) -> Iterator[tuple[Any, ...]]:
+    """The columns of each part: octets of each id, octets, readings of each id, offsets, values, sequences or None."""
+    position = 0
+
+    def take(count: int, kind: type[np.generic]) -> npt.NDArray[Any]:
+        nonlocal position
+        taken = np.frombuffer(raw, kind, count, position)
+        position += taken.nbytes
+        return taken
+
+    while position < len(raw):
+        sensors, octets, readings, has_sequence = _HEADER.unpack_from(raw, position)
+        position += _HEADER.size
+        yield (
+            take(sensors, np.int32),
+            take(octets, np.uint8),
+            take(sensors, np.int32),
+            take(readings, np.int32),
+            take(readings, np.int32),
+            take(readings, np.int64) if has_sequence else None,
+        )

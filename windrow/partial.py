@@ -58,13 +58,32 @@ class Partial:
         )
 
     @classmethod
+    def of_groups(
+        cls,
+        window: Window,
+        sensor_ids: Strings,
+        *,
+        readings: npt.NDArray[np.integer],
+        offset_ms: npt.NDArray[np.integer],
+        sequence: npt.NDArray[np.integer],
+        temperature_milli_c: npt.NDArray[np.int32],
+    ) -> Self:
+        """The set of groups of readings, one group for each of `sensor_ids`, which may repeat.
+
+        readings: int[k], how many each group has; offset_ms (within the window), sequence and temperature_milli_c:
+        of all groups one after another, in any order within a group.
+        """
+        ids, place = sensor_ids.rank()
+        return cls._of_columns(window, ids, np.repeat(place, readings), offset_ms, sequence, temperature_milli_c)
+
+    @classmethod
     def _of_columns(
         cls,
         window: Window,
         ids: Strings,
         sensor: npt.NDArray[np.int64],
-        offset_ms: npt.NDArray[np.int64],
-        sequence: npt.NDArray[np.int64],
+        offset_ms: npt.NDArray[np.integer],
+        sequence: npt.NDArray[np.integer],
         temperature_milli_c: npt.NDArray[np.int32],
     ) -> Self:
         """The set of the rows of four columns; `sensor` is the place among the ascending `ids`."""
@@ -174,14 +193,14 @@ def union(window: Window, partials: Sequence[Partial]) -> Partial:
     for partial in partials:
         if partial.window != window:
             raise ValueError(f"a partial of {partial.window} in the union of {window}")
-    ids, place = Strings.concat([partial.sensor_ids for partial in partials]).rank()
-    counts = np.concatenate([np.zeros(0, np.int64), *(partial.readings_per_sensor for partial in partials)])
     none = np.zeros(0, np.int64)
-    return Partial._of_columns(  # noqa: SLF001 - the same module
+    return Partial.of_groups(
         window,
-        ids,
-        np.repeat(place, counts),
-        np.concatenate([none, *(partial.event_time_ms for partial in partials)]) - window.start_ms,
-        np.concatenate([none, *(partial.sequence for partial in partials)]),
-        np.concatenate([none.astype(np.int32), *(partial.temperature_milli_c for partial in partials)]),
+        Strings.concat([partial.sensor_ids for partial in partials]),
+        readings=np.concatenate([none, *(partial.readings_per_sensor for partial in partials)]),
+        offset_ms=np.concatenate([none, *(partial.event_time_ms for partial in partials)]) - window.start_ms,
+        sequence=np.concatenate([none, *(partial.sequence for partial in partials)]),
+        temperature_milli_c=np.concatenate(
+            [none.astype(np.int32), *(partial.temperature_milli_c for partial in partials)]
+        ),
     )
