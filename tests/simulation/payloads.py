@@ -6,6 +6,7 @@ The truths are written down by hand; nothing here asks the code under test.
 import hashlib
 import json
 from fractions import Fraction
+from functools import lru_cache
 from random import Random
 
 import pyarrow
@@ -162,6 +163,7 @@ def is_block(payload: bytes) -> bool:
     return payload.startswith(BLOCK_HEAD)
 
 
+@lru_cache(maxsize=10_000)
 def facts_of_block(payload: bytes) -> list[Fact]:
     """The readings of a sound block, as another reader of Arrow finds them."""
     table = pyarrow.ipc.open_stream(payload[len(BLOCK_HEAD) :]).read_all()

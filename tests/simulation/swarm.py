@@ -97,6 +97,7 @@ def _setup(random: Random) -> Setup:
         skew_varies=random.random() < 0.5,
         target_bytes=random.choice([250, 600, 51_200]),
         slice_readings_max=random.choice([1, 10, *[SLICE_READINGS_MAX] * 4]),
+        recent_windows=random.choice([3, 6, 6, 24]),
         held_readings_max=random.choice([1, 4, *[0] * 4]),
     )
 

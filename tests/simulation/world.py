@@ -12,15 +12,17 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from random import Random
 from types import ModuleType
 from typing import Any, Self
 
+import dispatcher.due
 import dispatcher.periods
 import dispatcher.rows
+import dispatcher.tick
 from dispatcher import handler as dispatcher_handler
-from dispatcher.due import Lifetimes
+from dispatcher.due import RECENT_WINDOWS, Lifetimes
 from dispatcher.handler import READERS
 from dispatcher.look import Buckets
 from dispatcher.spill import Spill
@@ -88,6 +90,8 @@ class Setup:
     fanout_chunk_bytes: int = 1_000
     slice_readings_max: int = SLICE_READINGS_MAX
     """Readings that a consumer takes on at once."""
+    recent_windows: int = RECENT_WINDOWS
+    """How many of the last windows every tick looks at; with few, more depends on markers and on the sweep."""
     held_readings_max: int = 0
     """Readings that a dispatcher holds in memory, and with it rows objects only as files; 0: as in the product."""
 
@@ -137,10 +141,17 @@ class World:
         self._entered.close()
 
     def _bounds(self) -> list[tuple[ModuleType, str, object]]:
-        """Bounds on memory that only a large fleet would reach, brought down to where these few readings reach them."""
+        """Bounds on memory that only a large fleet would reach, brought down to where these few readings reach them.
+
+        And a pure function that a tick asks for the same thing several times, remembered.
+        """
         readings_max = self.setup.slice_readings_max
+        within_reach = lru_cache(maxsize=4)(dispatcher.due.windows_within_reach)
         bounds: list[tuple[ModuleType, str, object]] = [
-            (consumer_process, "slices", partial(slices, readings_max_per_slice=readings_max))
+            (consumer_process, "slices", partial(slices, readings_max_per_slice=readings_max)),
+            (dispatcher.due, "RECENT_WINDOWS", self.setup.recent_windows),
+            (dispatcher.due, "windows_within_reach", within_reach),
+            (dispatcher.tick, "windows_within_reach", within_reach),
         ]
         if self.setup.held_readings_max:
             bounds += [
