@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -32,6 +33,7 @@ def deliveries(draw: st.DrawFn) -> tuple[list[Row], list[list[Row]], list[bool]]
     return rows, batches, [draw(st.booleans()) for _ in batches]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(deliveries())
 def test_any_delivery_gives_the_rows_of_the_set(delivery: tuple[list[Row], list[list[Row]], list[bool]]) -> None:

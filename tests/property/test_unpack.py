@@ -81,6 +81,7 @@ def test_together_and_one_by_one_agree(records: list[bytes]) -> None:
     check(records)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=400)
 @given(st.lists(aggregates, min_size=1, max_size=4), st.lists(st.integers(0, 2**32), min_size=4, max_size=4))
 def test_mutated_messages_agree(records: list[bytes], seeds: list[int]) -> None:

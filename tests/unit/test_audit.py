@@ -22,6 +22,8 @@ from windrow.reading_json import encode_readings
 from windrow.timerange import TimeRange
 from windrow.window import WINDOW_MS, Window
 
+pytestmark = pytest.mark.slow
+
 ALL = TimeRange(START_MS, START_MS + WINDOWS * WINDOW_MS)
 END_MS = ALL.end_ms
 NOW_MS = END_MS + 2 * 3_600_000

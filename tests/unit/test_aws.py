@@ -11,6 +11,7 @@ NOBODY = Place(EMBEDDED, "http://127.0.0.1:1", "us-east-1")  # port 1 (tcpmux) h
 AWS = Place("aws", None, "eu-central-1")
 
 
+@pytest.mark.slow
 def test_dead_endpoint_is_one_line_with_a_hint():
     """Nothing at the endpoint: the error names it in one line and says how to start it."""
     with pytest.raises(WindrowError) as caught:

@@ -25,6 +25,8 @@ from windrow.rollup_parquet import encode_rollup
 from windrow.timerange import TimeRange
 from windrow.window import WINDOW_MS, Window
 
+pytestmark = pytest.mark.slow
+
 WINDOWS = 9
 GAP = 4  # this window was never rolled
 SENSORS = 7

@@ -25,6 +25,8 @@ from windrow.cli.dashboard import export_to, listening
 from windrow.errors import UsageError, WindrowError
 from windrow.timestamps import format_rfc3339
 
+pytestmark = pytest.mark.slow
+
 BOUNDS = (format_rfc3339(ALL.start_ms), format_rfc3339(ALL.end_ms))
 PLACE = Place("embedded", "http://127.0.0.1:1", "us-east-1")
 DIGESTS = {

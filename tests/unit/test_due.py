@@ -119,6 +119,7 @@ def test_marker_of_a_window_that_has_not_ended_waits() -> None:
     assert ahead not in due(markers=(MarkerKey(window=ahead, digest="0" * 32),))
 
 
+@pytest.mark.slow
 def test_sweep_visits_every_window_within_reach_once_a_day() -> None:
     """Each of 288 ticks takes its share, one window of each day, and together they miss none."""
     ticks = [SCHEDULED + number * WINDOW_MS for number in range(SWEEP_TICKS)]
@@ -133,6 +134,7 @@ def test_sweep_visits_every_window_within_reach_once_a_day() -> None:
     assert always_within <= set(swept)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("horizon", "retention"), [(168, 24), (1, 24), (6, 1), (100, 30)])
 def test_sweep_sees_every_window_again_and_again_when_it_is_final(horizon: int, retention: int) -> None:
     """Reach is some sweeps longer than the time after which nothing can arrive: `is_final` survives missed ticks."""

@@ -152,6 +152,7 @@ def test_a_record_with_too_many_user_records_is_quarantined_whole(long_tags: boo
     assert [(one.reason, one.payload == bomb) for one in found.rejected] == [(Reason.TOO_MANY_READINGS, True)]
 
 
+@pytest.mark.slow
 def test_as_many_user_records_as_allowed_are_judged_one_by_one() -> None:
     """The limit itself is allowed."""
     found = judged(record(tiny_user_records(READINGS_PER_RECORD_MAX)))

@@ -73,6 +73,7 @@ def test_what_cannot_be_answered_is_one_line(windrow: Windrow) -> None:
         windrow.sql("SELECT 1 FROM x")
 
 
+@pytest.mark.slow
 def test_a_place_must_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing answers there; without a region there is no there."""
     for name in ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION"):

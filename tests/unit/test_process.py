@@ -10,6 +10,8 @@ import pytest
 from infra import process
 from infra.process import Process
 
+pytestmark = pytest.mark.slow
+
 # A process that starts another one, as the emulator does with function workers, and says so.
 FAMILY = """
 import subprocess, sys, time

@@ -254,6 +254,7 @@ def test_whatever_keeps_the_stream_from_taking_them_spooled_readings_wait(failur
     assert set(readings_in(stream)) == {reading(number) for number in range(3)}
 
 
+@pytest.mark.slow
 def test_killed_while_the_stream_is_away_and_started_again_nothing_is_missing(tmp_path: Path) -> None:
     """A process is killed in mid-run while nothing listens where Kinesis should be; all it had put arrives later."""
     script = (
@@ -275,6 +276,7 @@ def test_killed_while_the_stream_is_away_and_started_again_nothing_is_missing(tm
     assert set(readings_in(stream)) == {reading(number) for number in range(5_000)}
 
 
+@pytest.mark.slow
 def test_sigterm_sends_what_is_buffered(tmp_path: Path) -> None:
     """The block is left, and the producer closes: here into its spool, which is sealed and whole."""
     script = (

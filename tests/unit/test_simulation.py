@@ -28,6 +28,8 @@ from windrow.layout import simulation_key
 from windrow.reading import EARLINESS_MS_MAX, LATENESS_HORIZON_MS, BadReading, Reading, Readings
 from windrow.reading_json import encode_readings, parse_reading
 
+pytestmark = pytest.mark.slow
+
 START_MS = 1_763_640_000_000
 FAULTS = Faults(malformed=0.1, duplicates=0.2, late=0.1, shuffled=0.5)
 ALL_FAULTS = Faults(**{rate.name: 0.15 for rate in dataclasses.fields(Faults)})
