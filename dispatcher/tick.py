@@ -24,7 +24,7 @@ from dispatcher.periods import PeriodRoller, list_rows, window_etags
 from dispatcher.report import Outcome, PeriodReport, TickReport, WindowReport
 from dispatcher.roll import Roller, roll_window
 from dispatcher.rows import Mapper
-from dispatcher.silences import Notifier, Silences, summary_of
+from dispatcher.silences import Notifier, Silences, summary_of, windows_told_by
 from windrow.layout import (
     AGGREGATES,
     MARKERS,
@@ -115,11 +115,13 @@ class Tick:
     def _follow_up(self, roller: Roller, index: "RowsIndex", windows: Sequence[WindowReport]) -> list[PeriodReport]:
         """What is made of windows' rows: first who fell silent just now, then hours and days, then the rest."""
         silences = Silences(buckets=roller.buckets, known=roller.lineages)
-        # Silence is a matter of now: of older windows it stays as it was when they ceased to be recent.
         recent = [one.window for one in windows if Reason.RECENT in one.reasons]
         self._tell(silences, silences.settle(recent[-1:], time_left=self.time_left))
         periods = self._roll_periods(roller.buckets, index, windows)
-        silences.settle(recent[:-1], time_left=self.time_left)
+        rolled = [one.window for one in windows if one.outcome is Outcome.ROLLED]
+        told = {later for window in rolled for later in windows_told_by(window)}
+        missed = {one.window for one in windows if not silences.is_worked_out(one.window)}
+        silences.settle({*recent, *told, *missed}, time_left=self.time_left)
         return periods
 
     def _tell(self, silences: Silences, found: Mapping[Window, Silence]) -> None:

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from dispatcher.tick import Tick
+from dispatcher.due import SWEEP_TICKS, TICK_DELAY_MS
+from dispatcher.tick import Tick, plan_tick
 from tests.oracle import read_rows
 from tests.simulation.lake import (
     LIFETIMES,
@@ -155,6 +156,48 @@ def test_late_readings_take_a_silence_back() -> None:
     assert len(site.messages.told) == told
 
 
+def test_late_readings_of_an_old_window_take_its_silence_back() -> None:
+    """Also when it is not one of the recent windows any more: it and those after it are worked out anew."""
+    site = Site()
+    site.windows(3, FLEET)
+    missing = site.window(FLEET[:3])
+    silent = site.window(FLEET[:3])
+    site.windows(30, FLEET[:3])
+    assert site.silences(silent) == {"d": "began"}
+    late = [("d", 5, 0, 1)]
+    site.state.apply(partial_put(missing, late, first=999))
+    site.state.apply(marker_put(missing, late))
+    site.tick()
+    after = Window.from_index(silent.index + 1)
+    assert (site.silences(silent), site.silences(after)) == ({}, {"d": "began"})
+    site.tick()
+    assert site.silences(after) == {"d": "began"}
+
+
+def test_a_silence_that_there_was_no_time_for_is_worked_out_when_the_window_is_swept() -> None:
+    """The run that rolled it ended too soon."""
+    site = Site()
+    window = Window(BEGIN)
+    site.state.apply(partial_put(window, [(who, 1_000, 0, 20_000) for who in FLEET]))
+    asked = []
+
+    def until_it_is_rolled() -> bool:
+        asked.append(window)
+        return len(asked) < len(plan_tick(buckets(site.state.apply), first_ms, LIFETIMES).due)
+
+    first_ms = window.end_ms + 40 * WINDOW_MS + TICK_DELAY_MS
+    Tick(
+        buckets=buckets(site.state.apply),
+        lifetimes=LIFETIMES,
+        scheduled_time_ms=first_ms,
+        time_left=until_it_is_rolled,
+    ).run()
+    assert lineage_of(site.state, window).sensors == len(FLEET)
+    assert not lineage_of(site.state, window).presence
+    tick(site.state.apply, window.start_ms + SWEEP_TICKS * WINDOW_MS + TICK_DELAY_MS)
+    assert lineage_of(site.state, window).presence
+
+
 def test_deleted_silences_heal() -> None:
     """The same bytes at the next tick."""
     site = Site()
@@ -182,9 +225,10 @@ def test_nobody_who_listens_is_no_failure_of_the_tick() -> None:
 
 
 def test_ticks_that_were_missed_are_made_good() -> None:
-    """One tick for all windows of an hour works out the same as a tick for each."""
+    """One tick for all windows of four hours, more than are recent, works out the same as a tick for each."""
     one, other = Site(), Site()
-    heard = [FLEET] * 4 + [FLEET[:3]] * 3 + [FLEET] * 3
+    heard = ([FLEET] * 6 + [FLEET[:3]] * 3 + [FLEET] * 3) * 4
+    assert len(heard) > 24
     for sensors in heard:
         one.window(sensors)
     for number, sensors in enumerate(heard):
