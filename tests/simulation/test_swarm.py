@@ -1,8 +1,10 @@
 """Random simulations: each seed deploys otherwise, fails otherwise, and must end alike. More: make simulate-faults."""
 
+import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,6 +13,13 @@ from tests.simulation.swarm import plan_of, run_seed
 
 SEEDS = int(os.environ.get("WINDROW_SEEDS", "300"))
 TOGETHER = 10
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """The commands switch it off for their whole process."""
+    yield
+    logging.disable(logging.NOTSET)
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, TOGETHER))
