@@ -97,7 +97,7 @@ def decode_event(event: object) -> list[Record | MalformedRecord]:
 
 def raw_records(event: object) -> list[object]:
     """The undecoded records of a parsed `event`; raises NotAKinesisEvent when it has no list of them."""
-    records = event.get("Records") if isinstance(event, Mapping) else None
+    records = event.get("Records") if isinstance(event, dict) else None
     if not isinstance(records, list):
         raise NotAKinesisEvent("the event has no list of Records")
     return records
@@ -190,15 +190,15 @@ def _known(read: Callable[[], _Field], unknown: _Unknown) -> _Field | _Unknown:
 
 
 def _text(fields: object, name: str) -> str:
-    value = fields.get(name) if isinstance(fields, Mapping) else None
+    value = fields.get(name) if isinstance(fields, dict) else None
     if not isinstance(value, str):
         raise _FieldError(f"{name} is missing or not a string")
     return value
 
 
 def _kinesis(raw: object) -> Mapping[str, object]:
-    kinesis = raw.get("kinesis") if isinstance(raw, Mapping) else None
-    if not isinstance(kinesis, Mapping):
+    kinesis = raw.get("kinesis") if isinstance(raw, dict) else None
+    if not isinstance(kinesis, dict):
         raise _FieldError("kinesis is missing or not an object")
     return kinesis
 
@@ -243,8 +243,8 @@ def _payload(kinesis: Mapping[str, object]) -> bytes:
 
 
 def _place(raw: object, name: str) -> int | None:
-    place = raw.get(_PLACE) if isinstance(raw, Mapping) else None
-    value = place.get(name) if isinstance(place, Mapping) else None
+    place = raw.get(_PLACE) if isinstance(raw, dict) else None
+    value = place.get(name) if isinstance(place, dict) else None
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _PLACE_MAX):
         raise _FieldError(f"{name} is not a place in a record")
     return value

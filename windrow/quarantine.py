@@ -42,7 +42,9 @@ WHOLE_RECORD_REASONS = frozenset(
 
 DIGEST_BYTES = 16
 # Payloads are small and alike; the level that zlib itself takes for a fair bargain.
-_GZIP_LEVEL = 6
+_COMPRESSION_LEVEL = 6
+_GZIP = 16 + zlib.MAX_WBITS  # what zlib's manual wants for a gzip header; it writes no time into it
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,14 +120,14 @@ def _stream_order(one: Quarantined) -> tuple[int, int, int]:
 def _file(window: Window, quarantined: list[Quarantined]) -> QuarantineFile:
     """Line by line, so that a batch of nothing but bad payloads is not in memory several times over."""
     digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    body = io.BytesIO()
-    with gzip.GzipFile(fileobj=body, mode="wb", compresslevel=_GZIP_LEVEL, mtime=0) as compressed:
-        for one in quarantined:
-            line = f"{_line(one)}\n".encode("ascii")
-            # Taken over the lines, so that the name does not depend on the version of zlib.
-            digest.update(line)
-            compressed.write(line)
-    return QuarantineFile(window, len(quarantined), digest.hexdigest(), body.getvalue())
+    compressor = zlib.compressobj(_COMPRESSION_LEVEL, wbits=_GZIP)
+    parts = []
+    for one in quarantined:
+        line = f"{_line(one)}\n".encode("ascii")
+        # Taken over the lines, so that the name does not depend on the version of zlib.
+        digest.update(line)
+        parts.append(compressor.compress(line))
+    return QuarantineFile(window, len(quarantined), digest.hexdigest(), b"".join([*parts, compressor.flush()]))
 
 
 def _line(one: Quarantined) -> str:
@@ -142,7 +144,7 @@ def _line(one: Quarantined) -> str:
     }
     if one.block_row is None:
         del row["block_row"]
-    return json.dumps(row, separators=(",", ":"))
+    return _ENCODER.encode(row)
 
 
 def _quarantined(row: dict[str, Any]) -> Quarantined:

@@ -20,6 +20,9 @@ METRICS_NAMESPACE = "POWERTOOLS_METRICS_NAMESPACE"
 LOG_LEVEL = "POWERTOOLS_LOG_LEVEL"
 POWERTOOLS = (SERVICE_NAME, METRICS_NAMESPACE, LOG_LEVEL)
 
+# Read by numpy's OpenBLAS, of which no function uses anything: its threads take CPU from the import and nothing more.
+OPENBLAS_NUM_THREADS = "OPENBLAS_NUM_THREADS"
+
 # Read by boto3 itself; the places that stand in for AWS set the first one.
 AWS_ENDPOINT_URL = "AWS_ENDPOINT_URL"
 AWS_REGION = "AWS_REGION"

@@ -5,6 +5,7 @@ Leap seconds do not exist on this scale, as in POSIX: second 60 is refused.
 
 import datetime
 import re
+from functools import lru_cache
 
 # RFC 3339, section 5.6. The separator may be a "t" or a space, and "z" may be small (same section, NOTE).
 _RFC_3339 = re.compile(
@@ -56,6 +57,7 @@ def parse_sql_ms(text: str) -> int:
     return parse_rfc3339_ms(f"{text}Z")
 
 
+@lru_cache  # what is said of a batch is said of few instants
 def _civil(instant_ms: int, separator: str) -> str:
     days, ms = divmod(instant_ms, _MS_PER_DAY)
     date = datetime.date.fromordinal(days + _EPOCH_ORDINAL)
