@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analytics.oracle import READING_COLUMNS
-from windrow.block import decode_block, is_block, is_sound, readings_declared, spell
+from windrow.block import decode_block, is_block, is_sound, open_block, spell
 from windrow.kinesis import StreamRecord
 from windrow.kpl import BrokenAggregate, deaggregate
 from windrow.reading import EARLINESS_MS_MAX, READINGS_PER_RECORD_MAX, BadReading, Reading, Reason
@@ -78,7 +78,7 @@ def _readings_of(record: StreamRecord, decoded: Decoded) -> Iterator[Reading]:
 def _declared(payload: bytes) -> int:
     """How many readings a payload says it holds."""
     try:
-        return readings_declared(payload) if is_block(payload) else 1
+        return open_block(payload).rows if is_block(payload) else 1
     except BadReading:
         return 1
 

@@ -14,7 +14,7 @@ from typing import Any
 import pybase64
 
 from bench import baseline, others
-from bench.event import ARRIVAL_MS, READINGS, event
+from bench.event import ARRIVAL_MS, READINGS, block_event, event, readings
 from bench.measure import Finding, medians
 from processors.consumer import plan
 from processors.event import decode_event
@@ -35,17 +35,27 @@ def ours(parsed: Any) -> list[bytes]:
 
 def json_200() -> Iterator[Finding]:
     """200 sensors with 200 readings each."""
-    yield _against_baseline("consumer.json.200", event(sensors=200), target=8)
+    parsed = event(sensors=200)
+    yield _against_baseline("consumer.json.200", parsed, parsed, target=8)
 
 
 def json_20k() -> Iterator[Finding]:
     """20,000 sensors with 2 readings each."""
-    yield _against_baseline("consumer.json.20k", event(sensors=20_000), target=8)
+    parsed = event(sensors=20_000)
+    yield _against_baseline("consumer.json.20k", parsed, parsed, target=8)
 
 
 def json_faulty() -> Iterator[Finding]:
     """One payload in a hundred is bad."""
-    yield _against_baseline("consumer.json.faulty", event(sensors=200, faulty=0.01), target=7)
+    parsed = event(sensors=200, faulty=0.01)
+    yield _against_baseline("consumer.json.faulty", parsed, parsed, target=7)
+
+
+def blocks() -> Iterator[Finding]:
+    """The same readings in blocks, against the baseline's JSON, per reading; with many sensors without a target."""
+    for name, sensors, target in (("consumer.block", 200, 40), ("consumer.block.20k", 20_000, None)):
+        packed, spelled = block_event(readings(sensors)), event(sensors=sensors)
+        yield _against_baseline(name, packed, spelled, target=target)
 
 
 def floor() -> Iterator[Finding]:
@@ -95,6 +105,7 @@ BENCHES = {
     "consumer.json.200": json_200,
     "consumer.json.20k": json_20k,
     "consumer.json.faulty": json_faulty,
+    "consumer.block": blocks,
     "consumer.floor": floor,
     "consumer.bytes": partial_bytes,
     "consumer.import": cold_import,
@@ -102,8 +113,8 @@ BENCHES = {
 }
 
 
-def _against_baseline(name: str, parsed: Any, *, target: float) -> Finding:
-    fast, usual = medians(lambda: ours(parsed), lambda: baseline.consume(parsed))
+def _against_baseline(name: str, parsed: Any, parsed_by_baseline: Any, *, target: float | None) -> Finding:
+    fast, usual = medians(lambda: ours(parsed), lambda: baseline.consume(parsed_by_baseline))
     rates = (READINGS / fast, READINGS / usual)
     return Finding(name=name, ours=rates[0], baseline=rates[1], ratio=usual / fast, target=target, unit=RATE)
 

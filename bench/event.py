@@ -2,12 +2,13 @@
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from processors.event import Record, encode_event
+from windrow.block import encode_block
 from windrow.kpl import UserRecord, aggregate
 from windrow.reading import Readings
 from windrow.reading_json import encode_readings
@@ -16,6 +17,7 @@ from windrow.window import WINDOW_MS
 
 READINGS = 40_000
 RECORD_BYTES = 50_000
+READINGS_PER_BLOCK = 20_000  # with few sensors about as many bytes as an aggregate has
 WINDOW_START_MS = 1_795_169_100_000
 # Every record arrives within seconds of its readings, before the window ends.
 ARRIVAL_MS = WINDOW_START_MS + WINDOW_MS
@@ -28,6 +30,18 @@ def event(*, sensors: int, faulty: float = 0.0) -> Any:
     payloads = _spoil(encode_readings(fleet), faulty)
     ids = fleet.sensor_ids.to_list()
     user_records = [UserRecord(ids[which], body) for which, body in zip(fleet.sensor, payloads, strict=True)]
+    return _event_of(map(aggregate, _chunks(user_records)))
+
+
+def block_event(fleet: Readings) -> Any:
+    """The parsed event of these readings in blocks of READINGS_PER_BLOCK."""
+    starts = range(0, len(fleet), READINGS_PER_BLOCK)
+    return _event_of(
+        encode_block(fleet.take(np.arange(len(fleet))[start : start + READINGS_PER_BLOCK])) for start in starts
+    )
+
+
+def _event_of(payloads: Iterable[bytes]) -> Any:
     records = [
         Record(
             stream_arn=_STREAM_ARN,
@@ -35,24 +49,24 @@ def event(*, sensors: int, faulty: float = 0.0) -> Any:
             sequence_number=f"4965{number:052}",
             arrival_ms=ARRIVAL_MS,
             partition_key="a",
-            payload=aggregate(chunk),
+            payload=payload,
         )
-        for number, chunk in enumerate(_chunks(user_records))
+        for number, payload in enumerate(payloads)
     ]
     return json.loads(encode_event(records))
 
 
-def readings(sensors: int) -> Readings:
-    """READINGS readings, evenly over one window; ids as `windrow simulate` spells them."""
+def readings(sensors: int, *, count: int = READINGS) -> Readings:
+    """That many readings, evenly over one window; ids as `windrow simulate` spells them."""
     rng = np.random.default_rng(7)
-    number = np.arange(READINGS)
+    number = np.arange(count)
     sensor = number % sensors
     return Readings(
         sensor_ids=Strings.of(f"site-{which % 10:02}/sensor-{which:06}" for which in range(sensors)),
         sensor=sensor.astype(np.int32),
-        event_time_ms=WINDOW_START_MS + number * WINDOW_MS // READINGS,
+        event_time_ms=WINDOW_START_MS + number * WINDOW_MS // count,
         sequence=176_500_000 + number // sensors,
-        temperature_milli_c=(18_000 + sensor * 37 % 9_000 + rng.normal(0, 60, READINGS)).astype(np.int32),
+        temperature_milli_c=(18_000 + sensor * 37 % 9_000 + rng.normal(0, 60, count)).astype(np.int32),
     )
 
 

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from processors.event import Record
 from processors.judge import Judged, judge, judge_unpacked
 from processors.quarantine import Quarantined, quarantine_payload, quarantine_record
-from windrow.block import BLOCK_MAGIC, decode_block, is_block, is_sound, readings_declared, spell
+from windrow.block import BLOCK_MAGIC, is_block, is_sound, open_block, read_block, spell
+from windrow.ipc_metadata import Declared
 from windrow.kpl import MAGIC, OUTER_PARTITION_KEY, BrokenAggregate, UserRecord, aggregate, deaggregate
 from windrow.reading import EARLINESS_MS_MAX, READINGS_PER_RECORD_MAX, BadReading, Readings, Reason
 from windrow.unpack import unpack
@@ -48,7 +49,7 @@ def readings_max(payload: bytes) -> int:
     """
     if is_block(payload):
         try:
-            return readings_declared(payload)
+            return open_block(payload).rows
         except BadReading:
             return 1
     if not payload.startswith(MAGIC):
@@ -76,15 +77,16 @@ def _judge_special(record: Record, *, horizon_ms: int) -> Judged:
         payloads = _payloads(record)
     except BrokenAggregate:
         return judge([record], horizon_ms=horizon_ms)
-    total = sum(map(_declared, payloads))
+    opened = [_opened(payload) if is_block(payload) else None for payload in payloads]
+    total = sum(block.rows if isinstance(block, Declared) else 1 for block in opened)
     if total > READINGS_PER_RECORD_MAX:
         detail = f"{total} readings in one record, at most {READINGS_PER_RECORD_MAX}"
         return _nothing(quarantine_record(record, reason=Reason.TOO_MANY_READINGS, detail=detail))
-    others = [index for index, payload in enumerate(payloads) if not is_block(payload)]
+    others = [index for index, block in enumerate(opened) if block is None]
     parts = [
-        _judge_block(replace(record, index=record.index + index), payload, horizon_ms=horizon_ms)
-        for index, payload in enumerate(payloads)
-        if is_block(payload)
+        _judge_block(replace(record, index=record.index + index), payload, block, horizon_ms=horizon_ms)
+        for index, (payload, block) in enumerate(zip(payloads, opened, strict=True))
+        if block is not None
     ]
     if others:
         judged = _judge_payloads(record, [payloads[index] for index in others], horizon_ms=horizon_ms)
@@ -98,19 +100,20 @@ def _payloads(record: Record) -> list[bytes]:
     return [record.payload] if user_records is None else [user_record.payload for user_record in user_records]
 
 
-def _declared(payload: bytes) -> int:
-    if not is_block(payload):
-        return 1
+def _opened(payload: bytes) -> Declared | BadReading:
+    """The block `payload`, so that it is opened once, or what is wrong with it."""
     try:
-        return readings_declared(payload)
-    except BadReading:
-        return 1
+        return open_block(payload)
+    except BadReading as error:
+        return error
 
 
-def _judge_block(record: Record, payload: bytes, *, horizon_ms: int) -> Judged:
-    """Judge the block `payload`; `record` is its origin, placed where the block is."""
+def _judge_block(record: Record, payload: bytes, block: Declared | BadReading, *, horizon_ms: int) -> Judged:
+    """Judge the `block` that `payload` is; `record` is its origin, placed where the block is."""
     try:
-        readings = decode_block(payload)
+        if isinstance(block, BadReading):
+            raise block
+        readings = read_block(block)
     except BadReading as error:
         return _nothing(quarantine_payload(record, index=0, payload=payload, reason=error.reason, detail=error.detail))
     ahead_ms = readings.event_time_ms - record.arrival_ms

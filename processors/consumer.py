@@ -176,13 +176,20 @@ def _partials_with_delivery(readings: Readings, arrived_ms: npt.NDArray[np.int64
     arrived_ms: int64[n], the arrival of each reading's record.
     """
     partials = partials_of(readings)
-    window_ms = readings.event_time_ms - readings.event_time_ms % WINDOW_MS
+    window_ms = _windows_of(readings, partials)
     is_in_time = arrived_ms <= window_ms + (WINDOW_MS + LATE_AFTER_MS)
     in_time = {partial.window: len(partial) for partial in _partials_in_time(readings, is_in_time, partials)}
     return [
         (partial, Delivery(late=len(partial) - in_time.get(partial.window, 0), duplicates=count - len(partial)))
         for partial, count in zip(partials, _delivered(window_ms, partials), strict=True)
     ]
+
+
+def _windows_of(readings: Readings, partials: list[Partial]) -> npt.NDArray[np.int64]:
+    """The start of each reading's window, in ms: int64[n]; as a rule they are all in one."""
+    if len(partials) == 1:
+        return np.broadcast_to(np.int64(partials[0].window.start_ms), len(readings))
+    return readings.event_time_ms - readings.event_time_ms % WINDOW_MS
 
 
 def _delivered(window_ms: npt.NDArray[np.int64], partials: list[Partial]) -> list[int]:

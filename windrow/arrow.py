@@ -106,11 +106,16 @@ def write_parquet(
     metadata: Mapping[str, int],
     encodings: Mapping[tuple[str, ...], Encoding],
 ) -> bytes:
-    """The Parquet bytes of `columns`, as one batch; see `write_parquet_batches`."""
+    """The Parquet bytes of `columns`, as one batch; see `write_parquet_batches`.
+
+    Compressed with LZ4: what is read once or twice and expires takes a tenth more bytes for a third less time.
+    """
     fields = [Field(name, values.type, nullable=False) for name, values in columns.items()]
     body = io.BytesIO()
     table = Table.from_arrays(list(columns.values()), schema=Schema(fields))
-    _write_parquet(table, body, metadata=metadata, encodings=encodings, row_group_rows=_BATCH_ROWS)
+    _write_parquet(
+        table, body, metadata=metadata, encodings=encodings, row_group_rows=_BATCH_ROWS, compression="lz4_raw"
+    )
     return body.getvalue()
 
 
@@ -137,7 +142,9 @@ def write_parquet_batches(
     )
     # The stub asks for a sequence; an iterator is taken batch by batch, which a test holds it to.
     reader = RecordBatchReader.from_batches(schema, cast("Any", record_batches))
-    _write_parquet(reader, file, metadata=metadata, encodings=encodings, row_group_rows=row_group_rows)
+    _write_parquet(
+        reader, file, metadata=metadata, encodings=encodings, row_group_rows=row_group_rows, compression="zstd(1)"
+    )
 
 
 def _write_parquet(
@@ -147,11 +154,12 @@ def _write_parquet(
     metadata: Mapping[str, int],
     encodings: Mapping[tuple[str, ...], Encoding],
     row_group_rows: int,
+    compression: Literal["lz4_raw", "zstd(1)"],
 ) -> None:
     arro3.io.write_parquet(
         rows,
         file,
-        compression="zstd(1)",
+        compression=compression,
         created_by="windrow",
         skip_arrow_metadata=True,
         column_dictionary_enabled=dict.fromkeys(encodings, False),

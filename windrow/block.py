@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from windrow import arrow, ipc_buffers
-from windrow.ipc_metadata import BadStream, Column, Declared, declared
+from windrow.flatbuffers import BadStream
+from windrow.ipc_metadata import Column, Declared, declared
 from windrow.reading import (
     READINGS_PER_RECORD_MAX,
     SENSOR_ID_CHARACTERS_MAX,
@@ -84,7 +85,34 @@ def decode_block(payload: bytes) -> Readings:
     Raises BadReading for a block that breaks the form or a limit; it takes memory for what the limits allow, whatever
     the bytes are.
     """
-    what = _check(payload)
+    return read_block(open_block(payload))
+
+
+def open_block(payload: bytes) -> Declared:
+    """What a block declares, before anything is decompressed; raises BadReading when the form or a limit is broken."""
+    if not payload.startswith(_HEAD):
+        version = payload[len(BLOCK_MAGIC) : len(_HEAD)].hex() or "none"
+        raise BadReading(Reason.BLOCK_MALFORMED, f"version {version}, this one reads {BLOCK_VERSION:02x}")
+    try:
+        what = declared(payload[len(_HEAD) :])
+    except BadStream as error:
+        raise BadReading(Reason.BLOCK_MALFORMED, str(error)) from error
+    if what.decompressed_bytes > BLOCK_DECOMPRESSED_BYTES_MAX:
+        detail = f"{what.decompressed_bytes} bytes decompressed, at most {BLOCK_DECOMPRESSED_BYTES_MAX}"
+        raise BadReading(Reason.BLOCK_TOO_LARGE, detail)
+    if what.rows > READINGS_PER_RECORD_MAX:
+        raise BadReading(Reason.TOO_MANY_READINGS, f"{what.rows} readings, at most {READINGS_PER_RECORD_MAX}")
+    if what.rows > BLOCK_READINGS_PER_BYTE_MAX * len(payload):
+        detail = f"{what.rows} readings in {len(payload)} bytes, at most {BLOCK_READINGS_PER_BYTE_MAX} a byte"
+        raise BadReading(Reason.BLOCK_TOO_LARGE, detail)
+    if what.rows == 0:
+        raise BadReading(Reason.BLOCK_MALFORMED, "no readings")
+    _check_columns(what.columns)
+    return what
+
+
+def read_block(what: Declared) -> Readings:
+    """The readings of a block whose form `open_block` has checked; raises BadReading when the buffers break it."""
     try:
         sensor_ids, sensor = _sensors(what)
         time = ipc_buffers.numbers(what.values[1], np.int64, what.rows)
@@ -110,11 +138,6 @@ def is_sound(readings: Readings) -> npt.NDArray[np.bool_]:
     return sound
 
 
-def readings_declared(payload: bytes) -> int:
-    """How many readings a block says it holds, before anything is decompressed; raises BadReading as `decode_block`."""
-    return _check(payload).rows
-
-
 def spell(readings: Readings, positions: npt.NDArray[np.integer]) -> list[bytes]:
     """The readings at `positions` as JSON, each a payload with the same meaning, within its limits or not."""
     chosen = readings.take(positions)
@@ -131,29 +154,6 @@ def spell(readings: Readings, positions: npt.NDArray[np.integer]) -> list[bytes]
 
 def _quoted(sensor_id: str) -> str:
     return json.dumps(sensor_id, ensure_ascii=False)
-
-
-def _check(payload: bytes) -> Declared:
-    """What the block declares; raises BadReading when the form or a limit is broken."""
-    if not payload.startswith(_HEAD):
-        version = payload[len(BLOCK_MAGIC) : len(_HEAD)].hex() or "none"
-        raise BadReading(Reason.BLOCK_MALFORMED, f"version {version}, this one reads {BLOCK_VERSION:02x}")
-    try:
-        what = declared(payload[len(_HEAD) :])
-    except BadStream as error:
-        raise BadReading(Reason.BLOCK_MALFORMED, str(error)) from error
-    if what.decompressed_bytes > BLOCK_DECOMPRESSED_BYTES_MAX:
-        detail = f"{what.decompressed_bytes} bytes decompressed, at most {BLOCK_DECOMPRESSED_BYTES_MAX}"
-        raise BadReading(Reason.BLOCK_TOO_LARGE, detail)
-    if what.rows > READINGS_PER_RECORD_MAX:
-        raise BadReading(Reason.TOO_MANY_READINGS, f"{what.rows} readings, at most {READINGS_PER_RECORD_MAX}")
-    if what.rows > BLOCK_READINGS_PER_BYTE_MAX * len(payload):
-        detail = f"{what.rows} readings in {len(payload)} bytes, at most {BLOCK_READINGS_PER_BYTE_MAX} a byte"
-        raise BadReading(Reason.BLOCK_TOO_LARGE, detail)
-    if what.rows == 0:
-        raise BadReading(Reason.BLOCK_MALFORMED, "no readings")
-    _check_columns(what.columns)
-    return what
 
 
 def _check_columns(columns: tuple[Column, ...]) -> None:

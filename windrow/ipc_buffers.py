@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from backports.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
 
-from windrow.ipc_metadata import BadStream, Buffer, StringsDeclared
+from windrow.flatbuffers import BadStream
+from windrow.ipc_metadata import Buffer, StringsDeclared
 from windrow.strings import Strings
 
 # 16 MiB. A frame names the window that its decompressor must keep; ours never reach back further than they are long.

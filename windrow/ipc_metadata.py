@@ -8,10 +8,12 @@ Formats: https://arrow.apache.org/docs/format/Columnar.html (Message.fbs, Schema
 https://flatbuffers.dev/internals/.
 """
 
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
+
+from windrow.flatbuffers import FIELDS_MAX, INT32, INT64, UINT32, BadStream, Metadata, Table
 
 _CONTINUATION = 0xFFFFFFFF
 _METADATA_VERSION = 4  # V5, which every writer since 2020 writes
@@ -25,16 +27,8 @@ _LENGTH_PREFIX_BYTES = 8
 _STRING_BUFFERS, _NUMBER_BUFFERS = 3, 2
 # More than any stream of ours can have; what else claims to be one is not read to its end.
 _MESSAGES_MAX = 16
-_FIELDS_MAX = 64
-_BUFFERS_MAX = 3 * _FIELDS_MAX
-
-_INT8, _UINT8, _INT16, _UINT16 = (struct.Struct(code) for code in ("<b", "<B", "<h", "<H"))
-_INT32, _UINT32, _INT64 = (struct.Struct(code) for code in ("<i", "<I", "<q"))
-_PAIR = struct.Struct("<qq")
-
-
-class BadStream(ValueError):  # noqa: N818 - the format's noun
-    """The bytes are no Arrow IPC stream of the plain kind that is read here; the message says why."""
+_SCHEMA_KNOWN_BYTES_MAX = 4_096
+_BUFFERS_MAX = 3 * FIELDS_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +87,7 @@ def declared(stream: bytes) -> Declared:
         raise BadStream("not a schema at its beginning and a record batch at its end")
     if any(message.kind != _DICTIONARY_BATCH for message in messages[1:-1]):
         raise BadStream("more than dictionaries between the schema and the record batch")
-    columns, column_of_dictionary = _schema(messages[0].header)
+    columns, column_of_dictionary = _schema_of(messages[0].header)
     dictionaries: dict[int, StringsDeclared] = {}
     decompressed_bytes = 0
     for message in messages[1:-1]:
@@ -109,109 +103,10 @@ def declared(stream: bytes) -> Declared:
     return Declared(columns, batch.rows, values, dictionaries, decompressed_bytes + batch.decompressed_bytes)
 
 
-class _Metadata:
-    """Flatbuffers, every read within its bounds."""
-
-    def __init__(self, buffer: bytes) -> None:
-        self.buffer = buffer
-
-    def read(self, code: struct.Struct, position: int) -> int:
-        if not 0 <= position <= len(self.buffer) - code.size:
-            raise BadStream("metadata points outside itself")
-        value: int = code.unpack_from(self.buffer, position)[0]
-        return value
-
-    def slice(self, position: int, length: int) -> bytes:
-        if not 0 <= position <= len(self.buffer) - length:
-            raise BadStream("metadata points outside itself")
-        return self.buffer[position : position + length]
-
-
-class _Table:
-    """A flatbuffers table; a field that is left out has its default."""
-
-    def __init__(self, metadata: _Metadata, position: int) -> None:
-        self._metadata = metadata
-        self._position = position
-        self._vtable = position - metadata.read(_INT32, position)
-        self._vtable_bytes = metadata.read(_UINT16, self._vtable)
-
-    def int8(self, field: int) -> int:
-        return self._scalar(field, _INT8)
-
-    def uint8(self, field: int) -> int:
-        return self._scalar(field, _UINT8)
-
-    def int16(self, field: int) -> int:
-        return self._scalar(field, _INT16)
-
-    def int32(self, field: int) -> int:
-        return self._scalar(field, _INT32)
-
-    def int64(self, field: int) -> int:
-        return self._scalar(field, _INT64)
-
-    def flag(self, field: int) -> bool:
-        return self.uint8(field) != 0
-
-    def has(self, field: int) -> bool:
-        return self._field(field) is not None
-
-    def table(self, field: int, missing: str) -> "_Table":
-        return _Table(self._metadata, self._target(field, missing))
-
-    def text(self, field: int) -> str:
-        if not self.has(field):
-            return ""
-        position = self._target(field, "")
-        length = self._metadata.read(_UINT32, position)
-        try:
-            return self._metadata.slice(position + _UINT32.size, length).decode()
-        except UnicodeDecodeError as error:
-            raise BadStream("a name that is not UTF-8") from error
-
-    def tables(self, field: int) -> Iterator["_Table"]:
-        position, count = self._vector(field, _FIELDS_MAX)
-        for place in range(position, position + count * _UINT32.size, _UINT32.size):
-            yield _Table(self._metadata, place + self._metadata.read(_UINT32, place))
-
-    def pairs(self, field: int, count_max: int) -> tuple[tuple[int, int], ...]:
-        """A vector of structs of two int64."""
-        position, count = self._vector(field, count_max)
-        return tuple(_PAIR.iter_unpack(self._metadata.slice(position, count * _PAIR.size)))
-
-    def _scalar(self, field: int, code: struct.Struct) -> int:
-        position = self._field(field)
-        return 0 if position is None else self._metadata.read(code, position)
-
-    def _field(self, field: int) -> int | None:
-        entry = 4 + 2 * field
-        if entry + 2 > self._vtable_bytes:
-            return None
-        offset = self._metadata.read(_UINT16, self._vtable + entry)
-        return self._position + offset if offset else None
-
-    def _target(self, field: int, missing: str) -> int:
-        position = self._field(field)
-        if position is None:
-            raise BadStream(missing)
-        return position + self._metadata.read(_UINT32, position)
-
-    def _vector(self, field: int, count_max: int) -> tuple[int, int]:
-        """The position of the first element, and how many there are."""
-        if not self.has(field):
-            return 0, 0
-        position = self._target(field, "")
-        count = self._metadata.read(_UINT32, position)
-        if count > count_max:
-            raise BadStream(f"{count} elements where at most {count_max} are expected")
-        return position + _UINT32.size, count
-
-
 @dataclass(frozen=True, slots=True)
 class _Message:
     kind: int
-    header: _Table
+    header: Table
     body: memoryview
 
 
@@ -254,19 +149,19 @@ class _Batch:
 
 def _messages(stream: bytes) -> Iterator[_Message]:
     """The messages up to the end mark, behind which there must be nothing."""
-    framing, whole = _Metadata(stream), memoryview(stream)
+    framing, whole = Metadata(stream), memoryview(stream)
     position = 0
     for _ in range(_MESSAGES_MAX):
-        if framing.read(_UINT32, position) != _CONTINUATION:
+        if framing.read(UINT32, position) != _CONTINUATION:
             raise BadStream("no message where one is expected")
-        length = framing.read(_INT32, position + _UINT32.size)
-        position += 2 * _UINT32.size
+        length = framing.read(INT32, position + UINT32.size)
+        position += 2 * UINT32.size
         if length == 0:
             if position != len(stream):
                 raise BadStream("bytes behind the end")
             return
-        metadata = _Metadata(framing.slice(position, length) if length > 0 else b"")
-        message = _Table(metadata, metadata.read(_UINT32, 0))
+        metadata = Metadata(framing.slice(position, length) if length > 0 else b"")
+        message = Table(metadata, metadata.read(UINT32, 0))
         if message.int16(0) != _METADATA_VERSION:
             raise BadStream("a version of the metadata other than 5")
         position += length
@@ -279,7 +174,20 @@ def _messages(stream: bytes) -> Iterator[_Message]:
     raise BadStream(f"more than {_MESSAGES_MAX} messages")
 
 
-def _schema(schema: _Table) -> tuple[tuple[Column, ...], dict[int, int]]:
+def _schema_of(header: Table) -> tuple[tuple[Column, ...], Mapping[int, int]]:
+    """`_schema`, remembered: gateways of one make spell it in the same few hundred octets in every block."""
+    spelled, position = header.place
+    return (_known_schema if len(spelled) <= _SCHEMA_KNOWN_BYTES_MAX else _schema_at)(spelled, position)
+
+
+def _schema_at(spelled: bytes, position: int) -> tuple[tuple[Column, ...], Mapping[int, int]]:
+    return _schema(Table(Metadata(spelled), position))
+
+
+_known_schema = lru_cache(maxsize=16)(_schema_at)
+
+
+def _schema(schema: Table) -> tuple[tuple[Column, ...], dict[int, int]]:
     """The columns, and for the id of each dictionary the number of its column."""
     if schema.int16(0) != _LITTLE_ENDIAN:
         raise BadStream("big-endian")
@@ -299,7 +207,7 @@ def _schema(schema: _Table) -> tuple[tuple[Column, ...], dict[int, int]]:
     return tuple(columns), column_of_dictionary
 
 
-def _kind(field: _Table) -> str:
+def _kind(field: Table) -> str:
     kind = field.uint8(2)
     if kind == _UTF8:
         return "utf8"
@@ -308,7 +216,7 @@ def _kind(field: _Table) -> str:
     raise BadStream(f"a column of type {kind}, neither integers nor strings")
 
 
-def _int_kind(integer: _Table) -> str:
+def _int_kind(integer: Table) -> str:
     return f"{'int' if integer.flag(1) else 'uint'}{integer.int32(0)}"
 
 
@@ -322,13 +230,13 @@ def _dictionary(message: _Message, column_of_dictionary: Mapping[int, int]) -> t
     return column, _batch(message.header.table(1, "a dictionary without values"), message)
 
 
-def _batch(batch: _Table, message: _Message) -> _Batch:
+def _batch(batch: Table, message: _Message) -> _Batch:
     is_compressed = batch.has(3)
     if is_compressed and (batch.table(3, "").int8(0) != _ZSTD or batch.table(3, "").int8(1) != 0):
         raise BadStream("compressed otherwise than buffer by buffer with zstd")
     spans = batch.pairs(2, _BUFFERS_MAX)
     buffers = tuple(_buffer(message.body, *span, is_compressed=is_compressed) for span in spans)
-    return _Batch(batch.int64(0), batch.pairs(1, _FIELDS_MAX), buffers)
+    return _Batch(batch.int64(0), batch.pairs(1, FIELDS_MAX), buffers)
 
 
 def _buffer(body: memoryview, offset: int, length: int, *, is_compressed: bool) -> Buffer:
@@ -339,7 +247,7 @@ def _buffer(body: memoryview, offset: int, length: int, *, is_compressed: bool) 
         return Buffer(stored, length, is_compressed=False)
     if length < _LENGTH_PREFIX_BYTES:
         raise BadStream("a compressed buffer that is cut off")
-    size_bytes: int = _INT64.unpack_from(stored)[0]
+    size_bytes: int = INT64.unpack_from(stored)[0]
     stored = stored[_LENGTH_PREFIX_BYTES:]
     if size_bytes == _NOT_COMPRESSED:
         return Buffer(stored, len(stored), is_compressed=False)

@@ -81,6 +81,8 @@ def walk(bodies: Bodies) -> tuple[Records, Mask]:
 
     A message of that shape but with an index beyond its keys, or keys that are not UTF-8, is not taken either.
     """
+    if not len(bodies.starts):
+        return _parse(bodies, *[bodies.starts] * 2), np.zeros(0, bool)
     records = _record_like(bodies)
     is_usual, keys_end = _chained(bodies, records)
     keys = _keys(bodies, np.where(is_usual, keys_end, bodies.starts))
@@ -117,8 +119,6 @@ def _varints(octets: Octets, at: Integers) -> _Varints:
 
 def _record_like(bodies: Bodies) -> Records:
     """What looks like a record, wherever it is within a message; records of the usual shape are all among these."""
-    if not len(bodies.starts):
-        return _parse(bodies, *[np.zeros(0, np.int64)] * 2)
     key_at = _key_index_tags(bodies.octets, int(bodies.ends[-1]))
     bounds = np.searchsorted(key_at, np.append(bodies.starts, len(bodies.octets)))
     key_at = key_at[bounds[0] :]

@@ -26,8 +26,6 @@ from windrow.window import WINDOW_MS, Window
 DIGEST_BYTES = 16
 # Changes whenever the canonical serialization does; part of what the digest is taken over.
 _DIGEST_DOMAIN = b"windrow partial 2"
-# Lifts every 32-bit value above zero, so that values sort as unsigned numbers.
-_VALUE_BIAS = 1 << 31
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,15 +85,14 @@ class Partial:
         temperature_milli_c: npt.NDArray[np.int32],
     ) -> Self:
         """The set of the rows of four columns; `sensor` is the place among the ascending `ids`."""
-        columns = (sensor, offset_ms, sequence, temperature_milli_c.astype(np.int64) + _VALUE_BIAS)
-        distinct = order.distinct([column.astype(np.uint64) for column in columns])
-        sensor, offset_ms, sequence, biased = (column.view(np.int64) for column in distinct)
+        columns = (sensor, offset_ms, sequence, temperature_milli_c)
+        sensor, offset_ms, sequence, value = order.distinct([column.astype(np.int64, copy=False) for column in columns])
         count = np.bincount(sensor, minlength=len(ids))
         is_present = count > 0
         if not is_present.all():
             ids, count = ids.take(np.flatnonzero(is_present)), count[is_present]
-        value = (biased - _VALUE_BIAS).astype(np.int32)
-        return cls(window, ids, offsets_of(count), offset_ms + window.start_ms, sequence, value)
+        event_time_ms = offset_ms + window.start_ms
+        return cls(window, ids, offsets_of(count), event_time_ms, sequence, value.astype(np.int32))
 
     def __len__(self) -> int:
         """How many distinct readings."""

@@ -114,11 +114,10 @@ class Readings:
             return cls.of([])
         ids, which = _distinct_columns([batch.sensor_ids for batch in batches])
         distinct, place = Strings.concat(ids).rank()
-        first_id = np.cumsum([0] + [len(column) for column in ids])
-        sensor = [place[batch.sensor + first_id[column]] for batch, column in zip(batches, which, strict=True)]
+        places = np.split(place.astype(np.int32), np.cumsum([len(column) for column in ids])[:-1])
         return cls(
             distinct,
-            np.concatenate(sensor).astype(np.int32),
+            np.concatenate([places[column][batch.sensor] for batch, column in zip(batches, which, strict=True)]),
             np.concatenate([batch.event_time_ms for batch in batches]),
             np.concatenate([batch.sequence for batch in batches]),
             np.concatenate([batch.temperature_milli_c for batch in batches]),

@@ -21,11 +21,12 @@ from windrow.block import (
     encode_block,
     is_block,
     is_sound,
-    readings_declared,
+    open_block,
     spell,
 )
+from windrow.flatbuffers import BadStream
 from windrow.ipc_buffers import numbers
-from windrow.ipc_metadata import BadStream, Buffer, declared
+from windrow.ipc_metadata import Buffer, declared
 from windrow.kpl import MAGIC
 from windrow.reading import (
     READINGS_PER_RECORD_MAX,
@@ -126,7 +127,7 @@ def test_the_example_of_the_documentation_is_a_block() -> None:
 
 def test_how_many_readings_it_holds_is_told_without_decompressing() -> None:
     """What the slices of a batch are cut by."""
-    assert readings_declared(encode_block(Readings.of(THREE))) == 3
+    assert open_block(encode_block(Readings.of(THREE))).rows == 3
 
 
 # ---- form ----------------------------------------------------------------------------------------------------------
