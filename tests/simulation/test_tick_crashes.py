@@ -78,8 +78,8 @@ OPERATIONS = operations_of_a_tick()
 def lasting(state: S3State) -> dict[str, object]:
     """Results and markers, but for the times of the ticks that wrote them and for windows without readings.
 
-    A window without readings that a tick missed waits for its turn in the sweep. Silence is worked out for recent
-    windows alone, and the oldest of them is recent no more at the next tick.
+    A window without readings that a tick missed waits for its turn in the sweep, and so does the silence of the oldest
+    recent window, which at the next tick is recent no more.
     """
     parsed = {key: timeless(body) if ".json" in key else body for key, body in contents(state).items()}
     return {
