@@ -1,5 +1,6 @@
 """Run all benches, or those whose names begin with an argument: `python -m bench consumer.json`."""
 
+import argparse
 import sys
 
 from bench import consumer, dashboard, package, producer, rollup
@@ -7,13 +8,17 @@ from bench import consumer, dashboard, package, producer, rollup
 BENCHES = {**consumer.BENCHES, **dashboard.BENCHES, **producer.BENCHES, **package.BENCHES, **rollup.BENCHES}
 
 
-def main(names: list[str]) -> None:
+def main() -> int:
     """Print what each bench finds, a line each."""
-    for name, bench in BENCHES.items():
-        if not names or any(name.startswith(wanted) for wanted in names):
-            for finding in bench():
-                print(finding, flush=True)
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHES)}; the beginning will do")
+    wanted = parser.parse_args().names
+    chosen = [bench for name, bench in BENCHES.items() if not wanted or name.startswith(tuple(wanted))]
+    for bench in chosen:
+        for finding in bench():
+            print(finding, flush=True)
+    return 0 if chosen else 2
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main())
