@@ -7,6 +7,7 @@ import pytest
 
 from analytics.query import Query
 from analytics.tables import TABLES
+from infra import template
 from tests.unit.stored_results import StoredResults, some_readings
 from windrow.cli.questions import PRESETS
 
@@ -38,6 +39,16 @@ def test_a_table_has_the_columns_that_it_has(name: str) -> None:
     section = TEXT.split(f"\n### {name}\n")[1].split("\n### ")[0].split("\n## ")[0]
     rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \|", section, flags=re.MULTILINE)
     assert [(column, kind.strip()) for column, kind in rows] == list(TABLES[name].columns)
+
+
+def test_every_view_of_the_template_is_described() -> None:
+    """And none that it does not have."""
+    section = TEXT.split("\n### Views\n")[1].split("\n## ")[0]
+    firsts = re.findall(r"^\| (`.*?) \|", section, flags=re.MULTILINE)
+    names = {name for first in firsts for name in re.findall(r"`(\w+)`", first)}
+    resources = template.load()["Resources"].values()
+    tables = [one["Properties"]["TableInput"] for one in resources if one["Type"] == "AWS::Glue::Table"]
+    assert names == {table["Name"] for table in tables if table["TableType"] == "VIRTUAL_VIEW"}
 
 
 def test_every_preset_is_described() -> None:

@@ -78,7 +78,7 @@ def database(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             connection.execute(f"CREATE TABLE {table.name} ({columns})")
         connection.execute(
             "CREATE TABLE windows (dt VARCHAR, hour INTEGER, window_start TIMESTAMP, readings BIGINT, sensors BIGINT,"
-            " late BIGINT, quarantined BIGINT, duplicates_removed BIGINT, revision INTEGER, is_final BOOLEAN)"
+            " sensors_expected BIGINT, completeness DOUBLE, silent BIGINT, late BIGINT, quarantined BIGINT, duplicates_removed BIGINT, revision INTEGER, is_final BOOLEAN)"
         )
         for number, window in enumerate((Window(CLOSED.start_ms - WINDOW_MS), CLOSED)):
             dt, start = day_of(window), instant(window.start_ms)
@@ -87,7 +87,7 @@ def database(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
                 connection.execute(
                     f"INSERT INTO aggregates ({AGGREGATES_HERE}) VALUES ({', '.join('?' * len(row))})", row
                 )
-            row = [dt, 0, start, 4, 2 - number, 0, 0, 0, 1, False]
+            row = [dt, 0, start, 4, 2 - number, 2, 1 - number / 2, 0, 0, 0, 0, 1, False]
             connection.execute(f"INSERT INTO windows VALUES ({', '.join('?' * len(row))})", row)
         write_partials(tmp_path)
         connection.execute(
@@ -166,10 +166,10 @@ def test_fleet_by_hour_weighs_every_reading_alike(database: duckdb.DuckDBPyConne
     assert row == (2, 8, pytest.approx(25.0))
 
 
-def test_completeness_compares_with_the_best_window_of_the_day(database: duckdb.DuckDBPyConnection) -> None:
-    """One of two sensors is half."""
-    found = database.execute("SELECT sensors_percent FROM completeness ORDER BY window_start").fetchall()
-    assert found == [(100.0,), (50.0,)]
+def test_completeness_is_what_the_lineage_says(database: duckdb.DuckDBPyConnection) -> None:
+    """One of the two sensors that were expected is half."""
+    asked = "SELECT sensors, sensors_expected, completeness FROM completeness ORDER BY window_start"
+    assert database.execute(asked).fetchall() == [(2, 2, 1.0), (1, 2, 0.5)]
 
 
 def test_open_readings_are_those_of_open_windows_each_once(database: duckdb.DuckDBPyConnection) -> None:
