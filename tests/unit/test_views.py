@@ -78,7 +78,8 @@ def database(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             connection.execute(f"CREATE TABLE {table.name} ({columns})")
         connection.execute(
             "CREATE TABLE windows (dt VARCHAR, hour INTEGER, window_start TIMESTAMP, readings BIGINT, sensors BIGINT,"
-            " sensors_expected BIGINT, completeness DOUBLE, silent BIGINT, late BIGINT, quarantined BIGINT, duplicates_removed BIGINT, revision INTEGER, is_final BOOLEAN)"
+            " sensors_expected BIGINT, completeness DOUBLE, silent BIGINT, late BIGINT, quarantined BIGINT,"
+            " duplicates_removed BIGINT, revision INTEGER, is_final BOOLEAN)"
         )
         for number, window in enumerate((Window(CLOSED.start_ms - WINDOW_MS), CLOSED)):
             dt, start = day_of(window), instant(window.start_ms)
