@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from producers.absence import PROBE_SECONDS_MIN, Absence
 from producers.pending import Pending, count_of, spool_entries, spooled_readings
 from producers.reading_of import reading_of
 from producers.sender import Sender, Wire
@@ -34,9 +35,6 @@ from windrow.reading import Reading, Readings
 LINGER_SECONDS = 1.0
 # Back-pressure: about 20 MB.
 PENDING_READINGS_MAX = 200_000
-# Between attempts while the stream is away.
-PROBE_SECONDS_MIN = 1.0
-PROBE_SECONDS_MAX = 30.0
 
 
 class Producer:
@@ -74,9 +72,8 @@ class Producer:
         self._error: WindrowError | None = None
         self._is_closed = False  # nothing is taken any more
         self._is_ended = False  # the sender thread has nothing to do any more, or has failed
-        self._is_away = spool is not None and bool(spool.seal())
-        self._probe_seconds_min = self._probe_gap_seconds = probe_seconds_min
-        self._probe_at_seconds = time.monotonic()
+        is_away = spool is not None and bool(spool.seal())
+        self._absence = Absence(is_away=is_away, probe_seconds_min=probe_seconds_min, now_seconds=time.monotonic())
         self._spooled = 0
         self._termination = Termination()
         self._thread = threading.Thread(target=self._run, name="windrow-producer", daemon=True)
@@ -136,7 +133,7 @@ class Producer:
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._flushes_done >= ticket or self._is_ended)
             self._raise_error()
-            return not self._is_away
+            return not self._absence.is_away
 
     def close(self) -> None:
         """Flush, and stop. What the stream did not take is in the spool, or the error is raised."""
@@ -163,7 +160,7 @@ class Producer:
     @property
     def is_away(self) -> bool:
         """Whether the stream does not answer, or not yet again, and readings go to local disk alone."""
-        return self._is_away
+        return self._absence.is_away
 
     def __enter__(self) -> Self:
         """From here SIGTERM leaves the block."""
@@ -191,7 +188,7 @@ class Producer:
                 raise WindrowError("the producer is closed")
             for entry in entries:
                 self._spool.append(entry)  # type: ignore[union-attr]  # there are entries
-            if self._is_away:
+            if self._absence.is_away:
                 self._spooled += count_of(readings)
                 return
             self._pending.add(readings, now_seconds=time.monotonic())
@@ -200,7 +197,7 @@ class Producer:
 
     def _takes(self) -> bool:
         """Whether there is room for a reading, or a reason to stop waiting for it."""
-        has_room = self._pending.count < self._pending_readings_max or self._is_away
+        has_room = self._pending.count < self._pending_readings_max or self._absence.is_away
         return has_room or self._error is not None or self._is_closed or self._is_ended
 
     def _raise_error(self) -> None:
@@ -224,7 +221,7 @@ class Producer:
                 self._changed.wait(self._wait_seconds())
             if self._is_ended:
                 return False
-            ticket, batches, is_away = self._flushes_asked, self._pending.take(), self._is_away
+            ticket, batches, is_away = self._flushes_asked, self._pending.take(), self._absence.is_away
             segments = [] if self._spool is None or is_away else self._spool.seal()
             self._changed.notify_all()
         try:
@@ -245,8 +242,8 @@ class Producer:
     def _wait_seconds(self) -> float | None:
         """Until there is something to do by the clock; None for never."""
         now_seconds = time.monotonic()
-        if self._is_away:
-            return max(0.0, self._probe_at_seconds - now_seconds)
+        if self._absence.is_away:
+            return self._absence.wait_seconds(now_seconds)
         if not self._pending.count:
             return None
         if self._pending.count >= self._pending_readings_max // 2:
@@ -267,7 +264,7 @@ class Producer:
             with self._changed:
                 segments = self._spool.seal() if self._spool is not None else []
                 if not segments:
-                    self._is_away, self._probe_gap_seconds = False, self._probe_seconds_min
+                    self._absence.end()
                     return
             sender = self._ready_sender()
             for segment in segments:
@@ -283,14 +280,10 @@ class Producer:
                 self._pending.put_back(batches)
                 self._error = error
                 return
-            if not self._is_away:
-                forgotten = sum(map(len, [*batches, *self._pending.take()]))
-                self._spooled += forgotten + (self._sender.discard() if self._sender is not None else 0)
-            elif self._sender is not None:
-                self._sender.discard()
-            self._is_away = True
-            self._probe_at_seconds = time.monotonic() + self._probe_gap_seconds
-            self._probe_gap_seconds = min(PROBE_SECONDS_MAX, self._probe_gap_seconds * 2)
+            discarded = 0 if self._sender is None else self._sender.discard()
+            if not self._absence.is_away:
+                self._spooled += discarded + sum(map(len, [*batches, *self._pending.take()]))
+            self._absence.go_on(time.monotonic())
 
     def _ready_sender(self) -> Sender:
         if self._sender is None:

@@ -174,7 +174,7 @@ class Writer:
         """Send a full request if the shards' paces allow one; wait for them only when too much waits."""
         while self._waiting_bytes > self._waiting_bytes_max or self._waiting > WAITING_RECORDS_MAX:
             self._send(self._plan_in_time())
-        if self._clock() < self._look_again_seconds:
+        if not self._waiting or self._clock() < self._look_again_seconds:
             return
         plan = self._plan()
         if plan.is_full or plan.records == self._waiting:

@@ -279,6 +279,17 @@ def test_what_waits_is_bounded() -> None:
     assert WAITING_RECORDS_MAX >= REQUEST_RECORDS_MAX
 
 
+def test_no_request_is_empty() -> None:
+    """Nor when a shard paused so long that all that waited went at once, to make room; Kinesis takes 1 to 500."""
+    time = Time()
+    stream = ScriptedStream(refuse=lambda request, position: FAILED if request == position == 0 else None)
+    writer = Writer(stream, clock=time.clock, sleep=time.sleep, pace=None, waiting_bytes_max=10_000)
+    writer.write(records(40, body_bytes=1_000))
+    writer.flush()
+    assert all(stream.requests)
+    assert len(stream.stored) == 40
+
+
 def test_giving_up_one_shard_forgets_no_record_of_another() -> None:
     """Two shards fail alike; what waits after the error is all of it, and a later flush sends it."""
     refusing = True
