@@ -1,9 +1,14 @@
-"""Run all benches, or those whose names begin with an argument: `python -m bench consumer.json`."""
+"""Run all benches, or those whose names begin with an argument: `python -m bench consumer.json`.
+
+Everything, baselines too, in the environment that the template gives the functions.
+"""
 
 import argparse
+import os
 import sys
 
 from bench import consumer, dashboard, package, producer, rollup
+from windrow.settings import RUNTIME
 
 BENCHES = {**consumer.BENCHES, **dashboard.BENCHES, **producer.BENCHES, **package.BENCHES, **rollup.BENCHES}
 
@@ -13,6 +18,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHES)}; the beginning will do")
     wanted = parser.parse_args().names
+    if not RUNTIME.items() <= os.environ.items():  # C libraries read it at their start
+        os.execve(sys.executable, [*sys.orig_argv], os.environ | RUNTIME)  # noqa: S606 - the same command again
     chosen = [bench for name, bench in BENCHES.items() if not wanted or name.startswith(tuple(wanted))]
     for bench in chosen:
         for finding in bench():

@@ -20,8 +20,14 @@ METRICS_NAMESPACE = "POWERTOOLS_METRICS_NAMESPACE"
 LOG_LEVEL = "POWERTOOLS_LOG_LEVEL"
 POWERTOOLS = (SERVICE_NAME, METRICS_NAMESPACE, LOG_LEVEL)
 
-# Read by numpy's OpenBLAS, of which no function uses anything: its threads take CPU from the import and nothing more.
-OPENBLAS_NUM_THREADS = "OPENBLAS_NUM_THREADS"
+# What the functions' libraries read at their start. numpy's OpenBLAS would start threads that nothing here uses: half
+# the CPU of a cold start. The C library would give each column of a batch back to the system and ask for it again, a
+# page fault every 4 KiB: a quarter of the CPU of a batch of blocks. Up to these bytes it now keeps them (mallopt(3)).
+RUNTIME = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 1024 * 1024),
+    "MALLOC_TRIM_THRESHOLD_": str(256 * 1024 * 1024),
+}
 
 # Read by boto3 itself; the places that stand in for AWS set the first one.
 AWS_ENDPOINT_URL = "AWS_ENDPOINT_URL"

@@ -9,7 +9,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +18,7 @@ import pytest
 ENDPOINT = "WINDROW_LOCALSTACK_ENDPOINT"
 KIT = "WINDROW_LOCALSTACK_KIT"
 START_SECONDS_MAX = 120
+STOP_SECONDS_MAX = 60
 
 
 @contextmanager
@@ -39,16 +40,19 @@ def _started(kit: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = os.environ | {"LSKIT_PORT": str(port)}
-    try:
-        subprocess.run(
-            [kit / "start.sh"], env=environment, check=True, timeout=START_SECONDS_MAX, stdout=subprocess.DEVNULL
-        )
+
+    def run(script: str, *, is_checked: bool, seconds_max: int) -> None:
+        command = [kit / script]
+        subprocess.run(command, env=environment, check=is_checked, timeout=seconds_max, stdout=subprocess.DEVNULL)
+
+    with ExitStack() as afterwards:
+        afterwards.callback(run, "stop.sh", is_checked=False, seconds_max=STOP_SECONDS_MAX)
+        run("start.sh", is_checked=True, seconds_max=START_SECONDS_MAX)
         endpoint = f"http://localhost:{port}"
         if not _answers(endpoint):
+            afterwards.pop_all()  # it is somebody else's, and goes on running
             pytest.skip("another LocalStack of the kit runs already: name it in the first variable")
         yield endpoint
-    finally:
-        subprocess.run([kit / "stop.sh"], env=environment, check=False, timeout=60, stdout=subprocess.DEVNULL)
 
 
 def _answers(endpoint: str) -> bool:

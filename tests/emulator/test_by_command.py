@@ -1,4 +1,4 @@
-"""A stage's whole life by the `windrow` command alone, on the embedded stack and on LocalStack."""
+"""A stage's whole life by the `windrow` command alone, in both modes, on the embedded stack and on LocalStack."""
 
 import contextlib
 import json
@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from infra import embedded
+from infra.plan import MODES
 from infra.wheels import CACHE_FOLDER, Platform
 from tests.emulator import localstack
 from windrow import settings
@@ -25,22 +26,21 @@ from windrow.window import WINDOW_MS
 COMMAND_SECONDS_MAX = 300
 COMPOSE = Path(__file__).resolve().parent.parent.parent / "docker-compose.yml"
 SENSORS = 20
-# LocalStack takes a while to forget the mapping of a stage of the same name.
-STAGE = f"whole{secrets.token_hex(3)}"
 
 
 @dataclass(frozen=True)
 class Windrow:
-    """The command, at one target."""
+    """The command, at one target and for one stage."""
 
     home: Path
     target: str
+    stage: str
     variables: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, *arguments: str, code: int = 0) -> str:
         """Run it as a user does and return what it prints on stdout; it must end with `code`."""
         plain = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "WINDROW_"))}
-        own = {settings.HOME: str(self.home), settings.TARGET: self.target, settings.STAGE: STAGE}
+        own = {settings.HOME: str(self.home), settings.TARGET: self.target, settings.STAGE: self.stage}
         ended = subprocess.run(
             [Path(sys.executable).with_name("windrow"), *arguments],
             env=plain | own | self.variables,
@@ -56,7 +56,7 @@ class Windrow:
 @pytest.fixture
 def embedded_windrow(home: Path) -> Windrow:
     """The command at the session's embedded stack."""
-    return Windrow(home, EMBEDDED)
+    return Windrow(home, EMBEDDED, new_stage())
 
 
 @pytest.fixture
@@ -64,23 +64,26 @@ def localstack_windrow(tmp_path: Path, wheel_cache: Path) -> Iterator[Windrow]:
     """The command at a LocalStack; wheels come from the tests' cache."""
     with localstack.running() as endpoint:
         (tmp_path / CACHE_FOLDER).symlink_to(wheel_cache)
-        yield Windrow(tmp_path, LOCALSTACK, {settings.AWS_ENDPOINT_URL: endpoint})
+        yield Windrow(tmp_path, LOCALSTACK, new_stage(), {settings.AWS_ENDPOINT_URL: endpoint})
 
 
-def test_a_stage_lives_on_the_embedded_stack(embedded_windrow: Windrow) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_a_stage_lives_on_the_embedded_stack(embedded_windrow: Windrow, mode: str) -> None:
     """Deployed, used, updated, compared with its template, destroyed."""
-    live(embedded_windrow)
+    live(embedded_windrow, mode)
     assert "is as its template says" in embedded_windrow("drift")
     sns = client("sns", embedded.place(embedded_windrow.home))
-    (topic,) = [one["TopicArn"] for one in sns.list_topics()["Topics"] if f"windrow-{STAGE}-" in one["TopicArn"]]
+    topics = [one["TopicArn"] for one in sns.list_topics()["Topics"]]
+    (topic,) = [arn for arn in topics if f"windrow-{embedded_windrow.stage}-" in arn]
     sns.set_topic_attributes(TopicArn=topic, AttributeName="DisplayName", AttributeValue="by hand")
     assert "AlarmTopic (AWS::SNS::Topic) /DisplayName: by hand, not windrow" in embedded_windrow("drift", code=1)
     leave(embedded_windrow)
 
 
-def test_a_stage_lives_on_localstack(localstack_windrow: Windrow) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_a_stage_lives_on_localstack(localstack_windrow: Windrow, mode: str) -> None:
     """The same way; its functions run from the packages, with their wheels, on the Python that the template names."""
-    live(localstack_windrow)
+    live(localstack_windrow, mode)
     leave(localstack_windrow)
 
 
@@ -98,7 +101,8 @@ def test_the_command_of_the_deploying_container_works(
         else:
             endpoint = stack.enter_context(localstack.running())
         (tmp_path / CACHE_FOLDER).symlink_to(wheel_cache)
-        own = {settings.HOME: str(tmp_path), settings.STAGE: f"c{STAGE}", settings.AWS_ENDPOINT_URL: endpoint}
+        stage = new_stage()
+        own = {settings.HOME: str(tmp_path), settings.STAGE: stage, settings.AWS_ENDPOINT_URL: endpoint}
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         ended = subprocess.run(
             service["command"],
@@ -110,7 +114,7 @@ def test_the_command_of_the_deploying_container_works(
         )
         assert ended.returncode == 0, ended.stdout + ended.stderr
         assert "lost 0, duplicated 0, wrong 0" in ended.stdout
-        Windrow(tmp_path, LOCALSTACK, own)("destroy")
+        Windrow(tmp_path, LOCALSTACK, stage, own)("destroy")
 
 
 def test_the_emulators_container_runs_what_the_embedded_stack_runs() -> None:
@@ -120,10 +124,11 @@ def test_the_emulators_container_runs_what_the_embedded_stack_runs() -> None:
     assert embedded.COMMAND[1:] == ("-m", "ministack")
 
 
-def live(windrow: Windrow) -> None:
-    """From the first deployment over readings and rows to an update that loses nothing."""
-    assert f"stage {STAGE} is deployed" in windrow("deploy", "--no-schedule", "--set", "BatchingWindowSeconds=0")
-    assert f"stage {STAGE} is up to date" in windrow("deploy")
+def live(windrow: Windrow, mode: str) -> None:
+    """From the first deployment over readings and rows to an update that loses nothing and keeps the mode."""
+    first = ("deploy", "--mode", mode, "--no-schedule", "--set", "BatchingWindowSeconds=0")
+    assert f"stage {windrow.stage} is deployed" in windrow(*first)
+    assert f"stage {windrow.stage} is up to date" in windrow("deploy")
 
     start, middle, end = (rfc3339_minutes_ago(minutes) for minutes in (75, 65, 60))  # all of them can be closed
     fleet = ("simulate", "--sensors", str(SENSORS), "--wait")
@@ -133,19 +138,24 @@ def live(windrow: Windrow) -> None:
     assert [row["sensors"] for row in rows] == [SENSORS, SENSORS]
     assert "lost 0, duplicated 0, wrong 0" in windrow("verify")
 
-    assert f"stage {STAGE} is deployed" in windrow("deploy", "--set", "LogLevel=DEBUG")
+    assert f"stage {windrow.stage} is deployed" in windrow("deploy", "--set", "LogLevel=DEBUG")
     windrow(*fleet, "--from", middle, "--to", end, "--seed", "8")
     windrow("tick")
     assert "lost 0, duplicated 0, wrong 0" in windrow("verify")
-    assert states(windrow) == ["Enabled"]
+    assert states(windrow) == [(mode, "Enabled")]
 
 
 def leave(windrow: Windrow) -> None:
     """What destroying removes is said before, and gone afterwards."""
-    assert f"delete stack windrow-{STAGE}" in windrow("destroy", "--dry-run")
-    assert f"stage {STAGE} is destroyed" in windrow("destroy")
+    assert f"delete stack windrow-{windrow.stage}" in windrow("destroy", "--dry-run")
+    assert f"stage {windrow.stage} is destroyed" in windrow("destroy")
     assert states(windrow) == []
     windrow("query", "fleet", code=1)
+
+
+def new_stage() -> str:
+    """A name that was not there before: LocalStack takes a while to forget the mapping of a stage of the same name."""
+    return f"whole{secrets.token_hex(3)}"
 
 
 def rfc3339_minutes_ago(minutes: int) -> str:
@@ -154,7 +164,7 @@ def rfc3339_minutes_ago(minutes: int) -> str:
     return format_rfc3339(instant_ms // WINDOW_MS * WINDOW_MS)
 
 
-def states(windrow: Windrow) -> list[str]:
-    """The state of the stage's mapping, if there is such a stage; there may be others."""
+def states(windrow: Windrow) -> list[tuple[str, str]]:
+    """The mode of the stage and the state of its mapping, if there is such a stage; there may be others."""
     stages = json.loads(windrow("status", "--format", "json"))["stages"]
-    return [stage["mapping"] for stage in stages if stage["stage"] == STAGE]
+    return [(stage["mode"], stage["mapping"]) for stage in stages if stage["stage"] == windrow.stage]
