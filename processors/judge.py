@@ -12,7 +12,7 @@ import numpy.typing as npt
 from processors.event import Record
 from processors.quarantine import Quarantined, quarantine_payload, quarantine_record
 from windrow.reading import EARLINESS_MS_MAX, Readings, Reason
-from windrow.reading_json import parse_readings
+from windrow.reading_json import BadPayload, parse_readings
 from windrow.unpack import Unpacked, unpack
 
 
@@ -23,15 +23,6 @@ class Judged:
     readings: Readings
     arrived_ms: npt.NDArray[np.int64]
     rejected: tuple[Quarantined, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Verdict:
-    """Payload number `payload` does not count."""
-
-    payload: int
-    reason: Reason
-    detail: str
 
 
 def judge(records: Sequence[Record], *, horizon_ms: int) -> Judged:
@@ -46,35 +37,37 @@ def judge_unpacked(records: Sequence[Record], unpacked: Unpacked, *, horizon_ms:
     arrived_ms = record_arrived_ms[unpacked.record[parsed.source]]
     ahead_ms = parsed.readings.event_time_ms - arrived_ms
     counts = (-horizon_ms <= ahead_ms) & (ahead_ms <= EARLINESS_MS_MAX)
-    verdicts = [_Verdict(bad.index, bad.reason, bad.detail) for bad in parsed.bad]
-    verdicts += _misplaced(parsed.source[~counts], ahead_ms[~counts], horizon_ms=horizon_ms)
+    bad = [*parsed.bad, *_misplaced(parsed.source[~counts], ahead_ms[~counts], horizon_ms=horizon_ms)]
     return Judged(
         readings=parsed.readings if counts.all() else parsed.readings.take(counts),
         arrived_ms=arrived_ms[counts],
         rejected=(
             *(quarantine_record(records[one.record], reason=one.reason, detail=one.detail) for one in unpacked.broken),
-            *(_quarantine(records, unpacked, verdict) for verdict in verdicts),
+            *_quarantine(records, unpacked, bad),
         ),
     )
 
 
 def _misplaced(
     source: npt.NDArray[np.int64], ahead_ms: npt.NDArray[np.int64], *, horizon_ms: int
-) -> Iterator[_Verdict]:
-    """The verdicts on payloads `source`, whose readings are `ahead_ms` of their records' arrival: int64[m] each."""
+) -> Iterator[BadPayload]:
+    """The payloads `source`, whose readings are `ahead_ms` of their records' arrival: int64[m] each."""
     for payload, ahead in zip(source.tolist(), ahead_ms.tolist(), strict=True):
         if ahead > 0:
             detail = f"{ahead} ms after its record's arrival, at most {EARLINESS_MS_MAX}"
-            yield _Verdict(payload, Reason.TOO_EARLY, detail)
+            yield BadPayload(payload, Reason.TOO_EARLY, detail)
         else:
-            yield _Verdict(payload, Reason.TOO_LATE, f"{-ahead} ms before its record's arrival, at most {horizon_ms}")
+            yield BadPayload(payload, Reason.TOO_LATE, f"{-ahead} ms before its record's arrival, at most {horizon_ms}")
 
 
-def _quarantine(records: Sequence[Record], unpacked: Unpacked, verdict: _Verdict) -> Quarantined:
-    return quarantine_payload(
-        records[int(unpacked.record[verdict.payload])],
-        index=int(unpacked.position[verdict.payload]),
-        payload=unpacked.payloads[verdict.payload],
-        reason=verdict.reason,
-        detail=verdict.detail,
-    )
+def _quarantine(records: Sequence[Record], unpacked: Unpacked, bad: Sequence[BadPayload]) -> Iterator[Quarantined]:
+    which = np.array([one.index for one in bad], np.int64)
+    places = zip(bad, unpacked.record[which].tolist(), unpacked.position[which].tolist(), strict=True)
+    for one, record, position in places:
+        yield quarantine_payload(
+            records[record],
+            index=position,
+            payload=unpacked.payloads[one.index],
+            reason=one.reason,
+            detail=one.detail,
+        )

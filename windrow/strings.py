@@ -122,6 +122,8 @@ class Strings:
         if len(self) == 0:
             return self, np.zeros(0, np.int64)
         keys = order.pack(self._sort_keys())
+        if len(keys) == 1 and (keys[0][1:] > keys[0][:-1]).all():  # as a rule what was ranked before
+            return self, np.arange(len(self))
         ascending = order.ascending(keys)
         is_first = order.is_new(*(key[ascending] for key in keys))
         place = np.empty(len(self), np.int64)
