@@ -10,6 +10,9 @@ from collections import Counter
 
 from tests.simulation.swarm import Outcome, run_seed
 
+TOGETHER = 5
+# A process is renewed after so many times that many seeds: greenlets keep what killed tasks had in hand.
+RENEWED_AFTER = 20
 PROGRESS_SECONDS = 2.0 if sys.stdout.isatty() else 60.0
 
 
@@ -25,8 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
     injected: Counter[str] = Counter()
     counts: Counter[str] = Counter()
     begun = told = time.monotonic()
-    with multiprocessing.Pool(chosen.processes, initializer=_be_quiet) as pool:
-        for done, outcome in enumerate(pool.imap_unordered(run_seed, seeds, chunksize=5), 1):
+    with multiprocessing.Pool(chosen.processes, initializer=_be_quiet, maxtasksperchild=RENEWED_AFTER) as pool:
+        for done, outcome in enumerate(pool.imap_unordered(run_seed, seeds, chunksize=TOGETHER), 1):
             injected.update(outcome.injected)
             counts.update(outcome.counts)
             if outcome.faults:
