@@ -23,7 +23,7 @@ function axes(unit) {
   const style = { stroke: colour("muted"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line") }, font: "12px system-ui, sans-serif" };
   return [
     { ...style, space: 70, values: (_, splits) => splits.map((at) => tick(at * 1000)) },
-    { ...style, size: 62, values: (_, splits) => splits.map((value) => (unit === "°C" ? `${+value.toFixed(2)} °C` : count(value))) },
+    { ...style, size: (_, labels) => 20 + 7 * Math.max(4, ...(labels ?? []).map((label) => label.length)), values: (_, splits) => splits.map((value) => (unit === "°C" ? `${+value.toFixed(2)} °C` : count(value))) },
   ];
 }
 
