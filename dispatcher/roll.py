@@ -156,8 +156,10 @@ def _write_results(roller: Roller, seen: Observation, listing: Listing, window: 
             sensors_sha256=made.rows.sensors_sha256,
         )
         if before:
-            # What was worked out of its silence stands until its sensors, or those of a window before, change.
+            # What was worked out of its silence stands until it is again; without `presence` it is due.
             lineage = dataclasses.replace(lineage, **{name: getattr(before, name) for name in _SILENCE_FIELDS})
+            if lineage.sensors_sha256 != before.sensors_sha256:
+                lineage = dataclasses.replace(lineage, presence="")
         rows_stand = is_same and before is not None and before.result_etag == lineage.result_etag
         if not rows_stand and (made.rows.sensors or seen.rows_etag is not None):
             etag = _write(roller.buckets, rows_key(window), made.body, seen.rows_etag)

@@ -52,8 +52,8 @@ class Silences:
     absent: set[Window] = dataclasses.field(default_factory=set)
 
     def settle(self, windows: Iterable[Window], *, time_left: Callable[[], bool]) -> dict[Window, Silence]:
-        """Work out those of `windows` with a lineage that have changed, the newest first, as long as there is time."""
-        newest_first = [window for window in sorted(windows, reverse=True) if self.lineage(window) is not None]
+        """Work out those of `windows` that have changed, the newest first, as long as there is time."""
+        newest_first = sorted((window for window in windows if window in self.known), reverse=True)
         days = {day_prefix(SILENCES, window.start_ms) for window in newest_first}
         listed = {one.key: one.etag for day in sorted(days) for one in self.buckets.results.list_objects(day)}
         settled = {}
@@ -132,10 +132,10 @@ class Silences:
                 streams.append(read_rows(one.start_ms, file, rows=PIECE_ROWS))
             return silence_of(window, streams)
 
-    def is_worked_out(self, window: Window) -> bool:
-        """Whether that was ever done; a window without sensors in all its history needs it not."""
-        lineage = self.lineage(window)
-        return lineage is None or not lineage.sensors or lineage.presence != ""
+    def is_due(self, window: Window) -> bool:
+        """Whether it has sensors and its silence was not worked out since they changed."""
+        known = self.known.get(window)
+        return known is not None and known.lineage.sensors > 0 and not known.lineage.presence
 
     def _presence(self, window: Window) -> str:
         """Names the sensors of all windows that its silence follows from; "" when there are none."""
@@ -182,11 +182,6 @@ def summary_of(silence: Silence, *, was_outage: bool) -> tuple[str, str] | None:
     more = counts[State.BEGAN] - len(names)
     listed = "".join(f"\n{name}" for name in names) + (f"\nand {more:,} more" if more > 0 else "")
     return f"Sensors: {told}", f"{heard} {silence.silent:,} are silent.{listed}\n"
-
-
-def windows_told_by(window: Window) -> list[Window]:
-    """The windows whose silence follows from who was heard in this one, itself first."""
-    return [Window.from_index(window.index + age) for age in range(HISTORY_WINDOWS)]
 
 
 def _history(window: Window) -> list[Window]:

@@ -24,7 +24,7 @@ from dispatcher.periods import PeriodRoller, list_rows, window_etags
 from dispatcher.report import Outcome, PeriodReport, TickReport, WindowReport
 from dispatcher.roll import Roller, roll_window
 from dispatcher.rows import Mapper
-from dispatcher.silences import Notifier, Silences, summary_of, windows_told_by
+from dispatcher.silences import Notifier, Silences, summary_of
 from windrow.layout import (
     AGGREGATES,
     MARKERS,
@@ -118,10 +118,9 @@ class Tick:
         recent = [one.window for one in windows if Reason.RECENT in one.reasons]
         self._tell(silences, silences.settle(recent[-1:], time_left=self.time_left))
         periods = self._roll_periods(roller.buckets, index, windows)
-        rolled = [one.window for one in windows if one.outcome is Outcome.ROLLED]
-        told = {later for window in rolled for later in windows_told_by(window)}
-        missed = {one.window for one in windows if not silences.is_worked_out(one.window)}
-        silences.settle({*recent, *told, *missed}, time_left=self.time_left)
+        # Who was heard in a window tells of those after it only while they are recent; their own sensors always count.
+        older = [one.window for one in windows if silences.is_due(one.window)]
+        silences.settle({*recent, *older}, time_left=self.time_left)
         return periods
 
     def _tell(self, silences: Silences, found: Mapping[Window, Silence]) -> None:

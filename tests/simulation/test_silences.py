@@ -156,22 +156,18 @@ def test_late_readings_take_a_silence_back() -> None:
     assert len(site.messages.told) == told
 
 
-def test_late_readings_of_an_old_window_take_its_silence_back() -> None:
-    """Also when it is not one of the recent windows any more: it and those after it are worked out anew."""
+def test_late_readings_of_an_old_window_change_its_own_completeness() -> None:
+    """That of the windows after it stays as it was: they are recent no more."""
     site = Site()
     site.windows(3, FLEET)
     missing = site.window(FLEET[:3])
-    silent = site.window(FLEET[:3])
     site.windows(30, FLEET[:3])
-    assert site.silences(silent) == {"d": "began"}
+    assert lineage_of(site.state, missing).completeness == 0.75
     late = [("d", 5, 0, 1)]
     site.state.apply(partial_put(missing, late, first=999))
     site.state.apply(marker_put(missing, late))
     site.tick()
-    after = Window.from_index(silent.index + 1)
-    assert (site.silences(silent), site.silences(after)) == ({}, {"d": "began"})
-    site.tick()
-    assert site.silences(after) == {"d": "began"}
+    assert lineage_of(site.state, missing).completeness == 1.0
 
 
 def test_a_silence_that_there_was_no_time_for_is_worked_out_when_the_window_is_swept() -> None:

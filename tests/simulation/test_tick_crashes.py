@@ -1,10 +1,12 @@
 """A tick that dies, loses an acknowledgement or is refused at any S3 request, and the tick after it."""
 
+import dataclasses
 import json
 from functools import cache
 
 import pytest
 
+from dispatcher.due import SWEEP_TICKS, TICK_DELAY_MS
 from dispatcher.report import Outcome
 from tests.simulation.lake import (
     FIRST,
@@ -14,6 +16,7 @@ from tests.simulation.lake import (
     SCHEDULED,
     SECOND,
     contents,
+    lineage_of,
     marker_put,
     next_tick,
     partial_put,
@@ -32,8 +35,9 @@ from tests.simulation.simulated_s3 import (
     recording,
     unavailable,
 )
-from windrow.layout import silences_key
+from windrow.layout import lineage_key, silences_key
 from windrow.store import StoreError
+from windrow.window import WINDOW_MS
 
 NEW = window_at("05:00")
 NO_MORE_RECENT = window_at("08:05")
@@ -78,15 +82,28 @@ OPERATIONS = operations_of_a_tick()
 def lasting(state: S3State) -> dict[str, object]:
     """Results and markers, but for the times of the ticks that wrote them and for windows without readings.
 
-    A window without readings that a tick missed waits for its turn in the sweep, and so does the silence of the oldest
-    recent window, which at the next tick is recent no more.
+    A window without readings that a tick missed waits for its turn in the sweep.
     """
-    parsed = {key: timeless(body) if ".json" in key else body for key, body in contents(state).items()}
-    return {
-        key: value
-        for key, value in parsed.items()
-        if key != silences_key(NO_MORE_RECENT) and (not isinstance(value, list) or value[0]["readings"])
-    }
+    parsed = {key: timeless(body) if ".json" in key else body for key, body in told(state).items()}
+    return {key: value for key, value in parsed.items() if not isinstance(value, list) or value[0]["readings"]}
+
+
+def told(state: S3State) -> dict[str, bytes]:
+    """Results and markers, but for the silence of windows that are recent no more: it may wait for the sweep too."""
+    found = contents(state)
+    unknown = {"sensors_expected": None, "completeness": None, "silent": None, "presence": "", "silences_etag": ""}
+    for window in (OLD, NEW, NO_MORE_RECENT):
+        found.pop(silences_key(window), None)
+        if lineage_key(window) in found:
+            silent_of = {
+                "sensors_expected": None,
+                "completeness": None,
+                "silent": None,
+                "presence": "",
+                "silences_etag": "",
+            }
+            found[lineage_key(window)] = json.dumps(json.loads(found[lineage_key(window)]) | unknown).encode()
+    return found
 
 
 def timeless(body: bytes) -> list[dict[str, object]]:
@@ -104,13 +121,13 @@ def test_the_tick_of_these_tests_does_everything_a_tick_can_do() -> None:
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_crash_at_any_request_then_the_same_tick_again_leaves_the_same_bytes(after: bool) -> None:
     """A killed run whose event is delivered once more ends, to the byte, as if it had never been killed."""
-    expected = contents(clean_run())
+    expected = told(clean_run())
     for position in range(len(OPERATIONS)):
         state = before_the_tick()
         with pytest.raises(Crash):
             tick(crashing(state.apply, at=position, after=after), SCHEDULED)
         tick(state.apply, SCHEDULED)
-        assert contents(state) == expected, OPERATIONS[position]
+        assert told(state) == expected, OPERATIONS[position]
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -127,13 +144,33 @@ def test_crash_at_any_request_then_the_next_tick_leaves_the_same_rows_and_lineag
         assert lasting(state) == expected, OPERATIONS[position]
 
 
+def test_silence_of_an_old_window_that_a_killed_tick_left_undone_heals_when_it_is_swept() -> None:
+    """Wherever it was killed: its lineage and its silences are those of a run that was not."""
+    swept = [window.start_ms + SWEEP_TICKS * WINDOW_MS + TICK_DELAY_MS for window in (OLD, NEW)]
+
+    def at_rest(state: S3State) -> list[object]:
+        for at_ms in swept:
+            tick(state.apply, at_ms)
+        lineages = [lineage_of(state, window) for window in (OLD, NEW)]
+        assert all(lineage.presence for lineage in lineages)
+        return [dataclasses.replace(lineage, scheduled_time_ms=0) for lineage in lineages]
+
+    expected = at_rest(clean_run())
+    for position in range(len(OPERATIONS)):
+        state = before_the_tick()
+        with pytest.raises(Crash):
+            tick(crashing(state.apply, at=position, after=False), SCHEDULED)
+        tick(state.apply, next_tick(SCHEDULED))
+        assert at_rest(state) == expected, OPERATIONS[position]
+
+
 def test_lost_acknowledgement_of_any_write_changes_nothing() -> None:
     """A write that is stored, retried and refused because of itself makes the roll start over and find itself done."""
-    expected = contents(clean_run())
+    expected = told(clean_run())
     for position in range(sum(isinstance(operation, Put) for operation in OPERATIONS)):
         state = before_the_tick()
         report = tick(losing_acknowledgement(state.apply, at=position), SCHEDULED)
-        assert contents(state) == expected
+        assert told(state) == expected
         assert report.outcomes.keys() <= {Outcome.ROLLED, Outcome.SETTLED}
 
 
