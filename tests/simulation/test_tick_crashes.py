@@ -95,13 +95,6 @@ def told(state: S3State) -> dict[str, bytes]:
     for window in (OLD, NEW, NO_MORE_RECENT):
         found.pop(silences_key(window), None)
         if lineage_key(window) in found:
-            silent_of = {
-                "sensors_expected": None,
-                "completeness": None,
-                "silent": None,
-                "presence": "",
-                "silences_etag": "",
-            }
             found[lineage_key(window)] = json.dumps(json.loads(found[lineage_key(window)]) | unknown).encode()
     return found
 
