@@ -29,6 +29,7 @@ RANGES_MAX = 64
 SAMPLES_PER_RANGE = 64
 DEPTH_MAX = 4
 """Splits within splits: 64^4 ranges of a million readings are more than any disk. One sensor cannot be split."""
+_BUFFER_BYTES = 131_072  # of each file: parts are a few KB
 _HEADER = struct.Struct("<qqq?")
 
 
@@ -114,11 +115,11 @@ class Spill:
         ranges = min(2 * max(readings, readings_expected) // self._held_max + 1, RANGES_MAX)
         self._splitters = _splitters(sample, ranges, step=max(1, readings // (ranges * SAMPLES_PER_RANGE)))
         for _ in range(len(self._splitters) + 1):
-            file = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
+            file = self._stack.enter_context(tempfile.TemporaryFile(buffering=_BUFFER_BYTES))  # noqa: SIM115 - so it is closed
             self._files.append(_RangeFile(file))
 
     def _write(self, partial: Partial) -> None:
-        bounds = [0, *(partial.sensor_ids.position_of(splitter) for splitter in self._splitters), partial.sensors]
+        bounds = [0, *partial.sensor_ids.positions_of(self._splitters), partial.sensors]
         columns = _Columns.of(partial)
         for file, start, end in zip(self._files, bounds[:-1], bounds[1:], strict=True):
             if start < end:

@@ -102,7 +102,7 @@ class _Held:
     def take_through(self, bound: bytes) -> Rollup:
         """Cut off the rows of the ids up to and including `bound`; there may be none."""
         piece = self._there()
-        end = piece.sensor_ids.position_of(bound + b"\0")
+        (end,) = piece.sensor_ids.positions_of([bound + b"\0"])
         self._piece = piece.between(end, len(piece))
         return piece.between(0, end)
 

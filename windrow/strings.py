@@ -110,9 +110,14 @@ class Strings:
         """One string, as its UTF-8."""
         return self.octets[self.offsets[position] : self.offsets[position + 1]].tobytes()
 
-    def position_of(self, needle: bytes) -> int:
-        """How many strings are less than `needle`; they must ascend."""
-        return bisect.bisect_left(range(len(self)), needle, key=self.octets_at)
+    def positions_of(self, needles: Sequence[bytes]) -> list[int]:
+        """How many strings are less than each of `needles`; they must ascend."""
+        width = int(self.offsets[1] - self.offsets[0]) if len(self) else 0
+        # Without zero octets, numpy's strings of one width compare as octets do: it pads with zeros.
+        if width and (self.lengths == width).all() and self.octets.all() and not any(b"\0" in one for one in needles):
+            found: list[int] = np.searchsorted(self.octets.view(f"S{width}"), np.array(needles, "S")).tolist()
+            return found
+        return [bisect.bisect_left(range(len(self)), needle, key=self.octets_at) for needle in needles]
 
     def rank(self) -> tuple["Strings", npt.NDArray[np.int64]]:
         """The distinct strings in ascending octet order, and for each string its place among them: int64[n].

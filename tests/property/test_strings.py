@@ -58,6 +58,19 @@ def test_slices_of_a_buffer_become_a_column(octets: list[bytes], data: st.DataOb
     assert [taken.octets_at(position) for position in range(len(taken))] == [octets[which] for which in positions]
 
 
+@given(
+    st.one_of(st.lists(st.binary(max_size=3)), st.lists(st.binary(min_size=3, max_size=3))),
+    st.lists(st.binary(max_size=4)),
+)
+@example([b"ab", b"ac"], [b"ab", b"ab\0", b"abc", b""])
+@example([b"a\0", b"ac"], [b"a", b"a\0"])
+def test_positions_count_what_is_less(strings: list[bytes], needles: list[bytes]) -> None:
+    """In octet order, whatever the lengths are, and zeros count."""
+    ascending = sorted(strings)
+    positions = Strings.of_octets(ascending).positions_of(needles)
+    assert positions == [sum(string < needle for string in ascending) for needle in needles]
+
+
 def decodes(string: bytes) -> bool:
     try:
         string.decode()
