@@ -137,9 +137,9 @@ def run_seed(seed: int, *, keep_world: bool = False) -> Outcome:
 def _ended(world: World, plan: Plan) -> list[str]:
     """How it ends: soon after all has calmed down the rows are right, and a day later everything is at rest.
 
-    Some things may wait for the sweep, and no promise says otherwise: what somebody destroyed by hand, readings for
-    an old window that came through a function whose clock was far behind, and readings that came before their window was
-    old enough for a marker, where ticks look at fewer recent windows than the product's do, or none ran for hours.
+    Some things may wait for the sweep, and no promise says otherwise: what somebody destroyed by hand; readings for an
+    old window that came through a function whose clock was far behind; readings that came before their window was old
+    enough for a marker, where ticks look at fewer recent windows than the product's do, or none ran for hours.
     """
     setup = plan.setup
     is_prompt = setup.consumer_skew_ms > -HOUR_MS and setup.recent_windows == RECENT_WINDOWS
