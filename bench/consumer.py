@@ -50,7 +50,7 @@ def json_faulty() -> Iterator[Finding]:
 def blocks() -> Iterator[Finding]:
     """Readings in blocks, against the baseline's JSON, per reading; with many sensors without a target.
 
-    Ten times as many readings as the other events have, in fewer bytes.
+    Ten times as many readings as the other events have, in fewer bytes; with as many the ratio is a sixth lower.
     """
     for name, sensors, target in (("consumer.block", 200, 40), ("consumer.block.20k", 20_000, None)):
         packed, spelled = block_event(readings(sensors, count=10 * READINGS)), event(sensors=sensors)

@@ -113,7 +113,7 @@ def test_the_tick_of_these_tests_does_everything_a_tick_can_do() -> None:
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_crash_at_any_request_then_the_same_tick_again_leaves_the_same_bytes(after: bool) -> None:
-    """A killed run whose event is delivered once more ends, to the byte, as if it had never been killed."""
+    """A killed run whose event is delivered once more ends as if never killed, but for the silence of old windows."""
     expected = told(clean_run())
     for position in range(len(OPERATIONS)):
         state = before_the_tick()
