@@ -26,8 +26,9 @@ from windrow.window import WINDOW_MS, Window
 
 # A reading is late when its record arrives later than this after the window's end: after the first tick for it.
 LATE_AFTER_MS = 120_000
-# A window that ended longer ago than this by the consumer's clock has been ticked; a marker asks for another roll.
-MARKER_AFTER_MS = 300_000
+# A partial planned later than this after its window's end may be written after the window's first tick, which is two
+# minutes after the end: a marker asks for another roll. Batches in time are planned sooner, so they need none.
+MARKER_AFTER_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,13 +213,13 @@ def _partial_writes(shard: _ShardPlan, *, now_ms: int) -> Iterable[tuple[Planned
         digest = partial.digest
         key = PartialKey(window=partial.window, origin=shard.origin, digest=digest)
         put = PlannedObject(str(key), encode_partial(partial, delivery))
-        if _is_ticked(partial.window, now_ms=now_ms):
+        if _may_be_ticked(partial.window, now_ms=now_ms):
             yield put, PlannedObject(str(MarkerKey(window=partial.window, digest=digest)), b"")
         else:
             yield (put,)
 
 
-def _is_ticked(window: Window, *, now_ms: int) -> bool:
+def _may_be_ticked(window: Window, *, now_ms: int) -> bool:
     return now_ms - window.end_ms > MARKER_AFTER_MS
 
 

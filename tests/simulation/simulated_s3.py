@@ -128,11 +128,11 @@ class S3State:
         listed: list[ListedObject] = []
         prefixes: list[str] = []
         last = listing.after
-        for key in sorted(objects, key=str.encode):
+        for key in sorted((key for key in objects if key.startswith(listing.prefix)), key=str.encode):
             rest = key[len(listing.prefix) :]
             folded = listing.delimited and "/" in rest
             entry = listing.prefix + rest.split("/", 1)[0] + "/" if folded else key
-            if not key.startswith(listing.prefix) or entry.encode() <= last.encode():
+            if entry.encode() <= last.encode():
                 continue
             if len(listed) + len(prefixes) == self.page_keys:
                 return Page(tuple(listed), tuple(prefixes), last)

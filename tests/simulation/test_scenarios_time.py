@@ -71,6 +71,25 @@ def faults_of_late_reading(late_ms: int) -> list[str]:
         return faults + settled_faults(world)
 
 
+@pytest.mark.parametrize("behind_ms", [1_000, 2 * MINUTE_MS, 4 * MINUTE_MS], ids=["1 s", "2 min", "4 min"])
+def test_reading_behind_the_first_tick_is_not_forgotten_when_no_other_tick_runs_for_hours(behind_ms: int) -> None:
+    """A marker tells the next tick, for which the window is no longer among the last ones."""
+    assert faults_of_reading_behind_the_last_tick(behind_ms) == []
+
+
+def faults_of_reading_behind_the_last_tick(behind_ms: int) -> list[str]:
+    """What is wrong at the first tick in three hours, when a reading came so long after the tick before."""
+    with World(1, SETUP) as world:
+        world.pass_ms(MINUTE_MS)
+        put_facts(world, facts(3))
+        world.tick()
+        world.pass_ms(behind_ms)
+        put_facts(world, [("behind", FIRST.end_ms - 1, 0, 1)])
+        world.pass_ms(3 * HOUR_MS)
+        world.tick()
+        return rows_faults_of(world) + settled_faults(world)
+
+
 def test_reading_that_is_redelivered_after_its_window_is_final_still_counts() -> None:
     """Final means that nothing can arrive any more by itself; an operator's redrive still can, by its marker."""
     with World(1, replace(SETUP, lateness_horizon_hours=1)) as world:
