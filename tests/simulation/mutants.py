@@ -92,7 +92,7 @@ MUTANTS = (
     mutant("digest out of the key", "windrow.layout", "{partials_prefix(self.window)}{self.origin}-{self.digest}", "{partials_prefix(self.window)}{self.origin}-{'0' * 32}"),
     mutant("partials overwrite", "processors.consumer", "store.put(planned.key, planned.body, if_absent=True)", "store.put(planned.key, planned.body)"),
     mutant("no marker beside a partial that is there", "processors.consumer", "            continue  # a key names", "            return new  # a key names", lambda: faults_of_marker_after_crash(1)),
-    mutant("marker only when other ticks have passed", "processors.consumer", "MARKER_AFTER_MS = 60_000", "MARKER_AFTER_MS = 300_000", lambda: faults_of_reading_behind_the_last_tick(60_000)),
+    mutant("marker only when other ticks have passed", "processors.consumer", "window.end_ms > MARKER_AFTER_MS", "window.end_ms > 300_000", lambda: faults_of_reading_behind_the_last_tick(60_000)),
     mutant("marker never written", "processors.consumer", "if _may_be_ticked(partial.window, now_ms=now_ms):", "if False:", lambda: faults_of_late_reading(3 * HOUR_MS)),
     mutant("what is cut short is done", "processors.process", "        except OutOfTime:\n            processed.unprocessed = one[0].sequence_number\n", "        except OutOfTime:\n", short_time),
     mutant("cut short, reports the wrong record", "processors.process", "        except OutOfTime:\n            processed.unprocessed = one[0].sequence_number\n", "        except OutOfTime:\n            processed.unprocessed = records[-1].sequence_number\n", short_time),

@@ -78,11 +78,9 @@ def test_reading_behind_the_first_tick_is_not_forgotten_when_no_other_tick_runs_
 
 
 def faults_of_reading_behind_the_last_tick(behind_ms: int) -> list[str]:
-    """What is wrong at the first tick in three hours, when a reading came so long after the tick before."""
+    """What is wrong at the first tick in three hours, when a reading came this long after the window's only tick."""
     with World(1, SETUP) as world:
-        world.pass_ms(MINUTE_MS)
-        put_facts(world, facts(3))
-        world.tick()
+        first_window(world)
         world.pass_ms(behind_ms)
         put_facts(world, [("behind", FIRST.end_ms - 1, 0, 1)])
         world.pass_ms(3 * HOUR_MS)
