@@ -6,7 +6,8 @@ The order is what makes it safe without a lock:
     list      the partials                                       so: anything written before the observation is in here
     union     of every listed partial, each read and checked
     rows      If-Match the observed ETag, or If-None-Match: *    refused if another roll wrote since: start over
-    lineage   likewise                                           refused likewise; until it stands, nothing is settled
+    marker    of the silence, where an old window's is unknown   so the next tick works it out if this one dies
+    lineage   on the same condition as the rows                  refused likewise; until it stands, nothing is settled
     markers   of partials that the lineage names are deleted     so a marker outlives any crash before this
 
 Whoever writes last listed after everyone whose write it replaced, so its set contains theirs. A crash between rows and
@@ -14,6 +15,7 @@ lineage leaves a lineage whose `result_etag` is not that of the rows, and such a
 roll whose listing lacks a digest of the lineage would shrink a result: it is refused, the window is frozen.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -30,12 +32,14 @@ from dispatcher.look import (
 )
 from dispatcher.report import Outcome, WindowReport
 from dispatcher.rows import Mapper, making_rows
-from windrow.layout import MarkerKey, lineage_key, rows_key
+from windrow.layout import MarkerKey, SilenceMarkerKey, lineage_key, rows_key
 from windrow.lineage import Lineage
 from windrow.store import Body, PreconditionFailed, StoreError
 from windrow.window import Window
 
 _SILENCE_FIELDS = ("sensors_expected", "silent", "presence", "silences_etag")
+_MANY_TICKS_LOOK_MS = 3_600_000
+"""A window that ended less long ago is looked at by many ticks to come, marked or not."""
 ROUNDS_MAX = 5
 """How often a roll starts over when it loses to another; each loss means that another roll got further."""
 
@@ -50,13 +54,14 @@ class KnownLineage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roller:
-    """What all rolls of one tick share, and the lineages that they found or left standing."""
+    """What all rolls of one tick share; the lineages that they found or left standing, the silence markers they put."""
 
     buckets: Buckets
     lifetimes: Lifetimes
     scheduled_time_ms: int
     mapper: Mapper = map
     lineages: dict[Window, KnownLineage] = field(default_factory=dict)
+    silence_markers: set[SilenceMarkerKey] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,8 +169,25 @@ def _write_results(roller: Roller, seen: Observation, listing: Listing, window: 
         if not rows_stand and (made.rows.sensors or seen.rows_etag is not None):
             etag = _write(roller.buckets, rows_key(window), made.body, seen.rows_etag)
             lineage = dataclasses.replace(lineage, result_etag=etag)
+        if lineage.is_silence_unknown:
+            _mark_silence(roller, lineage, before)
         _write_lineage(roller, lineage, seen.lineage_etag)
     return _Standing(outcome=Outcome.RECORDED if rows_stand else Outcome.ROLLED, lineage=lineage)
+
+
+def _mark_silence(roller: Roller, lineage: Lineage, before: Lineage | None) -> None:
+    """Put a marker, unless many ticks to come look at the window anyway.
+
+    It is named after a partial that the lineage before does not name, if there is any: a tick that knows only that
+    lineage leaves the marker alone, and every later lineage has that partial.
+    """
+    if roller.scheduled_time_ms - lineage.window.end_ms < _MANY_TICKS_LOOK_MS:
+        return
+    new = set(lineage.digests) - set(before.digests if before else ())
+    marker = SilenceMarkerKey(window=lineage.window, digest=min(new or lineage.digests))
+    with contextlib.suppress(PreconditionFailed):  # it is there already
+        roller.buckets.lake.put(str(marker), b"", if_absent=True)
+    roller.silence_markers.add(marker)
 
 
 def _write_lineage(roller: Roller, lineage: Lineage, observed_etag: str | None) -> None:

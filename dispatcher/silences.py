@@ -19,7 +19,7 @@ from typing import Protocol
 from dispatcher.look import Buckets, Unreadable, observe_lineage
 from dispatcher.periods import PART_IN_MEMORY_BYTES_MAX, PIECE_ROWS
 from dispatcher.roll import KnownLineage
-from windrow.layout import SILENCES, day_prefix, lineage_key, rows_key, silences_key
+from windrow.layout import SILENCES, SilenceMarkerKey, day_prefix, lineage_key, rows_key, silences_key
 from windrow.lineage import Lineage
 from windrow.rollup import Rollup
 from windrow.rollup_parquet import read_rows
@@ -134,8 +134,22 @@ class Silences:
 
     def is_due(self, window: Window) -> bool:
         """Whether it has sensors and its silence was not worked out since they changed."""
-        known = self.known.get(window)
-        return known is not None and known.lineage.sensors > 0 and not known.lineage.presence
+        try:
+            lineage = self.lineage(window)
+        except (Unreadable, StoreError):
+            return False
+        return lineage is not None and lineage.is_silence_unknown
+
+    def release(self, markers: Iterable[SilenceMarkerKey]) -> None:
+        """Delete the markers of what is known by now; the others, and what S3 refuses, wait for the next tick."""
+        for marker in sorted(markers, key=str):
+            known = self.known.get(marker.window)
+            if known is None or known.lineage.is_silence_unknown or marker.digest not in known.lineage.digests:
+                continue
+            try:
+                self.buckets.lake.delete(str(marker))
+            except StoreError as error:
+                log.warning("the marker %s waits for the next tick: %s", marker, error)
 
     def _presence(self, window: Window) -> str:
         """Names the sensors of all windows that its silence follows from; "" when there are none."""

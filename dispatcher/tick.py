@@ -29,11 +29,14 @@ from windrow.layout import (
     AGGREGATES,
     MARKERS,
     PARTIALS,
+    SILENCE_MARKERS,
     WINDOWS,
+    SilenceMarkerKey,
     day_prefix,
     hour_prefix,
     parse_marker_key,
     parse_result_key,
+    parse_silence_marker_key,
     parse_window_prefix,
     rows_key,
 )
@@ -54,10 +57,14 @@ def always() -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a tick will look at; `without_lineage` are the windows within reach that the listing had no lineage of."""
+    """What a tick will look at; `without_lineage` are the windows within reach that the listing had no lineage of.
+
+    silence_markers: of windows whose silence an earlier tick did not get round to.
+    """
 
     due: tuple[DueWindow, ...]
     without_lineage: frozenset[Window]
+    silence_markers: frozenset[SilenceMarkerKey]
     strange_keys: tuple[str, ...]
 
 
@@ -90,6 +97,7 @@ class Tick:
                 lifetimes=self.lifetimes,
                 scheduled_time_ms=self.scheduled_time_ms,
                 mapper=self.mapper,
+                silence_markers=set(plan.silence_markers),
             )
             reports = self._roll_all(roller, plan, index)
             if all(report.outcome is not Outcome.DEFERRED for report in reports):
@@ -119,8 +127,10 @@ class Tick:
         self._tell(silences, silences.settle(recent[-1:], time_left=self.time_left))
         periods = self._roll_periods(roller.buckets, index, windows)
         # Who was heard in a window tells of those after it only while they are recent; their own sensors always count.
-        older = [one.window for one in windows if silences.is_due(one.window)]
-        silences.settle({*recent, *older}, time_left=self.time_left)
+        marked = {marker.window for marker in roller.silence_markers}
+        older = {window for window in marked.union(one.window for one in windows) if silences.is_due(window)}
+        silences.settle(older.union(recent), time_left=self.time_left)
+        silences.release(roller.silence_markers)
         return periods
 
     def _tell(self, silences: Silences, found: Mapping[Window, Silence]) -> None:
@@ -175,7 +185,10 @@ class Tick:
 def plan_tick(buckets: Buckets, scheduled_time_ms: int, lifetimes: Lifetimes) -> Plan:
     """List what `due_windows` asks for, and ask it."""
     strange: list[str] = []
-    markers = _parse_each(_keys(buckets.lake, MARKERS), parse_marker_key, strange)
+    of_silences: list[str] = []
+    of_partials: list[str] = []
+    for key in _keys(buckets.lake, MARKERS):
+        (of_silences if key.startswith(SILENCE_MARKERS) else of_partials).append(key)
     with_lineage: set[Window] = set()
     for day_ms in days_within_reach(scheduled_time_ms, lifetimes):
         with_lineage.update(_parse_each(_keys(buckets.results, day_prefix(WINDOWS, day_ms)), parse_result_key, strange))
@@ -185,10 +198,15 @@ def plan_tick(buckets: Buckets, scheduled_time_ms: int, lifetimes: Lifetimes) ->
         lifetimes,
         with_lineage=with_lineage,
         with_partials=_parse_each(_window_prefixes(buckets.lake, hours), parse_window_prefix, strange),
-        markers=markers,
+        markers=_parse_each(of_partials, parse_marker_key, strange),
     )
     within_reach = windows_within_reach(scheduled_time_ms, lifetimes)
-    return Plan(due=due, without_lineage=frozenset(within_reach) - with_lineage, strange_keys=tuple(strange))
+    return Plan(
+        due=due,
+        without_lineage=frozenset(within_reach) - with_lineage,
+        silence_markers=frozenset(_parse_each(of_silences, parse_silence_marker_key, strange)),
+        strange_keys=tuple(strange),
+    )
 
 
 class RowsIndex:

@@ -3,6 +3,7 @@
 lake bucket
     partials/dt=2026-11-20/hour=10/1005/<stream>-<shard>-<first>-<last>-<digest>.parquet
     markers/dt=2026-11-20/hour=10/1005/<digest>
+    markers/silences/dt=2026-11-20/hour=10/1005/<digest>
     quarantine/dt=2026-11-20/hour=10/1005/<stream>-<shard>-<first>-<last>-<count>-<digest>.jsonl.gz
     simulations/<run id>.json
 results bucket
@@ -27,6 +28,7 @@ from windrow.window import Window
 
 PARTIALS = "partials/"
 MARKERS = "markers/"
+SILENCE_MARKERS = "markers/silences/"
 QUARANTINE = "quarantine/"
 SIMULATIONS = "simulations/"
 AGGREGATES = "aggregates/"
@@ -42,6 +44,7 @@ _ORIGIN = r"(?P<stream>[A-Za-z0-9_.-]+)-(?P<shard>shardId-\d+|unknown)-(?P<first
 _DIGEST = r"(?P<digest>[0-9a-f]{32})"
 _PARTIAL_KEY = re.compile(rf"{PARTIALS}{_WINDOW}/{_ORIGIN}-{_DIGEST}\.parquet")
 _MARKER_KEY = re.compile(rf"{MARKERS}{_WINDOW}/{_DIGEST}")
+_SILENCE_MARKER_KEY = re.compile(rf"{SILENCE_MARKERS}{_WINDOW}/{_DIGEST}")
 _QUARANTINE_KEY = re.compile(rf"{QUARANTINE}{_WINDOW}/{_ORIGIN}-(?P<count>\d+)-{_DIGEST}\.jsonl\.gz")
 _WINDOW_PREFIX = re.compile(rf"(?:{PARTIALS}|{MARKERS}|{QUARANTINE}){_WINDOW}/")
 _PERIOD_ROWS_KEY = re.compile(rf"(?P<root>{AGGREGATES_1H}|{AGGREGATES_1D}){_WINDOW}\.parquet")
@@ -85,6 +88,18 @@ class MarkerKey:
     def __str__(self) -> str:
         """The key."""
         return f"{MARKERS}{_window_path(self.window)}/{self.digest}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SilenceMarkerKey:
+    """What the key of a silence's marker says: a roll of this window's partials leaves its silence unknown."""
+
+    window: Window
+    digest: str
+
+    def __str__(self) -> str:
+        """The key."""
+        return f"{SILENCE_MARKERS}{_window_path(self.window)}/{self.digest}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +188,12 @@ def parse_marker_key(key: str) -> MarkerKey:
     """The inverse of `str(MarkerKey)`; raises ValueError naming the key."""
     match = _match(_MARKER_KEY, key)
     return MarkerKey(window=_window_of(match), digest=match["digest"])
+
+
+def parse_silence_marker_key(key: str) -> SilenceMarkerKey:
+    """The inverse of `str(SilenceMarkerKey)`; raises ValueError naming the key."""
+    match = _match(_SILENCE_MARKER_KEY, key)
+    return SilenceMarkerKey(window=_window_of(match), digest=match["digest"])
 
 
 def parse_quarantine_key(key: str) -> QuarantineKey:

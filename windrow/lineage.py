@@ -92,6 +92,11 @@ class Lineage:
         """Whether less than half of the sensors of the windows before are there."""
         return 2 * self.sensors < (self.sensors_expected or 0)
 
+    @property
+    def is_silence_unknown(self) -> bool:
+        """Whether its silence was not worked out since its sensors changed."""
+        return self.sensors > 0 and not self.presence
+
     def to_json(self) -> bytes:
         """One line of JSON with the keys of COLUMNS, in their order."""
         fields = dataclasses.asdict(self) | {

@@ -40,6 +40,7 @@ from tests.simulation.test_scenarios_time import (
     faults_of_sweep,
 )
 from tests.simulation.test_scenarios_writes import faults_of_marker_after_crash, faults_of_short_time
+from tests.simulation.test_tick_crashes import faults_of_killed_ticks
 from tests.simulation.two_dispatchers import faults_of_two_dispatchers
 
 SEEDS_MAX = 40
@@ -110,6 +111,8 @@ MUTANTS = (
     mutant("marker deleted whatever was rolled", "dispatcher.roll", "contained = frozenset(lineage.digests) if lineage else frozenset()", "contained = frozenset(marker.digest for marker in markers)", faults_of_marker_of_frozen_window),
     mutant("markers deleted before the roll", "dispatcher.roll", "    look = first_look\n", "    look = first_look\n    for marker in due.markers:\n        roller.buckets.lake.delete(str(marker))\n", faults_of_two_dispatchers),
     mutant("observed after listing", "dispatcher.roll", "    seen = look(roller.buckets, window)\n    listing = list_partials(roller.buckets, window)\n", "    listing = list_partials(roller.buckets, window)\n    seen = observe(roller.buckets, window)\n", faults_of_two_dispatchers),
+    mutant("silence of an old window is not marked", "dispatcher.roll", "        if lineage.is_silence_unknown:\n", "        if False:\n", lambda: faults_of_killed_ticks(after=False)),
+    mutant("silence is marked after the lineage", "dispatcher.roll", "            _mark_silence(roller, lineage, before)\n        _write_lineage(roller, lineage, seen.lineage_etag)\n", "            _write_lineage(roller, lineage, seen.lineage_etag)\n            _mark_silence(roller, lineage, before)\n        else:\n            _write_lineage(roller, lineage, seen.lineage_etag)\n", lambda: faults_of_killed_ticks(after=True)),
     mutant("revision rises with every roll", "dispatcher.roll", "+ (0 if is_same else 1)", "+ 1"),
     mutant("a partial that is gone is skipped", "dispatcher.look", "        raise Vanished(str(key))", f"        return {EMPTY}", faults_of_vanished_partial),
     # What is due.

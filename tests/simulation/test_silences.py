@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from dispatcher.due import SWEEP_TICKS, TICK_DELAY_MS
+from dispatcher.due import TICK_DELAY_MS
 from dispatcher.tick import Tick, plan_tick
 from tests.oracle import read_rows
 from tests.simulation.lake import (
@@ -13,6 +13,7 @@ from tests.simulation.lake import (
     contents,
     lineage_of,
     marker_put,
+    markers_of,
     next_tick,
     partial_put,
     tick,
@@ -170,8 +171,8 @@ def test_late_readings_of_an_old_window_change_its_own_completeness() -> None:
     assert lineage_of(site.state, missing).completeness == 1.0
 
 
-def test_a_silence_that_there_was_no_time_for_is_worked_out_when_the_window_is_swept() -> None:
-    """The run that rolled it ended too soon."""
+def test_a_silence_that_there_was_no_time_for_is_worked_out_at_the_next_tick() -> None:
+    """The run that rolled the window, hours after its end, was over too soon, and no other rule finds it."""
     site = Site()
     window = Window(BEGIN)
     site.state.apply(partial_put(window, [(who, 1_000, 0, 20_000) for who in FLEET]))
@@ -190,8 +191,11 @@ def test_a_silence_that_there_was_no_time_for_is_worked_out_when_the_window_is_s
     ).run()
     assert lineage_of(site.state, window).sensors == len(FLEET)
     assert not lineage_of(site.state, window).presence
-    tick(site.state.apply, window.start_ms + SWEEP_TICKS * WINDOW_MS + TICK_DELAY_MS)
+    assert len(markers_of(site.state)) == 1
+    report = tick(site.state.apply, first_ms + WINDOW_MS)
+    assert window not in {one.window for one in report.windows}
     assert lineage_of(site.state, window).presence
+    assert markers_of(site.state) == []
 
 
 def test_deleted_silences_heal() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from windrow import layout
-from windrow.layout import MarkerKey, Origin, PartialKey, QuarantineKey
+from windrow.layout import MarkerKey, Origin, PartialKey, QuarantineKey, SilenceMarkerKey
 from windrow.window import Window
 
 WINDOW = Window(1_763_633_100_000)  # 2025-11-20 10:05 UTC
@@ -19,6 +19,8 @@ def test_keys_are_spelled_as_documented() -> None:
     assert str(partial) == f"partials/dt=2025-11-20/hour=10/1005/{origin}-{DIGEST}.parquet"
     assert str(bad) == f"quarantine/dt=2025-11-20/hour=10/1005/{origin}-3-{DIGEST}.jsonl.gz"
     assert str(MarkerKey(window=WINDOW, digest=DIGEST)) == f"markers/dt=2025-11-20/hour=10/1005/{DIGEST}"
+    of_silence = SilenceMarkerKey(window=WINDOW, digest=DIGEST)
+    assert str(of_silence) == f"markers/silences/dt=2025-11-20/hour=10/1005/{DIGEST}"
     assert layout.rows_key(WINDOW) == "aggregates/dt=2025-11-20/hour=10/1005.parquet"
     assert layout.lineage_key(WINDOW) == "windows/dt=2025-11-20/hour=10/1005.json"
     assert layout.hour_prefix(layout.PARTIALS, WINDOW.start_ms) == "partials/dt=2025-11-20/hour=10/"
@@ -32,6 +34,8 @@ def test_parsing_is_the_inverse_of_spelling() -> None:
     assert layout.parse_partial_key(str(partial)) == partial
     assert layout.parse_quarantine_key(str(bad)) == bad
     assert layout.parse_marker_key(str(marker)) == marker
+    of_silence = SilenceMarkerKey(window=WINDOW, digest=DIGEST)
+    assert layout.parse_silence_marker_key(str(of_silence)) == of_silence
     assert layout.parse_window_prefix(layout.partials_prefix(WINDOW)) == WINDOW
     assert layout.parse_result_key(layout.rows_key(WINDOW)) == WINDOW
     assert layout.parse_result_key(layout.lineage_key(WINDOW)) == WINDOW
