@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from windrow.json_layout import Columns, Layout
+from windrow.json_layout import Layout
+from windrow.json_parts import Columns
 from windrow.payloads import Payloads
 from windrow.reading import Readings
 from windrow.strings import Strings
@@ -15,6 +16,8 @@ from windrow.words import Integers
 EXAMPLES_MAX = 16
 # So few payloads are read as fast one by one.
 ROWS_MIN = 32
+# What a JSON string does not have in it as it is.
+_ESCAPED = bytes(range(0x20)) + b'"\\'
 # Multiples of the golden ratio visit a range evenly, however many there are: no run of bad payloads meets them all.
 _GOLDEN = 0.618_033_988_749_895
 
@@ -42,8 +45,8 @@ def read_common_layouts(
             break
         example = payloads[int(pending[int(attempt * _GOLDEN % 1 * len(pending))])]
         layout = Layout.of(example) if is_reading(example) else None
-        if layout is not None:
-            columns = layout.read(payloads, pending)
+        for read_some in (layout.read_alike, layout.read) if layout else ():
+            columns = read_some(payloads, pending)
             read.append(columns)
             is_read[columns.rows] = True
             pending = pending[~is_read[pending]]
@@ -54,12 +57,12 @@ def read_common_layouts(
 
 
 def _found(payloads: Payloads, columns: Columns) -> FoundReadings:
-    """The readings of `columns` whose ids are UTF-8, by ascending row."""
-    unsure = np.flatnonzero(columns.id_is_ascii == 0)
-    is_utf8 = np.ones(len(columns.rows), bool)
-    is_utf8[unsure] = _ids(payloads, columns.id_start[unsure], columns.id_length[unsure]).are_utf8()
-    columns = columns.take(is_utf8)
-    distinct, sensor = _ids(payloads, columns.id_start, columns.id_length).rank()
+    """The readings of `columns` whose ids are UTF-8 without escapes, by ascending row."""
+    distinct, sensor = Strings.of_slices(payloads.octets, columns.id_start, columns.id_length).rank()
+    is_id = distinct.are_utf8() & distinct.are_without(_ESCAPED)
+    if not is_id.all():
+        columns, sensor = columns.take(is_id[sensor]), (np.cumsum(is_id) - 1)[sensor[is_id[sensor]]]
+        distinct = distinct.take(np.flatnonzero(is_id))
     readings = Readings(
         sensor_ids=distinct,
         sensor=sensor.astype(np.int32),
@@ -71,7 +74,3 @@ def _found(payloads: Payloads, columns: Columns) -> FoundReadings:
         return FoundReadings(readings, columns.rows)
     order = np.argsort(columns.rows)
     return FoundReadings(readings.take(order), columns.rows[order])
-
-
-def _ids(payloads: Payloads, starts: Integers, lengths: Integers) -> Strings:
-    return Strings.of_slices(payloads.octets, starts, lengths)

@@ -4,22 +4,58 @@ A part accepts a row only when `windrow.reading_json.parse_reading` would read t
 refuses, and the payload is parsed by itself. Refusing is always right, only slow.
 """
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Protocol, Self
 
 import numpy as np
 
 from windrow import scan
-from windrow.cursor import Cursor
+from windrow.cursor import Cursor, Mask
 from windrow.reading import TEMPERATURE_MAX_MILLI_C, TEMPERATURE_MIN_MILLI_C
 from windrow.timestamps import INSTANT_MS_MAX, INSTANT_MS_MIN
 from windrow.words import POWERS_OF_TEN, Integers
 
 # 17 significant digits tell all doubles apart. With these limits 64-bit arithmetic is exact in every unit:
 # 5 * (10**17 + 32_000 * 10**13) < 2**63. What has more digits before the point is out of range.
-_DIGITS_MAX = 17
-_WHOLE_DIGITS_MAX = 8
-_MILLI_DIGITS = 3
+DIGITS_MAX = 17
+WHOLE_DIGITS_MAX = 8
+MILLI_DIGITS = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Columns:
+    """m readings from the payloads `rows`: int64[m].
+
+    id_start, id_length: where among the payloads' octets the sensor id is, which is not yet known to be one;
+    event_time_ms, sequence, temperature_milli_c: as in `Readings`. All int64[m].
+    """
+
+    rows: Integers
+    id_start: Integers
+    id_length: Integers
+    event_time_ms: Integers
+    sequence: Integers
+    temperature_milli_c: Integers
+
+    @classmethod
+    def concat(cls, batches: Sequence["Columns"]) -> Self:
+        """The readings of all `batches`, one batch after another."""
+        if len(batches) == 1:
+            return cls(*_arrays(batches[0]))
+        nothing = np.zeros(0, np.int64)
+        columns = zip(*map(_arrays, batches), strict=True) if batches else [[nothing]] * len(fields(cls))
+        return cls(*map(np.concatenate, columns))
+
+    def take(self, chosen: Mask) -> "Columns":
+        """The readings where `chosen` is true: bool[m]."""
+        if chosen.all():
+            return self
+        return Columns(*(array[chosen] for array in _arrays(self)))
+
+
+def _arrays(columns: Columns) -> list[Integers]:
+    return [getattr(columns, field.name) for field in fields(columns)]
 
 
 class Part(Protocol):
@@ -44,14 +80,14 @@ class Literal:
 
 @dataclass(frozen=True, slots=True)
 class SensorId:
-    """The octets of a sensor id: 1 to 128, no escapes. Whether they are UTF-8 is not looked at here."""
+    """The octets of a sensor id: 1 to 128, no escapes. Whether they are UTF-8 is looked at later, once for each id."""
 
     def read(self, cursor: Cursor) -> dict[str, Integers]:
-        """Columns id_start and id_length, in octets, and id_is_ascii, 1 where that is sure."""
+        """Columns id_start and id_length, in octets."""
         at = cursor.at
-        length, is_ascii = scan.text(cursor, ascii_only=False)
+        length = scan.text(cursor, ascii_only=False)
         cursor.refuse_unless(length > 0)
-        return {"id_start": at, "id_length": length, "id_is_ascii": is_ascii.astype(np.int64)}
+        return {"id_start": at, "id_length": length}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +139,7 @@ class Instant:
             scan.literal(cursor, b".")
             fraction, count = scan.digits(cursor)
             cursor.refuse_unless(count > 0)
-            shorter, longer = np.maximum(_MILLI_DIGITS - count, 0), np.maximum(count - _MILLI_DIGITS, 0)
+            shorter, longer = np.maximum(MILLI_DIGITS - count, 0), np.maximum(count - MILLI_DIGITS, 0)
             event_time_ms += fraction * POWERS_OF_TEN[shorter] // POWERS_OF_TEN[longer]
         cursor.refuse_unless((event_time_ms >= INSTANT_MS_MIN) & (event_time_ms <= INSTANT_MS_MAX))
         return {"event_time_ms": event_time_ms}
@@ -118,19 +154,19 @@ class Temperature:
     def read(self, cursor: Cursor) -> dict[str, Integers]:
         """The column temperature_milli_c: exact, rounded once, half to even."""
         number = scan.numbers(cursor)
-        cursor.refuse_unless(number.whole_digits <= _WHOLE_DIGITS_MAX)
-        cursor.refuse_unless(number.whole_digits + number.scale <= _DIGITS_MAX)
-        if cursor.all_accepted(number.scale == _MILLI_DIGITS):  # as a fleet's own encoder spells them
+        cursor.refuse_unless(number.whole_digits <= WHOLE_DIGITS_MAX)
+        cursor.refuse_unless(number.whole_digits + number.scale <= DIGITS_MAX)
+        if cursor.all_accepted(number.scale == MILLI_DIGITS):  # as a fleet's own encoder spells them
             unscaled, places = number.whole * 1_000 + number.fraction, np.zeros(1, np.int64)
         else:
-            unscaled = number.whole * POWERS_OF_TEN[np.maximum(number.scale, _MILLI_DIGITS)]
-            unscaled += number.fraction * POWERS_OF_TEN[np.maximum(_MILLI_DIGITS - number.scale, 0)]
-            places = np.maximum(number.scale - _MILLI_DIGITS, 0)
-        milli_c = self._milli_c(np.where(number.negative, -unscaled, unscaled), places=places)
+            unscaled = number.whole * POWERS_OF_TEN[np.maximum(number.scale, MILLI_DIGITS)]
+            unscaled += number.fraction * POWERS_OF_TEN[np.maximum(MILLI_DIGITS - number.scale, 0)]
+            places = np.maximum(number.scale - MILLI_DIGITS, 0)
+        milli_c = self.milli_c(np.where(number.negative, -unscaled, unscaled), places=places)
         cursor.refuse_unless((milli_c >= TEMPERATURE_MIN_MILLI_C) & (milli_c <= TEMPERATURE_MAX_MILLI_C))
         return {"temperature_milli_c": milli_c}
 
-    def _milli_c(self, unscaled: Integers, *, places: Integers) -> Integers:
+    def milli_c(self, unscaled: Integers, *, places: Integers) -> Integers:
         """What `unscaled / 10**places` milli-degrees of the unit are in milli-degrees C; |unscaled| < 10**17."""
         if self.unit == "C" and not places.any():
             return unscaled

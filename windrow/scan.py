@@ -16,7 +16,6 @@ from windrow.words import (
     Integers,
     Words,
     digit_pairs,
-    is_ascii,
     leading_digits,
     load,
     octet_at,
@@ -65,24 +64,18 @@ def literal(cursor: Cursor, spelled: bytes) -> None:
         cursor.advance(len(octets))
 
 
-def text(cursor: Cursor, *, ascii_only: bool) -> tuple[Integers, Mask]:
-    """How many octets come before the first quote, backslash or control character (or non-ASCII octet): int64[n].
-
-    And where they are surely ASCII: bool[n]; what follows them in the same words has a say in it.
-    """
-    at, words = cursor.at, cursor.words(_TEXT_WORDS)
-    length, is_sure = _text_in(words, ascii_only=ascii_only), is_ascii(words)
+def text(cursor: Cursor, *, ascii_only: bool) -> Integers:
+    """How many octets come before the first quote, backslash or control character (or non-ASCII octet): int64[n]."""
+    at, length = cursor.at, _text_in(cursor.words(_TEXT_WORDS), ascii_only=ascii_only)
     for done in range(_TEXT_OCTETS, TEXT_OCTETS_MAX + 1, _TEXT_OCTETS):
         unended = np.flatnonzero((length == done) & cursor.is_accepted)
         if not len(unended):
             break
         places = np.minimum(at[unended] + done, len(cursor.octets) - _TEXT_OCTETS)
-        words = load(cursor.octets, places, _TEXT_WORDS).T
-        length[unended] += _text_in(words, ascii_only=ascii_only)
-        is_sure[unended] &= is_ascii(words)
+        length[unended] += _text_in(load(cursor.octets, places, _TEXT_WORDS).T, ascii_only=ascii_only)
     cursor.refuse_unless(length <= TEXT_OCTETS_MAX)
     cursor.advance(length)
-    return length, is_sure
+    return length
 
 
 def digits(cursor: Cursor) -> tuple[Integers, Integers]:

@@ -84,12 +84,24 @@ class Strings:
     def are_utf8(self) -> npt.NDArray[np.bool_]:
         """Which strings are UTF-8, as all should be: bool[n]. For octets that come from outside."""
         is_utf8 = np.ones(len(self), bool)
-        not_ascii = np.flatnonzero(self.octets > _ASCII_MAX)
-        if not len(not_ascii) or self._are_utf8_together():
+        is_ascii = self.octets <= _ASCII_MAX
+        if is_ascii.all() or self._are_utf8_together():
             return is_utf8
-        for position in np.unique(np.searchsorted(self.offsets, not_ascii, side="right") - 1).tolist():
+        for position in self._having(~is_ascii).tolist():
             is_utf8[position] = _is_utf8(self.octets_at(position))
         return is_utf8
+
+    def are_without(self, octets: bytes) -> npt.NDArray[np.bool_]:
+        """Which strings have none of these `octets` in them: bool[n]."""
+        is_one = np.zeros(256, bool)
+        is_one[list(octets)] = True
+        are_without = np.ones(len(self), bool)
+        are_without[self._having(is_one[self.octets])] = False
+        return are_without
+
+    def _having(self, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+        """The strings with a chosen octet, ascending; `chosen` is for all of them: bool[offsets[n]]."""
+        return np.unique(np.searchsorted(self.offsets, np.flatnonzero(chosen), side="right") - 1)
 
     def _are_utf8_together(self) -> bool:
         """Whether all octets are UTF-8 and no string begins within a character: then every string is UTF-8."""

@@ -55,20 +55,25 @@ def word_of(octets: bytes) -> np.uint64:
     return np.uint64(int.from_bytes(octets, "little"))
 
 
-def is_ascii(words: Words) -> npt.NDArray[np.bool_]:
-    """Whether all octets of each of n columns of words are below 0x80: bool[n] of uint64[m, n]."""
-    ascii_only: npt.NDArray[np.bool_] = (np.bitwise_or.reduce(words) & _HIGH_BITS) == 0
-    return ascii_only
+def are_plain(word: Words, octets: int) -> npt.NDArray[np.bool_]:
+    """Whether the first `octets` octets are ASCII, and no quote, backslash or control character: bool[n]."""
+    counted = _HIGH_BITS & word_of(b"\xff" * octets)
+    plain: npt.NDArray[np.bool_] = _plain_bits(word, ascii_only=True) & counted == counted
+    return plain
 
 
 def plain_characters(word: Words, *, ascii_only: bool) -> Integers:
     """How many octets come before the first quote, backslash or control character (or non-ASCII octet): 0 to 8."""
+    return _before_first(~_plain_bits(word, ascii_only=ascii_only) & _HIGH_BITS)
+
+
+def _plain_bits(word: Words, *, ascii_only: bool) -> Words:
+    """Words with the high bits of those octets that are plain; their other bits mean nothing."""
     seven_bits = word & _SEVEN_BITS  # so that no sum carries into the next octet
-    is_plain = (seven_bits ^ _QUOTES) + _SEVEN_BITS
+    is_plain: Words = (seven_bits ^ _QUOTES) + _SEVEN_BITS
     is_plain &= (seven_bits ^ _BACKSLASHES) + _SEVEN_BITS
     is_plain &= seven_bits + _PRINTABLE
-    is_plain = is_plain & ~word if ascii_only else is_plain | word
-    return _before_first(~is_plain & _HIGH_BITS)
+    return is_plain & ~word if ascii_only else is_plain | word
 
 
 def leading_digits(word: Words) -> tuple[Integers, Integers]:
@@ -81,6 +86,29 @@ def leading_digits(word: Words) -> tuple[Integers, Integers]:
         value >>= bits
         value &= mask
     return value.view(np.int64), count
+
+
+def number_of_digits(word: Words, count: int) -> tuple[Integers, Words]:
+    """The decimal number that the first `count` octets spell, 1 to 8, and a word with high bits if one is no digit."""
+    value = word ^ _ZERO_DIGITS
+    value <<= np.uint64(8 * (WORD_OCTETS - count))  # zeros before, nothing behind
+    no_digits = value + _TEN_AND_MORE
+    no_digits |= value
+    pairings = _PAIRINGS[: (count - 1).bit_length()]
+    for factor, bits, mask in pairings[:-1]:
+        value *= factor
+        value >>= bits
+        value &= mask
+    if pairings:  # the last one leaves what it is about on top
+        value *= pairings[-1][0]
+    value >>= np.uint64(8 * (WORD_OCTETS - (2 ** len(pairings) // 2 or 1)))
+    return value.view(np.int64), no_digits
+
+
+def no_high_bits(word: Words) -> npt.NDArray[np.bool_]:
+    """Whether no octet of each word has its high bit: bool[n]."""
+    found: npt.NDArray[np.bool_] = word & _HIGH_BITS == 0
+    return found
 
 
 def digit_pairs(word: Words) -> Words:

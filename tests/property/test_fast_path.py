@@ -1,5 +1,6 @@
 """Readings read together against `parse_reading` one by one: the same readings, the same bad, in the same order."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.property.wire import OURS, STYLES, TEMPERATURES, TIMES, Style, batch
 from windrow.json_columns import ROWS_MIN, read_common_layouts
+from windrow.json_layout import Layout
 from windrow.payloads import Payloads
 from windrow.reading import BadReading, Reading, Readings, Reason
 from windrow.reading_json import PAYLOAD_BYTES_MAX, BadPayload, encode_readings, parse_reading, parse_readings
@@ -54,6 +56,16 @@ def test_columns_and_one_by_one_agree(seed: int, styles: list[Style], size: int,
     check(batch(seed, styles, size=size, odd=odd, damaged=damaged))
 
 
+@settings(deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from(STYLES), st.sampled_from((0.0, 0.3)), st.sampled_from((0.0, 0.3)))
+def test_payloads_of_one_length_agree_too(seed: int, style: Style, odd: float, damaged: float) -> None:
+    """Most of them are spelled alike, and so are read by their places; the others have only the length."""
+    payloads = batch(seed, [style], size=200, odd=odd, damaged=damaged)
+    usual_length, _ = Counter(map(len, payloads)).most_common(1)[0]
+    alike = [payload for payload in payloads if len(payload) == usual_length]
+    check(alike * (ROWS_MIN // len(alike) + 1))
+
+
 @given(st.lists(st.binary(max_size=60), max_size=80))
 def test_noise_is_bad_in_both(noise: list[bytes]) -> None:
     """No layout is found in noise, and nothing breaks."""
@@ -66,6 +78,30 @@ def test_a_usual_layout_leaves_nothing_over(style: Style) -> None:
     payloads = [payload for payload in batch(1, [style], size=400, odd=0, damaged=0) if one_by_one([payload])[0]]
     assert len(payloads) > ROWS_MIN
     assert left_over(payloads) <= len(payloads) // 10  # doubles below 1 may have more digits than are read as columns
+
+
+SPELLED_ALIKE = [
+    b'{"sensor_id":"ab","event_time":1795169100000,"temperature":-2.507,"sequence":17,"site":"no","battery":-3.6}',
+    b'{"sensor_id":"site-00/sensor-7","event_time":1795169100000,"temperature":21.4375,"unit":"F"}',
+    b'{"note":"longer than a word","sequence":0,"temperature":7,"unit":"K","event_time":0, "sensor_id":"a"}',
+    b'{"sensor_id":"s","event_time":123456789012345,"temperature":1234.1234567890125,"sequence":123456789012345678}',
+]
+
+
+@pytest.mark.parametrize("body", SPELLED_ALIKE)
+def test_every_octet_at_every_place_of_payloads_spelled_alike(body: bytes) -> None:
+    """All 256 octets, put for each octet of a payload whose length all others have."""
+    replaced = [body[:at] + bytes([octet]) + body[at + 1 :] for at in range(len(body)) for octet in range(256)]
+    check(replaced + [body] * ROWS_MIN)
+
+
+@pytest.mark.parametrize("body", SPELLED_ALIKE)
+def test_payloads_spelled_alike_are_read_by_their_places(body: bytes) -> None:
+    """Without this the comparison would not meet what it is for."""
+    layout = Layout.of(body)
+    assert layout is not None
+    assert len(layout.read_alike(Payloads.of([body] * 5 + [body + b" "]), np.arange(6)).rows) == 5
+    assert len(layout.read_alike(Payloads.of([body, body + b" "]), np.arange(2)).rows) == 0
 
 
 @pytest.mark.parametrize("unit", ["C", "F", "K"])
