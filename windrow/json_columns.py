@@ -1,6 +1,6 @@
 """Readings of a batch of JSON payloads as columns, as far as the payloads have one of a few layouts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +39,7 @@ def read_common_layouts(
     """
     pending = np.flatnonzero(payloads.lengths <= length_max)
     is_read = np.zeros(len(payloads), bool)
-    read: list[Columns] = []
+    read: list[FoundReadings] = []
     for attempt in range(EXAMPLES_MAX):
         if len(pending) < ROWS_MIN:
             break
@@ -47,17 +47,17 @@ def read_common_layouts(
         layout = Layout.of(example) if is_reading(example) else None
         for read_some in (layout.read_alike, layout.read) if layout else ():
             columns = read_some(payloads, pending)
-            read.append(columns)
+            read.append(_found(payloads, columns))
             is_read[columns.rows] = True
             pending = pending[~is_read[pending]]
-    found = _found(payloads, Columns.concat(read))
+    found = _joined([one for one in read if len(one.rows)])
     is_other = np.ones(len(payloads), bool)
     is_other[found.rows] = False
     return found, np.flatnonzero(is_other)
 
 
 def _found(payloads: Payloads, columns: Columns) -> FoundReadings:
-    """The readings of `columns` whose ids are UTF-8 without escapes, by ascending row."""
+    """The readings of `columns`, ascending by row, whose ids are UTF-8 without escapes."""
     distinct, sensor = Strings.of_slices(payloads.octets, columns.id_start, columns.id_length).rank()
     is_id = distinct.are_utf8() & distinct.are_without(_ESCAPED)
     if not is_id.all():
@@ -70,7 +70,13 @@ def _found(payloads: Payloads, columns: Columns) -> FoundReadings:
         sequence=columns.sequence,
         temperature_milli_c=columns.temperature_milli_c.astype(np.int32),
     )
-    if (columns.rows[1:] > columns.rows[:-1]).all():
-        return FoundReadings(readings, columns.rows)
-    order = np.argsort(columns.rows)
-    return FoundReadings(readings.take(order), columns.rows[order])
+    return FoundReadings(readings, columns.rows)
+
+
+def _joined(found: Sequence[FoundReadings]) -> FoundReadings:
+    """The readings of all, by ascending row."""
+    if len(found) == 1:
+        return found[0]
+    rows = np.concatenate([np.zeros(0, np.int64), *(one.rows for one in found)])
+    order = np.argsort(rows)
+    return FoundReadings(Readings.concat([one.readings for one in found]).take(order), rows[order])
