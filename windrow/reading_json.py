@@ -42,6 +42,7 @@ NESTING_MAX = 16
 NUMBER_CHARACTERS_MAX = 64
 EXPONENT_MAX = 999
 
+_PARENTS = (dict, list)
 _EXPONENT = re.compile(r"[eE]([+-]?\d+)$")
 _INTEGER = re.compile(r"-?\d+")
 
@@ -136,7 +137,7 @@ def _parse_object(payload: bytes) -> dict[str, object]:
 def _check_nesting(parsed: dict[str, object]) -> None:
     level: list[object] = [parsed]
     for _ in range(NESTING_MAX):
-        level = [child for parent in level for child in _children(parent) if isinstance(child, dict | list)]
+        level = [child for parent in level for child in _children(parent) if isinstance(child, _PARENTS)]
         if not level:
             return
     if level:

@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -94,6 +95,19 @@ def test_a_line_has_the_columns_of_the_table() -> None:
     assert with_row == [name for name, _ in COLUMNS]
     assert without == [name for name, _ in COLUMNS if name != "block_row"]
     assert set(IDENTITY_COLUMNS) <= set(with_row)
+
+
+@pytest.mark.parametrize("detail", ["plain", 'a "quote" and a \\', "é 日 😀 \ud800 \x00 \x7f </"])
+@pytest.mark.parametrize("block_row", [None, 0, 7])
+@pytest.mark.parametrize("arrival_ms", [None, 0, ARRIVAL_MS])
+def test_a_line_is_what_json_makes_of_it(detail: str, block_row: int | None, arrival_ms: int | None) -> None:
+    """It is put together by hand."""
+    one = replace(bad(1), detail=detail, block_row=block_row, arrival_ms=arrival_ms, payload=b"\xff\xfe?>")
+    (file,) = encode_quarantine([one], arrival_ms_default=0)
+
+    (line,) = gzip.decompress(file.body).splitlines()
+    assert line == json.dumps(json.loads(line), separators=(",", ":")).encode()
+    assert list(decode_quarantine(file.body)) == [one]
 
 
 @pytest.mark.parametrize(
