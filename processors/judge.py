@@ -37,10 +37,11 @@ def judge_unpacked(records: Sequence[Record], unpacked: Unpacked, *, horizon_ms:
     arrived_ms = record_arrived_ms[unpacked.record[parsed.source]]
     ahead_ms = parsed.readings.event_time_ms - arrived_ms
     counts = (-horizon_ms <= ahead_ms) & (ahead_ms <= EARLINESS_MS_MAX)
+    all_count = bool(counts.all())
     bad = [*parsed.bad, *_misplaced(parsed.source[~counts], ahead_ms[~counts], horizon_ms=horizon_ms)]
     return Judged(
-        readings=parsed.readings if counts.all() else parsed.readings.take(counts),
-        arrived_ms=arrived_ms[counts],
+        readings=parsed.readings if all_count else parsed.readings.take(counts),
+        arrived_ms=arrived_ms if all_count else arrived_ms[counts],
         rejected=(
             *(quarantine_record(records[one.record], reason=one.reason, detail=one.detail) for one in unpacked.broken),
             *_quarantine(records, unpacked, bad),

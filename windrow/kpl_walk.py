@@ -82,7 +82,7 @@ def walk(bodies: Bodies) -> tuple[Records, Mask]:
     A message of that shape but with an index beyond its keys, or keys that are not UTF-8, is not taken either.
     """
     if not len(bodies.starts):
-        return _parse(bodies, *[bodies.starts] * 2), np.zeros(0, bool)
+        return Records(*[bodies.starts] * 6), np.zeros(0, bool)
     records = _record_like(bodies)
     is_usual, keys_end = _chained(bodies, records)
     keys = _keys(bodies, np.where(is_usual, keys_end, bodies.starts))

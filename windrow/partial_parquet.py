@@ -71,11 +71,14 @@ def encode_partial(partial: Partial, delivery: Delivery) -> bytes:
         "min_milli_c": arrow.column(np.minimum.reduceat(partial.temperature_milli_c, first)),
         "max_milli_c": arrow.column(np.maximum.reduceat(partial.temperature_milli_c, first)),
     }
-    offset_ms = partial.event_time_ms - partial.window.start_ms
-    columns |= _steps_columns("offset_ms", offset_ms, partial.offsets, np.int32)
-    columns |= _steps_columns("milli_c", value, partial.offsets, np.int32)
+    offset_ms = (partial.event_time_ms - partial.window.start_ms).astype(np.int32)
+    values: dict[str, npt.NDArray[np.signedinteger[Any]]] = {
+        "offset_ms": offset_ms,
+        "milli_c": partial.temperature_milli_c,
+    }
     if partial.sequence.any():
-        columns |= _steps_columns("sequence", partial.sequence, partial.offsets, np.int64)
+        values["sequence"] = partial.sequence
+    columns |= _steps_columns(values, partial.offsets)
     metadata = {
         "format": FORMAT,
         "window_start_ms": partial.window.start_ms,
@@ -115,18 +118,20 @@ def _partial_of(window: Window, columns: Mapping[str, Any]) -> Partial:
 
 
 def _steps_columns(
-    name: str, values: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64], kind: type[np.signedinteger[Any]]
+    values: Mapping[str, npt.NDArray[np.signedinteger[Any]]], offsets: npt.NDArray[np.int64]
 ) -> dict[str, Any]:
-    """`first_<name>` and `<name>_steps` of the values of each sensor: n values of k sensors give n - k steps."""
+    """`first_<name>` and `<name>_steps` of the `values` of each sensor: n values of k sensors give n - k steps."""
     starts = offsets[:-1]
-    is_step = np.ones(len(values), bool)
+    is_step = np.ones(offsets[-1], bool)
     is_step[starts] = False
-    # Sequences may span all 63 bits; differences wrap in 64 bits and wrap back when they are added up.
-    steps = np.diff(values, prepend=values[:1])[is_step]
-    return {
-        f"first_{name}": arrow.column(values[starts].astype(kind)),
-        f"{name}_steps": arrow.list_column(offsets - np.arange(len(offsets)), steps.astype(kind)),
-    }
+    before = np.flatnonzero(is_step) - 1
+    columns: dict[str, Any] = {}
+    for name, of_all in values.items():
+        # Sequences may span all 63 bits; differences wrap in 64 bits and wrap back when they are added up.
+        steps = (of_all[1:] - of_all[:-1])[before]
+        columns[f"first_{name}"] = arrow.column(of_all[starts])
+        columns[f"{name}_steps"] = arrow.list_column(offsets - np.arange(len(offsets)), steps)
+    return columns
 
 
 def _values_of(name: str, columns: Mapping[str, Any], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
