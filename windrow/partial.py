@@ -51,8 +51,9 @@ class Partial:
         if len(readings) and not (window.start_ms <= int(time.min()) and int(time.max()) < window.end_ms):
             raise ValueError(f"readings outside the window that starts at {window.start_ms}")
         ids, place = readings.sensor_ids.rank()
+        sensor = readings.sensor if ids is readings.sensor_ids else place[readings.sensor]
         return cls._of_columns(
-            window, ids, place[readings.sensor], time - window.start_ms, readings.sequence, readings.temperature_milli_c
+            window, ids, sensor, time - window.start_ms, readings.sequence, readings.temperature_milli_c
         )
 
     @classmethod
@@ -79,7 +80,7 @@ class Partial:
         cls,
         window: Window,
         ids: Strings,
-        sensor: npt.NDArray[np.int64],
+        sensor: npt.NDArray[np.integer],
         offset_ms: npt.NDArray[np.integer],
         sequence: npt.NDArray[np.integer],
         temperature_milli_c: npt.NDArray[np.int32],
