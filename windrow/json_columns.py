@@ -16,8 +16,6 @@ from windrow.words import Integers
 EXAMPLES_MAX = 16
 # So few payloads are read as fast one by one.
 ROWS_MIN = 32
-# What a JSON string does not have in it as it is.
-_ESCAPED = bytes(range(0x20)) + b'"\\'
 # Multiples of the golden ratio visit a range evenly, however many there are: no run of bad payloads meets them all.
 _GOLDEN = 0.618_033_988_749_895
 
@@ -59,7 +57,7 @@ def read_common_layouts(
 def _found(payloads: Payloads, columns: Columns) -> FoundReadings:
     """The readings of `columns`, ascending by row, whose ids are UTF-8 without escapes."""
     distinct, sensor = Strings.of_slices(payloads.octets, columns.id_start, columns.id_length).rank()
-    is_id = distinct.are_utf8() & distinct.are_without(_ESCAPED)
+    is_id = distinct.are_utf8() & distinct.are_plain()
     if not is_id.all():
         columns, sensor = columns.take(is_id[sensor]), (np.cumsum(is_id) - 1)[sensor[is_id[sensor]]]
         distinct = distinct.take(np.flatnonzero(is_id))

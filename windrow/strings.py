@@ -16,6 +16,7 @@ _WORD_OCTETS = 8
 _WORD_BITS = 64
 _PIECE_ROWS = 1 << 14
 _ASCII_MAX = 0x7F
+_SPACE, _QUOTE, _BACKSLASH = b' "\\'
 # The octets that continue a character of UTF-8 are 10xxxxxx.
 _CONTINUES_MASK, _CONTINUES = 0xC0, 0x80
 # A matrix with rows as long as the longest string may take this many times the octets of all strings.
@@ -91,13 +92,12 @@ class Strings:
             is_utf8[position] = _is_utf8(self.octets_at(position))
         return is_utf8
 
-    def are_without(self, octets: bytes) -> npt.NDArray[np.bool_]:
-        """Which strings have none of these `octets` in them: bool[n]."""
-        is_one = np.zeros(256, bool)
-        is_one[list(octets)] = True
-        are_without = np.ones(len(self), bool)
-        are_without[self._having(is_one[self.octets])] = False
-        return are_without
+    def are_plain(self) -> npt.NDArray[np.bool_]:
+        """Which strings are without quotes, backslashes and control characters, as JSON without escapes: bool[n]."""
+        are_plain = np.ones(len(self), bool)
+        is_special = (self.octets == _QUOTE) | (self.octets == _BACKSLASH) | (self.octets < _SPACE)
+        are_plain[self._having(is_special)] = False
+        return are_plain
 
     def _having(self, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
         """The strings with a chosen octet, ascending; `chosen` is for all of them: bool[offsets[n]]."""
