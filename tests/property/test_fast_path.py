@@ -85,6 +85,8 @@ SPELLED_ALIKE = [
     b'{"sensor_id":"site-00/sensor-7","event_time":1795169100000,"temperature":21.4375,"unit":"F"}',
     b'{"note":"longer than a word","sequence":0,"temperature":7,"unit":"K","event_time":0, "sensor_id":"a"}',
     b'{"sensor_id":"s","event_time":123456789012345,"temperature":1234.1234567890125,"sequence":123456789012345678}',
+    b'{"sensor_id":"s","event_time":1,"temperature":-273.150}',
+    b'{"sensor_id":"s","event_time":1,"temperature":10000}',
 ]
 
 
