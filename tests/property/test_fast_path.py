@@ -94,7 +94,7 @@ SPELLED_ALIKE = [
 def test_every_octet_at_every_place_of_payloads_spelled_alike(body: bytes) -> None:
     """All 256 octets, put for each octet of a payload whose length all others have."""
     replaced = [body[:at] + bytes([octet]) + body[at + 1 :] for at in range(len(body)) for octet in range(256)]
-    check(replaced + [body] * ROWS_MIN)
+    check([body] * ROWS_MIN + replaced)  # the first one is taken for the example
 
 
 @pytest.mark.parametrize("body", SPELLED_ALIKE)
