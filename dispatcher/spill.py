@@ -3,13 +3,16 @@
     partials ──▶ held in memory ──▶ too many: splitters are sampled ──▶ file 0 │ file 1 │ ... │ file n
     ranges   ◀── one union each, ascending: the ranges one after another are the window in order
 
-Partials ascend by id, so a partial is cut by a few binary searches, and its parts are copied as they are. Files have
-no name: whatever happens to the process, nothing of them is left. Memory follows READINGS_HELD_MAX alone.
+Partials ascend by id, so a partial is cut by a few binary searches, and its parts are copied as they are. What the
+ids of a range begin with, which is most of them, stays out of its file: a new page costs more than the copy. Files
+have no name: whatever happens to the process, nothing of them is left. Memory follows READINGS_HELD_MAX alone.
 """
 
+import dataclasses
+import itertools
 import struct
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -22,15 +25,16 @@ from windrow.partial import Partial, union
 from windrow.strings import Strings, offsets_of
 from windrow.window import Window
 
-READINGS_HELD_MAX = 1 << 19
+READINGS_HELD_MAX = 1 << 18
 """Readings in memory at once; their union takes about 150 bytes each. More than that go to disk."""
-RANGES_MAX = 64
+RANGES_MAX = 128
 """Ranges, and so open files, of one split. A range that still holds too much is split again."""
 SAMPLES_PER_RANGE = 64
 DEPTH_MAX = 4
-"""Splits within splits: 64^4 ranges of a million readings are more than any disk. One sensor cannot be split."""
-_BUFFER_BYTES = 131_072  # of each file: parts are a few KB
-_HEADER = struct.Struct("<qqq?")
+"""Splits within splits: 128^4 ranges of half a million readings are more than any disk. One sensor cannot be split."""
+_BUFFER_BYTES = 65_536  # of each file: parts are a few KB
+_HEADER = struct.Struct("<qqq5s")
+_KINDS: tuple[np.dtype[np.integer], ...] = (np.dtype("u1"), np.dtype("u2"), np.dtype("i4"), np.dtype("i8"))
 
 
 class Spill:
@@ -114,16 +118,19 @@ class Spill:
         # Half of what a range may hold, so that an uneven one seldom has to be split again.
         ranges = min(2 * max(readings, readings_expected) // self._held_max + 1, RANGES_MAX)
         self._splitters = _splitters(sample, ranges, step=max(1, readings // (ranges * SAMPLES_PER_RANGE)))
-        for _ in range(len(self._splitters) + 1):
+        for prefix in _prefixes(self._splitters):
             file = self._stack.enter_context(tempfile.TemporaryFile(buffering=_BUFFER_BYTES))  # noqa: SIM115 - so it is closed
-            self._files.append(_RangeFile(file))
+            self._files.append(_RangeFile(file, prefix))
 
     def _write(self, partial: Partial) -> None:
+        if not len(partial):
+            return
         bounds = [0, *partial.sensor_ids.positions_of(self._splitters), partial.sensors]
         columns = _Columns.of(partial)
-        for file, start, end in zip(self._files, bounds[:-1], bounds[1:], strict=True):
+        octets = _octets_after(partial.sensor_ids, bounds, [file.prefix for file in self._files])
+        for file, (start, end), ids in zip(self._files, itertools.pairwise(bounds), octets, strict=True):
             if start < end:
-                file.write(columns, start, end)
+                file.write(columns, start, end, ids)
 
 
 def _splitters(sample: Iterable[Partial], ranges: int, *, step: int) -> list[bytes]:
@@ -141,118 +148,127 @@ def _splitters(sample: Iterable[Partial], ranges: int, *, step: int) -> list[byt
     return sorted(chosen - {sampled[0]})
 
 
+def _prefixes(splitters: Sequence[bytes]) -> list[bytes]:
+    """What all ids of each range begin with: that of both of its bounds, and nothing where it has but one."""
+    return list(itertools.starmap(_common_prefix, itertools.pairwise([b"", *splitters, b""])))
+
+
+def _common_prefix(one: bytes, other: bytes) -> bytes:
+    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+    return one[: sum(1 for _ in same)]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Columns:
-    """A partial as it is written: 8 bytes a reading, 16 with sequences.
+    """A partial of k ids and n readings as it is written: each column as narrow as its numbers allow.
 
-    Of k ids: id_bounds: int64[k + 1], where their octets are; bounds: int64[k + 1], where their readings are.
+    bounds: int64[k + 1], where the readings of each id are; lengths, readings: [k]; offset_ms, sequence, value: [n].
     """
 
-    id_bounds: npt.NDArray[np.int64]
     bounds: npt.NDArray[np.int64]
-    id_octets: npt.NDArray[np.int32]
-    octets: npt.NDArray[np.uint8]
-    readings: npt.NDArray[np.int32]
-    offset_ms: npt.NDArray[np.int32]
-    value: npt.NDArray[np.int32]
-    sequence: npt.NDArray[np.int64] | None
+    lengths: npt.NDArray[np.integer]
+    readings: npt.NDArray[np.integer]
+    offset_ms: npt.NDArray[np.integer]
+    sequence: npt.NDArray[np.integer]
+    value: npt.NDArray[np.integer]
+    kinds: bytes
 
     @classmethod
     def of(cls, partial: Partial) -> Self:
-        """The columns of a partial; sequences only if there are any."""
-        return cls(
-            id_bounds=partial.sensor_ids.offsets,
-            bounds=partial.offsets,
-            id_octets=partial.sensor_ids.lengths.astype(np.int32),
-            octets=np.ascontiguousarray(partial.sensor_ids.octets),
-            readings=partial.readings_per_sensor.astype(np.int32),
-            offset_ms=(partial.event_time_ms - partial.window.start_ms).astype(np.int32),
-            value=np.ascontiguousarray(partial.temperature_milli_c),
-            sequence=np.ascontiguousarray(partial.sequence) if partial.sequence.any() else None,
-        )
+        """The columns of a partial; the octets of its ids are no part of them."""
+        lengths, readings = _narrow(partial.sensor_ids.lengths), _narrow(partial.readings_per_sensor)
+        offset_ms = _narrow(partial.event_time_ms - partial.window.start_ms)
+        sequence, value = _narrow(partial.sequence), _narrow(partial.temperature_milli_c)
+        kinds = bytes(_KINDS.index(column.dtype) for column in (lengths, readings, offset_ms, sequence, value))
+        return cls(partial.offsets, lengths, readings, offset_ms, sequence, value, kinds)
+
+
+def _narrow(values: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+    """The values, at least one, as the narrowest of _KINDS that holds them all."""
+    least, greatest = int(values.min()), int(values.max())
+    kind = next(kind for kind in _KINDS if np.iinfo(kind).min <= least and greatest <= np.iinfo(kind).max)
+    return values.astype(kind)
+
+
+def _octets_after(ids: Strings, bounds: Sequence[int], prefixes: Sequence[bytes]) -> list[bytes]:
+    """The octets of the ids of each range, without the prefix that they have in common."""
+    ranges = list(zip(itertools.pairwise(bounds), map(len, prefixes), strict=True))
+    width = ids.width
+    if width:
+        matrix = ids.octets.reshape(-1, width)
+        return [matrix[start:end, cut:].tobytes() for (start, end), cut in ranges]
+    cuts = np.repeat([cut for _, cut in ranges], np.diff(bounds))
+    short = Strings.of_slices(ids.octets, ids.offsets[:-1] + cuts, ids.lengths - cuts)
+    return [short.octets[short.offsets[start] : short.offsets[end]].tobytes() for (start, end), _ in ranges]
 
 
 class _RangeFile:
-    """Parts of partials, one after another: a header, then the columns."""
+    """Parts of partials, one after another: a header, the columns, and the octets of the ids behind their `prefix`."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], prefix: bytes) -> None:
         self._file = file
+        self.prefix = prefix
         self.readings = 0
 
-    def write(self, columns: _Columns, start: int, end: int) -> None:
-        """The part with the sensors `start:end`."""
-        id_start, id_end = columns.id_bounds[start], columns.id_bounds[end]
+    def write(self, columns: _Columns, start: int, end: int, octets: bytes) -> None:
+        """The part with the sensors `start:end`, whose ids have these `octets` behind the prefix."""
         first, last = columns.bounds[start], columns.bounds[end]
         parts: list[bytes | memoryview] = [
-            _HEADER.pack(end - start, id_end - id_start, last - first, columns.sequence is not None),
-            columns.id_octets[start:end].data,
-            columns.octets[id_start:id_end].data,
+            _HEADER.pack(end - start, len(octets), last - first, columns.kinds),
+            columns.lengths[start:end].data,
             columns.readings[start:end].data,
             columns.offset_ms[first:last].data,
+            columns.sequence[first:last].data,
             columns.value[first:last].data,
+            octets,
         ]
-        if columns.sequence is not None:
-            parts.append(columns.sequence[first:last].data)
         self._file.write(b"".join(parts))
         self.readings += int(last - first)
 
     def united(self, window: Window) -> Partial:
         """The union of all parts."""
         self._file.seek(0)
-        parts = list(_parts(self._file.read()))
-        id_octets, octets, readings, offset_ms, value = (np.concatenate([part[n] for part in parts]) for n in range(5))
-        sequence = [np.zeros(len(part[4]), np.int64) if part[5] is None else part[5] for part in parts]
-        return Partial.of_groups(
-            window,
-            Strings(offsets_of(id_octets), octets),
-            readings=readings,
-            offset_ms=offset_ms,
-            sequence=np.concatenate(sequence),
-            temperature_milli_c=value,
-        )
+        return self._union(window, self._file.read())
 
     def read(self, window: Window) -> Iterator[Partial]:
         """The parts in the order they were written, one in memory at a time."""
         self._file.seek(0)
         while header := self._file.read(_HEADER.size):
-            (part,) = _parts(header + self._file.read(_columns_bytes(*_HEADER.unpack(header))))
-            id_octets, octets, readings, offset_ms, value, sequence = part
-            yield Partial(
-                window,
-                Strings(offsets_of(id_octets), octets),
-                offsets_of(readings),
-                offset_ms + np.int64(window.start_ms),
-                np.zeros(len(value), np.int64) if sequence is None else sequence,
-                value,
-            )
+            yield self._union(window, header + self._file.read(_columns_bytes(*_HEADER.unpack(header))))
 
     def close(self) -> None:
         """Give the disk back."""
         self._file.close()
 
-
-def _columns_bytes(sensors: int, octets: int, readings: int, has_sequence: bool) -> int:  # noqa: FBT001 - as packed
-    return 8 * sensors + octets + readings * (16 if has_sequence else 8)
-
-
-def _parts(raw: bytes) -> Iterator[tuple[Any, ...]]:
-    """The columns of each part: octets of each id, octets, readings of each id, offsets, values, sequences or None."""
-    position = 0
-
-    def take(count: int, kind: type[np.generic]) -> npt.NDArray[Any]:
-        nonlocal position
-        taken = np.frombuffer(raw, kind, count, position)
-        position += taken.nbytes
-        return taken
-
-    while position < len(raw):
-        sensors, octets, readings, has_sequence = _HEADER.unpack_from(raw, position)
-        position += _HEADER.size
-        yield (
-            take(sensors, np.int32),
-            take(octets, np.uint8),
-            take(sensors, np.int32),
-            take(readings, np.int32),
-            take(readings, np.int32),
-            take(readings, np.int64) if has_sequence else None,
+    def _union(self, window: Window, raw: bytes) -> Partial:
+        parts = list(_parts(raw))
+        lengths, readings, offset_ms, sequence, value, octets = map(np.concatenate, zip(*parts, strict=True))
+        short = Partial.of_groups(
+            window,
+            Strings(offsets_of(lengths.astype(np.int64) - len(self.prefix)), octets),
+            readings=readings,
+            offset_ms=offset_ms,
+            sequence=sequence,
+            temperature_milli_c=value,
         )
+        return dataclasses.replace(short, sensor_ids=short.sensor_ids.after(self.prefix))
+
+
+def _columns_bytes(sensors: int, octets: int, readings: int, kinds: bytes) -> int:
+    sizes = [_KINDS[kind].itemsize for kind in kinds]
+    return octets + sensors * sum(sizes[:2]) + readings * sum(sizes[2:])
+
+
+def _parts(raw: bytes) -> Iterator[list[npt.NDArray[Any]]]:
+    """The columns of each part, and last the octets."""
+    position = 0
+    while position < len(raw):
+        sensors, octets, readings, kinds = _HEADER.unpack_from(raw, position)
+        position += _HEADER.size
+        columns = []
+        for kind, count in zip(kinds, (sensors, sensors, readings, readings, readings), strict=True):
+            columns.append(np.frombuffer(raw, _KINDS[kind], count, position))
+            position += columns[-1].nbytes
+        columns.append(np.frombuffer(raw, np.uint8, octets, position))
+        position += octets
+        yield columns

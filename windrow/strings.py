@@ -77,6 +77,12 @@ class Strings:
         """Octets of each string: int64[n]."""
         return np.diff(self.offsets)
 
+    @property
+    def width(self) -> int:
+        """The octets of each string, where all have as many; else, and of no strings, 0."""
+        width = int(self.offsets[1]) if len(self) else 0
+        return width if np.array_equal(self.offsets, np.arange(len(self.offsets)) * width) else 0
+
     def to_list(self) -> list[str]:
         """The strings as Python objects."""
         whole, bounds = self.octets.tobytes(), self.offsets.tolist()
@@ -113,6 +119,16 @@ class Strings:
         """The strings at `positions`, in that order."""
         return Strings.of_slices(self.octets, self.offsets[:-1][positions], self.lengths[positions])
 
+    def after(self, prefix: bytes) -> "Strings":
+        """The strings, each behind `prefix`."""
+        offsets = self.offsets + np.arange(len(self.offsets)) * len(prefix)
+        is_prefix = np.zeros(offsets[-1], bool)
+        is_prefix[(offsets[:-1, np.newaxis] + np.arange(len(prefix))).reshape(-1)] = True
+        octets = np.empty(offsets[-1], np.uint8)
+        octets[is_prefix] = np.tile(np.frombuffer(prefix, np.uint8), len(self))
+        octets[~is_prefix] = self.octets
+        return Strings(offsets, octets)
+
     def between(self, start: int, end: int) -> "Strings":
         """The strings `start:end`."""
         bounds = self.offsets[start : end + 1]
@@ -124,9 +140,9 @@ class Strings:
 
     def positions_of(self, needles: Sequence[bytes]) -> list[int]:
         """How many strings are less than each of `needles`; they must ascend."""
-        width = int(self.offsets[1] - self.offsets[0]) if len(self) else 0
+        width = self.width
         # Without zero octets, numpy's strings of one width compare as octets do: it pads with zeros.
-        if width and (self.lengths == width).all() and self.octets.all() and not any(b"\0" in one for one in needles):
+        if width and self.octets.all() and not any(b"\0" in one for one in needles):
             found: list[int] = np.searchsorted(self.octets.view(f"S{width}"), np.array(needles, "S")).tolist()
             return found
         return [bisect.bisect_left(range(len(self)), needle, key=self.octets_at) for needle in needles]

@@ -85,3 +85,16 @@ def decodes(string: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+@given(lists, sensor_ids)
+def test_a_prefix_comes_before_each_string(strings: list[str], prefix: str) -> None:
+    """Of empty ones too."""
+    assert Strings.of(strings).after(prefix.encode()).to_list() == [prefix + string for string in strings]
+
+
+@given(lists)
+def test_the_width_is_that_of_all_strings(strings: list[str]) -> None:
+    """0 where they differ, and where there are none."""
+    widths = {len(string.encode()) for string in strings}
+    assert Strings.of(strings).width == (widths.pop() if len(widths) == 1 else 0)

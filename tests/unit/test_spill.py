@@ -112,3 +112,20 @@ def test_few_readings_stay_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     refused: Callable[..., None] = lambda *_, **__: pytest.fail("a file")  # noqa: E731
     monkeypatch.setattr(tempfile, "TemporaryFile", refused)
     assert len(ranges_of([fleet(10, 100, seed=1)], held_max=1_000)) == 1
+
+
+@pytest.mark.parametrize("held_max", [40, 400])
+def test_what_ids_have_in_common_comes_back(held_max: int) -> None:
+    """Ids of any length and script behind one beginning, one of them no more than that: all as they were."""
+    ids = ["site/é", *(f"site/é{'€' * (number % 3)}{number}" for number in range(2_000))]
+    rng = np.random.default_rng(3)
+    partials = [
+        partial_of(
+            [Reading(ids[sensor], WINDOW.start_ms + sensor, number, -sensor) for sensor in rng.integers(0, 2_001, 500)]
+        )
+        for number in range(4)
+    ]
+    partials.append(partial_of([Reading("site/é", WINDOW.start_ms, 2**62, 0)]))
+    ranges = ranges_of(partials, held_max=held_max)
+    assert len(ranges) > 2
+    assert partial_of([reading for part in ranges for reading in part.readings]) == union(WINDOW, partials)
