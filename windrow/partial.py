@@ -13,7 +13,7 @@ canonical form (distinct elements, ascending), so equal sets have equal columns,
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -101,7 +101,9 @@ class Partial:
 
     def __eq__(self, other: object) -> bool:
         """Whether both are the same set of the same window."""
-        return isinstance(other, Partial) and list(self._canonical()) == list(other._canonical())
+        return isinstance(other, Partial) and all(
+            np.array_equal(own, its) for own, its in zip(self._canonical(), other._canonical(), strict=False)
+        )
 
     def __hash__(self) -> int:
         """Equal sets have equal hashes."""
@@ -140,20 +142,20 @@ class Partial:
         """The first 128 bits of SHA-256 over the canonical set, in hexadecimal: the name of this content."""
         digest = hashlib.sha256(_DIGEST_DOMAIN)
         for column in self._canonical():
-            digest.update(column)
+            digest.update(column.data)
         return digest.hexdigest()[: 2 * DIGEST_BYTES]
 
-    def _canonical(self) -> Iterator[bytes]:
+    def _canonical(self) -> Iterator[npt.NDArray[Any]]:
         """The columns, little-endian, in as few octets as hold any set; sequences only where there are any."""
         has_sequence = bool(self.sequence.any())
-        yield np.array([self.window.start_ms, self.sensors, len(self), has_sequence], "<i8").tobytes()
-        yield self.sensor_ids.lengths.astype("<i4").tobytes()
-        yield self.sensor_ids.octets.tobytes()
-        yield self.readings_per_sensor.astype("<i4").tobytes()
-        yield (self.event_time_ms - self.window.start_ms).astype("<i4").tobytes()
-        yield self.temperature_milli_c.astype("<i4", copy=False).tobytes()
+        yield np.array([self.window.start_ms, self.sensors, len(self), has_sequence], "<i8")
+        yield self.sensor_ids.lengths.astype("<i4")
+        yield np.ascontiguousarray(self.sensor_ids.octets)
+        yield self.readings_per_sensor.astype("<i4")
+        yield (self.event_time_ms - self.window.start_ms).astype("<i4")
+        yield np.ascontiguousarray(self.temperature_milli_c, "<i4")
         if has_sequence:
-            yield self.sequence.astype("<i8", copy=False).tobytes()
+            yield np.ascontiguousarray(self.sequence, "<i8")
 
 
 def partials_of(readings: Readings) -> list[Partial]:

@@ -8,7 +8,7 @@ what counts. The reader takes the sets alone.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -101,19 +101,21 @@ def decode_partial(body: bytes) -> tuple[Partial, Delivery]:
 
 
 def _partial_of(window: Window, columns: Mapping[str, Any]) -> Partial:
-    count = arrow.numbers_of(columns["readings"]).astype(np.int64)
-    offsets = offsets_of(count)
-    offset_ms = _values_of("offset_ms", columns, offsets)
-    if len(count) and (count.min() < 1 or offset_ms.min() < 0 or offset_ms.max() >= WINDOW_MS):
-        raise ValueError("a sensor without readings, or a reading outside the window")
-    has_sequence = "first_sequence" in columns
+    groups = _Groups.of(arrow.numbers_of(columns["readings"]).astype(np.int64))
+    offset_ms = groups.values("offset_ms", columns, np.int64)
+    if len(offset_ms) and (offset_ms.min() < 0 or offset_ms.max() >= WINDOW_MS):
+        raise ValueError("a reading outside the window")
     return Partial(
         window=window,
         sensor_ids=arrow.strings_of(columns["sensor_id"]),
-        offsets=offsets,
+        offsets=groups.offsets,
         event_time_ms=offset_ms + window.start_ms,
-        sequence=_values_of("sequence", columns, offsets) if has_sequence else np.zeros(offsets[-1], np.int64),
-        temperature_milli_c=_values_of("milli_c", columns, offsets).astype(np.int32),
+        sequence=(
+            groups.values("sequence", columns, np.int64)
+            if "first_sequence" in columns
+            else np.zeros(groups.offsets[-1], np.int64)
+        ),
+        temperature_milli_c=groups.values("milli_c", columns, np.int32),
     )
 
 
@@ -134,16 +136,36 @@ def _steps_columns(
     return columns
 
 
-def _values_of(name: str, columns: Mapping[str, Any], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The inverse of `_steps_columns`: int64[n]."""
-    first = arrow.numbers_of(columns[f"first_{name}"]).astype(np.int64)
-    bounds, steps = arrow.lists_of(columns[f"{name}_steps"])
-    if not np.array_equal(bounds, offsets - np.arange(len(offsets))):
-        raise ValueError(f"{name}_steps and readings disagree")
-    starts = offsets[:-1]
-    values = np.zeros(offsets[-1], np.int64)
-    is_step = np.ones(len(values), bool)
-    is_step[starts] = False
-    values[is_step] = steps
-    running: npt.NDArray[np.int64] = np.cumsum(values)
-    return running + np.repeat(first - running[starts], np.diff(offsets))
+@dataclass(frozen=True, slots=True, eq=False)
+class _Groups:
+    """Where the readings of k sensors are among n, and their steps among n - k.
+
+    offsets, bounds: int64[k + 1], the readings and the steps of sensor i are those from [i] to [i + 1]; is_step:
+    bool[n], whether a reading is not the first of its sensor.
+    """
+
+    offsets: npt.NDArray[np.int64]
+    bounds: npt.NDArray[np.int64]
+    is_step: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, count: npt.NDArray[np.int64]) -> Self:
+        """Of so many readings of each sensor; ValueError if one has none."""
+        if len(count) and count.min() < 1:
+            raise ValueError("a sensor without readings")
+        offsets = offsets_of(count)
+        is_step = np.ones(offsets[-1], bool)
+        is_step[offsets[:-1]] = False
+        return cls(offsets, offsets - np.arange(len(offsets)), is_step)
+
+    def values(self, name: str, columns: Mapping[str, Any], kind: type[np.signedinteger[Any]]) -> npt.NDArray[Any]:
+        """The inverse of `_steps_columns`, as `kind`: [n]."""
+        first = arrow.numbers_of(columns[f"first_{name}"])
+        bounds, steps = arrow.lists_of(columns[f"{name}_steps"])
+        if not np.array_equal(bounds, self.bounds):
+            raise ValueError(f"{name}_steps and readings disagree")
+        running = offsets_of(steps)
+        values = np.empty(len(self.is_step), kind)
+        values[self.offsets[:-1]] = first
+        values[self.is_step] = running[1:] + np.repeat(first - running[bounds[:-1]], np.diff(bounds))
+        return values
