@@ -3,9 +3,10 @@
     partials ──▶ held in memory ──▶ too many: splitters are sampled ──▶ file 0 │ file 1 │ ... │ file n
     ranges   ◀── one union each, ascending: the ranges one after another are the window in order
 
-Partials ascend by id, so a partial is cut by a few binary searches, and its parts are copied as they are. What the
-ids of a range begin with, which is most of them, stays out of its file: a new page costs more than the copy. Files
-have no name: whatever happens to the process, nothing of them is left. Memory follows READINGS_HELD_MAX alone.
+Partials ascend by id, so a partial is cut by a few binary searches, and its parts are copied as they are, those of a
+few partials at once. What the ids of a range begin with, which is most of them, stays out of its file: a new page
+costs more than the copy. Files have no name: whatever happens to the process, nothing of them is left. Memory follows
+READINGS_HELD_MAX alone.
 """
 
 import dataclasses
@@ -14,7 +15,6 @@ import struct
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -29,10 +29,12 @@ READINGS_HELD_MAX = 1 << 18
 """Readings in memory at once; their union takes about 150 bytes each. More than that go to disk."""
 RANGES_MAX = 128
 """Ranges, and so open files, of one split. A range that still holds too much is split again."""
+BLOCKS_PER_HELD = 4
+"""Once there are files, so many times fewer readings are held before they are written, each range's as one block."""
 SAMPLES_PER_RANGE = 64
 DEPTH_MAX = 4
 """Splits within splits: 128^4 ranges of half a million readings are more than any disk. One sensor cannot be split."""
-_BUFFER_BYTES = 65_536  # of each file: parts are a few KB
+# Of a block: its ids, their octets, its readings, and the kinds of its columns.
 _HEADER = struct.Struct("<qqq5s")
 _KINDS: tuple[np.dtype[np.integer], ...] = (np.dtype("u1"), np.dtype("u2"), np.dtype("i4"), np.dtype("i8"))
 
@@ -72,23 +74,21 @@ class Spill:
 
     def add(self, partial: Partial, *, size_bytes: int) -> None:
         """Take one partial, which made up `size_bytes` of what is expected."""
-        if self._files:
-            self._write(partial)
-            return
         self._held.append(partial)
         self._held_readings += len(partial)
         self._held_bytes += size_bytes
-        if self._held_readings > self._held_max:
-            # The digests' order makes what is held a fair sample of what is to come.
-            expected = self._held_readings * max(self._bytes_expected, self._held_bytes) // self._held_bytes
-            self._split(self._held, readings=self._held_readings, readings_expected=expected)
-            held, self._held = self._held, []
-            for early in held:
-                self._write(early)
+        if self._held_readings > (self._held_max // BLOCKS_PER_HELD if self._files else self._held_max):
+            if not self._files:
+                # The digests' order makes what is held a fair sample of what is to come.
+                expected = self._held_readings * max(self._bytes_expected, self._held_bytes) // self._held_bytes
+                self._split(self._held, readings=self._held_readings, readings_expected=expected)
+            self._write_held()
 
     def ranges(self) -> Iterator[Partial]:
         """The union of everything added, as partials of ascending ranges of sensors; none of them is empty."""
-        if not self._files:
+        if self._files:
+            self._write_held()
+        else:
             held, self._held = self._held, []
             united = union(self._window, held)
             if len(united):
@@ -119,18 +119,16 @@ class Spill:
         ranges = min(2 * max(readings, readings_expected) // self._held_max + 1, RANGES_MAX)
         self._splitters = _splitters(sample, ranges, step=max(1, readings // (ranges * SAMPLES_PER_RANGE)))
         for prefix in _prefixes(self._splitters):
-            file = self._stack.enter_context(tempfile.TemporaryFile(buffering=_BUFFER_BYTES))  # noqa: SIM115 - so it is closed
+            file = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - so it is closed
             self._files.append(_RangeFile(file, prefix))
 
-    def _write(self, partial: Partial) -> None:
-        if not len(partial):
-            return
-        bounds = [0, *partial.sensor_ids.positions_of(self._splitters), partial.sensors]
-        columns = _Columns.of(partial)
-        octets = _octets_after(partial.sensor_ids, bounds, [file.prefix for file in self._files])
-        for file, (start, end), ids in zip(self._files, itertools.pairwise(bounds), octets, strict=True):
-            if start < end:
-                file.write(columns, start, end, ids)
+    def _write_held(self) -> None:
+        held = [partial for partial in self._held if len(partial)]
+        self._held, self._held_readings = [], 0
+        if held:
+            blocks = _blocks(held, self._splitters, [file.prefix for file in self._files])
+            for file, (readings, block) in zip(self._files, blocks, strict=True):
+                file.write(block, readings=readings)
 
 
 def _splitters(sample: Iterable[Partial], ranges: int, *, step: int) -> list[bytes]:
@@ -158,36 +156,47 @@ def _common_prefix(one: bytes, other: bytes) -> bytes:
     return one[: sum(1 for _ in same)]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Columns:
-    """A partial of k ids and n readings as it is written: each column as narrow as its numbers allow.
+def _blocks(
+    partials: Sequence[Partial], splitters: Sequence[bytes], prefixes: Sequence[bytes]
+) -> Iterator[tuple[int, bytes]]:
+    """For each range, what `partials` have in it: how many readings, and these as one block.
 
-    bounds: int64[k + 1], where the readings of each id are; lengths, readings: [k]; offset_ms, sequence, value: [n].
+    A block is a header and the columns: octets and readings of each id; offset, sequence and value of each reading,
+    in ms and m°C; the octets of the ids behind the prefix of the range.
     """
+    id_bounds = [[0, *partial.sensor_ids.positions_of(splitters), partial.sensors] for partial in partials]
+    bounds = [partial.offsets[places].tolist() for partial, places in zip(partials, id_bounds, strict=True)]
+    octets = [_octets_after(partial.sensor_ids, at, prefixes) for partial, at in zip(partials, id_bounds, strict=True)]
+    columns = (
+        _narrow([partial.sensor_ids.lengths for partial in partials]),
+        _narrow([partial.readings_per_sensor for partial in partials]),
+        _narrow([partial.event_time_ms - partial.window.start_ms for partial in partials]),
+        _narrow([partial.sequence for partial in partials]),
+        _narrow([partial.temperature_milli_c for partial in partials]),
+    )
+    kinds = bytes(_KINDS.index(column[0].dtype) for column in columns)
+    for number in range(len(prefixes)):
+        ids = [(at[number], at[number + 1]) for at in id_bounds]
+        readings = [(at[number], at[number + 1]) for at in bounds]
+        parts: list[bytes | memoryview] = [
+            part[start:end].data
+            for column, slices in zip(columns, (ids, ids, readings, readings, readings), strict=True)
+            for part, (start, end) in zip(column, slices, strict=True)
+        ]
+        own = b"".join(each[number] for each in octets)
+        count = _extent(readings)
+        yield count, b"".join([_HEADER.pack(_extent(ids), len(own), count, kinds), *parts, own])
 
-    bounds: npt.NDArray[np.int64]
-    lengths: npt.NDArray[np.integer]
-    readings: npt.NDArray[np.integer]
-    offset_ms: npt.NDArray[np.integer]
-    sequence: npt.NDArray[np.integer]
-    value: npt.NDArray[np.integer]
-    kinds: bytes
 
-    @classmethod
-    def of(cls, partial: Partial) -> Self:
-        """The columns of a partial; the octets of its ids are no part of them."""
-        lengths, readings = _narrow(partial.sensor_ids.lengths), _narrow(partial.readings_per_sensor)
-        offset_ms = _narrow(partial.event_time_ms - partial.window.start_ms)
-        sequence, value = _narrow(partial.sequence), _narrow(partial.temperature_milli_c)
-        kinds = bytes(_KINDS.index(column.dtype) for column in (lengths, readings, offset_ms, sequence, value))
-        return cls(partial.offsets, lengths, readings, offset_ms, sequence, value, kinds)
+def _extent(slices: Iterable[tuple[int, int]]) -> int:
+    return sum(end - start for start, end in slices)
 
 
-def _narrow(values: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
-    """The values, at least one, as the narrowest of _KINDS that holds them all."""
-    least, greatest = int(values.min()), int(values.max())
+def _narrow(parts: Sequence[npt.NDArray[np.integer]]) -> list[npt.NDArray[np.integer]]:
+    """The parts of a column, none of them empty, in the narrowest of _KINDS that holds all values."""
+    least, greatest = min(int(part.min()) for part in parts), max(int(part.max()) for part in parts)
     kind = next(kind for kind in _KINDS if np.iinfo(kind).min <= least and greatest <= np.iinfo(kind).max)
-    return values.astype(kind)
+    return [part.astype(kind) for part in parts]
 
 
 def _octets_after(ids: Strings, bounds: Sequence[int], prefixes: Sequence[bytes]) -> list[bytes]:
@@ -203,35 +212,26 @@ def _octets_after(ids: Strings, bounds: Sequence[int], prefixes: Sequence[bytes]
 
 
 class _RangeFile:
-    """Parts of partials, one after another: a header, the columns, and the octets of the ids behind their `prefix`."""
+    """Blocks, one after another."""
 
     def __init__(self, file: IO[bytes], prefix: bytes) -> None:
         self._file = file
         self.prefix = prefix
         self.readings = 0
 
-    def write(self, columns: _Columns, start: int, end: int, octets: bytes) -> None:
-        """The part with the sensors `start:end`, whose ids have these `octets` behind the prefix."""
-        first, last = columns.bounds[start], columns.bounds[end]
-        parts: list[bytes | memoryview] = [
-            _HEADER.pack(end - start, len(octets), last - first, columns.kinds),
-            columns.lengths[start:end].data,
-            columns.readings[start:end].data,
-            columns.offset_ms[first:last].data,
-            columns.sequence[first:last].data,
-            columns.value[first:last].data,
-            octets,
-        ]
-        self._file.write(b"".join(parts))
-        self.readings += int(last - first)
+    def write(self, block: bytes, *, readings: int) -> None:
+        """Add a block, which holds so many `readings`."""
+        if readings:
+            self._file.write(block)
+            self.readings += readings
 
     def united(self, window: Window) -> Partial:
-        """The union of all parts."""
+        """The union of all blocks."""
         self._file.seek(0)
         return self._union(window, self._file.read())
 
     def read(self, window: Window) -> Iterator[Partial]:
-        """The parts in the order they were written, one in memory at a time."""
+        """The blocks in the order they were written, one in memory at a time."""
         self._file.seek(0)
         while header := self._file.read(_HEADER.size):
             yield self._union(window, header + self._file.read(_columns_bytes(*_HEADER.unpack(header))))
@@ -241,8 +241,8 @@ class _RangeFile:
         self._file.close()
 
     def _union(self, window: Window, raw: bytes) -> Partial:
-        parts = list(_parts(raw))
-        lengths, readings, offset_ms, sequence, value, octets = map(np.concatenate, zip(*parts, strict=True))
+        blocks = list(_columns(raw))
+        lengths, readings, offset_ms, sequence, value, octets = map(np.concatenate, zip(*blocks, strict=True))
         short = Partial.of_groups(
             window,
             Strings(offsets_of(lengths.astype(np.int64) - len(self.prefix)), octets),
@@ -259,8 +259,8 @@ def _columns_bytes(sensors: int, octets: int, readings: int, kinds: bytes) -> in
     return octets + sensors * sum(sizes[:2]) + readings * sum(sizes[2:])
 
 
-def _parts(raw: bytes) -> Iterator[list[npt.NDArray[Any]]]:
-    """The columns of each part, and last the octets."""
+def _columns(raw: bytes) -> Iterator[list[npt.NDArray[Any]]]:
+    """The columns of each block, and last the octets."""
     position = 0
     while position < len(raw):
         sensors, octets, readings, kinds = _HEADER.unpack_from(raw, position)

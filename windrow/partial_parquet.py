@@ -140,13 +140,14 @@ def _steps_columns(
 class _Groups:
     """Where the readings of k sensors are among n, and their steps among n - k.
 
-    offsets, bounds: int64[k + 1], the readings and the steps of sensor i are those from [i] to [i + 1]; is_step:
-    bool[n], whether a reading is not the first of its sensor.
+    offsets: int64[k + 1], the readings of sensor i are `offsets[i]:offsets[i + 1]`; bounds: int64[k + 1], likewise
+    its steps; steps_at, sensor: int64[n - k], of each step the place of its reading, and whose it is.
     """
 
     offsets: npt.NDArray[np.int64]
     bounds: npt.NDArray[np.int64]
-    is_step: npt.NDArray[np.bool_]
+    steps_at: npt.NDArray[np.int64]
+    sensor: npt.NDArray[np.int64]
 
     @classmethod
     def of(cls, count: npt.NDArray[np.int64]) -> Self:
@@ -156,7 +157,10 @@ class _Groups:
         offsets = offsets_of(count)
         is_step = np.ones(offsets[-1], bool)
         is_step[offsets[:-1]] = False
-        return cls(offsets, offsets - np.arange(len(offsets)), is_step)
+        steps_at = np.flatnonzero(is_step)
+        # Before each reading are the steps before it, and a first reading of each sensor up to its own.
+        sensor = steps_at - np.arange(1, len(steps_at) + 1)
+        return cls(offsets, offsets - np.arange(len(offsets)), steps_at, sensor)
 
     def values(self, name: str, columns: Mapping[str, Any], kind: type[np.signedinteger[Any]]) -> npt.NDArray[Any]:
         """The inverse of `_steps_columns`, as `kind`: [n]."""
@@ -165,7 +169,7 @@ class _Groups:
         if not np.array_equal(bounds, self.bounds):
             raise ValueError(f"{name}_steps and readings disagree")
         running = offsets_of(steps)
-        values = np.empty(len(self.is_step), kind)
+        values = np.empty(self.offsets[-1], kind)
         values[self.offsets[:-1]] = first
-        values[self.is_step] = running[1:] + np.repeat(first - running[bounds[:-1]], np.diff(bounds))
+        values[self.steps_at] = first[self.sensor] + (running[1:] - running[bounds[self.sensor]])
         return values

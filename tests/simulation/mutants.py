@@ -68,7 +68,7 @@ def short_time() -> list[str]:
 MUTANTS = (
     # The set and its union.
     mutant("drop the union", "dispatcher.spill", "united = union(self._window, held)", "united = union(self._window, held[:1])"),
-    mutant("drop the union of what was on disk", "dispatcher.spill", "parts = list(_parts(raw))", "parts = list(_parts(raw))[:1]"),
+    mutant("drop the union of what was on disk", "dispatcher.spill", "blocks = list(_columns(raw))", "blocks = list(_columns(raw))[:1]"),
     Mutant("dedupe off", (
         Edit("windrow.order", "    kept = is_new(word)\n", "    kept = np.ones(len(word), bool)\n"),
         Edit("windrow.order", "        kept = is_new(*ordered)\n", "        kept = np.ones(len(order), bool)\n"),
