@@ -18,6 +18,8 @@ _PIECE_ROWS = 16_384
 
 def pack(columns: Sequence[Words]) -> list[Words]:
     """As few columns as hold every bit that varies: rows compare as they do by `columns`, the first weighing most."""
+    if len(columns) == 1 and _has_room(columns[0]):
+        return list(columns)
     packed: list[Words] = []
     room_bits = 0
     for column in columns:
@@ -34,6 +36,15 @@ def pack(columns: Sequence[Words]) -> list[Words]:
                 room_bits -= width
                 packed[-1] |= bits << np.uint64(room_bits)
     return packed or [np.zeros(len(columns[0]), np.uint64)]
+
+
+def _has_room(column: Words) -> bool:
+    """Whether the row number fits into the low bits, which are 0 in every row."""
+    return not int(np.bitwise_or.reduce(column)) & (2 ** _row_bits(column) - 1)
+
+
+def _row_bits(column: Words) -> int:
+    return max(1, len(column) - 1).bit_length()
 
 
 def ascending(columns: Sequence[Words]) -> npt.NDArray[np.int64]:
@@ -79,10 +90,11 @@ def _parted(joined: Words, least: Sequence[int], widths: Sequence[int]) -> list[
     """The inverse of `_joined`."""
     columns = [np.empty(len(joined), np.int64) for _ in least]
     for rows in _pieces(len(joined)):
-        word = joined[rows]
+        word = joined[rows].copy()
         for column, low, width in zip(reversed(columns), reversed(least), reversed(widths), strict=True):
-            column[rows] = (word & np.uint64(2**width - 1)).view(np.int64) + low
-            word = word >> np.uint64(width)
+            np.bitwise_and(word, np.uint64(2**width - 1), out=column[rows].view(np.uint64))
+            column[rows] += low
+            word >>= np.uint64(width)
     return columns
 
 
@@ -103,13 +115,12 @@ def is_new(*columns: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
 
 def _order_of(word: Words) -> npt.NDArray[np.int64]:
     """The order of one column; where the row number fits beside the value, values are sorted instead of places."""
-    row_bits = max(1, len(word) - 1).bit_length()
-    varying = _varying(word)
-    lowest = varying[-1][0] if varying else _WORD_BITS
-    if lowest < row_bits:
+    if not _has_room(word):
         return np.argsort(word)
-    ordered = np.sort(word | np.arange(len(word), dtype=np.uint64))
-    return (ordered & np.uint64(2**row_bits - 1)).astype(np.int64)
+    ordered = word | np.arange(len(word), dtype=np.uint64)
+    ordered.sort()
+    ordered &= np.uint64(2 ** _row_bits(word) - 1)
+    return ordered.view(np.int64)
 
 
 def _ties_differ(columns: Sequence[Words]) -> bool:

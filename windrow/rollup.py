@@ -202,11 +202,13 @@ def _resolve_conflicts(partial: Partial) -> tuple[Partial, Int64s]:
 
     The readings ascend by value within an identity, so the greatest is the one before the next identity.
     """
-    sensor = np.repeat(np.arange(partial.sensors), partial.readings_per_sensor)
     time, sequence = partial.event_time_ms, partial.sequence
     is_winner = np.ones(len(partial), bool)
-    is_winner[:-1] = (sensor[1:] != sensor[:-1]) | (time[1:] != time[:-1]) | (sequence[1:] != sequence[:-1])
-    readings = np.bincount(sensor[is_winner], minlength=partial.sensors).astype(np.int64)
+    is_winner[:-1] = (time[1:] != time[:-1]) | (sequence[1:] != sequence[:-1])
+    is_winner[partial.offsets[1:] - 1] = True
+    if is_winner.all():
+        return partial, np.zeros(partial.sensors, np.int64)
+    readings = _sums(is_winner.astype(np.int64), partial.offsets[:-1])
     winners = Partial(
         partial.window,
         partial.sensor_ids,
@@ -233,8 +235,10 @@ def _sum_squares(value: Int32s, first: Int64s) -> tuple[Int64s, npt.NDArray[np.u
 
 def _sorted_within(value: Int32s, readings: Int64s) -> Int32s:
     """The values, ascending within each sensor."""
-    key = np.repeat(np.arange(len(readings), dtype=np.int64), readings) << 32
-    ordered: Int64s = np.sort(key + value + 2**31) - key - 2**31
+    key = np.repeat((np.arange(len(readings)) << 32) + 2**31, readings)
+    ordered = key + value
+    ordered.sort()
+    ordered -= key
     return ordered.astype(np.int32)
 
 

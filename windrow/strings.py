@@ -121,13 +121,15 @@ class Strings:
 
     def after(self, prefix: bytes) -> "Strings":
         """The strings, each behind `prefix`."""
-        offsets = self.offsets + np.arange(len(self.offsets)) * len(prefix)
-        is_prefix = np.zeros(offsets[-1], bool)
-        is_prefix[(offsets[:-1, np.newaxis] + np.arange(len(prefix))).reshape(-1)] = True
-        octets = np.empty(offsets[-1], np.uint8)
-        octets[is_prefix] = np.tile(np.frombuffer(prefix, np.uint8), len(self))
-        octets[~is_prefix] = self.octets
-        return Strings(offsets, octets)
+        first = np.frombuffer(prefix, np.uint8)
+        offsets = self.offsets + np.arange(len(self.offsets)) * len(first)
+        width = self.width
+        if width:
+            both = np.empty((len(self), len(first) + width), np.uint8)
+            both[:, : len(first)], both[:, len(first) :] = first, self.octets.reshape(-1, width)
+            return Strings(offsets, both.reshape(-1))
+        at = (offsets[:-1, np.newaxis] + np.arange(len(first))).reshape(-1)
+        return Strings(offsets, np.insert(self.octets, at - np.arange(len(at)), np.tile(first, len(self))))
 
     def between(self, start: int, end: int) -> "Strings":
         """The strings `start:end`."""
