@@ -119,7 +119,7 @@ def bench_tick() -> list[Finding]:
     return findings
 
 
-BENCHES = {"rollup.roll": bench_roll, "rollup.growth": bench_growth, "tick.s3_calls": bench_tick}
+BENCHES = {"rollup.cpu": bench_roll, "rollup.growth": bench_growth, "tick.s3_calls": bench_tick}
 
 
 def _compared(name: str, ours: float, baseline: float, *, target: float, unit: str) -> Finding:

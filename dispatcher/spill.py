@@ -33,7 +33,7 @@ BLOCKS_PER_HELD = 4
 """Once there are files, so many times fewer readings are held before they are written, each range's as one block."""
 SAMPLES_PER_RANGE = 64
 DEPTH_MAX = 4
-"""Splits within splits: 128^4 ranges of half a million readings are more than any disk. One sensor cannot be split."""
+"""Splits within splits: 128^4 ranges of READINGS_HELD_MAX are more than any disk. One sensor cannot be split."""
 # Of a block: its ids, their octets, its readings, and the kinds of its columns.
 _HEADER = struct.Struct("<qqq5s")
 _KINDS: tuple[np.dtype[np.integer], ...] = (np.dtype("u1"), np.dtype("u2"), np.dtype("i4"), np.dtype("i8"))
