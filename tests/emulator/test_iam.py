@@ -73,6 +73,7 @@ def unseal_directly(clients: Clients, stage: Deployment) -> object:
 ACTIONS: dict[str, Callable[[Clients, Deployment], object]] = {
     "write a partial": put("lake_bucket", "partials/iam"),
     "write a marker": put("lake_bucket", "markers/iam"),
+    "mark a silence": put("lake_bucket", "markers/silences/iam"),
     "write quarantine": put("lake_bucket", "quarantine/iam"),
     "write a manifest": put("lake_bucket", "simulations/iam"),
     "read a partial": get("lake_bucket", "partials/iam"),
@@ -98,7 +99,7 @@ ACTIONS: dict[str, Callable[[Clients, Deployment], object]] = {
     "write the stream": write_stream,
     "make a data key past S3": unseal_directly,
 }
-WRITES = frozenset({"write a partial", "write a marker", "write quarantine"})
+WRITES = frozenset({"write a partial", "write a marker", "mark a silence", "write quarantine"})
 READS = frozenset({"read the stream", "give a batch up", "list what was given up"})
 ROLLS = frozenset(
     {
@@ -106,6 +107,7 @@ ROLLS = frozenset(
         "list the results",
         "read a partial",
         "delete a marker",
+        "mark a silence",
         "write rows",
         "read rows",
         "write a lineage",

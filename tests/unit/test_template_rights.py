@@ -43,7 +43,7 @@ ROLLS = (
             ("s3:ListBucket", "LakeBucket.Arn"),
             ("s3:ListBucket", "ResultsBucket.Arn"),
             ("s3:GetObject", f"${{LakeBucket.Arn}}/{layout.PARTIALS}*"),
-            ("s3:PutObject", f"${{LakeBucket.Arn}}/{layout.MARKERS}*"),
+            ("s3:PutObject", f"${{LakeBucket.Arn}}/{layout.SILENCE_MARKERS}*"),
             ("s3:DeleteObject", f"${{LakeBucket.Arn}}/{layout.MARKERS}*"),
             ("sns:Publish", "AlarmTopic"),
         }
