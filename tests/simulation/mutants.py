@@ -74,7 +74,7 @@ MUTANTS = (
         Edit("windrow.order", "        kept = is_new(*ordered)\n", "        kept = np.ones(len(order), bool)\n"),
     )),
     mutant("sequence is no part of identity", "windrow.partial", "columns = (sensor, offset_ms, sequence,", "columns = (sensor, offset_ms, sequence * 0,"),
-    mutant("the least of several values wins", "windrow.rollup", "is_winner[:-1] = (sensor[1:]", "is_winner[1:] = (sensor[1:]"),
+    mutant("the least of several values wins", "windrow.rollup", "    is_winner[:-1] = (time[1:] != time[:-1]) | (sequence[1:] != sequence[:-1])\n    is_winner[partial.offsets[1:] - 1] = True\n", "    is_winner[1:] = (time[1:] != time[:-1]) | (sequence[1:] != sequence[:-1])\n    is_winner[partial.offsets[:-1]] = True\n"),
     # Windows and what belongs to them.
     mutant("window edge off by one", "windrow.partial", "index = readings.event_time_ms // WINDOW_MS", "index = (readings.event_time_ms - 1) // WINDOW_MS"),
     mutant("too late by the clock", "processors.consumer", "by_shard[record.stream, record.shard].append(record)", "by_shard[record.stream, record.shard].append(__import__('dataclasses').replace(record, arrival_ms=now_ms))"),
