@@ -128,7 +128,8 @@ class Tick:
         periods = self._roll_periods(roller.buckets, index, windows)
         # Who was heard in a window tells of those after it only while they are recent; their own sensors always count.
         marked = {marker.window for marker in roller.silence_markers}
-        older = {window for window in marked.union(one.window for one in windows) if silences.is_due(window)}
+        looked_at = {one.window for one in windows}
+        older = {window for window in marked | looked_at if self.time_left() and silences.is_due(window)}
         silences.settle(older.union(recent), time_left=self.time_left)
         silences.release(roller.silence_markers)
         return periods

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 import numpy as np
-import numpy.typing as npt
 
+from windrow.cursor import Mask
 from windrow.json_parts import (
     DIGITS_MAX,
     MILLI_DIGITS,
@@ -40,8 +40,6 @@ from windrow.words import (
     windows,
     word_of,
 )
-
-Mask = npt.NDArray[np.bool_]
 
 # So many octets of each row are fetched at once; a longer payload has no shape.
 OCTETS_MAX = 240

@@ -60,7 +60,6 @@ from windrow.timestamps import parse_rfc3339_ms
 from windrow.window import WINDOW_MS, Window
 
 LAKE, RESULTS = "lake", "results"
-_windows_within_reach = lru_cache(maxsize=256)(dispatcher.due.windows_within_reach)
 START_MS = parse_rfc3339_ms("2026-11-20T10:00:00Z")
 CONSUMER_TIMEOUT_MS = 120_000
 FANOUT_TIMEOUT_MS = 180_000
@@ -147,11 +146,13 @@ class World:
         And a pure function that a tick asks for the same thing several times, remembered.
         """
         readings_max = self.setup.slice_readings_max
+        # Not beyond this world: a mutant of the function must not be hidden by what the sound one gave.
+        within_reach = lru_cache(maxsize=4)(dispatcher.due.windows_within_reach)
         bounds: list[tuple[ModuleType, str, object]] = [
             (consumer_process, "slices", partial(slices, readings_max_per_slice=readings_max)),
             (dispatcher.due, "RECENT_WINDOWS", self.setup.recent_windows),
-            (dispatcher.due, "windows_within_reach", _windows_within_reach),
-            (dispatcher.tick, "windows_within_reach", _windows_within_reach),
+            (dispatcher.due, "windows_within_reach", within_reach),
+            (dispatcher.tick, "windows_within_reach", within_reach),
         ]
         if self.setup.held_readings_max:
             bounds += [
