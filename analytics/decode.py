@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from analytics.oracle import READING_COLUMNS
-from windrow.block import decode_block, is_block, is_sound, open_block, spell
+from windrow.block import decode_block, is_block, open_block, spell
 from windrow.kinesis import StreamRecord
 from windrow.kpl import BrokenAggregate, deaggregate
-from windrow.reading import EARLINESS_MS_MAX, READINGS_PER_RECORD_MAX, BadReading, Reading, Reason
+from windrow.reading import EARLINESS_MS_MAX, READINGS_PER_RECORD_MAX, BadReading, Reading, Reason, is_sound
 from windrow.reading_json import parse_reading
 
 BATCH_READINGS = 100_000

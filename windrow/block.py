@@ -10,7 +10,7 @@
     sequence             int64; may be left out when all are 0
 
 A block that breaks its form is bad as a whole, because nothing says what its parts would mean. A reading of a sound
-block that is out of range is bad by itself, and `spell` gives it as the JSON payload that means the same.
+block that breaks a limit is bad by itself, and `spell` gives it as the JSON payload that means the same.
 """
 
 import json
@@ -25,14 +25,12 @@ from windrow.ipc_metadata import Column, Declared, declared
 from windrow.reading import (
     READINGS_PER_RECORD_MAX,
     SENSOR_ID_CHARACTERS_MAX,
-    TEMPERATURE_MAX_MILLI_C,
-    TEMPERATURE_MIN_MILLI_C,
     BadReading,
     Readings,
     Reason,
+    is_sound,
 )
 from windrow.strings import Strings
-from windrow.timestamps import INSTANT_MS_MAX, INSTANT_MS_MIN
 
 BLOCK_MAGIC = b"\x93windrow"
 BLOCK_VERSION = 1
@@ -43,11 +41,23 @@ BLOCK_DECOMPRESSED_BYTES_MAX = 16 * 1024 * 1024
 # same ones over and over, and a batch of such blocks would take minutes.
 BLOCK_READINGS_PER_BYTE_MAX = 4
 
+__all__ = [
+    "BLOCK_DECOMPRESSED_BYTES_MAX",
+    "BLOCK_MAGIC",
+    "BLOCK_READINGS_PER_BYTE_MAX",
+    "BLOCK_VERSION",
+    "decode_block",
+    "encode_block",
+    "is_block",
+    "is_sound",
+    "open_block",
+    "read_block",
+    "spell",
+]
+
 _HEAD = BLOCK_MAGIC + bytes([BLOCK_VERSION])
 _NUMBERS = (("event_time_ms", "int64"), ("temperature_milli_c", "int32"), ("sequence", "int64"))
 _PLACES: dict[str, type[np.signedinteger[Any]]] = {"int8": np.int8, "int16": np.int16, "int32": np.int32}
-# The octets that continue a character of UTF-8 are 10xxxxxx.
-_CONTINUES_MASK, _CONTINUES = 0xC0, 0x80
 
 
 def is_block(payload: bytes) -> bool:
@@ -80,7 +90,7 @@ def encode_block(readings: Readings) -> bytes:
 
 
 def decode_block(payload: bytes) -> Readings:
-    """Every reading of a block, in its order; `is_sound` tells which of them are within the limits of a reading.
+    """Every reading of a block, in its order; `windrow.reading.is_sound` tells which of them break no limit.
 
     Raises BadReading for a block that breaks the form or a limit; it takes memory for what the limits allow, whatever
     the bytes are.
@@ -125,19 +135,6 @@ def read_block(what: Declared) -> Readings:
     return Readings(sensor_ids, sensor, time, sequence, milli_c)
 
 
-def is_sound(readings: Readings) -> npt.NDArray[np.bool_]:
-    """Which of the readings of a block break no limit: bool[n]. Their arrival is not looked at."""
-    time, value = readings.event_time_ms, readings.temperature_milli_c
-    sound: npt.NDArray[np.bool_] = (
-        (time >= INSTANT_MS_MIN)
-        & (time <= INSTANT_MS_MAX)
-        & (readings.sequence >= 0)
-        & (value >= TEMPERATURE_MIN_MILLI_C)
-        & (value <= TEMPERATURE_MAX_MILLI_C)
-    )
-    return sound
-
-
 def spell(readings: Readings, positions: npt.NDArray[np.integer]) -> list[bytes]:
     """The readings at `positions` as JSON, each a payload with the same meaning, within its limits or not."""
     chosen = readings.take(positions)
@@ -180,17 +177,11 @@ def _sensors(what: Declared) -> tuple[Strings, npt.NDArray[np.int32]]:
 
 
 def _check_ids(ids: Strings) -> None:
-    """Refuse ids of a forbidden length: repeated in every reading, a long one would take any amount of memory."""
-    characters = _characters(ids)
+    """Refuse ids of a forbidden length: repeated in every reading, a long one would take any amount of memory.
+
+    Whatever else is wrong with an id is wrong with its readings alone.
+    """
+    characters = ids.characters
     if len(ids) and not (characters.min() >= 1 and characters.max() <= SENSOR_ID_CHARACTERS_MAX):
         detail = f"a sensor id of {characters.max()} characters" if characters.min() else "an empty sensor id"
         raise BadStream(f"{detail}, not 1 to {SENSOR_ID_CHARACTERS_MAX}")
-
-
-def _characters(strings: Strings) -> npt.NDArray[np.int64]:
-    """Characters of each string: int64[k]."""
-    if len(strings.octets) == 0 or strings.octets.max() < _CONTINUES:
-        return strings.lengths
-    begun = np.zeros(len(strings.octets) + 1, np.int64)
-    np.cumsum((strings.octets & _CONTINUES_MASK) != _CONTINUES, out=begun[1:])
-    return np.diff(begun[strings.offsets])

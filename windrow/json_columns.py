@@ -8,7 +8,7 @@ import numpy as np
 from windrow.json_layout import Layout
 from windrow.json_parts import Columns
 from windrow.payloads import Payloads
-from windrow.reading import Readings
+from windrow.reading import Readings, are_sensor_ids
 from windrow.strings import Strings
 from windrow.words import Integers
 
@@ -55,9 +55,9 @@ def read_common_layouts(
 
 
 def _found(payloads: Payloads, columns: Columns) -> FoundReadings:
-    """The readings of `columns`, ascending by row, whose ids are UTF-8 without escapes."""
+    """The readings of `columns`, ascending by row, whose ids are sensor ids in UTF-8 without escapes."""
     distinct, sensor = Strings.of_slices(payloads.octets, columns.id_start, columns.id_length).rank()
-    is_id = distinct.are_utf8() & distinct.are_plain()
+    is_id = distinct.are_utf8() & distinct.are_plain() & are_sensor_ids(distinct)
     if not is_id.all():
         columns, sensor = columns.take(is_id[sensor]), (np.cumsum(is_id) - 1)[sensor[is_id[sensor]]]
         distinct = distinct.take(np.flatnonzero(is_id))

@@ -1,14 +1,18 @@
 """What a reading is: its identity, its limits, and batches of readings as columns."""
 
+import re
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
+from fractions import Fraction
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from windrow.strings import Strings
+from windrow.timestamps import INSTANT_MS_MAX, INSTANT_MS_MIN
 
 SENSOR_ID_CHARACTERS_MAX = 128
 SEQUENCE_MAX = 2**63 - 1
@@ -21,6 +25,14 @@ EARLINESS_MS_MAX = 300_000
 # Readings, or payloads that might be one, in one record of the stream: its user records, and the rows of its blocks. A
 # record of 1 MiB holds up to 20,000 readings as JSON; the rest is room for blocks.
 READINGS_PER_RECORD_MAX = 131_072
+# No sensor has more digits, and 10**999 is still a cheap integer.
+NUMBER_CHARACTERS_MAX = 64
+EXPONENT_MAX = 999
+# Enough for any integer of NUMBER_CHARACTERS_MAX digits; how many bits an integer has is told without spelling it.
+NUMBER_BITS_MAX = 4 * NUMBER_CHARACTERS_MAX
+
+_EXPONENT = re.compile(r"[eE]([+-]?\d+)$")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 class Reason(StrEnum):
@@ -98,13 +110,18 @@ class Readings:
 
     @classmethod
     def of(cls, rows: Iterable[Reading | tuple[str, int, int, int]]) -> Self:
-        """Readings from (sensor_id, event_time_ms, sequence, temperature_milli_c), one by one: for small numbers."""
+        """Make readings from (sensor_id, event_time_ms, sequence, temperature_milli_c), one by one: for small numbers.
+
+        ValueError names a value that is no integer of its column's width; nothing is truncated.
+        """
         readings = [row if isinstance(row, Reading) else Reading(*row) for row in rows]
         return cls.from_columns(
             sensor_ids=Strings.of(reading.sensor_id for reading in readings),
-            event_time_ms=np.array([reading.event_time_ms for reading in readings], np.int64),
-            sequence=np.array([reading.sequence for reading in readings], np.int64),
-            temperature_milli_c=np.array([reading.temperature_milli_c for reading in readings], np.int32),
+            event_time_ms=_integers("q", [reading.event_time_ms for reading in readings], name="event_time_ms"),
+            sequence=_integers("q", [reading.sequence for reading in readings], name="sequence"),
+            temperature_milli_c=_integers(
+                "i", [reading.temperature_milli_c for reading in readings], name="temperature_milli_c"
+            ),
         )
 
     @classmethod
@@ -143,6 +160,95 @@ class Readings:
             self.sequence[positions],
             self.temperature_milli_c[positions],
         )
+
+
+def check_sensor_id(sensor_id: str) -> None:
+    """Raise BadReading unless `sensor_id` is 1 to 128 characters, none of them a control character or a surrogate."""
+    if not 1 <= len(sensor_id) <= SENSOR_ID_CHARACTERS_MAX:
+        raise BadReading(Reason.SENSOR_ID, f"{len(sensor_id)} characters, not 1 to {SENSOR_ID_CHARACTERS_MAX}")
+    try:
+        sensor_id.encode()
+    except UnicodeEncodeError as error:
+        raise BadReading(Reason.SENSOR_ID, "a lone surrogate") from error
+    control = _CONTROL.search(sensor_id)
+    if control:
+        detail = f"control character U+{ord(control[0]):04X} at character {control.start()}"
+        raise BadReading(Reason.SENSOR_ID, detail)
+
+
+def check_event_time_ms(event_time_ms: int) -> None:
+    """Raise BadReading unless a four-digit year can spell the instant."""
+    if not INSTANT_MS_MIN <= event_time_ms <= INSTANT_MS_MAX:
+        raise BadReading(Reason.EVENT_TIME, f"event_time {_brief(event_time_ms)} is outside the years 1 to 9999")
+
+
+def check_sequence(sequence: int) -> None:
+    """Raise BadReading unless `sequence` is from 0 to SEQUENCE_MAX."""
+    if not 0 <= sequence <= SEQUENCE_MAX:
+        raise BadReading(Reason.SEQUENCE, f"sequence {_brief(sequence)} is not from 0 to 2^63-1")
+
+
+def check_temperature_milli_c(temperature_milli_c: int, *, spelled: str) -> None:
+    """Raise BadReading unless the temperature, `spelled` by its sender, is from -273.15 to 10,000 °C."""
+    if not TEMPERATURE_MIN_MILLI_C <= temperature_milli_c <= TEMPERATURE_MAX_MILLI_C:
+        raise BadReading(Reason.TEMPERATURE_RANGE, f"{spelled} is outside -273.15 to 10,000 °C")
+
+
+def exact_decimal(number: str) -> Fraction:
+    """Give what a decimal number spells; BadReading when it is so long or so large that it would take long to compute.
+
+    `number` is finite: digits with a point, a sign or an exponent as JSON and Python have them.
+    """
+    if len(number) > NUMBER_CHARACTERS_MAX:
+        detail = f"a number of {len(number)} characters, at most {NUMBER_CHARACTERS_MAX}"
+        raise BadReading(Reason.TEMPERATURE, detail)
+    exponent = _EXPONENT.search(number)
+    if exponent and abs(int(exponent[1])) > EXPONENT_MAX:
+        raise BadReading(Reason.TEMPERATURE, f"an exponent beyond {EXPONENT_MAX}")
+    return Fraction(number)
+
+
+def are_sensor_ids(strings: Strings) -> npt.NDArray[np.bool_]:
+    """Tell which of the strings, all of them UTF-8, `check_sensor_id` accepts: bool[k]."""
+    characters = strings.characters
+    are_sensor_ids: npt.NDArray[np.bool_] = (characters >= 1) & (characters <= SENSOR_ID_CHARACTERS_MAX)
+    return are_sensor_ids & ~strings.have_controls()
+
+
+def is_sound(readings: Readings, *, is_id: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.bool_]:
+    """Tell which readings the checks above accept: bool[n]. When their records arrived is not looked at.
+
+    is_id: which of `sensor_ids` are ids, bool[k], if that is known already.
+    """
+    if is_id is None:
+        is_id = are_sensor_ids(readings.sensor_ids)
+    time, value = readings.event_time_ms, readings.temperature_milli_c
+    sound: npt.NDArray[np.bool_] = (
+        (time >= INSTANT_MS_MIN)
+        & (time <= INSTANT_MS_MAX)
+        & (readings.sequence >= 0)
+        & (value >= TEMPERATURE_MIN_MILLI_C)
+        & (value <= TEMPERATURE_MAX_MILLI_C)
+    )
+    return sound if is_id.all() else sound & is_id[readings.sensor]
+
+
+def _integers(code: str, values: Sequence[int], *, name: str) -> npt.NDArray[Any]:
+    """Make the column of `values`, of 64 bits ("q") or 32 ("i"): unlike numpy, `array` refuses what is no integer."""
+    try:
+        return np.array(array(code, values))
+    except (TypeError, OverflowError) as error:
+        for row, value in enumerate(values):
+            try:
+                array(code, [value])
+            except (TypeError, OverflowError):
+                detail = f"row {row}: {name} {value!r:.80} is no integer of {8 * array(code).itemsize} bits"
+                raise ValueError(detail) from error
+        raise
+
+
+def _brief(number: int) -> str:
+    return str(number) if number.bit_length() <= NUMBER_BITS_MAX else f"of {number.bit_length()} bits"
 
 
 def _distinct_columns(columns: Sequence[Strings]) -> tuple[list[Strings], list[int]]:

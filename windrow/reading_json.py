@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import NoReturn
 
 import numpy as np
@@ -21,16 +20,19 @@ from windrow import reading_json_encode
 from windrow.json_columns import read_common_layouts
 from windrow.payloads import Payloads
 from windrow.reading import (
+    NUMBER_CHARACTERS_MAX,
     SENSOR_ID_CHARACTERS_MAX,
-    SEQUENCE_MAX,
-    TEMPERATURE_MAX_MILLI_C,
-    TEMPERATURE_MIN_MILLI_C,
     BadReading,
     Reading,
     Readings,
     Reason,
+    check_event_time_ms,
+    check_sensor_id,
+    check_sequence,
+    check_temperature_milli_c,
+    exact_decimal,
 )
-from windrow.timestamps import INSTANT_MS_MAX, INSTANT_MS_MIN, parse_rfc3339_ms
+from windrow.timestamps import parse_rfc3339_ms
 
 # The inverse of `parse_reading`, for whole columns.
 encode_readings = reading_json_encode.encode_readings
@@ -38,12 +40,8 @@ encode_readings = reading_json_encode.encode_readings
 # A reading takes about 100 bytes; the rest is room for fields that we ignore.
 PAYLOAD_BYTES_MAX = 65_536
 NESTING_MAX = 16
-# No sensor has more digits, and 10**999 is still a cheap integer.
-NUMBER_CHARACTERS_MAX = 64
-EXPONENT_MAX = 999
 
 _PARENTS = (dict, list)
-_EXPONENT = re.compile(r"[eE]([+-]?\d+)$")
 _INTEGER = re.compile(r"-?\d+")
 
 
@@ -177,12 +175,7 @@ def _required(fields: dict[str, object], name: str) -> object:
 def _sensor_id(value: object) -> str:
     if not isinstance(value, str) or isinstance(value, _Number):
         raise BadReading(Reason.SENSOR_ID, f"a JSON {_json_type(value)}, not a string")
-    if not 1 <= len(value) <= SENSOR_ID_CHARACTERS_MAX:
-        raise BadReading(Reason.SENSOR_ID, f"{len(value)} characters, not 1 to {SENSOR_ID_CHARACTERS_MAX}")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise BadReading(Reason.SENSOR_ID, "a lone surrogate") from error
+    check_sensor_id(value)
     return value
 
 
@@ -196,8 +189,7 @@ def _event_time_ms(value: object) -> int:
             raise BadReading(Reason.EVENT_TIME, str(error)) from error
     else:
         raise BadReading(Reason.EVENT_TIME, f"a JSON {_json_type(value)}")
-    if not INSTANT_MS_MIN <= event_time_ms <= INSTANT_MS_MAX:
-        raise BadReading(Reason.EVENT_TIME, "outside the years 1 to 9999")
+    check_event_time_ms(event_time_ms)
     return event_time_ms
 
 
@@ -205,8 +197,7 @@ def _sequence(value: object) -> int:
     if not isinstance(value, _Number):
         raise BadReading(Reason.SEQUENCE, f"a JSON {_json_type(value)}, not an integer")
     sequence = _integer(value, Reason.SEQUENCE)
-    if not 0 <= sequence <= SEQUENCE_MAX:
-        raise BadReading(Reason.SEQUENCE, "not from 0 to 2^63-1")
+    check_sequence(sequence)
     return sequence
 
 
@@ -221,7 +212,7 @@ def _integer(number: _Number, reason: Reason) -> int:
 def _temperature_milli_c(value: object, unit: object) -> int:
     if not isinstance(value, _Number):
         raise BadReading(Reason.TEMPERATURE, f"a JSON {_json_type(value)}, not a number")
-    degrees = _exact(value)
+    degrees = exact_decimal(value)
     if unit == "C":
         milli_c = degrees * 1000
     elif unit == "F":
@@ -231,19 +222,8 @@ def _temperature_milli_c(value: object, unit: object) -> int:
     else:
         raise BadReading(Reason.UNIT, f"{ascii(unit)[:40]} is not C, F or K")
     rounded = round(milli_c)  # half to even, once
-    if not TEMPERATURE_MIN_MILLI_C <= rounded <= TEMPERATURE_MAX_MILLI_C:
-        raise BadReading(Reason.TEMPERATURE_RANGE, f"{value} {unit} is outside -273.15 to 10,000 °C")
+    check_temperature_milli_c(rounded, spelled=f"{value} {unit}")
     return rounded
-
-
-def _exact(number: _Number) -> Fraction:
-    if len(number) > NUMBER_CHARACTERS_MAX:
-        detail = f"a number of {len(number)} characters, at most {NUMBER_CHARACTERS_MAX}"
-        raise BadReading(Reason.TEMPERATURE, detail)
-    exponent = _EXPONENT.search(number)
-    if exponent and abs(int(exponent[1])) > EXPONENT_MAX:
-        raise BadReading(Reason.TEMPERATURE, f"an exponent beyond {EXPONENT_MAX}")
-    return Fraction(number)
 
 
 def _json_type(value: object) -> str:

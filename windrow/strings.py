@@ -17,6 +17,9 @@ _WORD_BITS = 64
 _PIECE_ROWS = 1 << 14
 _ASCII_MAX = 0x7F
 _SPACE, _QUOTE, _BACKSLASH = b' "\\'
+_DELETE = 0x7F
+# U+0080 to U+009F, the control characters of C1, are spelled C2 80 to C2 9F; 0x80 to 0x9F are the octets 100xxxxx.
+_C1_LEADS, _C1_MASK, _C1_TRAILS = 0xC2, 0xE0, 0x80
 # The octets that continue a character of UTF-8 are 10xxxxxx.
 _CONTINUES_MASK, _CONTINUES = 0xC0, 0x80
 # A matrix with rows as long as the longest string may take this many times the octets of all strings.
@@ -78,6 +81,14 @@ class Strings:
         return np.diff(self.offsets)
 
     @property
+    def characters(self) -> npt.NDArray[np.int64]:
+        """Characters, that is code points, of each string: int64[n]."""
+        if self.octets.max(initial=0) <= _ASCII_MAX:
+            return self.lengths
+        continuing = np.flatnonzero((self.octets & _CONTINUES_MASK) == _CONTINUES)
+        return self.lengths - np.diff(np.searchsorted(continuing, self.offsets))
+
+    @property
     def width(self) -> int:
         """The octets of each string, where all have as many; else, and of no strings, 0."""
         width = int(self.offsets[1]) if len(self) else 0
@@ -104,6 +115,20 @@ class Strings:
         is_special = (self.octets == _QUOTE) | (self.octets == _BACKSLASH) | (self.octets < _SPACE)
         are_plain[self._having(is_special)] = False
         return are_plain
+
+    def have_controls(self) -> npt.NDArray[np.bool_]:
+        """Which strings have a control character, U+0000 to U+001F or U+007F to U+009F: bool[n].
+
+        A string that is UTF-8 is never mistaken for one with a control character, whatever its neighbours are.
+        """
+        have_controls = np.zeros(len(self), bool)
+        octets = self.octets
+        if (octets - _SPACE < _DELETE - _SPACE).all():  # octets wrap around: all are printable ASCII
+            return have_controls
+        is_control = (octets < _SPACE) | (octets == _DELETE)
+        is_control[1:] |= (octets[:-1] == _C1_LEADS) & (octets[1:] & _C1_MASK == _C1_TRAILS)
+        have_controls[self._having(is_control)] = True
+        return have_controls
 
     def _having(self, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
         """The strings with a chosen octet, ascending; `chosen` is for all of them: bool[offsets[n]]."""

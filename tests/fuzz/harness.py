@@ -13,6 +13,7 @@ import io
 import json
 import os
 import random
+import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
@@ -210,6 +211,7 @@ def _by_pyarrow(payload: bytes) -> list[Reading] | None:
 def _is_within(one: Reading) -> bool:
     return (
         1 <= len(one.sensor_id) <= SENSOR_ID_CHARACTERS_MAX
+        and not any(unicodedata.category(character) == "Cc" for character in one.sensor_id)
         and INSTANT_MS_MIN <= one.event_time_ms <= INSTANT_MS_MAX
         and 0 <= one.sequence <= SEQUENCE_MAX
         and TEMPERATURE_MIN_MILLI_C <= one.temperature_milli_c <= TEMPERATURE_MAX_MILLI_C

@@ -10,9 +10,17 @@ FIRST_WINDOW_MS = 1_763_640_300_000
 # Ids that are hostile to keys, to sorting and to fixed-width columns, among plain ones.
 sensor_ids = st.one_of(
     st.sampled_from(
-        ["a", "b", "a\0", "a\0\0", "../../x", "'; --", "\u202eabc", "é", "e\u0301", "x" * 128, "日本" * 64]
+        ["a", "b", "a~", "a\u00a0", "../../x", "'; --", "\u202eabc", "é", "e\u0301", "x" * 128, "日本" * 64]
     ),
-    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=128),
+    st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=128),
+)
+# U+0000 to U+001F and U+007F to U+009F, Unicode's category Cc, are no part of an id.
+control_characters = st.sampled_from([chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))])
+# Ids, and what is none: of no length, too long, or with a control character or more at any place.
+alleged_sensor_ids = st.one_of(
+    sensor_ids,
+    st.sampled_from(["", "x" * 129, "é" * 129]),
+    st.lists(st.one_of(st.sampled_from(["a", "~", "\u00a0", "日"]), control_characters), max_size=9).map("".join),
 )
 _offsets_ms = st.one_of(
     st.sampled_from([0, 1, WINDOW_MS - 1, WINDOW_MS, WINDOW_MS + 1, 2 * WINDOW_MS - 1]),

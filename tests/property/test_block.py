@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from processors.blocks import judge_all
 from tests.property.strategies import FIRST_WINDOW_MS, batches
 from tests.unit.stream_records import aggregated, encoded, record
-from windrow.block import decode_block, encode_block, is_sound
+from windrow.block import decode_block, encode_block
 from windrow.partial import partials_of
-from windrow.reading import LATENESS_HORIZON_MS, Reading, Readings
+from windrow.reading import LATENESS_HORIZON_MS, Reading, Readings, is_sound
 from windrow.window import WINDOW_MS
 
 ARRIVAL_MS = FIRST_WINDOW_MS + 2 * WINDOW_MS

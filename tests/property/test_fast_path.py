@@ -204,6 +204,24 @@ def test_an_id_that_is_not_utf8_is_bad_and_hurts_no_other() -> None:
     assert {bad.reason for bad in parse_readings(payloads).bad} == {Reason.NOT_UTF8}
 
 
+@pytest.mark.parametrize("code", [0x00, 0x1F, 0x20, 0x7E, 0x7F, 0x80, 0x85, 0x9F, 0xA0, 0x7FF])
+def test_control_characters_in_ids_are_bad_in_both(code: int) -> None:
+    """So many payloads of each that all of them are tried as columns; the neighbours of the range are sensor ids."""
+    ids = [stem.replace("*", chr(code)) for stem in ("*", "a*b", f"{'s' * 40}*", "é*")]
+    spellings = [one.encode() for one in ids] + [ascii(one)[1:-1].replace("\\x", "\\u00").encode() for one in ids]
+    body = b'{"sensor_id":"%s","event_time":1795169100000,"temperature":2.5,"sequence":17}'
+    payloads = [body % spelled for spelled in spellings for _ in range(2 * ROWS_MIN)] + [body % b"roof"] * ROWS_MIN
+
+    check(payloads)
+
+    reasons = {bad.reason for bad in parse_readings(payloads).bad}
+    if code in {*range(0x20), *range(0x7F, 0xA0)}:
+        assert Reason.SENSOR_ID in reasons
+        assert reasons <= {Reason.SENSOR_ID, Reason.NOT_JSON}
+    else:
+        assert not reasons
+
+
 def test_payloads_may_lie_anywhere_in_the_buffer() -> None:
     """Out of order, apart and more than once."""
     payloads = batch(6, [OURS, STYLES[1]], size=200, odd=0.1, damaged=0.1)

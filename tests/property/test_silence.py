@@ -28,7 +28,7 @@ NEWEST = Window(START_MS + (HISTORY_WINDOWS - 1) * WINDOW_MS)
 
 Fleet = list[set[str]]
 """The sensors of each window, the newest first."""
-sensors = st.sampled_from(["a", "b", "c\0", "d", "é", "日" * 40])
+sensors = st.sampled_from(["a", "b", "c\u00a0", "d", "é", "日" * 40])
 fleets = st.lists(st.sets(sensors), min_size=HISTORY_WINDOWS, max_size=HISTORY_WINDOWS)
 
 

@@ -1,5 +1,7 @@
 """The column of strings against plain lists of strings."""
 
+import unicodedata
+
 import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -8,7 +10,9 @@ from tests.property.strategies import sensor_ids
 from windrow import arrow
 from windrow.strings import Strings
 
-lists = st.lists(st.one_of(st.just(""), sensor_ids), max_size=30)
+# Of any characters: this column holds more than ids.
+any_strings = st.one_of(st.just(""), sensor_ids, st.sampled_from(["a\0", "a\0\0", "\0"]), st.text(max_size=20))
+lists = st.lists(any_strings, max_size=30)
 
 
 @given(lists)
@@ -57,6 +61,26 @@ def test_are_plain_is_said_string_by_string(octets: list[bytes]) -> None:
     assert Strings.of_octets(octets).are_plain().tolist() == [not escaped & set(string) for string in octets]
 
 
+@given(lists)
+@example(["é", "\u00a0", "\u009f", "\u0080", "~\x7f", "\x1f", " ", ""])
+def test_characters_and_controls_are_told_string_by_string(strings: list[str]) -> None:
+    """As Python counts them, and as Unicode's category Cc has them."""
+    column = Strings.of(strings)
+    assert column.characters.tolist() == [len(string) for string in strings]
+    assert column.have_controls().tolist() == [any(map(is_control, string)) for string in strings]
+
+
+@given(st.lists(st.binary(max_size=4), max_size=30))
+@example([b"a\xc2", b"\x80", b"a"])
+@example([b"a\xc2", b"b", b"\xc2a"])
+def test_octets_that_are_no_utf8_make_no_control_of_a_neighbour(octets: list[bytes]) -> None:
+    """What is said of a string that is UTF-8 does not depend on those beside it."""
+    have_controls = Strings.of_octets(octets).have_controls().tolist()
+    for one, has_control in zip(octets, have_controls, strict=True):
+        if decodes(one):
+            assert has_control == any(map(is_control, one.decode()))
+
+
 @given(st.lists(st.one_of(st.binary(max_size=20), st.just(b"y" * 300)), min_size=1, max_size=30), st.data())
 def test_slices_of_a_buffer_become_a_column(octets: list[bytes], data: st.DataObject) -> None:
     """In any order, repeated or not, up to the buffer's end; also when one is far longer than the others."""
@@ -77,6 +101,10 @@ def test_positions_count_what_is_less(strings: list[bytes], needles: list[bytes]
     ascending = sorted(strings)
     positions = Strings.of_octets(ascending).positions_of(needles)
     assert positions == [sum(string < needle for string in ascending) for needle in needles]
+
+
+def is_control(character: str) -> bool:
+    return unicodedata.category(character) == "Cc"
 
 
 def decodes(string: bytes) -> bool:

@@ -23,8 +23,8 @@ HOSTILE_IDS = (
     "'; DROP TABLE readings; --",
     'say "hi"',
     "a",
-    "a\0",
-    "a\0\0b",
+    "a~",
+    "a\u00a0",
     "\u202eabc\u202c",
     "e\u0301",
     "\u00e9",
@@ -138,6 +138,12 @@ def every_malformed(fact: Fact) -> list[tuple[bytes, str]]:
         (json_of(seq="-1"), "sequence"),
         (json_of(seq=str(2**63)), "sequence"),
         (json_of(seq='"1"'), "sequence"),
+        (json_of(sensor='"\\u0000"'), "sensor_id"),
+        (json_of(sensor='"a\\u001f"'), "sensor_id"),
+        (json_of(sensor='"a\x7fb"'), "sensor_id"),
+        (json_of(sensor='"\u0080b"'), "sensor_id"),
+        (json_of(sensor='"a\\u0085"'), "sensor_id"),
+        (json_of(sensor='"a\u009f"'), "sensor_id"),
     ]
 
 

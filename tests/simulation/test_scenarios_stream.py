@@ -261,7 +261,7 @@ def test_hostile_sensor_ids(sensor_id: str) -> None:
 
 
 def test_all_hostile_sensor_ids_at_once() -> None:
-    """Ids that differ only in a NUL, a combining mark or a letter are different sensors."""
+    """Ids that differ only in a space, a combining mark or a letter are different sensors."""
     with World(1, SETUP) as world:
         world.pass_ms(6 * MINUTE_MS)
         sent: list[Fact] = [(one, START_MS + at, 0, at) for at, one in enumerate(HOSTILE_IDS)]

@@ -20,7 +20,6 @@ from windrow.block import (
     decode_block,
     encode_block,
     is_block,
-    is_sound,
     open_block,
     spell,
 )
@@ -36,12 +35,13 @@ from windrow.reading import (
     BadReading,
     Readings,
     Reason,
+    is_sound,
 )
 from windrow.reading_json import parse_reading
 from windrow.strings import Strings
 from windrow.timestamps import INSTANT_MS_MAX, INSTANT_MS_MIN
 
-THREE = [reading("roof", sequence=7), reading("ké\0ller", at_ms=1, milli_c=-5), reading("roof", at_ms=2)]
+THREE = [reading("roof", sequence=7), reading("ké\u00a0ller", at_ms=1, milli_c=-5), reading("roof", at_ms=2)]
 
 
 def readings_of(count: int) -> Readings:
@@ -195,6 +195,21 @@ def test_an_id_of_a_forbidden_length_refuses_the_block(length: int) -> None:
     ids = pa.array(["é" * length, "a"])
 
     assert refused(block_of(columns.set_column(0, "sensor_id", ids))) is Reason.BLOCK_MALFORMED
+
+
+@pytest.mark.parametrize("index", [None, pa.int8()])
+@pytest.mark.parametrize("sensor_id", ["\0", "a\x1fb", "roof\x7f", "\u0080", "é\u009f"])
+def test_an_id_with_a_control_character_is_bad_by_itself(sensor_id: str, index: pa.DataType | None) -> None:
+    """Its readings are not sound, and as JSON they are bad for the id; all others of the block are sound."""
+    columns = table(Readings.of([reading("roof"), reading(sensor_id), reading("é\u00a0"), reading(sensor_id, at_ms=1)]))
+
+    found = decode_block(block_of(columns if index is None else with_dictionary(columns, index)))
+
+    assert is_sound(found).tolist() == [True, False, True, False]
+    for spelled in spell(found, np.array([1, 3])):
+        with pytest.raises(BadReading) as caught:
+            parse_reading(spelled)
+        assert caught.value.reason is Reason.SENSOR_ID
 
 
 def test_ids_that_are_no_utf8_refuse_the_block() -> None:

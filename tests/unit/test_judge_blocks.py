@@ -92,6 +92,19 @@ def test_a_reading_of_a_block_that_is_out_of_range_leaves_its_neighbours() -> No
     assert json.loads(by_row[1].payload)["temperature"] == pytest.approx(10_000.001)
 
 
+@pytest.mark.parametrize("sensor_id", ["\0", "a\x1f", "a\x7fb", "\u0080", "é\u009f"])
+def test_an_id_with_a_control_character_leaves_its_neighbours_in_the_block(sensor_id: str) -> None:
+    """Each of its readings is quarantined, under its place; those before, between and behind them count."""
+    good = [reading(at_ms=t) for t in range(3)]
+    rows = [good[0], Reading(sensor_id, ARRIVAL_MS, 1, 5), good[1], Reading(sensor_id, ARRIVAL_MS, 2, 5), good[2]]
+
+    found = judged(record(block(*rows), number=42))
+
+    assert list(found.readings) == good
+    assert [(one.block_row, one.reason) for one in found.rejected] == [(1, Reason.SENSOR_ID), (3, Reason.SENSOR_ID)]
+    assert [json.loads(one.payload)["sensor_id"] for one in found.rejected] == [sensor_id, sensor_id]
+
+
 @pytest.mark.parametrize("bad", [BAD_ROWS_MAX, BAD_ROWS_MAX + 1])
 def test_of_very_many_bad_readings_the_block_is_kept_instead(bad: int) -> None:
     """The others count all the same; delivered again, the block comes to exactly this."""

@@ -8,11 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.property.strategies import batches
-from windrow.reading import BadReading, Reading, Readings, Reason
+from windrow.reading import EXPONENT_MAX, NUMBER_CHARACTERS_MAX, BadReading, Reading, Readings, Reason
 from windrow.reading_json import (
-    EXPONENT_MAX,
     NESTING_MAX,
-    NUMBER_CHARACTERS_MAX,
     PAYLOAD_BYTES_MAX,
     encode_readings,
     parse_reading,
@@ -76,6 +74,17 @@ def test_ids_are_not_normalised() -> None:
     """Composed and decomposed letters are different sensors."""
     assert parse_reading(payload(sensor_id='"é"')).sensor_id == "é"
     assert parse_reading(payload(sensor_id='"e\\u0301"')).sensor_id == "e\u0301"
+
+
+@pytest.mark.parametrize("code", [*range(0x20), *range(0x7F, 0xA0)])
+def test_a_control_character_is_no_part_of_an_id(code: int) -> None:
+    """It is named with its place. JSON has those below U+0020 as escapes only, and the others as themselves too."""
+    spellings = [f"\\u{code:04x}"] if code < 0x20 else [f"\\u{code:04x}", chr(code)]
+    for spelled in spellings:
+        with pytest.raises(BadReading) as caught:
+            parse_reading(payload(sensor_id=f'"ré{spelled}7\\u0000"'))
+        assert caught.value.reason is Reason.SENSOR_ID
+        assert caught.value.detail == f"control character U+{code:04X} at character 2"
 
 
 @pytest.mark.parametrize(

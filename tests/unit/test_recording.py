@@ -1,5 +1,6 @@
 """Recordings: every form means the same readings, exactly, and rows that are none are named."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,28 @@ def test_numbers_may_be_spelled_as_csv_files_do(tmp_path: Path, spelled: str, mi
     """Though JSON would not."""
     path = text(tmp_path / "r.csv", f"sensor_id,event_time,temperature\nroof,{NOON_MS},{spelled}\n")
     assert [one.temperature_milli_c for one in read(path)[0]] == [milli_c]
+
+
+@pytest.mark.parametrize("control", ["\x1f", "\x7f", "\u0080", "\u009f"])
+@pytest.mark.parametrize("name", ["r.csv", "r.jsonl", "r.parquet"])
+def test_a_row_whose_id_has_a_control_character_is_told(tmp_path: Path, name: str, control: str) -> None:
+    """By its number and the character; its neighbours count."""
+    ids = ["roof", f"a{control}b", "roof"]
+    if name == "r.parquet":
+        path = parquet(tmp_path / name, sensor_id=ids, event_time=[NOON_MS] * 3, temperature=[21.437] * 3)
+    elif name == "r.csv":
+        rows = "".join(f"{one},{NOON_MS},21.437\n" for one in ids)
+        path = text(tmp_path / name, f"sensor_id,event_time,temperature\n{rows}")
+    else:
+        fields = {"event_time": NOON_MS, "temperature": 21.437}
+        path = text(tmp_path / name, "".join(json.dumps({"sensor_id": one} | fields) + "\n" for one in ids))
+
+    (batch,) = Recording(path, form_of(path), Columns()).batches()
+
+    assert list(batch.readings) == [ROOF, ROOF]
+    assert [(bad.number, bad.why) for bad in batch.bad] == [
+        (2, f"sensor_id: control character U+{ord(control):04X} at character 1")
+    ]
 
 
 @pytest.mark.parametrize("spelled", ["", "NaN", "inf", "warm", "1,5", "0x10"])
