@@ -1,54 +1,232 @@
-"""A reading from what a program has at hand, checked at once: a mistake shows where it is made, not in quarantine."""
+"""Readings from what a program has at hand, checked at once: a mistake shows where it is made, not in quarantine.
 
+The functions of `windrow.reading` that judge payloads say here too what an id, a time, a sequence and a temperature may
+be. Beyond that, an argument must be of a type that means exactly one value, and a reading must not be so old that it
+would be too late whenever it arrived.
+"""
+
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any, NoReturn, cast
 
+import numpy as np
+import numpy.typing as npt
+
+from producers.exact import degrees_of, integer_of, shown
 from windrow.reading import (
-    SENSOR_ID_CHARACTERS_MAX,
-    SEQUENCE_MAX,
-    TEMPERATURE_MAX_MILLI_C,
-    TEMPERATURE_MIN_MILLI_C,
     BadReading,
     Reading,
+    Readings,
     Reason,
+    are_sensor_ids,
+    check_event_time_ms,
+    check_sensor_id,
+    check_sequence,
+    check_temperature_milli_c,
+    is_sound,
 )
+from windrow.strings import Strings
 
+# 2020-01-01T00:00:00Z: windrow did not exist, so none of its streams took a record before that. The lateness horizon of
+# a stage is at most 336 hours (LatenessHorizonHours in infra/template.yaml). The clock is not asked: it may be wrong.
+EVENT_TIME_MS_MIN = 1_577_836_800_000
+
+_Integers = npt.NDArray[np.integer[Any]]
+# The columns of `Readings`, and why one that is none is refused.
+_COLUMNS: tuple[tuple[str, type[np.signedinteger[Any]], Reason], ...] = (
+    ("sensor", np.int32, Reason.SENSOR_ID),
+    ("event_time_ms", np.int64, Reason.EVENT_TIME),
+    ("sequence", np.int64, Reason.SEQUENCE),
+    ("temperature_milli_c", np.int32, Reason.TEMPERATURE),
+)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# What the times from 2001 to 2286 begin with in other units than milliseconds, and how they become milliseconds.
+_OTHER_UNITS = (
+    (10**18, "nanoseconds: divide by 1,000,000"),
+    (10**15, "microseconds: divide by 1,000"),
+    (10**9, "seconds: multiply by 1,000"),
+)
 
 
 def reading_of(
-    sensor_id: str, temperature_c: float | Decimal, *, event_time: datetime | int, sequence: int = 0
+    sensor_id: str,
+    temperature_c: float | Decimal | Fraction | np.floating[Any] | np.integer[Any],
+    *,
+    event_time: datetime | int | np.integer[Any],
+    sequence: int | np.integer[Any] = 0,
 ) -> Reading:
-    """The reading; BadReading, a ValueError, says what is wrong with it.
+    """Make the reading; BadReading, and nothing else, says what is wrong with an argument, of whatever type it is.
 
     temperature_c: degrees Celsius; a float is taken as the decimal that it prints as, and every value is rounded to
     thousandths once, half to even. event_time: an aware datetime, floored to the millisecond, or epoch milliseconds.
     """
-    if not 1 <= len(sensor_id) <= SENSOR_ID_CHARACTERS_MAX:
-        raise BadReading(Reason.SENSOR_ID, f"{len(sensor_id)} characters, not 1 to {SENSOR_ID_CHARACTERS_MAX}")
+    return Reading(
+        sensor_id=_sensor_id(sensor_id),
+        event_time_ms=_event_time_ms(event_time),
+        sequence=_sequence(sequence),
+        temperature_milli_c=_milli_c(temperature_c),
+    )
+
+
+def checked(readings: Readings) -> Readings:
+    """Give the same readings in columns of their own, of exactly the types that `Readings` documents.
+
+    BadReading, and nothing else, names the first row that `reading_of` would refuse, or the column that is none.
+    Integers of another width are taken where they fit; no value is changed. `sensor_ids` stays the same object, unless
+    one that no row has is bad.
+    """
+    if not isinstance(readings, Readings):
+        raise BadReading(Reason.MISSING_FIELD, f"readings is {shown(readings)}, not Readings")
+    ids = _id_column(readings.sensor_ids)
+    given = [_integers(getattr(readings, name), name=name, reason=reason) for name, _, reason in _COLUMNS]
+    _check_lengths(given)
+    fits = _fit(given, ids_count=len(ids))
+    end = len(fits) if fits.all() else int(np.argmin(fits))
+    own = Readings(ids, *(np.array(column[:end], dtype) for column, (_, dtype, _) in zip(given, _COLUMNS, strict=True)))
+    is_id = are_sensor_ids(ids) & ids.are_utf8()
+    is_good = is_sound(own, is_id=is_id) & (own.event_time_ms >= EVENT_TIME_MS_MIN)
+    if end < len(fits) or not is_good.all():
+        row = end if is_good.all() else int(np.argmin(is_good))
+        _refuse(ids, [int(column[row]) for column in given], row=row)
+    if is_id.all():
+        return own
+    return replace(own, sensor_ids=ids.take(np.flatnonzero(is_id)), sensor=_renumbered(own.sensor, is_id))
+
+
+def check_time(event_time_ms: int) -> None:
+    """Raise BadReading, with a suggestion if there is one, for a time that no stream takes."""
+    suggestion = _suggestion(event_time_ms)
     try:
-        sensor_id.encode()
-    except UnicodeEncodeError as error:
-        raise BadReading(Reason.SENSOR_ID, "a lone surrogate") from error
-    if not 0 <= sequence <= SEQUENCE_MAX:
-        raise BadReading(Reason.SEQUENCE, "not from 0 to 2^63-1")
-    return Reading(sensor_id, _event_time_ms(event_time), sequence, _milli_c(temperature_c))
+        check_event_time_ms(event_time_ms)
+    except BadReading as error:
+        raise BadReading(error.reason, error.detail + suggestion) from error
+    if event_time_ms < EVENT_TIME_MS_MIN:
+        detail = f"event_time {event_time_ms} is before 2020, too late for every stream{suggestion}"
+        raise BadReading(Reason.TOO_LATE, detail)
 
 
-def _event_time_ms(event_time: datetime | int) -> int:
-    if isinstance(event_time, int):
-        return event_time
-    if event_time.tzinfo is None:
-        raise BadReading(Reason.EVENT_TIME, f"{event_time} has no time zone")
-    return (event_time - _EPOCH) // timedelta(milliseconds=1)
+def _id_column(strings: object) -> Strings:
+    """The ids, if they are a column as `Strings` documents it, UTF-8 or not."""
+    if not isinstance(strings, Strings):
+        raise BadReading(Reason.SENSOR_ID, f"sensor_ids is {shown(strings)}, not Strings")
+    offsets, octets = strings.offsets, strings.octets
+    for column, dtype in ((offsets, np.int64), (octets, np.uint8)):
+        if not isinstance(column, np.ndarray) or column.dtype != dtype or column.ndim != 1:
+            raise BadReading(Reason.SENSOR_ID, f"sensor_ids has no column of {np.dtype(dtype)}, but {_kind(column)}")
+    if not len(offsets) or offsets[0] != 0 or offsets[-1] != len(octets) or (offsets[1:] < offsets[:-1]).any():
+        raise BadReading(
+            Reason.SENSOR_ID, "sensor_ids has offsets that do not ascend from 0 to the number of its octets"
+        )
+    return strings
 
 
-def _milli_c(temperature_c: float | Decimal) -> int:
+def _integers(column: object, *, name: str, reason: Reason) -> _Integers:
+    if not isinstance(column, np.ndarray) or isinstance(column, np.ma.MaskedArray):
+        raise BadReading(reason, f"{name} is {shown(column)}, not a numpy array")
+    if column.ndim != 1 or column.dtype.kind not in "iu":
+        raise BadReading(reason, f"{name} is {_kind(column)}, not an array of integers, one a row")
+    return column
+
+
+def _kind(column: object) -> str:
+    return f"an array of {column.dtype}{list(column.shape)}" if isinstance(column, np.ndarray) else shown(column)
+
+
+def _check_lengths(columns: list[_Integers]) -> None:
+    rows = min(map(len, columns))
+    for column, (name, _, _) in zip(columns, _COLUMNS, strict=True):
+        if len(column) == rows < max(map(len, columns)):
+            raise BadReading(Reason.MISSING_FIELD, f"row {rows}: the column {name} has only {rows} rows")
+
+
+def _fit(columns: list[_Integers], *, ids_count: int) -> npt.NDArray[np.bool_]:
+    """In which rows the place is one of an id and every value fits the type of its column: bool[n]."""
+    sensor, *values = columns
+    fits: npt.NDArray[np.bool_] = (sensor >= 0) & (sensor < ids_count)
+    for column, (_, dtype, _) in zip(values, _COLUMNS[1:], strict=True):
+        if not np.can_cast(column.dtype, dtype):
+            fits &= (column >= np.iinfo(dtype).min) & (column <= np.iinfo(dtype).max)
+    return fits
+
+
+def _refuse(ids: Strings, row_values: list[int], *, row: int) -> NoReturn:
+    """Raise what is wrong with a row, value by value in the order of `reading_of`."""
+    place, event_time_ms, sequence, milli_c = row_values
     try:
-        milli_c = round(Fraction(str(temperature_c)) * 1000)
-    except ValueError as error:
-        raise BadReading(Reason.TEMPERATURE, f"{temperature_c} is not a finite number") from error
-    if not TEMPERATURE_MIN_MILLI_C <= milli_c <= TEMPERATURE_MAX_MILLI_C:
-        raise BadReading(Reason.TEMPERATURE_RANGE, f"{temperature_c} C is outside -273.15 to 10,000 °C")
+        if not 0 <= place < len(ids):
+            raise BadReading(Reason.SENSOR_ID, f"place {place} of {len(ids)} sensor_ids")
+        try:
+            check_sensor_id(ids.octets_at(place).decode())
+        except UnicodeDecodeError as error:
+            raise BadReading(Reason.SENSOR_ID, f"not UTF-8 at byte {error.start}") from error
+        check_time(event_time_ms)
+        check_sequence(sequence)
+        check_temperature_milli_c(milli_c, spelled=f"{milli_c} m°C")
+    except BadReading as error:
+        raise BadReading(error.reason, f"row {row}: {error.detail}") from error
+    raise AssertionError("columns and single values are judged alike")
+
+
+def _renumbered(places: npt.NDArray[np.int32], is_kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+    """The places among those that are kept."""
+    renumbered: npt.NDArray[np.int32] = (np.cumsum(is_kept, dtype=np.int32) - 1)[places]
+    return renumbered
+
+
+def _sensor_id(value: object) -> str:
+    if not issubclass(type(value), str):
+        raise BadReading(Reason.SENSOR_ID, f"sensor_id is {shown(value)}, not a str")
+    sensor_id = "".join((cast("str", value),))  # a str itself, where it was a subclass
+    check_sensor_id(sensor_id)
+    return sensor_id
+
+
+def _event_time_ms(value: object) -> int:
+    event_time_ms = _instant_ms(cast("datetime", value)) if issubclass(type(value), datetime) else integer_of(value)
+    if event_time_ms is None:
+        detail = f"event_time is {shown(value)}, not a datetime or an integer{_float_suggestion(value)}"
+        raise BadReading(Reason.EVENT_TIME, detail)
+    check_time(event_time_ms)
+    return event_time_ms
+
+
+def _instant_ms(event_time: datetime) -> int:
+    try:
+        if event_time.utcoffset() is not None:
+            return int((event_time - _EPOCH) // timedelta(milliseconds=1))
+    except Exception as error:  # a time zone is foreign code, and may raise anything
+        detail = f"event_time is {shown(event_time)} whose offset is not told: {type(error).__name__}"
+        raise BadReading(Reason.EVENT_TIME, detail) from error
+    detail = f"event_time is {shown(event_time)} without a time zone; datetime.now(UTC) has one, .astimezone() adds one"
+    raise BadReading(Reason.EVENT_TIME, detail)
+
+
+def _sequence(value: object) -> int:
+    sequence = integer_of(value)
+    if sequence is None:
+        raise BadReading(Reason.SEQUENCE, f"sequence is {shown(value)}, not an integer")
+    check_sequence(sequence)
+    return sequence
+
+
+def _milli_c(value: object) -> int:
+    milli_c = round(degrees_of(value) * 1000)
+    check_temperature_milli_c(milli_c, spelled=f"{shown(value)} °C")
     return milli_c
+
+
+def _suggestion(event_time: float) -> str:
+    """What the number is more likely to be; empty if nothing is."""
+    for one, unit in _OTHER_UNITS:
+        if one <= event_time < 10 * one:
+            return f"; it looks like {unit}"
+    return ""
+
+
+def _float_suggestion(value: object) -> str:
+    if not issubclass(type(value), float | np.floating):
+        return ""
+    suggestion = _suggestion(cast("float", value))
+    return f"{suggestion} and round" if suggestion else "; round milliseconds to an int"

@@ -19,13 +19,18 @@ _GROUP = 10_000  # numbers are spelt four digits at a time
 _GROUP_DIGITS = 4
 _GROUPS_MAX = 5  # 20 digits: more than 63 bits have
 _FILLER = 0
+_INT64_MAX = 2**63 - 1
 
 Matrix = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int64]
 
 
 def encode_readings(readings: Readings) -> list[bytes]:
-    """One compact JSON object per reading, in their order."""
+    """Spell each reading as one compact JSON object, in their order.
+
+    ValueError names a row whose sequence is negative or whose time has no magnitude in 64 bits: digits spell neither.
+    """
+    _check_spellable(readings)
     ids = _quoted(readings.sensor_ids)
     payloads: list[bytes] = []
     for first in range(0, len(readings), _ROWS_MAX):
@@ -48,6 +53,18 @@ def encode_readings(readings: Readings) -> list[bytes]:
         ]
         payloads += _rows(columns, len(milli_c))
     return payloads
+
+
+def _check_spellable(readings: Readings) -> None:
+    if not len(readings):
+        return
+    for name, values, least in (
+        ("sequence", readings.sequence, 0),
+        ("event_time_ms", readings.event_time_ms, -_INT64_MAX),
+    ):
+        if int(values.min()) < least:
+            row = int(np.argmax(values < least))
+            raise ValueError(f"row {row}: {name} {values[row]} cannot be spelled, it is less than {least}")
 
 
 def _rows(columns: list[Matrix], count: int) -> list[bytes]:
