@@ -1,28 +1,36 @@
 """A bounded spool on local disk: entries that survive a killed process, until they are removed.
 
-    <folder>/lock              held by the one process that uses the folder
-    <folder>/00000017.spool    a segment: entries one after another
+    <folder>/lock                held by the one process that uses the folder
+    <folder>/00000017.segment    a segment: entries one after another, in the frames of `producers.frames`
+    <folder>/00000017.spool      a segment of the old form
+    <folder>/00000016.damaged    a segment that was removed but could not be read in all places, with every byte of it
 
-An entry is its length and its CRC-32, both as four bytes, little-endian, and its bytes. It is handed to the operating
-system in one write before `append` returns, so it survives the process; a loss of power may take the last seconds,
-unless `is_synced`. What a killed process left half written at the end of a segment was never accepted, and is not read.
+An entry is handed to the operating system in one write before `append` returns, so it survives the process. A loss of
+power may take what the system had not yet written back, the last seconds, unless the spool `is_synced`.
+
+Damage to a segment costs the entries that it touched. It is counted and told, never stops the rest, and never deletes
+a byte: the segment is set beside as `*.damaged` for whoever wants to look into it. That includes the half-written or
+zeroed end that a loss of power leaves. Files with other names are left alone.
 """
 
-import fcntl
+import contextlib
+import errno
+import logging
 import os
-import struct
-import zlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
+from producers.damage import SegmentDamage
+from producers.disk import Disk, LocalDisk
+from producers.frames import Damage, framed, read_frames, read_old_entries
 from windrow.errors import WindrowError
 
+_logger = logging.getLogger("windrow.producers.spool")
 SPOOL_BYTES_MAX = 256 * 1024 * 1024
 # A segment is removed as a whole, when the stream has all of it.
 SEGMENT_BYTES = 4 * 1024 * 1024
-_HEAD = struct.Struct("<II")
-_SUFFIX = ".spool"
+_NAME = re.compile(r"([0-9]{8,})\.(segment|spool|damaged)", re.ASCII)
 
 
 class SpoolFull(WindrowError):  # noqa: N818 - what happened to the spool
@@ -30,102 +38,239 @@ class SpoolFull(WindrowError):  # noqa: N818 - what happened to the spool
 
 
 class Spool:
-    """Segments in a folder. Not thread-safe; another process that uses the folder is refused."""
+    """Segments in a folder, which belongs to one process.
+
+    All of its files together stay within `bytes_max`, the damaged ones too: if these take the room, delete them.
+    Not thread-safe, but `entries` and `refuse` may run in one thread while another appends. After a fork the parent
+    goes on; the child can only close it.
+    """
 
     def __init__(
         self,
-        folder: Path,
+        folder: Path | Disk,
         *,
         bytes_max: int = SPOOL_BYTES_MAX,
         segment_bytes: int = SEGMENT_BYTES,
         is_synced: bool = False,
     ) -> None:
-        """Makes the folder; finds what an earlier process left. WindrowError when another one holds it."""
-        self._folder = folder
+        """Makes the folder; finds what an earlier process left. WindrowError when another process holds it."""
+        self._disk = LocalDisk(folder) if isinstance(folder, Path) else folder
         self._bytes_max = bytes_max
         self._segment_bytes = segment_bytes
         self._is_synced = is_synced
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock = self._locked(folder)
-        self._sizes = {int(path.stem): path.stat().st_size for path in folder.glob(f"*{_SUFFIX}")}
-        self._next = max(self._sizes, default=0) + 1
-        self._open: BinaryIO | None = None
+        self._process_id = os.getpid()
+        self._is_closed = False
         self._open_bytes = 0
+        self._damaged = 0
+        self._damage: dict[int, SegmentDamage] = {}
+        self._sizes = _taken(self._disk)
+        self._size_bytes = sum(self._sizes.values())
+        self._names, self._next = _numbered(self._sizes)
 
     @property
     def size_bytes(self) -> int:
-        """All segments together."""
-        return sum(self._sizes.values()) + self._open_bytes
+        """The bytes of all files, the damaged ones too."""
+        return self._size_bytes
 
     @property
-    def is_segment_full(self) -> bool:
-        """Whether it is time to seal."""
-        return self._open_bytes >= self._segment_bytes
+    def damaged(self) -> int:
+        """How many damaged places this process met: stretches between intact entries, and refused entries."""
+        return self._damaged
 
     def append(self, entry: bytes) -> None:
-        """Keep an entry; SpoolFull when it does not fit."""
-        framed = _HEAD.pack(len(entry), zlib.crc32(entry)) + entry
-        if self.size_bytes + len(framed) > self._bytes_max:
-            message = f"the spool in {self._folder} is full: {self.size_bytes} of {self._bytes_max} bytes"
-            raise SpoolFull(message, hint="give it more room, or see why the stream does not answer")
-        if self._open is None:
-            self._open = self._path(self._next).open("xb", buffering=0)
+        """Keep an entry; SpoolFull when it does not fit, WindrowError when it could not be written.
+
+        An entry that could not be written is not kept, and what was kept before is untouched.
+        """
+        self._check()
+        octets = framed(entry)
+        if self._size_bytes + len(octets) > self._bytes_max:
+            self._look_for_room()
+        if self._size_bytes + len(octets) > self._bytes_max:
+            message = f"the spool in {self._disk} is full: {self._size_bytes} of {self._bytes_max} bytes"
+            hint = "give it more room, delete *.damaged there, or see why the stream does not answer"
+            raise SpoolFull(message, hint=hint)
         try:
-            written = self._open.write(framed)
+            self._write(octets)
         except OSError as error:
-            self._drop_half_written()
-            raise WindrowError(f"the spool in {self._folder}: {error}", hint="make room on the disk") from error
-        if written != len(framed):
-            self._drop_half_written()
-            raise WindrowError(f"the spool in {self._folder}: a write was cut short", hint="make room on the disk")
-        if self._is_synced:
-            os.fsync(self._open.fileno())
-        self._open_bytes += len(framed)
+            self._drop_tail(len(octets))
+            raise WindrowError(f"the spool in {self._disk}: {error}", hint="see to the disk, or make room") from error
+        except BaseException:  # a signal's, at any point: how much was written is unknown
+            self._leave_segment(len(octets))
+            raise
+        if self._open_bytes >= self._segment_bytes:
+            self._end_segment()
 
     def seal(self) -> list[int]:
-        """End the segment that is written to; all segments there are, oldest first."""
-        if self._open is not None:
-            self._open.close()
-            self._sizes[self._next] = self._open_bytes
-            self._open, self._open_bytes, self._next = None, 0, self._next + 1
-        return sorted(self._sizes)
+        """End the segment that is written to; all segments there are, oldest first, without those set aside."""
+        self._check()
+        self._end_segment()
+        return sorted(self._names)
 
     def entries(self, segment: int) -> Iterator[bytes]:
-        """The entries of a sealed segment, up to where it was left half written."""
-        content = self._path(segment).read_bytes()
-        first = 0
-        while first + _HEAD.size <= len(content):
-            length, checksum = _HEAD.unpack_from(content, first)
-            entry = content[first + _HEAD.size : first + _HEAD.size + length]
-            if len(entry) < length or zlib.crc32(entry) != checksum:
-                return
-            yield entry
-            first += _HEAD.size + length
+        """Yield the intact entries of a sealed segment, in order; damage is counted as it is met.
+
+        A file that cannot be read has none, and is damaged as a whole.
+        """
+        name = self._names[segment]
+        damage = self._damage.setdefault(segment, SegmentDamage(name))
+        damage.begin_reading()
+        try:
+            octets = self._disk.read(name)
+        except OSError as error:
+            damage.unread = str(error)
+            self._damaged += damage.add(Damage(0, self._sizes.get(name, 0)))
+            return
+        for part in read_old_entries(octets) if name.endswith(".spool") else read_frames(octets):
+            if isinstance(part, Damage):
+                self._damaged += damage.add(part)
+            else:
+                yield part
+
+    def refuse(self, segment: int, why: str) -> None:
+        """Count an intact entry that the caller could make no sense of, so that its segment is kept beside.
+
+        Whoever reads the segment again may refuse it again, which counts once.
+        """
+        self._damaged += self._damage.setdefault(segment, SegmentDamage(self._names[segment])).refuse(why)
 
     def remove(self, segment: int) -> None:
-        """The stream has all of a sealed segment."""
-        self._path(segment).unlink()
-        del self._sizes[segment]
+        """Delete a segment of which the stream has all that can be read; a damaged one is set beside instead.
+
+        Where that fails the file stays, this process is done with it, and the next one meets it again.
+        """
+        self._check()
+        name = self._names.pop(segment)
+        damage = self._damage.pop(segment, None)
+        if damage:
+            self._set_beside(segment, damage)
+            return
+        try:
+            self._disk.remove(name)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            _logger.error("%s in %s is sent, but could not be deleted: %s", name, self._disk, error)
+            return
+        self._resize(name, 0)
 
     def close(self) -> None:
-        """Leave the folder to others; what is in it stays."""
-        self.seal()
-        self._lock.close()
+        """Leave the folder to others; what is in it stays. A child of a fork leaves it to its parent."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if os.getpid() == self._process_id:
+            for damage in filter(None, self._damage.values()):
+                self._tell(damage, "it stays, as its intact entries are not sent yet")
+        self._disk.close()
 
-    def _path(self, segment: int) -> Path:
-        return self._folder / f"{segment:08}{_SUFFIX}"
+    def _check(self) -> None:
+        if os.getpid() != self._process_id:
+            message = f"the spool in {self._disk} was used after a fork, and belongs to the parent process"
+            raise WindrowError(message, hint="make the producer in the process that uses it, after the fork")
+        if self._is_closed:
+            raise WindrowError(f"the spool in {self._disk} is closed")
 
-    def _drop_half_written(self) -> None:
-        assert self._open is not None  # noqa: S101 - called while it is
-        self._open.truncate(self._open_bytes)
-        self._open.seek(self._open_bytes)
+    def _write(self, octets: bytes) -> None:
+        name = _segment_name(self._next)
+        if self._disk.append(name, octets) != len(octets):
+            raise OSError(errno.ENOSPC, "a write was cut short", name)
+        if self._is_synced:
+            self._disk.sync(name)
+            if not self._open_bytes:
+                self._disk.sync_folder()
+        self._open_bytes += len(octets)
+        self._resize(name, self._open_bytes)
 
-    @staticmethod
-    def _locked(folder: Path) -> BinaryIO:
-        lock = (folder / "lock").open("wb")
+    def _drop_tail(self, frame_bytes: int) -> None:
+        """Cut off a frame that was not written whole; if even that fails, what is appended next goes elsewhere."""
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.close()
-            raise WindrowError(f"another process uses the spool in {folder}", hint="give each its own") from error
-        return lock
+            self._disk.truncate(_segment_name(self._next), size_bytes=self._open_bytes)
+        except OSError:
+            self._leave_segment(frame_bytes)
+
+    def _leave_segment(self, frame_bytes: int) -> None:
+        """End the segment, in which some of a frame that is not kept may stand behind the last entry."""
+        tail_bytes = frame_bytes
+        with contextlib.suppress(OSError):
+            tail_bytes = self._disk.sizes().get(_segment_name(self._next), 0) - self._open_bytes
+        self._end_segment(max(0, tail_bytes))
+
+    def _end_segment(self, tail_bytes: int = 0) -> None:
+        """Go on to the next segment, if there is anything in this one."""
+        if not self._open_bytes and not tail_bytes:
+            return
+        name = _segment_name(self._next)
+        self._names[self._next] = name
+        self._resize(name, self._open_bytes + tail_bytes)
+        self._open_bytes, self._next = 0, self._next + 1
+
+    def _set_beside(self, segment: int, damage: SegmentDamage) -> None:
+        kept_as, size_bytes = f"{segment:08}.damaged", self._sizes.get(damage.name, 0)
+        try:
+            self._disk.rename(damage.name, to=kept_as)
+        except FileNotFoundError:
+            self._tell(damage, "it is gone")
+            self._resize(damage.name, 0)
+        except OSError as error:
+            self._tell(damage, f"it could not be renamed, and stays until the next start: {error}")
+        else:
+            self._tell(damage, f"it is kept as {kept_as}")
+            self._resize(damage.name, 0)
+            self._resize(kept_as, size_bytes)
+            if self._is_synced:
+                with contextlib.suppress(OSError):  # undone by a loss of power, it is met again
+                    self._disk.sync_folder()
+
+    def _tell(self, damage: SegmentDamage, outcome: str) -> None:
+        description = damage.description(size_bytes=self._sizes.get(damage.name, 0))
+        _logger.error("%s in %s is damaged: %s; %s", damage.name, self._disk, description, outcome)
+
+    def _look_for_room(self) -> None:
+        """See whether damaged files were deleted meanwhile, as the message of a full spool says."""
+        with contextlib.suppress(OSError):
+            found = self._disk.sizes()
+            for name in [name for name in self._sizes if name.endswith(".damaged") and name not in found]:
+                self._resize(name, 0)
+
+    def _resize(self, name: str, size_bytes: int) -> None:
+        self._size_bytes += size_bytes - self._sizes.pop(name, 0)
+        if size_bytes:
+            self._sizes[name] = size_bytes
+
+
+def _taken(disk: Disk) -> dict[str, int]:
+    """Take the folder; the sizes of the spool's files in it, by name."""
+    try:
+        disk.lock()
+        return {name: size_bytes for name, size_bytes in disk.sizes().items() if _NAME.fullmatch(name)}
+    except BlockingIOError as error:
+        raise WindrowError(f"another process uses the spool in {disk}", hint="give each its own") from error
+    except OSError as error:
+        disk.close()
+        message = f"the spool in {disk} cannot be used: {error}"
+        raise WindrowError(message, hint="give it a folder that this user can write to") from error
+
+
+def _numbered(names: dict[str, int]) -> tuple[dict[int, str], int]:
+    """The segments among `names` by number, and the next number, which is above all of theirs.
+
+    Of two files of one number the second gets a number of its own, so that neither is ever renamed over another.
+    """
+    numbers = sorted((int(name.partition(".")[0]), name) for name in names)
+    following = numbers[-1][0] + 1 if numbers else 1
+    segments: dict[int, str] = {}
+    taken = {number for number, name in numbers if name.endswith(".damaged")}
+    for number, name in numbers:
+        if name.endswith(".damaged"):
+            continue
+        if number in taken:
+            segments[following], following = name, following + 1
+        else:
+            segments[number] = name
+            taken.add(number)
+    return segments, following
+
+
+def _segment_name(number: int) -> str:
+    return f"{number:08}.segment"
