@@ -226,7 +226,9 @@ def _suggestion(event_time: float) -> str:
 
 
 def _float_suggestion(value: object) -> str:
-    if not issubclass(type(value), float | np.floating):
+    kind = type(value)
+    if not issubclass(kind, float | np.floating):
         return ""
-    suggestion = _suggestion(cast("float", value))
+    number = cast("float", value)
+    suggestion = _suggestion(float.__pos__(number) if issubclass(kind, float) else float(number))
     return f"{suggestion} and round" if suggestion else "; round milliseconds to an int"

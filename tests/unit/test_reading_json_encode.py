@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,3 +69,25 @@ def test_many_rows_are_encoded_in_several_sweeps() -> None:
         ids, (number * 7 % 250).astype(np.int32), number * 1_000_003, number % 3, (number - 9_999).astype(np.int32)
     )
     assert encode_readings(readings) == [spelled(reading) for reading in readings]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("sequence", -1), ("sequence", -(2**63)), ("event_time_ms", -(2**63))],
+)
+@pytest.mark.parametrize("row", [0, 1, 2_999])
+@pytest.mark.parametrize("beside", [0, 12_345_678, SEQUENCE_MAX])
+def test_what_digits_do_not_spell_is_refused(column: str, value: int, row: int, beside: int) -> None:
+    """By its row, whatever stands beside it: another number in its place would be another identity."""
+    numbers = {"event_time_ms": np.full(3_000, 1), "sequence": np.full(3_000, beside)}
+    numbers[column][row] = value
+    readings = Readings(
+        Strings.of(["roof"]), np.zeros(3_000, np.int32), temperature_milli_c=np.zeros(3_000, np.int32), **numbers
+    )
+    with pytest.raises(ValueError, match=f"row {row}: {column} {value} cannot be spelled"):
+        encode_readings(readings)
+
+
+def test_no_readings_are_no_payloads() -> None:
+    """There is no row to be wrong."""
+    assert encode_readings(Readings.of([])) == []
