@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from windrow.block import decode_block, encode_block, is_block
+from windrow.block import decode_block, encode_block, is_block, is_sound
 from windrow.reading import READINGS_PER_RECORD_MAX, Reading, Readings
 from windrow.reading_json import encode_readings, parse_reading
 
@@ -68,6 +68,13 @@ def spool_entries(readings: Reading | Readings) -> Iterator[bytes]:
         yield encode_block(readings.take(np.arange(first, min(first + READINGS_PER_RECORD_MAX, len(readings)))))
 
 
-def spooled_readings(entries: Iterable[bytes]) -> Iterator[Readings]:
-    """The inverse of `spool_entries`, for many."""
-    return joined(decode_block(entry) if is_block(entry) else parse_reading(entry) for entry in entries)
+def readings_of(entry: bytes) -> tuple[Reading | Readings, int]:
+    """What an entry keeps, and how many readings of it are outside the limits of a reading and left out.
+
+    BadReading for an entry that `spool_entries` never makes.
+    """
+    if not is_block(entry):
+        return parse_reading(entry), 0
+    readings = decode_block(entry)
+    sound = is_sound(readings)
+    return readings.take(sound), len(readings) - int(np.count_nonzero(sound))

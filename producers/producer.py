@@ -6,12 +6,17 @@ Without a spool, what waits is in memory, bounded, and `put` waits when there is
 reading is on local disk before `put` returns, until the stream has it. While the stream is away readings stay on disk
 alone; a later attempt, or the next process with the same spool, sends them. A reading may then be sent twice; its
 identity makes it count once.
+
+The sender thread works in passes. A pass takes all that is pending and every `flush` that was asked for before it
+began; when it ends, each of those flushes learns whether all of it is in the stream.
 """
 
+import logging
+import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -19,15 +24,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from producers.absence import PROBE_SECONDS_MIN, Absence
-from producers.pending import Pending, count_of, spool_entries, spooled_readings
-from producers.reading_of import reading_of
+from producers.absence import PROBE_SECONDS_MIN
+from producers.courier import Courier
+from producers.reading_of import checked, reading_of
 from producers.sender import Sender, Wire
 from producers.spool import SPOOL_BYTES_MAX, Spool
-from producers.termination import Termination
+from producers.termination import Termination, closed_at_exit
 from producers.writer import WriterCounters
 from windrow.aws import DEFAULT_REGION, Place
-from windrow.errors import WindrowError
+from windrow.errors import Unusable, WindrowError
 from windrow.kinesis import KinesisStream
 from windrow.reading import Reading, Readings
 
@@ -35,6 +40,17 @@ from windrow.reading import Reading, Readings
 LINGER_SECONDS = 1.0
 # Back-pressure: about 20 MB.
 PENDING_READINGS_MAX = 200_000
+
+_logger = logging.getLogger("windrow.producers")
+
+
+@dataclass(slots=True, eq=False)
+class _Flush:
+    """A call of `flush` that waits for the pass that serves it."""
+
+    is_done: bool = False
+    is_complete: bool = False
+    error: WindrowError | None = None
 
 
 class Producer:
@@ -47,8 +63,11 @@ class Producer:
                 producer.put(sensor_id, celsius)
 
     Leaving the block sends everything; so does SIGTERM, if the block is in the main thread and the program does not
-    handle that signal itself. Without a spool `put`, `flush` and `close` raise WindrowError when the stream keeps
-    refusing; what was taken stays in memory, and is sent by a later `flush`.
+    handle that signal itself; so does the end of a program that never closes its producer. Without a spool `put`,
+    `flush` and `close` raise WindrowError when the stream keeps refusing; what was taken stays in memory and is tried
+    again. A producer belongs to the process that made it: after a fork it raises WindrowError in the child.
+
+    The logger `windrow.producers` tells once when the stream goes away, and why, and once when it is back.
     """
 
     def __init__(
@@ -59,25 +78,34 @@ class Producer:
         linger_seconds: float = LINGER_SECONDS,
         pending_readings_max: int = PENDING_READINGS_MAX,
         probe_seconds_min: float = PROBE_SECONDS_MIN,
+        contacts_stream: bool = False,
     ) -> None:
-        """`to_stream` is the usual way. `make_sender` is called when there is something to send."""
-        self._make_sender = make_sender
-        self._sender: Sender | None = None
-        self._spool = spool
-        self._linger_seconds = linger_seconds
-        self._pending_readings_max = pending_readings_max
+        """`to_stream` is the usual way. `make_sender` is called when there is something to send.
+
+        contacts_stream: call it now, and let Unusable out: then nothing is begun, and the spool is closed.
+        """
+        self._process_id = os.getpid()
         self._changed = threading.Condition()
-        self._pending = Pending()
-        self._flushes_asked = self._flushes_done = 0
-        self._error: WindrowError | None = None
+        self._courier = Courier(
+            make_sender,
+            spool=spool,
+            lock=self._changed,
+            linger_seconds=linger_seconds,
+            pending_readings_max=pending_readings_max,
+            probe_seconds_min=probe_seconds_min,
+        )
+        self._spool = spool
+        self._flushes: list[_Flush] = []
+        self._error: WindrowError | None = None  # what a failed pass has to tell the next put
+        self._failure: BaseException | None = None  # what ended the sender thread
         self._is_closed = False  # nothing is taken any more
-        self._is_ended = False  # the sender thread has nothing to do any more, or has failed
-        is_away = spool is not None and bool(spool.seal())
-        self._absence = Absence(is_away=is_away, probe_seconds_min=probe_seconds_min, now_seconds=time.monotonic())
-        self._spooled = 0
+        self._is_ended = False  # the sender thread is to end, or has failed
         self._termination = Termination()
+        if contacts_stream:
+            self._contact()
         self._thread = threading.Thread(target=self._run, name="windrow-producer", daemon=True)
         self._thread.start()
+        self._forget_at_exit = closed_at_exit(self)
 
     @classmethod
     def to_stream(
@@ -90,19 +118,27 @@ class Producer:
         wire: Wire | str = Wire.JSON,
         spool: Path | str | None = None,
         spool_bytes_max: int = SPOOL_BYTES_MAX,
+        spool_is_synced: bool = False,
         linger_seconds: float = LINGER_SECONDS,
         for_kcl: bool = False,
+        contacts_stream: bool = True,
     ) -> Self:
-        """A producer to the stream `name`, which is asked when there is something to send, not before.
+        """A producer to the stream `name`, which is asked for its shards at once.
+
+        Unusable when no later try can succeed: no credentials, no right to write, no such stream in the region. When
+        merely nothing answers the producer starts all the same, as one whose stream is away.
 
         Credentials are found as boto3 finds them. endpoint_url: of a stand-in for AWS. spool: a folder for this
-        process alone. for_kcl: after a reshard, send again what a KCL consumer would drop.
+        process alone; spool_is_synced: every `put` waits until the disk itself has the reading, so that it survives
+        a loss of power. for_kcl: after a reshard, send again what a KCL consumer would drop. contacts_stream: False
+        to start without asking; such a cause is then logged, and is in `last_error`, and readings wait.
         """
         stream = KinesisStream.at(Place("producer", endpoint_url, region, profile), name)
-
         make_sender = partial(Sender.to_stream, stream, wire=Wire(wire), resends_strays=for_kcl)
-        kept = None if spool is None else Spool(Path(spool), bytes_max=spool_bytes_max)
-        return cls(make_sender, spool=kept, linger_seconds=linger_seconds)
+        kept = None
+        if spool is not None:
+            kept = Spool(Path(spool), bytes_max=spool_bytes_max, is_synced=spool_is_synced)
+        return cls(make_sender, spool=kept, linger_seconds=linger_seconds, contacts_stream=contacts_stream)
 
     def put(
         self,
@@ -121,26 +157,38 @@ class Producer:
         self._take(reading_of(sensor_id, temperature_c, event_time=when, sequence=sequence))
 
     def put_readings(self, readings: Readings) -> None:
-        """Take many readings, as columns."""
-        if len(readings):
+        """Take many readings, as columns; BadReading names the first row that could not count, and none is taken."""
+        if len(checked(readings)):
             self._take(readings)
 
     def flush(self) -> bool:
-        """Wait until the stream has everything put before; False if some of it is on local disk alone instead."""
+        """Wait until everything put before is in the stream: True.
+
+        False if some of it is on local disk alone instead, or if this process has found damage in its spool, so that
+        something that was put may never arrive (`counters.damaged`). Without a spool, WindrowError.
+        """
+        self._refuse_fork()
+        flush = _Flush()
         with self._changed:
-            self._flushes_asked += 1
-            ticket = self._flushes_asked
+            if self._is_ended:
+                self._raise_failure()
+                raise WindrowError("the producer is closed")
+            self._flushes.append(flush)
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._flushes_done >= ticket or self._is_ended)
-            self._raise_error()
-            return not self._absence.is_away
+            self._changed.wait_for(lambda: flush.is_done)
+            self._raise_failure()
+        if flush.error is not None:
+            raise flush.error
+        return flush.is_complete
 
     def close(self) -> None:
         """Flush, and stop. What the stream did not take is in the spool, or the error is raised."""
+        self._refuse_fork()
         with self._changed:
-            if self._is_closed:
+            is_first, self._is_closed = not self._is_closed, True
+            if not is_first:
+                self._raise_failure()
                 return
-            self._is_closed = True
         try:
             self.flush()
         finally:
@@ -148,19 +196,29 @@ class Producer:
                 self._is_ended = True
                 self._changed.notify_all()
             self._thread.join()
+            self._forget_at_exit()
             if self._spool is not None:
                 self._spool.close()
 
     @property
     def counters(self) -> WriterCounters:
-        """What was sent, retried, throttled, ambiguous, and put on local disk alone, as of now."""
-        sent = WriterCounters() if self._sender is None else self._sender.counters
-        return replace(sent, spooled=self._spooled)
+        """What was sent, retried, throttled, ambiguous, put on local disk alone, and damaged there, as of now."""
+        return self._courier.counters
 
     @property
     def is_away(self) -> bool:
-        """Whether the stream does not answer, or not yet again, and readings go to local disk alone."""
-        return self._absence.is_away
+        """Whether the stream does not answer, or not yet again; with a spool readings then go to local disk alone."""
+        return self._courier.is_away
+
+    @property
+    def is_of_this_process(self) -> bool:
+        """Whether no fork lies between the making of the producer and this process."""
+        return os.getpid() == self._process_id
+
+    @property
+    def last_error(self) -> WindrowError | None:
+        """Why the last attempt to send did not succeed; None if it did, or if there was none."""
+        return self._courier.last_error
 
     def __enter__(self) -> Self:
         """From here SIGTERM leaves the block."""
@@ -179,120 +237,87 @@ class Producer:
         finally:
             self._termination.end()
 
+    # ---- on the threads of whoever puts ------------------------------------------------------------------------------
+
     def _take(self, readings: Reading | Readings) -> None:
-        entries = [] if self._spool is None else list(spool_entries(readings))
+        self._refuse_fork()
+        entries = self._courier.entries(readings)
         with self._changed:
-            self._changed.wait_for(self._takes)
-            self._raise_error()
-            if self._is_closed or self._is_ended:
+            self._changed.wait_for(self._stops_waiting)
+            self._raise_failure()
+            error, self._error = self._error, None
+            if error is not None:
+                raise error
+            if self._is_closed:
                 raise WindrowError("the producer is closed")
-            for entry in entries:
-                self._spool.append(entry)  # type: ignore[union-attr]  # there are entries
-            if self._absence.is_away:
-                self._spooled += count_of(readings)
-                return
-            self._pending.add(readings, now_seconds=time.monotonic())
-            if self._pending.count == count_of(readings) or self._pending.count >= self._pending_readings_max // 2:
+            if self._courier.take(readings, entries):
                 self._changed.notify_all()
 
-    def _takes(self) -> bool:
-        """Whether there is room for a reading, or a reason to stop waiting for it."""
-        has_room = self._pending.count < self._pending_readings_max or self._absence.is_away
-        return has_room or self._error is not None or self._is_closed or self._is_ended
+    def _stops_waiting(self) -> bool:
+        """Whether there is room for a reading, or a reason not to wait for it."""
+        return self._courier.has_room or self._error is not None or self._is_closed or self._is_ended
 
-    def _raise_error(self) -> None:
-        error, self._error = self._error, None
-        if error is not None:
-            raise error
+    def _raise_failure(self) -> None:
+        """Tell, again and again, that the sender thread has ended by an error: nothing is sent any more."""
+        if self._failure is not None:
+            why = f"the producer has ended by an error: {type(self._failure).__name__}: {self._failure}"
+            hint = "what was put is in the spool" if self._spool is not None else "what was not flushed is lost"
+            raise WindrowError(why, hint=hint) from self._failure
+
+    def _refuse_fork(self) -> None:
+        """Before any lock is asked for: in a child it may be held by a thread that does not exist there."""
+        if not self.is_of_this_process:
+            message = f"the producer belongs to process {self._process_id}, which was forked: this is its child"
+            raise WindrowError(message, hint="make a producer, with a spool of its own, after the fork")
+
+    def _contact(self) -> None:
+        try:
+            self._courier.contact()
+        except Unusable:
+            if self._spool is not None:
+                self._spool.close()
+            raise
+
+    # ---- on the sender thread ----------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         try:
-            while self._send_once():
+            while self._pass():
                 pass
-        finally:  # whatever happened, nobody must wait for this thread for ever
-            with self._changed:
-                self._is_ended = True
-                self._changed.notify_all()
+        except BaseException as error:  # whatever it is, everybody who puts or flushes must learn of it
+            self._failure = error
+            _logger.critical("the producer has ended by an error: nothing is sent any more", exc_info=error)
+        with self._changed:  # nobody must wait for this thread for ever
+            self._is_ended = True
+            for flush in self._flushes:
+                flush.is_done = True
+            self._changed.notify_all()
 
-    def _send_once(self) -> bool:
+    def _pass(self) -> bool:
         """Wait until there is something to do, and do it; False at the end."""
         with self._changed:
             while not self._is_due():
-                self._changed.wait(self._wait_seconds())
-            if self._is_ended:
+                self._changed.wait(self._courier.wait_seconds())
+            if self._is_ended and not self._flushes:
                 return False
-            ticket, batches, is_away = self._flushes_asked, self._pending.take(), self._absence.is_away
-            segments = [] if self._spool is None or is_away else self._spool.seal()
-            self._changed.notify_all()
-        try:
-            if is_away:
-                self._resend()
-            else:
-                self._deliver(batches, segments)
-        except WindrowError as error:
-            self._failed(error, batches)
+            flushes = list(self._flushes)
+            load = self._courier.load()
+            self._changed.notify_all()  # there is room again
+        error = self._courier.send(load)
         with self._changed:
-            self._flushes_done = ticket
+            self._answer(flushes, error)
             self._changed.notify_all()
         return True
 
     def _is_due(self) -> bool:
-        return self._is_ended or self._flushes_asked > self._flushes_done or self._wait_seconds() == 0.0
+        return self._is_ended or bool(self._flushes) or self._courier.wait_seconds() == 0.0
 
-    def _wait_seconds(self) -> float | None:
-        """Until there is something to do by the clock; None for never."""
-        now_seconds = time.monotonic()
-        if self._absence.is_away:
-            return self._absence.wait_seconds(now_seconds)
-        if not self._pending.count:
-            return None
-        if self._pending.count >= self._pending_readings_max // 2:
-            return 0.0
-        return max(0.0, self._pending.began_seconds + self._linger_seconds - now_seconds)
-
-    def _deliver(self, batches: list[Readings], segments: list[int]) -> None:
-        """Send `batches`, which are emptied as they are taken; `segments` hold all that is not known to be stored."""
-        sender = self._ready_sender()
-        while batches:
-            sender.send(batches.pop(0))
-        sender.flush()
-        self._remove(segments)
-
-    def _resend(self) -> None:
-        """Send what is on local disk, until there is no more of it: then the stream is back."""
-        while True:
-            with self._changed:
-                segments = self._spool.seal() if self._spool is not None else []
-                if not segments:
-                    self._absence.end()
-                    return
-            sender = self._ready_sender()
-            for segment in segments:
-                for readings in spooled_readings(self._spool.entries(segment)):  # type: ignore[union-attr]
-                    sender.send(readings)
-                sender.flush()
-                self._remove([segment])
-
-    def _failed(self, error: WindrowError, batches: list[Readings]) -> None:
-        """With a spool, leave everything to it and try again later; without, keep it and tell who puts or flushes."""
-        with self._changed:
-            if self._spool is None:
-                self._pending.put_back(batches)
-                self._error = error
-                return
-            discarded = 0 if self._sender is None else self._sender.discard()
-            if not self._absence.is_away:
-                self._spooled += discarded + sum(map(len, [*batches, *self._pending.take()]))
-            self._absence.go_on(time.monotonic())
-
-    def _ready_sender(self) -> Sender:
-        if self._sender is None:
-            self._sender = self._make_sender()
-        return self._sender
-
-    def _remove(self, segments: list[int]) -> None:
-        if self._spool is None:
-            return
-        with self._changed:
-            for segment in segments:
-                self._spool.remove(segment)
+    def _answer(self, flushes: list[_Flush], error: WindrowError | None) -> None:
+        """Tell those who flushed before the pass began how it ended; without a spool, or else the next who puts."""
+        told = error if self._spool is None else None
+        for flush in flushes:
+            flush.error = told
+            flush.is_complete = error is None and not self._courier.has_damage
+            flush.is_done = True
+            self._flushes.remove(flush)
+        self._error = None if flushes else told
