@@ -86,9 +86,13 @@ class Lane:
             bucket.take(amount)
         return records
 
+    def give_back(self, records: list[OutgoingRecord]) -> None:
+        """Let records that went, and are not known to be stored, wait again, before all others."""
+        self.waiting.extendleft(reversed(records))
+
     def answered(self, records: list[OutgoingRecord], unsent: list[OutgoingRecord]) -> None:
         """Of `records`, which went, take back those unsent."""
-        self.waiting.extendleft(reversed(unsent))
+        self.give_back(unsent)
         self.attempts_in_vain = self.attempts_in_vain + 1 if len(unsent) == len(records) else 0
 
     def pause(self, now_seconds: float, *, uniform: float) -> None:

@@ -54,7 +54,8 @@ class WriterCounters:
     records, readings, bytes: what the stream acknowledged, once each. retried: entries sent again; throttled:
     entries refused because the stream was over its rate; ambiguous: entries that may be stored more than once,
     because a request went without an answer; misplaced: records stored in another shard than the one they were made
-    for, as after a split or a merge; spooled: readings that went to local disk because the stream was away.
+    for, as after a split or a merge; spooled: readings that went to local disk because the stream was away; damaged:
+    places in the spool that could not be read.
     """
 
     requests: int = 0
@@ -66,6 +67,7 @@ class WriterCounters:
     ambiguous: int = 0
     misplaced: int = 0
     spooled: int = 0
+    damaged: int = 0
 
 
 class Writer:
@@ -205,7 +207,12 @@ class Writer:
         """One request; what it does not store waits again, before all else of its shard."""
         lanes = [(lane, lane.take(count)) for lane, count in plan.parts]
         request = [record for _, records in lanes for record in records]
-        failures = self._attempt(request)
+        try:
+            failures = self._attempt(request)
+        except BaseException:  # nothing is known to be stored
+            for lane, records in lanes:
+                lane.give_back(records)
+            raise
         self._waiting -= len(request) - len(failures)
         self._waiting_bytes -= sum(one.size_bytes for at, one in enumerate(request) if at not in failures)
         self._count(retried=len(failures))

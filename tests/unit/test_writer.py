@@ -352,3 +352,28 @@ def test_flushing_nothing_sends_nothing() -> None:
     stream = ScriptedStream()
     writer_to(stream).flush()
     assert stream.requests == []
+
+
+def test_records_of_a_request_that_is_refused_for_good_are_still_there() -> None:
+    """Access is denied, and granted later: every record of the denied request is stored by the next flush."""
+
+    class Denied(ScriptedStream):
+        is_denied = True
+
+        def put_records(self, records: Sequence[OutgoingRecord]) -> Answers:
+            if self.is_denied:
+                raise WindrowError("AccessDenied")
+            return super().put_records(records)
+
+    stream = Denied(even_shards(2))
+    writer = writer_to(stream)
+    sent = records(5)
+    writer.write(sent)
+    for _ in range(3):
+        with pytest.raises(WindrowError, match="AccessDenied"):
+            writer.flush()
+    assert keys(writer.give_back()) == keys(sent)
+    writer.write(sent)
+    stream.is_denied = False
+    writer.flush()
+    assert stored_keys(stream) == keys(sent)
