@@ -15,6 +15,9 @@ from typing import Any
 import processors.fanout
 import processors.puts
 import processors.replay
+import producers.courier
+import producers.producer
+from tests.simulation.process import Process
 from tests.simulation.virtual_time import Killed, Signal, Task, current_task
 
 
@@ -112,6 +115,88 @@ class CoroutineLock:
         self._released.fire()
 
 
+class CoroutineCondition:
+    """`threading.Condition` over a lock that its holder may take again."""
+
+    def __init__(self) -> None:
+        self._holder: Task | None = None
+        self._depth = 0
+        self._released = Signal()
+        self._notified = Signal()
+
+    def __enter__(self) -> None:
+        self._acquire(depth=1)
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        if not self._depth:
+            self._holder = None
+            self._released.fire()
+
+    def wait(self, timeout: float | None = None) -> None:
+        """As documented: without the lock meanwhile; it may end for no reason."""
+        depth, self._depth, self._holder = self._depth, 0, None
+        self._released.fire()
+        self._notified.wait(None if timeout is None else math.ceil(timeout * 1_000))
+        self._acquire(depth=depth)
+
+    def wait_for(self, predicate: Callable[[], object]) -> None:
+        """Wait until it is true."""
+        while not predicate():
+            self.wait()
+
+    def notify_all(self) -> None:
+        """Wake everybody who waits."""
+        self._notified.fire()
+
+    def _acquire(self, *, depth: int) -> None:
+        task = current_task()
+        if self._holder is task:
+            self._depth += depth
+            return
+        while self._holder is not None and not self._holder.is_done:
+            self._released.wait()
+        self._holder, self._depth = task, depth
+
+
+class CoroutineThread:
+    """`threading.Thread`: a task of the process that starts it."""
+
+    def __init__(self, *, target: Callable[[], object], name: str, daemon: bool) -> None:  # noqa: ARG002 - as documented
+        self._target = target
+        self._name = name
+        self._task: Task | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._task = current_task().time.spawn(self._name, self._target)
+
+    def join(self) -> None:
+        """Wait for its end."""
+        assert self._task is not None
+        self._task.time.join(self._task)
+
+
+class ProcessTime:
+    """The module `time`, as the process of the current task has it: its clock may be wrong, and may jump."""
+
+    @staticmethod
+    def monotonic() -> float:
+        """Seconds."""
+        return _process().seconds()
+
+    @staticmethod
+    def time_ns() -> int:
+        """Nanoseconds since the epoch."""
+        return _process().now_ms() * 1_000_000
+
+
+def _process() -> Process:
+    process = current_task().process
+    assert process is not None
+    return process
+
+
 def wait(
     futures: Iterable[CoroutineFuture], timeout: float | None = None
 ) -> tuple[set[CoroutineFuture], set[CoroutineFuture]]:
@@ -135,6 +220,10 @@ def without_threads() -> Iterator[None]:
         (processors.puts, "ThreadPoolExecutor", CoroutinePool),
         (processors.puts, "wait", wait),
         (processors.replay, "ThreadPoolExecutor", CoroutinePool),
+        (producers.producer, "threading", SimpleNamespace(Condition=CoroutineCondition, Thread=CoroutineThread)),
+        (producers.producer, "time", ProcessTime),
+        (producers.producer, "closed_at_exit", lambda _producer: lambda: None),
+        (producers.courier, "time", ProcessTime),
     ):
         yield
 

@@ -48,6 +48,12 @@ class Rates:
     tick_late: float = 0.0
     # Producers, for each delivery or payload.
     gateway_killed: float = 0.0
+    uplink_lost: float = 0.0  # nothing comes through for up to ten minutes
+    power_lost: float = 0.0  # the gateway ends, and its disk loses what it had not written yet
+    disk_damaged: float = 0.0  # an octet of its spool changes
+    disk_full: float = 0.0
+    clock_jumped: float = 0.0
+    bad_put: float = 0.0  # a call of the library that could not count
     resent: float = 0.0  # once more, in other records
     resent_elsewhere: float = 0.0  # once more, under another key, so in another shard
     conflicting: float = 0.0  # the same identity with another value
@@ -110,6 +116,12 @@ def swarm_rates(random: Random) -> Rates:
         "tick_late": 0.4,
         "invoke_throttled": 0.3,
         "gateway_killed": 0.2,
+        "uplink_lost": 0.5,
+        "power_lost": 0.2,
+        "disk_damaged": 0.2,
+        "disk_full": 0.2,
+        "clock_jumped": 0.2,
+        "bad_put": 0.5,
         "resent": 0.4,
         "resent_elsewhere": 0.3,
         "late": 0.3,

@@ -117,16 +117,8 @@ class Gateway:
             list_shards=stream.list_shards if self._knows_reshards else None,
             clock=process.seconds,
             sleep=process.sleep_seconds,
-            on_record=self._made,
+            on_record=lambda record: made(record, self._ledger, self._chance),
         )
-
-    def _made(self, record: OutgoingRecord) -> Iterator[OutgoingRecord]:
-        """A record on its way; now and then, damaged."""
-        if record.body.startswith(MAGIC) and self._chance.happens("corrupted"):
-            body, reason = damaged(record.body, at=self._chance.random.randrange(len(record.body)))
-            record = replace(record, body=self._ledger.breaks(record.body, body, reason))
-        self._ledger.made[record.body] += 1
-        yield record
 
     def _fate(self) -> Fate:
         if not self._chance.happens("gateway_killed"):
@@ -135,3 +127,12 @@ class Gateway:
         return Fate(
             dies_at=draw(1, 4), dies_after=draw(0, 1) == 1, leaves_request=draw(0, 1) == 1, leftover_ms=draw(1, 120_000)
         )
+
+
+def made(record: OutgoingRecord, ledger: Ledger, chance: Chance) -> Iterator[OutgoingRecord]:
+    """A record on its way, which the ledger knows from here; now and then, damaged."""
+    if record.body.startswith(MAGIC) and chance.happens("corrupted"):
+        body, reason = damaged(record.body, at=chance.random.randrange(len(record.body)))
+        record = replace(record, body=ledger.breaks(record.body, body, reason))
+    ledger.made[record.body] += 1
+    yield record

@@ -51,10 +51,15 @@ class Ledger:
 
     def lost_of(self, records: Iterable[HeldRecord]) -> list[bytes | Fact]:
         """What a producer was told is stored, and the stream never had."""
+        return self.missing_of(self.accepted, records)
+
+    def missing_of(self, contents: Iterable[bytes | Fact], records: Iterable[HeldRecord]) -> list[bytes | Fact]:
+        """What of these payloads and readings the stream never had; a reading in any form will do."""
         held: set[bytes | Fact] = set()
         for body in {record.body for record in records}:
             held.update(self.held_by_broken.get(body, ()) if body in self.broken else _contents(body))
-        return sorted(self.accepted - held, key=repr)
+        held.update([self.truths[one] for one in held if isinstance(one, bytes) and one in self.truths])
+        return sorted(set(contents) - held, key=repr)
 
     def strangers_of(self, records: Iterable[HeldRecord]) -> list[bytes]:
         """The records that the stream has and nobody ever tried to send."""

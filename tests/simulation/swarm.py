@@ -13,11 +13,14 @@ from random import Random
 
 from dispatcher.due import RECENT_WINDOWS
 from processors.slices import SLICE_READINGS_MAX
+from producers.sender import Wire
 from tests.oracle import Fact
 from tests.simulation import operator
 from tests.simulation.faults import Rates, swarm_rates
 from tests.simulation.gateway import Gateway, Parcel
 from tests.simulation.payloads import HOSTILE_IDS, malformed, plain, spelled
+from tests.simulation.process import Fate
+from tests.simulation.producer_gateway import Habits
 from tests.simulation.simulated_mapping import Options
 from tests.simulation.vandal import VANDALISM
 from tests.simulation.verdict import faults_of, rows_faults_of
@@ -42,6 +45,8 @@ class Plan:
     period_ms: int
     active_ms: int
     knows_reshards: bool
+    habits: Habits | None
+    """Of a gateway that uses the library, if there is one beside the others."""
     blocks: float
     """The part of all readings that go in Arrow blocks."""
     events: tuple[tuple[int, str], ...]
@@ -80,6 +85,7 @@ def plan_of(seed: int) -> Plan:
         knows_reshards=random.random() < 0.7,
         blocks=random.choice([0.0, 0.0, 0.3, 1.0]),
         events=tuple(events),
+        habits=_habits(random),
     )
 
 
@@ -100,6 +106,22 @@ def _setup(random: Random) -> Setup:
         slice_readings_max=random.choice([1, 10, *[SLICE_READINGS_MAX] * 4]),
         recent_windows=random.choice([3, RECENT_WINDOWS, RECENT_WINDOWS, RECENT_WINDOWS]),
         held_readings_max=random.choice([1, 4, *[0] * 4]),
+    )
+
+
+def _habits(random: Random) -> Habits | None:
+    if random.random() < 0.4:
+        return None
+    return Habits(
+        wire=random.choice(list(Wire)),
+        is_spooled=random.random() < 0.8,
+        is_synced=random.random() < 0.4,
+        in_batches=random.random() < 0.3,
+        flushes=random.choice([0.1, 0.5, 0.9]),
+        closes=random.choice([0.0, 0.1, 0.5]),
+        spool_bytes_max=random.choice([1_000, 1 << 20, 1 << 20]),
+        segment_bytes=random.choice([1, 300, 4 << 10]),
+        for_kcl=random.random() < 0.3,
     )
 
 
@@ -170,9 +192,34 @@ def _act(world: World, plan: Plan) -> None:
     for number in range(plan.gateways):
         sender = _Sender(world, plan, number)
         tasks.append(world.begin(sender.run, sender.gateway.name))
+    if plan.habits is not None:
+        tasks.append(world.begin(partial(_use_library, world, plan, plan.habits), "library"))
     tasks += [world.begin(partial(_event, world, at_ms, kind), kind) for at_ms, kind in plan.events]
     limit_ms = world.now_ms + 24 * HOUR_MS
     assert world.time.run(limit_ms, is_over=lambda: all(task.is_done for task in tasks)), "the actors do not end"
+
+
+def _use_library(world: World, plan: Plan, habits: Habits) -> None:
+    """A gateway that uses the library puts readings once a period, and suffers what a machine in a field suffers."""
+    gateway = world.producer_gateway("library", habits)
+    random, happens = world.chance.random, world.chance.happens
+    source = _Sender(world, plan, plan.gateways)
+    while world.now_ms < START_MS + plan.active_ms:
+        fate = Fate()
+        if happens("gateway_killed"):
+            fate = replace(fate, dies_at=random.randint(1, 60), dies_after=random.random() < 0.5)
+        if happens("clock_jumped"):
+            fate = replace(fate, skew_ms=random.choice([-START_MS, -HOUR_MS, HOUR_MS, 400 * 24 * HOUR_MS]))
+        if happens("power_lost"):
+            world.time.later(random.randint(1, plan.period_ms), gateway.lose_power)
+        if happens("disk_damaged"):
+            world.time.later(random.randint(1, plan.period_ms), gateway.damage)
+        if happens("uplink_lost"):
+            gateway.lose_uplink(random.randint(1_000, 10 * MINUTE_MS))
+        gateway.fill_disk(random.randint(0, 300) if happens("disk_full") else None)
+        gateway.next_fate = fate
+        gateway.deliver(source.facts())
+        world.time.sleep(plan.period_ms)
 
 
 class _Sender:
@@ -193,6 +240,10 @@ class _Sender:
             self._world.time.sleep(self._plan.period_ms)
             self.gateway.deliver(self._parcels(), attempts_max=4)
 
+    def facts(self) -> list[Fact]:
+        """Sound readings, some of them with a neighbour of the same identity or instant."""
+        return [fact for sensor in self._sensors for fact in self._facts_of(sensor)]
+
     def _parcels(self) -> list[Parcel]:
         happens, random = self._world.chance.happens, self._world.chance.random
         parcels = [parcel for sensor in self._sensors for parcel in self._of_sensor(sensor)]
@@ -205,18 +256,23 @@ class _Sender:
         return parcels
 
     def _of_sensor(self, sensor: str) -> list[Parcel]:
-        happens, random, knows = self._world.chance.happens, self._world.chance.random, self._world.ledger.knows
+        world = self._world
+        facts = self._facts_of(sensor)
+        if world.chance.happens("malformed"):
+            return [Parcel(facts[0][0], world.ledger.knows(*malformed(facts[0], world.chance.random)))]
+        return [self._parcel(fact) for fact in facts]
+
+    def _facts_of(self, sensor: str) -> list[Fact]:
+        happens, random = self._world.chance.happens, self._world.chance.random
         if happens("hostile_id"):
             sensor = random.choice(HOSTILE_IDS)
         fact = (sensor, self._event_time_ms(), random.choice([0, 0, 0, 1, 2**63 - 1]), random.randint(-40_000, 60_000))
-        if happens("malformed"):
-            return [Parcel(sensor, knows(*malformed(fact, random)))]
-        parcels = [self._parcel(fact)]
+        facts = [fact]
         if happens("conflicting"):
-            parcels.append(self._parcel((*fact[:3], random.randint(-40_000, 60_000))))
+            facts.append((*fact[:3], random.randint(-40_000, 60_000)))
         if happens("same_instant"):
-            parcels.append(self._parcel((*fact[:2], fact[2] ^ 2, fact[3])))
-        return parcels
+            facts.append((*fact[:2], fact[2] ^ 2, fact[3]))
+        return facts
 
     def _parcel(self, fact: Fact) -> Parcel:
         random = self._world.chance.random

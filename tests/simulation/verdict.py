@@ -14,6 +14,7 @@ from processors.consumer import consume
 from processors.event import decode_event
 from tests.oracle import Fact, Row, expected_rows, merged_rows, read_rows
 from tests.simulation.ledger import Expectation, Place
+from tests.simulation.producer_gateway import gateway_faults
 from tests.simulation.simulated_mapping import event_of
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from tests.simulation.simulated_schedule import OFFSET_MS, PERIOD_MS
@@ -29,7 +30,7 @@ SHOWN_MAX = 3
 def faults_of(world: World) -> list[str]:
     """Everything that is wrong after `world.settle()`; one more tick is run to see that all is at rest."""
     records = list(world.stream.records)
-    faults = list(world.monitor.faults)
+    faults = [*world.monitor.faults, *gateway_faults(world.producer_gateways)]
     faults += [f"told stored, but lost: {str(content)[:80]}" for content in world.ledger.lost_of(records)[:SHOWN_MAX]]
     faults += [f"stored, but never sent: {body[:80]!r}" for body in world.ledger.strangers_of(records)[:SHOWN_MAX]]
     expected = world.ledger.expectation(records, horizon_ms=world.horizon_ms)

@@ -45,6 +45,7 @@ from tests.simulation.gateway import Gateway, Parcel
 from tests.simulation.ledger import Ledger
 from tests.simulation.monitor import Monitor
 from tests.simulation.process import Process
+from tests.simulation.producer_gateway import Habits, ProducerGateway
 from tests.simulation.simulated_kinesis import StreamState
 from tests.simulation.simulated_lambda import Function, SimulatedLambda
 from tests.simulation.simulated_mapping import Mapping, Options
@@ -127,6 +128,7 @@ class World:
             self._mapping(f"{mode}-{number}", self.consumer if mode == "direct" else self.fanout)
             for number, mode in enumerate(setup.modes)
         ]
+        self.producer_gateways: list[ProducerGateway] = []
         self._entered = ExitStack()
 
     def __enter__(self) -> Self:
@@ -190,6 +192,20 @@ class World:
             knows_reshards=knows_reshards,
         )
 
+    def producer_gateway(self, name: str, habits: Habits) -> ProducerGateway:
+        """A gateway that uses the library."""
+        gateway = ProducerGateway(
+            name,
+            stream=self.stream,
+            ledger=self.ledger,
+            time=self.time,
+            chance=self.chance,
+            log=self.timeline.add,
+            habits=habits,
+        )
+        self.producer_gateways.append(gateway)
+        return gateway
+
     def do(self, work: Callable[[], Any], *, limit_ms: int = 12 * 3_600_000) -> Any:
         """Let `work` run as a task of somebody's, and time with it, until it is done; what it returned."""
         task = self.begin(work)
@@ -246,6 +262,10 @@ class World:
         """Nothing fails any more, what was given up is redriven, and two ticks run."""
         self.chance.calm()
         self.s3_down_until_ms = 0
+        for gateway in self.producer_gateways:
+            gateway.fill_disk(None)
+            gateway.uplink_down_until_ms = 0
+            self.do(gateway.finish)
         self.drain()
         if any(mapping.denied for mapping in self.mappings):
             self.replay()
