@@ -16,14 +16,20 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     HTTPClientError,
+    InvalidRegionError,
+    LoginError,
     NoCredentialsError,
+    NoRegionError,
     PartialCredentialsError,
+    ProfileNotFound,
     ReadTimeoutError,
+    SSOError,
+    TokenRetrievalError,
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from windrow import settings
-from windrow.errors import WindrowError
+from windrow.errors import Unusable, WindrowError
 
 if TYPE_CHECKING:
     from botocore.config import Config
@@ -46,9 +52,47 @@ POOL_CONNECTIONS_MAX = 64
 _STARTS = {EMBEDDED: "run: windrow up", LOCALSTACK: "start LocalStack, or say where it is in LOCALSTACK_HOST"}
 _CHECKS = "check the network and the region"
 _SIGN_IN = "the credentials are not valid, or no longer: sign in again, or choose another --profile"
-_HINTS = dict.fromkeys(
-    ("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"), _SIGN_IN
-)
+_ASK = "the policy of these credentials must allow it; or choose another --profile"
+_UNLOCK = "the KMS key of the stream must be enabled, and these credentials allowed to use it"
+# What AWS refuses until somebody changes something ("Common errors" of each service's API reference), and the hint.
+_PERMANENT = {
+    **dict.fromkeys(
+        (
+            "AuthFailure",
+            "ExpiredToken",
+            "ExpiredTokenException",
+            "IncompleteSignature",
+            "IncompleteSignatureException",
+            "InvalidAccessKeyId",
+            "InvalidClientTokenId",
+            "InvalidSignatureException",
+            "InvalidToken",
+            "MissingAuthenticationToken",
+            "MissingAuthenticationTokenException",
+            "SignatureDoesNotMatch",
+            "UnrecognizedClientException",
+        ),
+        _SIGN_IN,
+    ),
+    **dict.fromkeys(
+        ("AccessDenied", "AccessDeniedException", "NotAuthorized", "OptInRequired", "UnauthorizedOperation"), _ASK
+    ),
+    **dict.fromkeys(
+        (
+            "KMSAccessDeniedException",
+            "KMSDisabledException",
+            "KMSInvalidStateException",
+            "KMSNotFoundException",
+            "KMSOptInRequired",
+        ),
+        _UNLOCK,
+    ),
+}
+# A signature counts for some minutes; a clock that is set right mends this by itself.
+_WRONG_CLOCK = re.compile(r"[Ss]ignature (expired|not yet current)")
+_SET_CLOCK = "the clock of this machine is wrong"
+SAID_CHARACTERS_MAX = 500
+"""So much of what a service said is told: enough for every message of AWS, too little for a whole web page."""
 # The id of an access key is no secret, but it has no business in a terminal or a bug report either.
 _ACCESS_KEY_ID = re.compile(r"\b(A[KS]IA)[A-Z0-9]{12,}\b")
 
@@ -77,6 +121,7 @@ def client(service: str, place: Place, *, repeats: bool = True) -> Any:
     """The process's boto3 client for ``service`` at ``place``; thread-safe, made at the first call.
 
     Without ``repeats`` it sends every request once: its caller repeats, and counts what may have been done twice.
+    Raises Unusable when the place has no such profile, or its region is no name of a region.
     """
     key = (service, place, repeats)
     made = _clients.get(key)
@@ -84,7 +129,8 @@ def client(service: str, place: Place, *, repeats: bool = True) -> Any:
         with _lock:  # a boto3 session must not make two clients at once
             made = _clients.get(key)
             if made is None:
-                made = _clients[key] = _make(service, place, repeats=repeats)
+                with readable_errors(place):
+                    made = _clients[key] = _make(service, place, repeats=repeats)
     return made
 
 
@@ -137,24 +183,52 @@ def readable_errors(place: Place) -> Iterator[None]:
             raise
         # A stand-in that fell over answers in another format.
         where = place.endpoint_url or place.region
-        raise WindrowError(f"{where} gave an answer that cannot be read: {_one_line(error)}") from error
+        raise WindrowError(f"{where} gave an answer that cannot be read: {one_line(error)}") from error
 
 
 def readable(error: BotoCoreError | ClientError, place: Place) -> WindrowError:
-    """The one-line error for ``error``, with what to do where that is known."""
+    """The one-line error for ``error``, with what to do where that is known; Unusable where the cause is permanent."""
     where = place.endpoint_url or f"AWS in {place.region}"
     if isinstance(error, ClientError):
-        details = error.response.get("Error", {})
-        code, message = details.get("Code", "unknown"), _one_line(details.get("Message", ""))
-        return WindrowError(f"{where} refused {error.operation_name}: {code}: {message}", hint=_HINTS.get(code, ""))
-    if isinstance(error, NoCredentialsError | PartialCredentialsError):
-        return WindrowError("no AWS credentials were found", hint="set AWS_PROFILE, or run: aws configure")
+        return _refused(error, where)
+    unusable = _unusable(error)
+    if unusable is not None:
+        return unusable
     if isinstance(error, ReadTimeoutError):
         return WindrowError(f"{where} did not answer in time", hint="try again")
     if isinstance(error, BotoConnectionError | HTTPClientError):
         return WindrowError(f"nothing answers at {where}", hint=_STARTS.get(place.name, _CHECKS))
-    return WindrowError(f"{where}: {_one_line(error)}")
+    return WindrowError(f"{where}: {one_line(error)}")
 
 
-def _one_line(said: object) -> str:
-    return _ACCESS_KEY_ID.sub(r"\1...", " ".join(str(said).split()))
+def _refused(error: ClientError, where: str) -> WindrowError:
+    """What a service refused, and whether it always will."""
+    details = error.response.get("Error", {})
+    code, said = str(details.get("Code", "unknown")), one_line(details.get("Message", ""))
+    message = f"{where} refused {error.operation_name}: {code}: {said}"
+    if code not in _PERMANENT:
+        return WindrowError(message)
+    if _WRONG_CLOCK.search(said):
+        return WindrowError(message, hint=_SET_CLOCK)
+    return Unusable(message, hint=_PERMANENT[code])
+
+
+def _unusable(error: BotoCoreError) -> Unusable | None:
+    """The error for what no request was even sent with, until somebody changes something; None for all others."""
+    if isinstance(error, NoCredentialsError):
+        return Unusable("no AWS credentials were found", hint="set AWS_PROFILE, or run: aws configure")
+    if isinstance(error, PartialCredentialsError):
+        return Unusable(f"the AWS credentials are incomplete: {one_line(error)}", hint="run: aws configure")
+    if isinstance(error, ProfileNotFound):
+        return Unusable(one_line(error), hint="aws configure list-profiles shows those there are")
+    if isinstance(error, InvalidRegionError | NoRegionError):
+        return Unusable(one_line(error), hint="a region is named like eu-central-1")
+    if isinstance(error, SSOError | LoginError | TokenRetrievalError):
+        return Unusable(one_line(error), hint=_SIGN_IN)
+    return None
+
+
+def one_line(said: object) -> str:
+    """What somebody said, on one line, cut to SAID_CHARACTERS_MAX, without ids of access keys."""
+    line = _ACCESS_KEY_ID.sub(r"\1...", " ".join(str(said).split()))
+    return line if len(line) <= SAID_CHARACTERS_MAX else f"{line[:SAID_CHARACTERS_MAX]}..."

@@ -16,6 +16,14 @@ class WindrowError(Exception):
         self.hint = hint
 
 
+class Unusable(WindrowError):  # noqa: N818 - what the cause is, in one word
+    """A permanent cause: no later try can succeed until somebody changes something.
+
+    Credentials that are missing, incomplete, invalid or expired; a right that is not granted; a stream, a profile or
+    a region that does not exist. Whoever tries again on other errors should not do so on this one.
+    """
+
+
 class UsageError(WindrowError):
     """The command was called in a way that makes no sense; exit code 2, as click uses for its own."""
 

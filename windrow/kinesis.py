@@ -7,7 +7,7 @@ is the decimal string that the stream gave; it is compared as an integer.
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from graphlib import TopologicalSorter
 from typing import Any, Self
 
@@ -20,10 +20,10 @@ from botocore.exceptions import (
     ProxyConnectionError,
     SSLError,
 )
-from botocore.parsers import ResponseParserError
 
-from windrow.aws import Place, client, readable
-from windrow.errors import WindrowError
+from windrow.aws import Place, client, one_line, readable
+from windrow.errors import Unusable, WindrowError
+from windrow.kinesis_answers import EPOCH, Page, put_answers, record_page, shard_iterator, shard_page
 from windrow.stream import (
     HASH_KEY_MAX,
     RECORD_BYTES_MAX,
@@ -41,6 +41,7 @@ from windrow.stream import (
 )
 
 __all__ = [
+    "ARRIVAL_STEP_BACK_MS_MAX",
     "HASH_KEY_MAX",
     "RECORD_BYTES_MAX",
     "REQUEST_BYTES_MAX",
@@ -64,7 +65,14 @@ _REOPENINGS_IN_A_ROW_MAX = 3
 _MAYBE_STORED = frozenset({"InternalFailure", "InternalServerError", "ServiceUnavailable", "RequestTimeout"})
 # No request went out, so nothing can be stored.
 _NOT_SENT = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError, SSLError)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Of what stands between the client and Kinesis: a proxy, the sign-in page of a network.
+_IN_BETWEEN = "something answers in the place of Kinesis: check the network, its proxy, and the endpoint"
+ARRIVAL_STEP_BACK_MS_MAX = 60_000
+"""How far an arrival time may be behind one before it in the shard.
+
+"There are no guarantees about the time stamp accuracy, or that the time stamp is always increasing" (API reference,
+Record). The clocks of servers differ by far less than a minute, and a minute more of a shard is soon read.
+"""
 
 
 class KinesisStream:
@@ -103,36 +111,45 @@ class KinesisStream:
         """Send one request, within REQUEST_RECORDS_MAX and REQUEST_BYTES_MAX.
 
         A request throttled as a whole, or one that could not be sent, answers Refused for every record. Raises
-        Unanswered when it may have been stored, WindrowError for what another try cannot mend.
+        Unanswered when it may have been stored, which is also what an answer of any other shape than Kinesis's says;
+        Unusable, or another WindrowError, for what the same request again cannot mend.
         """
         entries = [_entry(record) for record in records]
         try:
             response = self._put_client.put_records(StreamName=self.name, Records=entries)
+            return put_answers(response, asked=len(records))
         except _NOT_SENT as error:
             return Answers((Refused(UNREACHABLE, self._readable(error).message),) * len(records))
-        except (HTTPClientError, ResponseParserError) as error:
-            raise Unanswered(" ".join(str(error).split())) from error
+        except HTTPClientError as error:
+            raise Unanswered(one_line(error)) from error
         except ClientError as error:
-            failure = Refused(_code(error), str(error.response["Error"].get("Message", "")))
-            if failure.is_throttled:
-                return Answers((failure,) * len(records))
-            if failure.code in _MAYBE_STORED or _status(error) >= 500:
-                raise Unanswered(f"{failure.code}: {failure.message}") from error
-            raise self._readable(error) from error
+            return self._refused(error, len(records))
         except BotoCoreError as error:
             raise self._readable(error) from error
-        repeats = response.get("ResponseMetadata", {}).get("RetryAttempts", 0)
-        return Answers(tuple(_answer(entry) for entry in response["Records"]), repeats)
+        except Exception as error:
+            # botocore lets slip what its parser meets in an answer that is not Kinesis's: AttributeError, TypeError,
+            # UnicodeDecodeError, RecursionError and others. The request went out, and nobody knows what became of it.
+            raise Unanswered(_unreadable(error)) from error
+
+    def _refused(self, error: ClientError, count: int) -> Answers:
+        """What an answer with an error code, or with no more than an HTTP status, says of `count` records."""
+        failure = Refused(_code(error), one_line(error.response["Error"].get("Message", "")))
+        if failure.is_throttled:
+            return Answers((failure,) * count)
+        if failure.code in _MAYBE_STORED or _status(error) >= 500 or _is_of_another(error):
+            raise Unanswered(f"{failure.code}: {failure.message}") from error
+        raise self._readable(error) from error
 
     def list_shards(self) -> list[Shard]:
-        """Every shard that still holds records or takes them, parents before their children."""
-        shards: list[Shard] = []
+        """Every shard that still holds records or takes them, parents before their children.
+
+        Raises Unusable where no later try can succeed, another WindrowError for everything else that goes wrong.
+        """
         with self._readable_errors():
-            page = self._kinesis.list_shards(StreamName=self.name)
-            shards.extend(map(_shard, page["Shards"]))
-            while page.get("NextToken"):
-                page = self._kinesis.list_shards(NextToken=page["NextToken"])
-                shards.extend(map(_shard, page["Shards"]))
+            shards, token = shard_page(self._kinesis.list_shards(StreamName=self.name))
+            while token is not None:
+                more, token = shard_page(self._kinesis.list_shards(NextToken=token))
+                shards += more
         return _parents_first(shards)
 
     def records_between(self, start_ms: int, end_ms: int) -> Iterator[StreamRecord]:
@@ -149,80 +166,105 @@ class KinesisStream:
             yield from self._shard_records(shard_id, start_ms=start_ms, end_ms=end_ms)
 
     def _shard_records(self, shard_id: str, *, start_ms: int, end_ms: int) -> Iterator[StreamRecord]:
-        for page in self._pages(shard_id, start_ms):
-            yield from (record for record in page if start_ms <= record.arrival_ms < end_ms)
-            # Arrival times are approximate, so one late stamp does not yet mean that the end is reached.
-            if all(record.arrival_ms >= end_ms for record in page) and page:
+        """From where the first of them may be to where no more of them can be.
+
+        That holds as long as no arrival time steps back by more than ARRIVAL_STEP_BACK_MS_MAX.
+        """
+        for records in self._pages(shard_id, max(0, start_ms - ARRIVAL_STEP_BACK_MS_MAX)):
+            yield from (record for record in records if start_ms <= record.arrival_ms < end_ms)
+            beyond_ms = end_ms + ARRIVAL_STEP_BACK_MS_MAX
+            if records and all(record.arrival_ms >= beyond_ms for record in records):
                 return
 
-    def _pages(self, shard_id: str, start_ms: int) -> Iterator[list[StreamRecord]]:
+    def _pages(self, shard_id: str, start_ms: int) -> Iterator[tuple[StreamRecord, ...]]:
         """Pages of one shard from `start_ms` to its tip, or to its end if it is closed; pages may be empty."""
-        iterator: str | None = self._iterator(shard_id, start_ms=start_ms)
+        iterator = self._iterator(shard_id, start_ms=start_ms)
         last: str | None = None
         reopenings = 0
         while iterator is not None:
-            response = self._get_records(iterator)
-            if response is None:
+            page = self._get_records(iterator, shard_id)
+            if page is None:
                 reopenings += 1
                 if reopenings > _REOPENINGS_IN_A_ROW_MAX:
                     raise WindrowError(f"stream {self.name!r}, shard {shard_id}: iterators expire at once")
                 iterator = self._iterator(shard_id, start_ms=start_ms, after=last)
                 continue
             reopenings = 0
-            page = [_stream_record(shard_id, record) for record in response["Records"]]
-            if not page and not response.get("MillisBehindLatest"):
+            if not page.records and page.is_at_tip:
                 return
-            last = page[-1].sequence_number if page else last
-            yield page
-            iterator = response.get("NextShardIterator")
+            last = page.records[-1].sequence_number if page.records else last
+            yield page.records
+            iterator = page.next_iterator
 
-    def _iterator(self, shard_id: str, *, start_ms: int, after: str | None = None) -> str:
+    def _iterator(self, shard_id: str, *, start_ms: int, after: str | None = None) -> str | None:
+        """Where to read on; None when the shard, and with it all its records, has expired since it was listed."""
         where: dict[str, Any] = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": after}
         if after is None:
-            where = {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": _EPOCH + timedelta(milliseconds=start_ms)}
-        with self._readable_errors():
-            answer = self._kinesis.get_shard_iterator(StreamName=self.name, ShardId=shard_id, **where)
-            iterator: str = answer["ShardIterator"]
-        return iterator
+            where = {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": EPOCH + timedelta(milliseconds=start_ms)}
+        try:
+            with self._readable_errors():
+                answer = self._kinesis.get_shard_iterator(StreamName=self.name, ShardId=shard_id, **where)
+                return shard_iterator(answer)
+        except Unusable:
+            if any(shard.shard_id == shard_id for shard in self.list_shards()):
+                raise
+            return None
 
-    def _get_records(self, iterator: str) -> dict[str, Any] | None:
+    def _get_records(self, iterator: str, shard_id: str) -> Page | None:
         """One page, or None when the iterator has expired; waits while the shard is throttled."""
         for _ in range(_PAUSES_IN_A_ROW_MAX):
-            try:
-                page: dict[str, Any] = self._kinesis.get_records(ShardIterator=iterator, Limit=_PAGE_RECORDS_MAX)
-            except ClientError as error:
-                if _code(error) == "ExpiredIteratorException":
-                    return None
-                if _code(error) not in THROTTLED:
-                    raise self._readable(error) from error
-                self._sleep(_THROTTLED_PAUSE_SECONDS)
-            except BotoCoreError as error:
-                raise self._readable(error) from error
-            else:
-                return page
+            with self._readable_errors():
+                try:
+                    answer = self._kinesis.get_records(ShardIterator=iterator, Limit=_PAGE_RECORDS_MAX)
+                    return record_page(answer, shard_id=shard_id)
+                except ClientError as error:
+                    if _code(error) == "ExpiredIteratorException":
+                        return None
+                    if _code(error) not in THROTTLED:
+                        raise
+            self._sleep(_THROTTLED_PAUSE_SECONDS)
         raise WindrowError(f"stream {self.name!r} throttles every read", hint="another consumer reads it: wait")
 
     @contextmanager
     def _readable_errors(self) -> Iterator[None]:
+        """Around one request and what is taken from its answer: whatever goes wrong names the stream."""
         try:
             yield
         except (BotoCoreError, ClientError) as error:
             raise self._readable(error) from error
+        except Exception as error:  # as in put_records
+            raise WindrowError(f"stream {self.name!r}: {_unreadable(error)}", hint=_IN_BETWEEN) from error
 
     def _readable(self, error: BotoCoreError | ClientError) -> WindrowError:
+        where = self._place.endpoint_url or self._place.region
         if isinstance(error, ClientError) and _code(error) == "ResourceNotFoundException":
-            return WindrowError(f"there is no stream {self.name!r}", hint="run: windrow deploy")
+            hint = "check its name and the region, or run: windrow deploy"
+            return Unusable(f"there is no stream {self.name!r} in {where}", hint=hint)
+        if isinstance(error, ClientError) and _is_of_another(error):
+            message = f"{where} answers {error.operation_name} with HTTP status {_code(error)} and no code of Kinesis's"
+            return WindrowError(f"stream {self.name!r}: {message}", hint=_IN_BETWEEN)
         told = readable(error, self._place)
-        return WindrowError(f"stream {self.name!r}: {told.message}", hint=told.hint)
+        return type(told)(f"stream {self.name!r}: {told.message}", hint=told.hint)
 
 
 def _code(error: ClientError) -> str:
-    return str(error.response["Error"]["Code"])
+    """The error code; where the answer has none, botocore gives the HTTP status."""
+    return str(error.response["Error"].get("Code", ""))
 
 
 def _status(error: ClientError) -> int:
     """The HTTP status, 0 when it is not known."""
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _is_of_another(error: ClientError) -> bool:
+    """Whether the answer has no error code of its own, as every refusal by Kinesis has: it is somebody else's page."""
+    code = _code(error)
+    return not code or code.isdecimal()
+
+
+def _unreadable(error: Exception) -> str:
+    return f"the answer cannot be read: {type(error).__name__}: {one_line(error)}"
 
 
 def _entry(record: OutgoingRecord) -> dict[str, Any]:
@@ -232,37 +274,8 @@ def _entry(record: OutgoingRecord) -> dict[str, Any]:
     return entry
 
 
-def _answer(entry: dict[str, Any]) -> Stored | Refused:
-    if entry.get("ErrorCode"):
-        return Refused(entry["ErrorCode"], entry.get("ErrorMessage", ""))
-    return Stored(entry["ShardId"], entry["SequenceNumber"])
-
-
-def _shard(described: dict[str, Any]) -> Shard:
-    parents = (described.get("ParentShardId"), described.get("AdjacentParentShardId"))
-    hash_keys = described["HashKeyRange"]
-    return Shard(
-        shard_id=described["ShardId"],
-        first_hash_key=int(hash_keys["StartingHashKey"]),
-        last_hash_key=int(hash_keys["EndingHashKey"]),
-        parents=tuple(parent for parent in parents if parent),
-        is_open=described["SequenceNumberRange"].get("EndingSequenceNumber") is None,
-    )
-
-
 def _parents_first(shards: Iterable[Shard]) -> list[Shard]:
     """`shards` by id, but never a child before a parent that is still listed."""
     by_id = {shard.shard_id: shard for shard in sorted(shards, key=lambda shard: shard.shard_id)}
     listed = {key: [parent for parent in shard.parents if parent in by_id] for key, shard in by_id.items()}
     return [by_id[shard_id] for shard_id in TopologicalSorter(listed).static_order()]
-
-
-def _stream_record(shard_id: str, record: dict[str, Any]) -> StreamRecord:
-    return StreamRecord(
-        shard_id=shard_id,
-        sequence_number=record["SequenceNumber"],
-        partition_key=record["PartitionKey"],
-        # To the nearest millisecond: the wire carries seconds as a binary fraction.
-        arrival_ms=round((record["ApproximateArrivalTimestamp"] - _EPOCH) / timedelta(milliseconds=1)),
-        body=record["Data"],
-    )

@@ -1,11 +1,20 @@
 """The AWS clients: bounded, shared, and readable when nothing answers."""
 
 import pytest
-from botocore.exceptions import ClientError, NoCredentialsError, ReadTimeoutError
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ReadTimeoutError,
+    UnauthorizedSSOTokenError,
+)
 
 from windrow.aws import EMBEDDED, FUNCTION, Place, client, client_config, readable, readable_errors
 from windrow.deployment import find_deployment
-from windrow.errors import WindrowError
+from windrow.errors import Unusable, WindrowError
 
 NOBODY = Place(EMBEDDED, "http://127.0.0.1:1", "us-east-1")  # port 1 (tcpmux) has no server
 AWS = Place("aws", None, "eu-central-1")
@@ -64,3 +73,72 @@ def test_slow_answer_and_missing_keys_are_told_apart():
     """A timeout is not called a dead endpoint, and missing credentials say what to do."""
     assert "did not answer in time" in readable(ReadTimeoutError(endpoint_url="x"), NOBODY).message
     assert readable(NoCredentialsError(), AWS).hint == "set AWS_PROFILE, or run: aws configure"
+
+
+@pytest.mark.parametrize(
+    ("failure", "hint"),
+    [
+        (NoCredentialsError(), "aws configure"),
+        (PartialCredentialsError(provider="env", cred_var="AWS_SECRET_ACCESS_KEY"), "aws configure"),
+        (UnauthorizedSSOTokenError(), "sign in"),
+        *[
+            (ClientError({"Error": {"Code": code, "Message": "no"}}, "ListShards"), hint)
+            for code, hint in (
+                ("AccessDenied", "policy"),
+                ("AccessDeniedException", "policy"),
+                ("ExpiredToken", "sign in"),
+                ("InvalidClientTokenId", "sign in"),
+                ("SignatureDoesNotMatch", "sign in"),
+                ("KMSDisabledException", "KMS key"),
+            )
+        ],
+    ],
+    ids=str,
+)
+def test_permanent_cause_is_unusable(failure, hint):
+    """What no later try can mend is told by its type, and the hint says what to change."""
+    told = readable(failure, AWS)
+    assert isinstance(told, Unusable)
+    assert hint in told.hint
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        EndpointConnectionError(endpoint_url="x"),
+        ConnectTimeoutError(endpoint_url="x"),
+        ReadTimeoutError(endpoint_url="x"),
+        CredentialRetrievalError(provider="iam-role", error_msg="timed out"),  # asked again, it may answer
+        ClientError({"Error": {"Code": "SlowDown", "Message": ""}}, "PutObject"),
+        ClientError({"Error": {"Code": "403", "Message": "Forbidden"}}, "HeadObject"),
+        ClientError({"Error": {}}, "PutObject"),
+    ],
+    ids=str,
+)
+def test_passing_cause_is_not_unusable(failure):
+    """A network that is away, a service that is busy, a page of somebody else's."""
+    assert not isinstance(readable(failure, AWS), Unusable)
+
+
+def test_wrong_clock_is_told_as_one():
+    """A clock that is set right mends it by itself, so it is not permanent."""
+    said = "Signature not yet current: 20261120T110000Z is still later than 20261120T101500Z"
+    told = readable(ClientError({"Error": {"Code": "InvalidSignatureException", "Message": said}}, "PutRecords"), AWS)
+    assert not isinstance(told, Unusable)
+    assert "clock" in told.hint
+
+
+def test_profile_and_region_that_do_not_exist_are_unusable(tmp_path, monkeypatch):
+    """Both are found when the client is made; neither is an error of botocore's."""
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    with pytest.raises(Unusable, match="nobody"):
+        client("kinesis", Place("aws", None, "eu-central-1", profile="nobody"))
+    with pytest.raises(Unusable, match="eu central"):
+        client("kinesis", Place("aws", None, "eu central"))
+
+
+def test_a_web_page_is_not_told_whole():
+    """Whatever answers in the place of AWS, its message has an end."""
+    error = ClientError({"Error": {"Code": "403", "Message": "<p>\n" * 100_000}}, "GetObject")
+    assert len(readable(error, AWS).message) < 700

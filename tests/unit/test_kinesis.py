@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 import boto3
@@ -14,6 +15,8 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 from botocore.parsers import ResponseParserError
+from hypothesis import given
+from hypothesis import strategies as st
 from moto import mock_aws
 
 import windrow.aws
@@ -21,6 +24,7 @@ from producers.aggregator import ShardMap
 from windrow.aws import Place
 from windrow.errors import WindrowError
 from windrow.kinesis import (
+    ARRIVAL_STEP_BACK_MS_MAX,
     HASH_KEY_MAX,
     Answers,
     KinesisStream,
@@ -92,11 +96,11 @@ def test_a_record_goes_where_the_shard_map_says(client: Any) -> None:
 
 def test_records_between_two_times_are_half_open() -> None:
     """A record that arrived at the start belongs to the range, one that arrived at the end does not."""
-    page = [at(1_000, "1"), at(2_000, "2"), at(3_000, "3"), at(3_001, "4")]
+    page = [at(101_000, "1"), at(102_000, "2"), at(103_000, "3"), at(103_001, "4")]
     fake = FakeClient({"shardId-0": [reply(page)]})
-    read = list(stream_of(fake).records_between(2_000, 3_001))
-    assert [(record.arrival_ms, record.sequence_number) for record in read] == [(2_000, "2"), (3_000, "3")]
-    assert fake.iterators == [("shardId-0", "AT_TIMESTAMP", datetime.fromtimestamp(2, UTC))]
+    read = list(stream_of(fake).records_between(102_000, 103_001))
+    assert [(record.arrival_ms, record.sequence_number) for record in read] == [(102_000, "2"), (103_000, "3")]
+    assert fake.iterators == [("shardId-0", "AT_TIMESTAMP", datetime.fromtimestamp(42, UTC))]
 
 
 def test_parents_are_read_before_their_children(client: Any) -> None:
@@ -162,11 +166,43 @@ def test_a_closed_shard_ends_with_its_last_page() -> None:
     assert [record.sequence_number for record in stream_of(fake).records_between(0, 10)] == ["1", "2"]
 
 
-def test_reading_stops_when_a_whole_page_is_after_the_end() -> None:
+def test_reading_stops_when_a_whole_page_is_far_beyond_the_end() -> None:
     """A shard that is written faster than it is read must not be read for ever; one odd stamp does not end it."""
-    pages = [reply([at(1, "1"), at(50, "2")]), reply([at(2, "3")]), reply([at(60, "4")]), reply([at(3, "5")])]
+    far = 10 + ARRIVAL_STEP_BACK_MS_MAX
+    pages = [reply([at(1, "1"), at(far, "2")]), reply([at(2, "3")]), reply([at(far, "4")]), reply([at(3, "5")])]
     read = list(stream_of(FakeClient({"shardId-0": pages})).records_between(0, 10))
     assert [record.sequence_number for record in read] == ["1", "3"]
+
+
+def test_an_expired_shard_holds_nothing() -> None:
+    """A closed shard may expire between the list and its turn; what is missing is the shard and not the stream."""
+    fake = FakeClient({"shardId-0": [reply([at(1, "1")])], "shardId-1": [reply([at(2, "2")])]})
+    fake.expires = "shardId-0"
+    assert [record.sequence_number for record in stream_of(fake).records_between(0, 10)] == ["2"]
+
+
+@pytest.mark.parametrize("page_records", [1, 2, 3, 100])
+@given(seed=st.integers(0, 2**32), bounds=st.tuples(st.integers(0, 400), st.integers(0, 400)))
+def test_stamps_that_step_back_hide_no_record(page_records: int, seed: int, bounds: tuple[int, int]) -> None:
+    """Every record of the range is read, as long as no arrival is further back than the bound, on pages of any size.
+
+        sequence   1   2   3   4   5   6   7   8
+        arrival    5  90  31  92  61  88 120 119          the stream finds a time anywhere that it is passed
+
+    Units are seconds; the range is half-open.
+    """
+    random = Random(seed)
+    step_back_ms = ARRIVAL_STEP_BACK_MS_MAX
+    clock_ms, newest_ms, stamps = 0, 0, list[int]()
+    for _ in range(random.randint(0, 40)):
+        clock_ms += random.choice([0, 1_000, random.randint(0, 60_000)])
+        stamps.append(max(0, newest_ms - step_back_ms, clock_ms - random.randint(0, step_back_ms)))
+        newest_ms = max(newest_ms, stamps[-1])
+    start_ms, end_ms = sorted(bound * 1_000 for bound in bounds)
+    fake = SteppingClient([at(stamp, str(number)) for number, stamp in enumerate(stamps)], page_records, random)
+    read = list(stream_of(fake).records_between(start_ms, end_ms))
+    wanted = [str(number) for number, stamp in enumerate(stamps) if start_ms <= stamp < end_ms]
+    assert [record.sequence_number for record in read] == wanted
 
 
 def test_an_expired_iterator_goes_on_after_the_last_record() -> None:
@@ -297,6 +333,29 @@ def test_the_size_of_a_record_counts_its_partition_key() -> None:
     assert OutgoingRecord(partition_key="é", body=b"123").size_bytes == 5
 
 
+class SteppingClient:
+    """One shard with these records; AT_TIMESTAMP is answered by any place where the stamps pass the time."""
+
+    def __init__(self, records: list[dict[str, Any]], page_records: int, random: Random) -> None:
+        self._records = records
+        self._page_records = page_records
+        self._random = random
+
+    def list_shards(self, **_: Any) -> dict[str, Any]:
+        return {"Shards": [described("shardId-0")]}
+
+    def get_shard_iterator(self, *, Timestamp: datetime, **_: Any) -> dict[str, Any]:  # noqa: N803
+        is_there = [one["ApproximateArrivalTimestamp"] >= Timestamp for one in self._records]
+        passes = [at for at, there in enumerate(is_there) if there and not (at and is_there[at - 1])]
+        return {"ShardIterator": str(self._random.choice(passes or [len(self._records)]))}
+
+    def get_records(self, *, ShardIterator: str, **_: Any) -> dict[str, Any]:  # noqa: N803
+        first = int(ShardIterator)
+        end = min(first + self._page_records, len(self._records))
+        page = {"Records": self._records[first:end], "MillisBehindLatest": len(self._records) - end}
+        return page | {"NextShardIterator": str(end)}
+
+
 # A scripted client ----------------------------------------------------------------------------------------------------
 
 
@@ -316,15 +375,20 @@ class FakeClient:
         self._shards = [described(shard_id) for shard_id in pages] if shards is None else shards
         self._shards_per_page = shards_per_page
         self._put = put
+        self.expires = ""
+        """A shard that is gone once it has been listed."""
 
     def list_shards(self, *, StreamName: str = "", NextToken: str = "0") -> dict[str, Any]:  # noqa: N803
         assert bool(StreamName) != (NextToken != "0")
         end = int(NextToken) + self._shards_per_page
         page = {"Shards": self._shards[int(NextToken) : end]}
+        self._shards = [shard for shard in self._shards if shard["ShardId"] != self.expires]
         return {**page, "NextToken": str(end)} if end < len(self._shards) else page
 
     def get_shard_iterator(self, *, StreamName: str, ShardId: str, ShardIteratorType: str, **where: Any) -> Any:  # noqa: ARG002, N803
         self.iterators.append((ShardId, ShardIteratorType, *where.values()))
+        if ShardId == self.expires:
+            raise client_error("ResourceNotFoundException")
         return {"ShardIterator": ShardId}
 
     def get_records(self, *, ShardIterator: str, Limit: int) -> Any:  # noqa: ARG002, N803
