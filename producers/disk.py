@@ -71,7 +71,6 @@ class LocalDisk:
         self._folder = folder
         self._lock: io.FileIO | None = None
         self._appended: tuple[str, io.FileIO] | None = None
-        self._process_id = os.getpid()
 
     def __str__(self) -> str:
         """Name the folder."""
@@ -86,7 +85,7 @@ class LocalDisk:
         except OSError:
             lock.close()
             raise
-        self._lock, self._process_id = lock, os.getpid()
+        self._lock = lock
         _held.add(self)
 
     def sizes(self) -> dict[str, int]:
@@ -136,11 +135,9 @@ class LocalDisk:
         (self._folder / name).unlink()
 
     def close(self) -> None:
-        """Close what is open; the lock is given back by the process that took it alone, as a fork shares it."""
+        """Close what is open. A child of a fork has done so when it began, as it would share the lock."""
         self._end_appending()
         if self._lock is not None:
-            if os.getpid() == self._process_id:
-                fcntl.flock(self._lock, fcntl.LOCK_UN)
             self._lock.close()
         self._lock = None
         _held.discard(self)

@@ -72,8 +72,8 @@ def _unframed(escaped: bytes) -> bytes | None:
     version, length = _HEAD.unpack_from(octets)
     (checksum,) = _CHECKSUM.unpack_from(octets, _HEAD.size)
     entry = octets[_CONTENT_FIRST : _CONTENT_FIRST + length]
-    is_whole = version == VERSION and len(entry) == length
-    return entry if is_whole and zlib.crc32(entry, zlib.crc32(octets[: _HEAD.size])) == checksum else None
+    is_intact = zlib.crc32(entry, zlib.crc32(octets[: _HEAD.size])) == checksum
+    return entry if is_intact and version == VERSION else None
 
 
 def read_old_entries(octets: bytes) -> Iterator[bytes | Damage]:

@@ -125,6 +125,22 @@ def test_the_mode_of_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> Non
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o750
 
 
+def test_what_is_synced_is_synced_by_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The names of the folders that are made; then the file, whether it is open or not; then the folder."""
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.fstat(file).st_ino))
+    disk = LocalDisk(tmp_path / "above" / "spool")
+    disk.lock()
+    assert synced == [tmp_path.stat().st_ino, (tmp_path / "above").stat().st_ino]
+    synced.clear()
+    for name in ("a", "b"):
+        disk.append(name, b"x")
+    for name in ("a", "b"):
+        disk.sync(name)
+    disk.sync_folder()
+    assert synced == [(tmp_path / "above" / "spool" / name).stat().st_ino for name in ("a", "b", ".")]
+
+
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     """Nor is anything else read that is no file."""
     os.mkfifo(tmp_path / "pipe")

@@ -71,7 +71,7 @@ def test_a_killed_process_leaves_what_it_appended(tmp_path: Path) -> None:
 
 def test_a_segment_ends_by_itself_when_it_is_full(tmp_path: Path) -> None:
     """So that what the stream has can be removed while more is appended."""
-    spool = Spool(tmp_path, segment_bytes=30)
+    spool = Spool(tmp_path, segment_bytes=36)
     for _ in range(5):
         spool.append(b"12345")  # 18 with its frame
     assert sorted(files(tmp_path)) == ["00000001.segment", "00000002.segment", "00000003.segment"]
@@ -89,6 +89,15 @@ def test_zeros_behind_the_last_entry_are_damage_and_no_entries(tmp_path: Path, f
     assert spool.damaged == 1
     spool.remove(7)
     assert files(tmp_path) == {"00000007.damaged": whole + bytes(zeros)}
+
+
+def test_a_frame_of_another_version_is_kept_and_not_guessed_at(tmp_path: Path) -> None:
+    """Its checksum is right, but what its octets mean only a later version knows."""
+    body = struct.pack("<BI", 3, 5)
+    later = b"\x93wsp" + body + struct.pack("<I", zlib.crc32(body + b"later")) + b"later"
+    (tmp_path / "00000001.segment").write_bytes(framed(b"ours") + later)
+    spool = Spool(tmp_path)
+    assert (contents(spool), spool.damaged) == ([b"ours"], 1)
 
 
 @pytest.mark.parametrize("form", ["segment", "spool"])
@@ -332,15 +341,21 @@ def test_a_closed_spool_takes_nothing(tmp_path: Path) -> None:
     assert files(tmp_path) == {}
 
 
-def test_a_child_of_a_fork_is_refused_and_takes_nothing_from_its_parent(tmp_path: Path) -> None:
-    """Neither its lock nor its segments, nor does it write between its entries; it may close what it inherited."""
+def test_a_child_of_a_fork_is_refused_and_takes_nothing_from_its_parent(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither its lock nor its segments; it writes nothing between its entries; it may close, and says nothing."""
+    (tmp_path / "00000001.segment").write_bytes(b"?")
     spool = Spool(tmp_path)
     spool.append(b"before")
+    assert list(spool.entries(1)) == []
     told, telling = os.pipe()
     child = os.fork()
     if not child:
-        os.write(telling, "\n".join(_refusals(spool)).encode())
-        os._exit(0)
+        try:
+            os.write(telling, "\n".join([*_refusals(spool), *caplog.messages]).encode())
+        finally:
+            os._exit(0)
     os.waitpid(child, 0)
     refusals = os.read(told, 10_000).decode().splitlines()
     os.close(told)
@@ -350,7 +365,7 @@ def test_a_child_of_a_fork_is_refused_and_takes_nothing_from_its_parent(tmp_path
         Spool(tmp_path)
     spool.append(b"after")
     assert contents(spool) == [b"before", b"after"]
-    assert sorted(files(tmp_path)) == ["00000001.segment"]
+    assert sorted(files(tmp_path)) == ["00000001.segment", "00000002.segment"]
 
 
 def _refusals(spool: Spool) -> Iterator[str]:
