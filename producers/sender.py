@@ -3,14 +3,19 @@
 When an answer names another shard than the one a record was made for, the stream has been split or merged: the shards
 are asked for again, and what waits for a closed shard is made anew for those that its keys hash to now. A record that
 was under way is stored in the shard that took the first hash key of its own, so nothing is lost, and nothing is sent
-twice. A KCL consumer, which drops user records outside its shard's range, would miss some of that record: for such
-consumers `resends_strays` sends those once more, to their own shard.
+twice.
+
+A consumer made with Amazon's KCL sees less than is stored: it leaves an aggregate out whole, at the first user record
+whose key is outside the range of the shard that it reads it from (AggregatorUtil.deaggregate of the KCL 3.4.2). Plain
+records, and blocks, which are plain records, it never leaves out. For such consumers `resends_strays` sends every
+aggregate that they leave out once more, whole, each user record to its own shard.
 """
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from enum import StrEnum
-from functools import partial
+from itertools import chain
 from typing import Self
 
 import numpy as np
@@ -24,7 +29,7 @@ from producers.writer import Writer, WriterCounters
 from windrow.block import decode_block, is_block
 from windrow.errors import WindrowError
 from windrow.kinesis import KinesisStream
-from windrow.kpl import BrokenAggregate, UserRecord, deaggregate
+from windrow.kpl import MAGIC, BrokenAggregate, UserRecord, deaggregate
 from windrow.reading import BadReading, Readings
 from windrow.stream import OutgoingRecord, Shard, Stored
 from windrow.strings import Strings
@@ -47,6 +52,7 @@ class Sender:
 
     `send` returns when what waits is bounded, `flush` when everything is stored; both raise WindrowError when the
     stream keeps refusing. list_shards: asks the stream for its shards anew; without it the first ones stay.
+    resends_strays: after a reshard, send once more what a KCL consumer leaves out.
     """
 
     def __init__(
@@ -77,6 +83,8 @@ class Sender:
         self._refreshed_seconds = clock() - REFRESH_SECONDS_MIN
         self._resends_strays = resends_strays
         self._strays: list[tuple[OutgoingRecord, str]] = []
+        """Aggregates that are stored in another shard than theirs, and the id of that one."""
+        self._resent = 0
 
     @classmethod
     def to_stream(cls, stream: KinesisStream, *, wire: Wire = Wire.JSON, resends_strays: bool = False) -> Self:
@@ -87,8 +95,8 @@ class Sender:
 
     @property
     def counters(self) -> WriterCounters:
-        """What the writer has done."""
-        return self._writer.counters
+        """What the writer has done, and how much of it a second time for KCL consumers."""
+        return replace(self._writer.counters, resent=self._resent)
 
     @property
     def last_sequence_numbers(self) -> dict[str, int]:
@@ -147,7 +155,7 @@ class Sender:
 
     def _misplaced(self, record: OutgoingRecord, stored: Stored) -> None:
         self._is_stale = True
-        if self._resends_strays and self._list_shards is not None:
+        if self._resends_strays and self._list_shards is not None and record.body.startswith(MAGIC):
             self._strays.append((record, stored.shard_id))
 
     def _refresh_if_stale(self) -> None:
@@ -165,27 +173,39 @@ class Sender:
         opened = {shard.shard_id for shard in self._shard_map.shards}
         waiting = self._writer.give_back(but_for=opened)
         full = [*self._payloads.remap(self._shard_map), *self._blocks.remap(self._shard_map)]
+        broken: list[OutgoingRecord] = []
         for record in waiting:
-            full += self._made_anew(record, lambda _key: True)
-        strays, self._strays = self._strays, []
-        ranges = {shard.shard_id: shard for shard in shards}
-        for record, shard_id in strays:
-            full += self._made_anew(record, partial(_is_outside, ranges.get(shard_id)))
-        self._writer.write(out for record in full for out in self._on_record(record))
+            made = self._made_anew(record)
+            if made is None:
+                broken.append(record)
+            else:
+                full += made
+        full += self._strays_anew({shard.shard_id: shard for shard in shards})
+        # In one call, which takes all of them even if the stream refuses one.
+        self._writer.write(chain(broken, (out for record in full for out in self._on_record(record))))
 
-    def _made_anew(self, record: OutgoingRecord, is_chosen: Callable[[str], bool]) -> list[OutgoingRecord]:
-        """Take what a record holds once more, as far as its keys are chosen; the records that became full."""
+    def _strays_anew(self, shards: dict[str, Shard]) -> list[OutgoingRecord]:
+        """Take what KCL consumers leave out once more; the records that became full. `shards`: also closed ones."""
+        strays, self._strays = self._strays, []
+        full: list[OutgoingRecord] = []
+        for record, shard_id in strays:
+            user_records = _user_records(record)
+            if user_records is not None and _is_left_out(user_records, shards.get(shard_id)):
+                self._resent += len(user_records)
+                full += self._payloads_anew(user_records)
+        return full
+
+    def _made_anew(self, record: OutgoingRecord) -> list[OutgoingRecord] | None:
+        """Take what a record holds once more; the records that became full. None when it is cut short on purpose."""
         readings = _readings(record)
         if readings is not None:
-            chosen = np.array([is_chosen(key) for key in readings.sensor_ids.to_list()], bool)
-            return self._blocks.add(readings.take(chosen[readings.sensor]))
+            return self._blocks.add(readings)
         user_records = _user_records(record)
-        if user_records is None:
-            self._writer.write([record])  # cut short on purpose: nobody can make it anew
-            return []
-        taken = [one for one in user_records if is_chosen(one.partition_key)]
-        keys = Strings.of(one.partition_key for one in taken)
-        return self._payloads.add_payloads(keys, np.arange(len(taken)), [one.payload for one in taken])
+        return None if user_records is None else self._payloads_anew(user_records)
+
+    def _payloads_anew(self, user_records: Sequence[UserRecord]) -> list[OutgoingRecord]:
+        keys = Strings.of(one.partition_key for one in user_records)
+        return self._payloads.add_payloads(keys, np.arange(len(user_records)), [one.payload for one in user_records])
 
 
 def _readings(record: OutgoingRecord) -> Readings | None:
@@ -205,6 +225,8 @@ def _user_records(record: OutgoingRecord) -> list[UserRecord] | None:
     return [UserRecord(record.partition_key, record.body)] if user_records is None else user_records
 
 
-def _is_outside(shard: Shard | None, partition_key: str) -> bool:
-    """Whether a KCL consumer of the shard drops user records with this key."""
-    return shard is not None and not shard.first_hash_key <= ShardMap.hash_key_of(partition_key) <= shard.last_hash_key
+def _is_left_out(user_records: Iterable[UserRecord], shard: Shard | None) -> bool:
+    """Whether a KCL consumer of `shard` leaves an aggregate out; it may, where the shard's range is not known."""
+    return shard is None or not all(
+        shard.first_hash_key <= ShardMap.hash_key_of(one.partition_key) <= shard.last_hash_key for one in user_records
+    )

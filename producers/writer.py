@@ -54,8 +54,9 @@ class WriterCounters:
     records, readings, bytes: what the stream acknowledged, once each. retried: entries sent again; throttled:
     entries refused because the stream was over its rate; ambiguous: entries that may be stored more than once,
     because a request went without an answer; misplaced: records stored in another shard than the one they were made
-    for, as after a split or a merge; spooled: readings that went to local disk because the stream was away; damaged:
-    places in the spool that could not be read.
+    for, as after a split or a merge; resent: user records sent a second time, because a KCL consumer leaves out the
+    misplaced aggregates that held them (they count among `readings` once more); spooled: readings that went to local
+    disk because the stream was away; damaged: places in the spool that could not be read.
     """
 
     requests: int = 0
@@ -66,6 +67,7 @@ class WriterCounters:
     throttled: int = 0
     ambiguous: int = 0
     misplaced: int = 0
+    resent: int = 0
     spooled: int = 0
     damaged: int = 0
 

@@ -5,6 +5,7 @@ The truths are written down by hand; nothing here asks the code under test.
 
 import hashlib
 import json
+from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
 from random import Random
@@ -187,20 +188,34 @@ def walk(record: bytes) -> list[bytes]:
     """
     if not record.startswith(MAGIC):
         return [record]
-    return [_fields(one)[3][0] for one in _fields(record[len(MAGIC) : -16]).get(3, [])]
+    return [fields_of(one)[3][0] for one in fields_of(record[len(MAGIC) : -16]).get(3, [])]
 
 
-def _fields(message: bytes) -> dict[int, list[bytes]]:
-    """The length-delimited fields of a message; varints are skipped."""
+def fields_of(message: bytes) -> dict[int, list[bytes]]:
+    """The length-delimited fields of a message, by number."""
     fields: dict[int, list[bytes]] = {}
+    for number, value in _walk(message):
+        if isinstance(value, bytes):
+            fields.setdefault(number, []).append(value)
+    return fields
+
+
+def index_of(message: bytes, number: int) -> int | None:
+    """The value of the varint field `number`, None when the message has none."""
+    return next((value for found, value in _walk(message) if found == number and isinstance(value, int)), None)
+
+
+def _walk(message: bytes) -> Iterator[tuple[int, bytes | int]]:
+    """Each field's number and value, in the wire's order; there are varints and length-delimited ones alone."""
     at = 0
     while at < len(message):
         tag, at = _varint(message, at)
-        length, at = _varint(message, at)
+        value, at = _varint(message, at)
         if tag & 7 == 2:
-            fields.setdefault(tag >> 3, []).append(message[at : at + length])
-            at += length
-    return fields
+            yield tag >> 3, message[at : at + value]
+            at += value
+        else:
+            yield tag >> 3, value
 
 
 def _varint(message: bytes, at: int) -> tuple[int, int]:
