@@ -5,6 +5,6 @@ Gateways use `Producer`, which is described in docs/producing.md.
 
 from producers.producer import Producer
 from producers.sender import Wire
-from windrow.reading import Reading, Readings
+from windrow.reading import BadReading, Reading, Readings
 
-__all__ = ["Producer", "Reading", "Readings", "Wire"]
+__all__ = ["BadReading", "Producer", "Reading", "Readings", "Wire"]

@@ -98,6 +98,7 @@ class Producer:
         self._flushes: list[_Flush] = []
         self._error: WindrowError | None = None  # what a failed pass has to tell the next put
         self._failure: BaseException | None = None  # what ended the sender thread
+        self._close_error: WindrowError | None = None
         self._is_closed = False  # nothing is taken any more
         self._is_ended = False  # the sender thread is to end, or has failed
         self._termination = Termination()
@@ -158,8 +159,9 @@ class Producer:
 
     def put_readings(self, readings: Readings) -> None:
         """Take many readings, as columns; BadReading names the first row that could not count, and none is taken."""
-        if len(checked(readings)):
-            self._take(readings)
+        own = checked(readings)
+        if len(own):
+            self._take(own)
 
     def flush(self) -> bool:
         """Wait until everything put before is in the stream: True.
@@ -182,23 +184,15 @@ class Producer:
         return flush.is_complete
 
     def close(self) -> None:
-        """Flush, and stop. What the stream did not take is in the spool, or the error is raised."""
+        """Flush, and stop. What the stream did not take is in the spool, or the error is raised, by later calls too."""
         self._refuse_fork()
         with self._changed:
             is_first, self._is_closed = not self._is_closed, True
-            if not is_first:
-                self._raise_failure()
-                return
-        try:
-            self.flush()
-        finally:
-            with self._changed:
-                self._is_ended = True
-                self._changed.notify_all()
-            self._thread.join()
-            self._forget_at_exit()
-            if self._spool is not None:
-                self._spool.close()
+        if is_first:
+            self._close()
+        self._thread.join()
+        if self._close_error is not None:
+            raise self._close_error
 
     @property
     def counters(self) -> WriterCounters:
@@ -269,6 +263,22 @@ class Producer:
         if not self.is_of_this_process:
             message = f"the producer belongs to process {self._process_id}, which was forked: this is its child"
             raise WindrowError(message, hint="make a producer, with a spool of its own, after the fork")
+
+    def _close(self) -> None:
+        self._close_error = WindrowError("the producer was interrupted while it closed: not everything may be sent")
+        try:
+            self.flush()
+            self._close_error = None
+        except WindrowError as error:
+            self._close_error = error
+        finally:
+            with self._changed:
+                self._is_ended = True
+                self._changed.notify_all()
+            self._thread.join()
+            self._forget_at_exit()
+            if self._spool is not None:
+                self._spool.close()
 
     def _contact(self) -> None:
         try:

@@ -33,7 +33,7 @@ from tests.simulation.process import Fate, Process
 from tests.simulation.simulated_disk import SimulatedDisk, SimulatedFolder
 from tests.simulation.simulated_kinesis import SimulatedKinesis, StreamState
 from tests.simulation.simulated_lambda import Log
-from tests.simulation.virtual_time import VirtualTime
+from tests.simulation.virtual_time import Task, VirtualTime, current_task
 from windrow.errors import WindrowError
 from windrow.kinesis import KinesisStream
 from windrow.reading import BadReading, Reading, Readings
@@ -119,10 +119,10 @@ class Uplink:
 
 
 class ProcessDisk:
-    """A folder as one process has it, which may be killed at any operation; `appended` is what it wrote, in order."""
+    """A folder as one process has it, which may be killed at any operation. `appended`: what each thread wrote last."""
 
     def __init__(self, disk: SimulatedDisk, process: Process) -> None:
-        self.appended: list[bytes] = []
+        self.appended: dict[Task, bytes] = {}
         self._disk = disk
         self._process = process
 
@@ -141,7 +141,7 @@ class ProcessDisk:
         """As the disk does; remembers what was written whole."""
         written: int = self._process.call(lambda: self._disk.append(name, octets), latency_ms=DISK_LATENCY_MS)
         if written == len(octets):
-            self.appended.append(octets)
+            self.appended[current_task()] = octets
         return written
 
 
@@ -188,7 +188,9 @@ class ProducerGateway:
     def deliver(self, facts: Sequence[Fact]) -> None:
         """Put these, and perhaps flush, in the process there is or in a new one; it may be killed meanwhile."""
         process = self._living()
-        self._run(process, lambda: self._use(process, facts))
+        if self._run(process, lambda: self._ready_producer(process)):
+            half = len(facts) // 2  # two threads put and flush beside each other
+            self._run(process, lambda: self._use(process, facts[:half]), lambda: self._use(process, facts[half:]))
 
     def finish(self) -> None:
         """In calm, send whatever there is; afterwards every promise must be kept."""
@@ -250,20 +252,22 @@ class ProducerGateway:
         self._put.clear()
         self.folder.kill()
 
-    def _run(self, process: Process, work: Callable[[], object]) -> None:
-        task = self._time.spawn(process.name, work, process)
-        self._time.join(task)
-        if task.is_killed or not process.is_alive:
+    def _run(self, process: Process, *threads: Callable[[], object]) -> bool:
+        """Let the process do this, in so many threads; whether it is alive afterwards."""
+        tasks = [self._time.spawn(process.name, thread, process) for thread in threads]
+        for task in tasks:
+            self._time.join(task)
+        if not process.is_alive:
             self._log("gateway", "k", f"{process.name} is killed")
             self._end_life()
             self._time.sleep(self._chance.latency_ms(RESTART_MS))
-        elif task.error is not None:
-            self.faults.append(f"{process.name}: {type(task.error).__name__}: {task.error}")
-            self._end_life()
+            return False
+        errors = [task.error for task in tasks if task.error is not None]
+        self.faults += [f"{process.name}: {type(error).__name__}: {error}" for error in errors]
+        return True
 
     def _use(self, process: Process, facts: Sequence[Fact]) -> None:
-        random = self._chance.random
-        producer = self._ready_producer(process)
+        random, producer = self._chance.random, self._producer
         if producer is None:
             return
         if self._chance.happens("bad_put"):
@@ -328,8 +332,13 @@ class ProducerGateway:
     # ---- calls of the library, and what they promise -----------------------------------------------------------------
 
     def _try_to_put(self, process: Process, facts: Sequence[Fact], put: Callable[[], None]) -> None:
+        if not facts:
+            return
         for fact in facts:
             self._ledger.knows(plain(fact), fact)
+        disk = self._disk
+        if disk is not None:
+            disk.appended.pop(current_task(), None)
         try:
             put()
         except (
@@ -339,11 +348,10 @@ class ProducerGateway:
             self._log("gateway", "r", f"{process.name} does not take {len(facts)} readings: {error}")
             return
         self._put += facts
-        if self._disk is not None:
-            if not self._disk.appended:
-                self.faults.append(f"{process.name}: put has returned, and nothing is on the disk")
-                return
-            self._promised.update(dict.fromkeys(facts, self._disk.appended[-1]))
+        if disk is not None and current_task() not in disk.appended:
+            self.faults.append(f"{process.name}: put has returned, and nothing is on the disk")
+        elif disk is not None:
+            self._promised.update(dict.fromkeys(facts, disk.appended[current_task()]))
 
     def _put_badly(self, producer: Producer) -> None:
         """A call that could not count is refused by BadReading, and leaves nothing behind."""
@@ -356,7 +364,7 @@ class ProducerGateway:
         self.faults.append(f"{self.name}: put({bad!r}) was taken")
 
     def _flush(self, producer: Producer) -> bool:
-        asked = list(self._put)
+        asked = {*self._put, *self._promised}
         try:
             is_complete = producer.flush()
         except WindrowError as error:
@@ -367,7 +375,7 @@ class ProducerGateway:
         return is_complete
 
     def _close(self, producer: Producer) -> None:
-        asked = list(self._put)
+        asked = set(self._put)
         is_clean = False
         try:
             producer.close()
@@ -384,15 +392,14 @@ class ProducerGateway:
         if "ended by an error" in str(error) and not self.faults:
             self.faults.append(f"{self.name}: {error}")
 
-    def _confirmed(self, facts: Sequence[Fact]) -> None:
-        """All of these were put before, and must be in the stream by now; and so must what was spooled before them."""
-        expected = {*facts, *self._promised}
-        missing = self._ledger.missing_of(expected, self._stream.records)
+    def _confirmed(self, facts: set[Fact]) -> None:
+        """All of these were put, or left in the spool, before a flush that said True: they are in the stream by now."""
+        missing = self._ledger.missing_of(facts, self._stream.records)
         self.faults += [f"{self.name}: flush is True, and the stream does not have {fact}" for fact in missing[:3]]
-        self._ledger.accepted.update(expected)
-        self._promised.clear()
-        self._put = [fact for fact in self._put if fact not in expected]
-        self._log("gateway", "P", f"{self.name} has flushed {len(expected)} readings")
+        self._ledger.accepted.update(facts)
+        self._promised = {fact: octets for fact, octets in self._promised.items() if fact not in facts}
+        self._put = [fact for fact in self._put if fact not in facts]
+        self._log("gateway", "P", f"{self.name} has flushed {len(facts)} readings")
 
     def _while_the_disk_loses(self, something: Callable[[], object]) -> None:
         """Nothing is promised any more of what was whole on the disk before and is not afterwards."""

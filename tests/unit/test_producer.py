@@ -668,3 +668,29 @@ def test_many_columns_with_a_bad_row_are_refused_whole() -> None:
     with producer_to(stream) as producer, pytest.raises(BadReading, match="row 7"):
         producer.put_readings(replace(good, sequence=sequence))
     assert readings_in(stream) == []
+
+
+@pytest.mark.parametrize("is_spooled", [False, True])
+def test_columns_are_taken_as_they_are_now(is_spooled: bool, tmp_path: Path) -> None:
+    """Wider types than ours are taken, and the caller may go on with its own arrays."""
+    rows = [reading(number) for number in range(10)]
+    columns = Readings.of(rows)
+    wide = replace(columns, temperature_milli_c=columns.temperature_milli_c.astype(np.int64))
+    stream = Away()
+    stream.is_away = True
+    producer = producer_to(stream, spool=Spool(tmp_path) if is_spooled else None)
+    producer.put_readings(wide)
+    wide.temperature_milli_c[:] = 0
+    wide.event_time_ms[:] = 0
+    stream.is_away = False
+    while not flushed(producer):
+        time.sleep(0.001)
+    producer.close()
+    assert set(readings_in(stream)) == set(rows)
+
+
+def flushed(producer: Producer) -> bool:
+    try:
+        return producer.flush()
+    except WindrowError:
+        return False
