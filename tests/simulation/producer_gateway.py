@@ -75,6 +75,8 @@ class Habits:
     """Whether readings are put together, as columns."""
     flushes: float = 0.5
     """How often it flushes after it has put."""
+    clocked: float = 0.0
+    """How often it puts a reading that has its time from the clock."""
     closes: float = 0.1
     """How often it closes the producer and makes another one."""
     spool_bytes_max: int = 1 << 20
@@ -136,6 +138,10 @@ class ProcessDisk:
             return self._process.call(lambda: operation(*arguments, **named), latency_ms=DISK_LATENCY_MS)
 
         return call
+
+    def is_holder_of(self, folder: SimulatedFolder) -> bool:
+        """Whether this process has the lock."""
+        return folder.holder is self._disk
 
     def append(self, name: str, octets: bytes) -> int:
         """As the disk does; remembers what was written whole."""
@@ -203,6 +209,15 @@ class ProducerGateway:
             self.faults.append(f"{self.name}: after {FLUSHES_MAX} flushes in calm not everything is sent")
         self._ledger.accepted.update(self._promised)
 
+    @property
+    def promised(self) -> dict[Fact, bytes]:
+        """What some life has put into the spool and no flush has confirmed, with the octets that the disk took."""
+        return self._promised
+
+    def stop(self) -> None:
+        """Kill the process."""
+        self._end_life()
+
     def lose_power(self) -> None:
         """End the process, and take from the disk what it had not written."""
         self._log("gateway", "z", f"{self.name} is out of power")
@@ -221,9 +236,9 @@ class ProducerGateway:
         self._log("gateway", "d", f"{self.name}: octet {at} of {name} is damaged")
         return True
 
-    def lose_uplink(self, lasts_ms: int) -> None:
-        """Let nothing come through for a while."""
-        self.uplink_way = self._chance.pick(Uplink.WAYS)
+    def lose_uplink(self, lasts_ms: int, way: str = "") -> None:
+        """Let nothing come through for a while; in a way by chance when none is named."""
+        self.uplink_way = way or self._chance.pick(Uplink.WAYS)
         self.uplink_down_until_ms = self._time.now_ms + lasts_ms
         self._log("gateway", "u", f"{self.name} is cut off for {lasts_ms // 1_000} s: {self.uplink_way}")
 
@@ -248,9 +263,10 @@ class ProducerGateway:
     def _end_life(self) -> None:
         if self._process is not None and self._process.is_alive:
             self._process.die()
+        if self._disk is not None and self._disk.is_holder_of(self.folder):
+            self.folder.kill()
         self._process = self._producer = self._disk = None
         self._put.clear()
-        self.folder.kill()
 
     def _run(self, process: Process, *threads: Callable[[], object]) -> bool:
         """Let the process do this, in so many threads; whether it is alive afterwards."""
@@ -277,7 +293,7 @@ class ProducerGateway:
         else:
             for fact in facts:
                 self._try_to_put(process, [fact], lambda: _put(producer, fact))  # noqa: B023 - called at once
-        if random.random() < 0.3:
+        if random.random() < self._habits.clocked:
             fact = (f"{self.name}/clocked", process.now_ms(), 0, random.randint(-40_000, 60_000))
             self._try_to_put(process, [fact], lambda: producer.put(fact[0], Decimal(fact[3]) / 1000))
         if random.random() < self._habits.flushes:
@@ -372,6 +388,10 @@ class ProducerGateway:
             return False
         if is_complete:
             self._confirmed(asked)
+            if producer.counters.damaged:
+                self.faults.append(f"{self.name}: flush is True, though something of the spool could not be read")
+        elif self._disk is None:
+            self.faults.append(f"{self.name}: flush is False without a spool, where it must raise")
         return is_complete
 
     def _close(self, producer: Producer) -> None:
