@@ -48,13 +48,15 @@ def simulate(spec: FleetSpec, stream: ScriptedStream, wire: Wire = Wire.JSON) ->
 
 
 def user_payloads(stream: ScriptedStream) -> list[tuple[int, bytes]]:
-    """(number of the record, payload) for everything in the stream, in the order it was stored; no broken records."""
+    """(number of the record, payload) for everything in the stream, in the order it was sent; no broken records."""
     return [(number, payload) for number, payloads in records(stream) if payloads for payload in payloads]
 
 
 def records(stream: ScriptedStream) -> list[tuple[int, list[bytes] | None]]:
-    """Number and JSON payloads of every record; None for one that is broken as a whole."""
-    return [(number, json_payloads(stored.record.body)) for number, stored in enumerate(stream.stored)]
+    """Number and JSON payloads of every record, in the order it was sent; None for one that is broken as a whole."""
+    sent = [record for request in stream.requests for record in request]
+    assert len(sent) == len(stream.stored)
+    return [(number, json_payloads(record.body)) for number, record in enumerate(sent)]
 
 
 def json_payloads(body: bytes) -> list[bytes] | None:

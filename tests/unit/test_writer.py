@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from producers.pace import BACKOFF_MAX_SECONDS, Pace
@@ -76,6 +76,7 @@ def test_only_the_failed_entries_are_sent_again() -> None:
     refused=st.sets(st.tuples(st.integers(0, 8), st.integers(0, REQUEST_RECORDS_MAX - 1)), max_size=200),
     code=st.sampled_from([THROTTLED, FAILED]),
 )
+@example(count=1_200, refused={(0, 0)}, code=FAILED)  # the shard pauses, and more than a request takes waits
 def test_whatever_fails_each_record_is_stored_exactly_once(
     count: int, refused: set[tuple[int, int]], code: str
 ) -> None:
@@ -105,18 +106,47 @@ def test_a_request_holds_at_most_500_records() -> None:
     assert [len(request) for request in stream.requests] == [REQUEST_RECORDS_MAX, 1]
 
 
-@pytest.mark.parametrize(("excess", "sizes"), [(0, [5]), (1, [4, 1])])
+@pytest.mark.parametrize(("excess", "sizes"), [(0, [8]), (1, [7, 1])])
 def test_a_request_holds_at_most_5_mib_with_its_partition_keys(excess: int, sizes: list[int]) -> None:
-    """Five records of exactly 5 MiB together go in one request; with one byte more the fifth waits."""
+    """Eight records of exactly 5 MiB together go in one request; with one byte more the eighth waits."""
     stream = ScriptedStream()
     writer = writer_to(stream)
-    body_bytes = REQUEST_BYTES_MAX // 5 - len("k00000")
-    sent = records(4, body_bytes=body_bytes) + records(1, body_bytes=body_bytes + excess)
+    body_bytes = REQUEST_BYTES_MAX // 8 - len("k00000")
+    sent = records(7, body_bytes=body_bytes) + records(1, body_bytes=body_bytes + excess)
 
     writer.write(sent)
     writer.flush()
 
     assert [len(request) for request in stream.requests] == sizes
+
+
+@st.composite
+def _large_records(draw: st.DrawFn) -> list[OutgoingRecord]:
+    """Records of which any few in a row are a request, to the byte or but for one; keys may be a good part of them."""
+    count = draw(st.integers(6, 9))
+    share_bytes, rest_bytes = divmod(REQUEST_BYTES_MAX + draw(st.integers(-1, 1)), count)
+    large = draw(st.integers(0, count - 1))
+    made = []
+    for number in range(2 * count):
+        key = f"{number:02}{draw(st.sampled_from(['', 'k' * 200, '日' * 200]))}"
+        size_bytes = share_bytes + rest_bytes * (number % count == large)
+        body = b"x" * (size_bytes - len(key.encode()))
+        made.append(OutgoingRecord(partition_key=key, body=body, shard_id="shardId-000000000000"))
+    return made
+
+
+@given(sent=_large_records(), refused=st.sets(st.tuples(st.integers(0, 3), st.integers(0, 8)), max_size=12))
+def test_no_request_is_beyond_the_limits_whatever_waits(
+    sent: list[OutgoingRecord], refused: set[tuple[int, int]]
+) -> None:
+    """More than a request's worth waits after a refusal; the stream takes no byte too much, keys included."""
+    stream = ScriptedStream(refuse=lambda request, position: FAILED if (request, position) in refused else None)
+    writer = writer_to(stream)
+
+    writer.write(sent)
+    writer.flush()
+
+    assert stored_keys(stream) == sorted(keys(sent))
 
 
 @pytest.mark.parametrize("is_stored", [True, False])
@@ -305,6 +335,41 @@ def test_giving_up_one_shard_forgets_no_record_of_another() -> None:
     assert stored_keys(stream) == keys(sent)
 
 
+@given(
+    counts=st.lists(st.integers(0, 5), min_size=1, max_size=4),
+    kept=st.sets(st.sampled_from(["shard-0", "shard-1", "shard-2"])),
+)
+def test_a_writer_that_gave_back_has_room_again(counts: list[int], kept: set[str]) -> None:
+    """Time after time a stream that is away gives back what waits: never does more count as waiting than waits."""
+    stream = ScriptedStream(refuse=lambda _request, _position: FAILED)
+    writer = writer_to(stream)
+    waiting = 0
+    for count in counts:
+        writer.write(
+            OutgoingRecord(partition_key="k", body=b"x" * 9, shard_id=f"shard-{number % 3}") for number in range(count)
+        )
+        waiting += 10 * count
+        waiting -= sum(record.size_bytes for record in writer.give_back(but_for=kept))
+        assert writer.waiting_bytes == waiting
+
+
+def test_a_writer_that_gives_back_for_days_still_fills_its_requests() -> None:
+    """A stream that comes and goes: what was given back takes no room, so the next records go in one request."""
+    is_away = True
+    stream = ScriptedStream(refuse=lambda _request, _position: FAILED if is_away else None)
+    time = Time()
+    writer = Writer(
+        stream, clock=time.clock, sleep=time.sleep, uniform=lambda: 0.5, pace=None, waiting_bytes_max=100_000
+    )
+    for _ in range(5):
+        writer.write(records(9, body_bytes=10_000))
+        assert len(writer.give_back()) == 9
+    is_away = False
+    writer.write(records(9, body_bytes=10_000))
+    writer.flush()
+    assert [len(request) for request in stream.requests] == [9]
+
+
 def test_what_was_not_stored_can_be_taken_back() -> None:
     """After giving up nothing is lost: the records that are not stored are there, in order."""
     stream = ScriptedStream(refuse=lambda _request, position: FAILED if position else None)
@@ -335,7 +400,7 @@ def test_a_record_in_another_shard_than_its_own_is_told() -> None:
 
 
 def test_the_last_sequence_number_of_each_shard_is_the_greatest_integer() -> None:
-    """Number 10 comes after 9, whatever the order of their digits; shards are kept apart."""
+    """Number 10 comes after 9, whatever the order of their digits and of the answers; shards are kept apart."""
     stream = ScriptedStream(even_shards(2))
     writer = writer_to(stream)
 
