@@ -97,6 +97,7 @@ def _setup(random: Random) -> Setup:
         options=_options(random),
         lateness_horizon_hours=random.choice([1, 6, 6]),
         stream_retention_hours=24,
+        retention_ms=random.choice([2 * MINUTE_MS, 5 * MINUTE_MS, *[0] * 10]),
         records_per_second=random.choice([1_000, 1_000, 2]),
         page_keys=random.choice([1_000, 1_000, 3]),
         is_kms=random.random() < 0.3,
@@ -118,6 +119,7 @@ def _habits(random: Random) -> Habits | None:
         is_synced=random.random() < 0.4,
         in_batches=random.random() < 0.3,
         flushes=random.choice([0.1, 0.5, 0.9]),
+        clocked=0.3,
         closes=random.choice([0.0, 0.1, 0.5]),
         spool_bytes_max=random.choice([1_000, 1 << 20, 1 << 20]),
         segment_bytes=random.choice([1, 300, 4 << 10]),
@@ -181,6 +183,7 @@ def _counts(world: World, counts: Counter[str]) -> Counter[str]:
     counts["invocations"] = sum(function.invocations for function in functions)
     counts["ticks"] = world.schedule.runs
     counts["given up"] = sum(mapping.discarded for mapping in world.mappings)
+    counts["forgotten"] = sum(len(mapping.lost) for mapping in world.mappings)
     counts["revisions"] = world.monitor.revisions
     counts["steps"] = world.time.events
     return counts
