@@ -22,7 +22,10 @@ class Rates:
     put_half_stored: float = 0.0  # 500 after some of the entries were stored
     put_zombie: float = 0.0  # no answer; stored seconds later, after the retry
     put_sdk_repeat: float = 0.0  # the client repeats by itself what was stored
+    put_wrong_shape: float = 0.0  # all, some or none stored; the answer is none of Kinesis's
+    stamped_back: float = 0.0  # an entry's arrival is some seconds before that of the one before it
     get_throttled: float = 0.0
+    get_wrong_shape: float = 0.0  # an answer to another request that is none of Kinesis's
     iterator_expired: float = 0.0
     # S3, for each attempt of the SDK.
     s3_unavailable: float = 0.0  # 503 or 500, nothing done
@@ -35,6 +38,7 @@ class Rates:
     killed_request_arrives: float = 0.0  # given killed: the request on the wire takes effect later
     stalled: float = 0.0  # a hundred times slower and more, so that it runs out of time
     frozen: float = 0.0  # it stands still for up to half an hour, at its beginning or at one of its requests
+    slow_slice: float = 0.0  # a slice of a batch is planned for seconds, or for longer than a run may last
     zombie: float = 0.0  # given a timeout: it goes on and finishes
     invoke_throttled: float = 0.0
     invoke_refused: float = 0.0  # a service error before the function ran
@@ -129,6 +133,9 @@ def swarm_rates(random: Random) -> Rates:
         "hostile_id": 0.2,
         "wrong_identifier": 1.0,
         "put_ack_lost": 0.2,
+        "put_wrong_shape": 0.3,
+        "stamped_back": 0.5,
+        "slow_slice": 0.3,
         "put_zombie": 0.2,
         "destination_denied": 0.5,
         "same_instant": 0.3,

@@ -14,7 +14,8 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tests.simulation.payloads import MAGIC, fields_of, index_of
+from tests.simulation.payloads import MAGIC, fields_of, index_of, walk
+from tests.simulation.simulated_kinesis import HeldRecord, StreamState
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,14 @@ class Range:
 
 def kcl_payloads(records: Iterable[tuple[str, bytes]], ranges: dict[str, Range]) -> list[bytes]:
     """The payloads of (shard id, body) that the application is given."""
-    return [payload for shard_id, body in records for payload in _read(body, ranges[shard_id])]
+    seen = (body for shard_id, body in records if not is_left_out(body, ranges[shard_id]))
+    return [payload for body in seen for payload in (walk(body) if is_aggregate(body) else [body])]
+
+
+def seen_by_kcl(stream: StreamState) -> list[HeldRecord]:
+    """The records that the application is given anything of, which is all of them but for aggregates left out."""
+    ranges = {shard.shard_id: Range(shard.first_hash_key, shard.last_hash_key) for shard in stream.shards.values()}
+    return [record for record in stream.records if not is_left_out(record.body, ranges[record.shard_id])]
 
 
 def is_aggregate(body: bytes) -> bool:
@@ -37,19 +45,18 @@ def is_aggregate(body: bytes) -> bool:
     return hashlib.md5(body[len(MAGIC) : -16], usedforsecurity=False).digest() == body[-16:]
 
 
-def _read(body: bytes, shard: Range) -> list[bytes]:
+def is_left_out(body: bytes, shard: Range) -> bool:
+    """Whether the application gets nothing of a record of this shard."""
     if not is_aggregate(body):
-        return [body]
+        return False
     aggregate = fields_of(body[len(MAGIC) : -16])
     keys, hash_keys = aggregate.get(1, []), aggregate.get(2, [])
-    payloads: list[bytes] = []
     for one in aggregate.get(3, []):
         explicit = index_of(one, 2)
         hash_key = _md5(keys[index_of(one, 1) or 0]) if explicit is None else int(hash_keys[explicit])
         if not shard.first <= hash_key <= shard.last:
-            return []
-        payloads.append(fields_of(one)[3][0])
-    return payloads
+            return True
+    return False
 
 
 def _md5(key: bytes) -> int:

@@ -24,6 +24,20 @@ class Expectation:
 
     facts: dict[int, set[Fact]] = field(default_factory=dict)
     quarantine: dict[Place, tuple[str, bytes, int]] = field(default_factory=dict)
+    uncertain: set[int] = field(default_factory=set)
+    """The windows of readings that the stream forgot before any function was done with them."""
+
+    def add_what_came_of(self, lost: "Expectation", *, partials: set[Fact], quarantined: Iterable[Place]) -> None:
+        """Add records that were lost to retention.
+
+        An attempt at them may have come as far as a partial or the quarantine. What is there counts, the rest does not.
+        """
+        self.uncertain |= lost.facts.keys()
+        for start_ms, facts in lost.facts.items():
+            there = facts & partials
+            if there:
+                self.facts.setdefault(start_ms, set()).update(there)
+        self.quarantine |= {place: lost.quarantine[place] for place in quarantined if place in lost.quarantine}
 
 
 class Ledger:

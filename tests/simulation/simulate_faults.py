@@ -49,7 +49,7 @@ def summary(seeds: int, injected: Counter[str], counts: Counter[str]) -> str:
     hours = counts["simulated ms"] / 3_600_000
     kinds = sorted(injected.items(), key=lambda one: -one[1])
     events = sorted((kind, count) for kind, count in counts.items() if kind.startswith("event: "))
-    names = ("records", "invocations", "ticks", "given up", "revisions", "steps")
+    names = ("records", "invocations", "ticks", "given up", "forgotten", "revisions", "steps")
     return "\n".join(
         [
             f"\n{seeds:,} seeds, {hours:,.0f} simulated hours, {sum(injected.values()):,} faults injected",

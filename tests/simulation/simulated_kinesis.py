@@ -8,13 +8,17 @@ Semantics, after the Kinesis Data Streams developer guide and API reference:
   AdjacentParentShardId name them (developer guide, "Resharding a stream");
 - PutRecords answers entry by entry and "does not guarantee the ordering of records"; at most 500 entries, 5 MiB, 1 MiB
   each;
-- a shard takes 1,000 records and 1 MB a second; beyond that an entry fails with
-  ProvisionedThroughputExceededException (developer guide, "Quotas and limits");
+- a shard takes 1,000 records and 1 MB a second, partition keys included; beyond that an entry fails with
+  ProvisionedThroughputExceededException (API reference, PutRecords; developer guide, "Quotas and limits");
 - a request without an answer may have been stored, and its retry is a second record (developer guide, "Handling
   duplicate records": producer retries);
-- sequence numbers rise within a shard and are not dense; arrival times have milliseconds and are approximate;
-- records older than the retention period are no longer read; an iterator lives five minutes (API reference,
-  GetShardIterator: ExpiredIteratorException).
+- sequence numbers rise within a shard and are not dense; arrival times have milliseconds, and "there are no guarantees
+  about the time stamp accuracy, or that the time stamp is always increasing" (API reference, Record), so AT_TIMESTAMP
+  may find any place at which the stamps pass the time;
+- a shard forgets its records from the first on, as they become older than the retention period; a page of GetRecords
+  may hold as few as it likes; an iterator lives five minutes (API reference, GetShardIterator:
+  ExpiredIteratorException);
+- what is between a client and Kinesis may answer in its place (wrong_shapes.py).
 """
 
 import hashlib
@@ -28,11 +32,15 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from tests.simulation.faults import Chance
 from tests.simulation.process import Process
 from tests.simulation.virtual_time import Signal
+from tests.simulation.wrong_shapes import wrong_answer, wrong_put_answer
 from windrow.kinesis import HASH_KEY_MAX, RECORD_BYTES_MAX, REQUEST_BYTES_MAX, REQUEST_RECORDS_MAX
 
 ITERATOR_LIFE_MS = 300_000
 PUT_LATENCY_MS = 25
 GET_LATENCY_MS = 15
+STEP_BACK_MS_MAX = 8_000
+"""So far behind the time is an arrival that is stamped wrongly."""
+PAGE_RECORDS_MAX = 7
 # What a client waits for an answer before it gives up.
 READ_TIMEOUT_MS = 5_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -47,6 +55,11 @@ class HeldRecord:
     arrival_ms: int
     partition_key: str
     body: bytes
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Shard and sequence number."""
+        return self.shard_id, self.sequence_number
 
 
 @dataclass(slots=True)
@@ -63,15 +76,20 @@ class HeldShard:
     second_records: int = 0
     second_bytes: int = 0
 
-    def takes(self, body: bytes, *, second: int, records_max: int, bytes_max: int) -> bool:
-        """Whether the shard's rate allows one more record in this second; counts it if so."""
+    def takes(self, size_bytes: int, *, second: int, records_max: int, bytes_max: int) -> bool:
+        """Whether the shard's rate allows one more record of this size in this second; counts it if so."""
         if second != self.second:
             self.second, self.second_records, self.second_bytes = second, 0, 0
-        if self.second_records + 1 > records_max or self.second_bytes + len(body) > bytes_max:
+        if self.second_records + 1 > records_max or self.second_bytes + size_bytes > bytes_max:
             return False
         self.second_records += 1
-        self.second_bytes += len(body)
+        self.second_bytes += size_bytes
         return True
+
+    def first_kept(self, horizon_ms: int) -> int:
+        """The place of the first record that arrived at `horizon_ms` or later: what is before it is forgotten."""
+        kept = (at for at, record in enumerate(self.records) if record.arrival_ms >= horizon_ms)
+        return next(kept, len(self.records))
 
 
 class StreamState:
@@ -115,21 +133,21 @@ class StreamState:
         """The shards that take records, by hash key."""
         return sorted((shard for shard in self.shards.values() if shard.is_open), key=lambda one: one.first_hash_key)
 
-    def put(self, entry: dict[str, Any], *, now_ms: int, gap: int = 1) -> HeldRecord | None:
-        """Take one entry of a request; None when its shard is over its rate."""
+    def put(self, entry: dict[str, Any], *, now_ms: int, gap: int = 1, back_ms: int = 0) -> HeldRecord | None:
+        """Take one entry of a request, stamped `back_ms` before now; None when its shard is over its rate."""
         explicit = entry.get("ExplicitHashKey")
         digest = hashlib.md5(entry["PartitionKey"].encode(), usedforsecurity=False).hexdigest()
         hash_key = int(digest, 16) if explicit is None else int(explicit)
         shard = next(one for one in self.open_shards if one.first_hash_key <= hash_key <= one.last_hash_key)
         if not shard.takes(
-            entry["Data"],
+            len(entry["Data"]) + len(entry["PartitionKey"].encode()),
             second=now_ms // 1_000,
             records_max=self.records_per_second,
             bytes_max=self.bytes_per_second,
         ):
             return None
         self._number += gap
-        record = HeldRecord(shard.shard_id, self._number, now_ms, entry["PartitionKey"], entry["Data"])
+        record = HeldRecord(shard.shard_id, self._number, now_ms - back_ms, entry["PartitionKey"], entry["Data"])
         shard.records.append(record)
         self.arrived.fire()
         return record
@@ -181,6 +199,8 @@ class SimulatedKinesis:
         """ListShards, two to a page."""
 
         def answer() -> dict[str, Any]:
+            if self._chance.happens("get_wrong_shape"):
+                return wrong_answer(self._chance.random)
             first = int(NextToken or 0)
             shards = list(self._state.shards.values())
             page: dict[str, Any] = {"Shards": [_described(shard) for shard in shards[first : first + 2]]}
@@ -203,12 +223,13 @@ class SimulatedKinesis:
         self._check(StreamName)
 
         def answer() -> dict[str, Any]:
+            if self._chance.happens("get_wrong_shape"):
+                return wrong_answer(self._chance.random)
             records = self._state.shards[ShardId].records
             place = 0
             if ShardIteratorType == "AT_TIMESTAMP":
                 assert Timestamp is not None
-                from_ms = round((Timestamp - _EPOCH) / timedelta(milliseconds=1))
-                place = next((at for at, one in enumerate(records) if one.arrival_ms >= from_ms), len(records))
+                place = self._place_of(records, round((Timestamp - _EPOCH) / timedelta(milliseconds=1)))
             elif ShardIteratorType == "AFTER_SEQUENCE_NUMBER":
                 after = int(StartingSequenceNumber or 0)
                 place = next((at for at, one in enumerate(records) if one.sequence_number > after), len(records))
@@ -226,12 +247,13 @@ class SimulatedKinesis:
             expired = self._process.time.now_ms - int(made_ms) > ITERATOR_LIFE_MS
             if expired or self._chance.happens("iterator_expired"):
                 raise _error("GetRecords", "ExpiredIteratorException", 400)
+            if self._chance.happens("get_wrong_shape"):
+                return wrong_answer(self._chance.random)
             shard = self._state.shards[shard_id]
-            horizon_ms = self._process.time.now_ms - self._state.retention_ms
-            first = int(place)
-            end = min(first + min(Limit, 7), len(shard.records))
-            held = [one for one in shard.records[first:end] if one.arrival_ms >= horizon_ms]
-            page = {"Records": [_delivered(one) for one in held], "MillisBehindLatest": len(shard.records) - end}
+            first = max(int(place), shard.first_kept(self._process.time.now_ms - self._state.retention_ms))
+            end = min(first + min(Limit, self._chance.random.randint(1, PAGE_RECORDS_MAX)), len(shard.records))
+            held = [_delivered(one) for one in shard.records[first:end]]
+            page: dict[str, Any] = {"Records": held, "MillisBehindLatest": len(shard.records) - end}
             is_over = not shard.is_open and end == len(shard.records)
             return page if is_over else page | {"NextShardIterator": self._iterator(shard_id, end)}
 
@@ -263,6 +285,8 @@ class SimulatedKinesis:
         if happens("put_ack_lost"):
             self._take(entries)
             raise self._unanswered()
+        if happens("put_wrong_shape"):
+            return self._wrong_shape(entries)
         repeats = 0
         if happens("put_sdk_repeat"):
             self._take(entries)
@@ -270,6 +294,13 @@ class SimulatedKinesis:
         answers = self._take(entries)
         failed = sum("ErrorCode" in answer for answer in answers)
         return {"FailedRecordCount": failed, "Records": answers, "ResponseMetadata": {"RetryAttempts": repeats}}
+
+    def _wrong_shape(self, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """All are stored, some or none, and the answer does not say."""
+        stored = self._chance.pick([entries, entries, entries[: len(entries) // 2], []])
+        answers = self._take(stored, is_sound=True)
+        made_up = {"ShardId": self._state.open_shards[0].shard_id, "SequenceNumber": "1"}
+        return wrong_put_answer([*answers, *[made_up] * (len(entries) - len(stored))], self._chance.random)
 
     def _take(self, entries: Sequence[dict[str, Any]], *, is_sound: bool = False) -> list[dict[str, Any]]:
         """Store the entries in an order of the stream's own; the answers are in theirs."""
@@ -285,11 +316,20 @@ class SimulatedKinesis:
             code = self._chance.pick(["InternalFailure", "ProvisionedThroughputExceededException"])
             return {"ErrorCode": code, "ErrorMessage": "injected"}
         gap = self._chance.random.randint(1, 40)
-        held = self._state.put(entry, now_ms=self._process.time.now_ms, gap=gap)
+        back_ms = self._chance.random.randint(1, STEP_BACK_MS_MAX) if self._chance.happens("stamped_back") else 0
+        held = self._state.put(entry, now_ms=self._process.time.now_ms, gap=gap, back_ms=back_ms)
         if held is None:
             message = f"Rate exceeded for shard in stream {self._state.name}"
             return {"ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": message}
         return {"ShardId": held.shard_id, "SequenceNumber": str(held.sequence_number)}
+
+    def _place_of(self, records: Sequence[HeldRecord], from_ms: int) -> int:
+        """A place at which the arrival times pass `from_ms`; there may be several."""
+        is_there = [record.arrival_ms >= from_ms for record in records]
+        places = [at for at, there in enumerate(is_there) if there and not (at and is_there[at - 1])]
+        if not places:
+            return len(records)
+        return places[0] if len(places) == 1 else self._chance.pick(places)
 
     def _iterator(self, shard_id: str, place: int) -> str:
         return f"{shard_id}|{place}|{self._process.time.now_ms}"

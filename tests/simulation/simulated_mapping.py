@@ -14,6 +14,8 @@
 - "Configuring partial batch response": an empty or missing list is success; the lowest sequence number is the
   checkpoint, and the records from it on are retried; an identifier that is empty, null or none of the batch fails it
   whole;
+- what a shard forgets before the poller comes to it is lost to the mapping, which goes on behind it (GetRecords gives
+  no record older than the retention period); what a poller holds it goes on retrying;
 - "Retain discarded batch records": an S3 destination gets the whole invocation record, under
   aws/lambda/<mapping>/<shard>/YYYY/MM/DD/YYYY-MM-DDTHH.MM.SS-<uuid>; what the destination refuses, the mapping drops.
 """
@@ -76,6 +78,10 @@ class Mapping:
         """Batches that the destination refused."""
         self.discarded = 0
         self.in_flight = 0
+        self.done: set[tuple[str, int]] = set()
+        """The places of the records that a function has processed, or that are put aside."""
+        self.lost: set[tuple[str, int]] = set()
+        """The places of those that the stream had forgotten when the poller came to them."""
         self._stream = stream
         self._function = function
         self._s3 = s3
@@ -163,6 +169,7 @@ class Mapping:
 
     def _gather(self, shard: HeldShard, lane: int) -> list[HeldRecord]:
         """The next batch: whatever came within the window that the first record opened, as far as it fits."""
+        self._skip_forgotten(shard, lane)
         first = self._checkpoint(shard, lane)
         if len(self._lane_records(shard, lane)) == first:
             return []
@@ -170,6 +177,20 @@ class Mapping:
         while self._time.now_ms < until_ms and len(self._fitting(shard, lane, first)) < self.options.batch_records_max:
             self._stream.arrived.wait(until_ms - self._time.now_ms)
         return self._fitting(shard, lane, first)
+
+    def _skip_forgotten(self, shard: HeldShard, lane: int) -> None:
+        """Go on behind what the shard has forgotten."""
+        place = shard.first_kept(self._time.now_ms - self._stream.retention_ms)
+        if not place:
+            return
+        first = self._checkpoint(shard, lane)
+        last_forgotten = shard.records[place - 1].sequence_number
+        waiting = self._lane_records(shard, lane)[first:]
+        forgotten = [record.place for record in waiting if record.sequence_number <= last_forgotten]
+        if forgotten:
+            self._log("mapping", "!", f"{self.name}: {shard.shard_id} has forgotten {len(forgotten)} records")
+            self._checkpoints[shard.shard_id, lane] = first + len(forgotten)
+            self.lost.update(forgotten)
 
     def _fitting(self, shard: HeldShard, lane: int, first: int) -> list[HeldRecord]:
         fitting: list[HeldRecord] = []
@@ -201,6 +222,7 @@ class Mapping:
                 self._time.sleep(min(RETRY_PAUSE_MS_MAX, RETRY_PAUSE_MS * 2 ** min(throttles, 6)))
                 continue
             failed_from = self._failed_from(batch, returned)
+            self._note_done(batch[:failed_from])
             if failed_from is None:
                 return
             if self.options.bisects and failed_from == 0 and returned.error and len(batch) > 1:
@@ -215,6 +237,9 @@ class Mapping:
                 self._discard(batch, "RetryAttemptsExhausted", attempts)
                 return
             self._time.sleep(min(RETRY_PAUSE_MS_MAX, RETRY_PAUSE_MS * 2 ** min(attempts, 6)))
+
+    def _note_done(self, batch: Sequence[HeldRecord]) -> None:
+        self.done.update(record.place for record in batch)
 
     def _invoke(self, batch: Sequence[HeldRecord]) -> Returned:
         self.in_flight += 1
@@ -254,6 +279,7 @@ class Mapping:
             self.denied += 1
             self._log("mapping", "!", f"{self.name} {_span(batch)}: the destination is denied")
             return
+        self._note_done(batch)
         key = on_failure_key(self.name, batch[0].shard_id, self._time.now_ms, self.discarded)
         body = self._invocation_record(batch, condition, attempts)
         self._s3.apply(Put(ON_FAILURE, key, body))

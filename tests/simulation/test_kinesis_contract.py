@@ -47,6 +47,13 @@ class TestSimulatedKinesis(ReshardingContract):
         answers = stream.put_records([record(b"x", explicit=0)] * 5).entries
         assert sum(hasattr(answer, "code") for answer in answers) == 2
 
+    def test_partition_keys_count_against_the_rate(self, client: Any, state: StreamState) -> None:
+        """A record's size is that of its data and of its key in UTF-8."""
+        state.bytes_per_second = 1_000
+        stream = KinesisStream(client, name="stream", place=PLACE, sleep=lambda _: None)
+        answers = stream.put_records([record(b"x", key="ä" * 200, explicit=0)] * 4).entries
+        assert sum(hasattr(answer, "code") for answer in answers) == 2
+
     def test_records_are_read_for_as_long_as_they_are_retained(self, stream: KinesisStream, state: StreamState) -> None:
         """Afterwards they are gone, and the shard is still there (moto keeps everything)."""
         stream.put_records([record(b"x", explicit=0)])

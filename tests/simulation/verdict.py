@@ -15,11 +15,13 @@ from processors.event import decode_event
 from tests.oracle import Fact, Row, expected_rows, merged_rows, read_rows
 from tests.simulation.ledger import Expectation, Place
 from tests.simulation.producer_gateway import gateway_faults
+from tests.simulation.simulated_kinesis import HeldRecord
 from tests.simulation.simulated_mapping import event_of
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from tests.simulation.simulated_schedule import OFFSET_MS, PERIOD_MS
 from tests.simulation.world import LAKE, RESULTS, World, windows_with_partials
-from windrow.layout import AGGREGATES, MARKERS, QUARANTINE, lineage_key, period_rows_key, rows_key
+from windrow.layout import AGGREGATES, MARKERS, PARTIALS, QUARANTINE, lineage_key, period_rows_key, rows_key
+from windrow.partial_parquet import decode_partial
 from windrow.period import Grain, Period
 from windrow.timestamps import parse_sql_ms
 from windrow.window import Window
@@ -33,7 +35,7 @@ def faults_of(world: World) -> list[str]:
     faults = [*world.monitor.faults, *gateway_faults(world.producer_gateways)]
     faults += [f"told stored, but lost: {str(content)[:80]}" for content in world.ledger.lost_of(records)[:SHOWN_MAX]]
     faults += [f"stored, but never sent: {body[:80]!r}" for body in world.ledger.strangers_of(records)[:SHOWN_MAX]]
-    expected = world.ledger.expectation(records, horizon_ms=world.horizon_ms)
+    expected = expectation_of(world)
     faults += _rows_faults(world, expected)
     faults += _clean_run_faults(world, expected)
     faults += _lineage_faults(world, expected)
@@ -45,10 +47,50 @@ def faults_of(world: World) -> list[str]:
 
 def rows_faults_of(world: World) -> list[str]:
     """What is wrong with the rows alone, now, of the windows that the latest tick could close."""
-    expected = world.ledger.expectation(list(world.stream.records), horizon_ms=world.horizon_ms)
+    expected = expectation_of(world)
     closing_ms = (world.now_ms - OFFSET_MS) // PERIOD_MS * PERIOD_MS
     expected.facts = {start_ms: facts for start_ms, facts in expected.facts.items() if start_ms < closing_ms}
     return list(_rows_faults(world, expected))
+
+
+def expectation_of(world: World) -> Expectation:
+    """What must come of all that the stream ever had, but for what it forgot too soon."""
+    lost = lost_to_retention(world)
+    places = {record.place for record in lost}
+    kept = [record for record in world.stream.records if record.place not in places]
+    expected = world.ledger.expectation(kept, horizon_ms=world.horizon_ms)
+    if lost:
+        expected.add_what_came_of(
+            world.ledger.expectation(lost, horizon_ms=world.horizon_ms),
+            partials=_facts_in_partials(world.s3),
+            quarantined=_quarantined(world.s3)[0],
+        )
+    return expected
+
+
+def lost_to_retention(world: World) -> list[HeldRecord]:
+    """The records that no mapping is done with, because the stream had forgotten them.
+
+    Before the poller came to them; or, when it had passed them and their destination was denied, before the replay
+    that makes this good.
+    """
+    done = {place for mapping in world.mappings for place in mapping.done}
+    lost = {place for mapping in world.mappings for place in mapping.lost} - done
+    horizon_ms = world.replayed_ms - world.stream.retention_ms
+    return [
+        record
+        for shard in world.stream.shards.values()
+        for at, record in enumerate(shard.records)
+        if record.place in lost or (at < shard.first_kept(horizon_ms) and record.place not in done)
+    ]
+
+
+def _facts_in_partials(s3: S3State) -> set[Fact]:
+    return {
+        (one.sensor_id, one.event_time_ms, one.sequence, one.temperature_milli_c)
+        for body in _objects(s3, LAKE, PARTIALS).values()
+        for one in decode_partial(body)[0].readings
+    }
 
 
 def _objects(s3: S3State, bucket: str, root: str) -> dict[str, bytes]:
@@ -89,7 +131,7 @@ def _clean_run_faults(world: World, expected: Expectation) -> Iterator[str]:
     except Exception as error:  # noqa: BLE001 - a broken product breaks the clean run too
         yield f"the clean run failed: {type(error).__name__}: {error}"
         return
-    for start_ms in expected.facts:
+    for start_ms in expected.facts.keys() - expected.uncertain:
         key = rows_key(Window(start_ms))
         if _objects(world.s3, RESULTS, key) != _objects(clean, RESULTS, key):
             yield f"{key}: other bytes than a run without faults"
@@ -146,18 +188,26 @@ def _period_faults(world: World, expected: Expectation) -> Iterator[str]:
 
 def _quarantine_faults(world: World, expected: Expectation) -> Iterator[str]:
     """Every bad payload is there with its reason, its origin and its bytes, and nothing else is."""
+    found, faults = _quarantined(world.s3)
+    yield from faults
+    for place in sorted(found.keys() | expected.quarantine.keys(), key=repr):
+        if found.get(place) != expected.quarantine.get(place):
+            is_ = _told(found.get(place))
+            yield f"quarantine of {place}: {is_} instead of {_told(expected.quarantine.get(place))}"
+
+
+def _quarantined(s3: S3State) -> tuple[dict[Place, tuple[str, bytes, int]], list[str]]:
+    """Reason, payload and arrival by place, and what is told in two ways."""
     found: dict[Place, tuple[str, bytes, int]] = {}
-    for key, body in _objects(world.s3, LAKE, QUARANTINE).items():
+    faults: list[str] = []
+    for key, body in _objects(s3, LAKE, QUARANTINE).items():
         for line in gzip.decompress(body).splitlines():
             row = json.loads(line)
             place = (row["shard"], row["sequence_number"], row["index"], row.get("block_row"))
             told = (row["reason"], base64.b64decode(row["payload_base64"]), parse_sql_ms(row["arrival_time"]))
             if found.setdefault(place, told) != told:
-                yield f"{key}: {place} is told in two ways"
-    for place in sorted(found.keys() | expected.quarantine.keys(), key=repr):
-        if found.get(place) != expected.quarantine.get(place):
-            is_ = _told(found.get(place))
-            yield f"quarantine of {place}: {is_} instead of {_told(expected.quarantine.get(place))}"
+                faults.append(f"{key}: {place} is told in two ways")
+    return found, faults
 
 
 def _told(entry: tuple[str, bytes, int] | None) -> str:

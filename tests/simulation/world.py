@@ -29,6 +29,7 @@ from dispatcher.spill import Spill
 from dispatcher.tick import Tick
 from processors import process as consumer_process
 from processors.chunk import encoded_records
+from processors.consumer import Plan, plan
 from processors.deadline import Deadline
 from processors.event import decode_event
 from processors.fanout import FanOut
@@ -79,6 +80,8 @@ class Setup:
     options: Options = Options()  # noqa: RUF009 - frozen
     lateness_horizon_hours: int = 6
     stream_retention_hours: int = 24
+    retention_ms: int = 0
+    """How long the stream keeps records, where that is less than the stage believes; 0: as long as it believes."""
     records_per_second: int = 1_000
     bytes_per_second: int = 1_000_000
     page_keys: int = 1_000
@@ -110,7 +113,7 @@ class World:
         self.monitor = Monitor(self.s3, results=RESULTS, lake=LAKE, log=self.timeline.add)
         self.stream = StreamState(
             shards=setup.shards,
-            retention_ms=setup.stream_retention_hours * 3_600_000,
+            retention_ms=setup.retention_ms or setup.stream_retention_hours * 3_600_000,
             records_per_second=setup.records_per_second,
             bytes_per_second=setup.bytes_per_second,
         )
@@ -120,6 +123,8 @@ class World:
         self.s3.buckets[RESULTS] = dict(_idle_results(self.lifetimes))
         self.monitor.begin()
         self.s3_down_until_ms = 0
+        self.replayed_ms = 0
+        """When everything that the stream still had was replayed to the consumer, in calm; 0: never."""
         self.consumer = self._function("consumer", self._consume, CONSUMER_TIMEOUT_MS, 12)
         self.fanout = self._function("fanout", self._fan_out, FANOUT_TIMEOUT_MS, 6)
         self.dispatcher = self._function("dispatcher", self._dispatch, DISPATCHER_TIMEOUT_MS, 150)
@@ -152,6 +157,7 @@ class World:
         within_reach = lru_cache(maxsize=4)(dispatcher.due.windows_within_reach)
         bounds: list[tuple[ModuleType, str, object]] = [
             (consumer_process, "slices", partial(slices, readings_max_per_slice=readings_max)),
+            (consumer_process, "plan", self._plan),
             (dispatcher.due, "RECENT_WINDOWS", self.setup.recent_windows),
             (dispatcher.due, "windows_within_reach", within_reach),
             (dispatcher.tick, "windows_within_reach", within_reach),
@@ -269,6 +275,7 @@ class World:
         self.drain()
         if any(mapping.denied for mapping in self.mappings):
             self.replay()
+            self.replayed_ms = self.now_ms
         self.redrive()
         self.drain()
         self.tick()
@@ -305,6 +312,12 @@ class World:
             now_ms=process.now_ms(),
         )
         return batch_response(processed.unprocessed)
+
+    def _plan(self, *arguments: Any, **named: Any) -> Plan:
+        """`processors.consumer.plan`, and the time that it takes: now and then more than a function has."""
+        if self.chance.happens("slow_slice"):
+            self.time.sleep(1_000 * 3 ** self.chance.random.uniform(0, 5))
+        return plan(*arguments, **named)
 
     def _fan_out(self, process: Process, event: bytes) -> object:
         """`processors.fanout_handler.handle`, but for its report."""
