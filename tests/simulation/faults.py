@@ -24,6 +24,7 @@ class Rates:
     put_sdk_repeat: float = 0.0  # the client repeats by itself what was stored
     put_wrong_shape: float = 0.0  # all, some or none stored; the answer is none of Kinesis's
     stamped_back: float = 0.0  # an entry's arrival is some seconds before that of the one before it
+    list_stale: float = 0.0  # the shards as they were before the last split or merge
     get_throttled: float = 0.0
     get_wrong_shape: float = 0.0  # an answer to another request that is none of Kinesis's
     iterator_expired: float = 0.0
@@ -135,6 +136,7 @@ def swarm_rates(random: Random) -> Rates:
         "put_ack_lost": 0.2,
         "put_wrong_shape": 0.3,
         "stamped_back": 0.5,
+        "list_stale": 0.5,
         "slow_slice": 0.3,
         "put_zombie": 0.2,
         "destination_denied": 0.5,

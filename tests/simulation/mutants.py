@@ -8,6 +8,7 @@ takes too long to notice, the scenario that does.
 import argparse
 import logging
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.simulation.faults import NONE, Rates
@@ -32,6 +33,11 @@ from tests.simulation.test_scenarios_gateway import (
     faults_of_power_loss,
     faults_of_second_process,
     faults_of_uplink,
+)
+from tests.simulation.test_scenarios_models import (
+    faults_of_kcl_consumer,
+    faults_of_read_range,
+    faults_of_wrong_shapes,
 )
 from tests.simulation.test_scenarios_redrive import (
     faults_of_redrive,
@@ -78,6 +84,11 @@ def short_time() -> list[str]:
     return [fault for seed in range(4) for number in (1, 3) for fault in faults_of_short_time(number, seed)]
 
 
+def several(scenario: Callable[[int], list[str]]) -> list[str]:
+    """A scenario with four seeds, where it is a matter of chance whether one of them meets the break."""
+    return [fault for seed in range(4) for fault in scenario(seed)]
+
+
 # fmt: off
 MUTANTS = (
     # The set and its union.
@@ -102,6 +113,17 @@ MUTANTS = (
     mutant("ignore one failed entry", "producers.writer", "                failures[at] = answer\n", "                failures.setdefault(at, answer) if not failures else None\n"),
     mutant("the retry resends nothing", "producers.writer", "        failures = self._attempt(request)\n", "        failures = self._attempt(request) and {}\n"),
     mutant("no answer counts as stored", "producers.writer", "return dict.fromkeys(range(len(request)), Refused(_NO_ANSWER, str(error)))", "return {}"),
+    mutant("a page in the place of an answer counts as stored", "windrow.kinesis", "            raise Unanswered(_unreadable(error)) from error", "            return Answers((Stored('shardId-000000000000', '1'),) * len(records))", faults_of_wrong_shapes),
+    Mutant("a short answer is taken for a whole one", (
+        Edit("windrow.kinesis_answers", "    if len(entries) != asked:", "    if False:"),
+        Edit("producers.writer", "answers.entries, strict=True)", "answers.entries, strict=False)"),
+    ), lambda: several(faults_of_wrong_shapes)),
+    mutant("an entry without a code is stored", "windrow.kinesis_answers", "    return Stored(_shard_id(fields, \"ShardId\"), _decimal(fields, \"SequenceNumber\"))", "    return Stored('shardId-000000000000', '1')", faults_of_wrong_shapes),
+    mutant("a late stamp ends the reading of a shard", "windrow.kinesis", "beyond_ms = end_ms + ARRIVAL_STEP_BACK_MS_MAX", "beyond_ms = end_ms", lambda: several(faults_of_read_range)),
+    mutant("a shard is read from the very time", "windrow.kinesis", "max(0, start_ms - ARRIVAL_STEP_BACK_MS_MAX)", "start_ms", lambda: several(faults_of_read_range)),
+    mutant("only the astray user records are sent again", "producers.sender", "                full += self._payloads_anew(user_records)\n", "                full += self._payloads_anew([one for one in user_records if _is_left_out([one], shards.get(shard_id))])\n", lambda: several(faults_of_kcl_consumer)),
+    mutant("astray in an unknown shard is at home", "producers.sender", "    return shard is None or not all(", "    return shard is not None and not all(", lambda: several(faults_of_kcl_consumer)),
+    mutant("flush does not wait for strays", "producers.sender", "            if not self._strays:\n                return\n", "            return\n", lambda: several(faults_of_kcl_consumer)),
     mutant("a reshard drops what waits to be sent", "producers.sender", "for record in waiting:", "for record in waiting[:0]:", faults_of_reshard_under_way),
     # The gateway library.
     mutant("segments go before the stream has them", "producers.courier", "        sender.flush()\n        self._remove(load.segments)", "        self._remove(load.segments)\n        sender.flush()", lambda: faults_of_kill(cut_off=True)),

@@ -27,6 +27,7 @@ from producers.writer import Writer
 from tests.oracle import Fact
 from tests.simulation.faults import Chance
 from tests.simulation.gateway import PLACE, RESTART_MS, made
+from tests.simulation.kcl_reader import seen_by_kcl
 from tests.simulation.ledger import Ledger
 from tests.simulation.payloads import plain
 from tests.simulation.process import Fate, Process
@@ -414,7 +415,8 @@ class ProducerGateway:
 
     def _confirmed(self, facts: set[Fact]) -> None:
         """All of these were put, or left in the spool, before a flush that said True: they are in the stream by now."""
-        missing = self._ledger.missing_of(facts, self._stream.records)
+        seen = seen_by_kcl(self._stream) if self._habits.for_kcl else self._stream.records
+        missing = self._ledger.missing_of(facts, seen)
         self.faults += [f"{self.name}: flush is True, and the stream does not have {fact}" for fact in missing[:3]]
         self._ledger.accepted.update(facts)
         self._promised = {fact: octets for fact, octets in self._promised.items() if fact not in facts}

@@ -6,6 +6,7 @@ Semantics, after the Kinesis Data Streams developer guide and API reference:
   of its partition key as a 128-bit integer (API reference, PutRecords);
 - SplitShard and MergeShards close the parents and open children over the same hash keys; ParentShardId and
   AdjacentParentShardId name them (developer guide, "Resharding a stream");
+- ListShards may still show the shards as they were before the last split or merge, on some of its pages too;
 - PutRecords answers entry by entry and "does not guarantee the ordering of records"; at most 500 entries, 5 MiB, 1 MiB
   each;
 - a shard takes 1,000 records and 1 MB a second, partition keys included; beyond that an entry fails with
@@ -23,7 +24,7 @@ Semantics, after the Kinesis Data Streams developer guide and API reference:
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -109,7 +110,11 @@ class StreamState:
         self.retention_ms = retention_ms
         self.records_per_second = records_per_second
         self.bytes_per_second = bytes_per_second
+        self.page_records_max = PAGE_RECORDS_MAX
+        """So many records a page of GetRecords holds at most."""
         self.shards: dict[str, HeldShard] = {}
+        self.shards_before: list[HeldShard] = []
+        """The shards as they were before the last split or merge."""
         self.arrived = Signal()
         # From here the numbers soon have a digit more, so that comparing them as strings would show.
         self._number = 49_999_999_999_999_999_900
@@ -157,6 +162,7 @@ class StreamState:
         parent = self.shards[shard_id]
         assert parent.is_open
         assert parent.first_hash_key < at_hash_key <= parent.last_hash_key
+        self.shards_before = [replace(shard) for shard in self.shards.values()]
         parent.is_open = False
         self.arrived.fire()
         return (
@@ -170,6 +176,7 @@ class StreamState:
         assert first.is_open
         assert second.is_open
         assert first.last_hash_key + 1 == second.first_hash_key
+        self.shards_before = [replace(shard) for shard in self.shards.values()]
         first.is_open = second.is_open = False
         self.arrived.fire()
         return self._open(first.first_hash_key, second.last_hash_key, (shard_id, adjacent))
@@ -203,6 +210,8 @@ class SimulatedKinesis:
                 return wrong_answer(self._chance.random)
             first = int(NextToken or 0)
             shards = list(self._state.shards.values())
+            if self._state.shards_before and self._chance.happens("list_stale"):
+                shards = self._state.shards_before
             page: dict[str, Any] = {"Shards": [_described(shard) for shard in shards[first : first + 2]]}
             return page | ({"NextToken": str(first + 2)} if first + 2 < len(shards) else {})
 
@@ -251,7 +260,9 @@ class SimulatedKinesis:
                 return wrong_answer(self._chance.random)
             shard = self._state.shards[shard_id]
             first = max(int(place), shard.first_kept(self._process.time.now_ms - self._state.retention_ms))
-            end = min(first + min(Limit, self._chance.random.randint(1, PAGE_RECORDS_MAX)), len(shard.records))
+            end = min(
+                first + min(Limit, self._chance.random.randint(1, self._state.page_records_max)), len(shard.records)
+            )
             held = [_delivered(one) for one in shard.records[first:end]]
             page: dict[str, Any] = {"Records": held, "MillisBehindLatest": len(shard.records) - end}
             is_over = not shard.is_open and end == len(shard.records)
