@@ -10,10 +10,14 @@ from producers.blocks import BlockAggregator
 from producers.shards import ShardMap
 from tests.property import strategies
 from tests.simulation.scripted_stream import even_shards, hash_key_of
-from windrow.block import decode_block
+from tests.simulation.test_scenarios_limits import hard_to_compress
+from windrow.block import decode_block, encode_block
 from windrow.errors import WindrowError
 from windrow.reading import Reading, Readings
 from windrow.stream import OutgoingRecord
+
+LONE_BLOCK_BYTES_MAX = 2_200
+"""What a block of one reading takes at most here; most of it is Arrow's own."""
 
 
 def contents(record: OutgoingRecord) -> list[Reading]:
@@ -45,6 +49,20 @@ def test_every_reading_comes_back_once_in_order_from_its_own_shard(
         mine = [one for one in expected if shard.first_hash_key <= _hash_key(one) <= shard.last_hash_key]
         assert [one for record in records if record.shard_id == shard_id for one in contents(record)] == mine
     assert len(aggregator) == 0
+
+
+@given(count=st.integers(2, 70), seed=st.integers(0, 2**32), readings_per_record=st.integers(1, 9))
+def test_a_block_that_is_too_long_is_parted_and_loses_nothing(count: int, seed: int, readings_per_record: int) -> None:
+    """Ids that do not compress, and a limit that a few of them fill: every part fits, and all readings are there."""
+    readings = hard_to_compress(count, seed=seed)
+    limit_bytes = 1 + max(len(encode_block(Readings.of(readings[:readings_per_record]))), LONE_BLOCK_BYTES_MAX)
+    aggregator = BlockAggregator(ShardMap(even_shards(1)), record_bytes_max=limit_bytes)
+
+    records = aggregator.add(Readings.of(readings)) + aggregator.flush()
+
+    assert [one for record in records for one in contents(record)] == readings
+    assert all(record.size_bytes <= limit_bytes for record in records)
+    assert all(record.readings == len(contents(record)) for record in records)
 
 
 def test_a_change_of_shards_moves_what_waits() -> None:
