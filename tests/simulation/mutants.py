@@ -34,6 +34,14 @@ from tests.simulation.test_scenarios_gateway import (
     faults_of_second_process,
     faults_of_uplink,
 )
+from tests.simulation.test_scenarios_limits import (
+    MANY,
+    ONE_BYTE_TOO_MANY,
+    faults_of_full_requests,
+    faults_of_given_back_records,
+    faults_of_long_blocks,
+    faults_of_unordered_answers,
+)
 from tests.simulation.test_scenarios_models import (
     faults_of_kcl_consumer,
     faults_of_read_range,
@@ -43,6 +51,11 @@ from tests.simulation.test_scenarios_redrive import (
     faults_of_redrive,
     faults_of_redriven_quarantine,
     faults_of_replay,
+)
+from tests.simulation.test_scenarios_slices import (
+    faults_of_mixed_aggregates,
+    faults_of_slices_of_blocks,
+    faults_of_uneven_slices,
 )
 from tests.simulation.test_scenarios_stream import faults_of_reshard_under_way
 from tests.simulation.test_scenarios_ticks import (
@@ -147,6 +160,18 @@ MUTANTS = (
     mutant("a half-written tail is kept", "producers.spool", "            self._disk.truncate(_segment_name(self._next), size_bytes=self._open_bytes)\n", "            pass\n", faults_of_full_disk),
     mutant("a segment's number is used again", "producers.spool", "    following = numbers[-1][0] + 1 if numbers else 1\n", "    following = len(numbers) + 1\n", faults_of_old_spool_beside_new),
     mutant("a folder is shared by two processes", "producers.spool", "        disk.lock()\n", "", faults_of_second_process),
+    mutant("a block that is halved loses a reading", "producers.blocks", "rest = np.arange(len(half), len(readings))", "rest = np.arange(len(half) + 1, len(readings))", faults_of_long_blocks),
+    mutant("records that are given back keep their room", "producers.writer", "        self._waiting_bytes -= sum(record.size_bytes for record in given_back)\n", "", faults_of_given_back_records),
+    mutant("501 records in a request", "producers.writer", "self.records == REQUEST_RECORDS_MAX or", "self.records > REQUEST_RECORDS_MAX or", lambda: faults_of_full_requests(MANY)),
+    mutant("5 MiB and a byte in a request", "producers.writer", "self._bytes + size_bytes > REQUEST_BYTES_MAX:", "self._bytes + size_bytes > REQUEST_BYTES_MAX + 1:", lambda: faults_of_full_requests(ONE_BYTE_TOO_MANY)),
+    mutant("partition keys weigh nothing in a request", "producers.writer", "            size_bytes = record.size_bytes\n            if", "            size_bytes = len(record.body)\n            if", lambda: faults_of_full_requests(ONE_BYTE_TOO_MANY)),
+    mutant("the last answer has the last number", "producers.writer", "self._last[answer.shard_id] = max(sequence_number, self._last.get(answer.shard_id, sequence_number))", "self._last[answer.shard_id] = sequence_number", faults_of_unordered_answers),
+    # The consumer's slices.
+    mutant("no time is kept for the report", "processors.deadline", "self.remaining_ms() - REPORT_RESERVE_MS)", "self.remaining_ms())", lambda: faults_of_uneven_slices([39_000] * 5)),
+    mutant("the next slice takes as long as the last", "processors.process", "longest_ms = max(longest_ms, before_ms - deadline.left_ms())", "longest_ms = before_ms - deadline.left_ms()", lambda: faults_of_uneven_slices([50_000, *[5_000] * 4, 50_000])),
+    mutant("a block is one reading of its slice", "processors.blocks", "            return open_block(payload).rows\n", "            open_block(payload)\n            return 1\n", faults_of_slices_of_blocks),
+    mutant("a block in an aggregate is one reading of its slice", "processors.blocks", "    if _holds_block(payload):\n        return READINGS_PER_RECORD_MAX\n", "", faults_of_slices_of_blocks),
+    mutant("JSON beside blocks is counted by itself", "processors.blocks", "index=record.index + others[one.index - record.index]) for one", "index=one.index) for one", faults_of_mixed_aggregates),
     # The consumer's writes.
     mutant("digest out of the key", "windrow.layout", "{partials_prefix(self.window)}{self.origin}-{self.digest}", "{partials_prefix(self.window)}{self.origin}-{'0' * 32}"),
     mutant("partials overwrite", "processors.consumer", "store.put(planned.key, planned.body, if_absent=True)", "store.put(planned.key, planned.body)"),
