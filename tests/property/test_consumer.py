@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -223,6 +224,36 @@ def test_markers_name_exactly_the_partials_of_windows_that_have_ended(sent: list
     markers = {(key.window, key.digest) for key in map(parse_marker_key, lake.objects(MARKERS))}
     assert markers == {(window, digest) for window, digest in partials if now_ms > window.end_ms + 60_000}
     assert {window for window, _ in partials} == {Window.containing(one.event_time_ms) for one in sent}
+
+
+@given(batches(), st.lists(st.tuples(st.integers(0, 80), st.integers(-1, 1)), max_size=60))
+def test_late_counts_each_reading_that_no_record_brought_in_time(
+    sent: list[Reading], copies: list[tuple[int, int]]
+) -> None:
+    """Once, however often it came late, and not at all if any copy of it came in time; window by window."""
+    deliveries = [(sent[which % len(sent)], off_ms) for which, off_ms in copies] if sent else []
+    lake = Lake()
+
+    lake.consume(
+        [
+            as_record(encoded([one])[0], number, arrival_ms=last_in_time_ms(one) + off_ms)
+            for number, (one, off_ms) in enumerate(deliveries)
+        ]
+    )
+
+    late = {one for one, _ in deliveries} - {one for one, off_ms in deliveries if off_ms <= 0}
+    told = [(parse_partial_key(key).window, decode_partial(body)[1]) for key, body in lake.objects(PARTIALS).items()]
+    assert {window: delivery.late for window, delivery in told if delivery.late} == Counter(map(window_of, late))
+    assert sum(delivery.duplicates for _, delivery in told) == len(deliveries) - len({one for one, _ in deliveries})
+
+
+def window_of(one: Reading) -> Window:
+    return Window.containing(one.event_time_ms)
+
+
+def last_in_time_ms(one: Reading) -> int:
+    """Two minutes after the end of the reading's window."""
+    return window_of(one).end_ms + 120_000
 
 
 @given(batches(max_size=20), aggregate_sizes)

@@ -3,6 +3,7 @@
 import unicodedata
 
 import numpy as np
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -12,7 +13,13 @@ from windrow.strings import Strings
 
 # Of any characters: this column holds more than ids.
 any_strings = st.one_of(st.just(""), sensor_ids, st.sampled_from(["a\0", "a\0\0", "\0"]), st.text(max_size=20))
-lists = st.lists(any_strings, max_size=30)
+# Strings that differ in one octet about the ends of words, by a zero octet, or in their lengths alone.
+_near = st.builds(
+    lambda length, tail: "x" * length + tail,
+    st.sampled_from([0, 6, 7, 8, 14, 15, 16, 23]),
+    st.text("ab\0é", max_size=3),
+)
+lists = st.lists(st.one_of(any_strings, _near), max_size=30)
 
 
 @given(lists)
@@ -38,6 +45,15 @@ def test_take_is_indexing(strings: list[str], data: st.DataObject) -> None:
 
 
 @given(lists)
+# Zero octets are no part of a sensor id, but padding is made of them: these differ in their lengths alone.
+@example(["a", "a\0", "a\0\0", "a"])
+@example(["", "\0"])
+@example(["12345678", "12345678\0", "1234567"])
+@example(["x" * 16, "x" * 16 + "\0" * 9, "x" * 16 + "\0"])
+@example(["1234567a", "1234567b", "-"])
+@example(["12345678a", "12345678b", "-"])
+@example(["12345678123456a", "12345678123456b", "12345678123456a-"])
+@example(["a", "b", "b", "c"])
 def test_rank_sorts_by_octets_and_tells_trailing_nuls_apart(strings: list[str]) -> None:
     """Distinct strings ascend by their UTF-8, and each string knows its place."""
     distinct, place = Strings.of(strings).rank()
@@ -88,6 +104,15 @@ def test_slices_of_a_buffer_become_a_column(octets: list[bytes], data: st.DataOb
     positions = np.array(data.draw(st.lists(st.integers(0, len(octets) - 1), max_size=40)), np.int64)
     taken = Strings.of_slices(column.octets, column.offsets[positions], column.lengths[positions])
     assert [taken.octets_at(position) for position in range(len(taken))] == [octets[which] for which in positions]
+
+
+@pytest.mark.parametrize("missing", range(5))
+def test_a_slice_that_ends_before_the_longest_would(missing: int) -> None:
+    """So many octets are missing behind the last slice, beginning with none."""
+    octets = np.arange(20, dtype=np.uint8)
+    starts, lengths = np.array([0, 20 - 6 + missing], np.int64), np.array([6, 6 - missing], np.int64)
+    taken = Strings.of_slices(octets, starts, lengths)
+    assert [taken.octets_at(place) for place in range(2)] == [bytes(range(6)), bytes(range(14 + missing, 20))]
 
 
 @given(

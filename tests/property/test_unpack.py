@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from windrow.kpl import DIGEST_BYTES, MAGIC, BrokenAggregate, BrokenDigest, UserRecord, aggregate, deaggregate, seal
@@ -148,7 +148,8 @@ def test_unicode_keys_are_walked_and_other_octets_are_not() -> None:
         "0a 01 6b 1a 07 08 80 80 80 00 1a 00",  # longer than the walk reads: legal
         # An index of 26 << 21, whose last octet looks like the tag of a payload.
         "0a 01 6b 1a 20 08 80 80 80 1a 1a 19" + 25 * " 7b",
-        "0a 81 00 6b 1a 04 08 00 1a 00",  # likewise in a key: legal
+        "0a 01 6b 12 01 35 1a 22 08 00 10 80 80 80 1a 1a 19" + 25 * " 7b",  # likewise the index of a hash key
+        "0a 81 00 6b 1a 04 08 00 1a 00",  # a longer length of a key than needed: legal
         "0a 01 6b 1a 0e 08 80 80 80 80 80 80 80 80 80 01 1a 00",  # 2**63
         "0a 01 6b 1a 0b 08 00 1a 00 22 05 0a 01 74 12 00",  # a tag: legal
         "0a 01 6b 12 01 ff 1a 04 08 00 1a 00",  # a hash key that is not UTF-8
@@ -161,6 +162,51 @@ def test_unusual_messages_agree_among_usual_ones(body: str) -> None:
     """What the format allows beside its usual shape, and what it does not."""
     usual = aggregate([UserRecord("k", b"{}"), UserRecord("l", b"{}")])
     check([usual, seal(bytes.fromhex(body)), usual])
+
+
+def varint(value: int, octets: int) -> bytes:
+    """A varint that is spelled in so many octets, or in as many as it needs."""
+    spelled = bytearray()
+    while value > 0x7F or len(spelled) < octets - 1:
+        spelled.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*spelled, value])
+
+
+@st.composite
+def indexed(draw: st.DrawFn) -> bytes:
+    """An aggregate whose records name their keys and hash keys by any index about the tables' ends, spelled anyhow."""
+    tables = [draw(st.integers(0, 3) | st.sampled_from([127, 128, 129, 300])) for _ in range(2)]
+    body = b"".join(
+        bytes([tag, 1]) + b"k" for tag, count in zip((0x0A, 0x12), tables, strict=True) for _ in range(count)
+    )
+    for _ in range(draw(st.integers(1, 3))):
+        fields = b""
+        for tag, count in zip((0x08, 0x10), tables, strict=True):
+            beyond = st.sampled_from([count - 1, count, count + 1, count + 127, count + 128, count << 7, 26 << 21])
+            index = draw(st.one_of(st.integers(0, max(0, count - 1)), beyond.map(lambda value: max(0, value))))
+            is_there = tag == 0x08 or draw(st.booleans())
+            fields += bytes([tag]) + varint(index, draw(st.integers(1, 4))) if is_there else b""
+        payload = b"{" * draw(st.sampled_from([0, 1, 26]))
+        fields += b"\x1a" + varint(len(payload), 1) + payload
+        body += b"\x1a" + varint(len(fields), 1) + fields
+    return seal(body)
+
+
+@given(st.lists(indexed(), min_size=1, max_size=3))
+@example([seal(b"\x0a\x01k" + b"\x12\x01k" * 5 + b"\x1a\x07\x08\x00\x10\x81\x01\x1a\x00")])  # hash key 129 of 5
+@example([seal(b"\x0a\x01k" * 5 + b"\x1a\x05\x08\x81\x01\x1a\x00")])  # key 129 of 5
+@example([seal(b"\x0a\x01k\x12\x01k\x1a\x08\x08\x00\x10\x80\x80\x01\x1a\x00")])  # hash key 16,384 of 1
+def test_every_octet_of_an_index_counts(records: list[bytes]) -> None:
+    """An index beyond its table breaks the aggregate, however many octets say so."""
+    check(records)
+
+
+def test_keys_beyond_a_hundred_are_walked() -> None:
+    """Their indices take two octets; else the walk would not have been compared."""
+    many = [UserRecord(f"key {number}", b"{}", str(number)) for number in range(300)]
+    assert walked([aggregate(many)]) == [True]
+    check([aggregate(many)])
 
 
 def test_no_records_are_no_payloads() -> None:

@@ -11,7 +11,6 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from processors import process as consumer_process
 from processors.consumer import Plan, plan
 from processors.deadline import REPORT_RESERVE_MS
 from processors.event import Record
@@ -53,10 +52,7 @@ class SlowWorld(World):
         self._records: dict[str, int] = {}
         super().__init__(1, setup)
 
-    def _bounds(self) -> list[tuple[Any, str, object]]:
-        return [*super()._bounds(), (consumer_process, "plan", self._plan)]
-
-    def _plan(self, records: Sequence[Record], **settings: int) -> Plan:
+    def _plan(self, records: Sequence[Record], **named: Any) -> Plan:
         took_ms = 0
         for record in records:
             place = self._records.setdefault(record.sequence_number, len(self._records))
@@ -65,7 +61,7 @@ class SlowWorld(World):
         self.time.sleep(took_ms)
         if len(records) > 1:
             self.sizes.append(sum(map(readings_in, records)))
-        return plan(records, **settings)
+        return plan(records, **named)
 
     def _consume(self, process: Process, event: bytes) -> Any:
         self._taken_ms = []

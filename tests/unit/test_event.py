@@ -1,11 +1,13 @@
 """The Lambda event: what the mapping sends is read exactly, and what we send reads the same."""
 
 import json
+import math
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from processors.event import (
@@ -88,6 +90,22 @@ def test_arrival_is_exact_to_the_millisecond(milliseconds: int) -> None:
     (received,) = decode_event(sent)
 
     assert received.arrival_ms == milliseconds
+
+
+@given(st.floats(0, ARRIVAL_MS_MAX // 1_000) | st.floats(1.5e9, 2.5e9))
+@example(1_545_084_650.9869999)
+@example(1_795_169_100.0006)
+def test_arrival_is_the_millisecond_nearest_to_the_seconds_of_the_wire(seconds: float) -> None:
+    """Other services than AWS send more than three decimals; a record read from the stream is rounded likewise."""
+    event = json.loads(encode_event([record(b"")]))
+    event["Records"][0]["kinesis"]["approximateArrivalTimestamp"] = seconds
+
+    (received,) = decode_event(json.loads(json.dumps(event)))
+
+    # The product with 1,000 is a double too: between two milliseconds, either may be the nearest.
+    doubt_ms = Fraction(math.ulp(seconds * 1_000))
+    assert received.arrival_ms is not None
+    assert abs(received.arrival_ms - Fraction(seconds) * 1_000) <= Fraction(1, 2) + doubt_ms
 
 
 def test_whole_seconds_may_be_an_integer(event: dict[str, Any]) -> None:
