@@ -75,9 +75,9 @@ class Courier:
         return self._absence.is_away
 
     @property
-    def has_damage(self) -> bool:
-        """Whether the spool had something that could not be read, which the stream will never have."""
-        return self.spool is not None and self.spool.damaged > 0
+    def has_lost(self) -> bool:
+        """Whether the spool had something that was accepted and could not be read: the stream will never have it."""
+        return self.spool is not None and self.spool.lost > 0
 
     @property
     def counters(self) -> WriterCounters:

@@ -20,6 +20,8 @@ import numpy as np
 
 MAGIC = b"\x93wsp"
 VERSION = 2
+# The smallest unit in which a write may be cut short: write(2) copies into the page cache page by page.
+PAGE_BYTES = 4096
 _BEGINS_LIKE_MAGIC = MAGIC[:3]
 _ESCAPED = _BEGINS_LIKE_MAGIC + b"\0"
 _HEAD = struct.Struct("<BI")
@@ -35,10 +37,15 @@ _SEARCHED_TOGETHER = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """The octets `first` to `end` (exclusive) of a segment belong to no intact entry, and those on both sides do."""
+    """The octets `first` to `end` (exclusive) of a segment belong to no intact entry, and those on both sides do.
+
+    is_torn: they are the beginning of a frame that ends with the file, and the file with a page of memory: what a
+    process leaves that is killed amid a write, which Linux does page by page. Such an entry was never accepted.
+    """
 
     first: int
     end: int
+    is_torn: bool = False
 
 
 def framed(entry: bytes) -> bytes:
@@ -61,7 +68,19 @@ def read_frames(octets: bytes) -> Iterator[bytes | Damage]:
             intact_end = first + len(framed(entry))
         first = end
     if intact_end < len(octets):
-        yield Damage(intact_end, len(octets))
+        yield Damage(intact_end, len(octets), is_torn=_is_torn(octets, intact_end))
+
+
+def _is_torn(octets: bytes, first: int) -> bool:
+    """Whether the octets from `first` on, of which no entry could be read, are a frame without its end."""
+    if len(octets) % PAGE_BYTES or octets.find(MAGIC, first + 1) >= 0:
+        return False
+    magic, escaped = octets[first : first + len(MAGIC)], octets[first + len(MAGIC) :]
+    frame = escaped.replace(_ESCAPED, _BEGINS_LIKE_MAGIC)
+    if len(frame) < _CONTENT_FIRST:
+        return MAGIC.startswith(magic)
+    version, length = _HEAD.unpack_from(frame)
+    return magic == MAGIC and version == VERSION and _CONTENT_FIRST + length > len(frame)
 
 
 def _unframed(escaped: bytes) -> bytes | None:

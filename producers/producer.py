@@ -327,7 +327,7 @@ class Producer:
         told = error if self._spool is None else None
         for flush in flushes:
             flush.error = told
-            flush.is_complete = error is None and not self._courier.has_damage
+            flush.is_complete = error is None and not self._courier.has_lost
             flush.is_done = True
             self._flushes.remove(flush)
         self._error = None if flushes else told

@@ -62,6 +62,7 @@ class Spool:
         self._is_closed = False
         self._open_bytes = 0
         self._damaged = 0
+        self._lost = 0
         self._damage: dict[int, SegmentDamage] = {}
         self._sizes = _taken(self._disk)
         self._size_bytes = sum(self._sizes.values())
@@ -76,6 +77,11 @@ class Spool:
     def damaged(self) -> int:
         """How many damaged places this process met: stretches between intact entries, and refused entries."""
         return self._damaged
+
+    @property
+    def lost(self) -> int:
+        """How many of these may have held an entry that was accepted: all but the torn ends that a kill leaves."""
+        return self._lost
 
     def append(self, entry: bytes) -> None:
         """Keep an entry; SpoolFull when it does not fit, WindrowError when it could not be written.
@@ -119,11 +125,15 @@ class Spool:
             octets = self._disk.read(name)
         except OSError as error:
             damage.unread = str(error)
-            self._damaged += damage.add(Damage(0, self._sizes.get(name, 0)))
+            more = damage.add(Damage(0, self._sizes.get(name, 0)))
+            self._damaged += more
+            self._lost += more
             return
         for part in read_old_entries(octets) if name.endswith(".spool") else read_frames(octets):
             if isinstance(part, Damage):
-                self._damaged += damage.add(part)
+                more = damage.add(part)
+                self._damaged += more
+                self._lost += 0 if part.is_torn else more
             else:
                 yield part
 
@@ -132,7 +142,9 @@ class Spool:
 
         Whoever reads the segment again may refuse it again, which counts once.
         """
-        self._damaged += self._damage.setdefault(segment, SegmentDamage(self._names[segment])).refuse(why)
+        more = self._damage.setdefault(segment, SegmentDamage(self._names[segment])).refuse(why)
+        self._damaged += more
+        self._lost += more
 
     def remove(self, segment: int) -> None:
         """Delete a segment of which the stream has all that can be read; a damaged one is set beside instead.

@@ -146,8 +146,8 @@ MUTANTS = (
     # The gateway library.
     mutant("segments go before the stream has them", "producers.courier", "        sender.flush()\n        self._remove(load.segments)", "        self._remove(load.segments)\n        sender.flush()", lambda: faults_of_kill(cut_off=True)),
     mutant("what was spooled goes before it is sent", "producers.courier", "                sender.flush()\n                self._remove([segment])", "                self._remove([segment])\n                sender.flush()", lambda: faults_of_uplink("unreachable", NEVER_FLUSHES)),
-    mutant("flush is true after a failure", "producers.producer", "flush.is_complete = error is None and not self._courier.has_damage", "flush.is_complete = True", lambda: faults_of_uplink("unreachable")),
-    mutant("flush is true after damage", "producers.producer", "flush.is_complete = error is None and not self._courier.has_damage", "flush.is_complete = error is None", faults_of_damage_that_flush_meets),
+    mutant("flush is true after a failure", "producers.producer", "flush.is_complete = error is None and not self._courier.has_lost", "flush.is_complete = True", lambda: faults_of_uplink("unreachable")),
+    mutant("flush is true after damage", "producers.producer", "flush.is_complete = error is None and not self._courier.has_lost", "flush.is_complete = error is None", faults_of_damage_that_flush_meets),
     mutant("flush without a spool tells no error", "producers.producer", "            flush.error = told\n", "            flush.error = None\n", lambda: faults_of_uplink("unreachable", IN_MEMORY)),
     mutant("a pass answers flushes that came later", "producers.producer", "self._answer(flushes, error)", "self._answer(list(self._flushes), error)"),
     mutant("what a failed pass had is not put back", "producers.courier", "self._pending.put_back(load.batches)", "pass", lambda: faults_of_uplink("page", IN_MEMORY)),

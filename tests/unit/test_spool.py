@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from producers.frames import SEARCHED_BYTES_MAX, Damage, framed, read_frames, read_old_entries
+from producers.frames import PAGE_BYTES, SEARCHED_BYTES_MAX, Damage, framed, read_frames, read_old_entries
 from producers.spool import Spool, SpoolFull
 from tests.simulation.simulated_disk import SimulatedFolder
 from windrow.errors import WindrowError
@@ -89,6 +89,33 @@ def test_zeros_behind_the_last_entry_are_damage_and_no_entries(tmp_path: Path, f
     assert spool.damaged == 1
     spool.remove(7)
     assert files(tmp_path) == {"00000007.damaged": whole + bytes(zeros)}
+
+
+@pytest.mark.parametrize("kept_bytes", [1, 3, 4, 9, 13, 14, 700])
+@pytest.mark.parametrize("is_page", [True, False])
+def test_the_end_that_a_kill_tears_off_was_never_accepted(tmp_path: Path, kept_bytes: int, is_page: bool) -> None:
+    """A write that ends with a page is told as damage, but as nothing that is lost; one that ends elsewhere may be."""
+    room_bytes = PAGE_BYTES - kept_bytes - (0 if is_page else 1)
+    first = framed(b"x" * (room_bytes - len(framed(b""))))
+    (tmp_path / "00000001.segment").write_bytes(first + framed(b"y" * 1_000)[:kept_bytes])
+    spool = Spool(tmp_path)
+    assert len(contents(spool)) == 1
+    assert (spool.damaged, spool.lost) == (1, 0 if is_page else 1)
+    spool.remove(1)
+    assert list(files(tmp_path)) == ["00000001.damaged"]
+
+
+@pytest.mark.parametrize(
+    "tail", [bytes(700), b"\x93wsp" + bytes(696), b"\x93wsq" + b"\x02\xff\xff" * 232, framed(b"z" * 688)[1:]]
+)
+def test_another_end_of_a_page_may_have_been_accepted(tmp_path: Path, tail: bytes) -> None:
+    """Zeros, or what does not begin as a frame that is longer than the file."""
+    tail = tail[:700].ljust(700, b"\0")
+    first = framed(b"x" * (PAGE_BYTES - 700 - len(framed(b""))))
+    (tmp_path / "00000001.segment").write_bytes(first + tail)
+    spool = Spool(tmp_path)
+    assert len(contents(spool)) == 1
+    assert (spool.damaged, spool.lost) == (1, 1)
 
 
 def test_a_frame_of_another_version_is_kept_and_not_guessed_at(tmp_path: Path) -> None:
