@@ -7,6 +7,9 @@ After AggregatorUtil.deaggregate of the KCL 3.4.2, and runs of it against our ow
 - whatever is no sound aggregate (no magic, or another MD5) is one record, and is never left out;
 - closed shards are read like open ones, each with its own range.
 
+A KCL that runs while a stream is resharded leaves out nothing of a child that its list of shards does not name yet;
+one that reads later does. This is the later one, the stricter.
+
 The walk over the bytes is the simulation's own; nothing here asks the code under test.
 """
 
