@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from analytics.query import Query, parse_select
 from analytics.result import ROWS_MAX, Progress, Result, collect, frame_of_text
-from windrow.aws import Place, client, readable_errors
+from windrow.aws.clients import Place, client, readable_errors
 from windrow.errors import WindrowError
 
 QUERY_SECONDS_MAX = 30 * 60  # Athena's own default limit on the run time of a query

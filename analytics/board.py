@@ -20,8 +20,8 @@ from analytics.query import Query
 from analytics.result import Engine, epoch_ms
 from analytics.tables import AGGREGATES, AGGREGATES_1H, WINDOWS
 from windrow.errors import WindrowError
+from windrow.lake.store import ObjectStore
 from windrow.period import HOUR_MS
-from windrow.store import ObjectStore
 from windrow.timerange import TimeRange
 from windrow.window import WINDOW_MS
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from analytics.objects import Located
 from analytics.tables import Table
 from windrow.errors import WindrowError
-from windrow.store import ObjectStore
+from windrow.lake.store import ObjectStore
 
 CACHE_BYTES_MAX = 2 * 1024**3
 """Disk that the cache may take; also the most that one query may read."""

@@ -10,7 +10,7 @@ from analytics.history import Histories
 from analytics.objects import newest_window
 from analytics.result import Engine
 from windrow.errors import UsageError
-from windrow.store import ObjectStore
+from windrow.lake.store import ObjectStore
 from windrow.timerange import TimeRange, parse_range
 from windrow.window import WINDOW_MS
 

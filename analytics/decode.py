@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from analytics.oracle import READING_COLUMNS
-from windrow.block import decode_block, is_block, open_block, spell
-from windrow.kinesis import StreamRecord
-from windrow.kpl import BrokenAggregate, deaggregate
+from windrow.aws.kinesis import StreamRecord
 from windrow.reading import EARLINESS_MS_MAX, READINGS_PER_RECORD_MAX, BadReading, Reading, Reason, is_sound
-from windrow.reading_json import parse_reading
+from windrow.wire.block.block import decode_block, is_block, open_block, spell
+from windrow.wire.json.strict import parse_reading
+from windrow.wire.kpl import BrokenAggregate, deaggregate
 
 BATCH_READINGS = 100_000
 COLUMNS = (*READING_COLUMNS, "arrival_ms")

@@ -6,9 +6,9 @@ from analytics.athena import AthenaEngine
 from analytics.cache import ObjectCache
 from analytics.local import LocalEngine
 from analytics.result import Engine
-from windrow.aws import client
-from windrow.deployment import Deployment
-from windrow.s3 import S3Store
+from windrow.aws.clients import client
+from windrow.aws.deployment import Deployment
+from windrow.lake.s3 import S3Store
 
 CACHE_FOLDER = "cache"
 """Under the home of windrow on this machine."""

@@ -12,8 +12,8 @@ from analytics import presets
 from analytics.query import Parameter, Query
 from analytics.result import Engine, Result
 from windrow import settings
-from windrow.aws import AWS, DEFAULT_REGION, EMBEDDED, Place, readable_errors
-from windrow.deployment import find_deployment
+from windrow.aws.clients import AWS, DEFAULT_REGION, EMBEDDED, Place, readable_errors
+from windrow.aws.deployment import find_deployment
 from windrow.errors import UsageError
 from windrow.timerange import TimeRange, parse_range
 

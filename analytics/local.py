@@ -25,7 +25,7 @@ from analytics.rewrite import MACROS
 from analytics.tables import TABLES, Table
 from analytics.translate import explain, resolve, to_duckdb
 from windrow.errors import WindrowError
-from windrow.store import ObjectStore
+from windrow.lake.store import ObjectStore
 
 MEMORY_BYTES_MAX = 2 * 1024**3
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from analytics.prune import Scan, can_match
 from analytics.query import Parameter
 from analytics.tables import Table
-from windrow import layout
 from windrow.errors import WindrowError
-from windrow.store import ListedObject, ObjectStore
+from windrow.lake import layout
+from windrow.lake.store import ListedObject, ObjectStore
 from windrow.timerange import TimeRange
 from windrow.timestamps import parse_sql_ms
 from windrow.window import Window

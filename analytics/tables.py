@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from windrow import layout, lineage, partial_parquet, quarantine, rollup_parquet, silence
+from windrow.lake import layout, quarantine
+from windrow.rows import lineage, partial_parquet, rollup_parquet, silence
 
 Columns = tuple[tuple[str, str], ...]
 PARTITION_COLUMNS: Columns = (("dt", "varchar"), ("hour", "integer"))

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from analytics.dashboard import Dashboard
 from analytics.page import FILES, served_page, served_policy, text_of
-from windrow.aws import Place, readable_errors
+from windrow.aws.clients import Place, readable_errors
 from windrow.errors import UsageError, WindrowError
 
 HOSTS = ["127.0.0.1", "localhost", "[::1]"]

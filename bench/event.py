@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from processors.event import Record, encode_event
-from windrow.block import encode_block
-from windrow.kpl import UserRecord, aggregate
+from windrow.columns.strings import Strings
 from windrow.reading import Readings
-from windrow.reading_json import encode_readings
-from windrow.strings import Strings
 from windrow.window import WINDOW_MS
+from windrow.wire.block.block import encode_block
+from windrow.wire.json.strict import encode_readings
+from windrow.wire.kpl import UserRecord, aggregate
 
 READINGS = 40_000
 RECORD_BYTES = 50_000

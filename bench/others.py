@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from processors.event import Record, decode_event
-from windrow.unpack import unpack
+from windrow.wire.unpack import unpack
 
 Consume = Callable[[Any], object]
 

@@ -16,8 +16,8 @@ from producers.aggregator import TARGET_BYTES, Aggregator, ShardMap
 from producers.blocks import BlockAggregator
 from producers.fleet import FleetSpec
 from producers.fleet import readings as fleet_readings
+from windrow.aws.stream import HASH_KEY_MAX, RECORD_BYTES_MAX, Shard
 from windrow.reading import Readings
-from windrow.stream import HASH_KEY_MAX, RECORD_BYTES_MAX, Shard
 
 RATE = "readings/cpu-s"
 SHARDS = 4

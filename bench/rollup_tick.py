@@ -7,10 +7,10 @@ from dispatcher.look import Buckets
 from dispatcher.report import Outcome
 from dispatcher.tick import Tick
 from tests.simulation.simulated_s3 import Put, S3State, SimulatedStore
-from windrow.layout import Origin, PartialKey, lineage_key, period_lineages_key, period_rows_key, rows_key
-from windrow.lineage import Lineage, fingerprint
+from windrow.lake.layout import Origin, PartialKey, lineage_key, period_lineages_key, period_rows_key, rows_key
 from windrow.period import Grain, Period
-from windrow.period_lineage import Part, PeriodLineage, to_json_lines
+from windrow.rows.lineage import Lineage, fingerprint
+from windrow.rows.period_lineage import Part, PeriodLineage, to_json_lines
 from windrow.timestamps import parse_rfc3339_ms
 from windrow.window import Window
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from windrow.layout import Origin, PartialKey
-from windrow.partial import Partial
-from windrow.partial_parquet import Delivery, encode_partial
+from windrow.columns.strings import Strings
+from windrow.lake.layout import Origin, PartialKey
+from windrow.lake.store import ListedObject, StoredObject
 from windrow.reading import Readings
-from windrow.store import ListedObject, StoredObject
-from windrow.strings import Strings
+from windrow.rows.partial import Partial
+from windrow.rows.partial_parquet import Delivery, encode_partial
 from windrow.window import WINDOW_MS, Window
 
 WINDOW = Window(1_795_169_100_000)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
-from windrow.layout import MarkerKey
+from windrow.lake.layout import MarkerKey
 from windrow.timestamps import INSTANT_MS_MIN
 from windrow.window import WINDOW_MS, Window, windows_between
 

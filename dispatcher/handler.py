@@ -15,9 +15,9 @@ from dispatcher.report import Outcome, TickReport
 from dispatcher.rows import Mapper
 from dispatcher.silences import Notifier
 from dispatcher.tick import Tick
-from windrow.aws import Place, client
+from windrow.aws.clients import Place, client
 from windrow.errors import WindrowError
-from windrow.s3 import S3Store
+from windrow.lake.s3 import S3Store
 from windrow.settings import Settings
 from windrow.timestamps import parse_rfc3339_ms
 

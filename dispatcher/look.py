@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from windrow.layout import (
+from windrow.lake.layout import (
     PartialKey,
     lineage_key,
     parse_partial_key,
@@ -12,10 +12,10 @@ from windrow.layout import (
     quarantine_prefix,
     rows_key,
 )
-from windrow.lineage import Lineage, UnreadableLineage, fingerprint
-from windrow.partial import Partial
-from windrow.partial_parquet import Delivery, UnreadablePartial, decode_partial
-from windrow.store import ObjectStore, etag_of
+from windrow.lake.store import ObjectStore, etag_of
+from windrow.rows.lineage import Lineage, UnreadableLineage, fingerprint
+from windrow.rows.partial import Partial
+from windrow.rows.partial_parquet import Delivery, UnreadablePartial, decode_partial
 from windrow.window import Window
 
 

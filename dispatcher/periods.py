@@ -20,7 +20,7 @@ from dispatcher.due import closing_ms
 from dispatcher.look import Buckets, Unreadable
 from dispatcher.report import Outcome, PeriodReport
 from dispatcher.rows import ROWS_IN_MEMORY_BYTES_MAX, body_of
-from windrow.layout import (
+from windrow.lake.layout import (
     AGGREGATES,
     day_prefix,
     hour_prefix,
@@ -33,12 +33,12 @@ from windrow.layout import (
     period_rows_root,
     rows_key,
 )
-from windrow.lineage import Lineage, UnreadableLineage
-from windrow.merge import merge_streams
+from windrow.lake.store import ObjectStore, PreconditionFailed, StoreError, etag_of
 from windrow.period import HOUR_MS, Grain, Period
-from windrow.period_lineage import Part, PeriodLineage, from_json_lines, to_json_lines
-from windrow.rollup_parquet import UnreadableRows, read_rows, write_rows
-from windrow.store import ObjectStore, PreconditionFailed, StoreError, etag_of
+from windrow.rows.lineage import Lineage, UnreadableLineage
+from windrow.rows.merge import merge_streams
+from windrow.rows.period_lineage import Part, PeriodLineage, from_json_lines, to_json_lines
+from windrow.rows.rollup_parquet import UnreadableRows, read_rows, write_rows
 from windrow.window import Window
 
 log = logging.getLogger(__name__)

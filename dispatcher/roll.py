@@ -32,9 +32,9 @@ from dispatcher.look import (
 )
 from dispatcher.report import Outcome, WindowReport
 from dispatcher.rows import Mapper, making_rows
-from windrow.layout import MarkerKey, SilenceMarkerKey, lineage_key, rows_key
-from windrow.lineage import Lineage
-from windrow.store import Body, PreconditionFailed, StoreError
+from windrow.lake.layout import MarkerKey, SilenceMarkerKey, lineage_key, rows_key
+from windrow.lake.store import Body, PreconditionFailed, StoreError
+from windrow.rows.lineage import Lineage
 from windrow.window import Window
 
 _SILENCE_FIELDS = ("sensors_expected", "silent", "presence", "silences_etag")

@@ -9,10 +9,10 @@ from typing import IO, Protocol, TypeVar
 
 from dispatcher.look import Buckets, Listing, count_quarantined, read_partial
 from dispatcher.spill import Spill
-from windrow.layout import PartialKey
-from windrow.rollup import Rollup, roll
-from windrow.rollup_parquet import Summary, write_rows
-from windrow.store import Body
+from windrow.lake.layout import PartialKey
+from windrow.lake.store import Body
+from windrow.rows.rollup import Rollup, roll
+from windrow.rows.rollup_parquet import Summary, write_rows
 from windrow.window import Window
 
 Argument = TypeVar("Argument")

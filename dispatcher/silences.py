@@ -1,6 +1,6 @@
 """Silence, after the windows: which sensors are not heard any more, as rows, and how complete each window is.
 
-What a window shows follows from the sensors of the last windows (windrow.silence). Its lineage names them by a
+What a window shows follows from the sensors of the last windows (windrow.rows.silence). Its lineage names them by a
 fingerprint, so that a late reading of a sensor nobody had heard of is noticed, and the ETag of the rows that came of
 it. The rows are written first, then the lineage, each under the condition that it is as observed: whoever dies or loses
 in between leaves a lineage that does not fit, and the next tick does it again.
@@ -19,12 +19,12 @@ from typing import Protocol
 from dispatcher.look import Buckets, Unreadable, observe_lineage
 from dispatcher.periods import PART_IN_MEMORY_BYTES_MAX, PIECE_ROWS
 from dispatcher.roll import KnownLineage
-from windrow.layout import SILENCES, SilenceMarkerKey, day_prefix, lineage_key, rows_key, silences_key
-from windrow.lineage import Lineage
-from windrow.rollup import Rollup
-from windrow.rollup_parquet import read_rows
-from windrow.silence import HISTORY_WINDOWS, Silence, State, silence_of, write_silence
-from windrow.store import PreconditionFailed, StoreError, etag_of
+from windrow.lake.layout import SILENCES, SilenceMarkerKey, day_prefix, lineage_key, rows_key, silences_key
+from windrow.lake.store import PreconditionFailed, StoreError, etag_of
+from windrow.rows.lineage import Lineage
+from windrow.rows.rollup import Rollup
+from windrow.rows.rollup_parquet import read_rows
+from windrow.rows.silence import HISTORY_WINDOWS, Silence, State, silence_of, write_silence
 from windrow.timestamps import format_rfc3339
 from windrow.window import Window
 

@@ -21,8 +21,8 @@ from typing import IO, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from windrow.partial import Partial, union
-from windrow.strings import Strings, offsets_of
+from windrow.columns.strings import Strings, offsets_of
+from windrow.rows.partial import Partial, union
 from windrow.window import Window
 
 READINGS_HELD_MAX = 1 << 18

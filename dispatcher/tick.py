@@ -25,7 +25,7 @@ from dispatcher.report import Outcome, PeriodReport, TickReport, WindowReport
 from dispatcher.roll import Roller, roll_window
 from dispatcher.rows import Mapper
 from dispatcher.silences import Notifier, Silences, summary_of
-from windrow.layout import (
+from windrow.lake.layout import (
     AGGREGATES,
     MARKERS,
     PARTIALS,
@@ -40,9 +40,9 @@ from windrow.layout import (
     parse_window_prefix,
     rows_key,
 )
+from windrow.lake.store import CountedStore, ObjectStore
 from windrow.period import DAY_MS, Grain, Period
-from windrow.silence import Silence
-from windrow.store import CountedStore, ObjectStore
+from windrow.rows.silence import Silence
 from windrow.window import Window
 
 Parsed = TypeVar("Parsed")

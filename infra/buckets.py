@@ -7,7 +7,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from infra.package import Package
-from windrow.aws import DEFAULT_REGION, Place, client
+from windrow.aws.clients import DEFAULT_REGION, Place, client
 from windrow.errors import WindrowError
 
 DELETE_KEYS_MAX = 1000  # of one DeleteObjects request

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from windrow.aws import Place, client
+from windrow.aws.clients import Place, client
 from windrow.errors import WindrowError
 
 # SAM is a macro and the roles have generated names.

@@ -15,7 +15,7 @@ class Closure:
     """What a handler can reach.
 
     files: our own, path with slashes -> content; third_party: top-level modules, without the standard library's;
-    services: those that ``windrow.aws.client`` is asked for, such as ``s3``.
+    services: those that ``windrow.aws.clients.client`` is asked for, such as ``s3``.
     """
 
     files: dict[str, bytes]

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from infra import buckets, stack
-from windrow.aws import Place, client, readable_errors
-from windrow.deployment import stack_name
+from windrow.aws.clients import Place, client, readable_errors
+from windrow.aws.deployment import stack_name
 from windrow.errors import WindrowError
 
 # The least that KMS allows; until then a deletion can be cancelled.

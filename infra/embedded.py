@@ -22,7 +22,7 @@ from pathlib import Path
 from infra import process
 from infra.process import Process
 from windrow import settings
-from windrow.aws import DEFAULT_REGION, EMBEDDED, Place
+from windrow.aws.clients import DEFAULT_REGION, EMBEDDED, Place
 from windrow.errors import WindrowError
 
 COMMAND = (sys.executable, "-m", "ministack")

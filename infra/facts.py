@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from windrow.aws import Place, client, readable_errors
-from windrow.deployment import STACK_PREFIX, USABLE_STATUSES, Deployment, find_deployment
-from windrow.layout import WINDOWS, parse_result_key
-from windrow.s3 import S3Store
+from windrow.aws.clients import Place, client, readable_errors
+from windrow.aws.deployment import STACK_PREFIX, USABLE_STATUSES, Deployment, find_deployment
+from windrow.lake.layout import WINDOWS, parse_result_key
+from windrow.lake.s3 import S3Store
 from windrow.timestamps import format_rfc3339
 
 

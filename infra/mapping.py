@@ -3,8 +3,8 @@
 import time
 from typing import Any
 
-from windrow.aws import client, readable_errors
-from windrow.deployment import Deployment
+from windrow.aws.clients import client, readable_errors
+from windrow.aws.deployment import Deployment
 from windrow.errors import WindrowError
 
 WAIT_SECONDS_MAX = 300.0

@@ -10,8 +10,8 @@ from infra import package, template
 from infra import wheels as wheelhouse
 from infra.package import Package
 from infra.wheels import Platform
-from windrow.aws import EMBEDDED, LOCALSTACK, Place
-from windrow.deployment import stack_name
+from windrow.aws.clients import EMBEDDED, LOCALSTACK, Place
+from windrow.aws.deployment import stack_name
 from windrow.errors import UsageError
 
 STAGE_CHARACTERS_MAX = 20

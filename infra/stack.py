@@ -10,8 +10,8 @@ from botocore.exceptions import ClientError
 from infra import buckets, changes, template
 from infra.changes import ChangeSet
 from infra.plan import Plan
-from windrow.aws import EMBEDDED, LOCALSTACK, Place, client, readable_errors
-from windrow.deployment import Deployment, find_deployment, stack_name
+from windrow.aws.clients import EMBEDDED, LOCALSTACK, Place, client, readable_errors
+from windrow.aws.deployment import Deployment, find_deployment, stack_name
 from windrow.errors import WindrowError
 
 OPERATION_SECONDS_MAX = 1800.0

@@ -8,14 +8,14 @@ from botocore.exceptions import ProfileNotFound
 
 from infra import embedded
 from windrow import settings
-from windrow.aws import AWS, DEFAULT_REGION, LOCALSTACK, Place
+from windrow.aws.clients import AWS, DEFAULT_REGION, LOCALSTACK, Place
 from windrow.errors import UsageError
 
 _HINT_REGION = "give --region, set AWS_REGION, or name one in the profile"
 
 
 def find_place(target: str, *, home: Path, region: str | None = None, profile: str | None = None) -> Place:
-    """The place that ``target`` (one of windrow.aws.TARGETS) means on this machine; reaches no network.
+    """The place that ``target`` (one of windrow.aws.clients.TARGETS) means on this machine; reaches no network.
 
     ``region`` and ``profile`` are for AWS; where they are None, its own configuration decides. UsageError when they
     make no sense; WindrowError when the embedded stack does not run.

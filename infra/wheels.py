@@ -1,6 +1,6 @@
 """Wheels of the functions' requirements for the machine they run on, whatever machine this is.
 
-They are those of the lock ``requirements/functions.txt``, by name, version and hash; pip fetches them from wherever it
+They are those of the lock ``infra/functions.txt``, by name, version and hash; pip fetches them from wherever it
 is configured to, once, into a cache.
 """
 
@@ -19,7 +19,7 @@ from packaging.markers import Marker
 
 from windrow.errors import WindrowError
 
-LOCK = Path(__file__).resolve().parent.parent / "requirements" / "functions.txt"
+LOCK = Path(__file__).resolve().parent / "functions.txt"
 CACHE_FOLDER = "wheels"
 """Under the home of windrow on this machine."""
 DOWNLOAD_SECONDS_MAX = 900

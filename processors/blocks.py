@@ -14,11 +14,11 @@ import numpy.typing as npt
 from processors.event import Record
 from processors.judge import Judged, judge, judge_unpacked
 from processors.quarantine import Quarantined, quarantine_payload, quarantine_record
-from windrow.block import BLOCK_MAGIC, is_block, open_block, read_block, spell
-from windrow.ipc_metadata import Declared
-from windrow.kpl import MAGIC, OUTER_PARTITION_KEY, BrokenAggregate, UserRecord, aggregate, deaggregate
 from windrow.reading import EARLINESS_MS_MAX, READINGS_PER_RECORD_MAX, BadReading, Readings, Reason, is_sound
-from windrow.unpack import unpack
+from windrow.wire.block.block import BLOCK_MAGIC, is_block, open_block, read_block, spell
+from windrow.wire.block.stream import Declared
+from windrow.wire.kpl import MAGIC, OUTER_PARTITION_KEY, BrokenAggregate, UserRecord, aggregate, deaggregate
+from windrow.wire.unpack import unpack
 
 # Up to so many readings of a block that do not count are quarantined each by itself. Of more the block is, once: they
 # take an octet or two in the block, and hundreds each in quarantine.

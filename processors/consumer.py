@@ -17,11 +17,11 @@ import numpy.typing as npt
 from processors.blocks import judge_all
 from processors.event import MalformedRecord, Record
 from processors.quarantine import Quarantined, encode_quarantine, quarantine_malformed
-from windrow.layout import MarkerKey, Origin, PartialKey, QuarantineKey
-from windrow.partial import Partial, partials_of
-from windrow.partial_parquet import Delivery, encode_partial
+from windrow.lake.layout import MarkerKey, Origin, PartialKey, QuarantineKey
+from windrow.lake.store import ObjectStore, PreconditionFailed
 from windrow.reading import Readings, Reason
-from windrow.store import ObjectStore, PreconditionFailed
+from windrow.rows.partial import Partial, partials_of
+from windrow.rows.partial_parquet import Delivery, encode_partial
 from windrow.window import WINDOW_MS, Window
 
 # A reading is late when its record arrives later than this after the window's end: after the first tick for it.

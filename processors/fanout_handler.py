@@ -12,7 +12,7 @@ from processors.chunk import encoded_records
 from processors.fanout import FannedOut, FanOut
 from processors.invoke import Invoker, LambdaInvoker, batch_response
 from processors.process import logger, metrics, process
-from windrow.aws import Place, client
+from windrow.aws.clients import Place, client
 from windrow.errors import WindrowError
 from windrow.settings import PROCESSOR_FUNCTION, Settings
 

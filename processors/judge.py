@@ -12,8 +12,8 @@ import numpy.typing as npt
 from processors.event import Record
 from processors.quarantine import Quarantined, quarantine_payload, quarantine_record
 from windrow.reading import EARLINESS_MS_MAX, Readings, Reason
-from windrow.reading_json import BadPayload, parse_readings
-from windrow.unpack import Unpacked, unpack
+from windrow.wire.json.strict import BadPayload, parse_readings
+from windrow.wire.unpack import Unpacked, unpack
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,11 +20,11 @@ from processors.deadline import Deadline
 from processors.event import MalformedRecord, Record, decode_event
 from processors.puts import OutOfTime, Puts
 from processors.slices import slices
-from windrow.aws import Place, client
+from windrow.aws.clients import Place, client
+from windrow.lake.s3 import S3Store
+from windrow.lake.store import ObjectStore
 from windrow.reading import Reason
-from windrow.s3 import S3Store
 from windrow.settings import Settings
-from windrow.store import ObjectStore
 
 # A batch writes an object for each window it touches: one or two as a rule, thousands when a fleet catches up.
 PUTS_PARALLEL_MAX = 16

@@ -1,7 +1,7 @@
 """What the processors quarantine: records as a whole, payloads of a record, single readings of a block."""
 
 from processors.event import MalformedRecord, Record
-from windrow.quarantine import Quarantined, QuarantineFile, encode_quarantine
+from windrow.lake.quarantine import Quarantined, QuarantineFile, encode_quarantine
 from windrow.reading import Reason
 
 __all__ = [

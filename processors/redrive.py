@@ -18,18 +18,18 @@ from processors.invoke import Invoker, LambdaInvoker
 from processors.on_failure import GivenUp, UnreadableFailure, decode_failure, shard_of_key
 from processors.quarantine import Quarantined
 from processors.replay import Rehearsal, Replayed, deliver, encode_stream_record
-from windrow import quarantine_search
-from windrow.aws import client, readable_errors
-from windrow.deployment import Deployment
-from windrow.kinesis import KinesisStream
-from windrow.kpl import OUTER_PARTITION_KEY, UserRecord, aggregate
-from windrow.layout import QuarantineKey
-from windrow.quarantine_search import Search
+from windrow.aws.clients import client, readable_errors
+from windrow.aws.deployment import Deployment
+from windrow.aws.kinesis import KinesisStream
+from windrow.aws.stream import StreamRecord
+from windrow.lake import quarantine_search
+from windrow.lake.layout import QuarantineKey
+from windrow.lake.quarantine_search import Search
+from windrow.lake.s3 import S3Store
+from windrow.lake.store import ObjectStore
 from windrow.reading import Reason
-from windrow.s3 import S3Store
-from windrow.store import ObjectStore
-from windrow.stream import StreamRecord
 from windrow.window import Window
+from windrow.wire.kpl import OUTER_PARTITION_KEY, UserRecord, aggregate
 
 _MS_PER_HOUR, _MS_PER_DAY = 3_600_000, 86_400_000
 # Between the last redrive and the expiry of the first partial it could join: S3 expires objects in daily runs.
@@ -40,7 +40,7 @@ _ARRIVAL_SLACK_MS = 60_000
 
 
 class ShardReader(Protocol):
-    """The stream, as far as a redrive needs it: `windrow.kinesis.KinesisStream`."""
+    """The stream, as far as a redrive needs it: `windrow.aws.kinesis.KinesisStream`."""
 
     def shard_records_between(self, shard_id: str, *, start_ms: int, end_ms: int) -> Iterator[StreamRecord]:
         """The records of one shard with `start_ms <= arrival < end_ms`, in sequence."""

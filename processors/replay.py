@@ -14,9 +14,9 @@ from itertools import groupby
 from processors.chunk import Chunk, EncodedRecord, fill
 from processors.event import Record, encode_record
 from processors.invoke import Answer, Invoker, LambdaInvoker, Outcome
-from windrow.aws import client, readable_errors
-from windrow.deployment import Deployment
-from windrow.kinesis import KinesisStream, StreamRecord
+from windrow.aws.clients import client, readable_errors
+from windrow.aws.deployment import Deployment
+from windrow.aws.kinesis import KinesisStream, StreamRecord
 
 # Chunks in flight: at most this many payloads in memory, and executions of the function beside the mapping's own.
 INVOKES_PARALLEL = 4

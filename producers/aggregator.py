@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from producers.buffer import Buffer, Limits, check_payloads
 from producers.shards import RoutedKeys, ShardMap, by_place
-from producers.wire import lengths_of
+from windrow.aws.stream import RECORD_BYTES_MAX, OutgoingRecord
+from windrow.columns.strings import Strings
 from windrow.reading import Readings
-from windrow.reading_json_encode import encode_readings
-from windrow.stream import RECORD_BYTES_MAX, OutgoingRecord
-from windrow.strings import Strings
+from windrow.wire.json.encode import encode_readings
+from windrow.wire.kpl_write import lengths_of
 
 __all__ = ["TARGET_BYTES", "USER_RECORDS_MAX", "Aggregator", "ShardMap"]
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from windrow.errors import UsageError
-from windrow.layout import MarkerKey, Origin, PartialKey, lineage_key
-from windrow.partial import Partial
-from windrow.partial_parquet import Delivery, encode_partial
+from windrow.lake.layout import MarkerKey, Origin, PartialKey, lineage_key
+from windrow.lake.store import ObjectStore, PreconditionFailed, etag_of
 from windrow.reading import Readings
-from windrow.store import ObjectStore, PreconditionFailed, etag_of
+from windrow.rows.partial import Partial
+from windrow.rows.partial_parquet import Delivery, encode_partial
 from windrow.window import WINDOW_MS, Window
 
 # All of them are in memory until their windows are known: about 100 bytes each while they are sorted.

@@ -9,11 +9,11 @@ from collections.abc import Callable
 import numpy as np
 
 from producers.shards import Route, RoutedKeys, ShardMap, by_place
-from windrow.block import encode_block
+from windrow.aws.stream import RECORD_BYTES_MAX, OutgoingRecord, Shard
 from windrow.errors import WindrowError
-from windrow.kpl import OUTER_PARTITION_KEY
 from windrow.reading import READINGS_PER_RECORD_MAX, Readings
-from windrow.stream import RECORD_BYTES_MAX, OutgoingRecord, Shard
+from windrow.wire.block.block import encode_block
+from windrow.wire.kpl import OUTER_PARTITION_KEY
 
 # Beyond this a block hardly gets smaller per reading, and a bad one takes more along.
 BLOCK_READINGS = 40_000

@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from producers.shards import Route
-from producers.wire import ENVELOPE_BYTES, PLACES_MAX, aggregate_body, field_bytes, lengths_of, record_bytes
+from windrow.aws.stream import OutgoingRecord, Shard
 from windrow.errors import WindrowError
-from windrow.kpl import MAGIC, OUTER_PARTITION_KEY, seal
-from windrow.stream import OutgoingRecord, Shard
+from windrow.wire.kpl import MAGIC, OUTER_PARTITION_KEY, seal
+from windrow.wire.kpl_write import ENVELOPE_BYTES, PLACES_MAX, aggregate_body, field_bytes, lengths_of, record_bytes
 
 # How far ahead a buffer counts beyond what it expects to fit.
 _AHEAD = 16

@@ -12,7 +12,7 @@ from producers.faults import MALFORMED
 from producers.fleet import BATCH_SAMPLES_MAX, FleetSpec, Samples, samples
 from producers.noise import Integers, Purpose
 from windrow.reading import Readings
-from windrow.reading_json import encode_readings
+from windrow.wire.json.strict import encode_readings
 
 # A late reading comes 1 s to a day after its time, every magnitude as likely as another.
 LATE_MS_MIN = 1_000

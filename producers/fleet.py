@@ -19,8 +19,8 @@ import numpy.typing as npt
 from producers import noise
 from producers.faults import Faults
 from producers.noise import Integers, Purpose, draw, keys_of
+from windrow.columns.strings import Strings, offsets_of
 from windrow.reading import Readings
-from windrow.strings import Strings, offsets_of
 from windrow.timestamps import INSTANT_MS_MAX
 
 SENSORS_MAX = 1_000_000

@@ -8,8 +8,8 @@ from typing import Any, Self
 from producers.fleet import FleetSpec
 from producers.writer import WriterCounters
 from windrow.errors import WindrowError
-from windrow.layout import SIMULATIONS, simulation_key
-from windrow.store import ObjectStore, PreconditionFailed
+from windrow.lake.layout import SIMULATIONS, simulation_key
+from windrow.lake.store import ObjectStore, PreconditionFailed
 
 FORMAT = 1
 

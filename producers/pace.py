@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from windrow.stream import OutgoingRecord
+from windrow.aws.stream import OutgoingRecord
 
 BACKOFF_BASE_SECONDS = 0.1
 BACKOFF_MAX_SECONDS = 5.0

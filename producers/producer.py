@@ -31,9 +31,9 @@ from producers.sender import Sender, Wire
 from producers.spool import SPOOL_BYTES_MAX, Spool
 from producers.termination import Termination, closed_at_exit
 from producers.writer import WriterCounters
-from windrow.aws import DEFAULT_REGION, Place
+from windrow.aws.clients import DEFAULT_REGION, Place
+from windrow.aws.kinesis import KinesisStream
 from windrow.errors import Unusable, WindrowError
-from windrow.kinesis import KinesisStream
 from windrow.reading import Reading, Readings
 
 # How long a reading waits at most before it is sent.

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from producers.exact import degrees_of, integer_of, shown
+from windrow.columns.strings import Strings
 from windrow.reading import (
     BadReading,
     Reading,
@@ -27,7 +28,6 @@ from windrow.reading import (
     check_temperature_milli_c,
     is_sound,
 )
-from windrow.strings import Strings
 
 # 2020-01-01T00:00:00Z: windrow did not exist, so none of its streams took a record before that. The lateness horizon of
 # a stage is at most 336 hours (LatenessHorizonHours in infra/template.yaml). The clock is not asked: it may be wrong.

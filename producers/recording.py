@@ -16,7 +16,7 @@ from pathlib import Path
 
 from windrow.errors import UsageError
 from windrow.reading import Readings
-from windrow.reading_json import BadPayload, parse_readings
+from windrow.wire.json.strict import BadPayload, parse_readings
 
 BATCH_ROWS = 20_000
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)

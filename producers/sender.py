@@ -26,13 +26,13 @@ from producers.blocks import BlockAggregator
 from producers.pace import SHARD_PACE
 from producers.shards import ShardMap
 from producers.writer import Writer, WriterCounters
-from windrow.block import decode_block, is_block
+from windrow.aws.kinesis import KinesisStream
+from windrow.aws.stream import OutgoingRecord, Shard, Stored
+from windrow.columns.strings import Strings
 from windrow.errors import WindrowError
-from windrow.kinesis import KinesisStream
-from windrow.kpl import MAGIC, BrokenAggregate, UserRecord, deaggregate
 from windrow.reading import BadReading, Readings
-from windrow.stream import OutgoingRecord, Shard, Stored
-from windrow.strings import Strings
+from windrow.wire.block.block import decode_block, is_block
+from windrow.wire.kpl import MAGIC, BrokenAggregate, UserRecord, deaggregate
 
 # Between two looks at the shards while answers keep naming others: ListShards takes 1,000 calls a second per account.
 REFRESH_SECONDS_MIN = 0.5

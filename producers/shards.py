@@ -8,10 +8,10 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from producers.wire import field_bytes
+from windrow.aws.stream import HASH_KEY_MAX, Shard
+from windrow.columns.strings import Strings
 from windrow.errors import WindrowError
-from windrow.stream import HASH_KEY_MAX, Shard
-from windrow.strings import Strings
+from windrow.wire.kpl_write import field_bytes
 
 # A key takes about 100 bytes while it is known where it goes.
 ROUTED_KEYS_MAX = 1 << 20

@@ -16,11 +16,11 @@ from producers.realtime import Clock
 from producers.sender import Sender, Wire
 from producers.shards import ShardMap
 from producers.writer import RecordStream, Writer, WriterCounters
-from windrow.block import BLOCK_MAGIC
-from windrow.kpl import MAGIC
-from windrow.store import ObjectStore
-from windrow.stream import Answers, OutgoingRecord, Shard, Stored
+from windrow.aws.stream import Answers, OutgoingRecord, Shard, Stored
+from windrow.lake.store import ObjectStore
 from windrow.timestamps import format_rfc3339
+from windrow.wire.block.block import BLOCK_MAGIC
+from windrow.wire.kpl import MAGIC
 
 
 @dataclass(frozen=True, slots=True)

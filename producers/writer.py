@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from producers.pace import BACKOFF_BASE_SECONDS, BACKOFF_MAX_SECONDS, SHARD_PACE, Lane, Pace
-from windrow.errors import WindrowError
-from windrow.stream import (
+from windrow.aws.stream import (
     REQUEST_BYTES_MAX,
     REQUEST_RECORDS_MAX,
     Answers,
@@ -21,6 +20,7 @@ from windrow.stream import (
     Stored,
     Unanswered,
 )
+from windrow.errors import WindrowError
 
 __all__ = ["ATTEMPTS_MAX", "BACKOFF_BASE_SECONDS", "BACKOFF_MAX_SECONDS", "RecordStream", "Writer", "WriterCounters"]
 
@@ -35,7 +35,7 @@ _NO_ANSWER = "no answer"
 
 
 class RecordStream(Protocol):
-    """Where records go: `windrow.kinesis.KinesisStream`, or a simulated stream."""
+    """Where records go: `windrow.aws.kinesis.KinesisStream`, or a simulated stream."""
 
     @property
     def name(self) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from windrow.strings import Strings
+from windrow.columns.strings import Strings
 from windrow.timestamps import INSTANT_MS_MAX, INSTANT_MS_MIN
 
 SENSOR_ID_CHARACTERS_MAX = 128

@@ -21,12 +21,12 @@ from infra import stack as stacks
 from infra.plan import Choices, make_plan
 from producers.faults import Faults
 from producers.fleet import FleetSpec
-from windrow.cli.dashboard import HOST, dashboard_of, listening
-from windrow.cli.draining import wait_until_drained
-from windrow.cli.simulate import simulate_fleet
-from windrow.cli.tick import invoke, scheduled_event
-from windrow.deployment import Deployment
+from windrow.aws.deployment import Deployment
 from windrow.window import WINDOW_MS
+from windrow_cli.dashboard import HOST, dashboard_of, listening
+from windrow_cli.draining import wait_until_drained
+from windrow_cli.simulate import simulate_fleet
+from windrow_cli.tick import invoke, scheduled_event
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 _FLAGS = (

@@ -13,10 +13,10 @@ from analytics.engine import local_engine
 from analytics.query import Query
 from producers.fleet import FleetSpec
 from tests.browser.conftest import SENSORS, SILENT, WINDOWS, Page
-from windrow.cli.dashboard import dashboard_of, export_to
-from windrow.deployment import Deployment
+from windrow.aws.deployment import Deployment
 from windrow.timerange import TimeRange
 from windrow.window import WINDOW_MS
+from windrow_cli.dashboard import dashboard_of, export_to
 
 # Set to a folder to keep the screenshots, such as docs/images.
 SCREENSHOTS = os.environ.get("WINDROW_SCREENSHOTS")

@@ -10,8 +10,8 @@ from infra import stack as stacks
 from infra.plan import Choices, make_plan
 from infra.stack import Event
 from windrow import settings
-from windrow.aws import Place
-from windrow.deployment import Deployment
+from windrow.aws.clients import Place
+from windrow.aws.deployment import Deployment
 
 STAGE = "test"
 SHARDS = 2

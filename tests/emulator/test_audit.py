@@ -11,21 +11,21 @@ import pyarrow.parquet as pq
 import pytest
 
 from analytics.audit import Audit, Verdict
-from windrow.aws import client
-from windrow.cli.audit import audit_stage
-from windrow.cli.draining import wait_until_drained
-from windrow.cli.tick import invoke, scheduled_event
-from windrow.deployment import Deployment
-from windrow.kinesis import KinesisStream, OutgoingRecord, Stored
-from windrow.kpl import UserRecord, aggregate
-from windrow.layout import rows_key
-from windrow.partial import partials_of
+from windrow.aws.clients import client
+from windrow.aws.deployment import Deployment
+from windrow.aws.kinesis import KinesisStream, OutgoingRecord, Stored
+from windrow.lake.layout import rows_key
+from windrow.lake.s3 import S3Store
 from windrow.reading import Reading, Readings
-from windrow.reading_json import encode_readings
-from windrow.rollup import roll
-from windrow.rollup_parquet import encode_rollup
-from windrow.s3 import S3Store
+from windrow.rows.partial import partials_of
+from windrow.rows.rollup import roll
+from windrow.rows.rollup_parquet import encode_rollup
 from windrow.window import WINDOW_MS, Window
+from windrow.wire.json.strict import encode_readings
+from windrow.wire.kpl import UserRecord, aggregate
+from windrow_cli.audit import audit_stage
+from windrow_cli.draining import wait_until_drained
+from windrow_cli.tick import invoke, scheduled_event
 
 HOUR_MS = 3_600_000
 # Windows that no other test of the session touches.

@@ -19,7 +19,7 @@ from infra.plan import MODES
 from infra.wheels import CACHE_FOLDER, Platform
 from tests.emulator import localstack
 from windrow import settings
-from windrow.aws import EMBEDDED, LOCALSTACK, client
+from windrow.aws.clients import EMBEDDED, LOCALSTACK, client
 from windrow.timestamps import format_rfc3339
 from windrow.window import WINDOW_MS
 

@@ -8,10 +8,10 @@ import pytest
 
 from tests.simulation.kinesis_contract import KinesisContract
 from tests.simulation.store_contract import StoreContract
-from windrow.aws import Place, client
-from windrow.kinesis import KinesisStream
-from windrow.s3 import S3Store
-from windrow.store import ObjectStore
+from windrow.aws.clients import Place, client
+from windrow.aws.kinesis import KinesisStream
+from windrow.lake.s3 import S3Store
+from windrow.lake.store import ObjectStore
 
 
 @pytest.fixture

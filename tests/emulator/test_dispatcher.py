@@ -17,19 +17,20 @@ from click.testing import CliRunner
 from infra import stack as stacks
 from infra.plan import Choices, make_plan
 from tests.emulator.conftest import SHARDS, ignore
-from windrow import layout, settings
-from windrow.aws import Place, client
-from windrow.cli.draining import wait_until_drained
-from windrow.cli.main import windrow as cli
-from windrow.deployment import Deployment
-from windrow.kinesis import KinesisStream, OutgoingRecord, Stored
-from windrow.lineage import Lineage
+from windrow import settings
+from windrow.aws.clients import Place, client
+from windrow.aws.deployment import Deployment
+from windrow.aws.kinesis import KinesisStream, OutgoingRecord, Stored
+from windrow.lake import layout
+from windrow.lake.s3 import S3Store
+from windrow.lake.store import ObjectStore
 from windrow.period import HOUR_MS, Grain, Period
 from windrow.reading import Reading, Readings
-from windrow.reading_json import encode_readings
-from windrow.s3 import S3Store
-from windrow.store import ObjectStore
+from windrow.rows.lineage import Lineage
 from windrow.window import WINDOW_MS, Window
+from windrow.wire.json.strict import encode_readings
+from windrow_cli.draining import wait_until_drained
+from windrow_cli.main import windrow as cli
 
 STAGE = "ticking"
 TICKS_SECONDS_MAX = 210

@@ -10,18 +10,18 @@ from dispatcher.report import Outcome, TickReport
 from infra import destroy, package
 from infra import stack as stacks
 from infra.plan import Choices, Plan, make_plan
-from windrow import layout
-from windrow.arrow import read_parquet
-from windrow.aws import Place, client
-from windrow.cli.draining import wait_until_drained
-from windrow.cli.tick import invoke, scheduled_event
-from windrow.deployment import Deployment
-from windrow.kinesis import KinesisStream, OutgoingRecord, Stored
-from windrow.lineage import Lineage
+from windrow.aws.clients import Place, client
+from windrow.aws.deployment import Deployment
+from windrow.aws.kinesis import KinesisStream, OutgoingRecord, Stored
+from windrow.columns.arrow import read_parquet
+from windrow.lake import layout
+from windrow.lake.s3 import S3Store
 from windrow.reading import Reading, Readings
-from windrow.reading_json import encode_readings
-from windrow.s3 import S3Store
+from windrow.rows.lineage import Lineage
 from windrow.window import Window
+from windrow.wire.json.strict import encode_readings
+from windrow_cli.draining import wait_until_drained
+from windrow_cli.tick import invoke, scheduled_event
 
 # What the next release would write another version of, in this test.
 FORMATS = ("partial_parquet", "lineage")

@@ -15,13 +15,13 @@ from infra import stack as stacks
 from infra.plan import Choices, make_plan
 from producers.faults import Faults
 from producers.fleet import FleetSpec
-from windrow.aws import Place, client, client_config
-from windrow.cli.draining import wait_until_drained
-from windrow.cli.simulate import simulate_fleet
-from windrow.cli.tick import invoke, scheduled_event
-from windrow.cli.verify import verify_stage
-from windrow.deployment import Deployment
+from windrow.aws.clients import Place, client, client_config
+from windrow.aws.deployment import Deployment
 from windrow.window import WINDOW_MS
+from windrow_cli.draining import wait_until_drained
+from windrow_cli.simulate import simulate_fleet
+from windrow_cli.tick import invoke, scheduled_event
+from windrow_cli.verify import verify_stage
 
 HOUR_MS = 3_600_000
 MODES = ("direct", "fanout")

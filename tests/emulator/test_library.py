@@ -7,13 +7,13 @@ import time
 from pathlib import Path
 
 from windrow import settings
-from windrow.cli.draining import wait_until_drained
-from windrow.cli.tick import invoke, scheduled_event
-from windrow.deployment import Deployment
-from windrow.kinesis import KinesisStream, OutgoingRecord, Stored
-from windrow.kpl import UserRecord, aggregate
+from windrow.aws.deployment import Deployment
+from windrow.aws.kinesis import KinesisStream, OutgoingRecord, Stored
 from windrow.reading import Reading, Readings
-from windrow.reading_json import encode_readings
+from windrow.wire.json.strict import encode_readings
+from windrow.wire.kpl import UserRecord, aggregate
+from windrow_cli.draining import wait_until_drained
+from windrow_cli.tick import invoke, scheduled_event
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "example.py"
 HOUR_MS = 3_600_000

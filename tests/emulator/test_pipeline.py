@@ -22,24 +22,25 @@ from producers.faults import Faults
 from producers.fleet import FleetSpec
 from producers.simulation import RunReport
 from tests.emulator.conftest import SHARDS, STAGE, ignore
-from windrow import layout, settings
-from windrow.aws import Place, client
-from windrow.block import encode_block
-from windrow.cli.draining import wait_until_drained
-from windrow.cli.main import windrow as cli
-from windrow.cli.rewind import recreate_mapping, replay_everything, rows_digests
-from windrow.cli.simulate import simulate_fleet
-from windrow.cli.tick import invoke, scheduled_event
-from windrow.cli.verify import verify_stage
-from windrow.deployment import Deployment
-from windrow.kinesis import KinesisStream, OutgoingRecord, Stored
-from windrow.kpl import UserRecord, aggregate
-from windrow.lineage import Lineage
+from windrow import settings
+from windrow.aws.clients import Place, client
+from windrow.aws.deployment import Deployment
+from windrow.aws.kinesis import KinesisStream, OutgoingRecord, Stored
+from windrow.lake import layout
+from windrow.lake.s3 import S3Store
 from windrow.reading import Reading, Readings
-from windrow.reading_json import encode_readings
-from windrow.s3 import S3Store
+from windrow.rows.lineage import Lineage
 from windrow.timestamps import format_rfc3339
 from windrow.window import WINDOW_MS, Window, windows_between
+from windrow.wire.block.block import encode_block
+from windrow.wire.json.strict import encode_readings
+from windrow.wire.kpl import UserRecord, aggregate
+from windrow_cli.draining import wait_until_drained
+from windrow_cli.main import windrow as cli
+from windrow_cli.rewind import recreate_mapping, replay_everything, rows_digests
+from windrow_cli.simulate import simulate_fleet
+from windrow_cli.tick import invoke, scheduled_event
+from windrow_cli.verify import verify_stage
 
 HOUR_MS = 3_600_000
 SENSORS = 50

@@ -19,12 +19,13 @@ from infra import stack as stacks
 from infra.embedded import Embedded
 from infra.plan import Choices, Plan, make_plan
 from infra.stack import Applied, Event
-from windrow import layout, settings
-from windrow.aws import Place, client
-from windrow.cli import deploy as deploy_cli
-from windrow.cli import place as place_cli
-from windrow.deployment import Deployment, find_deployment
+from windrow import settings
+from windrow.aws.clients import Place, client
+from windrow.aws.deployment import Deployment, find_deployment
 from windrow.errors import WindrowError
+from windrow.lake import layout
+from windrow_cli import deploy as deploy_cli
+from windrow_cli import place as place_cli
 
 # A resource that is refused while the stack is being made, when others stand already.
 BROKEN = """

@@ -13,11 +13,11 @@ from producers.fleet import FleetSpec, readings
 from producers.sender import Sender, Wire
 from producers.shards import ShardMap
 from tests.simulation import resharded_run
-from windrow.aws import Place, client
-from windrow.kinesis import KinesisStream
-from windrow.kpl import deaggregate
+from windrow.aws.clients import Place, client
+from windrow.aws.kinesis import KinesisStream
 from windrow.reading import Reading
-from windrow.reading_json import parse_readings
+from windrow.wire.json.strict import parse_readings
+from windrow.wire.kpl import deaggregate
 
 NAME = "reshard-test"
 FLEET = FleetSpec(seed=1, sensors=500, start_ms=1_763_640_000_000, end_ms=1_763_640_060_000)

@@ -5,9 +5,9 @@ import itertools
 import pytest
 
 from tests.simulation.store_contract import StoreContract
-from windrow.aws import Place, client
-from windrow.s3 import S3Store
-from windrow.store import ObjectStore
+from windrow.aws.clients import Place, client
+from windrow.lake.s3 import S3Store
+from windrow.lake.store import ObjectStore
 
 _numbers = itertools.count()
 

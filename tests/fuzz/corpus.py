@@ -9,9 +9,9 @@ import pyarrow as pa
 
 from tests.unit.arrow_blocks import block_of, table, with_dictionary
 from tests.unit.stream_records import aggregated, encoded, reading
-from windrow.block import encode_block
-from windrow.kpl import UserRecord, aggregate, seal
 from windrow.reading import Readings
+from windrow.wire.block.block import encode_block
+from windrow.wire.kpl import UserRecord, aggregate, seal
 
 FOLDER = Path(__file__).parent / "corpus"
 _READINGS = [reading(f"site-{n % 3:02}/sensor-{n:04}", at_ms=n * 997, milli_c=20_000 - n, sequence=n) for n in range(9)]

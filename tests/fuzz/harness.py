@@ -27,10 +27,7 @@ from processors.puts import Puts
 from tests.fuzz.mutation import Mutator
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from tests.unit.stream_records import ARRIVAL_MS, SHARD, STREAM_ARN
-from windrow.block import BLOCK_MAGIC, decode_block, is_block
-from windrow.kpl import BrokenAggregate, deaggregate
-from windrow.layout import PARTIALS, QUARANTINE
-from windrow.partial_parquet import decode_partial
+from windrow.lake.layout import PARTIALS, QUARANTINE
 from windrow.reading import (
     EARLINESS_MS_MAX,
     LATENESS_HORIZON_MS,
@@ -42,9 +39,12 @@ from windrow.reading import (
     BadReading,
     Reading,
 )
-from windrow.reading_json import parse_reading
+from windrow.rows.partial_parquet import decode_partial
 from windrow.settings import METRICS_NAMESPACE
 from windrow.timestamps import INSTANT_MS_MAX, INSTANT_MS_MIN
+from windrow.wire.block.block import BLOCK_MAGIC, decode_block, is_block
+from windrow.wire.json.strict import parse_reading
+from windrow.wire.kpl import BrokenAggregate, deaggregate
 
 LAKE = "lake"
 # Far above what the libraries and a batch of these sizes take, far below what a leak or a bomb would.

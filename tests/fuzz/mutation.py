@@ -3,8 +3,8 @@
 import random
 from collections.abc import Callable, Sequence
 
-from windrow.block import BLOCK_MAGIC, is_block
-from windrow.kpl import DIGEST_BYTES, MAGIC, BrokenAggregate, UserRecord, aggregate, deaggregate, seal
+from windrow.wire.block.block import BLOCK_MAGIC, is_block
+from windrow.wire.kpl import DIGEST_BYTES, MAGIC, BrokenAggregate, UserRecord, aggregate, deaggregate, seal
 
 PAYLOAD_BYTES_MAX = 200_000
 _TOKENS = (

@@ -10,7 +10,7 @@ from tests.fuzz import corpus
 from tests.fuzz.harness import Broken, Harness
 from tests.fuzz.mutation import Mutator
 from tests.unit.stream_records import record
-from windrow import reading_json
+from windrow.wire.json import strict as reading_json
 
 INPUTS = 1_500
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from click.testing import CliRunner
 
-from windrow.cli.main import windrow
+from windrow_cli.main import windrow
 
 FOLDER = Path(__file__).parent / "help"
 _COLUMNS = 100

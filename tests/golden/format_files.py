@@ -5,13 +5,13 @@
 
 from pathlib import Path
 
-from windrow import lineage, partial_parquet, period_lineage
-from windrow.lineage import Lineage
-from windrow.partial import Partial, partials_of
-from windrow.partial_parquet import Delivery
 from windrow.period import Grain, Period
-from windrow.period_lineage import Part, PeriodLineage
 from windrow.reading import Reading, Readings
+from windrow.rows import lineage, partial_parquet, period_lineage
+from windrow.rows.lineage import Lineage
+from windrow.rows.partial import Partial, partials_of
+from windrow.rows.partial_parquet import Delivery
+from windrow.rows.period_lineage import Part, PeriodLineage
 from windrow.window import Window
 
 FOLDER = Path(__file__).parent / "formats"

@@ -17,8 +17,8 @@ from typing import Any
 
 from aws_kinesis_agg.aggregator import RecordAggregator
 
-from windrow.kpl import MAGIC, UserRecord, seal
-from windrow.stream import RECORD_BYTES_MAX
+from windrow.aws.stream import RECORD_BYTES_MAX
+from windrow.wire.kpl import MAGIC, UserRecord, seal
 
 FOLDER = Path(__file__).parent / "kpl"
 HALF = str(2**127)

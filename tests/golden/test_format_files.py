@@ -10,11 +10,11 @@ from tests.golden.format_files import (
     partial,
     path_of,
 )
-from windrow.format_version import check_readable, readable
-from windrow.lineage import Lineage
-from windrow.partial_parquet import decode_partial
 from windrow.period import Grain
-from windrow.period_lineage import from_json_lines
+from windrow.rows.format_version import check_readable, readable
+from windrow.rows.lineage import Lineage
+from windrow.rows.partial_parquet import decode_partial
+from windrow.rows.period_lineage import from_json_lines
 
 VERSIONS = [(kind, version) for kind, written in WRITTEN.items() for version in readable(written)]
 

@@ -10,9 +10,9 @@ from aws_kinesis_agg.deaggregator import deaggregate_records
 from producers.aggregator import Aggregator, ShardMap
 from tests.golden import kpl_golden
 from tests.simulation.scripted_stream import even_shards
-from windrow.kpl import UserRecord, aggregate, deaggregate
-from windrow.stream import RECORD_BYTES_MAX, OutgoingRecord
-from windrow.strings import Strings
+from windrow.aws.stream import RECORD_BYTES_MAX, OutgoingRecord
+from windrow.columns.strings import Strings
+from windrow.wire.kpl import UserRecord, aggregate, deaggregate
 
 GOLDEN = kpl_golden.golden()
 OURS = {name: aggregate(records) for name, records in {**kpl_golden.CASES, **kpl_golden.FULL}.items()}

@@ -21,8 +21,7 @@ from processors.process import process
 from processors.puts import Puts
 from tests.unit.arrow_blocks import block_of, table, with_dictionary
 from tests.unit.stream_records import ARRIVAL_MS, STREAM_ARN
-from windrow.block import BLOCK_READINGS_PER_BYTE_MAX, encode_block
-from windrow.kpl import seal
+from windrow.columns.strings import Strings
 from windrow.reading import (
     LATENESS_HORIZON_MS,
     READINGS_PER_RECORD_MAX,
@@ -30,8 +29,9 @@ from windrow.reading import (
     TEMPERATURE_MAX_MILLI_C,
     Readings,
 )
-from windrow.strings import Strings
 from windrow.window import WINDOW_MS
+from windrow.wire.block.block import BLOCK_READINGS_PER_BYTE_MAX, encode_block
+from windrow.wire.kpl import seal
 
 # Of an event's bytes, three quarters are payload: the rest is base64.
 PAYLOAD_BYTES = INVOKE_PAYLOAD_BYTES_MAX * 3 // 4 - 10_000

@@ -34,7 +34,7 @@ import importlib, json, sys
 folder, module, name, *services = sys.argv[1:]
 sys.path.insert(0, folder)
 assert callable(getattr(importlib.import_module(module), name))
-from windrow.aws import FUNCTION, Place, client
+from windrow.aws.clients import FUNCTION, Place, client
 for service in services:
     client(service, Place(FUNCTION, None, "eu-central-1"))
 print(json.dumps({n: m.__file__ for n, m in sys.modules.items() if getattr(m, "__file__", None)}))
@@ -97,7 +97,7 @@ def test_zip_without_wheels_holds_what_the_handler_imports(function: Function):
     stage = function.handler.split(".")[0]
     assert {name.split("/")[0] for name in names} == {"windrow", stage}
     assert all(name.endswith(".py") for name in names)
-    assert not [name for name in names if name.startswith("windrow/cli/")]
+    assert not [name for name in names if name.startswith("windrow_cli/")]
 
 
 @by_name

@@ -77,6 +77,6 @@ def test_imports_are_followed_through_our_modules(tmp_path: Path):
 def test_services_are_those_that_a_client_is_made_for(tmp_path: Path):
     """The first argument of `client`, where it is spelled out."""
     (tmp_path / "handler.py").write_text(
-        "from windrow.aws import client\ns3 = client('s3', place)\nx = client(name, p)\n"
+        "from windrow.aws.clients import client\ns3 = client('s3', place)\nx = client(name, p)\n"
     )
     assert closure_of("handler", sources=tmp_path).services == {"s3"}

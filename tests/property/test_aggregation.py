@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from producers.aggregator import Aggregator, ShardMap
 from tests.simulation.scripted_stream import even_shards, hash_key_of
-from windrow.kinesis import HASH_KEY_MAX, OutgoingRecord, Shard
-from windrow.kpl import MAGIC, deaggregate
-from windrow.strings import Strings
+from windrow.aws.kinesis import HASH_KEY_MAX, OutgoingRecord, Shard
+from windrow.columns.strings import Strings
+from windrow.wire.kpl import MAGIC, deaggregate
 
 _keys = st.one_of(
     st.sampled_from(["a", "b", "c"]), st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=64)

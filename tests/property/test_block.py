@@ -12,10 +12,10 @@ from processors.event import Record, decode_event, encode_event
 from processors.slices import slices
 from tests.property.strategies import FIRST_WINDOW_MS, batches
 from tests.unit.stream_records import aggregated, encoded, reading, record
-from windrow.block import decode_block, encode_block
-from windrow.partial import partials_of
 from windrow.reading import LATENESS_HORIZON_MS, Reading, Readings, is_sound
+from windrow.rows.partial import partials_of
 from windrow.window import WINDOW_MS
+from windrow.wire.block.block import decode_block, encode_block
 
 ARRIVAL_MS = FIRST_WINDOW_MS + 2 * WINDOW_MS
 

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.property.wire import OURS, STYLES, TEMPERATURES, TIMES, Style, batch
-from windrow.json_columns import ROWS_MIN, read_common_layouts
-from windrow.json_layout import Layout
-from windrow.payloads import Payloads
+from windrow.columns.words import ROWS_AT_ONCE
 from windrow.reading import BadReading, Reading, Readings, Reason
-from windrow.reading_json import PAYLOAD_BYTES_MAX, BadPayload, encode_readings, parse_reading, parse_readings
-from windrow.words import ROWS_AT_ONCE
+from windrow.wire.json.fast import ROWS_MIN, read_common_layouts
+from windrow.wire.json.layout import Layout
+from windrow.wire.json.strict import PAYLOAD_BYTES_MAX, BadPayload, encode_readings, parse_reading, parse_readings
+from windrow.wire.payloads import Payloads
 
 
 def one_by_one(payloads: Sequence[bytes]) -> tuple[list[Reading], list[int], list[BadPayload]]:

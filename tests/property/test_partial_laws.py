@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.property.strategies import FIRST_WINDOW_MS, batches
-from windrow.partial import Partial, partials_of, union
-from windrow.partial_parquet import Delivery, decode_partial, encode_partial
 from windrow.reading import Reading, Readings
+from windrow.rows.partial import Partial, partials_of, union
+from windrow.rows.partial_parquet import Delivery, decode_partial, encode_partial
 from windrow.window import Window
 
 WINDOW = Window(FIRST_WINDOW_MS)

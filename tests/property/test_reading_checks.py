@@ -13,10 +13,10 @@ from producers.reading_of import checked, reading_of
 from tests.property.strategies import alleged_sensor_ids
 from tests.simulation.payloads import plain
 from tests.unit.stream_records import record
-from windrow.block import encode_block
-from windrow.json_columns import ROWS_MIN
 from windrow.reading import BadReading, Reading, Readings
-from windrow.reading_json import parse_reading, parse_readings
+from windrow.wire.block.block import encode_block
+from windrow.wire.json.fast import ROWS_MIN
+from windrow.wire.json.strict import parse_reading, parse_readings
 
 Fact = tuple[str, int, int, int]
 """An alleged reading: sensor_id, event_time_ms, sequence, temperature in m°C."""

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from tests.oracle import Fact, expected_rows, read_rows
 from tests.property.strategies import FIRST_WINDOW_MS, batches
-from windrow.partial import Partial, union
 from windrow.reading import Reading, Readings
-from windrow.rollup import roll
-from windrow.rollup_parquet import COLUMNS, encode_rollup
+from windrow.rows.partial import Partial, union
+from windrow.rows.rollup import roll
+from windrow.rows.rollup_parquet import COLUMNS, encode_rollup
 from windrow.window import Window
 
 WINDOW = Window(FIRST_WINDOW_MS)

@@ -6,10 +6,10 @@ import pyarrow.parquet
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windrow.partial import Partial
 from windrow.reading import Readings
-from windrow.rollup import Rollup, batches_of, roll
-from windrow.silence import (
+from windrow.rows.partial import Partial
+from windrow.rows.rollup import Rollup, batches_of, roll
+from windrow.rows.silence import (
     AGES,
     BEFORE_WINDOWS,
     COLUMNS,

@@ -8,8 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.property.strategies import sensor_ids
-from windrow import arrow
-from windrow.strings import Strings
+from windrow.columns import arrow
+from windrow.columns.strings import Strings
 
 # Of any characters: this column holds more than ids.
 any_strings = st.one_of(st.just(""), sensor_ids, st.sampled_from(["a\0", "a\0\0", "\0"]), st.text(max_size=20))

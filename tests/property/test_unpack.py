@@ -7,12 +7,21 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from windrow.kpl import DIGEST_BYTES, MAGIC, BrokenAggregate, BrokenDigest, UserRecord, aggregate, deaggregate, seal
-from windrow.kpl_walk import Bodies, walk
-from windrow.payloads import join_octets
+from windrow.columns.strings import offsets_of
 from windrow.reading import Reason
-from windrow.strings import offsets_of
-from windrow.unpack import BrokenRecord, unpack
+from windrow.wire.kpl import (
+    DIGEST_BYTES,
+    MAGIC,
+    BrokenAggregate,
+    BrokenDigest,
+    UserRecord,
+    aggregate,
+    deaggregate,
+    seal,
+)
+from windrow.wire.kpl_walk import Bodies, walk
+from windrow.wire.payloads import join_octets
+from windrow.wire.unpack import BrokenRecord, unpack
 
 KEY_LENGTHS = (0, 1, 8, 10, 18, 26, 127, 128, 300)  # 10, 18 and 26 are the octets of tags
 PAYLOAD_LENGTHS = (0, 1, 8, 20, 26, 104, 127, 128, 300, 16_383, 16_384, 20_000)

@@ -16,12 +16,12 @@ from tests.simulation.process import Fate, Process
 from tests.simulation.simulated_kinesis import SimulatedKinesis, StreamState
 from tests.simulation.simulated_lambda import Log
 from tests.simulation.virtual_time import VirtualTime
-from windrow.aws import Place
+from windrow.aws.clients import Place
+from windrow.aws.kinesis import KinesisStream
+from windrow.aws.stream import OutgoingRecord
+from windrow.columns.strings import Strings
 from windrow.errors import WindrowError
-from windrow.kinesis import KinesisStream
 from windrow.reading import Readings
-from windrow.stream import OutgoingRecord
-from windrow.strings import Strings
 
 PLACE = Place("simulated", "https://simulated", "eu-central-1")
 RESTART_MS = 20_000

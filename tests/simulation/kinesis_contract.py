@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from windrow.kinesis import HASH_KEY_MAX, KinesisStream, OutgoingRecord, Stored
+from windrow.aws.kinesis import HASH_KEY_MAX, KinesisStream, OutgoingRecord, Stored
 
 MIDDLE = (HASH_KEY_MAX + 1) // 2
 

@@ -7,12 +7,12 @@ from dispatcher.look import Buckets
 from dispatcher.report import TickReport, WindowReport
 from dispatcher.tick import Tick
 from tests.simulation.simulated_s3 import Delete, Get, Perform, Put, S3State, SimulatedStore
-from windrow.layout import MarkerKey, Origin, PartialKey, lineage_key, rows_key
-from windrow.lineage import Lineage
-from windrow.partial import Partial
-from windrow.partial_parquet import Delivery, encode_partial
+from windrow.lake.layout import MarkerKey, Origin, PartialKey, lineage_key, rows_key
+from windrow.lake.store import StoredObject
 from windrow.reading import Readings
-from windrow.store import StoredObject
+from windrow.rows.lineage import Lineage
+from windrow.rows.partial import Partial
+from windrow.rows.partial_parquet import Delivery, encode_partial
 from windrow.timestamps import parse_rfc3339_ms
 from windrow.window import WINDOW_MS, Window
 

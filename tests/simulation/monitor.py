@@ -6,7 +6,7 @@ from typing import Any
 from dispatcher.report import TickReport
 from tests.simulation.simulated_lambda import Log
 from tests.simulation.simulated_s3 import Answer, Delete, Operation, Put, Refused, S3State
-from windrow.layout import AGGREGATES, MARKERS, PARTIALS, QUARANTINE, WINDOWS
+from windrow.lake.layout import AGGREGATES, MARKERS, PARTIALS, QUARANTINE, WINDOWS
 
 
 class Monitor:

@@ -9,8 +9,8 @@ from tests.simulation.gateway import PLACE
 from tests.simulation.process import Process
 from tests.simulation.simulated_kinesis import SimulatedKinesis
 from tests.simulation.simulated_mapping import ON_FAILURE
-from windrow.kinesis import KinesisStream
-from windrow.quarantine_search import Search
+from windrow.aws.kinesis import KinesisStream
+from windrow.lake.quarantine_search import Search
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

@@ -35,8 +35,8 @@ from tests.simulation.simulated_disk import SimulatedDisk, SimulatedFolder
 from tests.simulation.simulated_kinesis import SimulatedKinesis, StreamState
 from tests.simulation.simulated_lambda import Log
 from tests.simulation.virtual_time import Task, VirtualTime, current_task
+from windrow.aws.kinesis import KinesisStream
 from windrow.errors import WindrowError
-from windrow.kinesis import KinesisStream
 from windrow.reading import BadReading, Reading, Readings
 
 DISK_LATENCY_MS = 1

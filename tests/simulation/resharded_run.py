@@ -23,12 +23,12 @@ from producers.shards import ShardMap
 from producers.writer import Writer, WriterCounters
 from tests.simulation.scripted_stream import hash_key_of
 from tests.simulation.silent_endpoint import SilentEndpoint, silent_endpoint
-from windrow.aws import Place, client, client_config
-from windrow.block import decode_block, is_block
-from windrow.kinesis import KinesisStream, OutgoingRecord, Shard
-from windrow.kpl import deaggregate
+from windrow.aws.clients import Place, client, client_config
+from windrow.aws.kinesis import KinesisStream, OutgoingRecord, Shard
 from windrow.reading import Reading
-from windrow.reading_json import parse_readings
+from windrow.wire.block.block import decode_block, is_block
+from windrow.wire.json.strict import parse_readings
+from windrow.wire.kpl import deaggregate
 
 READINGS = 200_000
 SPLIT_AT, MERGE_AT = 30, 50

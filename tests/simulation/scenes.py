@@ -10,8 +10,8 @@ from tests.simulation.simulated_kinesis import HeldRecord
 from tests.simulation.simulated_mapping import Options
 from tests.simulation.verdict import faults_of
 from tests.simulation.world import START_MS, Setup, World
-from windrow.kpl import UserRecord, aggregate
 from windrow.window import WINDOW_MS, Window
+from windrow.wire.kpl import UserRecord, aggregate
 
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000

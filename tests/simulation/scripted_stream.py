@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from windrow.stream import HASH_KEY_MAX, Answers, OutgoingRecord, Refused, Shard, Stored, Unanswered
+from windrow.aws.stream import HASH_KEY_MAX, Answers, OutgoingRecord, Refused, Shard, Stored, Unanswered
 
 # Spelled here once more: a model that took the product's numbers would follow each of its mistakes.
 RECORDS_MAX = 500

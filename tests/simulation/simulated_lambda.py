@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from tests.simulation.faults import Chance
 from tests.simulation.process import Fate, Process
 from tests.simulation.virtual_time import VirtualTime
-from windrow.aws import INVOKE_READ_TIMEOUT_SECONDS
+from windrow.aws.clients import INVOKE_READ_TIMEOUT_SECONDS
 
 Handler = Callable[[Process, bytes], object]
 """A function's code: what it returns is answered as JSON."""

@@ -16,7 +16,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from windrow.store import LIST_KEYS_MAX, Body, ListedObject, PreconditionFailed, StoredObject, StoreError
+from windrow.lake.store import LIST_KEYS_MAX, Body, ListedObject, PreconditionFailed, StoredObject, StoreError
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ class S3State:
 
 
 class SimulatedStore:
-    """One bucket behind `perform`; implements windrow.store.ObjectStore."""
+    """One bucket behind `perform`; implements windrow.lake.store.ObjectStore."""
 
     def __init__(self, perform: Perform, bucket: str) -> None:
         """Send every request of `bucket` to `perform`."""

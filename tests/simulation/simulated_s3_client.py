@@ -17,8 +17,8 @@ from botocore.exceptions import ClientError, IncompleteReadError
 from tests.simulation.faults import Chance
 from tests.simulation.process import Process
 from tests.simulation.simulated_s3 import Delete, Get, ListPage, Operation, Page, Put, Refused, S3State
-from windrow.aws import ATTEMPTS_MAX
-from windrow.store import StoredObject
+from windrow.aws.clients import ATTEMPTS_MAX
+from windrow.lake.store import StoredObject
 
 LATENCY_MS = 20
 SLOW_MS = 1_000

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from windrow.store import ListedObject, ObjectStore, PreconditionFailed, StoredObject, etag_of
+from windrow.lake.store import ListedObject, ObjectStore, PreconditionFailed, StoredObject, etag_of
 
 HOSTILE_KEYS = ["a b", "a+b", "a%2Fb", "a=1/b", "ä/ü", "a'\"&<>b", "\U0001f321", "�"]
 

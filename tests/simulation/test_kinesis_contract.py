@@ -15,7 +15,7 @@ from tests.simulation.kinesis_contract import ReshardingContract, record
 from tests.simulation.process import Process
 from tests.simulation.simulated_kinesis import SimulatedKinesis, StreamState
 from tests.simulation.virtual_time import VirtualTime
-from windrow.kinesis import KinesisStream
+from windrow.aws.kinesis import KinesisStream
 
 START_MS = 1_795_168_800_000
 

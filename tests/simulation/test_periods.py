@@ -38,12 +38,12 @@ from tests.simulation.lake import (
 )
 from tests.simulation.mutant import mutant_of
 from tests.simulation.simulated_s3 import Crash, Delete, Operation, Perform, Put, S3State, crashing, recording
-from windrow.layout import AGGREGATES, SILENCES, lineage_key, period_lineages_key, period_rows_key, rows_key
-from windrow.merge import merge
+from windrow.lake.layout import AGGREGATES, SILENCES, lineage_key, period_lineages_key, period_rows_key, rows_key
 from windrow.period import DAY_MS, HOUR_MS, Grain, Period
-from windrow.period_lineage import PeriodLineage
-from windrow.rollup import Rollup
-from windrow.rollup_parquet import encode_rollup, read_rows
+from windrow.rows.merge import merge
+from windrow.rows.period_lineage import PeriodLineage
+from windrow.rows.rollup import Rollup
+from windrow.rows.rollup_parquet import encode_rollup, read_rows
 from windrow.window import WINDOW_MS, Window
 
 FIVE, FIVE_PAST = window_at("05:00"), window_at("05:05")

@@ -14,11 +14,11 @@ from producers.shards import ShardMap
 from producers.writer import Writer
 from tests.simulation import resharded_run
 from tests.simulation.scripted_stream import hash_key_of
-from windrow.aws import EMBEDDED, Place, client
-from windrow.kinesis import KinesisStream, OutgoingRecord
-from windrow.kpl import deaggregate
+from windrow.aws.clients import EMBEDDED, Place, client
+from windrow.aws.kinesis import KinesisStream, OutgoingRecord
 from windrow.reading import Reading
-from windrow.reading_json import parse_readings
+from windrow.wire.json.strict import parse_readings
+from windrow.wire.kpl import deaggregate
 
 NAME = "resharded"
 

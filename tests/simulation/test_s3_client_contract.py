@@ -11,8 +11,8 @@ from tests.simulation.simulated_s3 import S3State
 from tests.simulation.simulated_s3_client import SimulatedS3Client
 from tests.simulation.store_contract import StoreContract
 from tests.simulation.virtual_time import VirtualTime
-from windrow.s3 import S3Store
-from windrow.store import ObjectStore
+from windrow.lake.s3 import S3Store
+from windrow.lake.store import ObjectStore
 
 
 def store_over(state: S3State, rates: Rates, *, page_keys: int = 1_000) -> ObjectStore:

@@ -13,9 +13,9 @@ from producers.shards import ShardMap
 from producers.writer import Writer
 from tests.simulation.scenes import START_MS
 from tests.simulation.scripted_stream import BYTES_MAX, RECORD_BYTES_MAX, RECORDS_MAX, ScriptedStream, even_shards
-from windrow.block import decode_block
+from windrow.aws.stream import OutgoingRecord
 from windrow.reading import Reading, Readings
-from windrow.stream import OutgoingRecord
+from windrow.wire.block.block import decode_block
 
 LONG_ID_CHARACTERS = 128
 LETTERS = "".join(chr(code) for code in range(0x4E00, 0x4F00))

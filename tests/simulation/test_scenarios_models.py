@@ -33,7 +33,7 @@ from tests.simulation.scenes import (
 )
 from tests.simulation.simulated_kinesis import SimulatedKinesis
 from tests.simulation.verdict import expectation_of, lost_to_retention
-from windrow.kinesis import KinesisStream
+from windrow.aws.kinesis import KinesisStream
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -30,8 +30,8 @@ from tests.simulation.scenes import (
     put_facts,
     settled_faults,
 )
-from windrow.block import encode_block
 from windrow.reading import Reading, Readings
+from windrow.wire.block.block import encode_block
 
 LATENCIES_MS = 5_000
 """More than all requests of one slice take."""

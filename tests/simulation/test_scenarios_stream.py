@@ -31,8 +31,8 @@ from tests.simulation.scenes import (
     put_facts,
     settled_faults,
 )
-from windrow.kinesis import HASH_KEY_MAX
-from windrow.kpl import UserRecord, aggregate
+from windrow.aws.kinesis import HASH_KEY_MAX
+from windrow.wire.kpl import UserRecord, aggregate
 
 SETUP = Setup(shards=2, options=AT_ONCE, target_bytes=200)
 

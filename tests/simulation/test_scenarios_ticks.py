@@ -32,8 +32,8 @@ from tests.simulation.scenes import (
 )
 from tests.simulation.simulated_s3 import Delete, Get, Put
 from tests.simulation.verdict import rows_faults_of
-from windrow.layout import PARTIALS, lineage_key, rows_key
-from windrow.store import StoredObject
+from windrow.lake.layout import PARTIALS, lineage_key, rows_key
+from windrow.lake.store import StoredObject
 
 SETUP = Setup(shards=2, options=AT_ONCE, lateness_horizon_hours=6)
 

@@ -25,8 +25,8 @@ from tests.simulation.scenes import (
     settled_faults,
 )
 from tests.simulation.verdict import rows_faults_of
-from windrow.layout import lineage_key, rows_key
-from windrow.lineage import Lineage
+from windrow.lake.layout import lineage_key, rows_key
+from windrow.rows.lineage import Lineage
 
 SETUP = Setup(shards=1, options=AT_ONCE, lateness_horizon_hours=48)
 HORIZON_MS = 48 * HOUR_MS

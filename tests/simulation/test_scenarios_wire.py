@@ -25,7 +25,7 @@ from tests.simulation.scenes import (
     settled_faults,
 )
 from tests.simulation.simulated_mapping import event_of
-from windrow.layout import lineage_key
+from windrow.lake.layout import lineage_key
 
 TICK_AFTER_MS = 2 * MINUTE_MS
 

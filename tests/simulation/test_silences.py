@@ -19,7 +19,7 @@ from tests.simulation.lake import (
     tick,
 )
 from tests.simulation.simulated_s3 import Delete, Operation, Put, S3State, recording
-from windrow.layout import silences_key
+from windrow.lake.layout import silences_key
 from windrow.window import WINDOW_MS, Window
 
 FLEET = ["a", "b", "c", "d"]

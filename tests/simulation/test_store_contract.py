@@ -9,8 +9,8 @@ from moto import mock_aws
 
 from tests.simulation.simulated_s3 import Operation, S3State, SimulatedStore, recording
 from tests.simulation.store_contract import StoreContract
-from windrow.s3 import S3Store
-from windrow.store import CountedStore, ObjectStore, StoredObject, StoreError
+from windrow.lake.s3 import S3Store
+from windrow.lake.store import CountedStore, ObjectStore, StoredObject, StoreError
 
 
 class TestSimulatedS3(StoreContract):

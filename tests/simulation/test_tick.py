@@ -31,7 +31,7 @@ from tests.simulation.lake import (
     tick,
 )
 from tests.simulation.simulated_s3 import Delete, Get, ListPage, Operation, Put, S3State, recording
-from windrow.layout import (
+from windrow.lake.layout import (
     SILENCES,
     Origin,
     QuarantineKey,
@@ -42,7 +42,7 @@ from windrow.layout import (
     rows_key,
 )
 from windrow.period import Grain, Period
-from windrow.silence import HISTORY_WINDOWS
+from windrow.rows.silence import HISTORY_WINDOWS
 from windrow.window import WINDOW_MS, Window
 
 

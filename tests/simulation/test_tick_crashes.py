@@ -33,8 +33,8 @@ from tests.simulation.simulated_s3 import (
     recording,
     unavailable,
 )
-from windrow.layout import silences_key
-from windrow.store import StoreError
+from windrow.lake.layout import silences_key
+from windrow.lake.store import StoreError
 
 NEW = window_at("05:00")
 NO_MORE_RECENT = window_at("08:05")

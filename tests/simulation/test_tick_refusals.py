@@ -28,7 +28,7 @@ from tests.simulation.lake import (
     window_at,
 )
 from tests.simulation.simulated_s3 import Answer, Delete, Get, Operation, Put, S3State
-from windrow.layout import Origin, PartialKey, lineage_key, partials_prefix, rows_key
+from windrow.lake.layout import Origin, PartialKey, lineage_key, partials_prefix, rows_key
 
 
 @pytest.mark.parametrize("also_rows", [False, True], ids=["rows there", "rows gone too"])

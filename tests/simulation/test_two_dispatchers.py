@@ -43,8 +43,8 @@ from tests.simulation.lake import (
 )
 from tests.simulation.mutant import mutant_of
 from tests.simulation.simulated_s3 import Perform, S3State
-from windrow.layout import lineage_key, rows_key
-from windrow.lineage import Lineage
+from windrow.lake.layout import lineage_key, rows_key
+from windrow.rows.lineage import Lineage
 
 WINDOW = OLD
 SWEPT = at("07:02") + DAY_MS

@@ -2,7 +2,7 @@
 
 from tests.simulation.simulated_s3 import Delete, Put
 from tests.simulation.world import LAKE, RESULTS, World
-from windrow.layout import AGGREGATES, PARTIALS, WINDOWS
+from windrow.lake.layout import AGGREGATES, PARTIALS, WINDOWS
 
 AWAY_MS = 900_000
 

@@ -20,9 +20,9 @@ from tests.simulation.simulated_mapping import event_of
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from tests.simulation.simulated_schedule import OFFSET_MS, PERIOD_MS
 from tests.simulation.world import LAKE, RESULTS, World, windows_with_partials
-from windrow.layout import AGGREGATES, MARKERS, PARTIALS, QUARANTINE, lineage_key, period_rows_key, rows_key
-from windrow.partial_parquet import decode_partial
+from windrow.lake.layout import AGGREGATES, MARKERS, PARTIALS, QUARANTINE, lineage_key, period_rows_key, rows_key
 from windrow.period import Grain, Period
+from windrow.rows.partial_parquet import decode_partial
 from windrow.timestamps import parse_sql_ms
 from windrow.window import Window
 

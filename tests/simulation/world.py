@@ -55,9 +55,9 @@ from tests.simulation.simulated_s3_client import SimulatedS3Client
 from tests.simulation.simulated_schedule import OFFSET_MS, PERIOD_MS, Schedule
 from tests.simulation.timeline import Timeline
 from tests.simulation.virtual_time import Task, VirtualTime
-from windrow.layout import PARTIALS, parse_window_prefix
-from windrow.s3 import S3Store
-from windrow.store import StoredObject
+from windrow.lake.layout import PARTIALS, parse_window_prefix
+from windrow.lake.s3 import S3Store
+from windrow.lake.store import StoredObject
 from windrow.timestamps import parse_rfc3339_ms
 from windrow.window import WINDOW_MS, Window
 

@@ -6,8 +6,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.ipc
 
-from windrow.block import BLOCK_MAGIC, BLOCK_VERSION
 from windrow.reading import Readings
+from windrow.wire.block.block import BLOCK_MAGIC, BLOCK_VERSION
 
 HEAD = BLOCK_MAGIC + bytes([BLOCK_VERSION])
 

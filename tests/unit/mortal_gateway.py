@@ -19,8 +19,8 @@ from pathlib import Path
 from random import Random
 
 from producers import Producer, Reading, Readings
-from windrow.aws import Place
-from windrow.kinesis import KinesisStream
+from windrow.aws.clients import Place
+from windrow.aws.kinesis import KinesisStream
 
 NOON_MS = 1_795_176_000_000
 LIFE_SECONDS_MAX = 0.25

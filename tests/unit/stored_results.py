@@ -6,12 +6,12 @@ from pathlib import Path
 from analytics.cache import ObjectCache
 from analytics.local import LocalEngine
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
-from windrow.layout import rows_key
-from windrow.partial import partials_of
+from windrow.lake.layout import rows_key
+from windrow.lake.store import CountedStore
 from windrow.reading import Reading, Readings
-from windrow.rollup import roll
-from windrow.rollup_parquet import encode_rollup
-from windrow.store import CountedStore
+from windrow.rows.partial import partials_of
+from windrow.rows.rollup import roll
+from windrow.rows.rollup_parquet import encode_rollup
 from windrow.timestamps import parse_rfc3339_ms
 from windrow.window import WINDOW_MS
 

@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 
 from botocore.stub import Stubber
 
-from windrow.aws import AWS, Place, client
+from windrow.aws.clients import AWS, Place, client
 
 PLACE = Place(AWS, None, "eu-central-1")
 

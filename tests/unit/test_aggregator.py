@@ -6,12 +6,12 @@ import pytest
 from producers import shards
 from producers.aggregator import Aggregator, ShardMap
 from tests.simulation.scripted_stream import even_shards, hash_key_of
+from windrow.aws.kinesis import HASH_KEY_MAX, RECORD_BYTES_MAX, OutgoingRecord, Shard
+from windrow.columns.strings import Strings
 from windrow.errors import WindrowError
-from windrow.kinesis import HASH_KEY_MAX, RECORD_BYTES_MAX, OutgoingRecord, Shard
-from windrow.kpl import MAGIC, OUTER_PARTITION_KEY, UserRecord, deaggregate
 from windrow.reading import Readings
-from windrow.reading_json import encode_readings, parse_reading
-from windrow.strings import Strings
+from windrow.wire.json.strict import encode_readings, parse_reading
+from windrow.wire.kpl import MAGIC, OUTER_PARTITION_KEY, UserRecord, deaggregate
 
 ONE_SHARD = ShardMap(even_shards(1))
 

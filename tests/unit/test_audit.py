@@ -12,15 +12,15 @@ import pytest
 
 from analytics.audit import GRACE_MS, Audit, Evidence, Verdict, audit
 from tests.unit.stored_results import SENSORS, START_MS, WINDOWS, StoredResults, some_readings
-from windrow.block import encode_block
-from windrow.kinesis import StreamRecord
-from windrow.kpl import UserRecord, aggregate
-from windrow.layout import lineage_key, rows_key
-from windrow.lineage import Lineage
+from windrow.aws.kinesis import StreamRecord
+from windrow.lake.layout import lineage_key, rows_key
 from windrow.reading import Reading, Readings
-from windrow.reading_json import encode_readings
+from windrow.rows.lineage import Lineage
 from windrow.timerange import TimeRange
 from windrow.window import WINDOW_MS, Window
+from windrow.wire.block.block import encode_block
+from windrow.wire.json.strict import encode_readings
+from windrow.wire.kpl import UserRecord, aggregate
 
 pytestmark = pytest.mark.slow
 

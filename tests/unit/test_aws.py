@@ -12,8 +12,8 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 
-from windrow.aws import EMBEDDED, FUNCTION, Place, client, client_config, readable, readable_errors
-from windrow.deployment import find_deployment
+from windrow.aws.clients import EMBEDDED, FUNCTION, Place, client, client_config, readable, readable_errors
+from windrow.aws.deployment import find_deployment
 from windrow.errors import Unusable, WindrowError
 
 NOBODY = Place(EMBEDDED, "http://127.0.0.1:1", "us-east-1")  # port 1 (tcpmux) has no server

@@ -6,10 +6,10 @@ from producers import backfill
 from producers.backfill import ORIGIN, plan_backfill, write_backfill
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from windrow.errors import UsageError
-from windrow.layout import MARKERS, PARTIALS, lineage_key, parse_marker_key, parse_partial_key
-from windrow.partial import partials_of
-from windrow.partial_parquet import decode_partial
+from windrow.lake.layout import MARKERS, PARTIALS, lineage_key, parse_marker_key, parse_partial_key
 from windrow.reading import Reading, Readings
+from windrow.rows.partial import partials_of
+from windrow.rows.partial_parquet import decode_partial
 from windrow.window import WINDOW_MS, Window
 
 START_MS = 1_763_640_000_000

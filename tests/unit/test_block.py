@@ -12,21 +12,7 @@ from backports.zstd import CompressionParameter, ZstdCompressor
 
 from tests.unit.arrow_blocks import HEAD, block_of, table, with_dictionary
 from tests.unit.stream_records import WINDOW, reading
-from windrow import block
-from windrow.block import (
-    BLOCK_DECOMPRESSED_BYTES_MAX,
-    BLOCK_MAGIC,
-    BLOCK_READINGS_PER_BYTE_MAX,
-    decode_block,
-    encode_block,
-    is_block,
-    open_block,
-    spell,
-)
-from windrow.flatbuffers import BadStream
-from windrow.ipc_buffers import numbers
-from windrow.ipc_metadata import Buffer, declared
-from windrow.kpl import MAGIC
+from windrow.columns.strings import Strings
 from windrow.reading import (
     READINGS_PER_RECORD_MAX,
     SEQUENCE_MAX,
@@ -37,9 +23,23 @@ from windrow.reading import (
     Reason,
     is_sound,
 )
-from windrow.reading_json import parse_reading
-from windrow.strings import Strings
 from windrow.timestamps import INSTANT_MS_MAX, INSTANT_MS_MIN
+from windrow.wire.block import block
+from windrow.wire.block.block import (
+    BLOCK_DECOMPRESSED_BYTES_MAX,
+    BLOCK_MAGIC,
+    BLOCK_READINGS_PER_BYTE_MAX,
+    decode_block,
+    encode_block,
+    is_block,
+    open_block,
+    spell,
+)
+from windrow.wire.block.buffers import numbers
+from windrow.wire.block.flatbuffers import BadStream
+from windrow.wire.block.stream import Buffer, declared
+from windrow.wire.json.strict import parse_reading
+from windrow.wire.kpl import MAGIC
 
 THREE = [reading("roof", sequence=7), reading("ké\u00a0ller", at_ms=1, milli_c=-5), reading("roof", at_ms=2)]
 

@@ -11,10 +11,10 @@ from producers.shards import ShardMap
 from tests.property import strategies
 from tests.simulation.scripted_stream import even_shards, hash_key_of
 from tests.simulation.test_scenarios_limits import hard_to_compress
-from windrow.block import decode_block, encode_block
+from windrow.aws.stream import OutgoingRecord
 from windrow.errors import WindrowError
 from windrow.reading import Reading, Readings
-from windrow.stream import OutgoingRecord
+from windrow.wire.block.block import decode_block, encode_block
 
 LONE_BLOCK_BYTES_MAX = 2_200
 """What a block of one reading takes at most here; most of it is Arrow's own."""

@@ -15,13 +15,13 @@ from analytics.history import Histories
 from analytics.query import Query
 from tests.unit.stored_results import START_MS, StoredResults
 from windrow.errors import WindrowError
-from windrow.layout import lineage_key, period_rows_key, rows_key
-from windrow.lineage import Lineage
-from windrow.partial import partials_of
+from windrow.lake.layout import lineage_key, period_rows_key, rows_key
 from windrow.period import Grain, Period
 from windrow.reading import Reading, Readings
-from windrow.rollup import roll
-from windrow.rollup_parquet import encode_rollup
+from windrow.rows.lineage import Lineage
+from windrow.rows.partial import partials_of
+from windrow.rows.rollup import roll
+from windrow.rows.rollup_parquet import encode_rollup
 from windrow.timerange import TimeRange
 from windrow.window import WINDOW_MS, Window
 

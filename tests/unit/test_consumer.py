@@ -14,12 +14,12 @@ from processors.consumer import LATE_AFTER_MS, MARKER_AFTER_MS, Consumed, consum
 from processors.event import UNKNOWN_ORIGIN, MalformedRecord, Record
 from tests.simulation.simulated_s3 import Answer, Crash, Operation, Put, S3State, SimulatedStore, crashing, recording
 from tests.unit.stream_records import ARRIVAL_MS, SHARD, WINDOW, aggregated, encoded, reading, record
-from windrow.kpl import MAGIC, seal
-from windrow.layout import MARKERS, PARTIALS, QUARANTINE, parse_marker_key, parse_partial_key, parse_quarantine_key
-from windrow.partial_parquet import decode_partial
+from windrow.lake.layout import MARKERS, PARTIALS, QUARANTINE, parse_marker_key, parse_partial_key, parse_quarantine_key
+from windrow.lake.store import StoreError
 from windrow.reading import EARLINESS_MS_MAX, LATENESS_HORIZON_MS, Reading, Reason
-from windrow.store import StoreError
+from windrow.rows.partial_parquet import decode_partial
 from windrow.window import WINDOW_MS, Window
+from windrow.wire.kpl import MAGIC, seal
 
 LAKE = "lake"
 # A protobuf of one user record whose partition key is number 1 of an empty table.

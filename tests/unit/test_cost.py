@@ -5,8 +5,8 @@ import json
 import click.testing
 import pytest
 
-from windrow.cli.cost import cost as command
-from windrow.cost import HOURS_PER_MONTH, WIRES, Fleet, cost, prices
+from infra.cost import HOURS_PER_MONTH, WIRES, Fleet, cost, prices
+from windrow_cli.cost import cost as command
 
 TABLE = prices()
 

@@ -20,10 +20,10 @@ from analytics.page import FILES, exported_page, served_page, served_policy, tex
 from analytics.web import application
 from tests.unit.stored_results import StoredResults
 from tests.unit.test_board import ALL, SENSORS, START_MS, WINDOWS, readings_of, store
-from windrow.aws import Place
-from windrow.cli.dashboard import export_to, listening
+from windrow.aws.clients import Place
 from windrow.errors import UsageError, WindrowError
 from windrow.timestamps import format_rfc3339
+from windrow_cli.dashboard import export_to, listening
 
 pytestmark = pytest.mark.slow
 

@@ -13,11 +13,11 @@ from infra import embedded, stack
 from infra.changes import Change, ChangeSet, Effect
 from infra.plan import Plan, parse_parameters
 from infra.stack import Applied, Event, Prepared
-from windrow.aws import EMBEDDED, Place
-from windrow.cli.deploy import deploy
-from windrow.cli.main import windrow
-from windrow.deployment import Deployment
+from windrow.aws.clients import EMBEDDED, Place
+from windrow.aws.deployment import Deployment
 from windrow.errors import UsageError
+from windrow_cli.deploy import deploy
+from windrow_cli.main import windrow
 
 PLACE = Place(EMBEDDED, "http://127.0.0.1:1", "us-east-1")
 DEPLOYMENT = Deployment(
@@ -108,7 +108,7 @@ def test_nothing_to_do_is_said(run: Callable[..., Result]) -> None:
 def test_losses_are_red(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal, what goes is red and the rest is not."""
     console = Console(stderr=True, highlight=False, soft_wrap=True, force_terminal=True, color_system="standard")
-    monkeypatch.setattr("windrow.cli.deploy.err", console)
+    monkeypatch.setattr("windrow_cli.deploy.err", console)
     shown = run(Stack(changes=(REPLACED, CHANGED)), "--yes").stderr
     assert f"\x1b[31m{REPLACED}\x1b[0m" in shown
     assert f"\x1b[31m{CHANGED}" not in shown

@@ -16,13 +16,13 @@ from dispatcher.due import Lifetimes, Reason
 from dispatcher.report import Outcome, TickReport, WindowReport
 from tests.simulation.lake import LAKE, RESULTS, at, buckets, partial_put, window_at
 from tests.simulation.simulated_s3 import S3State
-from windrow import aws
-from windrow.cli import tick as command
-from windrow.deployment import Deployment
+from windrow.aws import clients as aws
+from windrow.aws.deployment import Deployment
 from windrow.errors import UsageError, WindrowError
-from windrow.layout import partials_prefix
-from windrow.s3 import S3Store
+from windrow.lake.layout import partials_prefix
+from windrow.lake.s3 import S3Store
 from windrow.window import Window
+from windrow_cli import tick as command
 
 ENVIRONMENT = {
     "WINDROW_STAGE": "test",

@@ -20,7 +20,7 @@ from dispatcher.due import (
     work_order,
 )
 from infra import template
-from windrow.layout import MarkerKey
+from windrow.lake.layout import MarkerKey
 from windrow.timestamps import parse_rfc3339_ms
 from windrow.window import WINDOW_MS, Window
 

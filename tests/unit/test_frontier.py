@@ -1,7 +1,7 @@
 """The frontier: whether the consumer has come as far as the producer, told from keys."""
 
-from windrow.frontier import Frontier, frontier_of, is_drained
-from windrow.layout import Origin, PartialKey, QuarantineKey
+from windrow.lake.frontier import Frontier, frontier_of, is_drained
+from windrow.lake.layout import Origin, PartialKey, QuarantineKey
 from windrow.window import Window
 
 WINDOW = Window(1_763_640_000_000)

@@ -11,17 +11,17 @@ import pytest
 from moto import mock_aws
 
 from tests.unit.test_simulate_command import DEPLOYMENT, PLACE
-from windrow.block import decode_block, is_block
-from windrow.cli import ingest as command
+from windrow.aws.kinesis import KinesisStream
 from windrow.errors import UsageError
-from windrow.kinesis import KinesisStream
-from windrow.kpl import deaggregate
-from windrow.layout import PARTIALS, lineage_key
+from windrow.lake.layout import PARTIALS, lineage_key
+from windrow.lake.s3 import S3Store
 from windrow.reading import Reading
-from windrow.reading_json import parse_reading
-from windrow.s3 import S3Store
 from windrow.timestamps import parse_rfc3339_ms
 from windrow.window import Window
+from windrow.wire.block.block import decode_block, is_block
+from windrow.wire.json.strict import parse_reading
+from windrow.wire.kpl import deaggregate
+from windrow_cli import ingest as command
 
 NOW_MS = parse_rfc3339_ms("2026-11-20T12:00:00Z")
 DAY_MS = 86_400_000

@@ -11,8 +11,7 @@ from processors.event import Record, decode_event, encode_event
 from processors.judge import Judged
 from processors.quarantine import Quarantined
 from tests.unit.stream_records import ARRIVAL_MS, aggregated, encoded, reading, record
-from windrow.block import BLOCK_MAGIC, encode_block
-from windrow.kpl import MAGIC, seal
+from windrow.columns.strings import Strings
 from windrow.reading import (
     EARLINESS_MS_MAX,
     LATENESS_HORIZON_MS,
@@ -22,8 +21,9 @@ from windrow.reading import (
     Readings,
     Reason,
 )
-from windrow.reading_json import parse_reading
-from windrow.strings import Strings
+from windrow.wire.block.block import BLOCK_MAGIC, encode_block
+from windrow.wire.json.strict import parse_reading
+from windrow.wire.kpl import MAGIC, seal
 
 # A user record with key 0 and an empty payload, as short as one can be.
 TINY_USER_RECORD = b"\x1a\x04\x08\x00\x1a\x00"

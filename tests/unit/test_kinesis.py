@@ -19,11 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from moto import mock_aws
 
-import windrow.aws
+import windrow.aws.clients
 from producers.aggregator import ShardMap
-from windrow.aws import Place
-from windrow.errors import WindrowError
-from windrow.kinesis import (
+from windrow.aws.clients import Place
+from windrow.aws.kinesis import (
     ARRIVAL_STEP_BACK_MS_MAX,
     HASH_KEY_MAX,
     Answers,
@@ -35,6 +34,7 @@ from windrow.kinesis import (
     StreamRecord,
     Unanswered,
 )
+from windrow.errors import WindrowError
 
 PLACE = Place("test", None, "us-east-1")
 LONG_AGO_MS, FAR_AHEAD_MS = 0, 4_000_000_000_000
@@ -311,7 +311,10 @@ def test_records_are_put_by_a_client_that_never_repeats_by_itself(client: Any) -
     """So that every request that may have been stored twice is seen and counted."""
     place = Place("test-repeats", None, PLACE.region)
     KinesisStream.at(place, "readings").put_records(outgoing(1))
-    putting, reading = windrow.aws.client("kinesis", place, repeats=False), windrow.aws.client("kinesis", place)
+    putting, reading = (
+        windrow.aws.clients.client("kinesis", place, repeats=False),
+        windrow.aws.clients.client("kinesis", place),
+    )
     assert putting.meta.config.retries["total_max_attempts"] == 1
     assert reading.meta.config.retries["total_max_attempts"] > 1
 

@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.answering_endpoint import HTML, JSON, AnsweringEndpoint, HttpAnswer, answering_endpoint
-from windrow.aws import EMBEDDED, Place
+from windrow.aws.clients import EMBEDDED, Place
+from windrow.aws.kinesis import Answers, KinesisStream, OutgoingRecord, Refused, Stored, Unanswered
+from windrow.aws.kinesis_answers import EPOCH, WrongShape, put_answers, record_page, shard_page
 from windrow.errors import Unusable, WindrowError
-from windrow.kinesis import Answers, KinesisStream, OutgoingRecord, Refused, Stored, Unanswered
-from windrow.kinesis_answers import EPOCH, WrongShape, put_answers, record_page, shard_page
 
 PAGE = b"<html><body>Please sign in</body></html>"
 STORED = {

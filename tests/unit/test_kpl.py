@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windrow.kpl import MAGIC, BrokenAggregate, BrokenDigest, UserRecord, aggregate, deaggregate, seal
+from windrow.wire.kpl import MAGIC, BrokenAggregate, BrokenDigest, UserRecord, aggregate, deaggregate, seal
 
 keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 hash_keys = st.one_of(st.none(), st.integers(0, 2**128 - 1).map(str))

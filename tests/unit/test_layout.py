@@ -2,8 +2,8 @@
 
 import pytest
 
-from windrow import layout
-from windrow.layout import MarkerKey, Origin, PartialKey, QuarantineKey, SilenceMarkerKey
+from windrow.lake import layout
+from windrow.lake.layout import MarkerKey, Origin, PartialKey, QuarantineKey, SilenceMarkerKey
 from windrow.window import Window
 
 WINDOW = Window(1_763_633_100_000)  # 2025-11-20 10:05 UTC

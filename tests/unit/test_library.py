@@ -11,7 +11,7 @@ import analytics
 from analytics import presets
 from analytics.library import Windrow
 from tests.unit.stored_results import SENSORS, START_MS, WINDOWS, StoredResults, some_readings
-from windrow.aws import Place
+from windrow.aws.clients import Place
 from windrow.errors import UsageError, WindrowError
 from windrow.timerange import TimeRange
 from windrow.window import WINDOW_MS

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from windrow.lineage import COLUMNS, FORMAT, Lineage, UnreadableLineage, fingerprint
+from windrow.rows.lineage import COLUMNS, FORMAT, Lineage, UnreadableLineage, fingerprint
 from windrow.window import Window
 
 LINEAGE = Lineage(

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from infra import template
-from windrow.cli.main import windrow
+from windrow_cli.main import windrow
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCS = sorted((ROOT / "docs").glob("*.md"))

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.oracle import READING_COLUMNS, ROW_COLUMNS, true_rows
-from windrow.partial import partials_of
 from windrow.reading import Readings
-from windrow.rollup import roll
+from windrow.rows.partial import partials_of
+from windrow.rows.rollup import roll
 
 START_MS = 1_795_168_800_000  # 2026-11-20T10:00:00Z
 Tuple = tuple[str, int, int, int]

@@ -2,10 +2,10 @@
 
 import pytest
 
-from windrow import arrow
-from windrow.partial import Partial, union
-from windrow.partial_parquet import COLUMNS, Delivery, UnreadablePartial, decode_partial, encode_partial
+from windrow.columns import arrow
 from windrow.reading import Readings
+from windrow.rows.partial import Partial, union
+from windrow.rows.partial_parquet import COLUMNS, Delivery, UnreadablePartial, decode_partial, encode_partial
 from windrow.window import WINDOW_MS, Window
 
 START = 1_763_640_300_000

@@ -17,8 +17,8 @@ from moto import mock_aws
 from processors import consumer_handler, fanout_handler, process
 from processors.event import encode_event
 from tests.unit.stream_records import aggregated, encoded, reading, record
-from windrow import aws
-from windrow.store import StoreError
+from windrow.aws import clients as aws
+from windrow.lake.store import StoreError
 
 LAKE = "lake"
 ENVIRONMENT = {

@@ -27,14 +27,14 @@ from producers.spool import Spool, SpoolFull
 from producers.writer import Writer
 from tests.simulation.payloads import plain
 from tests.simulation.scripted_stream import ScriptedStream, even_shards
-from windrow.block import decode_block, is_block
+from windrow.aws.kinesis import Answers, OutgoingRecord, Refused, Unanswered
+from windrow.aws.stream import UNREACHABLE
+from windrow.columns.strings import Strings
 from windrow.errors import Unusable, WindrowError
-from windrow.kinesis import Answers, OutgoingRecord, Refused, Unanswered
-from windrow.kpl import deaggregate
 from windrow.reading import BadReading
-from windrow.reading_json import parse_reading
-from windrow.stream import UNREACHABLE
-from windrow.strings import Strings
+from windrow.wire.block.block import decode_block, is_block
+from windrow.wire.json.strict import parse_reading
+from windrow.wire.kpl import deaggregate
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 NOON_MS = 1_795_176_000_000

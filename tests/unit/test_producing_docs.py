@@ -15,8 +15,8 @@ from producers.shards import ShardMap
 from producers.writer import Writer
 from tests.simulation.payloads import walk
 from tests.simulation.scripted_stream import ScriptedStream
-from windrow.kinesis import Answers, OutgoingRecord
-from windrow.reading_json import parse_reading
+from windrow.aws.kinesis import Answers, OutgoingRecord
+from windrow.wire.json.strict import parse_reading
 
 PAGE = (Path(__file__).parents[2] / "docs" / "producing.md").read_text()
 NOON_MS = 1_795_176_000_000

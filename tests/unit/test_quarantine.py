@@ -13,11 +13,9 @@ from hypothesis import strategies as st
 
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from tests.unit.stream_records import ARRIVAL_MS, SHARD, WINDOW
-from windrow.cli import quarantine as command
-from windrow.cli.put_aside import search_of
 from windrow.errors import UsageError, WindrowError
-from windrow.layout import Origin, QuarantineKey
-from windrow.quarantine import (
+from windrow.lake.layout import Origin, QuarantineKey
+from windrow.lake.quarantine import (
     COLUMNS,
     IDENTITY_COLUMNS,
     Quarantined,
@@ -25,9 +23,11 @@ from windrow.quarantine import (
     decode_quarantine,
     encode_quarantine,
 )
-from windrow.quarantine_search import Search, keys, payloads
+from windrow.lake.quarantine_search import Search, keys, payloads
 from windrow.reading import Reason
 from windrow.window import WINDOW_MS
+from windrow_cli import quarantine as command
+from windrow_cli.put_aside import search_of
 
 DAY_MS = 86_400_000
 EVERYTHING = Search(start_ms=0, end_ms=ARRIVAL_MS + 365 * DAY_MS)

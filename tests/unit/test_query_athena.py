@@ -12,7 +12,7 @@ from analytics import athena
 from analytics.athena import AthenaEngine, Clock
 from analytics.query import Query
 from analytics.result import Progress
-from windrow.aws import Place
+from windrow.aws.clients import Place
 from windrow.errors import UsageError, WindrowError
 
 PLACE = Place("aws", None, "eu-central-1")

@@ -13,12 +13,12 @@ from click.testing import CliRunner
 from analytics import presets
 from analytics.result import Result
 from tests.unit.stored_results import START_MS, WINDOWS, StoredResults, some_readings
-from windrow.cli.formats import as_csv, as_json, as_table
-from windrow.cli.query import about, query
-from windrow.cli.questions import nothing_there, query_of_preset, query_of_sql
 from windrow.errors import UsageError, WindrowError
 from windrow.timerange import TimeRange
 from windrow.window import WINDOW_MS
+from windrow_cli.formats import as_csv, as_json, as_table
+from windrow_cli.query import about, query
+from windrow_cli.questions import nothing_there, query_of_preset, query_of_sql
 
 RANGE = TimeRange(START_MS, START_MS + WINDOWS * WINDOW_MS)
 

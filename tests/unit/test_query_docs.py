@@ -9,7 +9,7 @@ from analytics.query import Query
 from analytics.tables import TABLES
 from infra import template
 from tests.unit.stored_results import StoredResults, some_readings
-from windrow.cli.questions import PRESETS
+from windrow_cli.questions import PRESETS
 
 TEXT = (Path(__file__).parents[2] / "docs" / "query.md").read_text()
 QUERIES = re.findall(r"```sql\n(.*?)```", TEXT, flags=re.DOTALL)

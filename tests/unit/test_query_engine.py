@@ -7,8 +7,8 @@ import pytest
 from analytics.athena import AthenaEngine
 from analytics.engine import engine_of
 from analytics.local import LocalEngine
-from windrow.aws import Place
-from windrow.deployment import Deployment
+from windrow.aws.clients import Place
+from windrow.aws.deployment import Deployment
 
 
 @pytest.mark.parametrize(

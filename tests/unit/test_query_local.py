@@ -15,11 +15,11 @@ from analytics.query import Query
 from analytics.tables import TABLES
 from tests.unit.stored_results import SENSORS, START_MS, WINDOWS, StoredResults, some_readings
 from windrow.errors import UsageError, WindrowError
-from windrow.layout import Origin, PartialKey, lineage_key, rows_key
-from windrow.lineage import Lineage
-from windrow.partial import partials_of
-from windrow.partial_parquet import Delivery, encode_partial
+from windrow.lake.layout import Origin, PartialKey, lineage_key, rows_key
 from windrow.reading import Readings
+from windrow.rows.lineage import Lineage
+from windrow.rows.partial import partials_of
+from windrow.rows.partial_parquet import Delivery, encode_partial
 from windrow.window import Window
 
 FIRST = Window(START_MS)

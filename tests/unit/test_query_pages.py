@@ -19,9 +19,9 @@ from analytics.query import Query
 from analytics.relation import PAGE_ROWS
 from analytics.result import ROWS_MAX, Progress, Result
 from tests.unit.stored_results import StoredResults
-from windrow.cli.formats import TEXTS
-from windrow.cli.query import about, ask
 from windrow.errors import UsageError
+from windrow_cli.formats import TEXTS
+from windrow_cli.query import about, ask
 
 MANY = PAGE_ROWS * 2 + 5
 SERIES = f"SELECT x FROM UNNEST(sequence(1, {MANY})) AS t(x) ORDER BY x"
@@ -173,7 +173,7 @@ def test_a_result_without_numbers_cannot_be_drawn(tmp_path: Path) -> None:
 
 def test_the_command_does_without_matplotlib_until_it_draws() -> None:
     """It is an optional extra."""
-    script = "import sys, analytics.plot, analytics.engine, windrow.cli.query; sys.exit('matplotlib' in sys.modules)"
+    script = "import sys, analytics.plot, analytics.engine, windrow_cli.query; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 

@@ -10,9 +10,9 @@ from analytics import presets
 from analytics.oracle import READING_COLUMNS, true_rows
 from analytics.query import Query
 from tests.unit.stored_results import SENSORS, START_MS, WINDOWS, StoredResults, some_readings
-from windrow.layout import lineage_key
-from windrow.lineage import Lineage
+from windrow.lake.layout import lineage_key
 from windrow.reading import Reading
+from windrow.rows.lineage import Lineage
 from windrow.timerange import TimeRange
 from windrow.window import WINDOW_MS, Window
 

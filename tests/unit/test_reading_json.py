@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.property.strategies import batches
 from windrow.reading import EXPONENT_MAX, NUMBER_CHARACTERS_MAX, BadReading, Reading, Readings, Reason
-from windrow.reading_json import (
+from windrow.wire.json.strict import (
     NESTING_MAX,
     PAYLOAD_BYTES_MAX,
     encode_readings,

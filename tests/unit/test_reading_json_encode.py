@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.property import strategies
+from windrow.columns.strings import Strings
 from windrow.reading import SEQUENCE_MAX, Reading, Readings
-from windrow.reading_json import parse_reading
-from windrow.reading_json_encode import encode_readings
-from windrow.strings import Strings
 from windrow.timestamps import INSTANT_MS_MAX, INSTANT_MS_MIN
+from windrow.wire.json.encode import encode_readings
+from windrow.wire.json.strict import parse_reading
 
 
 def spelled(reading: Reading) -> bytes:

@@ -16,8 +16,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from producers.reading_of import checked, reading_of
+from windrow.columns.strings import Strings
 from windrow.reading import BadReading, Reading, Readings, Reason
-from windrow.strings import Strings
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 NOON_MS = 1_795_176_000_000

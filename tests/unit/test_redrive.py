@@ -15,16 +15,16 @@ from processors.redrive import EXPIRY_MARGIN_MS, Redrive, Redriven, oldest_arriv
 from processors.replay import Rehearsal
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from tests.unit.stream_records import ARRIVAL_MS, SHARD, STREAM_ARN, WINDOW, aggregated, encoded, reading, record
-from windrow.block import encode_block
-from windrow.kpl import seal
-from windrow.layout import PARTIALS, QUARANTINE
-from windrow.partial_parquet import decode_partial
-from windrow.quarantine import Quarantined, decode_quarantine
-from windrow.quarantine_search import Search, payloads
+from windrow.aws.stream import StreamRecord
+from windrow.lake.layout import PARTIALS, QUARANTINE
+from windrow.lake.quarantine import Quarantined, decode_quarantine
+from windrow.lake.quarantine_search import Search, payloads
 from windrow.reading import LATENESS_HORIZON_MS, Reading, Readings, Reason
-from windrow.stream import StreamRecord
+from windrow.rows.partial_parquet import decode_partial
 from windrow.timestamps import format_rfc3339
 from windrow.window import WINDOW_MS
+from windrow.wire.block.block import encode_block
+from windrow.wire.kpl import seal
 
 HOUR_MS = 3_600_000
 EVERYTHING = Search(start_ms=0, end_ms=ARRIVAL_MS + 365 * 24 * HOUR_MS)

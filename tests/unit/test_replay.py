@@ -19,14 +19,14 @@ from processors.invoke import Answer, Outcome
 from processors.replay import ATTEMPTS_MAX, FailedInvocation, Rehearsal, Replayed, replay, replay_stage
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from tests.unit.stream_records import ARRIVAL_MS, STREAM_ARN, aggregated, encoded, reading
-from windrow import aws
-from windrow.cli.replay import arrival_range_ms, show
-from windrow.cli.replay import replay as command
-from windrow.deployment import Deployment
+from windrow.aws import clients as aws
+from windrow.aws.deployment import Deployment
+from windrow.aws.kinesis import KinesisStream, StreamRecord
 from windrow.errors import UsageError, WindrowError
-from windrow.kinesis import KinesisStream, StreamRecord
 from windrow.reading import LATENESS_HORIZON_MS
 from windrow.timestamps import parse_rfc3339_ms
+from windrow_cli.replay import arrival_range_ms, show
+from windrow_cli.replay import replay as command
 
 FIRST_SHARD, SECOND_SHARD = "shardId-000000000000", "shardId-000000000001"
 PLACE = aws.Place("test", None, "us-east-1")

@@ -10,8 +10,8 @@ from botocore.config import Config
 from botocore.exceptions import EndpointConnectionError, IncompleteReadError
 from moto import mock_aws
 
-from windrow.s3 import ROUNDS_MAX, S3Store
-from windrow.store import PreconditionFailed, StoreError
+from windrow.lake.s3 import ROUNDS_MAX, S3Store
+from windrow.lake.store import PreconditionFailed, StoreError
 
 
 class Hesitation:

@@ -19,13 +19,13 @@ from producers.simulation import Options, send
 from producers.writer import WAITING_BYTES_MAX, Writer
 from tests.simulation.kcl_reader import Range, kcl_payloads
 from tests.simulation.scripted_stream import ScriptedStream, even_shards, hash_key_of
-from windrow.block import decode_block, is_block
+from windrow.aws.stream import HASH_KEY_MAX, Answers, OutgoingRecord, Shard
+from windrow.columns.strings import Strings
 from windrow.errors import WindrowError
-from windrow.kpl import MAGIC, deaggregate
 from windrow.reading import Reading
-from windrow.reading_json import parse_reading
-from windrow.stream import HASH_KEY_MAX, Answers, OutgoingRecord, Shard
-from windrow.strings import Strings
+from windrow.wire.block.block import decode_block, is_block
+from windrow.wire.json.strict import parse_reading
+from windrow.wire.kpl import MAGIC, deaggregate
 
 FLEET = FleetSpec(seed=1, sensors=300, start_ms=1_763_640_000_000, end_ms=1_763_640_100_000)
 

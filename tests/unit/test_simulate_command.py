@@ -11,15 +11,15 @@ from moto import mock_aws
 
 from producers.fleet import FleetSpec
 from producers.manifest import stored_runs
-from windrow.aws import Place
-from windrow.cli import simulate as command
-from windrow.cli.simulate import How, check_horizon, event_range_ms, report_json, simulate_fleet
-from windrow.deployment import Deployment
+from windrow.aws.clients import Place
+from windrow.aws.deployment import Deployment
+from windrow.aws.kinesis import KinesisStream
 from windrow.errors import UsageError
-from windrow.kinesis import KinesisStream
-from windrow.s3 import S3Store
+from windrow.lake.s3 import S3Store
 from windrow.timestamps import parse_rfc3339_ms
 from windrow.window import WINDOW_MS
+from windrow_cli import simulate as command
+from windrow_cli.simulate import How, check_horizon, event_range_ms, report_json, simulate_fleet
 
 NOW_MS = parse_rfc3339_ms("2026-11-20T10:07:30Z")
 TEN_MS = parse_rfc3339_ms("2026-11-20T10:00:00Z")
@@ -143,7 +143,7 @@ def test_the_result_is_on_stdout_in_either_form(
 ) -> None:
     """The JSON form can be read by a program, the table by people; progress is in neither."""
     monkeypatch.setattr("infra.embedded.place", lambda _home: PLACE)
-    monkeypatch.setattr("windrow.deployment.find_deployment", lambda _place, _stage: DEPLOYMENT)
+    monkeypatch.setattr("windrow.aws.deployment.find_deployment", lambda _place, _stage: DEPLOYMENT)
     command.simulate.main(["--sensors", "20", "--windows", "1", "--format", form], standalone_mode=False)
     captured = capsys.readouterr()
     (manifest,) = stored_runs(S3Store(boto3.client("s3", region_name=PLACE.region), "lake"))

@@ -20,13 +20,13 @@ from producers.simulation import NowhereStream, Options, Progress, RunReport, ru
 from producers.writer import Writer
 from tests.simulation.scripted_stream import ScriptedStream, even_shards
 from tests.simulation.simulated_s3 import S3State, SimulatedStore, losing_acknowledgement
-from windrow.block import decode_block, is_block
+from windrow.aws.kinesis import Answers, OutgoingRecord
 from windrow.errors import WindrowError
-from windrow.kinesis import Answers, OutgoingRecord
-from windrow.kpl import BrokenAggregate, deaggregate
-from windrow.layout import simulation_key
+from windrow.lake.layout import simulation_key
 from windrow.reading import EARLINESS_MS_MAX, LATENESS_HORIZON_MS, BadReading, Reading, Readings
-from windrow.reading_json import encode_readings, parse_reading
+from windrow.wire.block.block import decode_block, is_block
+from windrow.wire.json.strict import encode_readings, parse_reading
+from windrow.wire.kpl import BrokenAggregate, deaggregate
 
 pytestmark = pytest.mark.slow
 

@@ -17,9 +17,9 @@ from processors.puts import OutOfTime, Puts
 from processors.slices import SLICE_READINGS_MAX, slices
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from tests.unit.stream_records import ARRIVAL_MS, aggregated, encoded, reading, record
-from windrow.layout import PARTIALS
-from windrow.partial_parquet import decode_partial
+from windrow.lake.layout import PARTIALS
 from windrow.reading import LATENESS_HORIZON_MS, READINGS_PER_RECORD_MAX, Reading
+from windrow.rows.partial_parquet import decode_partial
 
 LAKE = "lake"
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from dispatcher.spill import Spill
 from tests.property.strategies import FIRST_WINDOW_MS, batches
-from windrow.partial import Partial, union
+from windrow.columns.strings import Strings
 from windrow.reading import Reading, Readings
-from windrow.strings import Strings
+from windrow.rows.partial import Partial, union
 from windrow.window import Window
 
 WINDOW = Window(FIRST_WINDOW_MS)

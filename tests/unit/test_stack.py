@@ -6,7 +6,7 @@ from infra import plan as planning
 from infra import template
 from infra.plan import Choices, check_stage, make_plan
 from infra.stack import Event, refuse_if_busy
-from windrow.aws import EMBEDDED, Place
+from windrow.aws.clients import EMBEDDED, Place
 from windrow.errors import UsageError, WindrowError
 
 AWS = Place("aws", None, "eu-central-1")

@@ -8,10 +8,10 @@ from botocore.exceptions import ClientError
 from click.testing import CliRunner
 
 from infra.targets import find_place
-from windrow import aws
-from windrow.aws import AWS, EMBEDDED, LOCALSTACK, Place, client, readable
-from windrow.cli.stage import chosen_place, chosen_target, stage_option
+from windrow.aws import clients as aws
+from windrow.aws.clients import AWS, EMBEDDED, LOCALSTACK, Place, client, readable
 from windrow.errors import UsageError, WindrowError
+from windrow_cli.stage import chosen_place, chosen_target, stage_option
 
 CONFIGURATION = "[profile away]\nregion = ap-southeast-2\n[profile nowhere]\noutput = json\n"
 

@@ -7,11 +7,13 @@ import pytest
 import yaml
 
 from infra import package, template
-from windrow import layout, lineage, partial_parquet, rollup_parquet, settings, silence
-from windrow.aws import INVOKE_READ_TIMEOUT_SECONDS
-from windrow.merge import PERCENTILE_ERROR_MILLI_C
+from windrow import settings
+from windrow.aws.clients import INVOKE_READ_TIMEOUT_SECONDS
+from windrow.lake import layout
 from windrow.reading import LATENESS_HORIZON_MS
-from windrow.rollup import PERCENTILES
+from windrow.rows import lineage, partial_parquet, rollup_parquet, silence
+from windrow.rows.merge import PERCENTILE_ERROR_MILLI_C
+from windrow.rows.rollup import PERCENTILES
 from windrow.settings import Settings
 
 TEMPLATE = template.load()
@@ -81,7 +83,7 @@ def test_no_yaml_aliases():
 
 
 def test_outputs_are_those_a_deployment_is_read_from():
-    """The names that windrow.deployment looks for, and two for people: who is told of alarms, what opens the data."""
+    """The names that windrow.aws.deployment looks for, and two for people: who hears of alarms, what opens the data."""
     assert set(TEMPLATE["Outputs"]) == {
         "AlarmTopicArn",
         "KeyArn",

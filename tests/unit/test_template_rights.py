@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from infra import template
-from windrow import layout
+from windrow.lake import layout
 
 RESOURCES = template.load()["Resources"]
 LAKE_WRITES = frozenset(

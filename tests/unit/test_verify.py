@@ -8,7 +8,7 @@ import pytest
 from analytics.oracle import READING_COLUMNS, true_rows
 from analytics.verify import CULPRITS_MAX, Verification, rows_of_window, verify, verify_window
 from tests.unit.stored_results import SENSORS, START_MS, WINDOWS, StoredResults, some_readings
-from windrow.layout import rows_key
+from windrow.lake.layout import rows_key
 from windrow.window import WINDOW_MS, Window
 
 STARTS = [START_MS + place * WINDOW_MS for place in range(WINDOWS)]

@@ -9,11 +9,11 @@ from producers.faults import Faults
 from producers.fleet import FleetSpec, readings
 from producers.manifest import Manifest
 from tests.unit.stored_results import START_MS, StoredResults
-from windrow.cli.verify import truth_by_window, verify_runs, windows_of
 from windrow.errors import UsageError
-from windrow.layout import lineage_key, simulation_key
-from windrow.lineage import Lineage
+from windrow.lake.layout import lineage_key, simulation_key
+from windrow.rows.lineage import Lineage
 from windrow.window import WINDOW_MS, Window
+from windrow_cli.verify import truth_by_window, verify_runs, windows_of
 
 ONE = FleetSpec(seed=1, sensors=3, start_ms=START_MS, end_ms=START_MS + 2 * WINDOW_MS)
 # Overlaps the first in its second window, with other sensors' values; begins and ends within windows.

@@ -14,11 +14,11 @@ import sqlglot
 from analytics.relation import duckdb_type
 from analytics.tables import AGGREGATES, AGGREGATES_1D, AGGREGATES_1H
 from infra import template
-from windrow import layout
-from windrow.layout import Origin, PartialKey
-from windrow.partial import partials_of
-from windrow.partial_parquet import Delivery, encode_partial
+from windrow.lake import layout
+from windrow.lake.layout import Origin, PartialKey
 from windrow.reading import Reading, Readings
+from windrow.rows.partial import partials_of
+from windrow.rows.partial_parquet import Delivery, encode_partial
 from windrow.window import WINDOW_MS, Window
 
 RESOURCES = template.load()["Resources"]

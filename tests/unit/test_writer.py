@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from producers.pace import BACKOFF_MAX_SECONDS, Pace
 from producers.writer import ATTEMPTS_MAX, WAITING_RECORDS_MAX, Writer, WriterCounters
 from tests.simulation.scripted_stream import ScriptedStream, even_shards
+from windrow.aws.kinesis import REQUEST_BYTES_MAX, REQUEST_RECORDS_MAX, Answers, OutgoingRecord
 from windrow.errors import WindrowError
-from windrow.kinesis import REQUEST_BYTES_MAX, REQUEST_RECORDS_MAX, Answers, OutgoingRecord
 
 THROTTLED = "ProvisionedThroughputExceededException"
 FAILED = "InternalFailure"

@@ -1,0 +1,135 @@
+"""What a fleet costs a month on AWS, part by part: a rough model with its assumptions named.
+
+Prices and measured numbers come from `prices.json` beside this module, with their date and sources.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from windrow.window import WINDOW_MS
+
+HOURS_PER_MONTH = 730
+SECONDS_PER_MONTH = HOURS_PER_MONTH * 3600
+MINUTES_PER_MONTH = HOURS_PER_MONTH * 60
+
+# What a shard takes, and how full it is planned to be.
+SHARD_BYTES_PER_SECOND = 1_000_000
+SHARD_RECORDS_PER_SECOND = 1_000
+SHARD_LOAD = 0.8
+PUT_UNIT_BYTES = 25 * 1024
+# The producer sends what it has once a second, in aggregates of at most this size.
+LINGER_SECONDS = 1.0
+AGGREGATE_BYTES = 51_200
+BLOCK_RECORD_BYTES = 200_000
+# The consumer is called every 20 s, or when Lambda's 6 MB are full, which are 4.4 MB before base64.
+BATCHING_SECONDS = 20
+BATCH_BYTES = 4_400_000
+# Waiting for S3, and waking up, whatever the batch holds.
+CALL_SECONDS = 0.3
+CONSUMER_GB = 1769 / 1024
+DISPATCHER_GB = 3008 / 1024
+TICK_SECONDS = 2.0
+# A tick lists and reads the last 24 windows, and a 288th of the horizon's 2016.
+SETTLED_WINDOWS_PER_TICK = 24 + 7
+PARTIALS_DAYS = 30
+GB = 1e9
+ATHENA_BYTES_MIN = 10_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """So many sensors, each with one reading in `interval_seconds`."""
+
+    sensors: int
+    interval_seconds: float
+
+    @property
+    def readings_per_second(self) -> float:
+        """All sensors together."""
+        return self.sensors / self.interval_seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What a fleet needs and costs in one wire form; `dollars`: for each part, a month's; `query`: one query's."""
+
+    wire: str
+    shards: int
+    records_per_second: float
+    megabytes_per_second: float
+    dollars: Mapping[str, float]
+    query: float
+
+    @property
+    def total(self) -> float:
+        """All parts of a month, without queries."""
+        return sum(self.dollars.values())
+
+
+def prices() -> dict[str, Any]:
+    """The data file."""
+    found: dict[str, Any] = json.loads(files("infra").joinpath("prices.json").read_text())
+    return found
+
+
+WIRES = ("plain", "json", "blocks")
+"""One record per reading; aggregates of JSON; compressed blocks."""
+
+
+def cost(fleet: Fleet, wire: str, table: Mapping[str, Any]) -> Cost:
+    """The cost of `fleet` in a wire form of WIRES, by the data file's content."""
+    dollars, measured = table["dollars"], table["measured"]
+    bytes_per_second, shards, records_per_second = _stream(fleet, wire, measured)
+    record_bytes = bytes_per_second / records_per_second
+    put_units = math.ceil(record_bytes / PUT_UNIT_BYTES) * records_per_second * SECONDS_PER_MONTH
+    calls = shards * max(1 / BATCHING_SECONDS, bytes_per_second / shards / BATCH_BYTES) * SECONDS_PER_MONTH
+    readings = fleet.readings_per_second * SECONDS_PER_MONTH
+    windows = SECONDS_PER_MONTH * 1000 / WINDOW_MS
+    consumer_cpu = measured["consumer_block_cpu_seconds" if wire == "blocks" else "consumer_json_cpu_seconds"]
+    consumer_gb_seconds = (readings * consumer_cpu + calls * CALL_SECONDS) * CONSUMER_GB
+    dispatcher_gb_seconds = (readings * measured["roll_cpu_seconds"] + windows * TICK_SECONDS) * DISPATCHER_GB
+    partials = calls * (1 + BATCHING_SECONDS * 1000 / WINDOW_MS)
+    lists = gets = windows * SETTLED_WINDOWS_PER_TICK
+    row_bytes_per_month = fleet.sensors * windows * measured["row_bytes"]
+    partial_bytes = readings / 30.4 * PARTIALS_DAYS * measured["partial_bytes"]
+    scanned = max(ATHENA_BYTES_MIN, fleet.sensors * 288 * measured["row_bytes"])
+    return Cost(
+        wire=wire,
+        shards=shards,
+        records_per_second=records_per_second,
+        megabytes_per_second=bytes_per_second / 1e6,
+        dollars={
+            "stream: shards": shards * HOURS_PER_MONTH * dollars["shard_hour"],
+            "stream: PUT payload units": put_units / 1e6 * dollars["put_units_million"],
+            "functions: consumer": consumer_gb_seconds * dollars["function_gb_second"]
+            + calls / 1e6 * dollars["function_requests_million"],
+            "functions: dispatcher": dispatcher_gb_seconds * dollars["function_gb_second"]
+            + windows / 1e6 * dollars["function_requests_million"],
+            "S3: writes and lists": (partials + 2 * windows + lists) / 1e3 * dollars["s3_put_thousand"],
+            "S3: reads": (partials + gets) / 1e3 * dollars["s3_get_thousand"],
+            "S3: storage, partials": partial_bytes / GB * dollars["s3_gb_month"],
+            "S3: storage, a month of rows": row_bytes_per_month / GB * dollars["s3_gb_month"],
+        },
+        query=scanned / 1e12 * dollars["athena_tb"],
+    )
+
+
+def _stream(fleet: Fleet, wire: str, measured: Mapping[str, float]) -> tuple[float, int, float]:
+    """Bytes per second, shards, records per second."""
+    per_second = fleet.readings_per_second
+    if wire == "plain":
+        bytes_per_second = per_second * measured["json_plain_bytes"]
+        by_records = per_second / SHARD_RECORDS_PER_SECOND
+    else:
+        bytes_per_second = per_second * measured["json_aggregated_bytes" if wire == "json" else "block_bytes"]
+        by_records = 0.0
+    shards = max(1, math.ceil(max(by_records, bytes_per_second / SHARD_BYTES_PER_SECOND) / SHARD_LOAD))
+    if wire == "plain":
+        return bytes_per_second, shards, per_second
+    full_bytes = AGGREGATE_BYTES if wire == "json" else BLOCK_RECORD_BYTES
+    # What is not full after the linger goes all the same, one record per shard; never more than there are readings.
+    return bytes_per_second, shards, max(bytes_per_second / full_bytes, min(per_second, shards / LINGER_SECONDS))

@@ -1,0 +1,1 @@
+"""AWS services as typed values: clients, the Kinesis stream, a deployed stage."""

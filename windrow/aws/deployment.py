@@ -1,0 +1,90 @@
+"""A deployed stage: the names of its resources, read from the outputs of its stack."""
+
+from dataclasses import dataclass
+
+from botocore.exceptions import ClientError
+
+from windrow.aws.clients import Place, client, readable_errors
+from windrow.errors import WindrowError
+
+STACK_PREFIX = "windrow-"
+# A rolled-back update leaves the previous deployment whole; the others leave it usable or being changed.
+USABLE_STATUSES = frozenset(
+    {
+        "CREATE_COMPLETE",
+        "IMPORT_COMPLETE",
+        "UPDATE_COMPLETE",
+        "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+        "UPDATE_IN_PROGRESS",
+        "UPDATE_ROLLBACK_COMPLETE",
+        "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
+        "UPDATE_ROLLBACK_IN_PROGRESS",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """The resources of one stage. ``database`` and ``workgroup`` are empty where the place has none."""
+
+    place: Place
+    stage: str
+    stream_name: str
+    lake_bucket: str
+    results_bucket: str
+    on_failure_bucket: str
+    consumer_function: str
+    dispatcher_function: str
+    database: str
+    workgroup: str
+    mode: str
+    lateness_horizon_hours: int = 168
+    stream_retention_hours: int = 24
+    partials_retention_days: int = 30
+
+
+def stack_name(stage: str) -> str:
+    """The CloudFormation stack of ``stage``."""
+    return STACK_PREFIX + stage
+
+
+def find_deployment(place: Place, stage: str) -> Deployment:
+    """The deployment of ``stage`` at ``place``; WindrowError if it is missing or its stack is not usable."""
+    outputs = _outputs(place, stage)
+    try:
+        return Deployment(
+            place=place,
+            stage=stage,
+            stream_name=outputs["StreamName"],
+            lake_bucket=outputs["LakeBucketName"],
+            results_bucket=outputs["ResultsBucketName"],
+            on_failure_bucket=outputs["OnFailureBucketName"],
+            consumer_function=outputs["ConsumerFunctionName"],
+            dispatcher_function=outputs["DispatcherFunctionName"],
+            database=outputs.get("GlueDatabaseName", ""),
+            workgroup=outputs.get("AthenaWorkGroupName", ""),
+            mode=outputs["ProcessingMode"],
+            lateness_horizon_hours=int(outputs["LatenessHorizonHours"]),
+            stream_retention_hours=int(outputs["StreamRetentionHours"]),
+            partials_retention_days=int(outputs["PartialsRetentionDays"]),
+        )
+    except KeyError as missing:
+        message = f"stack {stack_name(stage)} has no output {missing.args[0]}"
+        raise WindrowError(message, hint=f"run: windrow deploy --stage {stage}") from missing
+
+
+def _outputs(place: Place, stage: str) -> dict[str, str]:
+    hint = "run: windrow deploy" + ("" if stage == "dev" else f" --stage {stage}")
+    with readable_errors(place):
+        try:
+            stack = client("cloudformation", place).describe_stacks(StackName=stack_name(stage))["Stacks"][0]
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ValidationError":
+                raise
+            raise WindrowError(f"no stage {stage!r} is deployed", hint=hint) from error
+    status = stack["StackStatus"]
+    if status == "DELETE_COMPLETE":
+        raise WindrowError(f"no stage {stage!r} is deployed", hint=hint)
+    if status not in USABLE_STATUSES:
+        raise WindrowError(f"stage {stage!r} is not usable: stack {stack_name(stage)} is {status}", hint=hint)
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}

@@ -1,0 +1,227 @@
+"""Between numpy columns and Arrow: arro3 holds the tables and the Parquet codec, nanoarrow opens the buffers."""
+
+import io
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO, Any, Literal, cast
+
+import arro3.core
+import arro3.io
+import nanoarrow
+import numpy as np
+import numpy.typing as npt
+from arro3.core import Array, DataType, Field, RecordBatch, RecordBatchReader, Schema, Table
+
+from windrow.columns.strings import Strings
+
+Encoding = Literal["delta_binary_packed", "delta_byte_array"]
+DELTA: Encoding = "delta_binary_packed"  # integers that differ little from one to the next
+DELTA_STRINGS: Encoding = "delta_byte_array"  # ascending strings, which share their beginnings
+
+# Readers here take an object as one batch; no object of ours has more rows than a shard-batch has readings,
+# or a window has sensors.
+_BATCH_ROWS = 1 << 24
+_METADATA_KEY = "windrow"
+
+
+def column(values: npt.NDArray[Any]) -> Array:
+    """A column of numbers."""
+    return Array.from_numpy(np.ascontiguousarray(values))
+
+
+def string_column(strings: Strings) -> Array:
+    """A column of strings; ValueError beyond 2 GiB of octets, which Arrow's 32-bit offsets cannot hold."""
+    if len(strings.octets) > np.iinfo(np.int32).max:
+        raise ValueError(f"{len(strings.octets)} octets of strings in one column")
+    buffers = [None, strings.offsets.astype(np.int32), np.ascontiguousarray(strings.octets)]
+    return Array.from_arrow(nanoarrow.c_array_from_buffers(nanoarrow.string(), len(strings), buffers))
+
+
+def dictionary_column(strings: Strings, places: npt.NDArray[np.int32]) -> Array:
+    """A column of strings, each stored once: value i is `strings[places[i]]`; ValueError if two strings are equal."""
+    dictionary = string_column(strings).cast(DataType.dictionary(DataType.int32(), DataType.string()))
+    if len(arro3.core.dictionary_dictionary(dictionary)) < len(strings):
+        raise ValueError("strings that are equal")
+    return dictionary.take(column(places))
+
+
+def timestamp_column(instants_ms: npt.NDArray[np.int64]) -> Array:
+    """A column of instants as milliseconds without a zone, the form that Athena and Trino call timestamp(3)."""
+    return column(instants_ms).cast(DataType.timestamp("ms"))
+
+
+def list_column(offsets: npt.NDArray[np.int64], values: npt.NDArray[Any]) -> Array:
+    """A column of lists: list i is `values[offsets[i]:offsets[i + 1]]`."""
+    items = column(values)
+    kind = DataType.list(Field("element", items.type, nullable=False))
+    return arro3.core.list_array(column(offsets.astype(np.int32)), items, type=kind)
+
+
+def decimal_column(high: npt.NDArray[np.int64], low: npt.NDArray[np.uint64]) -> Array:
+    """A column of decimal(38, 0) from 128-bit two's complements, given as their high and low 64 bits."""
+    words = np.stack([low, high.astype(np.uint64)], axis=1)
+    buffers = [None, np.ascontiguousarray(words).reshape(-1)]
+    array = nanoarrow.c_array_from_buffers(nanoarrow.decimal128(38, 0), len(low), buffers)
+    return Array.from_arrow(array)
+
+
+def instants_of(array: Array) -> npt.NDArray[np.int64]:
+    """The inverse of `timestamp_column`."""
+    return numbers_of(array.cast(DataType.int64()))
+
+
+def decimals_of(array: Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+    """The inverse of `decimal_column`: the high and the low 64 bits of each value."""
+    view = nanoarrow.c_array(array).view()
+    _, whole = view.buffers
+    words = np.frombuffer(whole, np.uint64).reshape(-1, 2)[view.offset : view.offset + len(array)]
+    return words[:, 1].astype(np.int64), words[:, 0].copy()
+
+
+def numbers_of(array: Array) -> npt.NDArray[Any]:
+    """The values of a column of numbers without nulls."""
+    return np.asarray(array.to_numpy())
+
+
+def strings_of(array: Array) -> Strings:
+    """The values of a column of strings without nulls."""
+    view = nanoarrow.c_array(array).view()
+    _, offsets, octets = view.buffers
+    bounds = np.asarray(offsets).astype(np.int64)[view.offset : view.offset + len(array) + 1]
+    raw = np.asarray(octets).view(np.uint8)[bounds[0] : bounds[-1]] if len(array) else np.zeros(0, np.uint8)
+    return Strings(bounds - bounds[0] if len(array) else np.zeros(1, np.int64), raw)
+
+
+def lists_of(array: Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+    """The offsets, from 0, and the values of a column of lists without nulls."""
+    offsets = numbers_of(arro3.core.list_offsets(array)).astype(np.int64)
+    return offsets - offsets[0], numbers_of(arro3.core.list_flatten(array))
+
+
+def write_parquet(
+    columns: Mapping[str, Array],
+    *,
+    metadata: Mapping[str, int],
+    encodings: Mapping[tuple[str, ...], Encoding],
+) -> bytes:
+    """The Parquet bytes of `columns`, as one batch; see `write_parquet_batches`.
+
+    Compressed with LZ4: what is read once or twice and expires takes a tenth more bytes for a third less time.
+    """
+    fields = [Field(name, values.type, nullable=False) for name, values in columns.items()]
+    body = io.BytesIO()
+    table = Table.from_arrays(list(columns.values()), schema=Schema(fields))
+    _write_parquet(
+        table, body, metadata=metadata, encodings=encodings, row_group_rows=_BATCH_ROWS, compression="lz4_raw"
+    )
+    return body.getvalue()
+
+
+def write_parquet_batches(
+    batches: Iterable[Mapping[str, Array]],
+    file: IO[bytes],
+    *,
+    metadata: Mapping[str, int],
+    encodings: Mapping[tuple[str, ...], Encoding],
+    row_group_rows: int = _BATCH_ROWS,
+) -> None:
+    """Write `batches`, at least one, all of the same columns, as Parquet; they are taken one at a time.
+
+    The same batches give the same bytes with one version of arro3; batches cut otherwise may not, because pages end
+    where batches do. `encodings` names the columns (by `path` or `list_path`) that are not dictionary-encoded, and how
+    they are encoded instead; `metadata` is kept in the file. zstd at level 1: higher levels cost more
+    time than they save in S3. No column has nulls.
+    """
+    ahead = iter(batches)
+    first = next(ahead)
+    schema = Schema([Field(name, values.type, nullable=False) for name, values in first.items()])
+    record_batches = (
+        RecordBatch.from_arrays(list(columns.values()), schema=schema) for columns in itertools.chain([first], ahead)
+    )
+    # The stub asks for a sequence; an iterator is taken batch by batch, which a test holds it to.
+    reader = RecordBatchReader.from_batches(schema, cast("Any", record_batches))
+    _write_parquet(
+        reader, file, metadata=metadata, encodings=encodings, row_group_rows=row_group_rows, compression="zstd(1)"
+    )
+
+
+def _write_parquet(
+    rows: Table | RecordBatchReader,
+    file: IO[bytes],
+    *,
+    metadata: Mapping[str, int],
+    encodings: Mapping[tuple[str, ...], Encoding],
+    row_group_rows: int,
+    compression: Literal["lz4_raw", "zstd(1)"],
+) -> None:
+    arro3.io.write_parquet(
+        rows,
+        file,
+        compression=compression,
+        created_by="windrow",
+        skip_arrow_metadata=True,
+        column_dictionary_enabled=dict.fromkeys(encodings, False),
+        column_encoding=dict(encodings.items()),
+        # One entry: arro3 writes several in an order that changes from call to call.
+        key_value_metadata={_METADATA_KEY: json.dumps(metadata)},
+        max_row_group_size=row_group_rows,
+    )
+
+
+def write_ipc_stream(columns: Mapping[str, Array]) -> bytes:
+    """The Arrow IPC stream of one batch with `columns`, its buffers compressed with zstd. No column has nulls."""
+    fields = [Field(name, values.type, nullable=False) for name, values in columns.items()]
+    body = io.BytesIO()
+    table = Table.from_arrays(list(columns.values()), schema=Schema(fields))
+    arro3.io.write_ipc_stream(table, body, compression="zstd")
+    return body.getvalue()
+
+
+def path(name: str) -> tuple[str, ...]:
+    """Where the column `name` of plain values is in Parquet's schema."""
+    return (name,)
+
+
+def list_path(name: str) -> tuple[str, ...]:
+    """Where the values of the list column `name` are in Parquet's schema."""
+    return (name, "list", "element")
+
+
+def read_parquet(body: bytes) -> tuple[dict[str, Array], dict[str, int]]:
+    """The columns and the metadata that `write_parquet` was given; raises ValueError for anything else."""
+    with _readable():
+        table = arro3.io.read_parquet(io.BytesIO(body), batch_size=_BATCH_ROWS).read_all()
+    metadata = json.loads(table.schema.metadata.get(_METADATA_KEY.encode(), b"{}"))
+    return {name: _one_chunk(table, name) for name in table.schema.names}, metadata
+
+
+def read_parquet_batches(file: IO[bytes], *, rows: int) -> Iterator[dict[str, Array]]:
+    """The columns of a Parquet file, `rows` rows at a time, as one asks for them; raises ValueError."""
+    with _readable():
+        reader = arro3.io.read_parquet(file, batch_size=rows)
+        names = reader.schema.names
+    while True:
+        with _readable():
+            batch = next(reader, None)
+        if batch is None:
+            return
+        yield {name: batch.column(name) for name in names}
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Turn what arro3 raises for damaged bytes into a ValueError."""
+    try:
+        yield
+    except BaseException as error:
+        # arro3 raises a plain Exception, or panics on a damaged footer: its panics are no Exception.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise ValueError(f"not readable as Parquet: {error}") from error
+
+
+def _one_chunk(table: Table, name: str) -> Array:
+    values = table.column(name)
+    return values.combine_chunks() if len(values) else Array([], type=values.type)

@@ -1,0 +1,247 @@
+"""A column of UTF-8 strings in Arrow's layout, so that sensor ids are sorted and gathered without Python objects."""
+
+import bisect
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from windrow.columns import order
+from windrow.columns.words import windows
+
+_WORD_OCTETS = 8
+_WORD_BITS = 64
+_PIECE_ROWS = 1 << 14
+_ASCII_MAX = 0x7F
+_SPACE, _QUOTE, _BACKSLASH = b' "\\'
+_DELETE = 0x7F
+# U+0080 to U+009F, the control characters of C1, are spelled C2 80 to C2 9F; 0x80 to 0x9F are the octets 100xxxxx.
+_C1_LEADS, _C1_MASK, _C1_TRAILS = 0xC2, 0xE0, 0x80
+# The octets that continue a character of UTF-8 are 10xxxxxx.
+_CONTINUES_MASK, _CONTINUES = 0xC0, 0x80
+# A matrix with rows as long as the longest string may take this many times the octets of all strings.
+_MATRIX_WASTE_MAX = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Strings:
+    """n strings: string i is `octets[offsets[i]:offsets[i + 1]]`.
+
+    offsets: int64[n + 1], ascending, from 0; octets: uint8[offsets[n]], valid UTF-8 string by string.
+    """
+
+    offsets: npt.NDArray[np.int64]
+    octets: npt.NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, strings: Iterable[str]) -> Self:
+        """The column of `strings`; a lone surrogate raises UnicodeEncodeError."""
+        return cls.of_octets([string.encode() for string in strings])
+
+    @classmethod
+    def of_octets(cls, encoded: Sequence[bytes]) -> Self:
+        """The column of strings that are UTF-8 already."""
+        lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
+        return cls(offsets_of(lengths), np.frombuffer(b"".join(encoded), np.uint8))
+
+    @classmethod
+    def of_slices(
+        cls, octets: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
+    ) -> Self:
+        """The column of the strings `octets[starts[i]:starts[i] + lengths[i]]`: int64[n] each, in any order."""
+        offsets, longest = offsets_of(lengths), int(lengths.max(initial=0))
+        if longest * len(lengths) > _MATRIX_WASTE_MAX * int(offsets[-1]) or longest == 0:
+            return cls(offsets, octets[np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)])
+        missing = int(starts.max()) + longest - len(octets)
+        if missing > 0:
+            octets = np.concatenate([octets, np.zeros(missing, np.uint8)])
+        # One fetch per string of as many octets as the longest has; what is too much of it is left out.
+        matrix = windows(octets, starts, longest).view(np.uint8).reshape(-1, longest)
+        if matrix.size == offsets[-1]:
+            return cls(offsets, matrix.reshape(-1))
+        return cls(offsets, matrix[np.arange(longest) < lengths[:, np.newaxis]])
+
+    @classmethod
+    def concat(cls, columns: Sequence["Strings"]) -> Self:
+        """The strings of `columns`, one after another."""
+        lengths = np.concatenate([column.lengths for column in columns] or [np.zeros(0, np.int64)])
+        octets = np.concatenate([column.octets for column in columns] or [np.zeros(0, np.uint8)])
+        return cls(offsets_of(lengths), octets)
+
+    def __len__(self) -> int:
+        """How many strings."""
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Octets of each string: int64[n]."""
+        return np.diff(self.offsets)
+
+    @property
+    def characters(self) -> npt.NDArray[np.int64]:
+        """Characters, that is code points, of each string: int64[n]."""
+        if self.octets.max(initial=0) <= _ASCII_MAX:
+            return self.lengths
+        continuing = np.flatnonzero((self.octets & _CONTINUES_MASK) == _CONTINUES)
+        return self.lengths - np.diff(np.searchsorted(continuing, self.offsets))
+
+    @property
+    def width(self) -> int:
+        """The octets of each string, where all have as many; else, and of no strings, 0."""
+        width = int(self.offsets[1]) if len(self) else 0
+        return width if np.array_equal(self.offsets, np.arange(len(self.offsets)) * width) else 0
+
+    def to_list(self) -> list[str]:
+        """The strings as Python objects."""
+        whole, bounds = self.octets.tobytes(), self.offsets.tolist()
+        return [whole[a:b].decode() for a, b in itertools.pairwise(bounds)]
+
+    def are_utf8(self) -> npt.NDArray[np.bool_]:
+        """Which strings are UTF-8, as all should be: bool[n]. For octets that come from outside."""
+        is_utf8 = np.ones(len(self), bool)
+        is_ascii = self.octets <= _ASCII_MAX
+        if is_ascii.all() or self._are_utf8_together():
+            return is_utf8
+        for position in self._having(~is_ascii).tolist():
+            is_utf8[position] = _is_utf8(self.octets_at(position))
+        return is_utf8
+
+    def are_plain(self) -> npt.NDArray[np.bool_]:
+        """Which strings are without quotes, backslashes and control characters, as JSON without escapes: bool[n]."""
+        are_plain = np.ones(len(self), bool)
+        is_special = (self.octets == _QUOTE) | (self.octets == _BACKSLASH) | (self.octets < _SPACE)
+        are_plain[self._having(is_special)] = False
+        return are_plain
+
+    def have_controls(self) -> npt.NDArray[np.bool_]:
+        """Which strings have a control character, U+0000 to U+001F or U+007F to U+009F: bool[n].
+
+        A string that is UTF-8 is never mistaken for one with a control character, whatever its neighbours are.
+        """
+        have_controls = np.zeros(len(self), bool)
+        octets = self.octets
+        if (octets - _SPACE < _DELETE - _SPACE).all():  # octets wrap around: all are printable ASCII
+            return have_controls
+        is_control = (octets < _SPACE) | (octets == _DELETE)
+        is_control[1:] |= (octets[:-1] == _C1_LEADS) & (octets[1:] & _C1_MASK == _C1_TRAILS)
+        have_controls[self._having(is_control)] = True
+        return have_controls
+
+    def _having(self, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+        """The strings with a chosen octet, ascending; `chosen` is for all of them: bool[offsets[n]]."""
+        return np.unique(np.searchsorted(self.offsets, np.flatnonzero(chosen), side="right") - 1)
+
+    def _are_utf8_together(self) -> bool:
+        """Whether all octets are UTF-8 and no string begins within a character: then every string is UTF-8."""
+        first_octets = self.octets[self.offsets[:-1][self.lengths > 0]]
+        begins_within = (first_octets & _CONTINUES_MASK) == _CONTINUES
+        return not begins_within.any() and _is_utf8(self.octets.tobytes())
+
+    def take(self, positions: npt.NDArray[np.integer]) -> "Strings":
+        """The strings at `positions`, in that order."""
+        return Strings.of_slices(self.octets, self.offsets[:-1][positions], self.lengths[positions])
+
+    def after(self, prefix: bytes) -> "Strings":
+        """The strings, each behind `prefix`."""
+        first = np.frombuffer(prefix, np.uint8)
+        offsets = self.offsets + np.arange(len(self.offsets)) * len(first)
+        width = self.width
+        if width:
+            both = np.empty((len(self), len(first) + width), np.uint8)
+            both[:, : len(first)], both[:, len(first) :] = first, self.octets.reshape(-1, width)
+            return Strings(offsets, both.reshape(-1))
+        at = (offsets[:-1, np.newaxis] + np.arange(len(first))).reshape(-1)
+        return Strings(offsets, np.insert(self.octets, at - np.arange(len(at)), np.tile(first, len(self))))
+
+    def between(self, start: int, end: int) -> "Strings":
+        """The strings `start:end`."""
+        bounds = self.offsets[start : end + 1]
+        return Strings(bounds - bounds[0], self.octets[bounds[0] : bounds[-1]])
+
+    def octets_at(self, position: int) -> bytes:
+        """One string, as its UTF-8."""
+        return self.octets[self.offsets[position] : self.offsets[position + 1]].tobytes()
+
+    def positions_of(self, needles: Sequence[bytes]) -> list[int]:
+        """How many strings are less than each of `needles`; they must ascend."""
+        width = self.width
+        # Without zero octets, numpy's strings of one width compare as octets do: it pads with zeros.
+        if width and self.octets.all() and not any(b"\0" in one for one in needles):
+            found: list[int] = np.searchsorted(self.octets.view(f"S{width}"), np.array(needles, "S")).tolist()
+            return found
+        return [bisect.bisect_left(range(len(self)), needle, key=self.octets_at) for needle in needles]
+
+    def rank(self) -> tuple["Strings", npt.NDArray[np.int64]]:
+        """The distinct strings in ascending octet order, and for each string its place among them: int64[n].
+
+        Octet order of UTF-8 is code point order.
+        """
+        if len(self) == 0:
+            return self, np.zeros(0, np.int64)
+        keys = order.pack(self._sort_keys())
+        if len(keys) == 1 and (keys[0][1:] > keys[0][:-1]).all():  # as a rule what was ranked before
+            return self, np.arange(len(self))
+        ascending = order.ascending(keys)
+        is_first = order.is_new(*(key[ascending] for key in keys))
+        place = np.empty(len(self), np.int64)
+        place[ascending] = np.cumsum(is_first) - 1
+        return self.take(ascending[is_first]), place
+
+    def _sort_keys(self) -> list[npt.NDArray[np.uint64]]:
+        """Columns to sort by, the first weighing most: the zero-padded octets as big-endian words, then the length.
+
+        The length breaks the tie between "a" and "a\\0", whose padded octets are the same.
+        """
+        lengths = self.lengths
+        longest = int(lengths.max())
+        words = max(1, -(-longest // _WORD_OCTETS))
+        if longest == int(lengths.min()):
+            padded = np.zeros((len(self), words * _WORD_OCTETS), np.uint8)
+            padded[:, :longest] = self.octets.reshape(len(self), longest)
+            matrix = padded.view(">u8")
+            return [matrix[:, word].astype(np.uint64) for word in range(words)]
+        aligned = np.append(self.octets, np.zeros(2 * _WORD_OCTETS - len(self.octets) % _WORD_OCTETS, np.uint8))
+        source = aligned.view(">u8").astype(np.uint64)
+        keys = [np.empty(len(self), np.uint64) for _ in range(words)]
+        # In pieces that stay in the processor's cache.
+        for start in range(0, len(self), _PIECE_ROWS):
+            rows = slice(start, start + _PIECE_ROWS)
+            for number, key in enumerate(keys):
+                key[rows] = _words(source, self.offsets[:-1][rows] + number * _WORD_OCTETS, self.offsets[1:][rows])
+        return [*keys, lengths.astype(np.uint64)]
+
+
+def _words(
+    source: npt.NDArray[np.uint64], start: npt.NDArray[np.int64], end: npt.NDArray[np.int64]
+) -> npt.NDArray[np.uint64]:
+    """The up to eight octets from `start` to `end` as one big-endian word each, padded with zeros: uint64[n].
+
+    `source` is the octets as big-endian words. Two of them are put together, so that words are gathered, not octets.
+    """
+    left_octets = np.clip(end - start, 0, _WORD_OCTETS)
+    start = np.minimum(start, end)
+    first, shift = start >> 3, ((start & 7) << 3).astype(np.uint64)
+    # A shift by 64 bits is undefined, so those that can come to 64 are made in two steps.
+    second = source[first + 1] >> np.uint64(1) >> (np.uint64(_WORD_BITS - 1) - shift)
+    keep = ~(~np.uint64(0) >> np.uint64(1) >> (left_octets * 8 - 1).clip(0).astype(np.uint64))
+    keep[left_octets == 0] = 0
+    word: npt.NDArray[np.uint64] = ((source[first] << shift) | second) & keep
+    return word
+
+
+def offsets_of(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Where each of the parts with these `lengths` begins, and where the last ends: int64[n + 1]."""
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
+
+
+def _is_utf8(octets: bytes) -> bool:
+    try:
+        octets.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""What lies where on S3, the store that holds it, and quarantine."""

@@ -1,0 +1,50 @@
+"""How far the consumer has come through a stream, told from the keys it wrote.
+
+The keys under partials/ and quarantine/ name the first and the last record of the batch they came from, and batches of
+a shard are consumed in order. Sequence numbers are not dense, so only "has it reached this number?" can be asked.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from windrow.lake.layout import PARTIALS, Origin, parse_partial_key, parse_quarantine_key
+
+
+@dataclass(frozen=True, slots=True)
+class Frontier:
+    """What one listing shows.
+
+    reached: for each shard the highest sequence number that some object's batch ended with; objects: how many
+    objects of the stream there are.
+    """
+
+    reached: Mapping[str, int] = field(default_factory=dict)
+    objects: int = 0
+
+    def shards_behind(self, produced: Mapping[str, int]) -> tuple[str, ...]:
+        """The shards whose last number in `produced` no batch has reached, ascending."""
+        return tuple(sorted(shard for shard, last in produced.items() if self.reached.get(shard, -1) < last))
+
+
+def frontier_of(keys: Iterable[str], *, stream: str) -> Frontier:
+    """The frontier of `stream` in the keys under partials/ and quarantine/; ValueError for any other key."""
+    reached: dict[str, int] = {}
+    objects = 0
+    for origin in map(_origin, keys):
+        if origin.stream == stream:
+            reached[origin.shard] = max(origin.last, reached.get(origin.shard, origin.last))
+            objects += 1
+    return Frontier(reached, objects)
+
+
+def is_drained(before: Frontier, now: Frontier, *, produced: Mapping[str, int]) -> bool:
+    """Whether everything up to `produced` (shard: last sequence number) is in the lake.
+
+    A batch becomes several objects, written at once, so reaching its number does not yet mean that all of them are
+    there. Therefore two listings are asked for, some time apart: both must have reached the end, and be equal.
+    """
+    return not now.shards_behind(produced) and before == now
+
+
+def _origin(key: str) -> Origin:
+    return parse_partial_key(key).origin if key.startswith(PARTIALS) else parse_quarantine_key(key).origin

@@ -1,0 +1,78 @@
+"""Looking for payloads in the quarantine of a lake: by arrival, reason and shard, each payload once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from windrow.errors import WindrowError
+from windrow.lake.layout import QUARANTINE, QuarantineKey, day_prefix, parse_quarantine_key
+from windrow.lake.quarantine import Quarantined, UnreadableQuarantine, decode_quarantine
+from windrow.lake.store import ObjectStore
+from windrow.reading import Reason
+
+_MS_PER_DAY = 86_400_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """Payloads with `start_ms <= arrival < end_ms`, one of the `reasons` (any if there are none), of a shard or any."""
+
+    start_ms: int
+    end_ms: int
+    reasons: frozenset[Reason] = frozenset()
+    shard: str | None = None
+
+    def may_hold(self, key: QuarantineKey) -> bool:
+        """Whether an object can hold a payload that is looked for."""
+        is_near = key.window.start_ms < self.end_ms and key.window.end_ms > self.start_ms
+        return is_near and self.shard in (None, key.origin.shard)
+
+    def holds(self, one: Quarantined) -> bool:
+        """Whether a payload is looked for; one of unknown arrival is where its object is."""
+        is_near = one.arrival_ms is None or self.start_ms <= one.arrival_ms < self.end_ms
+        return is_near and (not self.reasons or one.reason in self.reasons) and self.shard in (None, one.shard)
+
+
+def keys(lake: ObjectStore, search: Search) -> Iterator[QuarantineKey]:
+    """The objects that may hold a payload that is looked for, by the window of their arrival."""
+    for prefix in _prefixes(search):
+        for listed in lake.list_objects(prefix):
+            try:
+                key = parse_quarantine_key(listed.key)
+            except ValueError as error:
+                raise WindrowError(f"the quarantine holds an object that is none of ours: {listed.key}") from error
+            if search.may_hold(key):
+                yield key
+
+
+def payloads(lake: ObjectStore, search: Search) -> Iterator[Quarantined]:
+    """The payloads that are looked for, by the window of their arrival, each once however many objects repeat it.
+
+    A payload that is repeated arrived in one window, so no more than the identities of a window are remembered.
+    """
+    for _, of_window in groupby(keys(lake, search), key=lambda key: key.window):
+        seen = set()
+        for key in of_window:
+            for one in read(lake, key):
+                if search.holds(one) and one.identity not in seen:
+                    seen.add(one.identity)
+                    yield one
+
+
+def read(lake: ObjectStore, key: QuarantineKey) -> Iterator[Quarantined]:
+    """The payloads of one object, none if it has expired; WindrowError names one that cannot be read."""
+    stored = lake.get(str(key))
+    if stored is None:
+        return
+    try:
+        yield from decode_quarantine(stored.body)
+    except UnreadableQuarantine as error:
+        raise WindrowError(f"{key}: {error}", hint="a later version of windrow may have written it") from error
+
+
+def _prefixes(search: Search) -> list[str]:
+    """A prefix for each day, or the whole quarantine when the search has no beginning."""
+    if search.start_ms <= 0:
+        return [QUARANTINE]
+    first, last = search.start_ms // _MS_PER_DAY, (search.end_ms - 1) // _MS_PER_DAY
+    return [day_prefix(QUARANTINE, day * _MS_PER_DAY) for day in range(first, last + 1)]

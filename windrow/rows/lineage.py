@@ -1,0 +1,135 @@
+"""The lineage of a window: what its rows were made of. One JSON object per window, the table `windows`."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from windrow.rows.format_version import check_readable
+from windrow.timestamps import format_sql, parse_sql_ms
+from windrow.window import Window
+
+FORMAT = 1
+
+# (name, Glue type); the Athena JSON table has these columns.
+COLUMNS: tuple[tuple[str, str], ...] = (
+    ("window_start", "timestamp"),
+    ("window_end", "timestamp"),
+    ("revision", "int"),
+    ("readings", "bigint"),
+    ("sensors", "bigint"),
+    ("sensors_expected", "bigint"),
+    ("completeness", "double"),
+    ("silent", "bigint"),
+    ("conflicts", "bigint"),
+    ("duplicates_removed", "bigint"),
+    ("late", "bigint"),
+    ("quarantined", "bigint"),
+    ("partials", "int"),
+    ("shards", "array<string>"),
+    ("is_final", "boolean"),
+    ("scheduled_time", "timestamp"),
+    ("fingerprint", "string"),
+    ("digests", "array<string>"),
+    ("rows_sha256", "string"),
+    ("result_etag", "string"),
+    ("sensors_sha256", "string"),
+    ("presence", "string"),
+    ("silences_etag", "string"),
+    ("format", "int"),
+)
+
+
+class UnreadableLineage(ValueError):  # noqa: N818 - the domain's noun
+    """The bytes are no lineage of a format that this version reads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineage:
+    """Facts about one roll of `window`.
+
+    fingerprint: of the digests of the partials that the rows were made of; digests: those digests, ascending;
+    rows_sha256: over the logical columns; result_etag: of the rows object ("" when there is none);
+    revision: 1 for the first rows, and one more each time rows_sha256 changed; readings, sensors, conflicts: of the
+    set; duplicates_removed, late, quarantined: as delivered, up to the roll; partials: objects listed; shards:
+    "<stream>-<shard>", ascending; is_final: no partial can arrive any more; scheduled_time_ms: of the tick.
+
+    Of the silence that was worked out for it (windrow.rows.silence), None and "" before that: sensors_expected: in the
+    windows before it; silent: how many of them are silent; presence: of the sensors of all those windows;
+    silences_etag: of its object of silences ("" when there is none). sensors_sha256: over the sensor ids of the rows.
+    """
+
+    window: Window
+    fingerprint: str
+    digests: tuple[str, ...]
+    rows_sha256: str
+    result_etag: str
+    revision: int
+    readings: int
+    sensors: int
+    conflicts: int
+    duplicates_removed: int
+    late: int
+    quarantined: int
+    partials: int
+    shards: tuple[str, ...]
+    is_final: bool
+    scheduled_time_ms: int
+    sensors_sha256: str = ""
+    sensors_expected: int | None = None
+    silent: int | None = None
+    presence: str = ""
+    silences_etag: str = ""
+
+    @property
+    def completeness(self) -> float | None:
+        """Sensors for each sensor of the windows before; more than 1 when sensors are new, None when none were."""
+        return self.sensors / self.sensors_expected if self.sensors_expected else None
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether less than half of the sensors of the windows before are there."""
+        return 2 * self.sensors < (self.sensors_expected or 0)
+
+    @property
+    def is_silence_unknown(self) -> bool:
+        """Whether its silence was not worked out since its sensors changed."""
+        return self.sensors > 0 and not self.presence
+
+    def to_json(self) -> bytes:
+        """One line of JSON with the keys of COLUMNS, in their order."""
+        fields = dataclasses.asdict(self) | {
+            "window_start": format_sql(self.window.start_ms),
+            "window_end": format_sql(self.window.end_ms),
+            "scheduled_time": format_sql(self.scheduled_time_ms),
+            "completeness": self.completeness,
+            "format": FORMAT,
+        }
+        ordered = {name: fields[name] for name, _ in COLUMNS}
+        return json.dumps(ordered, separators=(",", ":")).encode() + b"\n"
+
+    @classmethod
+    def from_json(cls, body: bytes) -> "Lineage":
+        """The inverse of `to_json`; raises UnreadableLineage."""
+        try:
+            fields = json.loads(body)
+            check_readable(fields["format"], written=FORMAT)
+            same = {field.name for field in dataclasses.fields(cls)} & fields.keys()
+            taken = {name: fields[name] for name in same}
+            return cls(
+                **taken
+                | {
+                    "window": Window(parse_sql_ms(fields["window_start"])),
+                    "scheduled_time_ms": parse_sql_ms(fields["scheduled_time"]),
+                    "digests": tuple(fields["digests"]),
+                    "shards": tuple(fields["shards"]),
+                }
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise UnreadableLineage(f"{type(error).__name__}: {error}") from error
+
+
+def fingerprint(digests: Iterable[str]) -> str:
+    """BLAKE2b-128 over the sorted distinct `digests`: names the set of partials, whatever order they are listed in."""
+    return hashlib.blake2b("\n".join(sorted(set(digests))).encode(), digest_size=16).hexdigest()

@@ -1,0 +1,180 @@
+"""Rows of an hour from the rows of its windows, rows of a day from the rows of its hours: a pure function.
+
+Only exact state is merged: counts, sums, 128-bit sums of squares, extremes, first and last, integrals, covered
+milliseconds, histograms, conflicts; never an average. So any grouping gives the same rows:
+
+    merge([a, b, c]) == merge([merge([a, b]), c]) == merge([c, b, a])
+
+Percentiles follow from the merged histogram: the middle of the bin that holds the nearest rank, no less than the
+minimum and no more than the maximum, which is at most PERCENTILE_ERROR_MILLI_C from the exact value.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from windrow.columns import order
+from windrow.columns.strings import Strings, offsets_of
+from windrow.rows.rollup import HISTOGRAM_BIN_MILLI_C, PERCENTILES, Int32s, Int64s, Rollup
+
+PERCENTILE_ERROR_MILLI_C = HISTOGRAM_BIN_MILLI_C // 2
+# Lifts every 32-bit number, and every instant, above zero, so that they sort as unsigned numbers.
+_BIAS_32 = 1 << 31
+_BIAS_TIME = 1 << 50
+
+
+def merge(start_ms: int, parts: Sequence[Rollup]) -> Rollup:
+    """The rows of the period that starts at `start_ms`, from the rows of disjoint parts of it, at least one part."""
+    ids, place = Strings.concat([part.sensor_ids for part in parts]).rank()
+    rows = _Rows(parts, place, len(ids))
+    high, low = rows.sum_squares()
+    readings = rows.sums("readings")
+    minimum, maximum = rows.reduced("min_milli_c", np.minimum), rows.reduced("max_milli_c", np.maximum)
+    offsets, bins, counts = _histogram(parts, place, len(ids))
+    first, last = rows.earliest(), rows.latest()
+    return Rollup(
+        start_ms=start_ms,
+        sensor_ids=ids,
+        readings=readings,
+        sum_milli_c=rows.sums("sum_milli_c"),
+        sum_squares_high=high,
+        sum_squares_low=low,
+        min_milli_c=minimum,
+        max_milli_c=maximum,
+        first_milli_c=rows.column("first_milli_c")[first],
+        first_time_ms=rows.column("first_time_ms")[first],
+        last_milli_c=rows.column("last_milli_c")[last],
+        last_time_ms=rows.column("last_time_ms")[last],
+        percentiles_milli_c=tuple(
+            np.clip(_middle_of_rank(percent, readings, offsets, bins, counts), minimum, maximum)
+            for percent in PERCENTILES
+        ),
+        integral_milli_c_ms=rows.sums("integral_milli_c_ms"),
+        covered_ms=rows.sums("covered_ms").astype(np.int32),
+        histogram_offsets=offsets,
+        histogram_bins=bins,
+        histogram_counts=counts,
+        conflicts=rows.sums("conflicts"),
+    )
+
+
+def merge_streams(start_ms: int, streams: Iterable[Iterator[Rollup]]) -> Iterator[Rollup]:
+    """`merge` of parts that come piece by piece, each ascending by sensor id: one piece of each stream is held."""
+    for complete in rounds(streams):
+        yield merge(start_ms, [part for _, part in complete])
+
+
+def rounds(streams: Iterable[Iterator[Rollup]]) -> Iterator[list[tuple[int, Rollup]]]:
+    """All rows of ascending ranges of sensors: in each round (place of the stream, its rows), as far as there are any.
+
+    In a round the sensors up to the least of the last ids at hand are complete in every stream.
+    """
+    held = [_Held(place, stream) for place, stream in enumerate(streams)]
+    while held := [one for one in held if one.has_rows()]:
+        bound = min(one.last_id for one in held)
+        complete = [(one.place, one.take_through(bound)) for one in held]
+        yield [(place, part) for place, part in complete if len(part)]
+
+
+class _Held:
+    """A stream and the piece of it at hand."""
+
+    def __init__(self, place: int, stream: Iterator[Rollup]) -> None:
+        self.place = place
+        self._rest = stream
+        self._piece: Rollup | None = None
+
+    def has_rows(self) -> bool:
+        """Whether there are rows at hand, after taking the next piece if there were none."""
+        while self._piece is None or not len(self._piece):
+            self._piece = next(self._rest, None)
+            if self._piece is None:
+                return False
+        return True
+
+    @property
+    def last_id(self) -> bytes:
+        piece = self._there()
+        return piece.sensor_ids.octets_at(len(piece) - 1)
+
+    def take_through(self, bound: bytes) -> Rollup:
+        """Cut off the rows of the ids up to and including `bound`; there may be none."""
+        piece = self._there()
+        (end,) = piece.sensor_ids.positions_of([bound + b"\0"])
+        self._piece = piece.between(end, len(piece))
+        return piece.between(0, end)
+
+    def _there(self) -> Rollup:
+        assert self._piece is not None  # noqa: S101 - has_rows comes first
+        return self._piece
+
+
+class _Rows:
+    """The rows of all parts, and which sensor each is of."""
+
+    def __init__(self, parts: Sequence[Rollup], place: Int64s, sensors: int) -> None:
+        self._parts = parts
+        self._place = place.astype(np.uint64)
+        self._order = order.ascending([self._place])
+        self._first = offsets_of(np.bincount(place, minlength=sensors))
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        return np.concatenate([getattr(part, name) for part in self._parts])
+
+    def reduced(self, name: str, reduce: np.ufunc) -> npt.NDArray[Any]:
+        return self._reduced(self.column(name), reduce)
+
+    def sums(self, name: str) -> Int64s:
+        return self._reduced(self.column(name).astype(np.int64), np.add)
+
+    def sum_squares(self) -> tuple[Int64s, npt.NDArray[np.uint64]]:
+        """128-bit sums: the low words as halves of 32 bits, so that their carries are seen."""
+        low = self.column("sum_squares_low")
+        lower = self._reduced((low & np.uint64(0xFFFFFFFF)).astype(np.int64), np.add)
+        upper = self._reduced((low >> np.uint64(32)).astype(np.int64), np.add) + (lower >> 32)
+        high = self.sums("sum_squares_high") + (upper >> 32)
+        word = (upper & 0xFFFFFFFF).astype(np.uint64) << np.uint64(32) | (lower & 0xFFFFFFFF).astype(np.uint64)
+        return high, word
+
+    def earliest(self) -> Int64s:
+        """Of each sensor the row whose first reading is the earliest."""
+        return self._by("first")[self._first[:-1]]
+
+    def latest(self) -> Int64s:
+        """Of each sensor the row whose last reading is the latest."""
+        return self._by("last")[self._first[1:] - 1]
+
+    def _by(self, which: str) -> Int64s:
+        time = (self.column(f"{which}_time_ms") + _BIAS_TIME).astype(np.uint64)
+        value = (self.column(f"{which}_milli_c").astype(np.int64) + _BIAS_32).astype(np.uint64)
+        return order.ascending([self._place, time, value])
+
+    def _reduced(self, values: npt.NDArray[Any], reduce: np.ufunc) -> npt.NDArray[Any]:
+        reduced: npt.NDArray[Any] = reduce.reduceat(values[self._order], self._first[:-1]) if len(values) else values
+        return reduced
+
+
+def _histogram(parts: Sequence[Rollup], place: Int64s, sensors: int) -> tuple[Int64s, Int32s, Int32s]:
+    """Offsets of each sensor's bins, the bins, and their counts added up."""
+    lengths = np.concatenate([np.diff(part.histogram_offsets) for part in parts])
+    bins = np.concatenate([part.histogram_bins for part in parts]).astype(np.int64)
+    counts = np.concatenate([part.histogram_counts for part in parts]).astype(np.int64)
+    key = (np.repeat(place, lengths) << 32) + bins + _BIAS_32
+    ascending = order.ascending([key.astype(np.uint64)])
+    key, counts = key[ascending], counts[ascending]
+    starts = np.flatnonzero(order.is_new(key))
+    key = key[starts]
+    summed = np.add.reduceat(counts, starts) if len(starts) else counts
+    offsets = np.searchsorted(key >> 32, np.arange(sensors + 1))
+    return offsets, ((key & 0xFFFFFFFF) - _BIAS_32).astype(np.int32), summed.astype(np.int32)
+
+
+def _middle_of_rank(percent: int, readings: Int64s, offsets: Int64s, bins: Int32s, counts: Int32s) -> Int32s:
+    """The middle of the bin that holds the nearest rank: the ceil(percent / 100 * n)-th smallest value."""
+    running = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
+    rank = (percent * readings + 99) // 100
+    holding = np.searchsorted(running, running[offsets[:-1]] + rank) - 1
+    middle: Int32s = bins[holding] * np.int32(HISTOGRAM_BIN_MILLI_C) + np.int32(PERCENTILE_ERROR_MILLI_C)
+    return middle

@@ -1,0 +1,175 @@
+"""A partial as one Parquet object: a row per sensor, its readings as lists, its aggregates as columns.
+
+Within a sensor, times, values and sequences are stored as a first value and the steps from one reading to the next,
+which are small and pack into few bits. `sequence` columns are left out when every sequence is 0. The aggregates are
+for people who query an open window: under redelivery they are an upper bound, and the rows of the closed window are
+what counts. The reader takes the sets alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from windrow.columns import arrow
+from windrow.columns.strings import offsets_of
+from windrow.rows.format_version import check_readable
+from windrow.rows.partial import Partial
+from windrow.window import WINDOW_MS, Window
+
+FORMAT = 1
+
+# (name, Glue type), in the order of the file.
+COLUMNS: tuple[tuple[str, str], ...] = (
+    ("sensor_id", "string"),
+    ("readings", "bigint"),
+    ("sum_milli_c", "bigint"),
+    ("min_milli_c", "int"),
+    ("max_milli_c", "int"),
+    ("first_offset_ms", "int"),
+    ("offset_ms_steps", "array<int>"),
+    ("first_milli_c", "int"),
+    ("milli_c_steps", "array<int>"),
+    ("first_sequence", "bigint"),
+    ("sequence_steps", "array<bigint>"),
+)
+_ENCODINGS: dict[tuple[str, ...], arrow.Encoding] = {
+    arrow.list_path(name) if kind.startswith("array") else arrow.path(name): arrow.DELTA
+    for name, kind in COLUMNS
+    if name != "sensor_id"
+}
+_ENCODINGS[arrow.path("sensor_id")] = arrow.DELTA_STRINGS
+
+
+class UnreadablePartial(ValueError):  # noqa: N818 - the domain's noun
+    """The bytes are no partial of a format that this version reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What depends on how the readings were delivered, not on which they are; no part of the digest.
+
+    late: readings whose record arrived after the first tick that could close their window; duplicates: readings that
+    the batch held more than once, each repetition counted.
+    """
+
+    late: int = 0
+    duplicates: int = 0
+
+
+def encode_partial(partial: Partial, delivery: Delivery) -> bytes:
+    """The Parquet bytes of `partial`, which must not be empty."""
+    count = partial.readings_per_sensor
+    first = partial.offsets[:-1]
+    value = partial.temperature_milli_c.astype(np.int64)
+    columns = {
+        "sensor_id": arrow.string_column(partial.sensor_ids),
+        "readings": arrow.column(count),
+        "sum_milli_c": arrow.column(np.add.reduceat(value, first)),
+        "min_milli_c": arrow.column(np.minimum.reduceat(partial.temperature_milli_c, first)),
+        "max_milli_c": arrow.column(np.maximum.reduceat(partial.temperature_milli_c, first)),
+    }
+    offset_ms = (partial.event_time_ms - partial.window.start_ms).astype(np.int32)
+    values: dict[str, npt.NDArray[np.signedinteger[Any]]] = {
+        "offset_ms": offset_ms,
+        "milli_c": partial.temperature_milli_c,
+    }
+    if partial.sequence.any():
+        values["sequence"] = partial.sequence
+    columns |= _steps_columns(values, partial.offsets)
+    metadata = {
+        "format": FORMAT,
+        "window_start_ms": partial.window.start_ms,
+        "late": delivery.late,
+        "duplicates": delivery.duplicates,
+    }
+    encodings = {path: how for path, how in _ENCODINGS.items() if path[0] in columns}
+    return arrow.write_parquet(columns, metadata=metadata, encodings=encodings)
+
+
+def decode_partial(body: bytes) -> tuple[Partial, Delivery]:
+    """The inverse of `encode_partial`; raises UnreadablePartial."""
+    try:
+        columns, metadata = arrow.read_parquet(body)
+        check_readable(metadata.get("format"), written=FORMAT)
+        window = Window(metadata["window_start_ms"])
+        return _partial_of(window, columns), Delivery(late=metadata["late"], duplicates=metadata["duplicates"])
+    except (ValueError, KeyError, IndexError) as error:
+        raise UnreadablePartial(str(error)) from error
+
+
+def _partial_of(window: Window, columns: Mapping[str, Any]) -> Partial:
+    groups = _Groups.of(arrow.numbers_of(columns["readings"]).astype(np.int64))
+    offset_ms = groups.values("offset_ms", columns, np.int64)
+    if len(offset_ms) and (offset_ms.min() < 0 or offset_ms.max() >= WINDOW_MS):
+        raise ValueError("a reading outside the window")
+    return Partial(
+        window=window,
+        sensor_ids=arrow.strings_of(columns["sensor_id"]),
+        offsets=groups.offsets,
+        event_time_ms=offset_ms + window.start_ms,
+        sequence=(
+            groups.values("sequence", columns, np.int64)
+            if "first_sequence" in columns
+            else np.zeros(groups.offsets[-1], np.int64)
+        ),
+        temperature_milli_c=groups.values("milli_c", columns, np.int32),
+    )
+
+
+def _steps_columns(
+    values: Mapping[str, npt.NDArray[np.signedinteger[Any]]], offsets: npt.NDArray[np.int64]
+) -> dict[str, Any]:
+    """`first_<name>` and `<name>_steps` of the `values` of each sensor: n values of k sensors give n - k steps."""
+    starts = offsets[:-1]
+    is_step = np.ones(offsets[-1], bool)
+    is_step[starts] = False
+    before = np.flatnonzero(is_step) - 1
+    columns: dict[str, Any] = {}
+    for name, of_all in values.items():
+        # Sequences may span all 63 bits; differences wrap in 64 bits and wrap back when they are added up.
+        steps = (of_all[1:] - of_all[:-1])[before]
+        columns[f"first_{name}"] = arrow.column(of_all[starts])
+        columns[f"{name}_steps"] = arrow.list_column(offsets - np.arange(len(offsets)), steps)
+    return columns
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Groups:
+    """Where the readings of k sensors are among n, and their steps among n - k.
+
+    offsets: int64[k + 1], the readings of sensor i are `offsets[i]:offsets[i + 1]`; bounds: int64[k + 1], likewise
+    its steps; steps_at, sensor: int64[n - k], of each step the place of its reading, and whose it is.
+    """
+
+    offsets: npt.NDArray[np.int64]
+    bounds: npt.NDArray[np.int64]
+    steps_at: npt.NDArray[np.int64]
+    sensor: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, count: npt.NDArray[np.int64]) -> Self:
+        """Of so many readings of each sensor; ValueError if one has none."""
+        if len(count) and count.min() < 1:
+            raise ValueError("a sensor without readings")
+        offsets = offsets_of(count)
+        is_step = np.ones(offsets[-1], bool)
+        is_step[offsets[:-1]] = False
+        steps_at = np.flatnonzero(is_step)
+        # Before each reading are the steps before it, and a first reading of each sensor up to its own.
+        sensor = steps_at - np.arange(1, len(steps_at) + 1)
+        return cls(offsets, offsets - np.arange(len(offsets)), steps_at, sensor)
+
+    def values(self, name: str, columns: Mapping[str, Any], kind: type[np.signedinteger[Any]]) -> npt.NDArray[Any]:
+        """The inverse of `_steps_columns`, as `kind`: [n]."""
+        first = arrow.numbers_of(columns[f"first_{name}"])
+        bounds, steps = arrow.lists_of(columns[f"{name}_steps"])
+        if not np.array_equal(bounds, self.bounds):
+            raise ValueError(f"{name}_steps and readings disagree")
+        running = offsets_of(steps)
+        values = np.empty(self.offsets[-1], kind)
+        values[self.offsets[:-1]] = first
+        values[self.steps_at] = first[self.sensor] + (running[1:] - running[bounds[self.sensor]])
+        return values

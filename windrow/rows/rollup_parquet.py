@@ -1,0 +1,172 @@
+"""The rows of a window as one Parquet object, the form that Athena queries as the table `aggregates`."""
+
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import IO
+
+import numpy as np
+from arro3.core import Array
+
+from windrow.columns import arrow
+from windrow.reading import Readings
+from windrow.rows.partial import Partial
+from windrow.rows.rollup import BATCH_ROWS, PERCENTILES, Rollup, RowsDigest, batches_of, roll
+from windrow.window import Window
+
+FORMAT = 1
+
+# (name, Glue type), in the order of the file.
+COLUMNS: tuple[tuple[str, str], ...] = (
+    ("window_start", "timestamp"),
+    ("sensor_id", "string"),
+    ("readings", "bigint"),
+    ("sum_milli_c", "bigint"),
+    ("sum_squares_milli_c2", "decimal(38,0)"),
+    ("min_milli_c", "int"),
+    ("max_milli_c", "int"),
+    ("first_milli_c", "int"),
+    ("first_time", "timestamp"),
+    ("last_milli_c", "int"),
+    ("last_time", "timestamp"),
+    *((f"p{percent:02}_milli_c", "int") for percent in PERCENTILES),
+    ("integral_milli_c_ms", "bigint"),
+    ("covered_ms", "int"),
+    ("histogram_bins", "array<int>"),
+    ("histogram_counts", "array<int>"),
+    ("conflicts", "bigint"),
+)
+_STEADY = ("window_start", "readings", "covered_ms", "conflicts")
+_ENCODINGS: dict[tuple[str, ...], arrow.Encoding] = {
+    arrow.path(name): arrow.DELTA
+    for name, kind in COLUMNS
+    if kind in {"int", "bigint", "timestamp"} and name not in _STEADY
+}
+_ENCODINGS[arrow.path("sensor_id")] = arrow.DELTA_STRINGS
+
+
+class UnreadableRows(ValueError):  # noqa: N818 - the domain's noun
+    """The bytes are no rows of ours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What was written: how many rows, and what their columns come to."""
+
+    rows_sha256: str
+    sensors_sha256: str
+    sensors: int
+    readings: int
+    conflicts: int
+
+
+def write_rows(start_ms: int, parts: Iterable[Rollup], file: IO[bytes]) -> Summary:
+    """Write the rows of `parts`, which ascend by sensor id, as one Parquet file, and sum them up.
+
+    They are taken one at a time and cut anew, so the bytes depend on the rows alone (and the version of arro3), and
+    memory on BATCH_ROWS. A batch is a row group, with statistics and a page index, by which Athena finds a sensor.
+    """
+    digest = RowsDigest(start_ms)
+    ids = hashlib.sha256()
+    totals: Counter[str] = Counter()
+
+    def noted() -> Iterator[Mapping[str, Array]]:
+        for batch in batches_of(parts):
+            digest.add(batch)
+            ids.update(batch.sensor_ids.lengths.astype("<i4").data)
+            ids.update(np.ascontiguousarray(batch.sensor_ids.octets).data)
+            totals["sensors"] += len(batch)
+            totals["readings"] += int(batch.readings.sum())
+            totals["conflicts"] += int(batch.conflicts.sum())
+            yield _columns(batch)
+        if not totals:
+            yield _columns(_no_rows(start_ms))
+
+    arrow.write_parquet_batches(
+        noted(), file, metadata={"format": FORMAT}, encodings=_ENCODINGS, row_group_rows=BATCH_ROWS
+    )
+    return Summary(
+        rows_sha256=digest.hexdigest(),
+        sensors_sha256=ids.hexdigest(),
+        sensors=totals["sensors"],
+        readings=totals["readings"],
+        conflicts=totals["conflicts"],
+    )
+
+
+def encode_rollup(rollup: Rollup) -> bytes:
+    """The Parquet bytes of `rollup`; the same rows give the same bytes with one version of arro3."""
+    body = io.BytesIO()
+    write_rows(rollup.start_ms, [rollup], body)
+    return body.getvalue()
+
+
+def read_rows(start_ms: int, file: IO[bytes], *, rows: int = BATCH_ROWS) -> Iterator[Rollup]:
+    """The rows of a file of ours, of the window or period that starts at `start_ms`, in pieces of `rows`.
+
+    Raises UnreadableRows.
+    """
+    try:
+        for columns in arrow.read_parquet_batches(file, rows=rows):
+            yield _rollup_of(start_ms, columns)
+    except (ValueError, KeyError) as error:
+        raise UnreadableRows(str(error)) from error
+
+
+def _rollup_of(start_ms: int, columns: Mapping[str, Array]) -> Rollup:
+    if np.any(arrow.instants_of(columns["window_start"]) != start_ms):
+        raise ValueError("rows of another window")
+    high, low = arrow.decimals_of(columns["sum_squares_milli_c2"])
+    offsets, bins = arrow.lists_of(columns["histogram_bins"])
+    _, counts = arrow.lists_of(columns["histogram_counts"])
+    plain = {
+        name: arrow.numbers_of(columns[name])
+        for name, kind in COLUMNS
+        if kind in {"int", "bigint"} and not name.startswith("p")
+    }
+    return Rollup(
+        start_ms=start_ms,
+        sensor_ids=arrow.strings_of(columns["sensor_id"]),
+        sum_squares_high=high,
+        sum_squares_low=low,
+        first_time_ms=arrow.instants_of(columns["first_time"]),
+        last_time_ms=arrow.instants_of(columns["last_time"]),
+        percentiles_milli_c=tuple(arrow.numbers_of(columns[f"p{percent:02}_milli_c"]) for percent in PERCENTILES),
+        histogram_offsets=offsets,
+        histogram_bins=bins,
+        histogram_counts=counts,
+        **plain,
+    )
+
+
+def _columns(rollup: Rollup) -> Mapping[str, Array]:
+    """The columns of a batch, in the order of COLUMNS."""
+    percentiles = {
+        f"p{percent:02}_milli_c": arrow.column(values)
+        for percent, values in zip(PERCENTILES, rollup.percentiles_milli_c, strict=True)
+    }
+    return {
+        "window_start": arrow.timestamp_column(np.full(len(rollup), rollup.start_ms, np.int64)),
+        "sensor_id": arrow.string_column(rollup.sensor_ids),
+        "readings": arrow.column(rollup.readings),
+        "sum_milli_c": arrow.column(rollup.sum_milli_c),
+        "sum_squares_milli_c2": arrow.decimal_column(rollup.sum_squares_high, rollup.sum_squares_low),
+        "min_milli_c": arrow.column(rollup.min_milli_c),
+        "max_milli_c": arrow.column(rollup.max_milli_c),
+        "first_milli_c": arrow.column(rollup.first_milli_c),
+        "first_time": arrow.timestamp_column(rollup.first_time_ms),
+        "last_milli_c": arrow.column(rollup.last_milli_c),
+        "last_time": arrow.timestamp_column(rollup.last_time_ms),
+        **percentiles,
+        "integral_milli_c_ms": arrow.column(rollup.integral_milli_c_ms),
+        "covered_ms": arrow.column(rollup.covered_ms),
+        "histogram_bins": arrow.list_column(rollup.histogram_offsets, rollup.histogram_bins),
+        "histogram_counts": arrow.list_column(rollup.histogram_offsets, rollup.histogram_counts),
+        "conflicts": arrow.column(rollup.conflicts),
+    }
+
+
+def _no_rows(start_ms: int) -> Rollup:
+    return roll(Partial.of(Window.containing(start_ms), Readings.of([])))

@@ -1,0 +1,187 @@
+"""Sensors that fell silent: a pure function of which sensors each of the last windows has rows of.
+
+    age      14  13  12 ... 2    1   0
+             |   └── 12 before ─┘└ 2 ┘  the window itself has age 0
+             └ only tells what the window before showed
+
+A sensor is silent when it has no row in the last MISSING_WINDOWS windows and one in the BEFORE_WINDOWS before them. It
+stays so until it has rows in two windows running (hysteresis: one stray reading clears nothing), or until it had none
+in all of them, and is given up as gone. So every silence ends. A window with less than half of the sensors of the
+BEFORE_WINDOWS before it is an outage: then no sensor is called silent, for that is one fault and not a million; and who
+is heard when it is over is not called silent either.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+
+from windrow.columns import arrow
+from windrow.columns.strings import Strings
+from windrow.rows.merge import rounds
+from windrow.rows.rollup import Rollup
+from windrow.window import WINDOW_MS, Window
+
+BEFORE_WINDOWS = 12
+MISSING_WINDOWS = 2
+AGES = BEFORE_WINDOWS + MISSING_WINDOWS
+HISTORY_WINDOWS = AGES + 1
+"""How many windows the silence of one follows from, itself included."""
+FORMAT = 1
+
+# (name, Glue type), in the order of the file.
+COLUMNS: tuple[tuple[str, str], ...] = (
+    ("window_start", "timestamp"),
+    ("sensor_id", "string"),
+    ("state", "string"),
+    ("last_window", "timestamp"),
+    ("missing_windows", "int"),
+)
+
+Masks = npt.NDArray[np.int64]
+
+
+class State(StrEnum):
+    """What became of a sensor's silence in a window; the `state` column of `silences`."""
+
+    BEGAN = "began"
+    LASTS = "lasts"
+    CLEARED = "cleared"  # it is heard again
+    GONE = "gone"  # not heard for so long that it is no longer expected
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Silence:
+    """What a window shows: `sensors` were heard, `sensors_expected` in the windows before; k rows, ascending by id.
+
+    states: the place in State of each row; missing_windows: for how many windows it has had no row; a window in which
+    it was heard counts none.
+    """
+
+    window: Window
+    sensors: int
+    sensors_expected: int
+    sensor_ids: Strings
+    states: npt.NDArray[np.int64]
+    missing_windows: npt.NDArray[np.int64]
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether so many are missing that none of them is called silent."""
+        return 2 * self.sensors < self.sensors_expected
+
+    @property
+    def counts(self) -> Counter[State]:
+        """How many sensors are in each state."""
+        return Counter({state: int(np.count_nonzero(self.states == place)) for place, state in enumerate(State)})
+
+    @property
+    def silent(self) -> int:
+        """How many sensors are silent now."""
+        return self.counts[State.BEGAN] + self.counts[State.LASTS]
+
+
+def silence_of(window: Window, streams: Sequence[Iterator[Rollup]]) -> Silence:
+    """The silence of `window` from the rows of the last HISTORY_WINDOWS windows, the newest first.
+
+    Rows come in pieces; only those of sensors that are or were silent are kept.
+    """
+    totals: Counter[str] = Counter()
+    kept: list[tuple[Strings, Masks]] = []
+    for complete in rounds(streams):
+        ids, masks = _masks(complete)
+        totals.update(
+            sensors=_heard(masks, 0),
+            expected=_expected(masks, 0),
+            sensors_before=_heard(masks, 1),
+            expected_before=_expected(masks, 1),
+        )
+        candidates = np.flatnonzero(_is_silent(masks) | _is_silent(masks >> 1))
+        if len(candidates):
+            kept.append((ids.take(candidates), masks[candidates]))
+    ids = Strings.concat([some for some, _ in kept])
+    masks = np.concatenate([np.zeros(0, np.int64), *(some for _, some in kept)])
+    is_outage = 2 * totals["sensors"] < totals["expected"]
+    was_outage = 2 * totals["sensors_before"] < totals["expected_before"]
+    before = _is_silent(masks >> 1) & (not was_outage)
+    now = _is_silent(masks) & (not is_outage) & (before | (masks & 1 == 0))
+    ended = np.where(masks & 1, list(State).index(State.CLEARED), list(State).index(State.GONE))
+    states = np.where(now, np.where(before, list(State).index(State.LASTS), list(State).index(State.BEGAN)), ended)
+    # In an outage nothing is told of anybody.
+    shown = np.flatnonzero((now | before) & (not is_outage))
+    return Silence(
+        window=window,
+        sensors=totals["sensors"],
+        sensors_expected=totals["expected"],
+        sensor_ids=ids.take(shown),
+        states=states[shown],
+        missing_windows=_missing_windows(masks[shown]),
+    )
+
+
+def write_silence(silence: Silence, file: IO[bytes]) -> None:
+    """Its rows as one Parquet file; the same rows give the same bytes with one version of arro3."""
+    start_ms = np.full(len(silence.sensor_ids), silence.window.start_ms, np.int64)
+    names = Strings.of(State).take(silence.states)
+    columns = {
+        "window_start": arrow.timestamp_column(start_ms),
+        "sensor_id": arrow.string_column(silence.sensor_ids),
+        "state": arrow.string_column(names),
+        "last_window": arrow.timestamp_column(start_ms - silence.missing_windows * WINDOW_MS),
+        "missing_windows": arrow.column(silence.missing_windows.astype(np.int32)),
+    }
+    arrow.write_parquet_batches(
+        [columns], file, metadata={"format": FORMAT}, encodings={arrow.path("sensor_id"): arrow.DELTA_STRINGS}
+    )
+
+
+def is_silent(history: Iterable[bool]) -> bool:
+    """The definition: whether a sensor with this history (heard or not, the newest window first) is silent."""
+    heard = [*history, *[False] * AGES][:AGES]
+    silent = False
+    for age in reversed(range(AGES - 1)):
+        if not heard[age] and not heard[age + 1]:
+            silent = silent or any(heard[age + 2 :])
+        elif heard[age] and heard[age + 1]:
+            silent = False
+    return silent and any(heard)
+
+
+@cache
+def _silent_by_mask() -> npt.NDArray[np.bool_]:
+    """`is_silent` of every history, by its bits: bit 0 is the newest window."""
+    return np.array([is_silent(bool(mask >> age & 1) for age in range(AGES)) for mask in range(1 << AGES)])
+
+
+def _is_silent(masks: Masks) -> npt.NDArray[np.bool_]:
+    silent: npt.NDArray[np.bool_] = _silent_by_mask()[masks & ((1 << AGES) - 1)]
+    return silent
+
+
+def _masks(complete: Sequence[tuple[int, Rollup]]) -> tuple[Strings, Masks]:
+    """The sensors of a round, and for each in which windows it is, as bits."""
+    ids, place = Strings.concat([part.sensor_ids for _, part in complete]).rank()
+    bits = np.repeat([1 << age for age, _ in complete], [len(part) for _, part in complete])
+    # A sensor is at most once in a window, so adding is joining.
+    return ids, np.bincount(place, weights=bits, minlength=len(ids)).astype(np.int64)
+
+
+def _heard(masks: Masks, age: int) -> int:
+    return int(np.count_nonzero(masks >> age & 1))
+
+
+def _expected(masks: Masks, age: int) -> int:
+    """How many sensors the BEFORE_WINDOWS windows before the one of `age` have."""
+    return int(np.count_nonzero(masks >> (age + 1) & ((1 << BEFORE_WINDOWS) - 1)))
+
+
+def _missing_windows(masks: Masks) -> npt.NDArray[np.int64]:
+    """The lowest bit that is set: how many windows ago the sensor was last heard."""
+    lowest = masks & -masks
+    windows: npt.NDArray[np.int64] = np.round(np.log2(np.maximum(lowest, 1))).astype(np.int64)
+    return windows

@@ -1,0 +1,1 @@
+"""Readings as one Arrow stream: what a block may hold, and a reader that no bytes can harm."""

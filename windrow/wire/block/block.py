@@ -1,0 +1,188 @@
+"""Blocks: many readings in one payload, as an Arrow IPC stream with zstd, for gateways that own both ends.
+
+    93 77 69 6e 64 72 6f 77   the magic: no JSON and no KPL aggregate begins with this
+    01                        the version of what follows
+    ...                       an Arrow IPC stream of one record batch (see docs/blocks.md)
+
+    sensor_id            utf8, or a dictionary of utf8 with int8, int16 or int32 places
+    event_time_ms        int64, epoch milliseconds
+    temperature_milli_c  int32, thousandths of a degree Celsius
+    sequence             int64; may be left out when all are 0
+
+A block that breaks its form is bad as a whole, because nothing says what its parts would mean. A reading of a sound
+block that breaks a limit is bad by itself, and `spell` gives it as the JSON payload that means the same.
+"""
+
+import json
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from windrow.columns import arrow
+from windrow.columns.strings import Strings
+from windrow.reading import (
+    READINGS_PER_RECORD_MAX,
+    SENSOR_ID_CHARACTERS_MAX,
+    BadReading,
+    Readings,
+    Reason,
+    is_sound,
+)
+from windrow.wire.block import buffers as ipc_buffers
+from windrow.wire.block.flatbuffers import BadStream
+from windrow.wire.block.stream import Column, Declared, declared
+
+BLOCK_MAGIC = b"\x93windrow"
+BLOCK_VERSION = 1
+# All buffers of a block when decompressed. READINGS_PER_RECORD_MAX readings take 3 MB without their ids; the rest is
+# room for 100 octets of id with each of them.
+BLOCK_DECOMPRESSED_BYTES_MAX = 16 * 1024 * 1024
+# Readings that differ take an octet each at least, however well they are compressed; more than this to an octet are the
+# same ones over and over, and a batch of such blocks would take minutes.
+BLOCK_READINGS_PER_BYTE_MAX = 4
+
+__all__ = [
+    "BLOCK_DECOMPRESSED_BYTES_MAX",
+    "BLOCK_MAGIC",
+    "BLOCK_READINGS_PER_BYTE_MAX",
+    "BLOCK_VERSION",
+    "decode_block",
+    "encode_block",
+    "is_block",
+    "is_sound",
+    "open_block",
+    "read_block",
+    "spell",
+]
+
+_HEAD = BLOCK_MAGIC + bytes([BLOCK_VERSION])
+_NUMBERS = (("event_time_ms", "int64"), ("temperature_milli_c", "int32"), ("sequence", "int64"))
+_PLACES: dict[str, type[np.signedinteger[Any]]] = {"int8": np.int8, "int16": np.int16, "int32": np.int32}
+
+
+def is_block(payload: bytes) -> bool:
+    """Whether `payload` says that it is a block."""
+    return payload.startswith(BLOCK_MAGIC)
+
+
+def encode_block(readings: Readings) -> bytes:
+    """The block of `readings`, at least one and at most READINGS_PER_RECORD_MAX; else ValueError.
+
+    They are stored in their order; the nearer equal sensors and rising times are to each other, the smaller it is.
+    Readings that repeat each other thousands of times make a block that `decode_block` refuses.
+    """
+    if not 1 <= len(readings) <= READINGS_PER_RECORD_MAX:
+        raise ValueError(f"{len(readings)} readings in a block, not 1 to {READINGS_PER_RECORD_MAX}")
+    sensor_ids, place = readings.sensor_ids, readings.sensor
+    is_used = np.zeros(len(sensor_ids), bool)
+    is_used[place] = True
+    if not is_used.all():
+        sensor_ids = sensor_ids.take(np.flatnonzero(is_used))
+        place = (np.cumsum(is_used, dtype=np.int32) - 1)[place]
+    columns = {
+        "sensor_id": arrow.dictionary_column(sensor_ids, place),
+        "event_time_ms": arrow.column(readings.event_time_ms),
+        "temperature_milli_c": arrow.column(readings.temperature_milli_c),
+    }
+    if readings.sequence.any():
+        columns["sequence"] = arrow.column(readings.sequence)
+    return _HEAD + arrow.write_ipc_stream(columns)
+
+
+def decode_block(payload: bytes) -> Readings:
+    """Every reading of a block, in its order; `windrow.reading.is_sound` tells which of them break no limit.
+
+    Raises BadReading for a block that breaks the form or a limit; it takes memory for what the limits allow, whatever
+    the bytes are.
+    """
+    return read_block(open_block(payload))
+
+
+def open_block(payload: bytes) -> Declared:
+    """What a block declares, before anything is decompressed; raises BadReading when the form or a limit is broken."""
+    if not payload.startswith(_HEAD):
+        version = payload[len(BLOCK_MAGIC) : len(_HEAD)].hex() or "none"
+        raise BadReading(Reason.BLOCK_MALFORMED, f"version {version}, this one reads {BLOCK_VERSION:02x}")
+    try:
+        what = declared(payload[len(_HEAD) :])
+    except BadStream as error:
+        raise BadReading(Reason.BLOCK_MALFORMED, str(error)) from error
+    if what.decompressed_bytes > BLOCK_DECOMPRESSED_BYTES_MAX:
+        detail = f"{what.decompressed_bytes} bytes decompressed, at most {BLOCK_DECOMPRESSED_BYTES_MAX}"
+        raise BadReading(Reason.BLOCK_TOO_LARGE, detail)
+    if what.rows > READINGS_PER_RECORD_MAX:
+        raise BadReading(Reason.TOO_MANY_READINGS, f"{what.rows} readings, at most {READINGS_PER_RECORD_MAX}")
+    if what.rows > BLOCK_READINGS_PER_BYTE_MAX * len(payload):
+        detail = f"{what.rows} readings in {len(payload)} bytes, at most {BLOCK_READINGS_PER_BYTE_MAX} a byte"
+        raise BadReading(Reason.BLOCK_TOO_LARGE, detail)
+    if what.rows == 0:
+        raise BadReading(Reason.BLOCK_MALFORMED, "no readings")
+    _check_columns(what.columns)
+    return what
+
+
+def read_block(what: Declared) -> Readings:
+    """The readings of a block whose form `open_block` has checked; raises BadReading when the buffers break it."""
+    try:
+        sensor_ids, sensor = _sensors(what)
+        time = ipc_buffers.numbers(what.values[1], np.int64, what.rows)
+        milli_c = ipc_buffers.numbers(what.values[2], np.int32, what.rows)
+        sequence = np.zeros(what.rows, np.int64)
+        if len(what.values) > len(_NUMBERS):
+            sequence = ipc_buffers.numbers(what.values[3], np.int64, what.rows)
+    except BadStream as error:
+        raise BadReading(Reason.BLOCK_MALFORMED, str(error)) from error
+    return Readings(sensor_ids, sensor, time, sequence, milli_c)
+
+
+def spell(readings: Readings, positions: npt.NDArray[np.integer]) -> list[bytes]:
+    """The readings at `positions` as JSON, each a payload with the same meaning, within its limits or not."""
+    chosen = readings.take(positions)
+    used = np.unique(chosen.sensor)
+    ids = dict(zip(used.tolist(), map(_quoted, readings.sensor_ids.take(used).to_list()), strict=True))
+    columns = (chosen.sensor, chosen.event_time_ms, chosen.temperature_milli_c, chosen.sequence)
+    return [
+        f'{{"sensor_id":{ids[sensor]},"event_time":{time_ms},'
+        f'"temperature":{"-" if milli_c < 0 else ""}{abs(milli_c) // 1000}.{abs(milli_c) % 1000:03},'
+        f'"sequence":{sequence}}}'.encode()
+        for sensor, time_ms, milli_c, sequence in zip(*(column.tolist() for column in columns), strict=True)
+    ]
+
+
+def _quoted(sensor_id: str) -> str:
+    return json.dumps(sensor_id, ensure_ascii=False)
+
+
+def _check_columns(columns: tuple[Column, ...]) -> None:
+    ids, *numbers = columns or (Column("", "", None),)
+    is_id = ids.name == "sensor_id" and ids.kind == "utf8" and (ids.index is None or ids.index in _PLACES)
+    spelled = tuple((column.name, column.kind) for column in numbers if column.index is None)
+    if not is_id or len(spelled) < len(numbers) or spelled not in (_NUMBERS, _NUMBERS[:-1]):
+        raise BadReading(Reason.BLOCK_MALFORMED, "other columns than those of a block")
+
+
+def _sensors(what: Declared) -> tuple[Strings, npt.NDArray[np.int32]]:
+    """The ids, and which of them each reading has: int32[n]."""
+    if what.columns[0].index is None:
+        ids = ipc_buffers.strings(what.values[0])
+        _check_ids(ids)
+        distinct, place = ids.rank()
+        return distinct, place.astype(np.int32)
+    ids = ipc_buffers.strings(what.dictionaries[0])
+    _check_ids(ids)
+    places = ipc_buffers.numbers(what.values[0], _PLACES[what.columns[0].index], what.rows)
+    if int(places.min()) < 0 or int(places.max()) >= len(ids):
+        raise BadStream("a place outside the dictionary")
+    return ids, places.astype(np.int32, copy=False)
+
+
+def _check_ids(ids: Strings) -> None:
+    """Refuse ids of a forbidden length: repeated in every reading, a long one would take any amount of memory.
+
+    Whatever else is wrong with an id is wrong with its readings alone.
+    """
+    characters = ids.characters
+    if len(ids) and not (characters.min() >= 1 and characters.max() <= SENSOR_ID_CHARACTERS_MAX):
+        detail = f"a sensor id of {characters.max()} characters" if characters.min() else "an empty sensor id"
+        raise BadStream(f"{detail}, not 1 to {SENSOR_ID_CHARACTERS_MAX}")

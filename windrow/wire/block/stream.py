@@ -1,0 +1,256 @@
+"""What the metadata of an Arrow IPC stream declares, read before anything is decompressed.
+
+A stream is a list of messages: a length, a flatbuffers table that says what follows, and a body of buffers. Compressed
+buffers begin with their length when decompressed, so walking the metadata tells what reading the stream will take.
+Every position is checked; nothing is followed deeper than the tables below.
+
+Formats: https://arrow.apache.org/docs/format/Columnar.html (Message.fbs, Schema.fbs) and
+https://flatbuffers.dev/internals/.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+
+from windrow.wire.block.flatbuffers import FIELDS_MAX, INT32, INT64, UINT32, BadStream, Metadata, Table
+
+_CONTINUATION = 0xFFFFFFFF
+_METADATA_VERSION = 4  # V5, which every writer since 2020 writes
+_SCHEMA, _DICTIONARY_BATCH, _RECORD_BATCH = 1, 2, 3
+_INT, _UTF8 = 2, 5
+_LITTLE_ENDIAN = 0
+_ZSTD = 1
+_NOT_COMPRESSED = -1
+_LENGTH_PREFIX_BYTES = 8
+# Validity, offsets and octets of strings; validity and values of numbers.
+_STRING_BUFFERS, _NUMBER_BUFFERS = 3, 2
+# More than any stream of ours can have; what else claims to be one is not read to its end.
+_MESSAGES_MAX = 16
+_SCHEMA_KNOWN_BYTES_MAX = 4_096
+_BUFFERS_MAX = 3 * FIELDS_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column as the schema declares it. `kind`: int8 to uint64 or utf8; `index`: of a dictionary, the places."""
+
+    name: str
+    kind: str
+    index: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """A buffer of a stream: its bytes as they are stored, and how long they are when decompressed.
+
+    `is_compressed`: `stored` is a frame of zstd; otherwise it is the buffer itself.
+    """
+
+    stored: memoryview
+    size_bytes: int
+    is_compressed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StringsDeclared:
+    """Strings without nulls: offsets, int32[count + 1], and octets."""
+
+    count: int
+    offsets: Buffer
+    octets: Buffer
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What a stream of one record batch declares, all columns without nulls.
+
+    values: for each column its numbers, its strings, or, of a dictionary column, its places in the dictionary;
+    dictionaries: by the number of the column; decompressed_bytes: of all buffers.
+    """
+
+    columns: tuple[Column, ...]
+    rows: int
+    values: tuple[Buffer | StringsDeclared, ...]
+    dictionaries: Mapping[int, StringsDeclared]
+    decompressed_bytes: int
+
+
+def declared(stream: bytes) -> Declared:
+    """Read the metadata of `stream`; raises BadStream.
+
+    It must be one schema of integers and strings, one whole dictionary of strings for each dictionary column, one
+    record batch without nulls, the end mark, and nothing behind it; bodies are not compressed or zstd.
+    """
+    messages = list(_messages(stream))
+    if not messages or messages[0].kind != _SCHEMA or messages[-1].kind != _RECORD_BATCH:
+        raise BadStream("not a schema at its beginning and a record batch at its end")
+    if any(message.kind != _DICTIONARY_BATCH for message in messages[1:-1]):
+        raise BadStream("more than dictionaries between the schema and the record batch")
+    columns, column_of_dictionary = _schema_of(messages[0].header)
+    dictionaries: dict[int, StringsDeclared] = {}
+    decompressed_bytes = 0
+    for message in messages[1:-1]:
+        column, batch = _dictionary(message, column_of_dictionary)
+        if column in dictionaries:
+            raise BadStream("a dictionary that is replaced")
+        dictionaries[column] = batch.strings()
+        decompressed_bytes += batch.decompressed_bytes
+    if len(dictionaries) < len(column_of_dictionary):
+        raise BadStream("a dictionary that is missing")
+    batch = _batch(messages[-1].header, messages[-1])
+    values = batch.values([column.kind if column.index is None else column.index for column in columns])
+    return Declared(columns, batch.rows, values, dictionaries, decompressed_bytes + batch.decompressed_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    kind: int
+    header: Table
+    body: memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """rows; (length, nulls) of each column; the buffers of all columns, one after another."""
+
+    rows: int
+    nodes: tuple[tuple[int, int], ...]
+    buffers: tuple[Buffer, ...]
+
+    @property
+    def decompressed_bytes(self) -> int:
+        return sum(buffer.size_bytes for buffer in self.buffers)
+
+    def strings(self) -> StringsDeclared:
+        """The one column, which is strings."""
+        (values,) = self.values(["utf8"])
+        if not isinstance(values, StringsDeclared):
+            raise TypeError("utf8 is strings")
+        return values
+
+    def values(self, kinds: Sequence[str]) -> tuple[Buffer | StringsDeclared, ...]:
+        """The columns, of these kinds; BadStream when it has others, or nulls, or columns of different lengths."""
+        counts = [_STRING_BUFFERS if kind == "utf8" else _NUMBER_BUFFERS for kind in kinds]
+        if len(self.nodes) != len(kinds) or len(self.buffers) != sum(counts):
+            raise BadStream("columns and buffers do not fit the schema")
+        if any(nulls for _, nulls in self.nodes):
+            raise BadStream("nulls")
+        if self.rows < 0 or any(length != self.rows for length, _ in self.nodes):
+            raise BadStream("columns of different lengths")
+        rest = iter(self.buffers)
+        columns = [tuple(islice(rest, count)) for count in counts]
+        # The first buffer of each column is its validity, which says nothing when there are no nulls.
+        return tuple(
+            StringsDeclared(self.rows, *column[1:]) if len(column) == _STRING_BUFFERS else column[1]
+            for column in columns
+        )
+
+
+def _messages(stream: bytes) -> Iterator[_Message]:
+    """The messages up to the end mark, behind which there must be nothing."""
+    framing, whole = Metadata(stream), memoryview(stream)
+    position = 0
+    for _ in range(_MESSAGES_MAX):
+        if framing.read(UINT32, position) != _CONTINUATION:
+            raise BadStream("no message where one is expected")
+        length = framing.read(INT32, position + UINT32.size)
+        position += 2 * UINT32.size
+        if length == 0:
+            if position != len(stream):
+                raise BadStream("bytes behind the end")
+            return
+        metadata = Metadata(framing.slice(position, length) if length > 0 else b"")
+        message = Table(metadata, metadata.read(UINT32, 0))
+        if message.int16(0) != _METADATA_VERSION:
+            raise BadStream("a version of the metadata other than 5")
+        position += length
+        body_bytes = message.int64(3)
+        if not 0 <= body_bytes <= len(stream) - position:
+            raise BadStream("a body that is cut off")
+        header = message.table(2, "a message without a header")
+        yield _Message(message.uint8(1), header, whole[position : position + body_bytes])
+        position += body_bytes
+    raise BadStream(f"more than {_MESSAGES_MAX} messages")
+
+
+def _schema_of(header: Table) -> tuple[tuple[Column, ...], Mapping[int, int]]:
+    """`_schema`, remembered: gateways of one make spell it in the same few hundred octets in every block."""
+    spelled, position = header.place
+    return (_known_schema if len(spelled) <= _SCHEMA_KNOWN_BYTES_MAX else _schema_at)(spelled, position)
+
+
+def _schema_at(spelled: bytes, position: int) -> tuple[tuple[Column, ...], Mapping[int, int]]:
+    return _schema(Table(Metadata(spelled), position))
+
+
+_known_schema = lru_cache(maxsize=16)(_schema_at)
+
+
+def _schema(schema: Table) -> tuple[tuple[Column, ...], dict[int, int]]:
+    """The columns, and for the id of each dictionary the number of its column."""
+    if schema.int16(0) != _LITTLE_ENDIAN:
+        raise BadStream("big-endian")
+    columns: list[Column] = []
+    column_of_dictionary: dict[int, int] = {}
+    for field in schema.tables(1):
+        index = None
+        if field.has(4):
+            encoding = field.table(4, "")
+            if encoding.int64(0) in column_of_dictionary:
+                raise BadStream("columns that share a dictionary")
+            column_of_dictionary[encoding.int64(0)] = len(columns)
+            index = _int_kind(encoding.table(1, "")) if encoding.has(1) else "int32"
+        columns.append(Column(field.text(0), _kind(field), index))
+        if index is not None and columns[-1].kind != "utf8":
+            raise BadStream("a dictionary of something else than strings")
+    return tuple(columns), column_of_dictionary
+
+
+def _kind(field: Table) -> str:
+    kind = field.uint8(2)
+    if kind == _UTF8:
+        return "utf8"
+    if kind == _INT:
+        return _int_kind(field.table(3, "a field without a type"))
+    raise BadStream(f"a column of type {kind}, neither integers nor strings")
+
+
+def _int_kind(integer: Table) -> str:
+    return f"{'int' if integer.flag(1) else 'uint'}{integer.int32(0)}"
+
+
+def _dictionary(message: _Message, column_of_dictionary: Mapping[int, int]) -> tuple[int, _Batch]:
+    """The number of the column, and the strings as a batch."""
+    column = column_of_dictionary.get(message.header.int64(0))
+    if column is None:
+        raise BadStream("a dictionary of no column")
+    if message.header.flag(2):
+        raise BadStream("a delta dictionary")
+    return column, _batch(message.header.table(1, "a dictionary without values"), message)
+
+
+def _batch(batch: Table, message: _Message) -> _Batch:
+    is_compressed = batch.has(3)
+    if is_compressed and (batch.table(3, "").int8(0) != _ZSTD or batch.table(3, "").int8(1) != 0):
+        raise BadStream("compressed otherwise than buffer by buffer with zstd")
+    spans = batch.pairs(2, _BUFFERS_MAX)
+    buffers = tuple(_buffer(message.body, *span, is_compressed=is_compressed) for span in spans)
+    return _Batch(batch.int64(0), batch.pairs(1, FIELDS_MAX), buffers)
+
+
+def _buffer(body: memoryview, offset: int, length: int, *, is_compressed: bool) -> Buffer:
+    if length < 0 or not 0 <= offset <= len(body) - length:
+        raise BadStream("a buffer outside its body")
+    stored = body[offset : offset + length]
+    if not is_compressed or length == 0:
+        return Buffer(stored, length, is_compressed=False)
+    if length < _LENGTH_PREFIX_BYTES:
+        raise BadStream("a compressed buffer that is cut off")
+    size_bytes: int = INT64.unpack_from(stored)[0]
+    stored = stored[_LENGTH_PREFIX_BYTES:]
+    if size_bytes == _NOT_COMPRESSED:
+        return Buffer(stored, len(stored), is_compressed=False)
+    if size_bytes < 0:
+        raise BadStream("a negative length")
+    return Buffer(stored, size_bytes, is_compressed=True)

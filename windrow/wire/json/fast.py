@@ -1,0 +1,80 @@
+"""Readings of a batch of JSON payloads as columns, as far as the payloads have one of a few layouts."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from windrow.columns.strings import Strings
+from windrow.columns.words import Integers
+from windrow.reading import Readings, are_sensor_ids
+from windrow.wire.json.layout import Layout
+from windrow.wire.json.parts import Columns
+from windrow.wire.payloads import Payloads
+
+# How often a payload is taken as the example of a layout. Fleets have a handful of makes and versions.
+EXAMPLES_MAX = 16
+# So few payloads are read as fast one by one.
+ROWS_MIN = 32
+# Multiples of the golden ratio visit a range evenly, however many there are: no run of bad payloads meets them all.
+_GOLDEN = 0.618_033_988_749_895
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundReadings:
+    """n readings, and the payloads that they came from: rows, int64[n], ascending."""
+
+    readings: Readings
+    rows: Integers
+
+
+def read_common_layouts(
+    payloads: Payloads, is_reading: Callable[[bytes], bool], *, length_max: int
+) -> tuple[FoundReadings, Integers]:
+    """The readings that were read together, and the ascending numbers of the payloads that were not: int64[m].
+
+    `is_reading` says whether a payload is one by the strict definition; payloads beyond `length_max` are not tried.
+    """
+    pending = np.flatnonzero(payloads.lengths <= length_max)
+    is_read = np.zeros(len(payloads), bool)
+    read: list[FoundReadings] = []
+    for attempt in range(EXAMPLES_MAX):
+        if len(pending) < ROWS_MIN:
+            break
+        example = payloads[int(pending[int(attempt * _GOLDEN % 1 * len(pending))])]
+        layout = Layout.of(example) if is_reading(example) else None
+        for read_some in (layout.read_alike, layout.read) if layout else ():
+            columns = read_some(payloads, pending)
+            read.append(_found(payloads, columns))
+            is_read[columns.rows] = True
+            pending = pending[~is_read[pending]]
+    found = _joined([one for one in read if len(one.rows)])
+    is_other = np.ones(len(payloads), bool)
+    is_other[found.rows] = False
+    return found, np.flatnonzero(is_other)
+
+
+def _found(payloads: Payloads, columns: Columns) -> FoundReadings:
+    """The readings of `columns`, ascending by row, whose ids are sensor ids in UTF-8 without escapes."""
+    distinct, sensor = Strings.of_slices(payloads.octets, columns.id_start, columns.id_length).rank()
+    is_id = distinct.are_utf8() & distinct.are_plain() & are_sensor_ids(distinct)
+    if not is_id.all():
+        columns, sensor = columns.take(is_id[sensor]), (np.cumsum(is_id) - 1)[sensor[is_id[sensor]]]
+        distinct = distinct.take(np.flatnonzero(is_id))
+    readings = Readings(
+        sensor_ids=distinct,
+        sensor=sensor.astype(np.int32),
+        event_time_ms=columns.event_time_ms,
+        sequence=columns.sequence,
+        temperature_milli_c=columns.temperature_milli_c.astype(np.int32),
+    )
+    return FoundReadings(readings, columns.rows)
+
+
+def _joined(found: Sequence[FoundReadings]) -> FoundReadings:
+    """The readings of all, by ascending row."""
+    if len(found) == 1:
+        return found[0]
+    rows = np.concatenate([np.zeros(0, np.int64), *(one.rows for one in found)])
+    order = np.argsort(rows)
+    return FoundReadings(Readings.concat([one.readings for one in found]).take(order), rows[order])

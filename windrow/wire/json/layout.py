@@ -1,0 +1,158 @@
+"""Layouts of JSON payloads: the order of fields, the whitespace and the constants that payloads of one make share.
+
+A fleet spells its readings in a few layouts. A layout is taken from one payload as an example; then all payloads that
+have it are read at once, part by part, without a Python statement per payload.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from windrow.columns.words import ROWS_AT_ONCE, Integers
+from windrow.reading import SEQUENCE_MAX
+from windrow.timestamps import INSTANT_MS_MAX
+from windrow.wire.json.cursor import Cursor
+from windrow.wire.json.parts import (
+    Columns,
+    Instant,
+    Literal,
+    Natural,
+    OtherNumber,
+    OtherText,
+    Part,
+    SensorId,
+    Temperature,
+)
+from windrow.wire.json.shape import Shape, Value
+from windrow.wire.payloads import Payloads
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+_PLAIN_TEXT = re.compile(r'"[^"\\]*"')
+_NATURAL = re.compile(r"\d+", re.ASCII)
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?", re.ASCII)
+_RFC_3339 = re.compile(r'"\d{4}-\d\d-\d\d([Tt ])\d\d:\d\d:\d\d(\.\d+)?(?:[Zz]|([+-])(\d\d):(\d\d))"', re.ASCII)
+_DECODER = json.JSONDecoder(parse_float=str, parse_int=str)
+
+
+class _UnusualError(ValueError):
+    """A value that no part reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The parts of a payload in their order. A literal is first, last and between any two values.
+
+    shape: that of the example, if it has one.
+    """
+
+    parts: tuple[Part, ...]
+    shape: Shape | None
+
+    @classmethod
+    def of(cls, example: bytes) -> Self | None:
+        """The layout of a payload that `parse_reading` accepts; None if the spelling of a value is out of the way."""
+        spelled = example.decode("latin-1")  # so that the places of characters are those of octets
+        spans = list(_fields(spelled))
+        unit = next((spelled[start + 1 : end - 1] for name, start, end in spans if name == "unit"), "C")
+        try:
+            found = [_value(name, spelled[start:end], start, unit=unit) for name, start, end in spans]
+        except _UnusualError:
+            return None
+        values = [value for value in found if value is not None]
+        parts: list[Part] = []
+        behind = 0
+        for value in values:
+            parts += [Literal(example[behind : value.start]), value.part]
+            behind = value.end
+        return cls((*parts, Literal(example[behind:])), Shape.of(example, values))
+
+    def read(self, payloads: Payloads, rows: Integers) -> Columns:
+        """The readings of those of the payloads `rows` that have this layout, in the order of `rows`.
+
+        Every one of them is what `parse_reading` would give, provided that its id is UTF-8.
+        """
+        return _in_turns(self._read, payloads, rows)
+
+    def read_alike(self, payloads: Payloads, rows: Integers) -> Columns:
+        """The same, only faster, for those that are spelled like the example; none unless most have its length."""
+        shape = self.shape
+        if shape is None:
+            return Columns.concat([])
+        alike = rows[payloads.lengths[rows] == shape.octets]
+        return _in_turns(shape.read, payloads, alike if 2 * len(alike) > len(rows) else alike[:0])
+
+    def _read(self, payloads: Payloads, rows: Integers) -> Columns:
+        cursor = Cursor(payloads.octets, payloads.starts[rows])
+        end = cursor.at + payloads.lengths[rows]
+        columns = {"sequence": np.zeros(len(rows), np.int64)}
+        for part in self.parts:
+            columns |= part.read(cursor)
+            if 2 * np.count_nonzero(cursor.is_accepted) < len(rows):
+                stay = cursor.drop_refused()
+                rows, end = rows[stay], end[stay]
+                columns = {name: column[stay] for name, column in columns.items()}
+                if not len(rows):
+                    return Columns.concat([])
+        cursor.refuse_unless(cursor.at == end)
+        return Columns(rows, **columns).take(cursor.is_accepted)
+
+
+def _in_turns(read: Callable[[Payloads, Integers], Columns], payloads: Payloads, rows: Integers) -> Columns:
+    turns = range(0, len(rows), ROWS_AT_ONCE)
+    return Columns.concat([read(payloads, rows[first : first + ROWS_AT_ONCE]) for first in turns])
+
+
+def _fields(spelled: str) -> Iterator[tuple[str, int, int]]:
+    """The name of each field of a JSON object, and where its value starts and ends."""
+    at = _behind_space(spelled, 0)
+    while spelled[at] != "}":
+        name, at = _DECODER.raw_decode(spelled, _behind_space(spelled, at + 1))
+        start = _behind_space(spelled, _behind_space(spelled, at) + 1)
+        _, end = _DECODER.raw_decode(spelled, start)
+        yield name, start, end
+        at = _behind_space(spelled, end)
+
+
+def _behind_space(spelled: str, at: int) -> int:
+    match = _SPACE.match(spelled, at)
+    return match.end() if match else at
+
+
+def _value(name: str, spelled: str, start: int, *, unit: str) -> Value | None:
+    """How to read the value `spelled` of the field `name`; None to take it as a literal."""
+    end = start + len(spelled)
+    is_text, is_natural = _PLAIN_TEXT.fullmatch(spelled), _NATURAL.fullmatch(spelled)
+    is_number, rfc_3339 = _NUMBER.fullmatch(spelled), _RFC_3339.fullmatch(spelled)
+    found: Value | None = None
+    match name:
+        case "sensor_id" if is_text:
+            found = Value(SensorId(), start + 1, end - 1)
+        case "event_time" if is_natural:
+            found = Value(Natural("event_time_ms", INSTANT_MS_MAX), start, end)
+        case "event_time" if rfc_3339:
+            found = _instant(rfc_3339, start)
+        case "temperature" if is_number and unit in {"C", "F", "K"}:
+            found = Value(Temperature(unit), start, end)
+        case "sequence" if is_natural:
+            found = Value(Natural("sequence", SEQUENCE_MAX), start, end)
+        case "sensor_id" | "event_time" | "temperature" | "sequence":
+            raise _UnusualError(name)
+        case "unit":
+            pass  # one unit, one layout
+        case _ if is_text and spelled.isascii():
+            found = Value(OtherText(), start + 1, end - 1)
+        case _ if is_number:
+            found = Value(OtherNumber(), start, end)
+    return found
+
+
+def _instant(found: re.Match[str], start: int) -> Value:
+    separator, fraction, sign, hours, minutes = found.groups()
+    offset_minutes = int(f"{sign}1") * (int(hours) * 60 + int(minutes)) if sign else 0
+    part = Instant(ord(separator), has_fraction=fraction is not None, offset_minutes=offset_minutes)
+    civil_end = found.end(2) if fraction else found.start() + len('"2026-11-20T10:05:00')
+    return Value(part, start + 1, start + civil_end)

@@ -1,0 +1,184 @@
+"""The parts of a JSON layout: what every payload has alike, and the values in between, read as columns.
+
+A part accepts a row only when `windrow.wire.json.strict.parse_reading` would read the same from it; in doubt it
+refuses, and the payload is parsed by itself. Refusing is always right, only slow.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Protocol, Self
+
+import numpy as np
+
+from windrow.columns.words import POWERS_OF_TEN, Integers
+from windrow.reading import TEMPERATURE_MAX_MILLI_C, TEMPERATURE_MIN_MILLI_C
+from windrow.timestamps import INSTANT_MS_MAX, INSTANT_MS_MIN
+from windrow.wire.json import scan
+from windrow.wire.json.cursor import Cursor, Mask
+
+# 17 significant digits tell all doubles apart. With these limits 64-bit arithmetic is exact in every unit:
+# 5 * (10**17 + 32_000 * 10**13) < 2**63. What has more digits before the point is out of range.
+DIGITS_MAX = 17
+WHOLE_DIGITS_MAX = 8
+MILLI_DIGITS = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Columns:
+    """m readings from the payloads `rows`: int64[m].
+
+    id_start, id_length: where among the payloads' octets the sensor id is, which is not yet known to be one;
+    event_time_ms, sequence, temperature_milli_c: as in `Readings`. All int64[m].
+    """
+
+    rows: Integers
+    id_start: Integers
+    id_length: Integers
+    event_time_ms: Integers
+    sequence: Integers
+    temperature_milli_c: Integers
+
+    @classmethod
+    def concat(cls, batches: Sequence["Columns"]) -> Self:
+        """The readings of all `batches`, one batch after another."""
+        if len(batches) == 1:
+            return cls(*_arrays(batches[0]))
+        nothing = np.zeros(0, np.int64)
+        columns = zip(*map(_arrays, batches), strict=True) if batches else [[nothing]] * len(fields(cls))
+        return cls(*map(np.concatenate, columns))
+
+    def take(self, chosen: Mask) -> "Columns":
+        """The readings where `chosen` is true: bool[m]."""
+        if chosen.all():
+            return self
+        return Columns(*(array[chosen] for array in _arrays(self)))
+
+
+def _arrays(columns: Columns) -> list[Integers]:
+    return [getattr(columns, field.name) for field in fields(columns)]
+
+
+class Part(Protocol):
+    """A literal or a value."""
+
+    def read(self, cursor: Cursor) -> dict[str, Integers]:
+        """Read a column or more at the cursor, by name: int64[n]."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """Octets that are the same in every payload, at least one."""
+
+    spelled: bytes
+
+    def read(self, cursor: Cursor) -> dict[str, Integers]:
+        """No column."""
+        scan.literal(cursor, self.spelled)
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class SensorId:
+    """The octets of a sensor id: 1 to 128, no escapes. Whether they are UTF-8 is looked at later, once for each id."""
+
+    def read(self, cursor: Cursor) -> dict[str, Integers]:
+        """Columns id_start and id_length, in octets."""
+        at = cursor.at
+        length = scan.text(cursor, ascii_only=False)
+        cursor.refuse_unless(length > 0)
+        return {"id_start": at, "id_length": length}
+
+
+@dataclass(frozen=True, slots=True)
+class OtherText:
+    """The characters of a string that is of no interest: at most 128 of ASCII, no escapes."""
+
+    def read(self, cursor: Cursor) -> dict[str, Integers]:
+        """No column."""
+        scan.text(cursor, ascii_only=True)
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class OtherNumber:
+    """A number that is of no interest, without an exponent."""
+
+    def read(self, cursor: Cursor) -> dict[str, Integers]:
+        """No column."""
+        scan.numbers(cursor)
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Natural:
+    """An integer from 0 to `greatest`. A fraction or an exponent behind it is not what the literal behind expects."""
+
+    name: str
+    greatest: int
+
+    def read(self, cursor: Cursor) -> dict[str, Integers]:
+        """The column `name`."""
+        value, _ = scan.natural(cursor)
+        cursor.refuse_unless(value <= self.greatest)
+        return {self.name: value}
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """An RFC 3339 time up to its seconds or their fraction; the offset behind belongs to the literal that follows."""
+
+    separator: int
+    has_fraction: bool
+    offset_minutes: int
+
+    def read(self, cursor: Cursor) -> dict[str, Integers]:
+        """The column event_time_ms, floored."""
+        event_time_ms = scan.civil_ms(cursor, separator=self.separator) - self.offset_minutes * 60_000
+        if self.has_fraction:
+            scan.literal(cursor, b".")
+            fraction, count = scan.digits(cursor)
+            cursor.refuse_unless(count > 0)
+            shorter, longer = np.maximum(MILLI_DIGITS - count, 0), np.maximum(count - MILLI_DIGITS, 0)
+            event_time_ms += fraction * POWERS_OF_TEN[shorter] // POWERS_OF_TEN[longer]
+        cursor.refuse_unless((event_time_ms >= INSTANT_MS_MIN) & (event_time_ms <= INSTANT_MS_MAX))
+        return {"event_time_ms": event_time_ms}
+
+
+@dataclass(frozen=True, slots=True)
+class Temperature:
+    """A decimal without an exponent, of at most 17 digits in all and 8 before the point, in `unit` (C, F or K)."""
+
+    unit: str
+
+    def read(self, cursor: Cursor) -> dict[str, Integers]:
+        """The column temperature_milli_c: exact, rounded once, half to even."""
+        number = scan.numbers(cursor)
+        cursor.refuse_unless(number.whole_digits <= WHOLE_DIGITS_MAX)
+        cursor.refuse_unless(number.whole_digits + number.scale <= DIGITS_MAX)
+        if cursor.all_accepted(number.scale == MILLI_DIGITS):  # as a fleet's own encoder spells them
+            unscaled, places = number.whole * 1_000 + number.fraction, np.zeros(1, np.int64)
+        else:
+            unscaled = number.whole * POWERS_OF_TEN[np.maximum(number.scale, MILLI_DIGITS)]
+            unscaled += number.fraction * POWERS_OF_TEN[np.maximum(MILLI_DIGITS - number.scale, 0)]
+            places = np.maximum(number.scale - MILLI_DIGITS, 0)
+        milli_c = self.milli_c(np.where(number.negative, -unscaled, unscaled), places=places)
+        cursor.refuse_unless((milli_c >= TEMPERATURE_MIN_MILLI_C) & (milli_c <= TEMPERATURE_MAX_MILLI_C))
+        return {"temperature_milli_c": milli_c}
+
+    def milli_c(self, unscaled: Integers, *, places: Integers) -> Integers:
+        """What `unscaled / 10**places` milli-degrees of the unit are in milli-degrees C; |unscaled| < 10**17."""
+        if self.unit == "C" and not places.any():
+            return unscaled
+        one = POWERS_OF_TEN[places]
+        if self.unit == "F":
+            return _divide((unscaled - 32_000 * one) * 5, 9 * one)
+        return _divide(unscaled, one) - (273_150 if self.unit == "K" else 0)  # even, so rounding to even is not moved
+
+
+def _divide(numerator: Integers, denominator: Integers) -> Integers:
+    """The quotient, rounded half to even."""
+    quotient, rest = np.divmod(numerator, denominator)
+    twice = 2 * rest
+    rounded: Integers = quotient + ((twice > denominator) | ((twice == denominator) & (quotient % 2 == 1)))
+    return rounded

@@ -1,0 +1,158 @@
+"""Texts, numbers and times, each read at the places of a cursor, which moves on behind them.
+
+Columns have one entry per row of the cursor, meaningless in rows that it refuses. What is read may lie beyond the end
+of a row's payload: a cursor never moves back, so whoever knows the end compares once, at last.
+"""
+
+import datetime
+from dataclasses import dataclass
+
+import numpy as np
+
+from windrow.columns.words import (
+    POWERS_OF_TEN,
+    WORD_OCTETS,
+    Integers,
+    Words,
+    digit_pairs,
+    leading_digits,
+    load,
+    octet_at,
+    plain_characters,
+    word_of,
+)
+from windrow.wire.json.cursor import Cursor, Mask
+
+# A longer text is refused.
+TEXT_OCTETS_MAX = 128
+# 2^63-1 has so many digits; more are refused, and so is what is greater.
+DIGITS_MAX = 19
+
+_TEXT_WORDS = 3
+_TEXT_OCTETS = _TEXT_WORDS * WORD_OCTETS
+_POINT = ord(".")
+_MINUS = ord("-")
+_ZERO = ord("0")
+_CIVIL_OCTETS = len("2026-11-20T10:05:00")
+_EPOCH_ORDINAL = datetime.date(1970, 1, 1).toordinal()
+_DAYS_BEFORE_MONTH = np.array([0, 0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334], np.int64)
+_DAYS_IN_MONTH = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Numbers:
+    """n decimals: `whole + fraction / 10**scale`, negated where `negative`.
+
+    whole_digits: how many digits `whole` was spelt with. negative: bool[n], all else int64[n].
+    """
+
+    negative: Mask
+    whole: Integers
+    whole_digits: Integers
+    fraction: Integers
+    scale: Integers
+
+
+def literal(cursor: Cursor, spelled: bytes) -> None:
+    """Accept only rows that have these octets."""
+    for first in range(0, len(spelled), WORD_OCTETS):
+        octets = spelled[first : first + WORD_OCTETS]
+        (word,) = cursor.words(1)
+        if len(octets) < WORD_OCTETS:
+            word &= word_of(b"\xff" * len(octets))
+        cursor.refuse_unless(word == word_of(octets))
+        cursor.advance(len(octets))
+
+
+def text(cursor: Cursor, *, ascii_only: bool) -> Integers:
+    """How many octets come before the first quote, backslash or control character (or non-ASCII octet): int64[n]."""
+    at, length = cursor.at, _text_in(cursor.words(_TEXT_WORDS), ascii_only=ascii_only)
+    for done in range(_TEXT_OCTETS, TEXT_OCTETS_MAX + 1, _TEXT_OCTETS):
+        unended = np.flatnonzero((length == done) & cursor.is_accepted)
+        if not len(unended):
+            break
+        places = np.minimum(at[unended] + done, len(cursor.octets) - _TEXT_OCTETS)
+        length[unended] += _text_in(load(cursor.octets, places, _TEXT_WORDS).T, ascii_only=ascii_only)
+    cursor.refuse_unless(length <= TEXT_OCTETS_MAX)
+    cursor.advance(length)
+    return length
+
+
+def digits(cursor: Cursor) -> tuple[Integers, Integers]:
+    """The numbers that the digits here spell (0 if there are none), and how many digits: int64[n] each."""
+    value, count = leading_digits(cursor.words(1)[0])
+    for before in (WORD_OCTETS, 2 * WORD_OCTETS):
+        goes_on = (count == before) & cursor.is_accepted
+        if not goes_on.any():
+            break
+        more, more_count = leading_digits(cursor.words(before // WORD_OCTETS + 1)[-1])
+        if not cursor.all_accepted(goes_on):
+            more, more_count = more * goes_on, more_count * goes_on
+        value = value * POWERS_OF_TEN[more_count] + more  # beyond 2^63, 19 digits wrap to below zero
+        count += more_count
+    cursor.refuse_unless((count <= DIGITS_MAX) & (value >= 0))
+    cursor.advance(count)
+    return value, count
+
+
+def natural(cursor: Cursor) -> tuple[Integers, Integers]:
+    """`digits` as JSON wants them: at least one, and no zero before another."""
+    is_zero = cursor.octet() == _ZERO
+    value, count = digits(cursor)
+    cursor.refuse_unless((count == 1) | ((count > 1) & ~is_zero))
+    return value, count
+
+
+def numbers(cursor: Cursor) -> Numbers:
+    """JSON numbers. An exponent is not read; whatever is compared with what comes behind will not be equal."""
+    negative = cursor.octet() == _MINUS
+    cursor.advance(negative.astype(np.int64))
+    whole, whole_digits = natural(cursor)
+    has_point = cursor.octet() == _POINT
+    cursor.advance(has_point.astype(np.int64))
+    fraction, scale = digits(cursor)  # none where there is no point: all digits are read already
+    cursor.refuse_unless(has_point == (scale > 0))
+    return Numbers(negative, whole, whole_digits, fraction, scale)
+
+
+def civil_ms(cursor: Cursor, *, separator: int) -> Integers:
+    """The milliseconds since the epoch of `YYYY-MM-DD?hh:mm:ss` in UTC, "?" being `separator`: int64[n]."""
+    date, middle, last = cursor.words(3)
+    last &= word_of(b"\xff" * (_CIVIL_OCTETS - 2 * WORD_OCTETS))
+    cursor.refuse_unless(_spells(date, b"0000-00-") & _spells(middle, b"00%c00:00" % separator) & _spells(last, b":00"))
+    cursor.advance(_CIVIL_OCTETS)
+    date_pairs, middle_pairs = digit_pairs(date), digit_pairs(middle)
+    year = octet_at(date_pairs, 0) * 100 + octet_at(date_pairs, 2)
+    month, day = octet_at(date_pairs, 5), octet_at(middle_pairs, 0)
+    hour, minute, second = octet_at(middle_pairs, 3), octet_at(middle_pairs, 6), octet_at(digit_pairs(last), 1)
+    cursor.refuse_unless((hour <= 23) & (minute <= 59) & (second <= 59))
+    seconds: Integers = ((_days(cursor, year, month, day) * 24 + hour) * 60 + minute) * 60 + second
+    return seconds * 1_000
+
+
+def _text_in(words: Words, *, ascii_only: bool) -> Integers:
+    """The length of the text that begins with the words, uint64[3, n]: 0 to 24."""
+    first, second, third = plain_characters(words, ascii_only=ascii_only)
+    length: Integers = first + (first == WORD_OCTETS) * (second + (second == WORD_OCTETS) * third)
+    return length
+
+
+def _spells(word: Words, pattern: bytes) -> Mask:
+    """Whether each word has a digit where the pattern has a 0, and the pattern's octet elsewhere."""
+    ok = np.ones(len(word), bool)
+    for place, expected in enumerate(pattern):
+        octet = octet_at(word, place)
+        ok &= (octet >= _ZERO) & (octet <= _ZERO + 9) if expected == _ZERO else octet == expected
+    return ok
+
+
+def _days(cursor: Cursor, year: Integers, month: Integers, day: Integers) -> Integers:
+    """Days from the epoch to a date; accepts only dates that exist, from year 1 on."""
+    cursor.refuse_unless((year >= 1) & (month >= 1) & (month <= 12))
+    month = np.where(cursor.is_accepted, month, 1)
+    is_leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+    cursor.refuse_unless((day >= 1) & (day <= _DAYS_IN_MONTH[month] + (is_leap & (month == 2))))
+    before = year - 1
+    ordinal = 365 * before + before // 4 - before // 100 + before // 400 + _DAYS_BEFORE_MONTH[month] + day
+    days: Integers = ordinal + (is_leap & (month > 2)) - _EPOCH_ORDINAL
+    return days

@@ -1,0 +1,261 @@
+"""The shape of JSON payloads that are spelled alike: every literal and every digit has the same place in all of them.
+
+Payloads of one layout and one length are, as a rule. Then the end of no field is looked for: words are compared with
+what must be there, and numbers are taken from words that must hold digits and nothing else.
+
+A row is accepted only when `windrow.wire.json.strict.parse_reading` would read the same; in doubt it is refused.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import numpy as np
+
+from windrow.columns.words import (
+    WORD_OCTETS,
+    Integers,
+    Octets,
+    Words,
+    are_plain,
+    no_high_bits,
+    number_of_digits,
+    windows,
+    word_of,
+)
+from windrow.reading import TEMPERATURE_MAX_MILLI_C, TEMPERATURE_MIN_MILLI_C
+from windrow.wire.json.cursor import Mask
+from windrow.wire.json.parts import (
+    DIGITS_MAX,
+    MILLI_DIGITS,
+    WHOLE_DIGITS_MAX,
+    Columns,
+    Natural,
+    OtherNumber,
+    OtherText,
+    Part,
+    SensorId,
+    Temperature,
+)
+from windrow.wire.json.scan import TEXT_OCTETS_MAX
+from windrow.wire.payloads import Payloads
+
+# So many octets of each row are fetched at once; a longer payload has no shape.
+OCTETS_MAX = 240
+# Every number of so many digits fits into 63 bits.
+_DIGITS_MAX = 18
+_NUMBER = re.compile(rb"(-?)(\d+)(?:\.(\d+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value that differs from payload to payload: `part` reads the octets `start:end`."""
+
+    part: Part
+    start: int
+    end: int
+
+
+class Rows:
+    """n payloads of the same length, and which of them are accepted."""
+
+    __slots__ = ("_is_accepted", "_refused", "_window", "starts")
+
+    def __init__(self, octets: Octets, starts: Integers, length: int) -> None:
+        # A word more than the payload, so that its last octet is the first one of a word.
+        self._window = windows(octets, starts, length + WORD_OCTETS)
+        self.starts = starts
+        self._is_accepted = np.ones(len(starts), bool)
+        self._refused = np.zeros(len(starts), np.uint64)
+
+    def word(self, place: int) -> Words:
+        """The word at `place` of each row: uint64[n], a copy."""
+        strides = (self._window.itemsize,)
+        return np.ndarray(self.starts.shape, "<u8", self._window, place, strides).copy()
+
+    def octet(self, place: int) -> Octets:
+        """The octet at `place` of each row: uint8[n]."""
+        return np.ndarray(self.starts.shape, np.uint8, self._window, place, (self._window.itemsize,))
+
+    def refuse_unless(self, ok: Mask) -> None:
+        """Accept only rows that are accepted already and `ok`: bool[n]."""
+        self._is_accepted &= ok
+
+    def refuse_high_bits(self, words: Words) -> None:
+        """Refuse rows whose word has the high bit of an octet: uint64[n]."""
+        self._refused |= words
+
+    @property
+    def is_accepted(self) -> Mask:
+        """Which rows were not refused: bool[n]."""
+        return self._is_accepted & no_high_bits(self._refused)
+
+
+class _Field(Protocol):
+    def read(self, rows: Rows) -> dict[str, Integers]:
+        """Read a column or more, by name: int64[n]."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Same:
+    """Octets that are the same in every payload."""
+
+    place: int
+    spelled: bytes
+
+    def read(self, rows: Rows) -> dict[str, Integers]:
+        if len(self.spelled) == 1:
+            rows.refuse_unless(rows.octet(self.place) == self.spelled[0])
+            return {}
+        for first, count in _words_of(len(self.spelled)):
+            word = rows.word(self.place + first)
+            if count < WORD_OCTETS:
+                word &= word_of(b"\xff" * count)
+            rows.refuse_unless(word == word_of(self.spelled[first : first + count]))
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class _SensorId:
+    """The octets of a sensor id. What they are is not looked at here."""
+
+    place: int
+    octets: int
+
+    def read(self, rows: Rows) -> dict[str, Integers]:
+        return {"id_start": rows.starts + self.place, "id_length": np.full(len(rows.starts), self.octets)}
+
+
+@dataclass(frozen=True, slots=True)
+class _OtherText:
+    """The characters of a string that is of no interest: ASCII, no escapes."""
+
+    place: int
+    octets: int
+
+    def read(self, rows: Rows) -> dict[str, Integers]:
+        for first, count in _words_of(self.octets):
+            rows.refuse_unless(are_plain(rows.word(self.place + first), count))
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Digits:
+    """A row of 0 to _DIGITS_MAX digits."""
+
+    place: int
+    count: int
+
+    def read(self, rows: Rows) -> Integers:
+        """The number that they spell: int64[n]; 0 if there are none, int64[1]."""
+        value: Integers = np.zeros(1, np.int64)
+        for first in range(0, self.count, WORD_OCTETS):
+            count = min(WORD_OCTETS, self.count - first)
+            more, no_digits = number_of_digits(rows.word(self.place + first), count)
+            rows.refuse_high_bits(no_digits)
+            value = value * 10**count + more
+        return value
+
+    def read_whole(self, rows: Rows) -> Integers:
+        """The same; refuses a zero before another digit."""
+        value = self.read(rows)
+        if self.count > 1:
+            rows.refuse_unless(value >= 10 ** (self.count - 1))
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Natural:
+    part: Natural
+    digits: _Digits
+
+    def read(self, rows: Rows) -> dict[str, Integers]:
+        value = self.digits.read_whole(rows)
+        if 10**self.digits.count > self.part.greatest:
+            rows.refuse_unless(value <= self.part.greatest)
+        return {self.part.name: value}
+
+
+@dataclass(frozen=True, slots=True)
+class _Decimal:
+    part: Temperature | OtherNumber
+    is_negative: bool
+    whole: _Digits
+    fraction: _Digits
+
+    def read(self, rows: Rows) -> dict[str, Integers]:
+        whole, fraction = self.whole.read_whole(rows), self.fraction.read(rows)
+        if isinstance(self.part, OtherNumber):
+            return {}
+        scale = self.fraction.count
+        unscaled = whole * 10 ** max(scale, MILLI_DIGITS) + fraction * 10 ** max(MILLI_DIGITS - scale, 0)
+        places = np.full(1, max(scale - MILLI_DIGITS, 0))
+        milli_c = self.part.milli_c(-unscaled if self.is_negative else unscaled, places=places)
+        rows.refuse_unless((milli_c >= TEMPERATURE_MIN_MILLI_C) & (milli_c <= TEMPERATURE_MAX_MILLI_C))
+        return {"temperature_milli_c": milli_c}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Payloads of so many octets, and what is where in them."""
+
+    octets: int
+    fields: tuple[_Field, ...]
+
+    @classmethod
+    def of(cls, example: bytes, values: Sequence[Value]) -> Self | None:
+        """The shape of a payload with these `values`, ascending; None if it is too long or a value is not for words."""
+        if len(example) > OCTETS_MAX:
+            return None
+        fields: list[_Field] = []
+        behind = 0
+        for value in values:
+            field = _field(example, value)
+            if field is None:
+                return None
+            fields += [_Same(behind, example[behind : value.start]), *field]
+            behind = value.end
+        return cls(len(example), (*fields, _Same(behind, example[behind:])))
+
+    def read(self, payloads: Payloads, which: Integers) -> Columns:
+        """The readings of those of the payloads `which`, all of this length, that have the shape."""
+        rows = Rows(payloads.octets, payloads.starts[which], self.octets)
+        columns = {"sequence": np.zeros(len(which), np.int64)}
+        for field in self.fields:
+            columns |= field.read(rows)
+        return Columns(which, **columns).take(rows.is_accepted)
+
+
+def _field(example: bytes, value: Value) -> list[_Field] | None:
+    """How to read a value, its sign and its point too; None if its part reads what is not of one shape."""
+    start, end = value.start, value.end
+    match value.part:
+        case SensorId() if end - start <= TEXT_OCTETS_MAX:
+            return [_SensorId(start, end - start)]
+        case OtherText() if end - start <= TEXT_OCTETS_MAX:
+            return [_OtherText(start, end - start)]
+        case Natural() if end - start <= _DIGITS_MAX:
+            return [_Natural(value.part, _Digits(start, end - start))]
+        case Temperature() | OtherNumber():
+            return _decimal(value.part, _NUMBER.fullmatch(example, start, end))
+    return None
+
+
+def _decimal(part: Temperature | OtherNumber, found: re.Match[bytes] | None) -> list[_Field] | None:
+    if found is None or len(found[2]) > WHOLE_DIGITS_MAX or len(found[2]) + len(found[3] or b"") > DIGITS_MAX:
+        return None
+    fraction = _Digits(found.start(3), len(found[3])) if found[3] else _Digits(0, 0)
+    decimal = _Decimal(part, bool(found[1]), _Digits(found.start(2), len(found[2])), fraction)
+    signs = [_Same(found.start(), found[1])] if found[1] else []
+    return [*signs, decimal, *([_Same(found.end(2), b".")] if found[3] else [])]
+
+
+def _words_of(octets: int) -> Iterator[tuple[int, int]]:
+    """Words that cover so many octets: where each begins, and how many octets of it count; the last may overlap."""
+    if octets < WORD_OCTETS:
+        yield 0, octets
+        return
+    yield from ((first, WORD_OCTETS) for first in range(0, octets - WORD_OCTETS, WORD_OCTETS))
+    yield octets - WORD_OCTETS, WORD_OCTETS

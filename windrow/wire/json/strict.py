@@ -1,0 +1,233 @@
+"""Readings as JSON: exactly one object per payload, read strictly and exactly.
+
+    {"sensor_id": "roof-7", "event_time": 1763640300000, "temperature": 21.437, "unit": "C", "sequence": 17}
+
+`unit` (C, F or K; default C) and `sequence` (default 0) may be left out. `event_time` is integer epoch
+milliseconds or an RFC 3339 string. Fields of other names are ignored. Numbers are taken as the exact decimals
+they spell and never pass through binary floating point.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from windrow.reading import (
+    NUMBER_CHARACTERS_MAX,
+    SENSOR_ID_CHARACTERS_MAX,
+    BadReading,
+    Reading,
+    Readings,
+    Reason,
+    check_event_time_ms,
+    check_sensor_id,
+    check_sequence,
+    check_temperature_milli_c,
+    exact_decimal,
+)
+from windrow.timestamps import parse_rfc3339_ms
+from windrow.wire.json import encode as reading_json_encode
+from windrow.wire.json.fast import read_common_layouts
+from windrow.wire.payloads import Payloads
+
+# The inverse of `parse_reading`, for whole columns.
+encode_readings = reading_json_encode.encode_readings
+
+# A reading takes about 100 bytes; the rest is room for fields that we ignore.
+PAYLOAD_BYTES_MAX = 65_536
+NESTING_MAX = 16
+
+_PARENTS = (dict, list)
+_INTEGER = re.compile(r"-?\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class BadPayload:
+    """A payload that is no reading: its position in the batch, why, and the detail for people."""
+
+    index: int
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ParsedReadings:
+    """The readings of a batch of payloads, and the payloads that are none.
+
+    source: int64[n], ascending, the position of the payload that reading i came from; bad: ascending by position.
+    """
+
+    readings: Readings
+    source: npt.NDArray[np.int64]
+    bad: tuple[BadPayload, ...]
+
+
+def parse_readings(payloads: Payloads | Sequence[bytes]) -> ParsedReadings:
+    """What `parse_reading` gives for every payload by itself; a bad one never touches its neighbours.
+
+    Payloads of a usual layout are read together, as columns; the others one by one.
+    """
+    column = payloads if isinstance(payloads, Payloads) else Payloads.of(payloads)
+    found, others = read_common_layouts(column, _is_reading, length_max=PAYLOAD_BYTES_MAX)
+    good: list[Reading] = []
+    source: list[int] = []
+    bad: list[BadPayload] = []
+    for index in others.tolist():
+        try:
+            good.append(parse_reading(column[index]))
+            source.append(index)
+        except BadReading as error:
+            bad.append(BadPayload(index, error.reason, error.detail))
+    if not good:
+        return ParsedReadings(found.readings, found.rows, tuple(bad))
+    rows = np.concatenate([found.rows, np.array(source, np.int64)])
+    order = np.argsort(rows)
+    return ParsedReadings(Readings.concat([found.readings, Readings.of(good)]).take(order), rows[order], tuple(bad))
+
+
+def _is_reading(payload: bytes) -> bool:
+    try:
+        parse_reading(payload)
+    except BadReading:
+        return False
+    return True
+
+
+def parse_reading(payload: bytes) -> Reading:
+    """The reading that `payload` spells; raises BadReading, and nothing else."""
+    if len(payload) > PAYLOAD_BYTES_MAX:
+        raise BadReading(Reason.PAYLOAD_TOO_LONG, f"{len(payload)} bytes, at most {PAYLOAD_BYTES_MAX}")
+    fields = _parse_object(payload)
+    unit = fields.get("unit", "C")
+    return Reading(
+        sensor_id=_sensor_id(_required(fields, "sensor_id")),
+        event_time_ms=_event_time_ms(_required(fields, "event_time")),
+        sequence=_sequence(fields["sequence"]) if "sequence" in fields else 0,
+        temperature_milli_c=_temperature_milli_c(_required(fields, "temperature"), unit),
+    )
+
+
+class _Number(str):
+    """A JSON number as it is spelt, told apart from a JSON string by its type."""
+
+    __slots__ = ()
+
+
+def _parse_object(payload: bytes) -> dict[str, object]:
+    try:
+        parsed = _DECODER.decode(payload.decode())
+    except UnicodeDecodeError as error:
+        raise BadReading(Reason.NOT_UTF8, f"byte {error.start}") from error
+    except json.JSONDecodeError as error:
+        raise BadReading(Reason.NOT_JSON, f"{error.msg} at character {error.pos}") from error
+    except RecursionError as error:
+        raise BadReading(Reason.TOO_DEEP, f"nested more than {NESTING_MAX} deep") from error
+    if not isinstance(parsed, dict):
+        raise BadReading(Reason.NOT_AN_OBJECT, f"a JSON {_json_type(parsed)}")
+    _check_nesting(parsed)
+    return parsed
+
+
+def _check_nesting(parsed: dict[str, object]) -> None:
+    level: list[object] = [parsed]
+    for _ in range(NESTING_MAX):
+        level = [child for parent in level for child in _children(parent) if isinstance(child, _PARENTS)]
+        if not level:
+            return
+    if level:
+        raise BadReading(Reason.TOO_DEEP, f"nested more than {NESTING_MAX} deep")
+
+
+def _children(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
+def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise BadReading(Reason.DUPLICATE_KEY, ascii(twice[:SENSOR_ID_CHARACTERS_MAX]))
+    return fields
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise BadReading(Reason.NOT_JSON, f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique_keys, parse_float=_Number, parse_int=_Number, parse_constant=_refuse_constant
+)
+
+
+def _required(fields: dict[str, object], name: str) -> object:
+    if name not in fields:
+        raise BadReading(Reason.MISSING_FIELD, name)
+    return fields[name]
+
+
+def _sensor_id(value: object) -> str:
+    if not isinstance(value, str) or isinstance(value, _Number):
+        raise BadReading(Reason.SENSOR_ID, f"a JSON {_json_type(value)}, not a string")
+    check_sensor_id(value)
+    return value
+
+
+def _event_time_ms(value: object) -> int:
+    if isinstance(value, _Number):
+        event_time_ms = _integer(value, Reason.EVENT_TIME)
+    elif isinstance(value, str):
+        try:
+            event_time_ms = parse_rfc3339_ms(value)
+        except ValueError as error:
+            raise BadReading(Reason.EVENT_TIME, str(error)) from error
+    else:
+        raise BadReading(Reason.EVENT_TIME, f"a JSON {_json_type(value)}")
+    check_event_time_ms(event_time_ms)
+    return event_time_ms
+
+
+def _sequence(value: object) -> int:
+    if not isinstance(value, _Number):
+        raise BadReading(Reason.SEQUENCE, f"a JSON {_json_type(value)}, not an integer")
+    sequence = _integer(value, Reason.SEQUENCE)
+    check_sequence(sequence)
+    return sequence
+
+
+def _integer(number: _Number, reason: Reason) -> int:
+    if len(number) > NUMBER_CHARACTERS_MAX:
+        raise BadReading(reason, f"a number of {len(number)} characters, at most {NUMBER_CHARACTERS_MAX}")
+    if not _INTEGER.fullmatch(number):
+        raise BadReading(reason, f"{number} has a fraction or an exponent, not an integer")
+    return int(number)
+
+
+def _temperature_milli_c(value: object, unit: object) -> int:
+    if not isinstance(value, _Number):
+        raise BadReading(Reason.TEMPERATURE, f"a JSON {_json_type(value)}, not a number")
+    degrees = exact_decimal(value)
+    if unit == "C":
+        milli_c = degrees * 1000
+    elif unit == "F":
+        milli_c = (degrees - 32) * 5000 / 9
+    elif unit == "K":
+        milli_c = degrees * 1000 - 273_150
+    else:
+        raise BadReading(Reason.UNIT, f"{ascii(unit)[:40]} is not C, F or K")
+    rounded = round(milli_c)  # half to even, once
+    check_temperature_milli_c(rounded, spelled=f"{value} {unit}")
+    return rounded
+
+
+def _json_type(value: object) -> str:
+    if isinstance(value, _Number):
+        return "number"
+    names = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
+    return names[type(value)]

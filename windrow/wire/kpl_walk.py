@@ -1,0 +1,243 @@
+"""Aggregated records of the usual shape, taken apart together with numpy: which payloads are where.
+
+The usual shape is first the keys, then records of a key index, perhaps a hash key index, and a payload:
+
+    0A <length> <key> ... 12 <length> <hash key> ...
+    1A <length> 08 <key index> [10 <hash key index>] 1A <length> <payload> ...
+
+Lengths and indices are varints of at most three octets, and of one in the keys. A body is of this shape only if every
+octet of it is accounted for; then there is one way to read it, and it is `windrow.wire.kpl.deaggregate`'s.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from windrow.columns.strings import offsets_of
+from windrow.columns.words import ROWS_AT_ONCE, Integers, Octets
+
+Mask = npt.NDArray[np.bool_]
+
+_KEY = 0x0A
+_HASH_KEY = 0x12
+_RECORD = 0x1A
+_KEY_INDEX = 0x08
+_HASH_KEY_INDEX = 0x10
+_PAYLOAD = 0x1A
+_LOW_BITS = 0x7F  # of a varint's octet; the other bit says that it goes on
+_VARINT_OCTETS_MAX = 3
+# So many octets, and which of them are looked for, stay in a processor's own cache.
+_OCTETS_AT_ONCE = 262_144
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bodies:
+    """m protobuf messages: message i is `octets[starts[i]:ends[i]]`, ascending and apart.
+
+    octets: uint8, PADDING_OCTETS longer than the last end; starts, ends: int64[m].
+    """
+
+    octets: Octets
+    starts: Integers
+    ends: Integers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Records:
+    """n records of the messages: record i of message `owner[i]` is from `at[i]` to the end of its payload.
+
+    hash_key_index is -1 where there is none. All int64[n], ascending by `at`.
+    """
+
+    owner: Integers
+    at: Integers
+    key_index: Integers
+    hash_key_index: Integers
+    payload_start: Integers
+    payload_length: Integers
+
+    @property
+    def payload_end(self) -> Integers:
+        """Where the record ends with its payload: int64[n]."""
+        return self.payload_start + self.payload_length
+
+    def take(self, chosen: Mask) -> "Records":
+        """The records where `chosen` is true: bool[n]."""
+        if chosen.all():
+            return self
+        return Records(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+    @classmethod
+    def concat(cls, batches: Sequence["Records"]) -> Self:
+        """The records of all `batches`, one batch after another; at least one."""
+        return cls(*(np.concatenate([getattr(one, field.name) for one in batches]) for field in fields(cls)))
+
+
+def walk(bodies: Bodies) -> tuple[Records, Mask]:
+    """The records of all messages of the usual shape, and which messages have it: bool[m].
+
+    A message of that shape but with an index beyond its keys, or keys that are not UTF-8, is not taken either.
+    """
+    if not len(bodies.starts):
+        return Records(*[bodies.starts] * 6), np.zeros(0, bool)
+    records = _record_like(bodies)
+    is_usual, keys_end = _chained(bodies, records)
+    keys = _keys(bodies, np.where(is_usual, keys_end, bodies.starts))
+    is_usual &= keys.is_sound
+    is_beyond = records.key_index >= keys.count[records.owner]
+    is_beyond |= records.hash_key_index >= keys.hash_count[records.owner]
+    is_usual[records.owner[is_beyond]] = False
+    return records.take(is_usual[records.owner]), is_usual
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Varints:
+    """n varints: their values and the places behind them, int64[n], and whether they have at most three octets."""
+
+    value: Integers
+    end: Integers
+    ok: Mask
+
+
+def _varints(octets: Octets, at: Integers) -> _Varints:
+    """The varints at `at`. Those of one octet, as a rule all, are had for one fetch."""
+    first = octets[at].astype(np.int64)
+    value, end, ok = first & _LOW_BITS, at + 1, np.ones(len(at), bool)
+    goes_on = first > _LOW_BITS
+    for shift in (7, 14):
+        if not goes_on.any():
+            break
+        octet = octets[end].astype(np.int64)
+        value += ((octet & _LOW_BITS) << shift) * goes_on
+        end += goes_on
+        goes_on &= octet > _LOW_BITS
+    return _Varints(value, end, ok & ~goes_on)
+
+
+def _record_like(bodies: Bodies) -> Records:
+    """What looks like a record, wherever it is within a message; records of the usual shape are all among these."""
+    key_at = _key_index_tags(bodies.octets, int(bodies.ends[-1]))
+    bounds = np.searchsorted(key_at, np.append(bodies.starts, len(bodies.octets)))
+    key_at = key_at[bounds[0] :]
+    owner = np.repeat(np.arange(len(bodies.starts)), np.diff(bounds))
+    turns = range(0, max(1, len(key_at)), ROWS_AT_ONCE)
+    return Records.concat([_parse(bodies, owner[i : i + ROWS_AT_ONCE], key_at[i : i + ROWS_AT_ONCE]) for i in turns])
+
+
+def _key_index_tags(octets: Octets, end: int) -> Integers:
+    """Where there is the tag of a key index, which JSON does not have in it: int64, ascending."""
+    turns = range(0, end, _OCTETS_AT_ONCE)
+    return np.concatenate(
+        [np.flatnonzero(octets[first : min(first + _OCTETS_AT_ONCE, end)] == _KEY_INDEX) + first for first in turns]
+    )
+
+
+def _parse(bodies: Bodies, owner: Integers, key_at: Integers) -> Records:
+    """The records of the usual shape whose key index has its tag at `key_at`, as far as there are any."""
+    octets = bodies.octets
+    length_octets = _length_octets_before(octets, key_at)
+    at = key_at - 1 - length_octets
+    end = key_at + _varints(octets, at + 1).value
+    key_index = _varints(octets, key_at + 1)
+    hash_key_index, payload_at = _hash_key_index(octets, key_index)
+    payload = _varints(octets, payload_at + 1)
+    ok = (length_octets > 0) & key_index.ok & payload.ok & (octets[payload_at] == _PAYLOAD)
+    ok &= (at >= bodies.starts[owner]) & (payload.end + payload.value == end) & (end <= bodies.ends[owner])
+    return Records(owner, at, key_index.value, hash_key_index, payload.end, payload.value).take(ok)
+
+
+def _length_octets_before(octets: Octets, key_at: Integers) -> Integers:
+    """How many octets of a length there are between the tag of a record and `key_at`; 0 if there is no such tag."""
+    count = np.zeros(len(key_at), np.int64)
+    could_be = (
+        octets[key_at - 1] <= _LOW_BITS
+    )  # then before it is the tag, or an octet that says that the length goes on
+    for octets_of_length in range(1, _VARINT_OCTETS_MAX + 1):
+        octet = octets[key_at - 1 - octets_of_length]
+        count += (could_be & (octet == _RECORD)) * octets_of_length
+        could_be &= octet > _LOW_BITS
+        if not could_be.any():
+            break
+    return count
+
+
+def _hash_key_index(octets: Octets, key_index: _Varints) -> tuple[Integers, Integers]:
+    """The hash key index that may follow, -1 where it does not, and the place of the field behind."""
+    index, end = np.full(len(key_index.end), -1), key_index.end.copy()
+    present = np.flatnonzero(octets[end] == _HASH_KEY_INDEX)
+    if len(present):
+        found = _varints(octets, key_index.end[present] + 1)
+        # A longer varint is taken for an index beyond every table.
+        index[present], end[present] = np.where(found.ok, found.value, np.iinfo(np.int64).max), found.end
+    return index, end
+
+
+def _chained(bodies: Bodies, records: Records) -> tuple[Mask, Integers]:
+    """In which messages the records follow each other up to the end: bool[m]; and where the first begins: int64[m]."""
+    owner = records.owner
+    is_first, is_last = _edges(owner)
+    next_at = np.append(records.at[1:], 0)[: len(owner)]
+    next_at[is_last] = bodies.ends[owner[is_last]]
+    is_usual = np.bincount(owner, minlength=len(bodies.ends)) > 0
+    is_usual[owner[records.payload_end != next_at]] = False
+    keys_end = bodies.starts.copy()
+    keys_end[owner[is_first]] = records.at[is_first]
+    return is_usual, keys_end
+
+
+def _edges(owner: Integers) -> tuple[Mask, Mask]:
+    """Where the ascending numbers of owners change: the first and the last row of each, bool[n]."""
+    changes = np.ones(len(owner) + 1, bool)
+    changes[1:-1] = owner[1:] != owner[:-1]
+    return changes[:-1], changes[1:]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Keys:
+    """How many keys and hash keys each of m messages has, int64[m], and whether they are sound, bool[m].
+
+    That is: there is a key, all of them are UTF-8, and there is nothing else.
+    """
+
+    count: Integers
+    hash_count: Integers
+    is_sound: Mask
+
+
+def _keys(bodies: Bodies, ends: Integers) -> _Keys:
+    """The keys from the start of each message to `ends`, int64[m]."""
+    regions = [bodies.octets[start:end] for start, end in zip(bodies.starts.tolist(), ends.tolist(), strict=True)]
+    octets = np.concatenate([*regions, np.zeros(1, np.uint8)])
+    bounds = offsets_of(ends - bodies.starts)
+    at = np.flatnonzero((octets == _KEY) | (octets == _HASH_KEY))
+    at = at[np.diff(at, prepend=-2) > 1]  # behind a tag is a length, which may look like a tag
+    owner = np.repeat(np.arange(len(regions)), np.diff(np.searchsorted(at, bounds)))
+    length = octets[at + 1]
+    is_first, is_last = _edges(owner)
+    next_at = np.append(at[1:], 0)[: len(at)]
+    next_at[is_last] = bounds[1:][owner[is_last]]
+    ok = (length <= _LOW_BITS) & (at + 2 + length == next_at)
+    ok &= ~is_first | (at == bounds[owner])
+    is_sound = (np.bincount(owner, minlength=len(regions)) > 0) & _are_utf8(octets, regions)
+    is_sound[owner[~ok]] = False
+    is_key = octets[at] == _KEY
+    count, hash_count = (np.bincount(owner[mask], minlength=len(regions)) for mask in (is_key, ~is_key))
+    return _Keys(count, hash_count, is_sound)
+
+
+def _are_utf8(octets: Octets, regions: list[Octets]) -> Mask:
+    """Which regions have only UTF-8 keys: tags and lengths are ASCII, so a character cannot reach beyond its key."""
+    if octets.max(initial=0) <= _LOW_BITS:
+        return np.ones(len(regions), bool)
+    return np.fromiter((_is_utf8(region.tobytes()) for region in regions), bool, len(regions))
+
+
+def _is_utf8(octets: bytes) -> bool:
+    try:
+        octets.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,99 @@
+"""The wire form of an aggregate, a protobuf message (see `windrow.wire.kpl`): the table of keys, then the user records.
+
+    0x0A  length of the key  the key
+    0x1A  length of what follows   0x08  place of its key in the table   0x1A  length of the payload   the payload
+
+so its size is known to the byte before it is made. Lengths and places are varints.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from windrow.wire.kpl import DIGEST_BYTES, MAGIC, OUTER_PARTITION_KEY
+
+# What a record takes beside the message.
+ENVELOPE_BYTES = len(MAGIC) + DIGEST_BYTES + len(OUTER_PARTITION_KEY)
+
+# The place of a key takes one byte or two.
+PLACES_MAX = 1 << 14
+
+_KEY_TAG = b"\x0a"
+_RECORD_TAG = b"\x1a"
+_PLACE_TAG = b"\x08"
+_PAYLOAD_TAG = b"\x1a"
+# A payload's length is below 2^21, so that it and its key's place fit into one number.
+_LENGTH_BITS = 21
+_HEADERS_MAX = 1 << 17
+
+Integers = npt.NDArray[np.int64]
+
+
+def lengths_of(payloads: Sequence[bytes]) -> Integers:
+    """How long each of n payloads is: int64[n]."""
+    return np.fromiter(map(len, payloads), np.int64, len(payloads))
+
+
+def aggregate_body(keys: Sequence[bytes], places: Integers, payloads: Sequence[bytes], lengths: Integers) -> bytes:
+    """The message of n payloads; `places`, `lengths`: int64[n], which of `keys` each has, and how long it is."""
+    codes = (places << _LENGTH_BITS) + lengths
+    if len(_headers) > _HEADERS_MAX:
+        _headers.clear()
+    table: list[bytes] = [b""] * (2 * len(keys))
+    table[0::2] = map(_key_headers.__getitem__, map(len, keys))
+    table[1::2] = keys
+    parts: list[bytes] = [b""] * (2 * len(payloads))
+    parts[0::2] = map(_headers.__getitem__, codes.tolist())
+    parts[1::2] = payloads
+    return b"".join(table + parts)
+
+
+def record_bytes(places: Integers, payload_field_bytes: Integers) -> Integers:
+    """What each user record adds to the message, its key aside; both int64[n], places below PLACES_MAX."""
+    within = payload_field_bytes + (places >= 1 << 7) + 2
+    grown: Integers = within + varint_bytes(within) + 1
+    return grown
+
+
+def field_bytes(lengths: Integers) -> Integers:
+    """A length-delimited field: a tag of one byte, its length as a varint, and its content."""
+    return 1 + varint_bytes(lengths) + lengths
+
+
+def varint_bytes(values: Integers) -> Integers:
+    """How many bytes protobuf takes for each value below 2^28: seven bits each, one for zero."""
+    sizes: Integers = 1 + (values >= 1 << 7) + (values >= 1 << 14) + (values >= 1 << 21)
+    return sizes
+
+
+def varint(value: int) -> bytes:
+    """Protobuf's variable-length integer: seven bits a byte, the lowest first, the top bit set in all but the last."""
+    octets = bytearray()
+    while value >= 0x80:
+        octets.append(value & 0x7F | 0x80)
+        value >>= 7
+    octets.append(value)
+    return bytes(octets)
+
+
+class _KeyHeaders(dict[int, bytes]):
+    """What precedes a key in the table, by its length."""
+
+    def __missing__(self, length: int) -> bytes:
+        header = self[length] = _KEY_TAG + varint(length)
+        return header
+
+
+class _Headers(dict[int, bytes]):
+    """What precedes a payload, by its key's place and its length in one number; made when first asked for."""
+
+    def __missing__(self, code: int) -> bytes:
+        place, length = divmod(code, 1 << _LENGTH_BITS)
+        within = _PLACE_TAG + varint(place) + _PAYLOAD_TAG + varint(length)
+        header = self[code] = _RECORD_TAG + varint(len(within) + length) + within
+        return header
+
+
+_key_headers = _KeyHeaders()
+_headers = _Headers()

@@ -1,0 +1,57 @@
+"""A column of payloads: slices of one buffer, so that a batch needs no Python object per user record."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from windrow.columns.strings import offsets_of
+from windrow.columns.words import load, word_of
+
+# The fast paths read whole words, and read on while they look for the end of a field: never farther than this.
+PADDING_OCTETS = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Payloads:
+    """n payloads: payload i is `octets[starts[i]:starts[i] + lengths[i]]`.
+
+    octets: uint8, at least PADDING_OCTETS longer than the end of every payload, with anything between payloads;
+    starts, lengths: int64[n], in any order.
+    """
+
+    octets: npt.NDArray[np.uint8]
+    starts: npt.NDArray[np.int64]
+    lengths: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, payloads: Sequence[bytes]) -> Self:
+        """The column of `payloads`."""
+        lengths = np.fromiter(map(len, payloads), np.int64, len(payloads))
+        return cls(join_octets(payloads), offsets_of(lengths)[:-1], lengths)
+
+    def __len__(self) -> int:
+        """How many payloads."""
+        return len(self.starts)
+
+    def __getitem__(self, index: int) -> bytes:
+        """One payload as a Python object."""
+        start = int(self.starts[index])
+        return self.octets[start : start + int(self.lengths[index])].tobytes()
+
+    def begin_with(self, prefix: bytes) -> npt.NDArray[np.bool_]:
+        """Which payloads begin with `prefix`, one to eight octets: bool[n]."""
+        word = load(self.octets, self.starts)[:, 0] & word_of(b"\xff" * len(prefix))
+        begins: npt.NDArray[np.bool_] = (self.lengths >= len(prefix)) & (word == word_of(prefix))
+        return begins
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The payloads one by one, for tests and small numbers."""
+        return (self[index] for index in range(len(self)))
+
+
+def join_octets(parts: Sequence[bytes]) -> npt.NDArray[np.uint8]:
+    """The parts one after another, and the padding: uint8."""
+    return np.frombuffer(b"".join([*parts, bytes(PADDING_OCTETS)]), np.uint8)

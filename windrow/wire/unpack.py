@@ -1,0 +1,111 @@
+"""From stream records to the payloads within them: one of a plain record, any number of an aggregated one.
+
+What `windrow.wire.kpl.deaggregate` gives record by record, as columns for a whole batch.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from windrow.columns.strings import offsets_of
+from windrow.columns.words import Integers, Octets
+from windrow.reading import Reason
+from windrow.wire.kpl import DIGEST_BYTES, MAGIC, BrokenAggregate, BrokenDigest, deaggregate
+from windrow.wire.kpl_walk import Bodies, walk
+from windrow.wire.payloads import Payloads, join_octets
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenRecord:
+    """A record that begins with the magic and is no sound aggregate: its position in the batch, why, and in words."""
+
+    record: int
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unpacked:
+    """n payloads in the order of their records and of their positions in these, and the records that hold none.
+
+    record: int64[n], which record of the batch payload i came in; position: int64[n], where in the aggregate, 0 for a
+    plain record; broken: ascending by record.
+    """
+
+    payloads: Payloads
+    record: Integers
+    position: Integers
+    broken: tuple[BrokenRecord, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Spans:
+    """Payloads by the record that they came in, in the record's order, and where they are: int64[n] each."""
+
+    record: Integers
+    start: Integers
+    length: Integers
+
+
+def unpack(records: Sequence[bytes]) -> Unpacked:
+    """The payloads of `records`, plain and aggregated.
+
+    A record that begins with the KPL magic and is no sound aggregate is broken as a whole: by the KPL's rule it is a
+    plain record, and no reading begins with the magic, so nothing is lost by saying what is wrong with it.
+    """
+    lengths = np.fromiter(map(len, records), np.int64, len(records))
+    octets, starts = join_octets(records), offsets_of(lengths)[:-1]
+    is_aggregate = np.fromiter((record.startswith(MAGIC) for record in records), bool, len(records))
+    plain, aggregated = np.flatnonzero(~is_aggregate), np.flatnonzero(is_aggregate)
+    has_digest = np.fromiter((_has_digest(records[which]) for which in aggregated.tolist()), bool, len(aggregated))
+    sound = aggregated[has_digest]
+    walked, is_usual = walk(Bodies(octets, starts[sound] + len(MAGIC), (starts + lengths)[sound] - DIGEST_BYTES))
+    others = np.union1d(sound[~is_usual], aggregated[~has_digest])
+    owners, payloads, broken = _one_by_one(records, others.tolist())
+    behind = Payloads.of(payloads)
+    spans = (
+        _Spans(plain, starts[plain], lengths[plain]),
+        _Spans(sound[walked.owner], walked.payload_start, walked.payload_length),
+        _Spans(np.array(owners, np.int64), behind.starts + len(octets), behind.lengths),
+    )
+    return _in_order(np.concatenate([octets, behind.octets]) if payloads else octets, spans, broken)
+
+
+def _has_digest(record: bytes) -> bool:
+    if len(record) < len(MAGIC) + DIGEST_BYTES:
+        return False
+    body = memoryview(record)[len(MAGIC) : -DIGEST_BYTES]
+    return hashlib.md5(body, usedforsecurity=False).digest() == record[-DIGEST_BYTES:]
+
+
+def _one_by_one(
+    records: Sequence[bytes], which: Sequence[int]
+) -> tuple[list[int], list[bytes], tuple[BrokenRecord, ...]]:
+    """Some aggregates as `deaggregate` sees them: their payloads, and of each the record that it came in."""
+    owners: list[int] = []
+    payloads: list[bytes] = []
+    broken: list[BrokenRecord] = []
+    for record in which:
+        try:
+            user_records = deaggregate(records[record]) or []
+        except BrokenAggregate as error:
+            reason = Reason.AGGREGATE_DIGEST if isinstance(error, BrokenDigest) else Reason.AGGREGATE_MALFORMED
+            broken.append(BrokenRecord(record, reason, str(error)))
+            continue
+        owners += [record] * len(user_records)
+        payloads += [user_record.payload for user_record in user_records]
+    return owners, payloads, tuple(broken)
+
+
+def _in_order(octets: Octets, spans: Sequence[_Spans], broken: tuple[BrokenRecord, ...]) -> Unpacked:
+    record, start, length = (
+        np.concatenate([getattr(part, name) for part in spans]) for name in ("record", "start", "length")
+    )
+    if (record[1:] < record[:-1]).any():
+        order = np.argsort(record, kind="stable")  # within a record the payloads are in order
+        record, start, length = record[order], start[order], length[order]
+    counts = np.bincount(record)
+    position = np.arange(len(record)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return Unpacked(Payloads(octets, start, length), record, position, broken)

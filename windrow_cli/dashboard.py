@@ -1,0 +1,132 @@
+"""`windrow dashboard`: the results as a web page on this machine, or as one file."""
+
+import errno
+import os
+import socket
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from windrow.errors import UsageError
+from windrow.timerange import parse_range
+from windrow_cli.console import err, out
+from windrow_cli.stage import clock_ms, deployment_of, home_folder, stage_option
+
+if TYPE_CHECKING:
+    from analytics.dashboard import Dashboard
+    from windrow.aws.clients import Place
+    from windrow.aws.deployment import Deployment
+
+HOST = "127.0.0.1"
+DEFAULT_PORT = 8310
+DEFAULT_FROM = "-24h"
+
+
+@click.command()
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help=f"Where to listen.  [default: {DEFAULT_PORT}, or another free one]"
+)
+@click.option("--open", "is_opened", is_flag=True, help="Open the page in the browser.")
+@click.option("--from", "start", metavar="TIME", help=f"With --export: first window start.  [default: {DEFAULT_FROM}]")
+@click.option("--to", "end", metavar="TIME", help="With --export: end of the range, exclusive.  [default: now]")
+@click.option("--export", "exported", metavar="FILE", help="Write the page of a range to one HTML file instead.")
+@stage_option
+def dashboard(
+    *, port: int | None, is_opened: bool, start: str | None, end: str | None, exported: str | None, stage: str
+) -> None:
+    """Show the results as a web page on this machine: the fleet over time, every sensor, who is silent, what came late.
+
+    It listens on the loopback interface alone, needs no network, and runs until Ctrl-C. It reads the rows themselves,
+    each once, so that looking at it costs no Athena queries.
+
+    --export writes the same page with its numbers to one file, which can be sent and opened anywhere.
+
+    \b
+    windrow dashboard
+    windrow dashboard --open --port 8311
+    windrow dashboard --export yesterday.html --from -24h
+    """
+    if exported is None and (start is not None or end is not None):
+        raise UsageError("--from and --to belong to --export", hint="on the page itself, choose a range there")
+    deployment = deployment_of(stage)
+    made = dashboard_of(deployment, home=home_folder())
+    if exported is not None:
+        parse_range(start or DEFAULT_FROM, end, now_ms=clock_ms())
+        export_to(made, exported, start or DEFAULT_FROM, end, place=deployment.place)
+        return
+    serve(made, deployment.place, port=port, is_opened=is_opened)
+
+
+def dashboard_of(deployment: "Deployment", *, home: Path) -> "Dashboard":
+    """The dashboard of a stage."""
+    from analytics.dashboard import Dashboard
+    from analytics.engine import local_engine
+    from windrow.aws.clients import client
+    from windrow.lake.s3 import S3Store
+
+    return Dashboard(
+        engine=local_engine(deployment, home=home),
+        results=S3Store(client("s3", deployment.place), deployment.results_bucket),
+        stage=deployment.stage,
+        clock_ms=clock_ms,
+    )
+
+
+def export_to(made: "Dashboard", exported: str, start: str | None, end: str | None, *, place: "Place") -> None:
+    """Write the page of a range to the file `exported`, whole or not at all."""
+    from analytics.export import export
+    from windrow.aws.clients import readable_errors
+
+    path = Path(exported)
+    if not path.absolute().parent.is_dir() or path.is_dir():
+        raise UsageError(f"cannot write to {exported}", hint="name a file in a folder that is there")
+    with readable_errors(place), err.status("reading the results"):
+        text, sensors, of_sensors = export(made, start, end)
+    unfinished = path.with_name(f".{path.name}.part")
+    try:
+        unfinished.write_text(text, "utf-8")
+        unfinished.replace(path)
+    except OSError as error:
+        raise UsageError(f"cannot write to {exported}: {error.strerror}", hint="name another file") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+    some = f"{sensors:,}" if sensors == of_sensors else f"{sensors:,} of {of_sensors:,}"
+    out.print(f"wrote {exported}: {some} sensors, {len(text.encode()) / 1e6:.1f} MB", markup=False)
+
+
+def serve(made: "Dashboard", place: "Place", *, port: int | None, is_opened: bool) -> None:
+    """Serve the page until Ctrl-C."""
+    import uvicorn
+
+    from analytics.web import application
+
+    with listening(port) as listener:
+        url = f"http://{HOST}:{listener.getsockname()[1]}/"
+        out.print(f"the dashboard is at {url}", markup=False)
+        err.print("stop it with Ctrl-C")
+        if is_opened:
+            webbrowser.open(url)
+        config = uvicorn.Config(application(made, place), log_level="warning", access_log=False, lifespan="off")
+        try:
+            uvicorn.Server(config).run(sockets=[listener])
+        except KeyboardInterrupt:
+            err.print("stopped")
+
+
+def listening(port: int | None) -> socket.socket:
+    """A socket on loopback: on `port`, or, when none is given, on DEFAULT_PORT or another that is free."""
+    for candidate in (DEFAULT_PORT, 0) if port is None else (port,):
+        listener = socket.socket()
+        if os.name == "posix":  # elsewhere it would let two processes share the port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, candidate))
+        except OSError as error:
+            listener.close()
+            if error.errno not in {errno.EADDRINUSE, errno.EACCES}:
+                raise
+        else:
+            return listener
+    raise UsageError(f"port {port} is taken", hint="give another --port, or none")

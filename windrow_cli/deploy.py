@@ -1,0 +1,173 @@
+"""`windrow deploy` and `windrow destroy`: a stage comes and goes."""
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from windrow_cli.console import err, out
+from windrow_cli.stage import chosen_place, home_folder, stage_option
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+    from infra.destroy import Destruction
+    from infra.plan import Plan
+    from infra.stack import Applied, Event, OnEvent, Prepared
+    from windrow.aws.clients import Place
+    from windrow.aws.deployment import Deployment
+
+
+@click.command()
+@click.option(
+    "--shards", type=click.IntRange(1, 500), help="Shards of the stream; default: as it is, 2 for a new stage."
+)
+@click.option("--mode", type=click.Choice(["direct", "fanout"]), help="Default: as it is, direct for a new stage.")
+@click.option("--schedule/--no-schedule", "is_scheduled", default=None, help="Whether ticks come by themselves.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Another parameter of the template; may be repeated. Default: as it is, the template's for a new stage.",
+)
+@click.option("--dry-run", "is_dry_run", is_flag=True, help="Show what would be done, and do nothing.")
+@click.option("--yes", "is_agreed", is_flag=True, help="Do not ask, not even before something is replaced or removed.")
+@stage_option
+def deploy(
+    *,
+    shards: int | None,
+    mode: str | None,
+    is_scheduled: bool | None,
+    assignments: tuple[str, ...],
+    is_dry_run: bool,
+    is_agreed: bool,
+    stage: str,
+) -> None:
+    """Package the functions and deploy a stage: a CloudFormation stack of its own.
+
+    Run again, it shows what would change, and changes that and nothing else. It asks before anything is replaced or
+    removed. When a change fails, CloudFormation rolls back, and the reason is told.
+
+    \b
+    windrow deploy
+    windrow deploy --stage test --shards 4 --mode fanout
+    windrow deploy --target aws --stage prod --set AlarmEmail=ops@example.com --set ResultsRetentionDays=365
+    windrow deploy --dry-run
+    """
+    from infra.plan import Choices, make_plan, parse_parameters, wheels_for
+
+    place = chosen_place()
+    choices = Choices(
+        shard_count=shards, mode=mode, is_scheduled=is_scheduled, parameters=parse_parameters(assignments)
+    )
+    with err.status("packaging the functions"):
+        plan = make_plan(place, stage, choices, wheels=wheels_for(place, home=home_folder()))
+    if is_dry_run:
+        for line in plan.lines():
+            out.print(line, markup=False)
+        return
+    began = time.monotonic()
+    applied = _carry_out(plan, is_agreed=is_agreed)
+    for what in plan.left_out:
+        err.print(f"left out: {what}", markup=False)
+    if applied.is_changed:
+        out.print(f"stage {stage} is deployed ({time.monotonic() - began:.1f} s)")
+    else:
+        out.print(f"stage {stage} is up to date")
+    _print_names(applied.deployment)
+
+
+@click.command()
+@click.option("--delete-data", is_flag=True, help="Delete its buckets and their key too; a stand-in never keeps them.")
+@click.option("--dry-run", "is_dry_run", is_flag=True, help="Show what would be done, and do nothing.")
+@click.option("--yes", "is_agreed", is_flag=True, help="Do not ask.")
+@stage_option
+def destroy(*, delete_data: bool, is_dry_run: bool, is_agreed: bool, stage: str) -> None:
+    """Remove a deployed stage, its stream included. On AWS its buckets are kept unless --delete-data is given.
+
+    \b
+    windrow destroy --stage test --dry-run
+    windrow destroy --stage test
+    """
+    from infra import destroy as infra_destroy
+
+    place = chosen_place()
+    is_stand_in = place.endpoint_url is not None
+    plan = infra_destroy.plan_destruction(place, stage, deletes_data=delete_data or is_stand_in)
+    if is_dry_run:
+        for line in plan.lines():
+            out.print(line, markup=False)
+        return
+    if not is_stand_in and not is_agreed:
+        for line in plan.lines():
+            err.print(line, markup=False, style="red" if line.startswith("delete") else None)
+        click.confirm(f"Destroy stage {stage}?", abort=True, err=True)
+    with err.status(f"destroying stage {stage}") as progress:
+        objects = infra_destroy.apply(plan, _shown_by(progress, place))
+    _print_remains(plan, objects)
+
+
+def _carry_out(plan: "Plan", *, is_agreed: bool) -> "Applied":
+    """Prepare, show what would change, ask if something would be lost, and do it; click.Abort if that is refused."""
+    from infra import stack
+
+    with err.status(f"preparing stage {plan.stage}") as progress:
+        prepared = stack.prepare(plan, _shown_by(progress, plan.place))
+    _print_changes(prepared)
+    losses = () if prepared.change_set is None else prepared.change_set.losses
+    if losses and not is_agreed:
+        try:
+            click.confirm(f"{len(losses)} of these take away what is there now. Go on?", abort=True, err=True)
+        except click.Abort:
+            stack.discard(prepared)
+            raise
+    with err.status(f"deploying stage {plan.stage}") as progress:
+        return stack.execute(prepared, _shown_by(progress, plan.place))
+
+
+def _print_changes(prepared: "Prepared") -> None:
+    """Each change of a stack that is there already; a new one would list the whole template."""
+    if prepared.change_set is None or prepared.change_set.is_new_stack:
+        return
+    for change in prepared.change_set.changes:
+        err.print(str(change), markup=False, style="red" if change.is_loss else None)
+
+
+def _shown_by(progress: "Status", place: "Place") -> "OnEvent":
+    """Progress: the latest event in one moving line, and on AWS, where it takes minutes, each in a line that stays.
+
+    What fails always stays.
+    """
+
+    def show(event: "Event") -> None:
+        state = event.status.lower().replace("_", " ")
+        progress.update(f"{event.resource}: {state}")
+        if event.is_failure:
+            err.print(f"{event.resource} ({event.resource_type}): {event.reason}", markup=False, style="red")
+        elif place.endpoint_url is None:
+            err.print(f"{time.strftime('%H:%M:%S')}  {event.resource}: {state}", markup=False)
+
+    return show
+
+
+def _print_names(deployment: "Deployment") -> None:
+    names = {
+        "stream": deployment.stream_name,
+        "lake bucket": deployment.lake_bucket,
+        "results bucket": deployment.results_bucket,
+        "consumer": deployment.consumer_function,
+        "dispatcher": deployment.dispatcher_function,
+        "database": deployment.database or "none here",
+    }
+    for what, name in names.items():
+        out.print(f"  {what:<15}{name}", markup=False)
+
+
+def _print_remains(plan: "Destruction", objects: int) -> None:
+    if plan.deletes_data:
+        out.print(f"stage {plan.stage} is destroyed, with {objects:,} objects in {len(plan.buckets)} buckets")
+        return
+    out.print(f"stage {plan.stage} is destroyed; kept:")
+    for what in plan.kept:
+        out.print(f"  {what}", markup=False)

@@ -1,0 +1,252 @@
+"""`windrow ingest`: the readings of real sensors, from a file, by the same path as all others."""
+
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from windrow.errors import UsageError
+from windrow.timerange import parse_time
+from windrow.timestamps import format_rfc3339
+from windrow_cli.console import err, out, progress_bar
+from windrow_cli.stage import clock_ms, deployment_of, stage_option
+
+if TYPE_CHECKING:
+    from producers.recording import Recording
+    from producers.survey import Survey
+    from windrow.aws.deployment import Deployment
+
+_HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _How:
+    wire: str
+    retimed: str | None
+    is_backfill: bool
+    is_dry_run: bool
+    waits: bool
+
+
+@click.command()
+@click.argument("source", metavar="FILE|-", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.option("--input-format", "form", type=click.Choice(["jsonl", "csv", "parquet"]), help="Default: by the name.")
+@click.option("--sensor-column", "sensor", default="sensor_id", show_default=True, metavar="NAME", help="CSV, Parquet.")
+@click.option("--time-column", "when", default="event_time", show_default=True, metavar="NAME", help="CSV, Parquet.")
+@click.option("--temperature-column", "temperature", default="temperature", show_default=True, metavar="NAME")
+@click.option("--sequence-column", "sequence", metavar="NAME", help="Default: every sequence is 0.")
+@click.option("--unit-column", "unit_column", metavar="NAME", help="Default: --unit holds for all.")
+@click.option("--unit", type=click.Choice(["C", "F", "K"]), default="C", show_default=True, help="CSV, Parquet.")
+@click.option("--time-unit", type=click.Choice(["s", "ms", "us", "ns"]), default="ms", show_default=True)
+@click.option("--retime", "retimed", metavar="TIME", help="Move all times, so that the last reading falls at TIME.")
+@click.option("--backfill", "is_backfill", is_flag=True, help="Write partials directly, for windows not rolled yet.")
+@click.option(
+    "--wire", type=click.Choice(["json", "blocks"]), default="json", show_default=True, help="Form of readings."
+)
+@click.option("--wait", "waits", is_flag=True, help="Return when the consumer has come to the end of it.")
+@click.option("--dry-run", "is_dry_run", is_flag=True, help="Look through everything, but send nothing.")
+@click.option("--format", "report_form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@stage_option
+def ingest(
+    *,
+    source: str,
+    form: str | None,
+    sensor: str,
+    when: str,
+    temperature: str,
+    sequence: str | None,
+    unit_column: str | None,
+    unit: str,
+    time_unit: str,
+    report_form: str,
+    stage: str,
+    **how: Any,
+) -> None:
+    """Send the readings of real sensors from a file, or from standard input.
+
+    JSON lines hold one reading each, as in the stream. CSV and Parquet have columns, named by the options. Times are
+    RFC 3339, or numbers since 1970. Rows that are no readings are counted and left out; so that nothing comes as a
+    surprise, readings that would be quarantined for their time are counted before anything is sent.
+
+    \b
+    windrow ingest readings.jsonl --wait
+    windrow ingest roof.csv --sensor-column name --time-column ts --time-unit s --temperature-column celsius
+    windrow ingest 2024.parquet --retime now
+    windrow ingest 2024.parquet --backfill
+    zcat *.jsonl.gz | windrow ingest - --input-format jsonl
+    """
+    from producers.recording import Columns, Form, Recording, TimeUnit, form_of
+
+    columns = Columns(
+        sensor=sensor,
+        time=when,
+        temperature=temperature,
+        sequence=sequence,
+        unit=unit_column,
+        unit_default=unit,
+        time_unit=TimeUnit(time_unit),
+    )
+    chosen = _How(**how)
+    if chosen.is_backfill and chosen.waits:
+        raise UsageError("--wait and --backfill exclude each other", hint="a backfill is there when it returns")
+    deployment = deployment_of(stage)
+    with _seekable(source) as path:
+        recording = Recording(path, form_of(Path(source)) if form is None else Form(form), columns)
+        report = ingest_recording(recording, deployment, now_ms=clock_ms(), how=chosen)
+    if report_form == "json":
+        out.print_json(json.dumps(report))
+    else:
+        _print_report(report)
+
+
+def ingest_recording(recording: "Recording", deployment: "Deployment", *, now_ms: int, how: _How) -> dict[str, Any]:
+    """Look the recording through, say what is odd about it, and send it or backfill it; the report as JSON's types."""
+    from producers.survey import arrivals_of, extent_of
+
+    with err.status("looking through the recording"):
+        survey = extent_of(recording.batches())
+        shift_ms = _shift_ms(survey, how.retimed, now_ms=now_ms)
+        horizon_ms = deployment.lateness_horizon_hours * _HOUR_MS
+        survey = arrivals_of(survey, recording.batches(), shift_ms=shift_ms, now_ms=now_ms, horizon_ms=horizon_ms)
+    for line in warnings(survey, horizon_hours=deployment.lateness_horizon_hours, is_backfill=how.is_backfill):
+        err.print(line, markup=False)
+    report: dict[str, Any] = {
+        "readings": survey.readings,
+        "bad_rows": survey.bad,
+        "first": None if survey.first_ms is None else format_rfc3339(survey.first_ms),
+        "last": None if survey.last_ms is None else format_rfc3339(survey.last_ms),
+        "too_late": survey.too_late,
+        "too_early": survey.too_early,
+        "is_dry_run": how.is_dry_run,
+    }
+    act = _backfill if how.is_backfill else _send
+    return report | act(recording, survey, deployment, shift_ms=shift_ms, now_ms=now_ms, how=how)
+
+
+def warnings(survey: "Survey", *, horizon_hours: int, is_backfill: bool) -> list[str]:
+    """What the user should know before anything is sent."""
+    told = [f"{survey.bad:,} rows are no readings and are left out"] if survey.bad else []
+    told += [f"  row {row.number:,}: {row.why}" for row in survey.shown]
+    if survey.too_late and not is_backfill:
+        told.append(
+            f"{survey.too_late:,} of {survey.readings:,} readings are older than {horizon_hours} h and will be"
+            " quarantined as too late: see --retime and --backfill"
+        )
+    if survey.too_early:
+        becomes = "are left out" if is_backfill else "will be quarantined as too early"
+        told.append(f"{survey.too_early:,} of {survey.readings:,} readings are in the future and {becomes}")
+    return told
+
+
+def _shift_ms(survey: "Survey", retimed: str | None, *, now_ms: int) -> int:
+    if retimed is None or survey.last_ms is None:
+        return 0
+    return parse_time(retimed, now_ms=now_ms, option="--retime") - survey.last_ms
+
+
+def _send(
+    recording: "Recording", survey: "Survey", deployment: "Deployment", *, shift_ms: int, now_ms: int, how: _How
+) -> dict[str, Any]:
+    from producers.sender import Sender, Wire
+    from producers.shards import ShardMap
+    from producers.simulation import NowhereStream
+    from producers.survey import moved
+    from producers.termination import Termination
+    from windrow.aws.kinesis import KinesisStream
+    from windrow_cli.draining import wait_until_drained
+    from windrow_cli.sending import progress_note, writer_to
+
+    del now_ms  # what is too late or too early is for the consumer to say
+    stream = KinesisStream.at(deployment.place, deployment.stream_name)
+    nowhere = NowhereStream(stream.name)
+    writer = writer_to(nowhere if how.is_dry_run else stream, is_paced=not (how.is_dry_run or stream.is_stand_in))
+    sender = Sender(writer, ShardMap(stream.list_shards()), wire=Wire(how.wire), list_shards=stream.list_shards)
+    began_seconds, done = time.monotonic(), 0
+    termination = Termination()
+    termination.begin()
+    with progress_bar("ingesting", total=survey.readings, unit="readings") as bar:
+        try:
+            for batch in recording.batches():
+                if len(batch.readings):
+                    sender.send(moved(batch.readings, shift_ms))
+                done += len(batch.readings)
+                bar.reached(done, note=progress_note(done, sender.counters, seconds=time.monotonic() - began_seconds))
+            sender.flush()
+        except (KeyboardInterrupt, SystemExit):  # what was taken is sent
+            sender.flush()
+            raise
+        finally:
+            termination.end()
+    last = {} if how.is_dry_run else sender.last_sequence_numbers
+    if how.waits and last:
+        wait_until_drained(deployment, last)
+    return {
+        "stream": stream.name,
+        "counters": asdict(sender.counters),
+        "last_sequence_numbers": {shard: str(number) for shard, number in last.items()},
+    }
+
+
+def _backfill(
+    recording: "Recording", survey: "Survey", deployment: "Deployment", *, shift_ms: int, now_ms: int, how: _How
+) -> dict[str, Any]:
+    from producers.backfill import plan_backfill, write_backfill
+    from producers.survey import moved
+    from windrow.aws.clients import client, readable_errors
+    from windrow.lake.s3 import S3Store
+    from windrow.reading import EARLINESS_MS_MAX
+
+    del survey
+    s3 = client("s3", deployment.place)
+    batches = (moved(batch.readings, shift_ms) for batch in recording.batches() if len(batch.readings))
+    known = (batch.take(batch.event_time_ms <= now_ms + EARLINESS_MS_MAX) for batch in batches)
+    with readable_errors(deployment.place), err.status("backfilling"):
+        plan = plan_backfill(known, S3Store(s3, deployment.results_bucket))
+        new = 0 if how.is_dry_run else write_backfill(plan.create, S3Store(s3, deployment.lake_bucket))
+    if plan.kept:
+        err.print(
+            f"{plan.readings_left_out:,} readings of {len(plan.kept):,} windows are left out: those windows are rolled"
+            f" already, the first {format_rfc3339(plan.kept[0][0].start_ms)}"
+        )
+    return {
+        "windows": len(plan.create),
+        "windows_kept": len(plan.kept),
+        "readings_backfilled": plan.readings,
+        "readings_left_out": plan.readings_left_out,
+        "partials_new": new,
+    }
+
+
+@contextmanager
+def _seekable(source: str) -> Iterator[Path]:
+    """The source as a file that can be read twice: standard input is copied to a temporary one."""
+    if source != "-":
+        yield Path(source)
+        return
+    with tempfile.NamedTemporaryFile(prefix="windrow-ingest-") as copy:
+        shutil.copyfileobj(sys.stdin.buffer, copy)
+        copy.flush()
+        yield Path(copy.name)
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, value in report.items():
+        if isinstance(value, dict | bool):
+            continue
+        table.add_row(name.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
+    if report["is_dry_run"]:
+        table.add_row("sent", "nothing: a dry run")
+    for name, value in report.get("counters", {}).items():
+        table.add_row(name, f"{value:,}")
+    out.print(table)

@@ -1,0 +1,72 @@
+"""`windrow package`: the functions' zips, and what is in them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from windrow_cli.console import err, out
+from windrow_cli.stage import home_folder
+
+if TYPE_CHECKING:
+    from infra.package import Package
+
+
+@click.command()
+@click.option("--python", "version", default="3.13", show_default=True, metavar="X.Y", help="The functions' Python.")
+@click.option("--architecture", type=click.Choice(["arm64", "x86_64"]), default="arm64", show_default=True)
+@click.option(
+    "--into",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write the zips there, as <function>.zip; default: only show their sizes.",
+)
+def package(*, version: str, architecture: str, folder: Path | None) -> None:
+    """Build the zip of each function, with only what it imports, and show what takes how much room.
+
+    The same sources and lock give the same bytes on any machine. `windrow deploy` does this by itself.
+
+    \b
+    windrow package
+    windrow package --architecture x86_64 --into build
+    """
+    from infra import package as packaging
+    from infra import wheels
+
+    platform = wheels.Platform(python=version, architecture=architecture)
+    with err.status(f"packaging for {platform}"):
+        found = wheels.fetch(platform, cache=home_folder() / wheels.CACHE_FOLDER)
+        built = [packaging.build(one, wheels=found, platform=platform) for one in packaging.FUNCTIONS]
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for one in built:
+            (folder / f"{one.function}.zip").write_bytes(one.body)
+    _print_sizes(built)
+
+
+def _print_sizes(built: "list[Package]") -> None:
+    """A row for each distribution, a column for each function, in megabytes unzipped."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("MB unzipped")
+    for one in built:
+        table.add_column(one.function, justify="right")
+    names = sorted(
+        {name for one in built for name in one.parts}, key=lambda name: -max(_part(one, name) for one in built)
+    )
+    for name in names:
+        table.add_row(name, *(_megabytes(_part(one, name)) for one in built))
+    table.add_section()
+    table.add_row("unzipped", *(_megabytes(one.unzipped_bytes) for one in built))
+    table.add_row("zip", *(_megabytes(len(one.body)) for one in built))
+    table.add_row("sha256", *(one.sha256[:12] for one in built))
+    out.print(table)
+
+
+def _part(package: "Package", name: str) -> int:
+    return package.parts.get(name, 0)
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.2f}" if count else "-"

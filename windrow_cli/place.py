@@ -1,0 +1,121 @@
+"""`windrow up`, `down`, `status`: the embedded stack, and what is deployed there or elsewhere."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from windrow_cli.console import out
+from windrow_cli.stage import chosen_place, chosen_target, home_folder, target_option
+
+if TYPE_CHECKING:
+    from infra.embedded import Embedded
+    from infra.facts import StageFacts
+    from windrow.aws.clients import Place
+
+
+@click.command()
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=4566, show_default=True, help="Taken if free, else another one."
+)
+@click.option("--enforce-iam", "enforces_iam", is_flag=True, help="Let functions do only what their roles allow.")
+def up(port: int, *, enforces_iam: bool) -> None:
+    """Start the embedded stack on this machine: Kinesis, S3, Lambda and the rest, with no account and no Docker.
+
+    It listens on the loopback interface alone, keeps what it needs in $WINDROW_HOME (default ~/.windrow), and runs
+    until `windrow down`. If it runs already, nothing happens.
+
+    \b
+    windrow up
+    windrow up --port 4600
+    """
+    from infra import embedded
+
+    home = home_folder()
+    already = embedded.status(home)
+    running = embedded.up(home, port=port, enforces_iam=enforces_iam)
+    state = "runs already" if already is not None and already.process == running.process else "runs"
+    out.print(f"the embedded stack {state} at {running.endpoint_url} (pid {running.process.pid})")
+
+
+@click.command()
+def down() -> None:
+    """Stop the embedded stack and remove everything it stored.
+
+    \b
+    windrow down
+    """
+    from infra import embedded
+
+    was_running = embedded.down(home_folder())
+    out.print("the embedded stack is stopped, its data removed" if was_running else "no embedded stack was running")
+
+
+@click.command()
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@target_option
+def status(form: str) -> None:
+    """Show what runs where, and each deployed stage: its stream, its mapping, its newest closed window.
+
+    \b
+    windrow status
+    windrow status --format json
+    windrow status --target aws
+    """
+    from infra import facts
+
+    if chosen_target() == "embedded" and _running() is None:
+        if form == "json":
+            out.print_json(data={"place": None, "stages": []})
+        else:
+            out.print("the embedded stack is not running; start it with: windrow up")
+        return
+    place = chosen_place()
+    stages = facts.stages(place)
+    if form == "json":
+        out.print_json(data={"place": _place_facts(place), "stages": [asdict(stage) for stage in stages]})
+    else:
+        _print_table(place, stages)
+
+
+def _running() -> "Embedded | None":
+    from infra import embedded
+
+    return embedded.status(home_folder())
+
+
+def _place_facts(place: "Place") -> dict[str, object]:
+    """What can be said of the place itself; of the embedded stack, what runs it."""
+    from infra import embedded
+
+    running = _running() if chosen_target() == "embedded" else None
+    if running is None:
+        return {"name": place.name, "endpoint_url": place.endpoint_url, "region": place.region}
+    return {
+        "name": "embedded",
+        "endpoint_url": running.endpoint_url,
+        "pid": running.process.pid,
+        "is_healthy": embedded.is_healthy(running),
+        "version": embedded.version(),
+        "log": str(running.log),
+    }
+
+
+def _print_table(place: "Place", stages: "list[StageFacts]") -> None:
+    running = _running() if chosen_target() == "embedded" else None
+    if running is not None:
+        where = f"embedded stack at {running.endpoint_url} (pid {running.process.pid}), log {running.log}"
+    elif place.endpoint_url is not None:
+        where = f"LocalStack at {place.endpoint_url}"
+    else:
+        where = f"AWS in {place.region}"
+    out.print(where, markup=False)
+    if not stages:
+        out.print("no stage is deployed; deploy one with: windrow deploy")
+    for stage in stages:
+        out.print(f"stage {stage.stage}: {stage.stack_status}", markup=False)
+        if stage.stream:
+            out.print(f"  mode           {stage.mode}")
+            out.print(f"  stream         {stage.stream}, {stage.shards} open shards", markup=False)
+            out.print(f"  mapping        {stage.mapping}, last batch: {stage.last_batch}", markup=False)
+            out.print(f"  newest window  {stage.newest_window or 'none yet'}")

@@ -1,0 +1,222 @@
+"""`windrow quarantine list|show`: what did not count, why, and its bytes."""
+
+import base64
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from windrow.timestamps import format_rfc3339
+from windrow_cli.console import err, out
+from windrow_cli.put_aside import put_aside_options, search_of
+from windrow_cli.stage import clock_ms, deployment_of, stage_option
+
+if TYPE_CHECKING:
+    from windrow.lake.quarantine import Quarantined
+    from windrow.lake.quarantine_search import Search
+
+# Bytes of a payload that a table shows; --format json has all of them.
+_SHOWN_BYTES_MAX = 400
+_FORMATS = click.Choice(["table", "csv", "json"])
+
+
+@click.group()
+def quarantine() -> None:
+    """List and show what did not count.
+
+    Redelivery may leave a payload in several objects; here each counts once.
+
+    \b
+    windrow quarantine list
+    windrow quarantine show --reason not_json --limit 3
+    """
+
+
+@quarantine.command("list")
+@put_aside_options
+@click.option("--format", "form", type=_FORMATS, default="table", show_default=True)
+@stage_option
+def list_command(
+    *, start: str | None, end: str | None, reasons: tuple[str, ...], shard: str | None, form: str, stage: str
+) -> None:
+    """Count what is in quarantine, by reason and shard.
+
+    \b
+    windrow quarantine list
+    windrow quarantine list --from -1d --reason too_late --format json
+    """
+    search = search_of(start, end, reasons, shard, now_ms=clock_ms())
+    rows = [tally.row() for tally in tallies(_payloads(stage, search))]
+    _print(rows, form, columns=_TALLY_COLUMNS)
+    err.print(f"{sum(row['payloads'] for row in rows):,} payloads")
+
+
+@quarantine.command("show")
+@put_aside_options
+@click.option("--sequence-number", metavar="NUMBER", help="Only those of this record.")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Show at most so many.")
+@click.option("--format", "form", type=_FORMATS, default="table", show_default=True)
+@stage_option
+def show_command(
+    *,
+    start: str | None,
+    end: str | None,
+    reasons: tuple[str, ...],
+    shard: str | None,
+    sequence_number: str | None,
+    limit: int,
+    form: str,
+    stage: str,
+) -> None:
+    """Show payloads in quarantine: where they came from, why they did not count, and their bytes.
+
+    Bytes that are no printable text are escaped, so a payload cannot do anything to your terminal. JSON and CSV have
+    them whole, as base64.
+
+    \b
+    windrow quarantine show --reason not_json --limit 3
+    windrow quarantine show --shard shardId-000000000003 --sequence-number 4965... --format json
+    """
+    search = search_of(start, end, reasons, shard, now_ms=clock_ms())
+    found = (one for one in _payloads(stage, search) if sequence_number in (None, one.sequence_number))
+    chosen = [one for one, _ in zip(found, range(limit + 1), strict=False)]
+    if form == "table":
+        for one in chosen[:limit]:
+            out.print(described(one), markup=False)
+    else:
+        _print([_row(one) for one in chosen[:limit]], form, columns=_PAYLOAD_COLUMNS)
+    if len(chosen) > limit:
+        err.print(f"there are more than {limit:,}: raise --limit, or ask for less")
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many payloads there are of one reason and shard, and when the first and the last of them arrived."""
+
+    reason: str
+    stream: str
+    shard: str
+    payloads: int = 0
+    first_ms: int | None = None
+    last_ms: int | None = None
+
+    def add(self, one: "Quarantined") -> None:
+        """Count one payload."""
+        self.payloads += 1
+        if one.arrival_ms is not None:
+            self.first_ms = one.arrival_ms if self.first_ms is None else min(self.first_ms, one.arrival_ms)
+            self.last_ms = one.arrival_ms if self.last_ms is None else max(self.last_ms, one.arrival_ms)
+
+    def row(self) -> dict[str, Any]:
+        """As it is printed."""
+        values = (self.reason, self.stream, self.shard, self.payloads, _time(self.first_ms), _time(self.last_ms))
+        return dict(zip(_TALLY_COLUMNS, values, strict=True))
+
+
+_TALLY_COLUMNS = ("reason", "stream", "shard", "payloads", "first_arrival", "last_arrival")
+_PAYLOAD_COLUMNS = (
+    "stream",
+    "shard",
+    "sequence_number",
+    "index",
+    "block_row",
+    "arrival_time",
+    "reason",
+    "detail",
+    "payload_bytes",
+    "payload_base64",
+)
+
+
+def tallies(payloads: Iterable["Quarantined"]) -> list[Tally]:
+    """One tally for each reason and shard, the largest first."""
+    by_kind: dict[tuple[str, str, str], Tally] = {}
+    for one in payloads:
+        kind = (one.reason.value, one.stream, one.shard)
+        by_kind.setdefault(kind, Tally(*kind)).add(one)
+    return sorted(by_kind.values(), key=lambda tally: (-tally.payloads, tally.reason, tally.stream, tally.shard))
+
+
+def described(one: "Quarantined") -> str:
+    """A payload for people, in three lines."""
+    row = "" if one.block_row is None else f", row {one.block_row:,} of its block"
+    where = f"{one.stream} {one.shard} {one.sequence_number}, index {one.index:,}{row}"
+    arrived = _time(one.arrival_ms) or "unknown"
+    shown = _escaped(one.payload[:_SHOWN_BYTES_MAX])
+    more = f" ... ({len(one.payload):,} bytes in all)" if len(one.payload) > _SHOWN_BYTES_MAX else ""
+    return f"{where}, arrived {arrived}\n  {one.reason.value}: {_printable(one.detail)}\n  {shown}{more}"
+
+
+def _payloads(stage: str, search: "Search") -> Iterator["Quarantined"]:
+    from windrow.aws.clients import client
+    from windrow.lake import quarantine_search
+    from windrow.lake.s3 import S3Store
+
+    deployment = deployment_of(stage)
+    return quarantine_search.payloads(S3Store(client("s3", deployment.place), deployment.lake_bucket), search)
+
+
+def _row(one: "Quarantined") -> dict[str, Any]:
+    values = (
+        one.stream,
+        one.shard,
+        one.sequence_number,
+        one.index,
+        one.block_row,
+        _time(one.arrival_ms),
+        one.reason.value,
+        one.detail,
+        len(one.payload),
+        base64.b64encode(one.payload).decode("ascii"),
+    )
+    return dict(zip(_PAYLOAD_COLUMNS, values, strict=True))
+
+
+def _time(instant_ms: int | None) -> str | None:
+    return None if instant_ms is None else format_rfc3339(instant_ms)
+
+
+def _escaped(payload: bytes) -> str:
+    """Printable text as it is, everything else as Python spells it in a literal of bytes or text."""
+    try:
+        return _printable(payload.decode())
+    except UnicodeDecodeError:
+        return repr(payload)[2:-1]
+
+
+def _printable(text: str) -> str:
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
+def _as_csv(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().removesuffix("\n")
+
+
+def _as_json(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:  # noqa: ARG001 - rows name their columns
+    return "[\n" + ",\n".join(map(json.dumps, rows)) + "\n]" if rows else "[]"
+
+
+def _as_table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
+    cells = [tuple(columns), *(tuple("" if row[name] is None else str(row[name]) for name in columns) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+_FORMATTERS: dict[str, Callable[[Sequence[dict[str, Any]], Sequence[str]], str]] = {
+    "table": _as_table,
+    "csv": _as_csv,
+    "json": _as_json,
+}
+
+
+def _print(rows: Sequence[dict[str, Any]], form: str, *, columns: Sequence[str]) -> None:
+    click.echo(_FORMATTERS[form](rows, columns))

@@ -1,0 +1,206 @@
+"""`windrow query`: questions about the results, ready-made or in SQL."""
+
+import itertools
+import shutil
+import sys
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from windrow.errors import UsageError
+from windrow_cli.console import err
+from windrow_cli.questions import PRESETS, WINDOWS, nothing_there, query_of_preset, query_of_sql
+from windrow_cli.stage import deployment_of, home_folder, stage_option
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analytics.query import Query
+    from analytics.result import Engine, Progress, Result
+
+CAPTION_CHARACTERS_MAX = 100
+FORMATS = ("table", "csv", "json", "parquet")
+
+
+@click.command()
+@click.argument("preset", type=click.Choice(PRESETS), required=False)
+@click.argument("sensor_id", required=False)
+@click.option(
+    "--from",
+    "start",
+    metavar="TIME",
+    help="First window start: RFC 3339, or -2h.  [default: 2 h before --to, with --window 2 or 30 d]",
+)
+@click.option("--to", "end", metavar="TIME", help="End of the range, exclusive: RFC 3339, or -30m.  [default: now]")
+@click.option("--window", type=click.Choice(WINDOWS), help="Windows, hours or days.  [default: 5m]")
+@click.option("--sql", metavar="SQL", help="Trino SQL of your own: a file, - for standard input, or the text itself.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="ROWS", help="At most so many rows.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.option("--plot", "plotted", metavar="FILE", help="Draw the rows as well, to a .png or .svg file.")
+@stage_option
+def query(
+    *,
+    preset: str | None,
+    sensor_id: str | None,
+    start: str | None,
+    end: str | None,
+    window: str | None,
+    sql: str | None,
+    limit: int | None,
+    form: str,
+    plotted: str | None,
+    stage: str,
+) -> None:
+    """Ask the results. Rows go to standard output; who answered, and what it took, to standard error.
+
+    \b
+    fleet         one row per window over all sensors
+    sensors       one row per window and sensor
+    sensor ID     everything about one sensor, a row per window
+    latest        the newest row of each sensor
+    hottest       the ten sensors with the highest reading (--limit for another number)
+    completeness  one row per window: who was heard, what came late or twice, and whether it can still change
+    silences      one row per window and sensor that fell silent
+
+    Temperatures are in degrees C. The tables for --sql are aggregates, aggregates_1h, aggregates_1d, windows, silences,
+    partials and quarantine; with a condition on dt and hour, only those partitions are read. docs/query.md describes
+    them all.
+
+    \b
+    windrow query fleet --from -2h
+    windrow query sensor site-03/sensor-000003 --from 2026-11-20T10:00:00Z --to 2026-11-20T12:00:00Z
+    windrow query hottest --limit 3 --format json
+    windrow query fleet --window 1h --from -7d --plot week.png
+    windrow query sensors --from -1d --format parquet > sensors.parquet
+    windrow query --sql "SELECT COUNT(*) FROM aggregates WHERE dt = '2026-11-20'"
+    """
+    from analytics.engine import engine_of
+    from analytics.plot import plot_path
+    from windrow.aws.clients import client, readable_errors
+    from windrow.lake.s3 import S3Store
+
+    if sql is not None:
+        question, time_range = query_of_sql(sql, preset=preset, start=start, end=end, window=window), None
+        caption = " ".join(question.sql.split())[:CAPTION_CHARACTERS_MAX]
+    else:
+        question, time_range = query_of_preset(preset, sensor_id, start=start, end=end, window=window, limit=limit)
+        caption = f"{sensor_id or preset}, {time_range}"
+    if form == "parquet" and sys.stdout.isatty():
+        raise UsageError("a Parquet file is nothing to read on a terminal", hint="add: > rows.parquet")
+    picture = plot_path(plotted) if plotted is not None else None
+    deployment, home = deployment_of(stage), home_folder()
+    with readable_errors(deployment.place):
+        engine = engine_of(deployment, home=home)
+        with closing(ask(engine, question, rows_max=limit)) as pages:
+            first = next(pages)
+            if time_range is not None and first.frame.empty:
+                results = S3Store(client("s3", deployment.place), deployment.results_bucket)
+                raise nothing_there(engine, results, time_range, sensor_id=sensor_id)
+            answer = print_pages(itertools.chain([first], pages), form=form, picture=picture, title=caption)
+    err.print(answer, markup=False)
+
+
+def ask(engine: "Engine", question: "Query", *, rows_max: int | None) -> "Generator[Result, None, None]":
+    """The answer page by page, its first `rows_max` rows or all; shows how far it is, on a terminal, until the first.
+
+    The query ends when the iterator is closed, and with Ctrl-C.
+    """
+    with closing(_asked(engine, question)) as pages:
+        rows = 0
+        for page in pages:
+            taken = page.frame if rows_max is None else page.frame.iloc[: rows_max - rows]
+            rows += len(page.frame)
+            is_cut = len(taken) < len(page.frame)
+            yield replace(page, frame=taken, is_truncated=is_cut)
+            if is_cut:
+                return
+
+
+def _asked(engine: "Engine", question: "Query") -> "Generator[Result, None, None]":
+    with err.status(f"asking {engine.name}") as status:
+
+        def show(progress: "Progress") -> None:
+            seen = f", {spelled_bytes(progress.bytes_scanned)}" if progress.bytes_scanned else ""
+            status.update(f"{engine.name}: {progress.state}, {progress.seconds:.0f} s{seen}")
+
+        pages = engine.pages(question, on_progress=show)
+        first = next(pages)
+    yield first
+    yield from pages
+
+
+def print_pages(pages: "Iterator[Result]", *, form: str, picture: Path | None, title: str) -> str:
+    """Print every page to standard output, draw them all if there is a file for it; says what it took."""
+    from analytics.plot import plot
+    from analytics.result import ROWS_MAX, collect
+    from windrow_cli.formats import TEXTS
+
+    counted = Counted(pages)
+    frames: Iterator[pd.DataFrame] = (page.frame for page in counted.pages())
+    if picture is not None:
+        whole = collect(counted.pages(), limit=ROWS_MAX, is_asked_for=False).frame
+        plot(whole, picture, title=title)
+        frames = iter([whole])
+    if form == "parquet":
+        _print_parquet(frames)
+    else:
+        for text in TEXTS[form](frames):
+            click.echo(text)
+    return about(counted.whole()) + (f"; drawn to {picture}" if picture is not None else "")
+
+
+class Counted:
+    """Pages that pass by, and what they came to."""
+
+    def __init__(self, pages: "Iterator[Result]") -> None:
+        self._pages = pages
+        self._last: Result | None = None
+        self._rows = 0
+
+    def pages(self) -> "Generator[Result, None, None]":
+        """Each page, counted."""
+        for page in self._pages:
+            self._rows += len(page.frame)
+            self._last = page
+            yield page
+
+    def whole(self) -> "tuple[int, Result]":
+        """How many rows there were, and the last page."""
+        if self._last is None:
+            raise ValueError("no page has passed")
+        return self._rows, self._last
+
+
+def _print_parquet(frames: "Iterator[pd.DataFrame]") -> None:
+    """The bytes of one Parquet file, whose end must be known before its beginning can be."""
+    from analytics.parquet import write_parquet
+
+    with tempfile.TemporaryDirectory(prefix="windrow-query-") as folder:
+        path = Path(folder) / "rows.parquet"
+        write_parquet(frames, path)
+        with path.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+
+
+def about(whole: "tuple[int, Result]") -> str:
+    """Who answered and what it took, in one line: rows, engine, bytes, seconds, and the price where there is one."""
+    rows, last = whole
+    more = " (there are more)" if last.is_truncated else ""
+    took = f"{spelled_bytes(last.bytes_scanned)} scanned, {last.seconds:.2f} s"
+    price = f", about ${last.dollars:.5f}" if last.dollars else ""
+    return f"{rows:,} row{'' if rows == 1 else 's'}{more} from {last.engine}: {took}{price}"
+
+
+def spelled_bytes(count: int) -> str:
+    """`count` in the largest unit that leaves a number of at least 1."""
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1_000:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1_000
+    return f"{size:.1f} TB"

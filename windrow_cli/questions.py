@@ -1,0 +1,108 @@
+"""What `windrow query` is asked: SQL of the user's own, or a preset with its range."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from windrow.errors import UsageError, WindrowError
+from windrow.timestamps import format_rfc3339
+from windrow.window import WINDOW_MS
+from windrow_cli.stage import clock_ms
+
+if TYPE_CHECKING:
+    from analytics.query import Query
+    from analytics.result import Engine
+    from windrow.lake.store import ObjectStore
+    from windrow.timerange import TimeRange
+
+PRESETS = ("fleet", "sensors", "sensor", "latest", "hottest", "completeness", "silences")
+WINDOWS = ("5m", "1h", "1d")
+# What a preset tells when no --from is given: a few dozen rows of the fleet.
+_DEFAULT_FROM_MS = {"5m": 2 * 3_600_000, "1h": 2 * 86_400_000, "1d": 30 * 86_400_000}
+_ABOUT_WINDOWS = ("completeness", "silences")
+SQL_BYTES_MAX = 1024**2
+
+
+def query_of_sql(
+    sql: str, *, preset: str | None, start: str | None, end: str | None, window: str | None = None
+) -> "Query":
+    """The query of `--sql`, which brings its own range."""
+    from analytics.query import Query, parse_select
+
+    if preset is not None:
+        raise UsageError("both a preset and --sql", hint="give one of them")
+    if start is not None or end is not None:
+        raise UsageError("--from and --to do not apply to --sql", hint="write the range into its WHERE clause")
+    if window is not None:
+        raise UsageError("--window does not apply to --sql", hint="name the table: aggregates, aggregates_1h, ...")
+    question = Query(_read_sql(sql))
+    parse_select(question)  # bad SQL is found before anything is looked up
+    return question
+
+
+def _read_sql(sql: str) -> str:
+    """SQL from standard input, from a file, or as it stands."""
+    if sql == "-":
+        return sys.stdin.read(SQL_BYTES_MAX)
+    try:
+        is_file = Path(sql).is_file()
+    except OSError:  # longer than a file name may be
+        is_file = False
+    if not is_file:
+        return sql
+    try:
+        with Path(sql).open(encoding="utf-8") as file:
+            return file.read(SQL_BYTES_MAX)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {sql}: {error}", hint="give a text file with SQL") from error
+
+
+def query_of_preset(
+    preset: str | None,
+    sensor_id: str | None,
+    *,
+    start: str | None,
+    end: str | None,
+    limit: int | None,
+    window: str | None = None,
+) -> tuple["Query", "TimeRange"]:
+    """The query of a preset, and its range."""
+    from analytics import presets
+    from windrow.timerange import parse_range
+
+    if preset is None:
+        raise UsageError("nothing is asked", hint=f"give --sql, or one of {', '.join(PRESETS)}")
+    if (preset == "sensor") != (sensor_id is not None):
+        wrong = "'sensor' needs a sensor id" if preset == "sensor" else f"{preset!r} takes no sensor id"
+        raise UsageError(wrong, hint="windrow query sensor site-03/sensor-000003")
+    length = window or WINDOWS[0]
+    time_range = parse_range(start, end, now_ms=clock_ms(), length_ms=_DEFAULT_FROM_MS[length])
+    if preset in _ABOUT_WINDOWS:
+        if length != WINDOWS[0]:
+            raise UsageError(f"{preset}: told per five-minute window", hint="leave out --window")
+        question = presets.completeness if preset == "completeness" else presets.silences
+        return question(time_range), time_range
+    if sensor_id is not None:
+        return presets.sensor(sensor_id, time_range, window=length), time_range
+    if preset == "hottest":
+        return presets.hottest(time_range, sensors=limit or presets.HOTTEST_SENSORS, window=length), time_range
+    plain = {"fleet": presets.fleet, "sensors": presets.sensors, "latest": presets.latest}
+    return plain[preset](time_range, window=length), time_range
+
+
+def nothing_there(
+    engine: "Engine", results: "ObjectStore", time_range: "TimeRange", *, sensor_id: str | None
+) -> WindrowError:
+    """Why a preset has no rows in a range, and where there are some."""
+    from analytics import presets
+    from analytics.objects import newest_window
+
+    if sensor_id is not None and not engine.run(presets.fleet(time_range)).frame.empty:
+        bounds = f"--from {format_rfc3339(time_range.start_ms)} --to {format_rfc3339(time_range.end_ms)}"
+        message = f"no sensor {sensor_id!r} from {time_range}"
+        return WindrowError(message, hint=f"who is there: windrow query latest {bounds}")
+    newest = newest_window(results)
+    if newest is None:
+        return WindrowError(f"no rows from {time_range}, nor at any other time", hint="run: windrow tick")
+    around = f"--from {format_rfc3339(newest.end_ms - 12 * WINDOW_MS)} --to {format_rfc3339(newest.end_ms)}"
+    return WindrowError(f"no rows from {time_range}", hint=f"the newest are there with {around}")

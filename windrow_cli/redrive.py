@@ -1,0 +1,90 @@
+"""`windrow redrive`: what was quarantined or given up, once more to the consumer."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from windrow.errors import UsageError, WindrowError
+from windrow_cli.console import err, out, progress_bar
+from windrow_cli.put_aside import put_aside_options, search_of
+from windrow_cli.stage import clock_ms, deployment_of, stage_option
+
+if TYPE_CHECKING:
+    from processors.redrive import Redriven
+    from processors.replay import Replayed
+
+# What is named one by one; the rest is counted.
+_SHOWN_MAX = 20
+
+
+@click.command()
+@click.option("--quarantined", "of_quarantine", is_flag=True, help="Only what is in quarantine.")
+@click.option("--on-failure", "of_failures", is_flag=True, help="Only batches that Lambda gave up.")
+@put_aside_options
+@click.option("--dry-run", "is_dry_run", is_flag=True, help="Read and count, but invoke nothing.")
+@stage_option
+def redrive(
+    *,
+    of_quarantine: bool,
+    of_failures: bool,
+    start: str | None,
+    end: str | None,
+    reasons: tuple[str, ...],
+    shard: str | None,
+    is_dry_run: bool,
+    stage: str,
+) -> None:
+    """Process once more what was put aside: payloads in quarantine, and batches that Lambda gave up.
+
+    The consumer is invoked with the original bytes, origin and arrival times. What counts now joins its windows, which
+    the next tick rolls again; what still does not count is in quarantine already. Nothing is deleted, so it does no
+    harm to run it twice. What is older than the partials it would join is left where it is.
+
+    \b
+    windrow redrive --dry-run
+    windrow redrive --on-failure && windrow tick
+    windrow redrive --quarantined --reason too_late --from -2d
+    """
+    from processors.redrive import redrive_stage
+
+    if reasons and of_failures:
+        raise UsageError("--reason is about quarantine", hint="leave out --on-failure")
+    both = of_quarantine == of_failures
+    search = search_of(start, end, reasons, shard, now_ms=clock_ms())
+    deployment = deployment_of(stage)
+    with progress_bar("redriving", total=None, unit="payloads") as bar:
+
+        def so_far(replayed: "Replayed") -> None:
+            bar.reached(replayed.records, note=f"{replayed.payload_bytes / 1e6:,.1f} MB")
+
+        redriven = redrive_stage(
+            deployment,
+            search,
+            now_ms=clock_ms(),
+            of_quarantine=of_quarantine or both,
+            of_failures=of_failures or (both and not reasons),
+            is_dry_run=is_dry_run,
+            on_progress=so_far,
+        )
+    show(redriven, is_dry_run=is_dry_run)
+
+
+def show(redriven: "Redriven", *, is_dry_run: bool = False) -> None:
+    """Print what the redrive came to; WindrowError when something failed or was kept back, after naming it."""
+    delivered, failed, kept = redriven.delivered, redriven.delivered.failed, redriven.kept
+    told = f"{delivered.records:,} payloads of {redriven.objects:,} objects"
+    if is_dry_run:
+        out.print(f"redrive: {told} would take {delivered.invocations:,} invocations, {len(kept):,} objects stay")
+    else:
+        out.print(f"redrive: {told}, {delivered.invocations:,} invocations, {len(failed):,} failed")
+    for one in failed[:_SHOWN_MAX]:
+        err.print(f"{one.shard} {one.first} to {one.last} ({one.records:,} payloads): {one.detail}", markup=False)
+    for left in kept[:_SHOWN_MAX]:
+        err.print(f"{left.key} ({left.count:,}) stays: {left.why}", markup=False)
+    if failed:
+        raise WindrowError(
+            f"{len(failed):,} of {delivered.invocations:,} invocations failed, the first at {failed[0].shard}",
+            hint="run the redrive again: what succeeded is not written twice",
+        )
+    if kept:
+        raise WindrowError(f"{len(kept):,} objects stay as they are, the first: {kept[0].key}: {kept[0].why}")

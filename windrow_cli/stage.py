@@ -1,0 +1,104 @@
+"""What most commands begin with: which stage, where it is, and what time an option means."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from windrow import settings
+
+if TYPE_CHECKING:
+    from windrow.aws.clients import Place
+    from windrow.aws.deployment import Deployment
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+# windrow.aws.clients has the same names, but takes a while to import.
+_TARGETS = ("embedded", "localstack", "aws")
+_META = "windrow.target"
+
+
+def _remember(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    context.meta.setdefault(_META, {})[parameter.name] = value
+
+
+def target_option(command: _Command) -> _Command:
+    """Options that say where a stage is. They are no arguments of the command: `chosen_place` reads them."""
+    options = (
+        click.option(
+            "--target",
+            type=click.Choice(_TARGETS),
+            default="embedded",
+            envvar=settings.TARGET,
+            show_default=True,
+            expose_value=False,
+            callback=_remember,
+            help="Where: the embedded stack, a LocalStack, or AWS.",
+        ),
+        click.option(
+            "--region",
+            metavar="NAME",
+            expose_value=False,
+            callback=_remember,
+            help="The AWS region; default: the profile's.",
+        ),
+        click.option(
+            "--profile",
+            metavar="NAME",
+            expose_value=False,
+            callback=_remember,
+            help="The AWS profile; default: the usual chain of credentials.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def stage_option(command: _Command) -> _Command:
+    """`--stage`, the argument `stage` of the command, and the options that say where it is."""
+    option = click.option(
+        "--stage", default="dev", envvar=settings.STAGE, show_default=True, metavar="NAME", help="The deployed stage."
+    )
+    return option(target_option(command))
+
+
+def home_folder() -> Path:
+    """Where windrow keeps what it needs on this machine."""
+    from infra import embedded
+
+    return embedded.home_folder(os.environ)
+
+
+def chosen_target() -> str:
+    """The target that the running command was given; the embedded stack outside of any command."""
+    return _chosen("target") or _TARGETS[0]
+
+
+def chosen_place() -> "Place":
+    """The place that the running command was given; WindrowError when it cannot be there."""
+    from infra.targets import find_place
+
+    region = _chosen("region")
+    if chosen_target() == "aws":  # boto3 itself reads only the second
+        region = region or os.environ.get(settings.AWS_REGION) or os.environ.get(settings.AWS_DEFAULT_REGION)
+    return find_place(chosen_target(), home=home_folder(), region=region, profile=_chosen("profile"))
+
+
+def deployment_of(stage: str) -> "Deployment":
+    """The deployment of `stage`; WindrowError when it is not deployed, or nothing runs to deploy to."""
+    from windrow.aws.deployment import find_deployment
+
+    return find_deployment(chosen_place(), stage)
+
+
+def clock_ms() -> int:
+    """The clock, in epoch milliseconds: read here, by commands, and passed on."""
+    return time.time_ns() // 1_000_000
+
+
+def _chosen(name: str) -> str | None:
+    context = click.get_current_context(silent=True)
+    return None if context is None else context.meta.get(_META, {}).get(name)
