@@ -379,3 +379,11 @@ def test_a_refusal_tells_throttling_from_failure(stubber: Stubber, code: str, ou
 
     assert answer.outcome is outcome
     assert code in answer.detail
+
+
+def test_the_time_that_is_kept_to_report_is_not_spent_on_another_attempt() -> None:
+    """With nothing left but the reserve no chunk is invoked, and all of them are told as failed."""
+    processor = FakeProcessor()
+    fanned_out = fan_out(3, processor, remaining_ms=lambda: REPORT_RESERVE_MS)
+    assert processor.processed == []
+    assert len(fanned_out.failed) == fanned_out.chunks > 0

@@ -1,10 +1,13 @@
 """Records that hold blocks, or too much: judged beside all others, and nothing in them hurts a neighbour."""
 
 import base64
+import itertools
 import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from processors.blocks import BAD_ROWS_MAX, judge_all, readings_max
 from processors.event import Record, decode_event, encode_event
@@ -260,3 +263,36 @@ def test_what_looks_like_a_block_within_json_is_json() -> None:
 
     assert list(found.readings) == [reading()]
     assert [(one.index, one.reason) for one in found.rejected] == [(1, Reason.NOT_UTF8)]
+
+
+@pytest.mark.parametrize("form", ["json", "block", "block beside json"])
+@given(
+    records=st.lists(
+        st.tuples(st.integers(0, 10**6), st.lists(st.sampled_from(["good", "late", "early"]), min_size=1, max_size=4)),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_each_reading_that_counts_has_the_arrival_of_its_own_record(
+    form: str, records: list[tuple[int, list[str]]]
+) -> None:
+    """However many of its neighbours, in its record or in others, do not count."""
+    off_ms = {"good": 0, "late": -LATENESS_HORIZON_MS - 1, "early": EARLINESS_MS_MAX + 1}
+    numbers = itertools.count()
+    expected: dict[int, int] = {}
+    sent: list[Record] = []
+    for at, (delay_ms, kinds) in enumerate(records):
+        arrival_ms = ARRIVAL_MS + delay_ms
+        readings = []
+        for kind in kinds:
+            one = Reading("roof", arrival_ms + off_ms[kind], next(numbers), 20_000)
+            readings.append(one)
+            if kind == "good":
+                expected[one.sequence] = arrival_ms
+        body = aggregated(encoded(readings)) if form == "json" else block(*readings)
+        if form == "block beside json":
+            body = aggregated([*encoded(readings[:1]), block(*readings)])
+        sent.append(record(body, number=at + 1, arrival_ms=arrival_ms))
+    found = judged(*sent)
+    arrivals = zip(found.readings.sequence.tolist(), found.arrived_ms.tolist(), strict=True)
+    assert set(arrivals) == set(expected.items())
