@@ -33,7 +33,7 @@ def next_release(plan: Plan, sources: Path) -> Plan:
     for name in ("windrow", "processors", "dispatcher"):
         shutil.copytree(package.SOURCES / name, sources / name)
     for name in FORMATS:
-        path = sources / "windrow" / f"{name}.py"
+        path = sources / "windrow" / "rows" / f"{name}.py"
         text, changed = re.subn(r"^FORMAT = 1$", "FORMAT = 2", path.read_text(), flags=re.MULTILINE)
         assert changed == 1
         path.write_text(text)

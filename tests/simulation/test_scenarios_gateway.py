@@ -58,6 +58,18 @@ def faults_of_uplink(way: str, habits: Habits = ALWAYS, rates: Rates = NONE, see
         return ended(world)
 
 
+def faults_of_long_outages(habits: Habits = IN_MEMORY) -> list[str]:
+    """It begins without an uplink, and later is without one for longer than the patience of a flush."""
+    with World(0, rates=NONE) as world:
+        gateway = world.producer_gateway("gateway", habits)
+        for first in (0, 10):
+            gateway.lose_uplink(5 * 60 * SECOND_MS, "unreachable")
+            deliver(world, gateway, range(first, first + 3))
+            world.pass_ms(5 * 60 * SECOND_MS)
+            deliver(world, gateway, range(first + 3, first + 6))
+        return ended(world)
+
+
 def faults_of_kill(habits: Habits = NEVER_FLUSHES, *, cut_off: bool = False) -> list[str]:
     """It is killed at each of the requests that it makes to the stream or to its disk, before it or after it."""
     return [fault for fate in _deaths() for fault in _faults_of_death(habits, fate, cut_off=cut_off)]
@@ -252,6 +264,12 @@ def faults_of_wrong_clock(skew_ms: int) -> list[str]:
 def test_an_uplink_that_comes_and_goes_costs_nothing(way: str, habits: Habits) -> None:
     """However it fails, what was confirmed is in the stream, and the rest comes when it is back."""
     assert faults_of_uplink(way, habits) == []
+
+
+@pytest.mark.parametrize("habits", [ALWAYS, IN_MEMORY], ids=["spool", "memory"])
+def test_long_outages_are_told_and_cost_nothing(habits: Habits) -> None:
+    """Without a spool flush raises, and what it could not send is sent when the uplink is there."""
+    assert faults_of_long_outages(habits) == []
 
 
 @pytest.mark.parametrize("wire", list(Wire))
