@@ -1,93 +1,166 @@
-"""A gateway that is killed again and again: python mortal_gateway.py ENDPOINT_URL SPOOL WIRE FIRST LIVES SEED
+"""A gateway that is killed again and again: python -m tests.unit.mortal_gateway ENDPOINT_URL SPOOL WIRE FIRST LIVES
 
 Each life is a child of a fork, made by a process that has imported everything, so that it begins in milliseconds. It
-puts readings numbered from the last life's on, one by one and in batches, and says on its own pipe
+puts readings numbered on from the last life's, one by one and in batches, and flushes now and then. It says
 
-    a 17    every reading up to number 17 was accepted, as `put` has returned
-    f 17    every reading that it was told of up to number 17 is in the stream, as `flush` has said True
+    o 17        readings up to number 17 are about to be put
+    a 17        all of them were accepted, as `put` has returned
+    f 17 123    readings up to number 17 are in the stream, as `flush` said True at 123 of `time.monotonic_ns`
 
-The parent kills it at a random moment after its first words, and passes on what it said, and then `k`. The last life is
-not killed: it flushes until all is sent, and says `d` and how much damage it found.
+into a file, because a pipe may be full. The parent kills it at a random moment, mostly after its first reading, and
+passes on what it said, and then `k`. The last life is not killed: it flushes until all is sent.
 """
 
 # ruff: noqa: T201 - it speaks on stdout
+import logging
 import os
 import signal
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryFile
+from typing import NoReturn
 
 from producers import Producer, Reading, Readings
+from tests.oracle import Fact
 from windrow.aws.clients import Place
 from windrow.aws.kinesis import KinesisStream
 
 NOON_MS = 1_795_176_000_000
-LIFE_SECONDS_MAX = 0.25
-FLUSHES_MAX = 200
+LIFE_SECONDS_MAX = 0.4
+FIRST_WORD_SECONDS_MAX = 30
+DRAIN_SECONDS_MAX = 60
+# How many readings a batch has at most, and how long a life rests after each put.
+BATCHES_MAX = (40, 40, 40, 2_000)
+RESTS_SECONDS = (0.0, 0.001, 0.005)
+# How often it flushes instead of resting.
+FLUSH_RATES = (0.0, 0.02, 0.2)
+
+_logger = logging.getLogger(__name__)
+
+
+def fact(number: int) -> Fact:
+    """The reading of that number."""
+    return f"sensor-{number % 7}", NOON_MS + number, number, 20_000 + number % 5_000
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """What all lives have in common."""
+
+    endpoint_url: str
+    spool: str
+    wire: str
+
+    def producer(self) -> Producer:
+        """What a life begins with."""
+        return Producer.to_stream(
+            "readings",
+            endpoint_url=self.endpoint_url,
+            spool=Path(self.spool),
+            wire=self.wire,
+            linger_seconds=0.02,
+            contacts_stream=False,
+        )
+
+
+class Life:
+    """One life, which goes on until the process is killed."""
+
+    def __init__(self, gateway: Gateway, *, first: int, words_fd: int, random: Random) -> None:
+        self._producer = gateway.producer()
+        self._words_fd = words_fd
+        self._random = random
+        self._accepted = first - 1
+        self._batch_readings_max = random.choice(BATCHES_MAX)
+        self._rest_seconds = random.choice(RESTS_SECONDS)
+        self._flush_rate = random.choice(FLUSH_RATES)
+
+    def go_on(self) -> NoReturn:
+        """Put reading after reading, and flush now and then."""
+        while True:
+            self._put()
+            if self._random.random() >= self._flush_rate:
+                time.sleep(self._rest_seconds)
+            elif self._producer.flush():
+                self._say("f", self._accepted, time.monotonic_ns())
+
+    def _put(self) -> None:
+        first = last = self._accepted + 1
+        is_batch = self._random.random() < 0.2
+        if is_batch:
+            last += self._random.randrange(self._batch_readings_max)
+        self._say("o", last)
+        if is_batch:
+            self._producer.put_readings(Readings.of(Reading(*fact(one)) for one in range(first, last + 1)))
+        else:
+            sensor_id, time_ms, sequence, milli_c = fact(first)
+            self._producer.put(sensor_id, milli_c / 1000, event_time=time_ms, sequence=sequence)
+        self._say("a", last)
+        self._accepted = last
+
+    def _say(self, *words: str | int) -> None:
+        os.write(self._words_fd, (" ".join(map(str, words)) + "\n").encode())
 
 
 def main() -> None:
     """Live and die."""
-    url, spool, wire, first, lives, seed = sys.argv[1:]
-    KinesisStream.at(Place("producer", url, "us-east-1"), "readings")  # its clients are there for every child
-    random, number = Random(int(seed)), int(first)
+    endpoint_url, spool, wire, first, lives = sys.argv[1:]
+    logging.getLogger("windrow.producers").setLevel(logging.ERROR)  # that the stream is away is no news here
+    gateway = Gateway(endpoint_url, spool, wire)
+    KinesisStream.at(Place("producer", endpoint_url, "us-east-1"), "readings")  # its clients are there for every child
+    number = int(first)
     for life in range(int(lives)):
-        number = _live_and_die(url, spool, wire, number, Random(f"{seed} {life}"), random)
-    producer = _producer(url, spool, wire)
-    for _ in range(FLUSHES_MAX):
-        if producer.flush():
-            print("f", number - 1)
-            break
-    print("d", producer.counters.damaged)
+        number = _live_and_die(gateway, number, Random(f"{wire} {first} {life}"))
+    producer = gateway.producer()
+    deadline_seconds = time.monotonic() + DRAIN_SECONDS_MAX
+    while not producer.flush():
+        if time.monotonic() > deadline_seconds:
+            raise SystemExit("the last life could not send what was left")
+    print("f", number - 1, time.monotonic_ns())
     producer.close()
 
 
-def _live_and_die(url: str, spool: str, wire: str, number: int, child_random: Random, random: Random) -> int:
+def _live_and_die(gateway: Gateway, first: int, random: Random) -> int:
     """One life; the number of the first reading of the next."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if not child:
-        os.close(reader)
-        _live(_producer(url, spool, wire), number, writer, child_random)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as said:
-        first = said.readline()
-        time.sleep(random.random() * LIFE_SECONDS_MAX)
-        os.kill(child, signal.SIGKILL)
-        words = [line.split() for line in (first, *said) if line.endswith(b"\n")]
-    os.waitpid(child, 0)
-    for kind, told in words:
-        print(kind.decode(), int(told))
-    print("k", flush=True)
-    accepted = [int(told) for kind, told in words if kind == b"a"]
-    # What was put as it was killed may have been accepted without a word; the next life goes on far behind it.
-    return max(accepted, default=number) + 1_000
+    with TemporaryFile() as words:
+        child = os.fork()
+        if not child:
+            _run_or_exit(lambda: Life(gateway, first=first, words_fd=words.fileno(), random=random).go_on())
+        try:
+            if random.random() < 0.9:
+                _wait_for_first_reading(words.fileno())
+            time.sleep(LIFE_SECONDS_MAX * random.random() ** 2)
+        finally:
+            os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        if not os.WIFSIGNALED(status):
+            raise SystemExit("a life ended by itself")
+        words.seek(0)
+        said = [line.decode() for line in words if line.endswith(b"\n")]
+    print(*said, "k\n", sep="", end="", flush=True)
+    return max((int(line.split()[1]) + 1 for line in said if line.startswith("o")), default=first)
 
 
-def _live(producer: Producer, number: int, writer: int, random: Random) -> None:
-    while True:
-        if random.random() < 0.2:
-            end = number + random.randint(1, 40)
-            producer.put_readings(Readings.of(Reading(*_fact(one)) for one in range(number, end)))
-        else:
-            end = number + 1
-            sensor_id, time_ms, sequence, milli_c = _fact(number)
-            producer.put(sensor_id, milli_c / 1000, event_time=time_ms, sequence=sequence)
-        number = end
-        os.write(writer, b"a %d\n" % (number - 1))
-        if random.random() < 0.01 and producer.flush():
-            os.write(writer, b"f %d\n" % (number - 1))
+def _run_or_exit(work: Callable[[], None]) -> NoReturn:
+    """Whatever ends the work ends the process: a child must never go on as its parent."""
+    try:
+        work()
+    except BaseException:
+        _logger.exception("a life ended by itself")
+    finally:
+        os._exit(1)
 
 
-def _fact(number: int) -> tuple[str, int, int, int]:
-    return f"sensor-{number % 7}", NOON_MS + number, number, 20_000 + number % 5_000
-
-
-def _producer(url: str, spool: str, wire: str) -> Producer:
-    return Producer.to_stream(
-        "readings", endpoint_url=url, spool=Path(spool), wire=wire, linger_seconds=0.02, contacts_stream=False
-    )
+def _wait_for_first_reading(words_fd: int) -> None:
+    deadline_seconds = time.monotonic() + FIRST_WORD_SECONDS_MAX
+    while b"a" not in os.pread(words_fd, 100, 0):
+        if time.monotonic() > deadline_seconds:
+            raise SystemExit("a life accepted no reading")
+        time.sleep(0.001)
 
 
 if __name__ == "__main__":
