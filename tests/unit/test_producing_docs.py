@@ -1,9 +1,12 @@
 """What docs/producing.md shows for programs of coroutines works as it stands there."""
 
 import asyncio
+import contextlib
+import os
 import re
+import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +65,23 @@ def snippet() -> dict[str, Any]:
     return names
 
 
-@pytest.mark.parametrize("ends_by", ["cancel", "error"])
+@contextlib.contextmanager
+def deaf_to_sigterm() -> Iterator[None]:
+    """Let a SIGTERM that the program does not handle itself fail the test, and not end the tests."""
+
+    def unhandled(_number: int, _frame: object) -> None:
+        raise AssertionError("the program does not handle SIGTERM")
+
+    before = signal.signal(signal.SIGTERM, unhandled)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("ends_by", ["cancel", "sigterm", "error"])
 def test_the_program_of_coroutines_blocks_no_loop_and_sends_all(ends_by: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While `put` waits for room the loop runs on; at the end, by a cancellation or an error, all is in the stream."""
+    """While `put` waits for room the loop runs on; at the end, however it ends, all is in the stream."""
     stream = Gated()
 
     def to_stream(_name: str, **_options: object) -> Producer:
@@ -85,12 +102,15 @@ def test_the_program_of_coroutines_blocks_no_loop_and_sends_all(ends_by: str, mo
             await asyncio.sleep(0.001)
         if ends_by == "cancel":
             task.cancel()
+        elif ends_by == "sigterm":
+            os.kill(os.getpid(), signal.SIGTERM)
         else:
             sensors[0].read = sensors[1].read = failing  # type: ignore[method-assign]
-        with pytest.raises(asyncio.CancelledError if ends_by == "cancel" else ExceptionGroup):
+        with pytest.raises(ExceptionGroup if ends_by == "error" else asyncio.CancelledError):
             await task
 
-    asyncio.run(asyncio.wait_for(use(), 30))
+    with deaf_to_sigterm():
+        asyncio.run(asyncio.wait_for(use(), 30))
     arrived = {
         (one.sensor_id, one.event_time_ms)
         for stored in stream.stored
