@@ -19,6 +19,7 @@ from producers.writer import Writer
 from tests.simulation.payloads import walk
 from tests.simulation.scripted_stream import ScriptedStream
 from windrow.aws.kinesis import Answers, OutgoingRecord
+from windrow.errors import WindrowError
 from windrow.wire.json.strict import parse_reading
 
 PAGE = (Path(__file__).parents[2] / "docs" / "producing.md").read_text()
@@ -83,10 +84,12 @@ def deaf_to_sigterm() -> Iterator[None]:
 def test_the_program_of_coroutines_blocks_no_loop_and_sends_all(ends_by: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """While `put` waits for room the loop runs on; at the end, however it ends, all is in the stream."""
     stream = Gated()
+    made: list[Producer] = []
 
     def to_stream(_name: str, **_options: object) -> Producer:
         sender = Sender(Writer(stream, pace=None), ShardMap(stream.shards))
-        return Producer(lambda: sender, linger_seconds=0.01, pending_readings_max=4)
+        made.append(Producer(lambda: sender, linger_seconds=0.01, pending_readings_max=4))
+        return made[-1]
 
     monkeypatch.setattr(Producer, "to_stream", to_stream)
     sensors = [Sensor("roof"), Sensor("cellar")]
@@ -111,6 +114,9 @@ def test_the_program_of_coroutines_blocks_no_loop_and_sends_all(ends_by: str, mo
 
     with deaf_to_sigterm():
         asyncio.run(asyncio.wait_for(use(), 30))
+    [producer] = made
+    with pytest.raises(WindrowError, match="the producer is closed"):
+        producer.put("roof", 20)
     arrived = {
         (one.sensor_id, one.event_time_ms)
         for stored in stream.stored
