@@ -2,7 +2,7 @@
 
     state      put goes to          a pass sends
     present    pending, and spool   what is pending; then the spool's segments of the same readings are removed
-    away       spool alone          the spool, segment by segment, until a look under the lock finds no more: present
+    away       spool alone          the spool, segment by segment; then, present again, what came to it meanwhile
     away       pending (no spool)   what the sender still has, then what is pending: present
 
 A segment is removed when, and only when, the stream has acknowledged all of it.
@@ -162,19 +162,22 @@ class Courier:
             self._absence.end()
 
     def _resend(self, spool: Spool) -> None:
-        """Send what is on local disk, until there is no more of it: then the stream is back."""
-        while True:
-            with self._lock:  # a reading that is put after this look, and before the end of the absence, would be lost
-                segments = spool.seal()
-                if not segments:
-                    self._absence.end()
-                    return
-            sender = self._ready_sender()
-            for segment in segments:
-                for readings in joined(self._left_in(spool, segment)):
-                    sender.send(readings)
-                sender.flush()
-                self._remove([segment])
+        """Send what is on local disk as this begins. Then the stream is back: what came meanwhile is sent last."""
+        with self._lock:
+            segments = spool.seal()
+        self._send_segments(spool, segments)
+        with self._lock:  # from here on what is put is pending too
+            segments = spool.seal()
+            self._absence.end()
+        self._send_segments(spool, segments)
+
+    def _send_segments(self, spool: Spool, segments: list[int]) -> None:
+        sender = self._ready_sender()
+        for segment in segments:
+            for readings in joined(self._left_in(spool, segment)):
+                sender.send(readings)
+            sender.flush()
+            self._remove([segment])
 
     def _left_in(self, spool: Spool, segment: int) -> Iterator[Reading | Readings]:
         """The readings of a segment. What is none, though it was kept soundly, stays on disk, and is told."""
@@ -195,8 +198,9 @@ class Courier:
                 self._pending.put_back(load.batches)
             else:
                 discarded = 0 if self._sender is None else self._sender.discard()
+                self._spooled += sum(map(len, self._pending.take()))
                 if not load.is_away:
-                    self._spooled += discarded + sum(map(len, [*load.batches, *self._pending.take()]))
+                    self._spooled += discarded + sum(map(len, load.batches))
             self._absence.go_on(time.monotonic())
             self.last_error = error
             is_first, self._is_told_away = not self._is_told_away, True

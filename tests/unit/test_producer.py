@@ -694,3 +694,32 @@ def flushed(producer: Producer) -> bool:
         return producer.flush()
     except WindrowError:
         return False
+
+
+def test_a_flush_ends_though_others_go_on_putting_while_the_spool_is_sent(tmp_path: Path) -> None:
+    """With each request of what was left over another reading is put; flush waits for none of those."""
+    with Producer(unreachable, spool=Spool(tmp_path), probe_seconds_min=0.01) as producer:
+        put(producer, range(1))
+
+    class Answering(ScriptedStream):
+        producer: Producer | None = None
+
+        def put_records(self, records: Sequence[OutgoingRecord]) -> Answers:
+            if self.producer is not None and len(self.requests) < REQUESTS_MAX:
+                put(self.producer, range(len(self.requests) + 1, len(self.requests) + 2))
+            return super().put_records(records)
+
+    stream = Answering()
+    stream.producer = producer_to(stream, spool=Spool(tmp_path))
+    assert stream.producer.flush()
+    asked = len(stream.requests)
+    stream.producer.close()
+    assert asked < REQUESTS_MAX
+    assert set(readings_in(stream)) >= set(map(reading, range(asked)))
+
+
+REQUESTS_MAX = 200
+
+
+def unreachable() -> Sender:
+    raise WindrowError("nothing answers")
