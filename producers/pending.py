@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from windrow.reading import READINGS_PER_RECORD_MAX, Reading, Readings
-from windrow.wire.block.block import decode_block, encode_block, is_block, is_sound
+from windrow.reading import READINGS_PER_RECORD_MAX, Reading, Readings, is_sound
+from windrow.wire.block.block import decode_block, encode_block, is_block
 from windrow.wire.json.strict import encode_readings, parse_reading
 
 # Single readings that are made columns together.

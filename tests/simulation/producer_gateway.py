@@ -17,8 +17,6 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
-
 from producers.producer import Producer
 from producers.sender import Sender, Wire
 from producers.shards import ShardMap
@@ -27,19 +25,19 @@ from producers.writer import Writer
 from tests.oracle import Fact
 from tests.simulation.faults import Chance
 from tests.simulation.gateway import PLACE, RESTART_MS, made
+from tests.simulation.gateway_machine import Outage, ProcessDisk, Uplink
 from tests.simulation.kcl_reader import seen_by_kcl
 from tests.simulation.ledger import Ledger
 from tests.simulation.payloads import plain
 from tests.simulation.process import Fate, Process
-from tests.simulation.simulated_disk import SimulatedDisk, SimulatedFolder
+from tests.simulation.simulated_disk import SimulatedFolder
 from tests.simulation.simulated_kinesis import SimulatedKinesis, StreamState
 from tests.simulation.simulated_lambda import Log
-from tests.simulation.virtual_time import Task, VirtualTime, current_task
+from tests.simulation.virtual_time import VirtualTime, current_task
 from windrow.aws.kinesis import KinesisStream
 from windrow.errors import WindrowError
 from windrow.reading import BadReading, Reading, Readings
 
-DISK_LATENCY_MS = 1
 FLUSHES_MAX = 100
 """In calm so many flushes are enough for any backlog."""
 NEVER_A_READING: tuple[dict[str, Any], ...] = (
@@ -85,73 +83,6 @@ class Habits:
     for_kcl: bool = False
 
 
-class Uplink:
-    """What lies between a gateway and the stream's client: while it is down, requests fail in one of these ways."""
-
-    WAYS = ("unreachable", "silent", "page", "denied")
-
-    def __init__(self, client: SimulatedKinesis, process: Process, gateway: "ProducerGateway") -> None:
-        self._client = client
-        self._process = process
-        self._gateway = gateway
-
-    def put_records(self, **arguments: Any) -> Any:
-        """PutRecords."""
-        return self._pass(lambda: self._client.put_records(**arguments))
-
-    def list_shards(self, **arguments: Any) -> Any:
-        """ListShards."""
-        return self._pass(lambda: self._client.list_shards(**arguments))
-
-    def _pass(self, request: Callable[[], Any]) -> Any:
-        if self._process.time.now_ms >= self._gateway.uplink_down_until_ms:
-            return request()
-        url = "https://kinesis.simulated"
-        match self._gateway.uplink_way:
-            case "unreachable":
-                self._process.sleep_seconds(1)
-                raise EndpointConnectionError(endpoint_url=url)
-            case "silent":  # all of it is stored
-                request()
-                self._process.sleep_seconds(5)
-                raise ReadTimeoutError(endpoint_url=url)
-            case "page":  # of a captive portal
-                return {"message": "<html>", "ResponseMetadata": {"HTTPStatusCode": 200}}
-        error = {"Error": {"Code": "AccessDeniedException", "Message": "not yours"}}
-        raise ClientError(error | {"ResponseMetadata": {"HTTPStatusCode": 400}}, "PutRecords")  # type: ignore[arg-type]
-
-
-class ProcessDisk:
-    """A folder as one process has it, which may be killed at any operation. `appended`: what each thread wrote last."""
-
-    def __init__(self, disk: SimulatedDisk, process: Process) -> None:
-        self.appended: dict[Task, bytes] = {}
-        self._disk = disk
-        self._process = process
-
-    def __str__(self) -> str:
-        return str(self._disk)
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        operation = getattr(self._disk, name)
-
-        def call(*arguments: Any, **named: Any) -> Any:
-            return self._process.call(lambda: operation(*arguments, **named), latency_ms=DISK_LATENCY_MS)
-
-        return call
-
-    def is_holder_of(self, folder: SimulatedFolder) -> bool:
-        """Whether this process has the lock."""
-        return folder.holder is self._disk
-
-    def append(self, name: str, octets: bytes) -> int:
-        """As the disk does; remembers what was written whole."""
-        written: int = self._process.call(lambda: self._disk.append(name, octets), latency_ms=DISK_LATENCY_MS)
-        if written == len(octets):
-            self.appended[current_task()] = octets
-        return written
-
-
 class ProducerGateway:
     """One gateway, with a life after each end of its process."""
 
@@ -173,8 +104,7 @@ class ProducerGateway:
         """What the library did that it must not."""
         self.next_fate: Fate | None = None
         """What a test wants the next life to suffer."""
-        self.uplink_down_until_ms = 0
-        self.uplink_way = Uplink.WAYS[0]
+        self.outage = Outage()
         self._stream = stream
         self._ledger = ledger
         self._time = time
@@ -239,9 +169,9 @@ class ProducerGateway:
 
     def lose_uplink(self, lasts_ms: int, way: str = "") -> None:
         """Let nothing come through for a while; in a way by chance when none is named."""
-        self.uplink_way = way or self._chance.pick(Uplink.WAYS)
-        self.uplink_down_until_ms = self._time.now_ms + lasts_ms
-        self._log("gateway", "u", f"{self.name} is cut off for {lasts_ms // 1_000} s: {self.uplink_way}")
+        self.outage.way = way or self._chance.pick(Uplink.WAYS)
+        self.outage.until_ms = self._time.now_ms + lasts_ms
+        self._log("gateway", "u", f"{self.name} is cut off for {lasts_ms // 1_000} s: {self.outage.way}")
 
     def fill_disk(self, room_bytes: int | None) -> None:
         """Let the disk have room for so much more, or for anything."""
@@ -332,7 +262,7 @@ class ProducerGateway:
         )
 
     def _new_sender(self, process: Process) -> Sender:
-        kinesis = Uplink(SimulatedKinesis(self._stream, process, self._chance), process, self)
+        kinesis = Uplink(SimulatedKinesis(self._stream, process, self._chance), process, self.outage)
         stream = KinesisStream(kinesis, name=self._stream.name, place=PLACE, sleep=process.sleep_seconds)
         writer = Writer(stream, clock=process.seconds, sleep=process.sleep_seconds, uniform=self._chance.random.random)
         return Sender(

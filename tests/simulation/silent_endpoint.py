@@ -6,15 +6,15 @@ client ──▶ silent endpoint ──▶ stand-in for AWS
 
 import contextlib
 import json
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Queue
-from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
-HOST = "127.0.0.1"
+from tests.simulation.loopback import HOST, serving
+
 SECONDS_MAX = 60
 
 
@@ -54,14 +54,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.rfile.read(1)  # until the client hangs up
 
 
-@contextlib.contextmanager
-def silent_endpoint(upstream_url: str) -> Iterator[SilentEndpoint]:
+def silent_endpoint(upstream_url: str) -> AbstractContextManager[SilentEndpoint]:
     """One that runs inside the block."""
-    with SilentEndpoint(upstream_url) as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    return serving(SilentEndpoint(upstream_url))

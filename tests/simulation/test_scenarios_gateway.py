@@ -13,9 +13,10 @@ import pytest
 from producers.sender import Wire
 from tests.oracle import Fact
 from tests.simulation.faults import NONE, Rates
+from tests.simulation.gateway_machine import Uplink
 from tests.simulation.payloads import plain
 from tests.simulation.process import Fate
-from tests.simulation.producer_gateway import Habits, ProducerGateway, Uplink, gateway_faults
+from tests.simulation.producer_gateway import Habits, ProducerGateway, gateway_faults
 from tests.simulation.simulated_disk import SimulatedFile
 from tests.simulation.verdict import rows_faults_of
 from tests.simulation.world import START_MS, World

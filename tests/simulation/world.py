@@ -270,7 +270,7 @@ class World:
         self.s3_down_until_ms = 0
         for gateway in self.producer_gateways:
             gateway.fill_disk(None)
-            gateway.uplink_down_until_ms = 0
+            gateway.outage.until_ms = 0
             self.do(gateway.finish)
         self.drain()
         if any(mapping.denied for mapping in self.mappings):

@@ -4,13 +4,12 @@ client ──▶ answering endpoint
    ◀── `answer`, byte by byte as the test wants it
 """
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
-HOST = "127.0.0.1"
+from tests.simulation.loopback import HOST, serving
+
 SECONDS_MAX = 60
 JSON = {"Content-Type": "application/x-amz-json-1.1"}
 HTML = {"Content-Type": "text/html"}
@@ -62,14 +61,6 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@contextlib.contextmanager
-def answering_endpoint() -> Iterator[AnsweringEndpoint]:
+def answering_endpoint() -> AbstractContextManager[AnsweringEndpoint]:
     """One that runs inside the block."""
-    with AnsweringEndpoint() as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    return serving(AnsweringEndpoint())

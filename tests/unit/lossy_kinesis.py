@@ -5,22 +5,22 @@ client ──▶ lossy endpoint ──▶ `stored`: what it took and when, by it
 """
 
 import base64
-import contextlib
 import hashlib
 import json
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
 from typing import Any
 
 from tests.oracle import Fact
+from tests.simulation.loopback import HOST, serving
 from tests.simulation.payloads import facts_of_block, is_block, walk
 
-HOST = "127.0.0.1"
 SHARDS = 2
 SLOW_SECONDS_MAX = 0.05
 REQUEST_SECONDS_MAX = 30
@@ -155,14 +155,6 @@ def _shard(number: int) -> dict[str, Any]:
     }
 
 
-@contextlib.contextmanager
-def lossy_kinesis(seed: int) -> Iterator[LossyKinesis]:
+def lossy_kinesis(seed: int) -> AbstractContextManager[LossyKinesis]:
     """One that runs inside the block."""
-    with LossyKinesis(seed) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    return serving(LossyKinesis(seed))

@@ -27,7 +27,6 @@ from windrow.reading import (
     BadReading,
     Readings,
     Reason,
-    is_sound,
 )
 from windrow.wire.block import buffers as ipc_buffers
 from windrow.wire.block.flatbuffers import BadStream
@@ -41,20 +40,6 @@ BLOCK_DECOMPRESSED_BYTES_MAX = 16 * 1024 * 1024
 # Readings that differ take an octet each at least, however well they are compressed; more than this to an octet are the
 # same ones over and over, and a batch of such blocks would take minutes.
 BLOCK_READINGS_PER_BYTE_MAX = 4
-
-__all__ = [
-    "BLOCK_DECOMPRESSED_BYTES_MAX",
-    "BLOCK_MAGIC",
-    "BLOCK_READINGS_PER_BYTE_MAX",
-    "BLOCK_VERSION",
-    "decode_block",
-    "encode_block",
-    "is_block",
-    "is_sound",
-    "open_block",
-    "read_block",
-    "spell",
-]
 
 _HEAD = BLOCK_MAGIC + bytes([BLOCK_VERSION])
 _NUMBERS = (("event_time_ms", "int64"), ("temperature_milli_c", "int32"), ("sequence", "int64"))
