@@ -1,6 +1,6 @@
 """Answers from the results: SQL, tables, plots, verification; and, as a library, DataFrames in three lines.
 
-    from analytics import connect
+    from windrow import connect
 
     windrow = connect("dev", region="eu-central-1")
     frame = windrow.fleet("-2h")

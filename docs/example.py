@@ -5,7 +5,7 @@ AWS_REGION=eu-central-1 WINDROW_STAGE=prod python docs/example.py  # AWS
 """
 # ruff: noqa: T201 - a script that prints
 
-from analytics import connect
+from windrow import connect
 
 windrow = connect()
 

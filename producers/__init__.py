@@ -1,6 +1,6 @@
 """The stage that makes and sends readings: simulated fleets, aggregation, the Kinesis writer.
 
-Gateways use `Producer`, which is described in docs/producing.md.
+Programs write `from windrow import Producer`; docs/producing.md describes it.
 """
 
 from producers.producer import Producer

@@ -56,7 +56,7 @@ class _Flush:
 class Producer:
     """Sends readings to a Kinesis stream, aggregated by shard. Thread-safe; a context manager.
 
-        from producers import Producer
+        from windrow import Producer
 
         with Producer.to_stream("windrow-dev", region="eu-central-1", spool="/var/lib/gateway/spool") as producer:
             for sensor_id, celsius in measure():

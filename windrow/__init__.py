@@ -1,1 +1,53 @@
-"""The domain of windrow: readings, windows, partials, rollups, and the command that drives the stages."""
+"""The words every stage shares, in modules and packages below; and the names that a program using windrow imports.
+
+    from windrow import Producer, connect
+
+    with Producer.to_stream("windrow-dev") as producer:
+        producer.put("roof", 21.4)
+    frame = connect("dev").fleet("-2h")
+
+Those names are loaded on first use: importing windrow itself loads nothing, not even `typing`, because every function
+pays for it at its cold start.
+"""
+
+TYPE_CHECKING = False  # type checkers take a variable of this name as true
+
+if TYPE_CHECKING:
+    from analytics import Windrow, connect
+    from producers import Producer, Wire
+    from windrow.errors import Unusable, WindrowError
+    from windrow.reading import BadReading, Reading, Readings
+
+__all__ = [
+    "BadReading",
+    "Producer",
+    "Reading",
+    "Readings",
+    "Unusable",
+    "Windrow",
+    "WindrowError",
+    "Wire",
+    "connect",
+]
+
+_HOMES = {
+    "BadReading": "windrow.reading",
+    "Producer": "producers",
+    "Reading": "windrow.reading",
+    "Readings": "windrow.reading",
+    "Unusable": "windrow.errors",
+    "Windrow": "analytics",
+    "WindrowError": "windrow.errors",
+    "Wire": "producers",
+    "connect": "analytics",
+}
+
+if not TYPE_CHECKING:  # a type checker that saw it would accept any name
+
+    def __getattr__(name: str) -> object:
+        """Import the home of one of the names above; AttributeError for any other name."""
+        if name not in _HOMES:
+            raise AttributeError(f"module 'windrow' has no attribute {name!r}")
+        from importlib import import_module  # noqa: PLC0415 - see above: importing windrow loads nothing
+
+        return getattr(import_module(_HOMES[name]), name)
