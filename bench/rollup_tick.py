@@ -10,7 +10,7 @@ from tests.simulation.simulated_s3 import Put, S3State, SimulatedStore
 from windrow.lake.layout import Origin, PartialKey, lineage_key, period_lineages_key, period_rows_key, rows_key
 from windrow.period import Grain, Period
 from windrow.rows.lineage import Lineage, fingerprint
-from windrow.rows.period_lineage import Part, PeriodLineage, to_json_lines
+from windrow.rows.period_lineage import PeriodPart, PeriodLineage, to_json_lines
 from windrow.timestamps import parse_rfc3339_ms
 from windrow.window import Window
 
@@ -75,7 +75,7 @@ def _settle_periods(state: S3State, grain: Grain, parts: Mapping[int, str]) -> d
         etag = str(state.apply(Put("results", period_rows_key(period), b"")))
         lineage = PeriodLineage(
             period=period,
-            parts=tuple(Part(start, "", parts[start]) for start in period.part_starts_ms if start in parts),
+            parts=tuple(PeriodPart(start, "", parts[start]) for start in period.part_starts_ms if start in parts),
             rows_sha256="",
             result_etag=etag,
             revision=1,

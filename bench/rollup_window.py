@@ -11,7 +11,7 @@ from windrow.lake.layout import Origin, PartialKey
 from windrow.lake.store import ListedObject, StoredObject
 from windrow.reading import Readings
 from windrow.rows.partial import Partial
-from windrow.rows.partial_parquet import Delivery, encode_partial
+from windrow.rows.partial_parquet import DeliveryCounts, encode_partial
 from windrow.window import WINDOW_MS, Window
 
 WINDOW = Window(1_795_169_100_000)
@@ -70,7 +70,7 @@ def _batches(ids: Strings, sensors: np.ndarray, shard: int, size: Size) -> Itera
 
 def _write(path: Path, partial: Partial) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(encode_partial(partial, Delivery()))
+    path.write_bytes(encode_partial(partial, DeliveryCounts()))
 
 
 def _write_flat(path: Path, readings: Readings) -> None:

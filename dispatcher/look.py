@@ -15,7 +15,7 @@ from windrow.lake.layout import (
 from windrow.lake.store import ObjectStore, etag_of
 from windrow.rows.lineage import Lineage, UnreadableLineage, fingerprint
 from windrow.rows.partial import Partial
-from windrow.rows.partial_parquet import Delivery, UnreadablePartial, decode_partial
+from windrow.rows.partial_parquet import DeliveryCounts, UnreadablePartial, decode_partial
 from windrow.window import Window
 
 
@@ -116,7 +116,7 @@ def list_partials(buckets: Buckets, window: Window) -> Listing:
     return Listing(keys=keys, size_bytes=size_bytes)
 
 
-def read_partial(buckets: Buckets, key: PartialKey) -> tuple[Partial, Delivery]:
+def read_partial(buckets: Buckets, key: PartialKey) -> tuple[Partial, DeliveryCounts]:
     """The partial under `key`, checked against the window and the digest there; raises Unreadable or Vanished."""
     stored = buckets.lake.get(str(key))
     if stored is None:

@@ -37,7 +37,7 @@ from windrow.lake.store import ObjectStore, PreconditionFailed, StoreError, etag
 from windrow.period import HOUR_MS, Grain, Period
 from windrow.rows.lineage import Lineage, UnreadableLineage
 from windrow.rows.merge import merge_streams
-from windrow.rows.period_lineage import Part, PeriodLineage, from_json_lines, to_json_lines
+from windrow.rows.period_lineage import PeriodLineage, PeriodPart, from_json_lines, to_json_lines
 from windrow.rows.rollup_parquet import UnreadableRows, read_rows, write_rows
 from windrow.window import Window
 
@@ -193,7 +193,7 @@ class PeriodRoller:
             etag = self._put(period_rows_key(period), body_of(out), rows_etag)
             return dataclasses.replace(lineage, result_etag=etag), Outcome.ROLLED
 
-    def _fetch(self, period: Period, part: Part, file: IO[bytes]) -> None:
+    def _fetch(self, period: Period, part: PeriodPart, file: IO[bytes]) -> None:
         """The rows of a part, as long as they are those that were named."""
         stored = self.buckets.results.get(_part_key(period, part.start_ms))
         if stored is None or stored.etag != part.etag:
@@ -250,7 +250,7 @@ def window_etags(etags: Mapping[str, str]) -> dict[int, str]:
     return {parse_result_key(key).start_ms: etag for key, etag in etags.items() if _parses(parse_result_key, key)}
 
 
-def name_parts(buckets: Buckets, period: Period, listed: Etags) -> tuple[Part, ...] | None:
+def name_parts(buckets: Buckets, period: Period, listed: Etags) -> tuple[PeriodPart, ...] | None:
     """What the parts say, by their own lineages; None when one of these is not that of the rows listed."""
     named: Mapping[int, tuple[str, str]]
     if period.grain is Grain.DAY:
@@ -263,7 +263,7 @@ def name_parts(buckets: Buckets, period: Period, listed: Etags) -> tuple[Part, .
         result_etag, rows_sha256 = named.get(start, ("", ""))
         if result_etag != etag:
             return None
-        parts.append(Part(start, rows_sha256, etag))
+        parts.append(PeriodPart(start, rows_sha256, etag))
     return tuple(parts)
 
 

@@ -12,7 +12,7 @@ from dispatcher.spill import Spill
 from windrow.lake.layout import PartialKey
 from windrow.lake.store import Body
 from windrow.rows.rollup import Rollup, roll
-from windrow.rows.rollup_parquet import Summary, write_rows
+from windrow.rows.rollup_parquet import RowsSummary, write_rows
 from windrow.window import Window
 
 Argument = TypeVar("Argument")
@@ -37,7 +37,7 @@ class Mapper(Protocol):
 class Made:
     """What reading every listed partial gave: the rows object, and what is known of the delivery."""
 
-    rows: Summary
+    rows: RowsSummary
     body: Body
     duplicates_removed: int
     late: int

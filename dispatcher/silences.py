@@ -24,7 +24,7 @@ from windrow.lake.store import PreconditionFailed, StoreError, etag_of
 from windrow.rows.lineage import Lineage
 from windrow.rows.rollup import Rollup
 from windrow.rows.rollup_parquet import read_rows
-from windrow.rows.silence import HISTORY_WINDOWS, Silence, State, silence_of, write_silence
+from windrow.rows.silence import HISTORY_WINDOWS, Silence, SilenceState, silence_of, write_silence
 from windrow.timestamps import format_rfc3339
 from windrow.window import Window
 
@@ -184,16 +184,16 @@ def summary_of(silence: Silence, *, was_outage: bool) -> tuple[str, str] | None:
         return None if was_outage else ("Most sensors are silent", f"{heard} No single sensor is reported meanwhile.")
     counts = silence.counts
     changes = {
-        "fell silent": counts[State.BEGAN],
-        "heard again": counts[State.CLEARED],
-        "given up": counts[State.GONE],
+        "fell silent": counts[SilenceState.BEGAN],
+        "heard again": counts[SilenceState.CLEARED],
+        "given up": counts[SilenceState.GONE],
     }
     if not any(changes.values()) and not was_outage:
         return None
     told = ", ".join(f"{count:,} {what}" for what, count in changes.items() if count) or "most sensors are heard again"
-    began = silence.states == list(State).index(State.BEGAN)
+    began = silence.states == list(SilenceState).index(SilenceState.BEGAN)
     names = silence.sensor_ids.take(began.nonzero()[0][:NAMED_MAX]).to_list()
-    more = counts[State.BEGAN] - len(names)
+    more = counts[SilenceState.BEGAN] - len(names)
     listed = "".join(f"\n{name}" for name in names) + (f"\nand {more:,} more" if more > 0 else "")
     return f"Sensors: {told}", f"{heard} {silence.silent:,} are silent.{listed}\n"
 

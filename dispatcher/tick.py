@@ -40,7 +40,7 @@ from windrow.lake.layout import (
     parse_window_prefix,
     rows_key,
 )
-from windrow.lake.store import CountedStore, ObjectStore
+from windrow.lake.store import CountingStore, ObjectStore
 from windrow.period import DAY_MS, Grain, Period
 from windrow.rows.silence import Silence
 from windrow.window import Window
@@ -84,7 +84,7 @@ class Tick:
 
     def run(self, *, is_dry_run: bool = False) -> TickReport:
         """Plan and, unless it is a dry run, roll."""
-        lake, results = CountedStore(self.buckets.lake), CountedStore(self.buckets.results)
+        lake, results = CountingStore(self.buckets.lake), CountingStore(self.buckets.results)
         buckets = Buckets(lake=lake, results=results)
         plan = plan_tick(buckets, self.scheduled_time_ms, self.lifetimes)
         periods: list[PeriodReport] = []

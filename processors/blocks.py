@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from processors.event import Record
 from processors.judge import Judged, judge, judge_unpacked
-from processors.quarantine import Quarantined, quarantine_payload, quarantine_record
+from processors.quarantine import QuarantinedPayload, quarantine_payload, quarantine_record
 from windrow.reading import EARLINESS_MS_MAX, READINGS_PER_RECORD_MAX, BadReading, Readings, Reason, is_sound
 from windrow.wire.block.block import BLOCK_MAGIC, is_block, open_block, read_block, spell
-from windrow.wire.block.stream import Declared
+from windrow.wire.block.stream import EncodedBatch
 from windrow.wire.kpl import MAGIC, OUTER_PARTITION_KEY, BrokenAggregate, UserRecord, aggregate, deaggregate
 from windrow.wire.unpack import unpack
 
@@ -78,7 +78,7 @@ def _judge_special(record: Record, *, horizon_ms: int) -> Judged:
     except BrokenAggregate:
         return judge([record], horizon_ms=horizon_ms)
     opened = [_opened(payload) if is_block(payload) else None for payload in payloads]
-    total = sum(block.rows if isinstance(block, Declared) else 1 for block in opened)
+    total = sum(block.rows if isinstance(block, EncodedBatch) else 1 for block in opened)
     if total > READINGS_PER_RECORD_MAX:
         detail = f"{total} readings in one record, at most {READINGS_PER_RECORD_MAX}"
         return _nothing(quarantine_record(record, reason=Reason.TOO_MANY_READINGS, detail=detail))
@@ -100,7 +100,7 @@ def _payloads(record: Record) -> list[bytes]:
     return [record.payload] if user_records is None else [user_record.payload for user_record in user_records]
 
 
-def _opened(payload: bytes) -> Declared | BadReading:
+def _opened(payload: bytes) -> EncodedBatch | BadReading:
     """The block `payload`, so that it is opened once, or what is wrong with it."""
     try:
         return open_block(payload)
@@ -108,7 +108,7 @@ def _opened(payload: bytes) -> Declared | BadReading:
         return error
 
 
-def _judge_block(record: Record, payload: bytes, block: Declared | BadReading, *, horizon_ms: int) -> Judged:
+def _judge_block(record: Record, payload: bytes, block: EncodedBatch | BadReading, *, horizon_ms: int) -> Judged:
     """Judge the `block` that `payload` is; `record` is its origin, placed where the block is."""
     try:
         if isinstance(block, BadReading):
@@ -145,7 +145,7 @@ def _judge_payloads(record: Record, payloads: Sequence[bytes], *, horizon_ms: in
     return judge([replace(record, payload=sealed)], horizon_ms=horizon_ms)
 
 
-def _nothing(rejected: Quarantined) -> Judged:
+def _nothing(rejected: QuarantinedPayload) -> Judged:
     return Judged(Readings.of([]), np.zeros(0, np.int64), (rejected,))
 
 

@@ -16,12 +16,12 @@ import numpy.typing as npt
 
 from processors.blocks import judge_all
 from processors.event import MalformedRecord, Record
-from processors.quarantine import Quarantined, encode_quarantine, quarantine_malformed
+from processors.quarantine import QuarantinedPayload, encode_quarantine, quarantine_malformed
 from windrow.lake.layout import MarkerKey, Origin, PartialKey, QuarantineKey
 from windrow.lake.store import ObjectStore, PreconditionFailed
 from windrow.reading import Readings, Reason
 from windrow.rows.partial import Partial, partials_of
-from windrow.rows.partial_parquet import Delivery, encode_partial
+from windrow.rows.partial_parquet import DeliveryCounts, encode_partial
 from windrow.window import WINDOW_MS, Window
 
 # A reading is late when its record arrives later than this after the window's end: after the first tick for it.
@@ -89,8 +89,8 @@ class _ShardPlan:
     origin: Origin
     readings: int
     oldest_event_ms: int | None
-    partials: list[tuple[Partial, Delivery]]
-    quarantined: list[Quarantined]
+    partials: list[tuple[Partial, DeliveryCounts]]
+    quarantined: list[QuarantinedPayload]
 
 
 def consume(
@@ -171,7 +171,9 @@ def _plan_shard(records: Sequence[Record | MalformedRecord], *, horizon_ms: int)
     )
 
 
-def _partials_with_delivery(readings: Readings, arrived_ms: npt.NDArray[np.int64]) -> list[tuple[Partial, Delivery]]:
+def _partials_with_delivery(
+    readings: Readings, arrived_ms: npt.NDArray[np.int64]
+) -> list[tuple[Partial, DeliveryCounts]]:
     """The partial of each window, and how its readings came: late is a reading that no record brought in time.
 
     arrived_ms: int64[n], the arrival of each reading's record.
@@ -181,7 +183,7 @@ def _partials_with_delivery(readings: Readings, arrived_ms: npt.NDArray[np.int64
     is_in_time = arrived_ms <= window_ms + (WINDOW_MS + LATE_AFTER_MS)
     in_time = {partial.window: len(partial) for partial in _partials_in_time(readings, is_in_time, partials)}
     return [
-        (partial, Delivery(late=len(partial) - in_time.get(partial.window, 0), duplicates=count - len(partial)))
+        (partial, DeliveryCounts(late=len(partial) - in_time.get(partial.window, 0), duplicates=count - len(partial)))
         for partial, count in zip(partials, _delivered(window_ms, partials), strict=True)
     ]
 

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from processors.event import Record
-from processors.quarantine import Quarantined, quarantine_payload, quarantine_record
+from processors.quarantine import QuarantinedPayload, quarantine_payload, quarantine_record
 from windrow.reading import EARLINESS_MS_MAX, Readings, Reason
 from windrow.wire.json.strict import BadPayload, parse_readings
-from windrow.wire.unpack import Unpacked, unpack
+from windrow.wire.unpack import UnpackedPayloads, unpack
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,7 +22,7 @@ class Judged:
 
     readings: Readings
     arrived_ms: npt.NDArray[np.int64]
-    rejected: tuple[Quarantined, ...]
+    rejected: tuple[QuarantinedPayload, ...]
 
 
 def judge(records: Sequence[Record], *, horizon_ms: int) -> Judged:
@@ -30,7 +30,7 @@ def judge(records: Sequence[Record], *, horizon_ms: int) -> Judged:
     return judge_unpacked(records, unpack([record.payload for record in records]), horizon_ms=horizon_ms)
 
 
-def judge_unpacked(records: Sequence[Record], unpacked: Unpacked, *, horizon_ms: int) -> Judged:
+def judge_unpacked(records: Sequence[Record], unpacked: UnpackedPayloads, *, horizon_ms: int) -> Judged:
     """`judge` of records that are unpacked already."""
     parsed = parse_readings(unpacked.payloads)
     record_arrived_ms = np.array([record.arrival_ms for record in records], np.int64)
@@ -61,7 +61,9 @@ def _misplaced(
             yield BadPayload(payload, Reason.TOO_LATE, f"{-ahead} ms before its record's arrival, at most {horizon_ms}")
 
 
-def _quarantine(records: Sequence[Record], unpacked: Unpacked, bad: Sequence[BadPayload]) -> Iterator[Quarantined]:
+def _quarantine(
+    records: Sequence[Record], unpacked: UnpackedPayloads, bad: Sequence[BadPayload]
+) -> Iterator[QuarantinedPayload]:
     which = np.array([one.index for one in bad], np.int64)
     places = zip(bad, unpacked.record[which].tolist(), unpacked.position[which].tolist(), strict=True)
     for one, record, position in places:

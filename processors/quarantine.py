@@ -1,12 +1,12 @@
 """What the processors quarantine: records as a whole, payloads of a record, single readings of a block."""
 
 from processors.event import MalformedRecord, Record
-from windrow.lake.quarantine import Quarantined, QuarantineFile, encode_quarantine
+from windrow.lake.quarantine import QuarantinedPayload, QuarantineFile, encode_quarantine
 from windrow.reading import Reason
 
 __all__ = [
     "QuarantineFile",
-    "Quarantined",
+    "QuarantinedPayload",
     "encode_quarantine",
     "quarantine_malformed",
     "quarantine_payload",
@@ -14,14 +14,16 @@ __all__ = [
 ]
 
 
-def quarantine_record(record: Record, *, reason: Reason, detail: str) -> Quarantined:
+def quarantine_record(record: Record, *, reason: Reason, detail: str) -> QuarantinedPayload:
     """All of `record`."""
     return quarantine_payload(record, index=0, payload=record.payload, reason=reason, detail=detail)
 
 
-def quarantine_payload(record: Record, *, index: int, payload: bytes, reason: Reason, detail: str) -> Quarantined:
+def quarantine_payload(
+    record: Record, *, index: int, payload: bytes, reason: Reason, detail: str
+) -> QuarantinedPayload:
     """The `payload` that `record` carries at `index`."""
-    return Quarantined(
+    return QuarantinedPayload(
         reason=reason,
         detail=detail,
         stream=record.stream,
@@ -34,9 +36,9 @@ def quarantine_payload(record: Record, *, index: int, payload: bytes, reason: Re
     )
 
 
-def quarantine_malformed(record: MalformedRecord) -> Quarantined:
+def quarantine_malformed(record: MalformedRecord) -> QuarantinedPayload:
     """A record that could not be read: its payload is the JSON that the event held."""
-    return Quarantined(
+    return QuarantinedPayload(
         reason=Reason.RECORD_MALFORMED,
         detail=record.detail,
         stream=record.stream,

@@ -14,26 +14,22 @@ from typing import Protocol
 
 from processors.chunk import EncodedRecord
 from processors.event import Record, encode_raw_record, encode_record, sequence_number_of
-from processors.invoke import Invoker, LambdaInvoker
+from processors.invoke import Invoker
 from processors.on_failure import GivenUp, UnreadableFailure, decode_failure, shard_of_key
-from processors.quarantine import Quarantined
-from processors.replay import Rehearsal, Replayed, deliver, encode_stream_record
-from windrow.aws.clients import client, readable_errors
-from windrow.aws.deployment import Deployment
-from windrow.aws.kinesis import KinesisStream
+from processors.quarantine import QuarantinedPayload
+from processors.replay import Replayed, deliver, encode_stream_record
 from windrow.aws.stream import StreamRecord
 from windrow.lake import quarantine_search
 from windrow.lake.layout import QuarantineKey
-from windrow.lake.quarantine_search import Search
-from windrow.lake.s3 import S3Store
+from windrow.lake.quarantine_search import QuarantineSearch
 from windrow.lake.store import ObjectStore
+from windrow.period import DAY_MS
 from windrow.reading import Reason
 from windrow.window import Window
 from windrow.wire.kpl import OUTER_PARTITION_KEY, UserRecord, aggregate
 
-_MS_PER_HOUR, _MS_PER_DAY = 3_600_000, 86_400_000
 # Between the last redrive and the expiry of the first partial it could join: S3 expires objects in daily runs.
-EXPIRY_MARGIN_MS = _MS_PER_DAY
+EXPIRY_MARGIN_MS = DAY_MS
 _EXPIRED = "older than the partials it would join are sure to be"
 # Arrival times in an invocation record are rounded, and arrivals are not strictly in the order of the sequence.
 _ARRIVAL_SLACK_MS = 60_000
@@ -77,7 +73,7 @@ class Redrive:
 
     def run(
         self,
-        search: Search,
+        search: QuarantineSearch,
         *,
         of_quarantine: bool,
         of_failures: bool,
@@ -99,7 +95,7 @@ class Redrive:
 
     # ---- quarantine --------------------------------------------------------------------------------------------------
 
-    def _quarantined(self, search: Search, redriven: Redriven) -> Iterator[tuple[str, EncodedRecord]]:
+    def _quarantined(self, search: QuarantineSearch, redriven: Redriven) -> Iterator[tuple[str, EncodedRecord]]:
         """Every payload with its shard; what is not redriven is added to `redriven`."""
         found = sorted(quarantine_search.keys(self.lake, search), key=_shard_and_window)
         for (shard, _), of_window in groupby(found, key=_shard_and_window):
@@ -114,7 +110,7 @@ class Redrive:
                         seen.add(one.identity)
                         yield shard, self._encode(one)
 
-    def _encode(self, one: Quarantined) -> EncodedRecord:
+    def _encode(self, one: QuarantinedPayload) -> EncodedRecord:
         if one.arrival_ms is None or one.reason is Reason.RECORD_MALFORMED:
             # The record's JSON as the event had it: it names its origin itself, as far as it does.
             return EncodedRecord(one.sequence_number, encode_raw_record(json.loads(one.payload)))
@@ -136,7 +132,7 @@ class Redrive:
 
     # ---- on-failure --------------------------------------------------------------------------------------------------
 
-    def _given_up(self, search: Search, redriven: Redriven) -> Iterator[tuple[str, EncodedRecord]]:
+    def _given_up(self, search: QuarantineSearch, redriven: Redriven) -> Iterator[tuple[str, EncodedRecord]]:
         """Every record with its shard; what is not redriven is added to `redriven`."""
         listed = (listed.key for listed in self.failures.list_objects(""))
         for key in sorted(listed, key=lambda key: (shard_of_key(key), key)):
@@ -179,42 +175,6 @@ class Redrive:
             end_ms=batch.last_arrival_ms + _ARRIVAL_SLACK_MS,
         )
         return (record for record in between if first <= int(record.sequence_number) <= last)
-
-
-def redrive_stage(
-    deployment: Deployment,
-    search: Search,
-    *,
-    now_ms: int,
-    of_quarantine: bool,
-    of_failures: bool,
-    is_dry_run: bool = False,
-    on_progress: Callable[[Replayed], object] = lambda _: None,
-) -> Redriven:
-    """Redrive what was put aside in a stage; what AWS refuses is a WindrowError."""
-    place = deployment.place
-    s3 = client("s3", place)
-    with readable_errors(place):
-        summary = client("kinesis", place).describe_stream_summary(StreamName=deployment.stream_name)
-    redrive = Redrive(
-        lake=S3Store(s3, deployment.lake_bucket),
-        failures=S3Store(s3, deployment.on_failure_bucket),
-        stream=KinesisStream.at(place, deployment.stream_name),
-        stream_arn=summary["StreamDescriptionSummary"]["StreamARN"],
-        oldest_arrival_ms=oldest_arrival_ms(
-            now_ms=now_ms,
-            horizon_ms=deployment.lateness_horizon_hours * _MS_PER_HOUR,
-            partials_retention_ms=deployment.partials_retention_days * _MS_PER_DAY,
-        ),
-    )
-    function = LambdaInvoker(client("lambda", place, repeats=False), deployment.consumer_function)
-    return redrive.run(
-        search,
-        of_quarantine=of_quarantine,
-        of_failures=of_failures,
-        invoker=Rehearsal() if is_dry_run else function,
-        on_progress=on_progress,
-    )
 
 
 def oldest_arrival_ms(*, now_ms: int, horizon_ms: int, partials_retention_ms: int) -> int:

@@ -19,7 +19,7 @@ from producers.pending import Pending, count_of, joined, readings_of, spool_entr
 from producers.sender import Sender
 from producers.spool import Spool
 from producers.writer import WriterCounters
-from windrow.errors import Unusable, WindrowError
+from windrow.errors import PermanentError, WindrowError
 from windrow.reading import BadReading, Reading, Readings
 
 # Named after what its user imports.
@@ -142,10 +142,10 @@ class Courier:
         return None
 
     def contact(self) -> None:
-        """Ask the stream for its shards. Raises Unusable; of another WindrowError it only takes note."""
+        """Ask the stream for its shards. Raises PermanentError; of another WindrowError it only takes note."""
         try:
             self._ready_sender()
-        except Unusable:
+        except PermanentError:
             raise
         except WindrowError as error:
             self._failed(error, Load([], [], is_away=True))

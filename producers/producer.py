@@ -33,7 +33,7 @@ from producers.termination import Termination, closed_at_exit
 from producers.writer import WriterCounters
 from windrow.aws.clients import DEFAULT_REGION, Place
 from windrow.aws.kinesis import KinesisStream
-from windrow.errors import Unusable, WindrowError
+from windrow.errors import PermanentError, WindrowError
 from windrow.reading import Reading, Readings
 
 # How long a reading waits at most before it is sent.
@@ -82,7 +82,7 @@ class Producer:
     ) -> None:
         """`to_stream` is the usual way. `make_sender` is called when there is something to send.
 
-        contacts_stream: call it now, and let Unusable out: then nothing is begun, and the spool is closed.
+        contacts_stream: call it now, and let PermanentError out: then nothing is begun, and the spool is closed.
         """
         self._process_id = os.getpid()
         self._changed = threading.Condition()
@@ -126,8 +126,8 @@ class Producer:
     ) -> Self:
         """A producer to the stream `name`, which is asked for its shards at once.
 
-        Unusable when no later try can succeed: no credentials, no right to write, no such stream in the region. When
-        merely nothing answers the producer starts all the same, as one whose stream is away.
+        PermanentError when no later try can succeed: no credentials, no right to write, no such stream in the region.
+        When merely nothing answers the producer starts all the same, as one whose stream is away.
 
         Credentials are found as boto3 finds them. endpoint_url: of a stand-in for AWS. spool: a folder for this
         process alone; spool_is_synced: every `put` waits until the disk itself has the reading, so that it survives
@@ -283,7 +283,7 @@ class Producer:
     def _contact(self) -> None:
         try:
             self._courier.contact()
-        except Unusable:
+        except PermanentError:
             if self._spool is not None:
                 self._spool.close()
             raise

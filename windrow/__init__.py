@@ -15,15 +15,15 @@ TYPE_CHECKING = False  # type checkers take a variable of this name as true
 if TYPE_CHECKING:
     from analytics import Windrow, connect
     from producers import Producer, Wire
-    from windrow.errors import Unusable, WindrowError
+    from windrow.errors import PermanentError, WindrowError
     from windrow.reading import BadReading, Reading, Readings
 
 __all__ = [
     "BadReading",
+    "PermanentError",
     "Producer",
     "Reading",
     "Readings",
-    "Unusable",
     "Windrow",
     "WindrowError",
     "Wire",
@@ -35,7 +35,7 @@ _HOMES = {
     "Producer": "producers",
     "Reading": "windrow.reading",
     "Readings": "windrow.reading",
-    "Unusable": "windrow.errors",
+    "PermanentError": "windrow.errors",
     "Windrow": "analytics",
     "WindrowError": "windrow.errors",
     "Wire": "producers",

@@ -16,7 +16,7 @@ class WindrowError(Exception):
         self.hint = hint
 
 
-class Unusable(WindrowError):  # noqa: N818 - what the cause is, in one word
+class PermanentError(WindrowError):
     """A permanent cause: no later try can succeed until somebody changes something.
 
     Credentials that are missing, incomplete, invalid or expired; a right that is not granted; a stream, a profile or

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import click
 
 from windrow.errors import UsageError
-from windrow.lake.quarantine_search import Search
+from windrow.lake.quarantine_search import QuarantineSearch
 from windrow.reading import Reason
 from windrow.timerange import TimeRange, parse_time
 
@@ -37,7 +37,9 @@ def put_aside_options(command: _Command) -> _Command:
     return command
 
 
-def search_of(start: str | None, end: str | None, reasons: Sequence[str], shard: str | None, *, now_ms: int) -> Search:
+def search_of(
+    start: str | None, end: str | None, reasons: Sequence[str], shard: str | None, *, now_ms: int
+) -> QuarantineSearch:
     """What the options ask for; UsageError when that is nothing."""
     start_ms = 0 if start is None else max(0, parse_time(start, now_ms=now_ms, option="--from"))
     # What arrives while the command runs is meant too, and a stand-in's clock may be ahead.
@@ -47,6 +49,6 @@ def search_of(start: str | None, end: str | None, reasons: Sequence[str], shard:
     for reason in reasons:
         if reason not in known:
             raise UsageError(f"there is no reason {reason!r}", hint=f"one of: {', '.join(known)}")
-    return Search(
+    return QuarantineSearch(
         start_ms=arrivals.start_ms, end_ms=arrivals.end_ms, reasons=frozenset(map(Reason, reasons)), shard=shard
     )

@@ -16,8 +16,8 @@ from windrow_cli.put_aside import put_aside_options, search_of
 from windrow_cli.stage import clock_ms, deployment_of, stage_option
 
 if TYPE_CHECKING:
-    from windrow.lake.quarantine import Quarantined
-    from windrow.lake.quarantine_search import Search
+    from windrow.lake.quarantine import QuarantinedPayload
+    from windrow.lake.quarantine_search import QuarantineSearch
 
 # Bytes of a payload that a table shows; --format json has all of them.
 _SHOWN_BYTES_MAX = 400
@@ -104,7 +104,7 @@ class Tally:
     first_ms: int | None = None
     last_ms: int | None = None
 
-    def add(self, one: "Quarantined") -> None:
+    def add(self, one: "QuarantinedPayload") -> None:
         """Count one payload."""
         self.payloads += 1
         if one.arrival_ms is not None:
@@ -132,7 +132,7 @@ _PAYLOAD_COLUMNS = (
 )
 
 
-def tallies(payloads: Iterable["Quarantined"]) -> list[Tally]:
+def tallies(payloads: Iterable["QuarantinedPayload"]) -> list[Tally]:
     """One tally for each reason and shard, the largest first."""
     by_kind: dict[tuple[str, str, str], Tally] = {}
     for one in payloads:
@@ -141,7 +141,7 @@ def tallies(payloads: Iterable["Quarantined"]) -> list[Tally]:
     return sorted(by_kind.values(), key=lambda tally: (-tally.payloads, tally.reason, tally.stream, tally.shard))
 
 
-def described(one: "Quarantined") -> str:
+def described(one: "QuarantinedPayload") -> str:
     """A payload for people, in three lines."""
     row = "" if one.block_row is None else f", row {one.block_row:,} of its block"
     where = f"{one.stream} {one.shard} {one.sequence_number}, index {one.index:,}{row}"
@@ -151,7 +151,7 @@ def described(one: "Quarantined") -> str:
     return f"{where}, arrived {arrived}\n  {one.reason.value}: {_printable(one.detail)}\n  {shown}{more}"
 
 
-def _payloads(stage: str, search: "Search") -> Iterator["Quarantined"]:
+def _payloads(stage: str, search: "QuarantineSearch") -> Iterator["QuarantinedPayload"]:
     from windrow.aws.clients import client
     from windrow.lake import quarantine_search
     from windrow.lake.s3 import S3Store
@@ -160,7 +160,7 @@ def _payloads(stage: str, search: "Search") -> Iterator["Quarantined"]:
     return quarantine_search.payloads(S3Store(client("s3", deployment.place), deployment.lake_bucket), search)
 
 
-def _row(one: "Quarantined") -> dict[str, Any]:
+def _row(one: "QuarantinedPayload") -> dict[str, Any]:
     values = (
         one.stream,
         one.shard,

@@ -10,8 +10,8 @@ from windrow.reading import Reading, Readings
 from windrow.rows import lineage, partial_parquet, period_lineage
 from windrow.rows.lineage import Lineage
 from windrow.rows.partial import Partial, partials_of
-from windrow.rows.partial_parquet import Delivery
-from windrow.rows.period_lineage import Part, PeriodLineage
+from windrow.rows.partial_parquet import DeliveryCounts
+from windrow.rows.period_lineage import PeriodLineage, PeriodPart
 from windrow.window import Window
 
 FOLDER = Path(__file__).parent / "formats"
@@ -24,7 +24,7 @@ READINGS = Readings.of(
         Reading("é", START_MS + 299_999, 9_223_372_036_854_775_807, -273_150),
     ]
 )
-DELIVERY = Delivery(late=2, duplicates=1)
+DELIVERY = DeliveryCounts(late=2, duplicates=1)
 LINEAGE = Lineage(
     window=Window(START_MS),
     fingerprint=lineage.fingerprint(["ab", "cd"]),
@@ -45,7 +45,7 @@ LINEAGE = Lineage(
 )
 PERIOD_LINEAGE = PeriodLineage(
     period=Period(Grain.HOUR, START_MS),
-    parts=(Part(START_MS, "ef" * 32, '"0123"'),),
+    parts=(PeriodPart(START_MS, "ef" * 32, '"0123"'),),
     rows_sha256="01" * 32,
     result_etag='"4567"',
     revision=1,

@@ -17,7 +17,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from windrow import BadReading, Producer, Reading, Readings, Unusable, Windrow, WindrowError, Wire, connect
+from windrow import BadReading, Producer, Reading, Readings, PermanentError, Windrow, WindrowError, Wire, connect
 
 
 def send(measured: list[tuple[str, Decimal]]) -> int:
@@ -41,7 +41,7 @@ def main() -> None:
     try:
         print(send([("roof", Decimal("21.4"))]))
         ask(connect("dev", region="eu-central-1"))
-    except Unusable as error:
+    except PermanentError as error:
         print(error.hint)
     except WindrowError as error:
         print(error.message)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tests.property.strategies import FIRST_WINDOW_MS, batches
 from windrow.reading import Reading, Readings
 from windrow.rows.partial import Partial, partials_of, union
-from windrow.rows.partial_parquet import Delivery, decode_partial, encode_partial
+from windrow.rows.partial_parquet import DeliveryCounts, decode_partial, encode_partial
 from windrow.window import Window
 
 WINDOW = Window(FIRST_WINDOW_MS)
@@ -63,7 +63,7 @@ def test_order_and_repetition_reach_neither_digest_nor_bytes(readings: list[Read
     a, b = partial_of(readings), partial_of(permuted)
     assert a.digest == b.digest
     if len(a):
-        assert encode_partial(a, Delivery()) == encode_partial(b, Delivery())
+        assert encode_partial(a, DeliveryCounts()) == encode_partial(b, DeliveryCounts())
 
 
 @given(one_window, one_window)
@@ -82,8 +82,8 @@ def test_partials_split_a_batch_by_window_and_lose_nothing(readings: list[Readin
         assert set(partial.readings) == expected
 
 
-@given(batches(windows=1).filter(bool), st.builds(Delivery, st.integers(0, 10**9), st.integers(0, 10**9)))
-def test_a_partial_survives_parquet(readings: list[Reading], delivery: Delivery) -> None:
+@given(batches(windows=1).filter(bool), st.builds(DeliveryCounts, st.integers(0, 10**9), st.integers(0, 10**9)))
+def test_a_partial_survives_parquet(readings: list[Reading], delivery: DeliveryCounts) -> None:
     """decode(encode(x)) == x, delivery facts included."""
     partial = partial_of(readings)
     assert decode_partial(encode_partial(partial, delivery)) == (partial, delivery)

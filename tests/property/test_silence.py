@@ -16,7 +16,7 @@ from windrow.rows.silence import (
     HISTORY_WINDOWS,
     MISSING_WINDOWS,
     Silence,
-    State,
+    SilenceState,
     is_silent,
     silence_of,
     write_silence,
@@ -41,8 +41,8 @@ def silence(fleet: Fleet, *, rows: int = 2) -> Silence:
     return silence_of(NEWEST, [batches_of([part], rows=rows) for part in parts])
 
 
-def states(shown: Silence) -> dict[str, State]:
-    return {one: list(State)[place] for one, place in zip(shown.sensor_ids.to_list(), shown.states, strict=True)}
+def states(shown: Silence) -> dict[str, SilenceState]:
+    return {one: list(SilenceState)[place] for one, place in zip(shown.sensor_ids.to_list(), shown.states, strict=True)}
 
 
 def silent_at(fleet: Fleet, age: int) -> set[str]:
@@ -72,8 +72,8 @@ def test_rows_are_those_of_the_model(fleet: Fleet, rows: int) -> None:
     """Who is silent, who began, lasts, is back or is given up, and how complete the window is."""
     found = silence(fleet, rows=rows)
     now, before = shown_now(fleet), shown_before(fleet)
-    expected = {one: State.LASTS if one in before else State.BEGAN for one in now} | {
-        one: State.CLEARED if one in fleet[0] else State.GONE for one in before - now
+    expected = {one: SilenceState.LASTS if one in before else SilenceState.BEGAN for one in now} | {
+        one: SilenceState.CLEARED if one in fleet[0] else SilenceState.GONE for one in before - now
     }
     assert states(found) == ({} if is_outage(fleet, 0) else expected)
     assert found.sensors == len(fleet[0])
@@ -122,7 +122,7 @@ def test_an_outage_is_not_a_million_silences() -> None:
     assert (outage.is_outage, outage.silent, len(outage.sensor_ids)) == (True, 0, 0)
     back = silence([fleet - {"s9"}, {"s0"}, {"s0"}, *steady][:HISTORY_WINDOWS])
     assert not back.is_outage
-    assert states(back) == {"s9": State.BEGAN}
+    assert states(back) == {"s9": SilenceState.BEGAN}
 
 
 def test_the_file_has_the_columns_of_the_table() -> None:

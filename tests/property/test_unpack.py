@@ -19,7 +19,7 @@ from windrow.wire.kpl import (
     deaggregate,
     seal,
 )
-from windrow.wire.kpl_walk import Bodies, walk
+from windrow.wire.kpl_walk import AggregateBodies, walk
 from windrow.wire.payloads import join_octets
 from windrow.wire.unpack import BrokenRecord, unpack
 
@@ -57,7 +57,7 @@ def check(records: list[bytes]) -> None:
 def walked(records: list[bytes]) -> list[bool]:
     """Which aggregates the walk takes."""
     bounds = offsets_of(np.array([len(record) for record in records], np.int64))
-    bodies = Bodies(join_octets(records), bounds[:-1] + len(MAGIC), bounds[1:] - DIGEST_BYTES)
+    bodies = AggregateBodies(join_octets(records), bounds[:-1] + len(MAGIC), bounds[1:] - DIGEST_BYTES)
     taken: list[bool] = walk(bodies)[1].tolist()
     return taken
 

@@ -12,7 +12,7 @@ from windrow.lake.store import StoredObject
 from windrow.reading import Readings
 from windrow.rows.lineage import Lineage
 from windrow.rows.partial import Partial
-from windrow.rows.partial_parquet import Delivery, encode_partial
+from windrow.rows.partial_parquet import DeliveryCounts, encode_partial
 from windrow.timestamps import parse_rfc3339_ms
 from windrow.window import WINDOW_MS, Window
 
@@ -67,7 +67,7 @@ def partial_put(
     origin = Origin(stream=STREAM, shard=f"shardId-{shard:012}", first=first, last=first)
     key = PartialKey(window=window, origin=origin, digest=partial.digest)
     return Put(
-        LAKE, str(key), encode_partial(partial, Delivery(late=late, duplicates=duplicates)), None, if_absent=True
+        LAKE, str(key), encode_partial(partial, DeliveryCounts(late=late, duplicates=duplicates)), None, if_absent=True
     )
 
 

@@ -91,7 +91,7 @@ LINEAGE_FIRST = """            import hashlib
 RELISTED = """        lineage.fingerprint == listing.fingerprint
         and lineage.result_etag == (seen.rows_etag or "")
         and listing.partials <= lineage.partials"""
-EMPTY = "Partial.of(key.window, __import__('windrow.reading', fromlist=['Readings']).Readings.of([])), Delivery()"
+EMPTY = "Partial.of(key.window, __import__('windrow.reading', fromlist=['Readings']).Readings.of([])), DeliveryCounts()"
 
 
 def short_time() -> list[str]:
@@ -123,9 +123,9 @@ MUTANTS = (
     # Records.
     mutant("skip the MD5", "windrow.wire.kpl", "if hashlib.md5(body, usedforsecurity=False).digest() != digest:", "if False:"),
     mutant("a hash key's index is its first octet", "windrow.wire.kpl_walk", "np.where(found.ok, found.value, np.iinfo(np.int64).max), found.end", "np.where(found.ok, found.value & _LOW_BITS, np.iinfo(np.int64).max), found.end", faults_of_indices),
-    mutant("a key's index is its first octet", "windrow.wire.kpl_walk", "return Records(owner, at, key_index.value,", "return Records(owner, at, key_index.value & _LOW_BITS,", faults_of_indices),
+    mutant("a key's index is its first octet", "windrow.wire.kpl_walk", "return UserRecordSpans(owner, at, key_index.value,", "return UserRecordSpans(owner, at, key_index.value & _LOW_BITS,", faults_of_indices),
     mutant("arrival is cut to a millisecond", "processors.event", "return round(seconds * 1_000)", "return int(seconds * 1_000)", lambda: faults_of_arrivals([-0.4])),
-    mutant("late is counted per copy", "processors.consumer", "Delivery(late=len(partial) - in_time.get(partial.window, 0)", "Delivery(late=count - in_time.get(partial.window, 0)", faults_of_late_copies),
+    mutant("late is counted per copy", "processors.consumer", "DeliveryCounts(late=len(partial) - in_time.get(partial.window, 0)", "DeliveryCounts(late=count - in_time.get(partial.window, 0)", faults_of_late_copies),
     mutant("quarantine dropped", "processors.consumer", "*_quarantine_writes(shard, arrival_ms_default=arrival_ms_default),", ""),
     mutant("a bad payload takes its neighbours along", "windrow.wire.json.strict", "            bad.append(BadPayload(index, error.reason, error.detail))", "            bad.append(BadPayload(index, error.reason, error.detail))\n            break"),
     # The producer.
@@ -166,7 +166,7 @@ MUTANTS = (
     mutant("a half-written tail is kept", "producers.spool", "            self._disk.truncate(_segment_name(self._next), size_bytes=self._open_bytes)\n", "            pass\n", faults_of_full_disk),
     mutant("a segment's number is used again", "producers.spool", "    following = numbers[-1][0] + 1 if numbers else 1\n", "    following = len(numbers) + 1\n", faults_of_old_spool_beside_new),
     mutant("a folder is shared by two processes", "producers.spool", "        disk.lock()\n", "", faults_of_second_process),
-    mutant("a block that is halved loses a reading", "producers.blocks", "rest = np.arange(len(half), len(readings))", "rest = np.arange(len(half) + 1, len(readings))", faults_of_long_blocks),
+    mutant("a block that is halved loses a reading", "producers.block_aggregator", "rest = np.arange(len(half), len(readings))", "rest = np.arange(len(half) + 1, len(readings))", faults_of_long_blocks),
     mutant("records that are given back keep their room", "producers.writer", "        self._waiting_bytes -= sum(record.size_bytes for record in given_back)\n", "", faults_of_given_back_records),
     mutant("501 records in a request", "producers.writer", "self.records == REQUEST_RECORDS_MAX or", "self.records > REQUEST_RECORDS_MAX or", lambda: faults_of_full_requests(MANY)),
     mutant("5 MiB and a byte in a request", "producers.writer", "self._bytes + size_bytes > REQUEST_BYTES_MAX:", "self._bytes + size_bytes > REQUEST_BYTES_MAX + 1:", lambda: faults_of_full_requests(ONE_BYTE_TOO_MANY)),

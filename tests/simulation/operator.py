@@ -10,7 +10,7 @@ from tests.simulation.process import Process
 from tests.simulation.simulated_kinesis import SimulatedKinesis
 from tests.simulation.simulated_mapping import ON_FAILURE
 from windrow.aws.kinesis import KinesisStream
-from windrow.lake.quarantine_search import Search
+from windrow.lake.quarantine_search import QuarantineSearch
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -44,7 +44,7 @@ def redrive_now(world: "World", *, of_quarantine: bool = False) -> Redriven:
         ),
     )
     redriven = redrive.run(
-        Search(start_ms=0, end_ms=world.now_ms + 1),
+        QuarantineSearch(start_ms=0, end_ms=world.now_ms + 1),
         of_quarantine=of_quarantine,
         of_failures=True,
         invoker=LambdaInvoker(world.functions(process), world.consumer.name),

@@ -10,7 +10,7 @@ from moto import mock_aws
 from tests.simulation.simulated_s3 import Operation, S3State, SimulatedStore, recording
 from tests.simulation.store_contract import StoreContract
 from windrow.lake.s3 import S3Store
-from windrow.lake.store import CountedStore, ObjectStore, StoredObject, StoreError
+from windrow.lake.store import CountingStore, ObjectStore, StoredObject, StoreError
 
 
 class TestSimulatedS3(StoreContract):
@@ -82,19 +82,19 @@ class TestCounted(StoreContract):
     @pytest.fixture
     def store(self) -> ObjectStore:
         """An empty bucket."""
-        return CountedStore(SimulatedStore(S3State().apply, "bucket"))
+        return CountingStore(SimulatedStore(S3State().apply, "bucket"))
 
     @pytest.fixture
     def paged_store(self) -> ObjectStore:
         """An empty bucket with small pages."""
-        return CountedStore(SimulatedStore(S3State(page_keys=3).apply, "bucket"))
+        return CountingStore(SimulatedStore(S3State(page_keys=3).apply, "bucket"))
 
     @pytest.mark.parametrize(("objects", "pages"), [(0, 1), (1, 1), (1000, 1), (1001, 2), (2500, 3)])
     def test_pages_are_counted_as_s3_makes_them(self, objects: int, pages: int) -> None:
         """A LIST for every 1,000 keys, and one when there are none."""
         state = S3State()
         operations: list[Operation] = []
-        store = CountedStore(SimulatedStore(recording(state.apply, operations), "bucket"))
+        store = CountingStore(SimulatedStore(recording(state.apply, operations), "bucket"))
         state.buckets["bucket"] = dict.fromkeys((f"{number:04}" for number in range(objects)), StoredObject(b"", "e"))
         assert len(list(store.list_objects(""))) == objects
         assert store.calls == {"list": pages}

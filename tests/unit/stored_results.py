@@ -7,7 +7,7 @@ from analytics.cache import ObjectCache
 from analytics.local import LocalEngine
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from windrow.lake.layout import rows_key
-from windrow.lake.store import CountedStore
+from windrow.lake.store import CountingStore
 from windrow.reading import Reading, Readings
 from windrow.rows.partial import partials_of
 from windrow.rows.rollup import roll
@@ -25,8 +25,8 @@ class StoredResults:
 
     def __init__(self, folder: Path) -> None:
         state = S3State()
-        self.lake = CountedStore(SimulatedStore(state.apply, "lake"))
-        self.results = CountedStore(SimulatedStore(state.apply, "results"))
+        self.lake = CountingStore(SimulatedStore(state.apply, "lake"))
+        self.results = CountingStore(SimulatedStore(state.apply, "results"))
         self.cache = ObjectCache(folder)
         self.engine = LocalEngine(lake=self.lake, results=self.results, cache=self.cache)
 

@@ -11,10 +11,10 @@ from botocore.exceptions import (
     ReadTimeoutError,
     UnauthorizedSSOTokenError,
 )
+from windrow.aws.deployment import find_deployment
 
 from windrow.aws.clients import EMBEDDED, FUNCTION, Place, client, client_config, readable, readable_errors
-from windrow.aws.deployment import find_deployment
-from windrow.errors import Unusable, WindrowError
+from windrow.errors import PermanentError, WindrowError
 
 NOBODY = Place(EMBEDDED, "http://127.0.0.1:1", "us-east-1")  # port 1 (tcpmux) has no server
 AWS = Place("aws", None, "eu-central-1")
@@ -98,7 +98,7 @@ def test_slow_answer_and_missing_keys_are_told_apart():
 def test_permanent_cause_is_unusable(failure, hint):
     """What no later try can mend is told by its type, and the hint says what to change."""
     told = readable(failure, AWS)
-    assert isinstance(told, Unusable)
+    assert isinstance(told, PermanentError)
     assert hint in told.hint
 
 
@@ -117,14 +117,14 @@ def test_permanent_cause_is_unusable(failure, hint):
 )
 def test_passing_cause_is_not_unusable(failure):
     """A network that is away, a service that is busy, a page of somebody else's."""
-    assert not isinstance(readable(failure, AWS), Unusable)
+    assert not isinstance(readable(failure, AWS), PermanentError)
 
 
 def test_wrong_clock_is_told_as_one():
     """A clock that is set right mends it by itself, so it is not permanent."""
     said = "Signature not yet current: 20261120T110000Z is still later than 20261120T101500Z"
     told = readable(ClientError({"Error": {"Code": "InvalidSignatureException", "Message": said}}, "PutRecords"), AWS)
-    assert not isinstance(told, Unusable)
+    assert not isinstance(told, PermanentError)
     assert "clock" in told.hint
 
 
@@ -132,9 +132,9 @@ def test_profile_and_region_that_do_not_exist_are_unusable(tmp_path, monkeypatch
     """Both are found when the client is made; neither is an error of botocore's."""
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
-    with pytest.raises(Unusable, match="nobody"):
+    with pytest.raises(PermanentError, match="nobody"):
         client("kinesis", Place("aws", None, "eu-central-1", profile="nobody"))
-    with pytest.raises(Unusable, match="eu central"):
+    with pytest.raises(PermanentError, match="eu central"):
         client("kinesis", Place("aws", None, "eu central"))
 
 

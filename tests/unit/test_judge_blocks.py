@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from processors.blocks import BAD_ROWS_MAX, judge_all, readings_max
 from processors.event import Record, decode_event, encode_event
 from processors.judge import Judged
-from processors.quarantine import Quarantined
+from processors.quarantine import QuarantinedPayload
 from tests.unit.stream_records import ARRIVAL_MS, aggregated, encoded, reading, record
 from windrow.columns.strings import Strings
 from windrow.reading import (
@@ -237,7 +237,7 @@ def test_a_part_that_is_delivered_again_is_quarantined_as_what_it_was() -> None:
     assert again == part
     assert isinstance(again, Record)
     (rejected,) = judged(again).rejected
-    assert isinstance(rejected, Quarantined)
+    assert isinstance(rejected, QuarantinedPayload)
     assert rejected == first
 
 

@@ -18,7 +18,7 @@ from tests.unit.answering_endpoint import HTML, JSON, AnsweringEndpoint, HttpAns
 from windrow.aws.clients import EMBEDDED, Place
 from windrow.aws.kinesis import Answers, KinesisStream, OutgoingRecord, Refused, Stored, Unanswered
 from windrow.aws.kinesis_answers import EPOCH, WrongShape, put_answers, record_page, shard_page
-from windrow.errors import Unusable, WindrowError
+from windrow.errors import PermanentError, WindrowError
 
 PAGE = b"<html><body>Please sign in</body></html>"
 STORED = {
@@ -177,7 +177,7 @@ def test_a_list_of_shards_of_another_shape_names_the_stream(
     endpoint.answer = answer
     with pytest.raises(WindrowError, match="stream 'readings': ") as caught:
         stream.list_shards()
-    assert not isinstance(caught.value, Unusable)
+    assert not isinstance(caught.value, PermanentError)
     assert "\n" not in caught.value.message
 
 
@@ -236,7 +236,7 @@ def test_a_permanent_cause_is_told_as_one(
 ) -> None:
     """By its type, with the stream's name and what to change."""
     endpoint.answer = of_json({"__type": code, "message": "no"}, status=400)
-    with pytest.raises(Unusable, match="stream 'readings'") as caught:
+    with pytest.raises(PermanentError, match="stream 'readings'") as caught:
         ask(stream)
     assert PERMANENT[code] in caught.value.hint
 
@@ -244,7 +244,7 @@ def test_a_permanent_cause_is_told_as_one(
 def test_a_stream_that_is_not_there_is_told_with_its_place(endpoint: AnsweringEndpoint, stream: KinesisStream) -> None:
     """The name and the endpoint are in the message: one of them is wrong."""
     endpoint.answer = of_json({"__type": "ResourceNotFoundException", "message": "Stream x not found"}, status=400)
-    with pytest.raises(Unusable) as caught:
+    with pytest.raises(PermanentError) as caught:
         stream.put_records(outgoing())
     assert caught.value.message == f"there is no stream 'readings' in {endpoint.endpoint_url}"
 
@@ -277,4 +277,4 @@ def test_what_may_pass_is_not_told_as_permanent(
         ask(stream)
     except (Unanswered, WindrowError) as error:
         raised.append(error)
-    assert not any(isinstance(error, Unusable) for error in raised)
+    assert not any(isinstance(error, PermanentError) for error in raised)

@@ -5,7 +5,7 @@ import pytest
 from windrow.columns import arrow
 from windrow.reading import Readings
 from windrow.rows.partial import Partial, union
-from windrow.rows.partial_parquet import COLUMNS, Delivery, UnreadablePartial, decode_partial, encode_partial
+from windrow.rows.partial_parquet import COLUMNS, DeliveryCounts, UnreadablePartial, decode_partial, encode_partial
 from windrow.window import WINDOW_MS, Window
 
 START = 1_763_640_300_000
@@ -45,15 +45,15 @@ DIGEST = "55df401caa614c6b8f977cddc423ab69"
 
 def test_sequences_of_zero_take_no_column() -> None:
     """Sensors without sequences do not pay for them."""
-    plain, _ = arrow.read_parquet(encode_partial(partial(("a", START, 0, 1)), Delivery()))
-    counted, _ = arrow.read_parquet(encode_partial(partial(("a", START, 1, 1)), Delivery()))
+    plain, _ = arrow.read_parquet(encode_partial(partial(("a", START, 0, 1)), DeliveryCounts()))
+    counted, _ = arrow.read_parquet(encode_partial(partial(("a", START, 1, 1)), DeliveryCounts()))
     assert [name for name in counted if name not in plain] == ["first_sequence", "sequence_steps"]
     assert list(counted) == [name for name, _ in COLUMNS]
 
 
 def test_bytes_that_are_no_partial_are_unreadable() -> None:
     """A damaged object is named by the caller, never counted as empty."""
-    body = encode_partial(partial(("a", START, 0, 1)), Delivery())
+    body = encode_partial(partial(("a", START, 0, 1)), DeliveryCounts())
     other = arrow.write_parquet({}, metadata={"format": 99}, encodings={})
     for damaged in (b"", b"PAR1", body[:-1], body[:50] + b"\0" * 20 + body[70:], other):
         with pytest.raises(UnreadablePartial):

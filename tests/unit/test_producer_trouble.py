@@ -21,7 +21,7 @@ from tests.simulation.scripted_stream import ScriptedStream
 from tests.unit.answering_endpoint import HTML, HttpAnswer, answering_endpoint
 from tests.unit.producers_to import NOON_MS, Away, producer_to, put, reading, readings_in
 from windrow.aws.kinesis import Answers, OutgoingRecord, Refused
-from windrow.errors import Unusable, WindrowError
+from windrow.errors import PermanentError, WindrowError
 from windrow.reading import BadReading
 
 
@@ -222,15 +222,15 @@ def test_a_permanent_cause_is_raised_at_the_first_contact_and_the_spool_is_free(
     """Nothing is accepted by a producer that can never send."""
 
     def make_sender() -> Sender:
-        raise Unusable("there is no stream 'x' in eu-central-1")
+        raise PermanentError("there is no stream 'x' in eu-central-1")
 
-    with pytest.raises(Unusable, match="no stream"):
+    with pytest.raises(PermanentError, match="no stream"):
         Producer(make_sender, spool=Spool(tmp_path), contacts_stream=True)
     Spool(tmp_path).close()
     with Producer(make_sender, spool=Spool(tmp_path)) as producer:  # unless asked not to
         put(producer, range(1))
         assert not producer.flush()
-        assert isinstance(producer.last_error, Unusable)
+        assert isinstance(producer.last_error, PermanentError)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_without_credentials_there_is_no_producer(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(Unusable, match=match):
+    with pytest.raises(PermanentError, match=match):
         Producer.to_stream("x", endpoint_url=f"http://127.0.0.1:{port}", spool=tmp_path / "spool")
 
 

@@ -18,22 +18,22 @@ from windrow.lake.layout import Origin, QuarantineKey
 from windrow.lake.quarantine import (
     COLUMNS,
     IDENTITY_COLUMNS,
-    Quarantined,
+    QuarantinedPayload,
     UnreadableQuarantine,
     decode_quarantine,
     encode_quarantine,
 )
-from windrow.lake.quarantine_search import Search, keys, payloads
+from windrow.lake.quarantine_search import QuarantineSearch, keys, payloads
 from windrow.reading import Reason
 from windrow.window import WINDOW_MS
 from windrow_cli import quarantine as command
 from windrow_cli.put_aside import search_of
 
 DAY_MS = 86_400_000
-EVERYTHING = Search(start_ms=0, end_ms=ARRIVAL_MS + 365 * DAY_MS)
+EVERYTHING = QuarantineSearch(start_ms=0, end_ms=ARRIVAL_MS + 365 * DAY_MS)
 
 
-def bad(number: int = 1, **fields: object) -> Quarantined:
+def bad(number: int = 1, **fields: object) -> QuarantinedPayload:
     one: dict[str, object] = {
         "reason": Reason.NOT_JSON,
         "detail": "no",
@@ -44,7 +44,7 @@ def bad(number: int = 1, **fields: object) -> Quarantined:
         "arrival_ms": ARRIVAL_MS,
         "payload": b"bad",
     }
-    return Quarantined(**{**one, **fields})  # type: ignore[arg-type]
+    return QuarantinedPayload(**{**one, **fields})  # type: ignore[arg-type]
 
 
 def packed(lines: bytes) -> bytes:
@@ -55,7 +55,7 @@ def packed(lines: bytes) -> bytes:
 # ---- stored --------------------------------------------------------------------------------------------------------
 
 quarantined = st.builds(
-    Quarantined,
+    QuarantinedPayload,
     reason=st.sampled_from(Reason),
     detail=st.text(max_size=20),
     stream=st.just("windrow-test"),
@@ -69,7 +69,7 @@ quarantined = st.builds(
 
 
 @given(st.lists(quarantined, max_size=10))
-def test_what_is_stored_is_what_was_quarantined(sent: list[Quarantined]) -> None:
+def test_what_is_stored_is_what_was_quarantined(sent: list[QuarantinedPayload]) -> None:
     """Every field of every payload, in stream order within a window of arrival."""
     files = encode_quarantine(sent, arrival_ms_default=ARRIVAL_MS)
 
@@ -83,7 +83,7 @@ def test_what_is_stored_is_what_was_quarantined(sent: list[Quarantined]) -> None
 
 
 @given(st.lists(quarantined, max_size=6), st.randoms(use_true_random=False))
-def test_the_order_of_a_batch_does_not_reach_the_bytes(sent: list[Quarantined], random: object) -> None:
+def test_the_order_of_a_batch_does_not_reach_the_bytes(sent: list[QuarantinedPayload], random: object) -> None:
     """Distinct payloads in any order give the same objects."""
     distinct = list({one.identity: one for one in sent}.values())
     shuffled = distinct[:]
@@ -132,7 +132,7 @@ def test_other_bytes_are_refused(body: bytes) -> None:
 # ---- searched ------------------------------------------------------------------------------------------------------
 
 
-def lake_of(*batches: Sequence[Quarantined]) -> SimulatedStore:
+def lake_of(*batches: Sequence[QuarantinedPayload]) -> SimulatedStore:
     """A lake with the quarantine of each batch."""
     lake = SimulatedStore(S3State().apply, "lake")
     for batch in batches:
@@ -146,7 +146,7 @@ def lake_of(*batches: Sequence[Quarantined]) -> SimulatedStore:
 
 def numbers(lake: SimulatedStore, **search: object) -> list[str]:
     fields: dict[str, object] = {"start_ms": 0, "end_ms": EVERYTHING.end_ms, **search}
-    return [one.sequence_number for one in payloads(lake, Search(**fields))]  # type: ignore[arg-type]
+    return [one.sequence_number for one in payloads(lake, QuarantineSearch(**fields))]  # type: ignore[arg-type]
 
 
 def test_a_payload_that_redelivery_repeated_counts_once() -> None:

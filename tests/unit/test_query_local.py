@@ -19,7 +19,7 @@ from windrow.lake.layout import Origin, PartialKey, lineage_key, rows_key
 from windrow.reading import Readings
 from windrow.rows.lineage import Lineage
 from windrow.rows.partial import partials_of
-from windrow.rows.partial_parquet import Delivery, encode_partial
+from windrow.rows.partial_parquet import DeliveryCounts, encode_partial
 from windrow.window import Window
 
 FIRST = Window(START_MS)
@@ -254,7 +254,7 @@ def test_lineage_partials_and_quarantine_can_be_asked(stored: StoredResults) -> 
         readings = Readings.of([("a", START_MS + 5, sequences, 20_000), ("b", START_MS + 6, 0, -20_000)])
         (partial,) = partials_of(readings)
         key = PartialKey(window=FIRST, origin=origin, digest=f"{sequences:032}")
-        stored.lake.put(str(key), encode_partial(partial, Delivery()))
+        stored.lake.put(str(key), encode_partial(partial, DeliveryCounts()))
     frame = ask(stored, "SELECT SUM(readings) AS n, MIN(min_milli_c) AS low, MAX(first_sequence) AS s FROM partials")
     assert frame.iloc[0].tolist() == [4, -20_000, 1]
 

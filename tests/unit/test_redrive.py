@@ -17,8 +17,8 @@ from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from tests.unit.stream_records import ARRIVAL_MS, SHARD, STREAM_ARN, WINDOW, aggregated, encoded, reading, record
 from windrow.aws.stream import StreamRecord
 from windrow.lake.layout import PARTIALS, QUARANTINE
-from windrow.lake.quarantine import Quarantined, decode_quarantine
-from windrow.lake.quarantine_search import Search, payloads
+from windrow.lake.quarantine import QuarantinedPayload, decode_quarantine
+from windrow.lake.quarantine_search import QuarantineSearch, payloads
 from windrow.reading import LATENESS_HORIZON_MS, Reading, Readings, Reason
 from windrow.rows.partial_parquet import decode_partial
 from windrow.timestamps import format_rfc3339
@@ -27,7 +27,7 @@ from windrow.wire.block.block import encode_block
 from windrow.wire.kpl import seal
 
 HOUR_MS = 3_600_000
-EVERYTHING = Search(start_ms=0, end_ms=ARRIVAL_MS + 365 * 24 * HOUR_MS)
+EVERYTHING = QuarantineSearch(start_ms=0, end_ms=ARRIVAL_MS + 365 * 24 * HOUR_MS)
 OTHER_SHARD = "shardId-000000000001"
 FAILURE_KEY = "aws/lambda/11111111-2222-3333-4444-555555555555/{}/2026/11/20/2026-11-20T10.12.00-66666666"
 
@@ -66,7 +66,7 @@ class Stage:
             if one.shard_id == shard_id and start_ms <= one.arrival_ms < end_ms:
                 yield one
 
-    def redrive(self, search: Search = EVERYTHING, *, dry_run: bool = False, **what: bool) -> Redriven:
+    def redrive(self, search: QuarantineSearch = EVERYTHING, *, dry_run: bool = False, **what: bool) -> Redriven:
         redrive = Redrive(
             lake=self.lake,
             failures=self.failures,
@@ -88,7 +88,7 @@ class Stage:
         objects = self.state.buckets.get("lake", {})
         return {one for key in self.keys(PARTIALS) for one in decode_partial(objects[key].body)[0].readings}
 
-    def quarantine(self) -> list[Quarantined]:
+    def quarantine(self) -> list[QuarantinedPayload]:
         return list(payloads(self.lake, EVERYTHING))
 
 
@@ -201,7 +201,7 @@ def test_only_what_is_looked_for_is_delivered(stage: Stage) -> None:
 
     def numbers(**search: Any) -> set[str]:
         stage.events.clear()
-        stage.redrive(Search(**{"start_ms": 0, "end_ms": EVERYTHING.end_ms, **search}))
+        stage.redrive(QuarantineSearch(**{"start_ms": 0, "end_ms": EVERYTHING.end_ms, **search}))
         return {str(one.sequence_number) for event in stage.events for one in decode_event(json.loads(event))}
 
     assert numbers() == {"1", "2", "3", "4"}

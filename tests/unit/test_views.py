@@ -18,7 +18,7 @@ from windrow.lake import layout
 from windrow.lake.layout import Origin, PartialKey
 from windrow.reading import Reading, Readings
 from windrow.rows.partial import partials_of
-from windrow.rows.partial_parquet import Delivery, encode_partial
+from windrow.rows.partial_parquet import DeliveryCounts, encode_partial
 from windrow.window import WINDOW_MS, Window
 
 RESOURCES = template.load()["Resources"]
@@ -115,7 +115,7 @@ def write_partials(folder: Path) -> None:
         origin = Origin(stream="s", shard="shardId-000000000000", first=number, last=number)
         path = folder / str(PartialKey(window=partial.window, origin=origin, digest=partial.digest))
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encode_partial(partial, Delivery()))
+        path.write_bytes(encode_partial(partial, DeliveryCounts()))
 
 
 def day_of(window: Window) -> str:

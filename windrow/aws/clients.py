@@ -29,7 +29,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from windrow import settings
-from windrow.errors import Unusable, WindrowError
+from windrow.errors import PermanentError, WindrowError
 
 if TYPE_CHECKING:
     from botocore.config import Config
@@ -121,7 +121,7 @@ def client(service: str, place: Place, *, repeats: bool = True) -> Any:
     """The process's boto3 client for ``service`` at ``place``; thread-safe, made at the first call.
 
     Without ``repeats`` it sends every request once: its caller repeats, and counts what may have been done twice.
-    Raises Unusable when the place has no such profile, or its region is no name of a region.
+    Raises PermanentError when the place has no such profile, or its region is no name of a region.
     """
     key = (service, place, repeats)
     made = _clients.get(key)
@@ -187,7 +187,7 @@ def readable_errors(place: Place) -> Iterator[None]:
 
 
 def readable(error: BotoCoreError | ClientError, place: Place) -> WindrowError:
-    """The one-line error for ``error``, with what to do where that is known; Unusable where the cause is permanent."""
+    """Return the one-line error for ``error``, with a hint if any; PermanentError if the cause is permanent."""
     where = place.endpoint_url or f"AWS in {place.region}"
     if isinstance(error, ClientError):
         return _refused(error, where)
@@ -210,21 +210,21 @@ def _refused(error: ClientError, where: str) -> WindrowError:
         return WindrowError(message)
     if _WRONG_CLOCK.search(said):
         return WindrowError(message, hint=_SET_CLOCK)
-    return Unusable(message, hint=_PERMANENT[code])
+    return PermanentError(message, hint=_PERMANENT[code])
 
 
-def _unusable(error: BotoCoreError) -> Unusable | None:
+def _unusable(error: BotoCoreError) -> PermanentError | None:
     """The error for what no request was even sent with, until somebody changes something; None for all others."""
     if isinstance(error, NoCredentialsError):
-        return Unusable("no AWS credentials were found", hint="set AWS_PROFILE, or run: aws configure")
+        return PermanentError("no AWS credentials were found", hint="set AWS_PROFILE, or run: aws configure")
     if isinstance(error, PartialCredentialsError):
-        return Unusable(f"the AWS credentials are incomplete: {one_line(error)}", hint="run: aws configure")
+        return PermanentError(f"the AWS credentials are incomplete: {one_line(error)}", hint="run: aws configure")
     if isinstance(error, ProfileNotFound):
-        return Unusable(one_line(error), hint="aws configure list-profiles shows those there are")
+        return PermanentError(one_line(error), hint="aws configure list-profiles shows those there are")
     if isinstance(error, InvalidRegionError | NoRegionError):
-        return Unusable(one_line(error), hint="a region is named like eu-central-1")
+        return PermanentError(one_line(error), hint="a region is named like eu-central-1")
     if isinstance(error, SSOError | LoginError | TokenRetrievalError):
-        return Unusable(one_line(error), hint=_SIGN_IN)
+        return PermanentError(one_line(error), hint=_SIGN_IN)
     return None
 
 

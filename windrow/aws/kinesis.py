@@ -38,7 +38,7 @@ from windrow.aws.stream import (
     StreamRecord,
     Unanswered,
 )
-from windrow.errors import Unusable, WindrowError
+from windrow.errors import PermanentError, WindrowError
 
 __all__ = [
     "ARRIVAL_STEP_BACK_MS_MAX",
@@ -112,7 +112,7 @@ class KinesisStream:
 
         A request throttled as a whole, or one that could not be sent, answers Refused for every record. Raises
         Unanswered when it may have been stored, which is also what an answer of any other shape than Kinesis's says;
-        Unusable, or another WindrowError, for what the same request again cannot mend.
+        PermanentError, or another WindrowError, for what the same request again cannot mend.
         """
         entries = [_entry(record) for record in records]
         try:
@@ -143,7 +143,7 @@ class KinesisStream:
     def list_shards(self) -> list[Shard]:
         """Every shard that still holds records or takes them, parents before their children.
 
-        Raises Unusable where no later try can succeed, another WindrowError for everything else that goes wrong.
+        Raises PermanentError where no later try can succeed, another WindrowError for everything else that goes wrong.
         """
         with self._readable_errors():
             shards, token = shard_page(self._kinesis.list_shards(StreamName=self.name))
@@ -205,7 +205,7 @@ class KinesisStream:
             with self._readable_errors():
                 answer = self._kinesis.get_shard_iterator(StreamName=self.name, ShardId=shard_id, **where)
                 return shard_iterator(answer)
-        except Unusable:
+        except PermanentError:
             if any(shard.shard_id == shard_id for shard in self.list_shards()):
                 raise
             return None
@@ -239,7 +239,7 @@ class KinesisStream:
         where = self._place.endpoint_url or self._place.region
         if isinstance(error, ClientError) and _code(error) == "ResourceNotFoundException":
             hint = "check its name and the region, or run: windrow deploy"
-            return Unusable(f"there is no stream {self.name!r} in {where}", hint=hint)
+            return PermanentError(f"there is no stream {self.name!r} in {where}", hint=hint)
         if isinstance(error, ClientError) and _is_of_another(error):
             message = f"{where} answers {error.operation_name} with HTTP status {_code(error)} and no code of Kinesis's"
             return WindrowError(f"stream {self.name!r}: {message}", hint=_IN_BETWEEN)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from windrow.columns import order
-from windrow.columns.words import windows
+from windrow.columns.words import spans
 
 _WORD_OCTETS = 8
 _WORD_BITS = 64
@@ -59,7 +59,7 @@ class Strings:
         if missing > 0:
             octets = np.concatenate([octets, np.zeros(missing, np.uint8)])
         # One fetch per string of as many octets as the longest has; what is too much of it is left out.
-        matrix = windows(octets, starts, longest).view(np.uint8).reshape(-1, longest)
+        matrix = spans(octets, starts, longest).view(np.uint8).reshape(-1, longest)
         if matrix.size == offsets[-1]:
             return cls(offsets, matrix.reshape(-1))
         return cls(offsets, matrix[np.arange(longest) < lengths[:, np.newaxis]])

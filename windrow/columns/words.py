@@ -39,7 +39,7 @@ _QUOTES = repeated(ord('"'))
 _BACKSLASHES = repeated(ord("\\"))
 
 
-def windows(octets: Octets, places: Integers, size: int) -> npt.NDArray[np.void]:
+def spans(octets: Octets, places: Integers, size: int) -> npt.NDArray[np.void]:
     """The `size` octets that begin at each of n places of a contiguous buffer, all within it: void[n]."""
     every = np.ndarray((len(octets) - size + 1,), f"V{size}", octets, strides=(1,))
     return every[places]
@@ -47,7 +47,7 @@ def windows(octets: Octets, places: Integers, size: int) -> npt.NDArray[np.void]
 
 def load(octets: Octets, places: Integers, count: int = 1) -> Words:
     """The `count` words that begin at each of n places, all within the buffer: uint64[n, count]."""
-    return windows(octets, places, WORD_OCTETS * count).view("<u8").reshape(len(places), count)
+    return spans(octets, places, WORD_OCTETS * count).view("<u8").reshape(len(places), count)
 
 
 def word_of(octets: bytes) -> np.uint64:

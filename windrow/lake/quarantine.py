@@ -49,7 +49,7 @@ _quoted = json.encoder.encode_basestring_ascii
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quarantined:
+class QuarantinedPayload:
     """One payload that does not count.
 
     `index` is its position in the aggregate, 0 for a plain record or a record as a whole; `block_row` the position in
@@ -92,19 +92,19 @@ class UnreadableQuarantine(ValueError):  # noqa: N818 - the domain's noun
     """The bytes are no quarantine object."""
 
 
-def encode_quarantine(quarantined: Iterable[Quarantined], *, arrival_ms_default: int) -> list[QuarantineFile]:
+def encode_quarantine(quarantined: Iterable[QuarantinedPayload], *, arrival_ms_default: int) -> list[QuarantineFile]:
     """One file per arrival window, ascending, each in stream order.
 
     `arrival_ms_default` decides the window, and only that, of a payload whose arrival is unknown.
     """
-    by_window: defaultdict[Window, list[Quarantined]] = defaultdict(list)
+    by_window: defaultdict[Window, list[QuarantinedPayload]] = defaultdict(list)
     for one in sorted(quarantined, key=_stream_order):
         arrival_ms = arrival_ms_default if one.arrival_ms is None else one.arrival_ms
         by_window[Window.containing(arrival_ms)].append(one)
     return [_file(window, by_window[window]) for window in sorted(by_window)]
 
 
-def decode_quarantine(body: bytes) -> Iterator[Quarantined]:
+def decode_quarantine(body: bytes) -> Iterator[QuarantinedPayload]:
     """The payloads of a quarantine object, one at a time; raises UnreadableQuarantine."""
     try:
         with gzip.open(io.BytesIO(body)) as lines:
@@ -114,11 +114,11 @@ def decode_quarantine(body: bytes) -> Iterator[Quarantined]:
         raise UnreadableQuarantine(f"{type(error).__name__}: {error}") from error
 
 
-def _stream_order(one: Quarantined) -> tuple[int, int, int]:
+def _stream_order(one: QuarantinedPayload) -> tuple[int, int, int]:
     return int(one.sequence_number), one.index, -1 if one.block_row is None else one.block_row
 
 
-def _file(window: Window, quarantined: list[Quarantined]) -> QuarantineFile:
+def _file(window: Window, quarantined: list[QuarantinedPayload]) -> QuarantineFile:
     """Line by line, so that a batch of nothing but bad payloads is not in memory several times over."""
     digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
     compressor = zlib.compressobj(_COMPRESSION_LEVEL, wbits=_GZIP)
@@ -131,7 +131,7 @@ def _file(window: Window, quarantined: list[Quarantined]) -> QuarantineFile:
     return QuarantineFile(window, len(quarantined), digest.hexdigest(), b"".join([*parts, compressor.flush()]))
 
 
-def _line(one: Quarantined) -> str:
+def _line(one: QuarantinedPayload) -> str:
     """The row as `json.dumps` would spell it without spaces, in a third of the time."""
     block_row = "" if one.block_row is None else f'"block_row":{one.block_row},'
     arrival_time = "null" if one.arrival_ms is None else f'"{format_sql(one.arrival_ms)}"'
@@ -142,9 +142,9 @@ def _line(one: Quarantined) -> str:
     )
 
 
-def _quarantined(row: dict[str, Any]) -> Quarantined:
+def _quarantined(row: dict[str, Any]) -> QuarantinedPayload:
     arrival_time = row["arrival_time"]
-    return Quarantined(
+    return QuarantinedPayload(
         reason=Reason(row["reason"]),
         detail=str(row["detail"]),
         stream=str(row["stream"]),

@@ -6,7 +6,7 @@ from itertools import groupby
 
 from windrow.errors import WindrowError
 from windrow.lake.layout import QUARANTINE, QuarantineKey, day_prefix, parse_quarantine_key
-from windrow.lake.quarantine import Quarantined, UnreadableQuarantine, decode_quarantine
+from windrow.lake.quarantine import QuarantinedPayload, UnreadableQuarantine, decode_quarantine
 from windrow.lake.store import ObjectStore
 from windrow.reading import Reason
 
@@ -14,7 +14,7 @@ _MS_PER_DAY = 86_400_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Search:
+class QuarantineSearch:
     """Payloads with `start_ms <= arrival < end_ms`, one of the `reasons` (any if there are none), of a shard or any."""
 
     start_ms: int
@@ -27,13 +27,13 @@ class Search:
         is_near = key.window.start_ms < self.end_ms and key.window.end_ms > self.start_ms
         return is_near and self.shard in (None, key.origin.shard)
 
-    def holds(self, one: Quarantined) -> bool:
+    def holds(self, one: QuarantinedPayload) -> bool:
         """Whether a payload is looked for; one of unknown arrival is where its object is."""
         is_near = one.arrival_ms is None or self.start_ms <= one.arrival_ms < self.end_ms
         return is_near and (not self.reasons or one.reason in self.reasons) and self.shard in (None, one.shard)
 
 
-def keys(lake: ObjectStore, search: Search) -> Iterator[QuarantineKey]:
+def keys(lake: ObjectStore, search: QuarantineSearch) -> Iterator[QuarantineKey]:
     """The objects that may hold a payload that is looked for, by the window of their arrival."""
     for prefix in _prefixes(search):
         for listed in lake.list_objects(prefix):
@@ -45,7 +45,7 @@ def keys(lake: ObjectStore, search: Search) -> Iterator[QuarantineKey]:
                 yield key
 
 
-def payloads(lake: ObjectStore, search: Search) -> Iterator[Quarantined]:
+def payloads(lake: ObjectStore, search: QuarantineSearch) -> Iterator[QuarantinedPayload]:
     """The payloads that are looked for, by the window of their arrival, each once however many objects repeat it.
 
     A payload that is repeated arrived in one window, so no more than the identities of a window are remembered.
@@ -59,7 +59,7 @@ def payloads(lake: ObjectStore, search: Search) -> Iterator[Quarantined]:
                     yield one
 
 
-def read(lake: ObjectStore, key: QuarantineKey) -> Iterator[Quarantined]:
+def read(lake: ObjectStore, key: QuarantineKey) -> Iterator[QuarantinedPayload]:
     """The payloads of one object, none if it has expired; WindrowError names one that cannot be read."""
     stored = lake.get(str(key))
     if stored is None:
@@ -70,7 +70,7 @@ def read(lake: ObjectStore, key: QuarantineKey) -> Iterator[Quarantined]:
         raise WindrowError(f"{key}: {error}", hint="a later version of windrow may have written it") from error
 
 
-def _prefixes(search: Search) -> list[str]:
+def _prefixes(search: QuarantineSearch) -> list[str]:
     """A prefix for each day, or the whole quarantine when the search has no beginning."""
     if search.start_ms <= 0:
         return [QUARANTINE]

@@ -88,7 +88,7 @@ def etag_of(store: ObjectStore, key: str) -> str | None:
     return first.etag if first is not None and first.key == key else None
 
 
-class CountedStore:
+class CountingStore:
     """A store that counts the requests it passes on, by kind: get, put, delete, list (one per page)."""
 
     def __init__(self, store: ObjectStore) -> None:

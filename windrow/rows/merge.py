@@ -28,7 +28,7 @@ _BIAS_TIME = 1 << 50
 def merge(start_ms: int, parts: Sequence[Rollup]) -> Rollup:
     """The rows of the period that starts at `start_ms`, from the rows of disjoint parts of it, at least one part."""
     ids, place = Strings.concat([part.sensor_ids for part in parts]).rank()
-    rows = _Rows(parts, place, len(ids))
+    rows = _SensorRows(parts, place, len(ids))
     high, low = rows.sum_squares()
     readings = rows.sums("readings")
     minimum, maximum = rows.reduced("min_milli_c", np.minimum), rows.reduced("max_milli_c", np.maximum)
@@ -71,14 +71,14 @@ def rounds(streams: Iterable[Iterator[Rollup]]) -> Iterator[list[tuple[int, Roll
 
     In a round the sensors up to the least of the last ids at hand are complete in every stream.
     """
-    held = [_Held(place, stream) for place, stream in enumerate(streams)]
+    held = [_StreamHead(place, stream) for place, stream in enumerate(streams)]
     while held := [one for one in held if one.has_rows()]:
         bound = min(one.last_id for one in held)
         complete = [(one.place, one.take_through(bound)) for one in held]
         yield [(place, part) for place, part in complete if len(part)]
 
 
-class _Held:
+class _StreamHead:
     """A stream and the piece of it at hand."""
 
     def __init__(self, place: int, stream: Iterator[Rollup]) -> None:
@@ -111,7 +111,7 @@ class _Held:
         return self._piece
 
 
-class _Rows:
+class _SensorRows:
     """The rows of all parts, and which sensor each is of."""
 
     def __init__(self, parts: Sequence[Rollup], place: Int64s, sensors: int) -> None:

@@ -48,7 +48,7 @@ class UnreadablePartial(ValueError):  # noqa: N818 - the domain's noun
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class DeliveryCounts:
     """What depends on how the readings were delivered, not on which they are; no part of the digest.
 
     late: readings whose record arrived after the first tick that could close their window; duplicates: readings that
@@ -59,7 +59,7 @@ class Delivery:
     duplicates: int = 0
 
 
-def encode_partial(partial: Partial, delivery: Delivery) -> bytes:
+def encode_partial(partial: Partial, delivery: DeliveryCounts) -> bytes:
     """The Parquet bytes of `partial`, which must not be empty."""
     count = partial.readings_per_sensor
     first = partial.offsets[:-1]
@@ -89,13 +89,13 @@ def encode_partial(partial: Partial, delivery: Delivery) -> bytes:
     return arrow.write_parquet(columns, metadata=metadata, encodings=encodings)
 
 
-def decode_partial(body: bytes) -> tuple[Partial, Delivery]:
+def decode_partial(body: bytes) -> tuple[Partial, DeliveryCounts]:
     """The inverse of `encode_partial`; raises UnreadablePartial."""
     try:
         columns, metadata = arrow.read_parquet(body)
         check_readable(metadata.get("format"), written=FORMAT)
         window = Window(metadata["window_start_ms"])
-        return _partial_of(window, columns), Delivery(late=metadata["late"], duplicates=metadata["duplicates"])
+        return _partial_of(window, columns), DeliveryCounts(late=metadata["late"], duplicates=metadata["duplicates"])
     except (ValueError, KeyError, IndexError) as error:
         raise UnreadablePartial(str(error)) from error
 

@@ -19,7 +19,7 @@ FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Part:
+class PeriodPart:
     """Rows that a period was merged from: when they start, what they say, and the ETag of the object they came in."""
 
     start_ms: int
@@ -35,7 +35,7 @@ class PeriodLineage:
     """
 
     period: Period
-    parts: tuple[Part, ...]
+    parts: tuple[PeriodPart, ...]
     rows_sha256: str
     result_etag: str
     revision: int
@@ -101,7 +101,7 @@ def _lineage(grain: Grain, fields: Mapping[str, object]) -> PeriodLineage:
             "period": Period(grain, parse_sql_ms(str(fields["window_start"]))),
             "scheduled_time_ms": parse_sql_ms(str(fields["scheduled_time"])),
             "parts": tuple(
-                Part(parse_sql_ms(part["window_start"]), part["rows_sha256"], part["etag"])
+                PeriodPart(parse_sql_ms(part["window_start"]), part["rows_sha256"], part["etag"])
                 for part in fields["parts"]  # type: ignore[attr-defined]
             ),
         }

@@ -52,7 +52,7 @@ class UnreadableRows(ValueError):  # noqa: N818 - the domain's noun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
+class RowsSummary:
     """What was written: how many rows, and what their columns come to."""
 
     rows_sha256: str
@@ -62,7 +62,7 @@ class Summary:
     conflicts: int
 
 
-def write_rows(start_ms: int, parts: Iterable[Rollup], file: IO[bytes]) -> Summary:
+def write_rows(start_ms: int, parts: Iterable[Rollup], file: IO[bytes]) -> RowsSummary:
     """Write the rows of `parts`, which ascend by sensor id, as one Parquet file, and sum them up.
 
     They are taken one at a time and cut anew, so the bytes depend on the rows alone (and the version of arro3), and
@@ -87,7 +87,7 @@ def write_rows(start_ms: int, parts: Iterable[Rollup], file: IO[bytes]) -> Summa
     arrow.write_parquet_batches(
         noted(), file, metadata={"format": FORMAT}, encodings=_ENCODINGS, row_group_rows=BATCH_ROWS
     )
-    return Summary(
+    return RowsSummary(
         rows_sha256=digest.hexdigest(),
         sensors_sha256=ids.hexdigest(),
         sensors=totals["sensors"],

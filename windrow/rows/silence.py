@@ -46,7 +46,7 @@ COLUMNS: tuple[tuple[str, str], ...] = (
 Masks = npt.NDArray[np.int64]
 
 
-class State(StrEnum):
+class SilenceState(StrEnum):
     """What became of a sensor's silence in a window; the `state` column of `silences`."""
 
     BEGAN = "began"
@@ -57,10 +57,11 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Silence:
-    """What a window shows: `sensors` were heard, `sensors_expected` in the windows before; k rows, ascending by id.
+    """The silent sensors of a window: k rows, ascending by sensor id.
 
-    states: the place in State of each row; missing_windows: for how many windows it has had no row; a window in which
-    it was heard counts none.
+    sensors: how many were heard in the window; sensors_expected: how many in the BEFORE_WINDOWS before it;
+    states: int64[k], positions in SilenceState; missing_windows: int64[k], for how many windows the sensor has had no
+    row, 0 if it has one in this window.
     """
 
     window: Window
@@ -76,14 +77,14 @@ class Silence:
         return 2 * self.sensors < self.sensors_expected
 
     @property
-    def counts(self) -> Counter[State]:
+    def counts(self) -> Counter[SilenceState]:
         """How many sensors are in each state."""
-        return Counter({state: int(np.count_nonzero(self.states == place)) for place, state in enumerate(State)})
+        return Counter({state: int(np.count_nonzero(self.states == place)) for place, state in enumerate(SilenceState)})
 
     @property
     def silent(self) -> int:
         """How many sensors are silent now."""
-        return self.counts[State.BEGAN] + self.counts[State.LASTS]
+        return self.counts[SilenceState.BEGAN] + self.counts[SilenceState.LASTS]
 
 
 def silence_of(window: Window, streams: Sequence[Iterator[Rollup]]) -> Silence:
@@ -110,8 +111,14 @@ def silence_of(window: Window, streams: Sequence[Iterator[Rollup]]) -> Silence:
     was_outage = 2 * totals["sensors_before"] < totals["expected_before"]
     before = _is_silent(masks >> 1) & (not was_outage)
     now = _is_silent(masks) & (not is_outage) & (before | (masks & 1 == 0))
-    ended = np.where(masks & 1, list(State).index(State.CLEARED), list(State).index(State.GONE))
-    states = np.where(now, np.where(before, list(State).index(State.LASTS), list(State).index(State.BEGAN)), ended)
+    ended = np.where(
+        masks & 1, list(SilenceState).index(SilenceState.CLEARED), list(SilenceState).index(SilenceState.GONE)
+    )
+    states = np.where(
+        now,
+        np.where(before, list(SilenceState).index(SilenceState.LASTS), list(SilenceState).index(SilenceState.BEGAN)),
+        ended,
+    )
     # In an outage nothing is told of anybody.
     shown = np.flatnonzero((now | before) & (not is_outage))
     return Silence(
@@ -127,7 +134,7 @@ def silence_of(window: Window, streams: Sequence[Iterator[Rollup]]) -> Silence:
 def write_silence(silence: Silence, file: IO[bytes]) -> None:
     """Its rows as one Parquet file; the same rows give the same bytes with one version of arro3."""
     start_ms = np.full(len(silence.sensor_ids), silence.window.start_ms, np.int64)
-    names = Strings.of(State).take(silence.states)
+    names = Strings.of(SilenceState).take(silence.states)
     columns = {
         "window_start": arrow.timestamp_column(start_ms),
         "sensor_id": arrow.string_column(silence.sensor_ids),

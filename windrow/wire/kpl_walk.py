@@ -34,7 +34,7 @@ _OCTETS_AT_ONCE = 262_144
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Bodies:
+class AggregateBodies:
     """m protobuf messages: message i is `octets[starts[i]:ends[i]]`, ascending and apart.
 
     octets: uint8, PADDING_OCTETS longer than the last end; starts, ends: int64[m].
@@ -46,7 +46,7 @@ class Bodies:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Records:
+class UserRecordSpans:
     """n records of the messages: record i of message `owner[i]` is from `at[i]` to the end of its payload.
 
     hash_key_index is -1 where there is none. All int64[n], ascending by `at`.
@@ -64,25 +64,25 @@ class Records:
         """Where the record ends with its payload: int64[n]."""
         return self.payload_start + self.payload_length
 
-    def take(self, chosen: Mask) -> "Records":
+    def take(self, chosen: Mask) -> "UserRecordSpans":
         """The records where `chosen` is true: bool[n]."""
         if chosen.all():
             return self
-        return Records(*(getattr(self, field.name)[chosen] for field in fields(self)))
+        return UserRecordSpans(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
     @classmethod
-    def concat(cls, batches: Sequence["Records"]) -> Self:
+    def concat(cls, batches: Sequence["UserRecordSpans"]) -> Self:
         """The records of all `batches`, one batch after another; at least one."""
         return cls(*(np.concatenate([getattr(one, field.name) for one in batches]) for field in fields(cls)))
 
 
-def walk(bodies: Bodies) -> tuple[Records, Mask]:
+def walk(bodies: AggregateBodies) -> tuple[UserRecordSpans, Mask]:
     """The records of all messages of the usual shape, and which messages have it: bool[m].
 
     A message of that shape but with an index beyond its keys, or keys that are not UTF-8, is not taken either.
     """
     if not len(bodies.starts):
-        return Records(*[bodies.starts] * 6), np.zeros(0, bool)
+        return UserRecordSpans(*[bodies.starts] * 6), np.zeros(0, bool)
     records = _record_like(bodies)
     is_usual, keys_end = _chained(bodies, records)
     keys = _keys(bodies, np.where(is_usual, keys_end, bodies.starts))
@@ -117,14 +117,16 @@ def _varints(octets: Octets, at: Integers) -> _Varints:
     return _Varints(value, end, ok & ~goes_on)
 
 
-def _record_like(bodies: Bodies) -> Records:
+def _record_like(bodies: AggregateBodies) -> UserRecordSpans:
     """What looks like a record, wherever it is within a message; records of the usual shape are all among these."""
     key_at = _key_index_tags(bodies.octets, int(bodies.ends[-1]))
     bounds = np.searchsorted(key_at, np.append(bodies.starts, len(bodies.octets)))
     key_at = key_at[bounds[0] :]
     owner = np.repeat(np.arange(len(bodies.starts)), np.diff(bounds))
     turns = range(0, max(1, len(key_at)), ROWS_AT_ONCE)
-    return Records.concat([_parse(bodies, owner[i : i + ROWS_AT_ONCE], key_at[i : i + ROWS_AT_ONCE]) for i in turns])
+    return UserRecordSpans.concat(
+        [_parse(bodies, owner[i : i + ROWS_AT_ONCE], key_at[i : i + ROWS_AT_ONCE]) for i in turns]
+    )
 
 
 def _key_index_tags(octets: Octets, end: int) -> Integers:
@@ -135,7 +137,7 @@ def _key_index_tags(octets: Octets, end: int) -> Integers:
     )
 
 
-def _parse(bodies: Bodies, owner: Integers, key_at: Integers) -> Records:
+def _parse(bodies: AggregateBodies, owner: Integers, key_at: Integers) -> UserRecordSpans:
     """The records of the usual shape whose key index has its tag at `key_at`, as far as there are any."""
     octets = bodies.octets
     length_octets = _length_octets_before(octets, key_at)
@@ -146,7 +148,7 @@ def _parse(bodies: Bodies, owner: Integers, key_at: Integers) -> Records:
     payload = _varints(octets, payload_at + 1)
     ok = (length_octets > 0) & key_index.ok & payload.ok & (octets[payload_at] == _PAYLOAD)
     ok &= (at >= bodies.starts[owner]) & (payload.end + payload.value == end) & (end <= bodies.ends[owner])
-    return Records(owner, at, key_index.value, hash_key_index, payload.end, payload.value).take(ok)
+    return UserRecordSpans(owner, at, key_index.value, hash_key_index, payload.end, payload.value).take(ok)
 
 
 def _length_octets_before(octets: Octets, key_at: Integers) -> Integers:
@@ -175,7 +177,7 @@ def _hash_key_index(octets: Octets, key_index: _Varints) -> tuple[Integers, Inte
     return index, end
 
 
-def _chained(bodies: Bodies, records: Records) -> tuple[Mask, Integers]:
+def _chained(bodies: AggregateBodies, records: UserRecordSpans) -> tuple[Mask, Integers]:
     """In which messages the records follow each other up to the end: bool[m]; and where the first begins: int64[m]."""
     owner = records.owner
     is_first, is_last = _edges(owner)
@@ -196,7 +198,7 @@ def _edges(owner: Integers) -> tuple[Mask, Mask]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Keys:
+class _KeyCounts:
     """How many keys and hash keys each of m messages has, int64[m], and whether they are sound, bool[m].
 
     That is: there is a key, all of them are UTF-8, and there is nothing else.
@@ -207,7 +209,7 @@ class _Keys:
     is_sound: Mask
 
 
-def _keys(bodies: Bodies, ends: Integers) -> _Keys:
+def _keys(bodies: AggregateBodies, ends: Integers) -> _KeyCounts:
     """The keys from the start of each message to `ends`, int64[m]."""
     regions = [bodies.octets[start:end] for start, end in zip(bodies.starts.tolist(), ends.tolist(), strict=True)]
     octets = np.concatenate([*regions, np.zeros(1, np.uint8)])
@@ -225,7 +227,7 @@ def _keys(bodies: Bodies, ends: Integers) -> _Keys:
     is_sound[owner[~ok]] = False
     is_key = octets[at] == _KEY
     count, hash_count = (np.bincount(owner[mask], minlength=len(regions)) for mask in (is_key, ~is_key))
-    return _Keys(count, hash_count, is_sound)
+    return _KeyCounts(count, hash_count, is_sound)
 
 
 def _are_utf8(octets: Octets, regions: list[Octets]) -> Mask:

@@ -13,7 +13,7 @@ from windrow.columns.strings import offsets_of
 from windrow.columns.words import Integers, Octets
 from windrow.reading import Reason
 from windrow.wire.kpl import DIGEST_BYTES, MAGIC, BrokenAggregate, BrokenDigest, deaggregate
-from windrow.wire.kpl_walk import Bodies, walk
+from windrow.wire.kpl_walk import AggregateBodies, walk
 from windrow.wire.payloads import Payloads, join_octets
 
 
@@ -27,7 +27,7 @@ class BrokenRecord:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Unpacked:
+class UnpackedPayloads:
     """n payloads in the order of their records and of their positions in these, and the records that hold none.
 
     record: int64[n], which record of the batch payload i came in; position: int64[n], where in the aggregate, 0 for a
@@ -41,7 +41,7 @@ class Unpacked:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Spans:
+class _PayloadSpans:
     """Payloads by the record that they came in, in the record's order, and where they are: int64[n] each."""
 
     record: Integers
@@ -49,7 +49,7 @@ class _Spans:
     length: Integers
 
 
-def unpack(records: Sequence[bytes]) -> Unpacked:
+def unpack(records: Sequence[bytes]) -> UnpackedPayloads:
     """The payloads of `records`, plain and aggregated.
 
     A record that begins with the KPL magic and is no sound aggregate is broken as a whole: by the KPL's rule it is a
@@ -61,14 +61,16 @@ def unpack(records: Sequence[bytes]) -> Unpacked:
     plain, aggregated = np.flatnonzero(~is_aggregate), np.flatnonzero(is_aggregate)
     has_digest = np.fromiter((_has_digest(records[which]) for which in aggregated.tolist()), bool, len(aggregated))
     sound = aggregated[has_digest]
-    walked, is_usual = walk(Bodies(octets, starts[sound] + len(MAGIC), (starts + lengths)[sound] - DIGEST_BYTES))
+    walked, is_usual = walk(
+        AggregateBodies(octets, starts[sound] + len(MAGIC), (starts + lengths)[sound] - DIGEST_BYTES)
+    )
     others = np.union1d(sound[~is_usual], aggregated[~has_digest])
     owners, payloads, broken = _one_by_one(records, others.tolist())
     behind = Payloads.of(payloads)
     spans = (
-        _Spans(plain, starts[plain], lengths[plain]),
-        _Spans(sound[walked.owner], walked.payload_start, walked.payload_length),
-        _Spans(np.array(owners, np.int64), behind.starts + len(octets), behind.lengths),
+        _PayloadSpans(plain, starts[plain], lengths[plain]),
+        _PayloadSpans(sound[walked.owner], walked.payload_start, walked.payload_length),
+        _PayloadSpans(np.array(owners, np.int64), behind.starts + len(octets), behind.lengths),
     )
     return _in_order(np.concatenate([octets, behind.octets]) if payloads else octets, spans, broken)
 
@@ -99,7 +101,7 @@ def _one_by_one(
     return owners, payloads, tuple(broken)
 
 
-def _in_order(octets: Octets, spans: Sequence[_Spans], broken: tuple[BrokenRecord, ...]) -> Unpacked:
+def _in_order(octets: Octets, spans: Sequence[_PayloadSpans], broken: tuple[BrokenRecord, ...]) -> UnpackedPayloads:
     record, start, length = (
         np.concatenate([getattr(part, name) for part in spans]) for name in ("record", "start", "length")
     )
@@ -108,4 +110,4 @@ def _in_order(octets: Octets, spans: Sequence[_Spans], broken: tuple[BrokenRecor
         record, start, length = record[order], start[order], length[order]
     counts = np.bincount(record)
     position = np.arange(len(record)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return Unpacked(Payloads(octets, start, length), record, position, broken)
+    return UnpackedPayloads(Payloads(octets, start, length), record, position, broken)

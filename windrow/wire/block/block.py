@@ -30,7 +30,7 @@ from windrow.reading import (
 )
 from windrow.wire.block import buffers as ipc_buffers
 from windrow.wire.block.flatbuffers import BadStream
-from windrow.wire.block.stream import Column, Declared, declared
+from windrow.wire.block.stream import ColumnSchema, EncodedBatch, parse_stream
 
 BLOCK_MAGIC = b"\x93windrow"
 BLOCK_VERSION = 1
@@ -84,13 +84,13 @@ def decode_block(payload: bytes) -> Readings:
     return read_block(open_block(payload))
 
 
-def open_block(payload: bytes) -> Declared:
+def open_block(payload: bytes) -> EncodedBatch:
     """What a block declares, before anything is decompressed; raises BadReading when the form or a limit is broken."""
     if not payload.startswith(_HEAD):
         version = payload[len(BLOCK_MAGIC) : len(_HEAD)].hex() or "none"
         raise BadReading(Reason.BLOCK_MALFORMED, f"version {version}, this one reads {BLOCK_VERSION:02x}")
     try:
-        what = declared(payload[len(_HEAD) :])
+        what = parse_stream(payload[len(_HEAD) :])
     except BadStream as error:
         raise BadReading(Reason.BLOCK_MALFORMED, str(error)) from error
     if what.decompressed_bytes > BLOCK_DECOMPRESSED_BYTES_MAX:
@@ -107,7 +107,7 @@ def open_block(payload: bytes) -> Declared:
     return what
 
 
-def read_block(what: Declared) -> Readings:
+def read_block(what: EncodedBatch) -> Readings:
     """The readings of a block whose form `open_block` has checked; raises BadReading when the buffers break it."""
     try:
         sensor_ids, sensor = _sensors(what)
@@ -139,15 +139,15 @@ def _quoted(sensor_id: str) -> str:
     return json.dumps(sensor_id, ensure_ascii=False)
 
 
-def _check_columns(columns: tuple[Column, ...]) -> None:
-    ids, *numbers = columns or (Column("", "", None),)
+def _check_columns(columns: tuple[ColumnSchema, ...]) -> None:
+    ids, *numbers = columns or (ColumnSchema("", "", None),)
     is_id = ids.name == "sensor_id" and ids.kind == "utf8" and (ids.index is None or ids.index in _PLACES)
     spelled = tuple((column.name, column.kind) for column in numbers if column.index is None)
     if not is_id or len(spelled) < len(numbers) or spelled not in (_NUMBERS, _NUMBERS[:-1]):
         raise BadReading(Reason.BLOCK_MALFORMED, "other columns than those of a block")
 
 
-def _sensors(what: Declared) -> tuple[Strings, npt.NDArray[np.int32]]:
+def _sensors(what: EncodedBatch) -> tuple[Strings, npt.NDArray[np.int32]]:
     """The ids, and which of them each reading has: int32[n]."""
     if what.columns[0].index is None:
         ids = ipc_buffers.strings(what.values[0])

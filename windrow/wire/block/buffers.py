@@ -12,19 +12,19 @@ from backports.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
 
 from windrow.columns.strings import Strings
 from windrow.wire.block.flatbuffers import BadStream
-from windrow.wire.block.stream import Buffer, StringsDeclared
+from windrow.wire.block.stream import EncodedBuffer, EncodedStrings
 
 # 16 MiB. A frame names the window that its decompressor must keep; ours never reach back further than they are long.
-_WINDOW_LOG_MAX = 24
+_ZSTD_WINDOW_LOG_MAX = 24
 # The octets that continue a character of UTF-8 are 10xxxxxx.
 _CONTINUES_MASK, _CONTINUES = 0xC0, 0x80
 
-_Number = TypeVar("_Number", bound=np.integer[Any])
+_Integer = TypeVar("_Integer", bound=np.integer[Any])
 
 
-def numbers(buffer: Buffer | StringsDeclared, kind: type[_Number], count: int) -> npt.NDArray[_Number]:
+def numbers(buffer: EncodedBuffer | EncodedStrings, kind: type[_Integer], count: int) -> npt.NDArray[_Integer]:
     """The `count` numbers of a column; raises BadStream."""
-    if isinstance(buffer, StringsDeclared):
+    if isinstance(buffer, EncodedStrings):
         raise BadStream("strings where numbers are expected")
     little_endian = np.dtype(kind).newbyteorder("<")
     if buffer.size_bytes < count * little_endian.itemsize:
@@ -33,9 +33,9 @@ def numbers(buffer: Buffer | StringsDeclared, kind: type[_Number], count: int) -
     return values.astype(kind, copy=False)
 
 
-def strings(column: Buffer | StringsDeclared) -> Strings:
+def strings(column: EncodedBuffer | EncodedStrings) -> Strings:
     """The strings of a column; raises BadStream."""
-    if not isinstance(column, StringsDeclared):
+    if not isinstance(column, EncodedStrings):
         raise BadStream("numbers where strings are expected")
     if column.count == 0:
         return Strings(np.zeros(1, np.int64), np.zeros(0, np.uint8))
@@ -49,11 +49,11 @@ def strings(column: Buffer | StringsDeclared) -> Strings:
     return found
 
 
-def _content(buffer: Buffer) -> bytes | memoryview:
+def _content(buffer: EncodedBuffer) -> bytes | memoryview:
     """The buffer, decompressed; never more than it declares."""
     if not buffer.is_compressed:
         return buffer.stored
-    decompressor = ZstdDecompressor(options={DecompressionParameter.window_log_max: _WINDOW_LOG_MAX})
+    decompressor = ZstdDecompressor(options={DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG_MAX})
     try:
         # One byte more than declared, so that a frame that holds more is found out.
         content = decompressor.decompress(buffer.stored, max_length=buffer.size_bytes + 1)

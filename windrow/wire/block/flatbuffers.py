@@ -18,7 +18,7 @@ class BadStream(ValueError):  # noqa: N818 - the format's noun
     """The bytes are no Arrow IPC stream of the plain kind that is read here; the message says why."""
 
 
-class Metadata:
+class CheckedBuffer:
     """Flatbuffers, every read within its bounds."""
 
     def __init__(self, buffer: bytes) -> None:
@@ -38,10 +38,10 @@ class Metadata:
         return self.buffer[position : position + length]
 
 
-class Table:
+class FlatbuffersTable:
     """A flatbuffers table; a field that is left out has its default."""
 
-    def __init__(self, metadata: Metadata, position: int) -> None:
+    def __init__(self, metadata: CheckedBuffer, position: int) -> None:
         self._metadata = metadata
         self._position = position
         self._vtable = position - metadata.read(INT32, position)
@@ -80,9 +80,9 @@ class Table:
         """Whether the field is there."""
         return self._field(field) is not None
 
-    def table(self, field: int, missing: str) -> "Table":
+    def table(self, field: int, missing: str) -> "FlatbuffersTable":
         """The table that a field points to; BadStream says `missing` when it is left out."""
-        return Table(self._metadata, self._target(field, missing))
+        return FlatbuffersTable(self._metadata, self._target(field, missing))
 
     def text(self, field: int) -> str:
         """A string, empty when it is left out."""
@@ -95,11 +95,11 @@ class Table:
         except UnicodeDecodeError as error:
             raise BadStream("a name that is not UTF-8") from error
 
-    def tables(self, field: int) -> Iterator["Table"]:
+    def tables(self, field: int) -> Iterator["FlatbuffersTable"]:
         """A vector of tables, empty when it is left out."""
         position, count = self._vector(field, FIELDS_MAX)
         for place in range(position, position + count * UINT32.size, UINT32.size):
-            yield Table(self._metadata, place + self._metadata.read(UINT32, place))
+            yield FlatbuffersTable(self._metadata, place + self._metadata.read(UINT32, place))
 
     def pairs(self, field: int, count_max: int) -> tuple[tuple[int, int], ...]:
         """A vector of structs of two int64."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 
-from windrow.wire.block.flatbuffers import FIELDS_MAX, INT32, INT64, UINT32, BadStream, Metadata, Table
+from windrow.wire.block.flatbuffers import FIELDS_MAX, INT32, INT64, UINT32, BadStream, CheckedBuffer, FlatbuffersTable
 
 _CONTINUATION = 0xFFFFFFFF
 _METADATA_VERSION = 4  # V5, which every writer since 2020 writes
@@ -32,7 +32,7 @@ _BUFFERS_MAX = 3 * FIELDS_MAX
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class ColumnSchema:
     """A column as the schema declares it. `kind`: int8 to uint64 or utf8; `index`: of a dictionary, the places."""
 
     name: str
@@ -41,7 +41,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Buffer:
+class EncodedBuffer:
     """A buffer of a stream: its bytes as they are stored, and how long they are when decompressed.
 
     `is_compressed`: `stored` is a frame of zstd; otherwise it is the buffer itself.
@@ -53,30 +53,30 @@ class Buffer:
 
 
 @dataclass(frozen=True, slots=True)
-class StringsDeclared:
+class EncodedStrings:
     """Strings without nulls: offsets, int32[count + 1], and octets."""
 
     count: int
-    offsets: Buffer
-    octets: Buffer
+    offsets: EncodedBuffer
+    octets: EncodedBuffer
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
+class EncodedBatch:
     """What a stream of one record batch declares, all columns without nulls.
 
     values: for each column its numbers, its strings, or, of a dictionary column, its places in the dictionary;
     dictionaries: by the number of the column; decompressed_bytes: of all buffers.
     """
 
-    columns: tuple[Column, ...]
+    columns: tuple[ColumnSchema, ...]
     rows: int
-    values: tuple[Buffer | StringsDeclared, ...]
-    dictionaries: Mapping[int, StringsDeclared]
+    values: tuple[EncodedBuffer | EncodedStrings, ...]
+    dictionaries: Mapping[int, EncodedStrings]
     decompressed_bytes: int
 
 
-def declared(stream: bytes) -> Declared:
+def parse_stream(stream: bytes) -> EncodedBatch:
     """Read the metadata of `stream`; raises BadStream.
 
     It must be one schema of integers and strings, one whole dictionary of strings for each dictionary column, one
@@ -88,7 +88,7 @@ def declared(stream: bytes) -> Declared:
     if any(message.kind != _DICTIONARY_BATCH for message in messages[1:-1]):
         raise BadStream("more than dictionaries between the schema and the record batch")
     columns, column_of_dictionary = _schema_of(messages[0].header)
-    dictionaries: dict[int, StringsDeclared] = {}
+    dictionaries: dict[int, EncodedStrings] = {}
     decompressed_bytes = 0
     for message in messages[1:-1]:
         column, batch = _dictionary(message, column_of_dictionary)
@@ -100,36 +100,36 @@ def declared(stream: bytes) -> Declared:
         raise BadStream("a dictionary that is missing")
     batch = _batch(messages[-1].header, messages[-1])
     values = batch.values([column.kind if column.index is None else column.index for column in columns])
-    return Declared(columns, batch.rows, values, dictionaries, decompressed_bytes + batch.decompressed_bytes)
+    return EncodedBatch(columns, batch.rows, values, dictionaries, decompressed_bytes + batch.decompressed_bytes)
 
 
 @dataclass(frozen=True, slots=True)
 class _Message:
     kind: int
-    header: Table
+    header: FlatbuffersTable
     body: memoryview
 
 
 @dataclass(frozen=True, slots=True)
-class _Batch:
+class _BatchMessage:
     """rows; (length, nulls) of each column; the buffers of all columns, one after another."""
 
     rows: int
     nodes: tuple[tuple[int, int], ...]
-    buffers: tuple[Buffer, ...]
+    buffers: tuple[EncodedBuffer, ...]
 
     @property
     def decompressed_bytes(self) -> int:
         return sum(buffer.size_bytes for buffer in self.buffers)
 
-    def strings(self) -> StringsDeclared:
+    def strings(self) -> EncodedStrings:
         """The one column, which is strings."""
         (values,) = self.values(["utf8"])
-        if not isinstance(values, StringsDeclared):
+        if not isinstance(values, EncodedStrings):
             raise TypeError("utf8 is strings")
         return values
 
-    def values(self, kinds: Sequence[str]) -> tuple[Buffer | StringsDeclared, ...]:
+    def values(self, kinds: Sequence[str]) -> tuple[EncodedBuffer | EncodedStrings, ...]:
         """The columns, of these kinds; BadStream when it has others, or nulls, or columns of different lengths."""
         counts = [_STRING_BUFFERS if kind == "utf8" else _NUMBER_BUFFERS for kind in kinds]
         if len(self.nodes) != len(kinds) or len(self.buffers) != sum(counts):
@@ -142,14 +142,14 @@ class _Batch:
         columns = [tuple(islice(rest, count)) for count in counts]
         # The first buffer of each column is its validity, which says nothing when there are no nulls.
         return tuple(
-            StringsDeclared(self.rows, *column[1:]) if len(column) == _STRING_BUFFERS else column[1]
+            EncodedStrings(self.rows, *column[1:]) if len(column) == _STRING_BUFFERS else column[1]
             for column in columns
         )
 
 
 def _messages(stream: bytes) -> Iterator[_Message]:
     """The messages up to the end mark, behind which there must be nothing."""
-    framing, whole = Metadata(stream), memoryview(stream)
+    framing, whole = CheckedBuffer(stream), memoryview(stream)
     position = 0
     for _ in range(_MESSAGES_MAX):
         if framing.read(UINT32, position) != _CONTINUATION:
@@ -160,8 +160,8 @@ def _messages(stream: bytes) -> Iterator[_Message]:
             if position != len(stream):
                 raise BadStream("bytes behind the end")
             return
-        metadata = Metadata(framing.slice(position, length) if length > 0 else b"")
-        message = Table(metadata, metadata.read(UINT32, 0))
+        metadata = CheckedBuffer(framing.slice(position, length) if length > 0 else b"")
+        message = FlatbuffersTable(metadata, metadata.read(UINT32, 0))
         if message.int16(0) != _METADATA_VERSION:
             raise BadStream("a version of the metadata other than 5")
         position += length
@@ -174,24 +174,24 @@ def _messages(stream: bytes) -> Iterator[_Message]:
     raise BadStream(f"more than {_MESSAGES_MAX} messages")
 
 
-def _schema_of(header: Table) -> tuple[tuple[Column, ...], Mapping[int, int]]:
+def _schema_of(header: FlatbuffersTable) -> tuple[tuple[ColumnSchema, ...], Mapping[int, int]]:
     """`_schema`, remembered: gateways of one make spell it in the same few hundred octets in every block."""
     spelled, position = header.place
     return (_known_schema if len(spelled) <= _SCHEMA_KNOWN_BYTES_MAX else _schema_at)(spelled, position)
 
 
-def _schema_at(spelled: bytes, position: int) -> tuple[tuple[Column, ...], Mapping[int, int]]:
-    return _schema(Table(Metadata(spelled), position))
+def _schema_at(spelled: bytes, position: int) -> tuple[tuple[ColumnSchema, ...], Mapping[int, int]]:
+    return _schema(FlatbuffersTable(CheckedBuffer(spelled), position))
 
 
 _known_schema = lru_cache(maxsize=16)(_schema_at)
 
 
-def _schema(schema: Table) -> tuple[tuple[Column, ...], dict[int, int]]:
+def _schema(schema: FlatbuffersTable) -> tuple[tuple[ColumnSchema, ...], dict[int, int]]:
     """The columns, and for the id of each dictionary the number of its column."""
     if schema.int16(0) != _LITTLE_ENDIAN:
         raise BadStream("big-endian")
-    columns: list[Column] = []
+    columns: list[ColumnSchema] = []
     column_of_dictionary: dict[int, int] = {}
     for field in schema.tables(1):
         index = None
@@ -201,13 +201,13 @@ def _schema(schema: Table) -> tuple[tuple[Column, ...], dict[int, int]]:
                 raise BadStream("columns that share a dictionary")
             column_of_dictionary[encoding.int64(0)] = len(columns)
             index = _int_kind(encoding.table(1, "")) if encoding.has(1) else "int32"
-        columns.append(Column(field.text(0), _kind(field), index))
+        columns.append(ColumnSchema(field.text(0), _kind(field), index))
         if index is not None and columns[-1].kind != "utf8":
             raise BadStream("a dictionary of something else than strings")
     return tuple(columns), column_of_dictionary
 
 
-def _kind(field: Table) -> str:
+def _kind(field: FlatbuffersTable) -> str:
     kind = field.uint8(2)
     if kind == _UTF8:
         return "utf8"
@@ -216,11 +216,11 @@ def _kind(field: Table) -> str:
     raise BadStream(f"a column of type {kind}, neither integers nor strings")
 
 
-def _int_kind(integer: Table) -> str:
+def _int_kind(integer: FlatbuffersTable) -> str:
     return f"{'int' if integer.flag(1) else 'uint'}{integer.int32(0)}"
 
 
-def _dictionary(message: _Message, column_of_dictionary: Mapping[int, int]) -> tuple[int, _Batch]:
+def _dictionary(message: _Message, column_of_dictionary: Mapping[int, int]) -> tuple[int, _BatchMessage]:
     """The number of the column, and the strings as a batch."""
     column = column_of_dictionary.get(message.header.int64(0))
     if column is None:
@@ -230,27 +230,27 @@ def _dictionary(message: _Message, column_of_dictionary: Mapping[int, int]) -> t
     return column, _batch(message.header.table(1, "a dictionary without values"), message)
 
 
-def _batch(batch: Table, message: _Message) -> _Batch:
+def _batch(batch: FlatbuffersTable, message: _Message) -> _BatchMessage:
     is_compressed = batch.has(3)
     if is_compressed and (batch.table(3, "").int8(0) != _ZSTD or batch.table(3, "").int8(1) != 0):
         raise BadStream("compressed otherwise than buffer by buffer with zstd")
     spans = batch.pairs(2, _BUFFERS_MAX)
     buffers = tuple(_buffer(message.body, *span, is_compressed=is_compressed) for span in spans)
-    return _Batch(batch.int64(0), batch.pairs(1, FIELDS_MAX), buffers)
+    return _BatchMessage(batch.int64(0), batch.pairs(1, FIELDS_MAX), buffers)
 
 
-def _buffer(body: memoryview, offset: int, length: int, *, is_compressed: bool) -> Buffer:
+def _buffer(body: memoryview, offset: int, length: int, *, is_compressed: bool) -> EncodedBuffer:
     if length < 0 or not 0 <= offset <= len(body) - length:
         raise BadStream("a buffer outside its body")
     stored = body[offset : offset + length]
     if not is_compressed or length == 0:
-        return Buffer(stored, length, is_compressed=False)
+        return EncodedBuffer(stored, length, is_compressed=False)
     if length < _LENGTH_PREFIX_BYTES:
         raise BadStream("a compressed buffer that is cut off")
     size_bytes: int = INT64.unpack_from(stored)[0]
     stored = stored[_LENGTH_PREFIX_BYTES:]
     if size_bytes == _NOT_COMPRESSED:
-        return Buffer(stored, len(stored), is_compressed=False)
+        return EncodedBuffer(stored, len(stored), is_compressed=False)
     if size_bytes < 0:
         raise BadStream("a negative length")
-    return Buffer(stored, size_bytes, is_compressed=True)
+    return EncodedBuffer(stored, size_bytes, is_compressed=True)

@@ -3,13 +3,13 @@
 import numpy as np
 import numpy.typing as npt
 
-from windrow.columns.words import WORD_OCTETS, Integers, Octets, Words, windows
+from windrow.columns.words import WORD_OCTETS, Integers, Octets, Words, spans
 
 Mask = npt.NDArray[np.bool_]
 
 # One fetch per row costs about the same for 8 octets as for 96. What follows a field of one length in all rows is
 # then at hand.
-_WINDOW_OCTETS = 96
+_SPAN_OCTETS = 96
 
 
 class Cursor:
@@ -19,7 +19,7 @@ class Cursor:
     may be held back in it. is_accepted: bool[n].
     """
 
-    __slots__ = ("_base", "_passed", "_window", "is_accepted", "octets")
+    __slots__ = ("_base", "_passed", "_span", "is_accepted", "octets")
 
     def __init__(self, octets: Octets, at: Integers) -> None:
         """Begin at the places `at`: int64[n]."""
@@ -27,7 +27,7 @@ class Cursor:
         self.is_accepted = np.ones(len(at), bool)
         self._base = at
         self._passed = 0
-        self._window: npt.NDArray[np.void] | None = None
+        self._span: npt.NDArray[np.void] | None = None
 
     def __len__(self) -> int:
         """How many rows."""
@@ -40,28 +40,28 @@ class Cursor:
 
     def words(self, count: int) -> Words:
         """The next words of each row, few: uint64[count, n], a copy."""
-        window = self._window_of(WORD_OCTETS * count)
-        shape, strides = (count, len(self)), (WORD_OCTETS, _WINDOW_OCTETS)
-        return np.ndarray(shape, "<u8", window, offset=self._passed, strides=strides).copy()
+        span = self._span_of(WORD_OCTETS * count)
+        shape, strides = (count, len(self)), (WORD_OCTETS, _SPAN_OCTETS)
+        return np.ndarray(shape, "<u8", span, offset=self._passed, strides=strides).copy()
 
     def octet(self) -> Octets:
         """The next octet of each row: uint8[n]."""
-        window = self._window_of(1)
-        return np.ndarray((len(self),), np.uint8, window, offset=self._passed, strides=(_WINDOW_OCTETS,)).copy()
+        span = self._span_of(1)
+        return np.ndarray((len(self),), np.uint8, span, offset=self._passed, strides=(_SPAN_OCTETS,)).copy()
 
-    def _window_of(self, octets: int) -> npt.NDArray[np.void]:
+    def _span_of(self, octets: int) -> npt.NDArray[np.void]:
         """The octets around the places, of which the next `octets` are needed."""
-        if self._window is None or self._passed + octets > _WINDOW_OCTETS:
-            self._base, self._passed = np.minimum(self.at, len(self.octets) - _WINDOW_OCTETS), 0
-            self._window = windows(self.octets, self._base, _WINDOW_OCTETS)
-        return self._window
+        if self._span is None or self._passed + octets > _SPAN_OCTETS:
+            self._base, self._passed = np.minimum(self.at, len(self.octets) - _SPAN_OCTETS), 0
+            self._span = spans(self.octets, self._base, _SPAN_OCTETS)
+        return self._span
 
     def advance(self, octets: int | Integers) -> None:
         """Move on by a number of octets, or by one for each row: int64[n]."""
         if not isinstance(octets, int):
             some = int(octets[self.is_accepted.argmax()]) if len(octets) else 0
             if not self.all_accepted(octets == some):
-                self._base, self._passed, self._window = self.at + octets, 0, None
+                self._base, self._passed, self._span = self.at + octets, 0, None
                 return
             octets = some
         self._passed += octets
@@ -77,6 +77,6 @@ class Cursor:
     def drop_refused(self) -> Mask:
         """Forget the refused rows; the rows that stay: bool[n]."""
         stay = self.is_accepted
-        self._base, self._passed, self._window = self.at[stay], 0, None
+        self._base, self._passed, self._span = self.at[stay], 0, None
         self.is_accepted = stay[stay]
         return stay

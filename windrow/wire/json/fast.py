@@ -9,7 +9,7 @@ from windrow.columns.strings import Strings
 from windrow.columns.words import Integers
 from windrow.reading import Readings, are_sensor_ids
 from windrow.wire.json.layout import Layout
-from windrow.wire.json.parts import Columns
+from windrow.wire.json.parts import ParsedColumns
 from windrow.wire.payloads import Payloads
 
 # How often a payload is taken as the example of a layout. Fleets have a handful of makes and versions.
@@ -54,7 +54,7 @@ def read_common_layouts(
     return found, np.flatnonzero(is_other)
 
 
-def _found(payloads: Payloads, columns: Columns) -> FoundReadings:
+def _found(payloads: Payloads, columns: ParsedColumns) -> FoundReadings:
     """The readings of `columns`, ascending by row, whose ids are sensor ids in UTF-8 without escapes."""
     distinct, sensor = Strings.of_slices(payloads.octets, columns.id_start, columns.id_length).rank()
     is_id = distinct.are_utf8() & distinct.are_plain() & are_sensor_ids(distinct)

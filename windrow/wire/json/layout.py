@@ -17,17 +17,17 @@ from windrow.reading import SEQUENCE_MAX
 from windrow.timestamps import INSTANT_MS_MAX
 from windrow.wire.json.cursor import Cursor
 from windrow.wire.json.parts import (
-    Columns,
-    Instant,
+    IgnoredNumber,
+    IgnoredText,
+    LayoutPart,
     Literal,
-    Natural,
-    OtherNumber,
-    OtherText,
-    Part,
+    ParsedColumns,
+    Rfc3339Time,
     SensorId,
     Temperature,
+    UnsignedInteger,
 )
-from windrow.wire.json.shape import Shape, Value
+from windrow.wire.json.shape import Shape, ValueSpan
 from windrow.wire.payloads import Payloads
 
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -49,7 +49,7 @@ class Layout:
     shape: that of the example, if it has one.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[LayoutPart, ...]
     shape: Shape | None
 
     @classmethod
@@ -63,29 +63,29 @@ class Layout:
         except _UnusualError:
             return None
         values = [value for value in found if value is not None]
-        parts: list[Part] = []
+        parts: list[LayoutPart] = []
         behind = 0
         for value in values:
             parts += [Literal(example[behind : value.start]), value.part]
             behind = value.end
         return cls((*parts, Literal(example[behind:])), Shape.of(example, values))
 
-    def read(self, payloads: Payloads, rows: Integers) -> Columns:
+    def read(self, payloads: Payloads, rows: Integers) -> ParsedColumns:
         """The readings of those of the payloads `rows` that have this layout, in the order of `rows`.
 
         Every one of them is what `parse_reading` would give, provided that its id is UTF-8.
         """
         return _in_turns(self._read, payloads, rows)
 
-    def read_alike(self, payloads: Payloads, rows: Integers) -> Columns:
+    def read_alike(self, payloads: Payloads, rows: Integers) -> ParsedColumns:
         """The same, only faster, for those that are spelled like the example; none unless most have its length."""
         shape = self.shape
         if shape is None:
-            return Columns.concat([])
+            return ParsedColumns.concat([])
         alike = rows[payloads.lengths[rows] == shape.octets]
         return _in_turns(shape.read, payloads, alike if 2 * len(alike) > len(rows) else alike[:0])
 
-    def _read(self, payloads: Payloads, rows: Integers) -> Columns:
+    def _read(self, payloads: Payloads, rows: Integers) -> ParsedColumns:
         cursor = Cursor(payloads.octets, payloads.starts[rows])
         end = cursor.at + payloads.lengths[rows]
         columns = {"sequence": np.zeros(len(rows), np.int64)}
@@ -96,14 +96,14 @@ class Layout:
                 rows, end = rows[stay], end[stay]
                 columns = {name: column[stay] for name, column in columns.items()}
                 if not len(rows):
-                    return Columns.concat([])
+                    return ParsedColumns.concat([])
         cursor.refuse_unless(cursor.at == end)
-        return Columns(rows, **columns).take(cursor.is_accepted)
+        return ParsedColumns(rows, **columns).take(cursor.is_accepted)
 
 
-def _in_turns(read: Callable[[Payloads, Integers], Columns], payloads: Payloads, rows: Integers) -> Columns:
+def _in_turns(read: Callable[[Payloads, Integers], ParsedColumns], payloads: Payloads, rows: Integers) -> ParsedColumns:
     turns = range(0, len(rows), ROWS_AT_ONCE)
-    return Columns.concat([read(payloads, rows[first : first + ROWS_AT_ONCE]) for first in turns])
+    return ParsedColumns.concat([read(payloads, rows[first : first + ROWS_AT_ONCE]) for first in turns])
 
 
 def _fields(spelled: str) -> Iterator[tuple[str, int, int]]:
@@ -122,37 +122,37 @@ def _behind_space(spelled: str, at: int) -> int:
     return match.end() if match else at
 
 
-def _value(name: str, spelled: str, start: int, *, unit: str) -> Value | None:
+def _value(name: str, spelled: str, start: int, *, unit: str) -> ValueSpan | None:
     """How to read the value `spelled` of the field `name`; None to take it as a literal."""
     end = start + len(spelled)
     is_text, is_natural = _PLAIN_TEXT.fullmatch(spelled), _NATURAL.fullmatch(spelled)
     is_number, rfc_3339 = _NUMBER.fullmatch(spelled), _RFC_3339.fullmatch(spelled)
-    found: Value | None = None
+    found: ValueSpan | None = None
     match name:
         case "sensor_id" if is_text:
-            found = Value(SensorId(), start + 1, end - 1)
+            found = ValueSpan(SensorId(), start + 1, end - 1)
         case "event_time" if is_natural:
-            found = Value(Natural("event_time_ms", INSTANT_MS_MAX), start, end)
+            found = ValueSpan(UnsignedInteger("event_time_ms", INSTANT_MS_MAX), start, end)
         case "event_time" if rfc_3339:
             found = _instant(rfc_3339, start)
         case "temperature" if is_number and unit in {"C", "F", "K"}:
-            found = Value(Temperature(unit), start, end)
+            found = ValueSpan(Temperature(unit), start, end)
         case "sequence" if is_natural:
-            found = Value(Natural("sequence", SEQUENCE_MAX), start, end)
+            found = ValueSpan(UnsignedInteger("sequence", SEQUENCE_MAX), start, end)
         case "sensor_id" | "event_time" | "temperature" | "sequence":
             raise _UnusualError(name)
         case "unit":
             pass  # one unit, one layout
         case _ if is_text and spelled.isascii():
-            found = Value(OtherText(), start + 1, end - 1)
+            found = ValueSpan(IgnoredText(), start + 1, end - 1)
         case _ if is_number:
-            found = Value(OtherNumber(), start, end)
+            found = ValueSpan(IgnoredNumber(), start, end)
     return found
 
 
-def _instant(found: re.Match[str], start: int) -> Value:
+def _instant(found: re.Match[str], start: int) -> ValueSpan:
     separator, fraction, sign, hours, minutes = found.groups()
     offset_minutes = int(f"{sign}1") * (int(hours) * 60 + int(minutes)) if sign else 0
-    part = Instant(ord(separator), has_fraction=fraction is not None, offset_minutes=offset_minutes)
+    part = Rfc3339Time(ord(separator), has_fraction=fraction is not None, offset_minutes=offset_minutes)
     civil_end = found.end(2) if fraction else found.start() + len('"2026-11-20T10:05:00')
-    return Value(part, start + 1, start + civil_end)
+    return ValueSpan(part, start + 1, start + civil_end)

@@ -18,13 +18,13 @@ from windrow.wire.json.cursor import Cursor, Mask
 
 # 17 significant digits tell all doubles apart. With these limits 64-bit arithmetic is exact in every unit:
 # 5 * (10**17 + 32_000 * 10**13) < 2**63. What has more digits before the point is out of range.
-DIGITS_MAX = 17
+DECIMAL_DIGITS_MAX = 17
 WHOLE_DIGITS_MAX = 8
 MILLI_DIGITS = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Columns:
+class ParsedColumns:
     """m readings from the payloads `rows`: int64[m].
 
     id_start, id_length: where among the payloads' octets the sensor id is, which is not yet known to be one;
@@ -39,7 +39,7 @@ class Columns:
     temperature_milli_c: Integers
 
     @classmethod
-    def concat(cls, batches: Sequence["Columns"]) -> Self:
+    def concat(cls, batches: Sequence["ParsedColumns"]) -> Self:
         """The readings of all `batches`, one batch after another."""
         if len(batches) == 1:
             return cls(*_arrays(batches[0]))
@@ -47,18 +47,18 @@ class Columns:
         columns = zip(*map(_arrays, batches), strict=True) if batches else [[nothing]] * len(fields(cls))
         return cls(*map(np.concatenate, columns))
 
-    def take(self, chosen: Mask) -> "Columns":
+    def take(self, chosen: Mask) -> "ParsedColumns":
         """The readings where `chosen` is true: bool[m]."""
         if chosen.all():
             return self
-        return Columns(*(array[chosen] for array in _arrays(self)))
+        return ParsedColumns(*(array[chosen] for array in _arrays(self)))
 
 
-def _arrays(columns: Columns) -> list[Integers]:
+def _arrays(columns: ParsedColumns) -> list[Integers]:
     return [getattr(columns, field.name) for field in fields(columns)]
 
 
-class Part(Protocol):
+class LayoutPart(Protocol):
     """A literal or a value."""
 
     def read(self, cursor: Cursor) -> dict[str, Integers]:
@@ -83,7 +83,7 @@ class SensorId:
     """The octets of a sensor id: 1 to 128, no escapes. Whether they are UTF-8 is looked at later, once for each id."""
 
     def read(self, cursor: Cursor) -> dict[str, Integers]:
-        """Columns id_start and id_length, in octets."""
+        """ParsedColumns id_start and id_length, in octets."""
         at = cursor.at
         length = scan.text(cursor, ascii_only=False)
         cursor.refuse_unless(length > 0)
@@ -91,7 +91,7 @@ class SensorId:
 
 
 @dataclass(frozen=True, slots=True)
-class OtherText:
+class IgnoredText:
     """The characters of a string that is of no interest: at most 128 of ASCII, no escapes."""
 
     def read(self, cursor: Cursor) -> dict[str, Integers]:
@@ -101,17 +101,17 @@ class OtherText:
 
 
 @dataclass(frozen=True, slots=True)
-class OtherNumber:
+class IgnoredNumber:
     """A number that is of no interest, without an exponent."""
 
     def read(self, cursor: Cursor) -> dict[str, Integers]:
         """No column."""
-        scan.numbers(cursor)
+        scan.decimals(cursor)
         return {}
 
 
 @dataclass(frozen=True, slots=True)
-class Natural:
+class UnsignedInteger:
     """An integer from 0 to `greatest`. A fraction or an exponent behind it is not what the literal behind expects."""
 
     name: str
@@ -119,13 +119,13 @@ class Natural:
 
     def read(self, cursor: Cursor) -> dict[str, Integers]:
         """The column `name`."""
-        value, _ = scan.natural(cursor)
+        value, _ = scan.unsigned_integer(cursor)
         cursor.refuse_unless(value <= self.greatest)
         return {self.name: value}
 
 
 @dataclass(frozen=True, slots=True)
-class Instant:
+class Rfc3339Time:
     """An RFC 3339 time up to its seconds or their fraction; the offset behind belongs to the literal that follows."""
 
     separator: int
@@ -153,9 +153,9 @@ class Temperature:
 
     def read(self, cursor: Cursor) -> dict[str, Integers]:
         """The column temperature_milli_c: exact, rounded once, half to even."""
-        number = scan.numbers(cursor)
+        number = scan.decimals(cursor)
         cursor.refuse_unless(number.whole_digits <= WHOLE_DIGITS_MAX)
-        cursor.refuse_unless(number.whole_digits + number.scale <= DIGITS_MAX)
+        cursor.refuse_unless(number.whole_digits + number.scale <= DECIMAL_DIGITS_MAX)
         if cursor.all_accepted(number.scale == MILLI_DIGITS):  # as a fleet's own encoder spells them
             unscaled, places = number.whole * 1_000 + number.fraction, np.zeros(1, np.int64)
         else:

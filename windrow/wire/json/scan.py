@@ -26,7 +26,7 @@ from windrow.wire.json.cursor import Cursor, Mask
 # A longer text is refused.
 TEXT_OCTETS_MAX = 128
 # 2^63-1 has so many digits; more are refused, and so is what is greater.
-DIGITS_MAX = 19
+INTEGER_DIGITS_MAX = 19
 
 _TEXT_WORDS = 3
 _TEXT_OCTETS = _TEXT_WORDS * WORD_OCTETS
@@ -40,7 +40,7 @@ _DAYS_IN_MONTH = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], n
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Numbers:
+class Decimals:
     """n decimals: `whole + fraction / 10**scale`, negated where `negative`.
 
     whole_digits: how many digits `whole` was spelt with. negative: bool[n], all else int64[n].
@@ -90,12 +90,12 @@ def digits(cursor: Cursor) -> tuple[Integers, Integers]:
             more, more_count = more * goes_on, more_count * goes_on
         value = value * POWERS_OF_TEN[more_count] + more  # beyond 2^63, 19 digits wrap to below zero
         count += more_count
-    cursor.refuse_unless((count <= DIGITS_MAX) & (value >= 0))
+    cursor.refuse_unless((count <= INTEGER_DIGITS_MAX) & (value >= 0))
     cursor.advance(count)
     return value, count
 
 
-def natural(cursor: Cursor) -> tuple[Integers, Integers]:
+def unsigned_integer(cursor: Cursor) -> tuple[Integers, Integers]:
     """`digits` as JSON wants them: at least one, and no zero before another."""
     is_zero = cursor.octet() == _ZERO
     value, count = digits(cursor)
@@ -103,16 +103,16 @@ def natural(cursor: Cursor) -> tuple[Integers, Integers]:
     return value, count
 
 
-def numbers(cursor: Cursor) -> Numbers:
+def decimals(cursor: Cursor) -> Decimals:
     """JSON numbers. An exponent is not read; whatever is compared with what comes behind will not be equal."""
     negative = cursor.octet() == _MINUS
     cursor.advance(negative.astype(np.int64))
-    whole, whole_digits = natural(cursor)
+    whole, whole_digits = unsigned_integer(cursor)
     has_point = cursor.octet() == _POINT
     cursor.advance(has_point.astype(np.int64))
     fraction, scale = digits(cursor)  # none where there is no point: all digits are read already
     cursor.refuse_unless(has_point == (scale > 0))
-    return Numbers(negative, whole, whole_digits, fraction, scale)
+    return Decimals(negative, whole, whole_digits, fraction, scale)
 
 
 def civil_ms(cursor: Cursor, *, separator: int) -> Integers:

@@ -21,22 +21,22 @@ from windrow.columns.words import (
     are_plain,
     no_high_bits,
     number_of_digits,
-    windows,
+    spans,
     word_of,
 )
 from windrow.reading import TEMPERATURE_MAX_MILLI_C, TEMPERATURE_MIN_MILLI_C
 from windrow.wire.json.cursor import Mask
 from windrow.wire.json.parts import (
-    DIGITS_MAX,
+    DECIMAL_DIGITS_MAX,
     MILLI_DIGITS,
     WHOLE_DIGITS_MAX,
-    Columns,
-    Natural,
-    OtherNumber,
-    OtherText,
-    Part,
+    IgnoredNumber,
+    IgnoredText,
+    LayoutPart,
+    ParsedColumns,
     SensorId,
     Temperature,
+    UnsignedInteger,
 )
 from windrow.wire.json.scan import TEXT_OCTETS_MAX
 from windrow.wire.payloads import Payloads
@@ -44,39 +44,39 @@ from windrow.wire.payloads import Payloads
 # So many octets of each row are fetched at once; a longer payload has no shape.
 OCTETS_MAX = 240
 # Every number of so many digits fits into 63 bits.
-_DIGITS_MAX = 18
+_FITTING_DIGITS_MAX = 18
 _NUMBER = re.compile(rb"(-?)(\d+)(?:\.(\d+))?")
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class ValueSpan:
     """A value that differs from payload to payload: `part` reads the octets `start:end`."""
 
-    part: Part
+    part: LayoutPart
     start: int
     end: int
 
 
-class Rows:
+class SameLengthPayloads:
     """n payloads of the same length, and which of them are accepted."""
 
-    __slots__ = ("_is_accepted", "_refused", "_window", "starts")
+    __slots__ = ("_is_accepted", "_refused", "_span", "starts")
 
     def __init__(self, octets: Octets, starts: Integers, length: int) -> None:
         # A word more than the payload, so that its last octet is the first one of a word.
-        self._window = windows(octets, starts, length + WORD_OCTETS)
+        self._span = spans(octets, starts, length + WORD_OCTETS)
         self.starts = starts
         self._is_accepted = np.ones(len(starts), bool)
         self._refused = np.zeros(len(starts), np.uint64)
 
     def word(self, place: int) -> Words:
         """The word at `place` of each row: uint64[n], a copy."""
-        strides = (self._window.itemsize,)
-        return np.ndarray(self.starts.shape, "<u8", self._window, place, strides).copy()
+        strides = (self._span.itemsize,)
+        return np.ndarray(self.starts.shape, "<u8", self._span, place, strides).copy()
 
     def octet(self, place: int) -> Octets:
         """The octet at `place` of each row: uint8[n]."""
-        return np.ndarray(self.starts.shape, np.uint8, self._window, place, (self._window.itemsize,))
+        return np.ndarray(self.starts.shape, np.uint8, self._span, place, (self._span.itemsize,))
 
     def refuse_unless(self, ok: Mask) -> None:
         """Accept only rows that are accepted already and `ok`: bool[n]."""
@@ -92,20 +92,20 @@ class Rows:
         return self._is_accepted & no_high_bits(self._refused)
 
 
-class _Field(Protocol):
-    def read(self, rows: Rows) -> dict[str, Integers]:
+class _FixedField(Protocol):
+    def read(self, rows: SameLengthPayloads) -> dict[str, Integers]:
         """Read a column or more, by name: int64[n]."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class _Same:
+class _FixedLiteral:
     """Octets that are the same in every payload."""
 
     place: int
     spelled: bytes
 
-    def read(self, rows: Rows) -> dict[str, Integers]:
+    def read(self, rows: SameLengthPayloads) -> dict[str, Integers]:
         if len(self.spelled) == 1:
             rows.refuse_unless(rows.octet(self.place) == self.spelled[0])
             return {}
@@ -118,37 +118,37 @@ class _Same:
 
 
 @dataclass(frozen=True, slots=True)
-class _SensorId:
+class _FixedSensorId:
     """The octets of a sensor id. What they are is not looked at here."""
 
     place: int
     octets: int
 
-    def read(self, rows: Rows) -> dict[str, Integers]:
+    def read(self, rows: SameLengthPayloads) -> dict[str, Integers]:
         return {"id_start": rows.starts + self.place, "id_length": np.full(len(rows.starts), self.octets)}
 
 
 @dataclass(frozen=True, slots=True)
-class _OtherText:
+class _FixedText:
     """The characters of a string that is of no interest: ASCII, no escapes."""
 
     place: int
     octets: int
 
-    def read(self, rows: Rows) -> dict[str, Integers]:
+    def read(self, rows: SameLengthPayloads) -> dict[str, Integers]:
         for first, count in _words_of(self.octets):
             rows.refuse_unless(are_plain(rows.word(self.place + first), count))
         return {}
 
 
 @dataclass(frozen=True, slots=True)
-class _Digits:
-    """A row of 0 to _DIGITS_MAX digits."""
+class _FixedDigits:
+    """A row of 0 to _FITTING_DIGITS_MAX digits."""
 
     place: int
     count: int
 
-    def read(self, rows: Rows) -> Integers:
+    def read(self, rows: SameLengthPayloads) -> Integers:
         """The number that they spell: int64[n]; 0 if there are none, int64[1]."""
         value: Integers = np.zeros(1, np.int64)
         for first in range(0, self.count, WORD_OCTETS):
@@ -158,7 +158,7 @@ class _Digits:
             value = value * 10**count + more
         return value
 
-    def read_whole(self, rows: Rows) -> Integers:
+    def read_whole(self, rows: SameLengthPayloads) -> Integers:
         """The same; refuses a zero before another digit."""
         value = self.read(rows)
         if self.count > 1:
@@ -167,11 +167,11 @@ class _Digits:
 
 
 @dataclass(frozen=True, slots=True)
-class _Natural:
-    part: Natural
-    digits: _Digits
+class _FixedInteger:
+    part: UnsignedInteger
+    digits: _FixedDigits
 
-    def read(self, rows: Rows) -> dict[str, Integers]:
+    def read(self, rows: SameLengthPayloads) -> dict[str, Integers]:
         value = self.digits.read_whole(rows)
         if 10**self.digits.count > self.part.greatest:
             rows.refuse_unless(value <= self.part.greatest)
@@ -179,15 +179,15 @@ class _Natural:
 
 
 @dataclass(frozen=True, slots=True)
-class _Decimal:
-    part: Temperature | OtherNumber
+class _FixedDecimal:
+    part: Temperature | IgnoredNumber
     is_negative: bool
-    whole: _Digits
-    fraction: _Digits
+    whole: _FixedDigits
+    fraction: _FixedDigits
 
-    def read(self, rows: Rows) -> dict[str, Integers]:
+    def read(self, rows: SameLengthPayloads) -> dict[str, Integers]:
         whole, fraction = self.whole.read_whole(rows), self.fraction.read(rows)
-        if isinstance(self.part, OtherNumber):
+        if isinstance(self.part, IgnoredNumber):
             return {}
         scale = self.fraction.count
         unscaled = whole * 10 ** max(scale, MILLI_DIGITS) + fraction * 10 ** max(MILLI_DIGITS - scale, 0)
@@ -202,54 +202,54 @@ class Shape:
     """Payloads of so many octets, and what is where in them."""
 
     octets: int
-    fields: tuple[_Field, ...]
+    fields: tuple[_FixedField, ...]
 
     @classmethod
-    def of(cls, example: bytes, values: Sequence[Value]) -> Self | None:
+    def of(cls, example: bytes, values: Sequence[ValueSpan]) -> Self | None:
         """The shape of a payload with these `values`, ascending; None if it is too long or a value is not for words."""
         if len(example) > OCTETS_MAX:
             return None
-        fields: list[_Field] = []
+        fields: list[_FixedField] = []
         behind = 0
         for value in values:
             field = _field(example, value)
             if field is None:
                 return None
-            fields += [_Same(behind, example[behind : value.start]), *field]
+            fields += [_FixedLiteral(behind, example[behind : value.start]), *field]
             behind = value.end
-        return cls(len(example), (*fields, _Same(behind, example[behind:])))
+        return cls(len(example), (*fields, _FixedLiteral(behind, example[behind:])))
 
-    def read(self, payloads: Payloads, which: Integers) -> Columns:
+    def read(self, payloads: Payloads, which: Integers) -> ParsedColumns:
         """The readings of those of the payloads `which`, all of this length, that have the shape."""
-        rows = Rows(payloads.octets, payloads.starts[which], self.octets)
+        rows = SameLengthPayloads(payloads.octets, payloads.starts[which], self.octets)
         columns = {"sequence": np.zeros(len(which), np.int64)}
         for field in self.fields:
             columns |= field.read(rows)
-        return Columns(which, **columns).take(rows.is_accepted)
+        return ParsedColumns(which, **columns).take(rows.is_accepted)
 
 
-def _field(example: bytes, value: Value) -> list[_Field] | None:
+def _field(example: bytes, value: ValueSpan) -> list[_FixedField] | None:
     """How to read a value, its sign and its point too; None if its part reads what is not of one shape."""
     start, end = value.start, value.end
     match value.part:
         case SensorId() if end - start <= TEXT_OCTETS_MAX:
-            return [_SensorId(start, end - start)]
-        case OtherText() if end - start <= TEXT_OCTETS_MAX:
-            return [_OtherText(start, end - start)]
-        case Natural() if end - start <= _DIGITS_MAX:
-            return [_Natural(value.part, _Digits(start, end - start))]
-        case Temperature() | OtherNumber():
+            return [_FixedSensorId(start, end - start)]
+        case IgnoredText() if end - start <= TEXT_OCTETS_MAX:
+            return [_FixedText(start, end - start)]
+        case UnsignedInteger() if end - start <= _FITTING_DIGITS_MAX:
+            return [_FixedInteger(value.part, _FixedDigits(start, end - start))]
+        case Temperature() | IgnoredNumber():
             return _decimal(value.part, _NUMBER.fullmatch(example, start, end))
     return None
 
 
-def _decimal(part: Temperature | OtherNumber, found: re.Match[bytes] | None) -> list[_Field] | None:
-    if found is None or len(found[2]) > WHOLE_DIGITS_MAX or len(found[2]) + len(found[3] or b"") > DIGITS_MAX:
+def _decimal(part: Temperature | IgnoredNumber, found: re.Match[bytes] | None) -> list[_FixedField] | None:
+    if found is None or len(found[2]) > WHOLE_DIGITS_MAX or len(found[2]) + len(found[3] or b"") > DECIMAL_DIGITS_MAX:
         return None
-    fraction = _Digits(found.start(3), len(found[3])) if found[3] else _Digits(0, 0)
-    decimal = _Decimal(part, bool(found[1]), _Digits(found.start(2), len(found[2])), fraction)
-    signs = [_Same(found.start(), found[1])] if found[1] else []
-    return [*signs, decimal, *([_Same(found.end(2), b".")] if found[3] else [])]
+    fraction = _FixedDigits(found.start(3), len(found[3])) if found[3] else _FixedDigits(0, 0)
+    decimal = _FixedDecimal(part, bool(found[1]), _FixedDigits(found.start(2), len(found[2])), fraction)
+    signs = [_FixedLiteral(found.start(), found[1])] if found[1] else []
+    return [*signs, decimal, *([_FixedLiteral(found.end(2), b".")] if found[3] else [])]
 
 
 def _words_of(octets: int) -> Iterator[tuple[int, int]]:

@@ -111,7 +111,7 @@ def parse_reading(payload: bytes) -> Reading:
     )
 
 
-class _Number(str):
+class _JsonNumber(str):
     """A JSON number as it is spelt, told apart from a JSON string by its type."""
 
     __slots__ = ()
@@ -162,7 +162,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_unique_keys, parse_float=_Number, parse_int=_Number, parse_constant=_refuse_constant
+    object_pairs_hook=_unique_keys, parse_float=_JsonNumber, parse_int=_JsonNumber, parse_constant=_refuse_constant
 )
 
 
@@ -173,14 +173,14 @@ def _required(fields: dict[str, object], name: str) -> object:
 
 
 def _sensor_id(value: object) -> str:
-    if not isinstance(value, str) or isinstance(value, _Number):
+    if not isinstance(value, str) or isinstance(value, _JsonNumber):
         raise BadReading(Reason.SENSOR_ID, f"a JSON {_json_type(value)}, not a string")
     check_sensor_id(value)
     return value
 
 
 def _event_time_ms(value: object) -> int:
-    if isinstance(value, _Number):
+    if isinstance(value, _JsonNumber):
         event_time_ms = _integer(value, Reason.EVENT_TIME)
     elif isinstance(value, str):
         try:
@@ -194,14 +194,14 @@ def _event_time_ms(value: object) -> int:
 
 
 def _sequence(value: object) -> int:
-    if not isinstance(value, _Number):
+    if not isinstance(value, _JsonNumber):
         raise BadReading(Reason.SEQUENCE, f"a JSON {_json_type(value)}, not an integer")
     sequence = _integer(value, Reason.SEQUENCE)
     check_sequence(sequence)
     return sequence
 
 
-def _integer(number: _Number, reason: Reason) -> int:
+def _integer(number: _JsonNumber, reason: Reason) -> int:
     if len(number) > NUMBER_CHARACTERS_MAX:
         raise BadReading(reason, f"a number of {len(number)} characters, at most {NUMBER_CHARACTERS_MAX}")
     if not _INTEGER.fullmatch(number):
@@ -210,7 +210,7 @@ def _integer(number: _Number, reason: Reason) -> int:
 
 
 def _temperature_milli_c(value: object, unit: object) -> int:
-    if not isinstance(value, _Number):
+    if not isinstance(value, _JsonNumber):
         raise BadReading(Reason.TEMPERATURE, f"a JSON {_json_type(value)}, not a number")
     degrees = exact_decimal(value)
     if unit == "C":
@@ -227,7 +227,7 @@ def _temperature_milli_c(value: object, unit: object) -> int:
 
 
 def _json_type(value: object) -> str:
-    if isinstance(value, _Number):
+    if isinstance(value, _JsonNumber):
         return "number"
     names = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
     return names[type(value)]
