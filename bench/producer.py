@@ -12,10 +12,11 @@ from pathlib import Path
 from bench.event import READINGS, WINDOW_START_MS, readings
 from bench.measure import Finding, medians
 from bench.producer_baseline import aggregates
-from producers.aggregator import TARGET_BYTES, Aggregator, ShardMap
-from producers.blocks import BlockAggregator
+from producers.aggregator import TARGET_BYTES, Aggregator
+from producers.block_aggregator import BlockAggregator
 from producers.fleet import FleetSpec
 from producers.fleet import readings as fleet_readings
+from producers.shards import ShardMap
 from windrow.aws.stream import HASH_KEY_MAX, RECORD_BYTES_MAX, Shard
 from windrow.reading import Readings
 

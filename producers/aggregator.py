@@ -11,15 +11,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from producers.buffer import Buffer, Limits, check_payloads
-from producers.shards import RoutedKeys, ShardMap, by_place
+from producers.shard_payloads import RecordLimits, ShardPayloads, check_payloads
+from producers.shards import RouteCache, ShardMap, by_place
 from windrow.aws.stream import RECORD_BYTES_MAX, OutgoingRecord
 from windrow.columns.strings import Strings
 from windrow.reading import Readings
 from windrow.wire.json.encode import encode_readings
 from windrow.wire.kpl_write import lengths_of
-
-__all__ = ["TARGET_BYTES", "USER_RECORDS_MAX", "Aggregator", "ShardMap"]
 
 # The KPL's own default, AggregationMaxSize: https://github.com/awslabs/amazon-kinesis-producer.
 TARGET_BYTES = 51_200
@@ -48,14 +46,14 @@ class Aggregator:
 
         clock: seconds, for `flush_older`.
         """
-        self._limits = Limits(
+        self._limits = RecordLimits(
             target_bytes=min(target_bytes, record_bytes_max, RECORD_BYTES_MAX),
             user_records_max=user_records_max,
             record_bytes_max=min(record_bytes_max, RECORD_BYTES_MAX),
         )
         self._clock = clock
-        self._buffers = [Buffer(shard, self._limits) for shard in shard_map.shards]
-        self._routes = RoutedKeys(shard_map)
+        self._buffers = [ShardPayloads(shard, self._limits) for shard in shard_map.shards]
+        self._routes = RouteCache(shard_map)
 
     def __len__(self) -> int:
         """How many payloads wait."""
@@ -104,8 +102,8 @@ class Aggregator:
         """
         before = {buffer.shard: buffer for buffer in self._buffers}
         kept = {shard: before.pop(shard) for shard in shard_map.shards if shard in before}
-        self._buffers = [kept.get(shard) or Buffer(shard, self._limits) for shard in shard_map.shards]
-        self._routes = RoutedKeys(shard_map)
+        self._buffers = [kept.get(shard) or ShardPayloads(shard, self._limits) for shard in shard_map.shards]
+        self._routes = RouteCache(shard_map)
         full: list[OutgoingRecord] = []
         for closed in before.values():
             keys, key, payloads = closed.give_back()

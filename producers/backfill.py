@@ -16,7 +16,7 @@ from windrow.lake.layout import MarkerKey, Origin, PartialKey, lineage_key
 from windrow.lake.store import ObjectStore, PreconditionFailed, etag_of
 from windrow.reading import Readings
 from windrow.rows.partial import Partial
-from windrow.rows.partial_parquet import Delivery, encode_partial
+from windrow.rows.partial_parquet import DeliveryCounts, encode_partial
 from windrow.window import WINDOW_MS, Window
 
 # All of them are in memory until their windows are known: about 100 bytes each while they are sorted.
@@ -77,7 +77,7 @@ def write_backfill(partials: Sequence[Partial], lake: ObjectStore) -> int:
     new = 0
     for partial in partials:
         key = PartialKey(window=partial.window, origin=ORIGIN, digest=partial.digest)
-        new += _put_new(lake, str(key), encode_partial(partial, Delivery()))
+        new += _put_new(lake, str(key), encode_partial(partial, DeliveryCounts()))
         _put_new(lake, str(MarkerKey(window=partial.window, digest=partial.digest)), b"")
     return new
 

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from producers.aggregator import TARGET_BYTES, Aggregator
-from producers.blocks import BlockAggregator
+from producers.block_aggregator import BlockAggregator
 from producers.pace import SHARD_PACE
 from producers.shards import ShardMap
 from producers.writer import Writer, WriterCounters

@@ -40,10 +40,6 @@ class ShardMap:
         """The MD5 of the key, as the stream takes it."""
         return int.from_bytes(hashlib.md5(partition_key.encode(), usedforsecurity=False).digest())
 
-    def place_of(self, partition_key: str) -> int:
-        """The index in `shards` of the shard that takes `partition_key`."""
-        return int(self.places_of([partition_key.encode()])[0])
-
     def places_of(self, partition_keys: list[bytes]) -> Integers:
         """The index in `shards` of the shard that takes each of k keys, which are UTF-8: int64[k]."""
         if len(self.shards) == 1:
@@ -76,7 +72,7 @@ class Route:
             self.first = np.array([firsts.setdefault(key, at) for at, key in enumerate(self.keys)], np.int64)
 
 
-class RoutedKeys:
+class RouteCache:
     """The routes of the columns that came last: those of a fleet come again and again."""
 
     def __init__(self, shard_map: ShardMap) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from producers.pace import BACKOFF_BASE_SECONDS, BACKOFF_MAX_SECONDS, SHARD_PACE, Lane, Pace
+from producers.pace import SHARD_PACE, Lane, Pace
 from windrow.aws.stream import (
     REQUEST_BYTES_MAX,
     REQUEST_RECORDS_MAX,
@@ -21,8 +21,6 @@ from windrow.aws.stream import (
     Unanswered,
 )
 from windrow.errors import WindrowError
-
-__all__ = ["ATTEMPTS_MAX", "BACKOFF_BASE_SECONDS", "BACKOFF_MAX_SECONDS", "RecordStream", "Writer", "WriterCounters"]
 
 # Requests in a row that store nothing of a shard: about ten seconds at the mean.
 ATTEMPTS_MAX = 10
@@ -121,11 +119,6 @@ class Writer:
     def last_sequence_numbers(self) -> dict[str, int]:
         """For each shard the highest sequence number that it gave to a record of ours."""
         return dict(self._last)
-
-    @property
-    def waiting_bytes(self) -> int:
-        """Bytes of the records that are not known to be stored."""
-        return self._waiting_bytes
 
     def write(self, records: Iterable[OutgoingRecord]) -> None:
         """Take records; sends whenever a request is full.

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from aws_kinesis_agg.deaggregator import deaggregate_records
 
-from producers.aggregator import Aggregator, ShardMap
+from producers.aggregator import Aggregator
+from producers.shards import ShardMap
 from tests.golden import kpl_golden
 from tests.simulation.scripted_stream import even_shards
 from windrow.aws.stream import RECORD_BYTES_MAX, OutgoingRecord

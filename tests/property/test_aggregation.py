@@ -9,7 +9,8 @@ from aws_kinesis_agg.deaggregator import deaggregate_records
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.aggregator import Aggregator, ShardMap
+from producers.aggregator import Aggregator
+from producers.shards import ShardMap
 from tests.simulation.scripted_stream import even_shards, hash_key_of
 from windrow.aws.kinesis import HASH_KEY_MAX, OutgoingRecord, Shard
 from windrow.columns.strings import Strings

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from producers.blocks import BlockAggregator
+from producers.block_aggregator import BlockAggregator
 from producers.shards import ShardMap
 from producers.writer import Writer
 from tests.simulation.scenes import START_MS
@@ -120,7 +120,7 @@ def faults_of_given_back_records() -> list[str]:
     for _ in range(10):
         writer.write(sent)
         faults += [] if writer.give_back() == sent else ["other records are given back"]
-        faults += [f"{writer.waiting_bytes} bytes wait of none"] if writer.waiting_bytes else []
+        faults += [f"{writer._waiting_bytes} bytes wait of none"] if writer._waiting_bytes else []
     is_away = False
     stream.requests.clear()
     writer.write(sent)

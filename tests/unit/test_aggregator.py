@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 
 from producers import shards
-from producers.aggregator import Aggregator, ShardMap
+from producers.aggregator import Aggregator
+from producers.shards import ShardMap
 from tests.simulation.scripted_stream import even_shards, hash_key_of
 from windrow.aws.kinesis import HASH_KEY_MAX, RECORD_BYTES_MAX, OutgoingRecord, Shard
 from windrow.columns.strings import Strings
 from windrow.errors import WindrowError
 from windrow.reading import Readings
-from windrow.wire.json.strict import encode_readings, parse_reading
+from windrow.wire.json.encode import encode_readings
+from windrow.wire.json.strict import parse_reading
 from windrow.wire.kpl import MAGIC, OUTER_PARTITION_KEY, UserRecord, deaggregate
 
 ONE_SHARD = ShardMap(even_shards(1))
@@ -170,7 +172,7 @@ def test_closed_shards_are_no_targets() -> None:
     ]
     shard_map = ShardMap([parent, *children])
     assert [shard.shard_id for shard in shard_map.shards] == ["shardId-1", "shardId-2"]
-    assert {shard_map.place_of(str(number)) for number in range(100)} == {0, 1}
+    assert set(shard_map.places_of([b"%d" % number for number in range(100)])) == {0, 1}
 
 
 @pytest.mark.parametrize("kept", [[0], [1], [], [0, 2], [0, 1, 1, 2]])
@@ -191,7 +193,7 @@ def test_ranges_that_differ_in_their_lowest_bits_are_told_apart() -> None:
         for number, (first, last) in enumerate(zip(bounds, lasts, strict=True))
     ]
     shard_map = ShardMap(shards)
-    assert shard_map.place_of("roof") == 2
+    assert shard_map.places_of([b"roof"]) == [2]
     assert shard_map.hash_key_of("roof") == key
 
 
@@ -201,7 +203,7 @@ def test_old_payloads_are_flushed_alone() -> None:
     shard_map = ShardMap(even_shards(2))
     aggregator = Aggregator(shard_map, clock=lambda: now, target_bytes=120)
     names = [f"sensor-{number}" for number in range(20)]
-    here, there = (next(name for name in names if shard_map.place_of(name) == place) for place in (0, 1))
+    here, there = (next(name for name in names if shard_map.places_of([name.encode()]) == [place]) for place in (0, 1))
 
     def add(name: str) -> list[OutgoingRecord]:
         return aggregator.add_payloads(Strings.of([name]), np.zeros(1, np.int64), [b"p" * 30])
@@ -240,7 +242,7 @@ def test_a_change_of_shards_moves_what_waits_for_closed_ones() -> None:
         shard = next(shard for shard in after.shards if shard.shard_id == record.shard_id)
         assert shard.first_hash_key <= hash_key_of(record) <= shard.last_hash_key
         for one in deaggregate(record.body) or []:
-            assert after.shards[after.place_of(one.partition_key)] == shard
+            assert after.shards[after.places_of([one.partition_key.encode()])[0]] == shard
             seen.setdefault(one.partition_key, []).append(one.payload)
     assert seen == {key: [payload for name, payload in pairs if name == key] for key, _ in pairs}
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.blocks import BlockAggregator
+from producers.block_aggregator import BlockAggregator
 from producers.shards import ShardMap
 from tests.property import strategies
 from tests.simulation.scripted_stream import even_shards, hash_key_of
@@ -105,5 +105,7 @@ def _hash_key(reading: Reading) -> int:
 def _one_per_shard() -> tuple[Reading, Reading]:
     shard_map = ShardMap(even_shards(2))
     readings = [Reading(f"sensor-{number}", 1, 0, 1) for number in range(20)]
-    first, second = (next(one for one in readings if shard_map.place_of(one.sensor_id) == place) for place in (0, 1))
+    first, second = (
+        next(one for one in readings if shard_map.places_of([one.sensor_id.encode()]) == [place]) for place in (0, 1)
+    )
     return first, second

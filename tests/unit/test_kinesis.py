@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 import windrow.aws.clients
-from producers.aggregator import ShardMap
+from producers.shards import ShardMap
 from windrow.aws.clients import Place
 from windrow.aws.kinesis import (
     ARRIVAL_STEP_BACK_MS_MAX,
@@ -87,7 +87,9 @@ def test_a_record_goes_where_the_shard_map_says(client: Any) -> None:
         OutgoingRecord(partition_key="a", body=b"x", explicit_hash_key=str(shard.first_hash_key))
         for shard in shard_map.shards
     ]
-    expected = [shard_map.shards[shard_map.place_of(record.partition_key)] for record in by_key] + shard_map.shards
+    expected = [
+        shard_map.shards[shard_map.places_of([record.partition_key.encode()])[0]] for record in by_key
+    ] + shard_map.shards
     answers = stream.put_records(by_key + pinned)
     assert [answer.shard_id for answer in answers.entries if isinstance(answer, Stored)] == [
         shard.shard_id for shard in expected

@@ -9,23 +9,25 @@ import numpy as np
 import pytest
 
 from producers import fleet
-from producers.aggregator import ShardMap
 from producers.deliveries import deliveries
 from producers.faults import MALFORMED, Faults, Malformed
 from producers.fleet import FleetSpec
 from producers.manifest import Manifest, complete_run, stored_runs
 from producers.realtime import TICK_MS, Clock
 from producers.sender import Wire
+from producers.shards import ShardMap
 from producers.simulation import NowhereStream, Options, Progress, RunReport, run, run_id_of, send
 from producers.writer import Writer
+from tests.horizon import LATENESS_HORIZON_MS
 from tests.simulation.scripted_stream import ScriptedStream, even_shards
 from tests.simulation.simulated_s3 import S3State, SimulatedStore, losing_acknowledgement
 from windrow.aws.kinesis import Answers, OutgoingRecord
 from windrow.errors import WindrowError
 from windrow.lake.layout import simulation_key
-from windrow.reading import EARLINESS_MS_MAX, LATENESS_HORIZON_MS, BadReading, Reading, Readings
+from windrow.reading import EARLINESS_MS_MAX, BadReading, Reading, Readings
 from windrow.wire.block.block import decode_block, is_block
-from windrow.wire.json.strict import encode_readings, parse_reading
+from windrow.wire.json.encode import encode_readings
+from windrow.wire.json.strict import parse_reading
 from windrow.wire.kpl import BrokenAggregate, deaggregate
 
 pytestmark = pytest.mark.slow

@@ -304,7 +304,7 @@ def test_what_waits_is_bounded() -> None:
     writer = Writer(stream, clock=time.clock, sleep=time.sleep, waiting_bytes_max=2_000_000)
     for record in records(300, body_bytes=50_000):
         writer.write([record])
-        assert writer.waiting_bytes <= max(2_000_000, REQUEST_BYTES_MAX) + 50_006
+        assert writer._waiting_bytes <= max(2_000_000, REQUEST_BYTES_MAX) + 50_006
     assert time.slept
     assert WAITING_RECORDS_MAX >= REQUEST_RECORDS_MAX
 
@@ -350,7 +350,7 @@ def test_a_writer_that_gave_back_has_room_again(counts: list[int], kept: set[str
         )
         waiting += 10 * count
         waiting -= sum(record.size_bytes for record in writer.give_back(but_for=kept))
-        assert writer.waiting_bytes == waiting
+        assert writer._waiting_bytes == waiting
 
 
 def test_a_writer_that_gives_back_for_days_still_fills_its_requests() -> None:

@@ -19,7 +19,7 @@ Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class RecordLimits:
     """What a record may hold: `target_bytes` with its key, and a payload that is alone `record_bytes_max`."""
 
     target_bytes: int
@@ -32,10 +32,10 @@ class Limits:
             raise ValueError(f"user_records_max must be from 1 to {PLACES_MAX}, not {self.user_records_max}")
 
 
-class Buffer:
+class ShardPayloads:
     """Collects payloads of one shard, in order; `take` makes them one record."""
 
-    def __init__(self, shard: Shard, limits: Limits) -> None:
+    def __init__(self, shard: Shard, limits: RecordLimits) -> None:
         self.shard = shard
         self.began_seconds = 0.0
         """When the oldest payload came, on the owner's clock."""
@@ -59,18 +59,18 @@ class Buffer:
 
         Gives the records that became full.
         """
-        cutting = _Cutting(route, key, lengths, self._places_of_keys())
+        cutter = _Cutter(route, key, lengths, self._places_of_keys())
         full: list[OutgoingRecord] = []
         first = 0
         while first < len(payloads):
             room = self._limits.user_records_max - len(self)
-            fitting = cutting.fit(first, room=room, room_bytes=self._limits.target_bytes - self.size_bytes)
+            fitting = cutter.fit(first, room=room, room_bytes=self._limits.target_bytes - self.size_bytes)
             taken = slice(first, first + fitting.count)
             self._append(route, fitting, payloads[taken], lengths[taken])
             first += fitting.count
             if fitting.is_full and self:
                 full.append(self.take())
-                cutting.forget()
+                cutter.forget()
             elif fitting.is_full:  # longer than any aggregate may be
                 full.append(self._alone(route.keys[key[first]], payloads[first]))
                 first += 1
@@ -96,7 +96,7 @@ class Buffer:
         self._known.update(zip(self._keys[new.start :], new, strict=True))
         return self._known
 
-    def _append(self, route: Route, fitting: "_Fitting", payloads: list[bytes], lengths: Integers) -> None:
+    def _append(self, route: Route, fitting: "_Fit", payloads: list[bytes], lengths: Integers) -> None:
         self._keys += [route.keys[which] for which in fitting.new_keys.tolist()]
         self._places.append(fitting.places)
         self._lengths.append(lengths)
@@ -121,7 +121,7 @@ class Buffer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fitting:
+class _Fit:
     """The next `count` payloads that fit: the place of each one's key, the keys the table gains, and the growth.
 
     is_full: the payload after them does not fit.
@@ -134,7 +134,7 @@ class _Fitting:
     size_bytes: int
 
 
-class _Cutting:
+class _Cutter:
     """Finds out, for one batch of payloads, how many of them an aggregate still takes.
 
     key: int64[m], which key of the route each payload has; lengths: int64[m], of the payloads.
@@ -158,7 +158,7 @@ class _Cutting:
         self._place.fill(-1)
         self._known = 0
 
-    def fit(self, first: int, *, room: int, room_bytes: int) -> _Fitting:
+    def fit(self, first: int, *, room: int, room_bytes: int) -> _Fit:
         """How many payloads from `first` on fit into `room` records and `room_bytes`.
 
         They may be fewer than possible; then they are not full.
@@ -179,7 +179,7 @@ class _Cutting:
         self._known += gained
         is_full = count < len(key) or count == room
         grown_bytes = int(size_bytes[count - 1]) if count else 0
-        return _Fitting(count, is_full, places[:count], new_keys[:gained], grown_bytes)
+        return _Fit(count, is_full, places[:count], new_keys[:gained], grown_bytes)
 
 
 def check_payloads(

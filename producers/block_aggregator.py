@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from producers.shards import Route, RoutedKeys, ShardMap, by_place
+from producers.shards import Route, RouteCache, ShardMap, by_place
 from windrow.aws.stream import RECORD_BYTES_MAX, OutgoingRecord, Shard
 from windrow.errors import WindrowError
 from windrow.reading import READINGS_PER_RECORD_MAX, Readings
@@ -40,8 +40,8 @@ class BlockAggregator:
         self._block_readings = block_readings
         self._body_bytes_max = min(record_bytes_max, RECORD_BYTES_MAX) - len(OUTER_PARTITION_KEY)
         self._clock = clock
-        self._buffers = [_Buffer(shard) for shard in shard_map.shards]
-        self._routes = RoutedKeys(shard_map)
+        self._buffers = [_ShardReadings(shard) for shard in shard_map.shards]
+        self._routes = RouteCache(shard_map)
 
     def __len__(self) -> int:
         """How many readings wait."""
@@ -78,11 +78,11 @@ class BlockAggregator:
         """
         before = {buffer.shard: buffer for buffer in self._buffers}
         kept = {shard: before.pop(shard) for shard in shard_map.shards if shard in before}
-        self._buffers = [kept.get(shard) or _Buffer(shard) for shard in shard_map.shards]
-        self._routes = RoutedKeys(shard_map)
+        self._buffers = [kept.get(shard) or _ShardReadings(shard) for shard in shard_map.shards]
+        self._routes = RouteCache(shard_map)
         return [record for closed in before.values() if closed for record in self.add(closed.take(len(closed)))]
 
-    def _records(self, buffer: "_Buffer", count: int) -> list[OutgoingRecord]:
+    def _records(self, buffer: "_ShardReadings", count: int) -> list[OutgoingRecord]:
         return self._blocks(buffer.shard, buffer.take(count))
 
     def _blocks(self, shard: Shard, readings: Readings) -> list[OutgoingRecord]:
@@ -106,7 +106,7 @@ class BlockAggregator:
         return [record]
 
 
-class _Buffer:
+class _ShardReadings:
     """The readings that wait for one shard."""
 
     def __init__(self, shard: Shard) -> None:
