@@ -18,7 +18,7 @@ from bench.event import ARRIVAL_MS, READINGS, block_event, event, readings
 from bench.measure import Finding, medians
 from processors.consumer import plan
 from processors.event import decode_event
-from windrow.reading import LATENESS_HORIZON_MS
+from tests.horizon import LATENESS_HORIZON_MS
 
 RATE = "readings/cpu-s"
 ROOT = Path(__file__).parents[1]

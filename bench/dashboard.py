@@ -19,6 +19,7 @@ from analytics.dashboard import Dashboard
 from analytics.local import LocalEngine
 from analytics.query import Query
 from bench.measure import Finding, cpu_seconds, medians
+from tests.rows_file import encode_rollup
 from windrow.columns.strings import Strings
 from windrow.lake.layout import lineage_key, rows_key
 from windrow.lake.store import ListedObject, StoredObject
@@ -26,7 +27,6 @@ from windrow.reading import Readings
 from windrow.rows.lineage import Lineage
 from windrow.rows.partial import Partial, partials_of
 from windrow.rows.rollup import roll
-from windrow.rows.rollup_parquet import encode_rollup
 from windrow.timerange import TimeRange
 from windrow.timestamps import format_rfc3339
 from windrow.window import WINDOW_MS, Window

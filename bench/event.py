@@ -12,7 +12,7 @@ from windrow.columns.strings import Strings
 from windrow.reading import Readings
 from windrow.window import WINDOW_MS
 from windrow.wire.block.block import encode_block
-from windrow.wire.json.strict import encode_readings
+from windrow.wire.json.encode import encode_readings
 from windrow.wire.kpl import UserRecord, aggregate
 
 READINGS = 40_000

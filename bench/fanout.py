@@ -15,7 +15,7 @@ from processors.consumer import plan
 from processors.event import decode_event
 from processors.fanout import CHUNK_BYTES_TARGET
 from processors.slices import slices
-from windrow.reading import LATENESS_HORIZON_MS
+from tests.horizon import LATENESS_HORIZON_MS
 
 ROUNDS = 5
 SENSORS = 2_000

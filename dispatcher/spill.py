@@ -251,7 +251,7 @@ class _RangeFile:
             sequence=sequence,
             temperature_milli_c=value,
         )
-        return dataclasses.replace(short, sensor_ids=short.sensor_ids.after(self.prefix))
+        return dataclasses.replace(short, sensor_ids=short.sensor_ids.with_prefix(self.prefix))
 
 
 def _columns_bytes(sensors: int, octets: int, readings: int, kinds: bytes) -> int:

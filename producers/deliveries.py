@@ -10,9 +10,10 @@ import numpy.typing as npt
 from producers import noise
 from producers.faults import MALFORMED
 from producers.fleet import BATCH_SAMPLES_MAX, FleetSpec, Samples, samples
-from producers.noise import Integers, Purpose
+from producers.noise import Purpose
+from windrow.columns.arrays import Int64s
 from windrow.reading import Readings
-from windrow.wire.json.strict import encode_readings
+from windrow.wire.json.encode import encode_readings
 
 # A late reading comes 1 s to a day after its time, every magnitude as likely as another.
 LATE_MS_MIN = 1_000
@@ -31,7 +32,7 @@ class Delivery:
     """
 
     readings: Readings
-    malformed: Integers
+    malformed: Int64s
     again: npt.NDArray[np.bool_]
 
     @classmethod
@@ -105,9 +106,9 @@ class _Held:
     """Late readings until they are due."""
 
     def __init__(self) -> None:
-        self._held: list[tuple[Integers, Readings]] = []
+        self._held: list[tuple[Int64s, Readings]] = []
 
-    def keep(self, readings: Readings, late_ms: Integers) -> None:
+    def keep(self, readings: Readings, late_ms: Int64s) -> None:
         """Hold those back that are late by at most HELD_MS_MAX; `late_ms`: int64[n]."""
         chosen = np.flatnonzero((late_ms > 0) & (late_ms <= HELD_MS_MAX))
         if len(chosen):
@@ -125,7 +126,7 @@ class _Held:
                 self._held.append((due_ms[~is_due], readings.take(~is_due)))
 
 
-def _late_ms(spec: FleetSpec, batch: Samples) -> Integers:
+def _late_ms(spec: FleetSpec, batch: Samples) -> Int64s:
     """How late each sample is: int64[n], 0 for those in time."""
     is_late = batch.faulty(spec, Purpose.LATE, spec.faults.late)
     if not is_late.any():
@@ -137,7 +138,7 @@ def _late_ms(spec: FleetSpec, batch: Samples) -> Integers:
     return np.where(is_late & (_malformed(spec, batch) < 0), np.minimum(late_ms, LATE_MS_MAX), 0)
 
 
-def _malformed(spec: FleetSpec, batch: Samples) -> Integers:
+def _malformed(spec: FleetSpec, batch: Samples) -> Int64s:
     """For each sample the index of what breaks its payload, or -1: int64[n]."""
     is_malformed = batch.faulty(spec, Purpose.MALFORMED, spec.faults.malformed)
     if not is_malformed.any():
@@ -146,7 +147,7 @@ def _malformed(spec: FleetSpec, batch: Samples) -> Integers:
     return np.where(is_malformed, kind, -1)
 
 
-def _order(spec: FleetSpec, batch: Samples) -> Integers:
+def _order(spec: FleetSpec, batch: Samples) -> Int64s:
     """The positions of the samples in the order they are sent: a permutation, int64[n]."""
     order = np.arange(len(batch.number))
     moved = np.flatnonzero(batch.faulty(spec, Purpose.SHUFFLED, spec.faults.shuffled))

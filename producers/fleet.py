@@ -18,8 +18,10 @@ import numpy.typing as npt
 
 from producers import noise
 from producers.faults import Faults
-from producers.noise import Integers, Purpose, draw, keys_of
+from producers.noise import Purpose, draw, keys_of
+from windrow.columns.arrays import Int64s, Words
 from windrow.columns.strings import Strings, offsets_of
+from windrow.period import HOUR_MS
 from windrow.reading import Readings
 from windrow.timestamps import INSTANT_MS_MAX
 
@@ -40,7 +42,6 @@ SPIKE_MILLI_C_MIN, SPIKE_MILLI_C_MAX = 20_000, 80_000
 _JITTER_PART = 10  # a sample comes up to a tenth of the interval after its time
 _DAY_MINUTES = 1_440
 _MINUTE_MS = 60_000
-_HOUR_MS = 3_600_000
 _SWING_UNIT = 1_000_000
 # One day of a cosine that peaks at the first minute, in millionths.
 _SWING = np.array(
@@ -98,8 +99,8 @@ class Samples:
     """
 
     readings: Readings
-    number: Integers
-    step: Integers
+    number: Int64s
+    step: Int64s
 
     def faulty(self, spec: FleetSpec, purpose: Purpose, rate: float) -> npt.NDArray[np.bool_]:
         """Which samples the fault of this `purpose` befalls: bool[n]."""
@@ -107,7 +108,7 @@ class Samples:
             return np.zeros(len(self.number), bool)
         return noise.happens(self.draw(spec, purpose), rate)
 
-    def draw(self, spec: FleetSpec, purpose: Purpose) -> noise.Words:
+    def draw(self, spec: FleetSpec, purpose: Purpose) -> Words:
         """64 random bits for each sample: uint64[n]."""
         return draw(keys_of(spec.seed, purpose, self.number), self.step)
 
@@ -166,10 +167,10 @@ class _Group:
         skew_ms = noise.below(self._constant(Purpose.SKEW, self._number), 2 * SKEW_MS_MAX + 1) - SKEW_MS_MAX
         self._skew_ms = np.where(is_skewed, skew_ms, 0)
 
-    def _constant(self, purpose: Purpose, entities: Integers) -> noise.Words:
+    def _constant(self, purpose: Purpose, entities: Int64s) -> Words:
         return draw(keys_of(self._spec.seed, purpose, entities), np.zeros(1, np.int64))
 
-    def samples(self, steps: Integers) -> Samples:
+    def samples(self, steps: Int64s) -> Samples:
         """The samples of these sensors at `steps`, int64[s], as far as they are in the spec's range."""
         spec = self._spec
         rows = steps[:, np.newaxis]
@@ -190,12 +191,12 @@ class _Group:
         return Samples(readings, self._number[sensor], step)
 
     def _happens(
-        self, purpose: Purpose, sensor: npt.NDArray[np.intp] | slice, counter: Integers, rate: float
+        self, purpose: Purpose, sensor: npt.NDArray[np.intp] | slice, counter: Int64s, rate: float
     ) -> npt.NDArray[np.bool_]:
         """Which of these the fault of this `purpose` befalls: bool, in the shape of `counter`."""
         return noise.happens(draw(keys_of(self._spec.seed, purpose, self._number[sensor]), counter), rate)
 
-    def _shown(self, sensor: npt.NDArray[np.intp], step: Integers, times_ms: Integers) -> npt.NDArray[np.int32]:
+    def _shown(self, sensor: npt.NDArray[np.intp], step: Int64s, times_ms: Int64s) -> npt.NDArray[np.int32]:
         """What each sensor shows at each time, right or wrong: int32, all arguments of one length."""
         faults = self._spec.faults
         if faults.stuck:
@@ -211,27 +212,27 @@ class _Group:
             shown = shown + np.where(is_spike, np.where(size & np.uint64(1), height, -height), 0)
         return shown.astype(np.int32)
 
-    def _temperatures(self, sensor: npt.NDArray[np.intp], step: Integers, times_ms: Integers) -> Integers:
+    def _temperatures(self, sensor: npt.NDArray[np.intp], step: Int64s, times_ms: Int64s) -> Int64s:
         """What each sensor measures at each time, milli-degrees C: int64, all arguments of one length."""
         resolution = self._spec.resolution_milli_c
-        weather = noise.smooth(self._weather_keys[sensor], times_ms, period_ms=6 * _HOUR_MS, deviation=2_500)
-        drift = noise.smooth(self._drift_keys[sensor], times_ms, period_ms=_HOUR_MS, deviation=200)
+        weather = noise.smooth(self._weather_keys[sensor], times_ms, period_ms=6 * HOUR_MS, deviation=2_500)
+        drift = noise.smooth(self._drift_keys[sensor], times_ms, period_ms=HOUR_MS, deviation=200)
         grain = noise.autocorrelated(self._grain_keys[sensor], step, 60)
         daily = self._swing[sensor] * _swing_at(times_ms - self._warmest_minute[sensor] * _MINUTE_MS) // _SWING_UNIT
         exact = self._mean[sensor] + daily + weather + self._bias[sensor] + drift + grain
-        rounded: Integers = (exact + resolution // 2) // resolution * resolution
+        rounded: Int64s = (exact + resolution // 2) // resolution * resolution
         return rounded
 
 
-def _swing_at(since_warmest_ms: Integers) -> Integers:
+def _swing_at(since_warmest_ms: Int64s) -> Int64s:
     """The daily cycle in millionths, on straight lines between full minutes."""
     minutes, within_ms = np.divmod(since_warmest_ms, _MINUTE_MS)
-    here: Integers = _SWING[minutes % _DAY_MINUTES]
-    there: Integers = _SWING[(minutes + 1) % _DAY_MINUTES]
+    here: Int64s = _SWING[minutes % _DAY_MINUTES]
+    there: Int64s = _SWING[(minutes + 1) % _DAY_MINUTES]
     return here + (there - here) * within_ms // _MINUTE_MS
 
 
-def _sensor_ids(site: Integers, number: Integers) -> Strings:
+def _sensor_ids(site: Int64s, number: Int64s) -> Strings:
     """Ids such as site-07/sensor-000123; the limits on sites and sensors make them all of one length."""
     pattern = b"site-00/sensor-000000"
     octets = np.tile(np.frombuffer(pattern, np.uint8), (len(number), 1))

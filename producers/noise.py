@@ -8,10 +8,8 @@ involved, so it comes out the same on every machine. The hash is the finaliser o
 from enum import IntEnum
 
 import numpy as np
-import numpy.typing as npt
 
-Words = npt.NDArray[np.uint64]
-Integers = npt.NDArray[np.int64]
+from windrow.columns.arrays import Int64s, Mask, Words
 
 _WEYL = 0x9E37_79B9_7F4A_7C15
 _MASK = 2**64 - 1
@@ -49,13 +47,13 @@ class Purpose(IntEnum):
     TRUNCATED = 24
 
 
-def keys_of(seed: int, purpose: Purpose, entities: Integers) -> Words:
+def keys_of(seed: int, purpose: Purpose, entities: Int64s) -> Words:
     """One key per entity (a sensor or a site) for draws of this `purpose`: uint64, the shape of `entities`."""
     origin = np.array([(seed + purpose * _WEYL) & _MASK], np.uint64)
     return draw(draw(origin, np.zeros(1, np.int64)), entities)
 
 
-def draw(keys: Words, counters: Integers) -> Words:
+def draw(keys: Words, counters: Int64s) -> Words:
     """64 random bits for each key and counter, broadcast against each other."""
     words = counters.astype(np.uint64)
     words = (words + np.uint64(1)) * np.uint64(_WEYL) + keys
@@ -67,17 +65,17 @@ def draw(keys: Words, counters: Integers) -> Words:
     return words
 
 
-def below(words: Words, bound: int) -> Integers:
+def below(words: Words, bound: int) -> Int64s:
     """Uniform integers from 0 to `bound` - 1, for a bound up to 2^31."""
     return ((words >> np.uint64(32)) * np.uint64(bound) >> np.uint64(32)).astype(np.int64)
 
 
-def happens(words: Words, rate: float) -> npt.NDArray[np.bool_]:
+def happens(words: Words, rate: float) -> Mask:
     """True with probability `rate`, 0 to 1, to 32 bits."""
     return below(words, 2**31) < round(rate * 2**31)
 
 
-def normal(words: Words, deviation: int) -> Integers:
+def normal(words: Words, deviation: int) -> Int64s:
     """Roughly normal integers around 0 with this standard deviation; never beyond 3.5 of it."""
     lanes = np.uint64(0xFFFF)
     total = words & lanes
@@ -86,7 +84,7 @@ def normal(words: Words, deviation: int) -> Integers:
     return (total.astype(np.int64) - _NORMAL_MEAN) * deviation // _NORMAL_DEVIATION
 
 
-def autocorrelated(keys: Words, steps: Integers, deviation: int) -> Integers:
+def autocorrelated(keys: Words, steps: Int64s, deviation: int) -> Int64s:
     """Noise that remembers: an AR(1) process with the coefficient 1/2, cut off after four steps of `steps`."""
     # The sum has 1 + 1/4 + 1/16 + 1/64 times the variance of its terms, so they are made 100/115 as wide.
     fresh = deviation * 100 // 115
@@ -96,7 +94,7 @@ def autocorrelated(keys: Words, steps: Integers, deviation: int) -> Integers:
     return total
 
 
-def smooth(keys: Words, times_ms: Integers, *, period_ms: int, deviation: int) -> Integers:
+def smooth(keys: Words, times_ms: Int64s, *, period_ms: int, deviation: int) -> Int64s:
     """A wandering value: normal at every multiple of `period_ms`, on a straight line between."""
     knots, since_ms = np.divmod(times_ms, period_ms)
     here = normal(draw(keys, knots), deviation)

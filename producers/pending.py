@@ -6,7 +6,8 @@ import numpy as np
 
 from windrow.reading import READINGS_PER_RECORD_MAX, Reading, Readings, is_sound
 from windrow.wire.block.block import decode_block, encode_block, is_block
-from windrow.wire.json.strict import encode_readings, parse_reading
+from windrow.wire.json.encode import encode_readings
+from windrow.wire.json.strict import parse_reading
 
 # Single readings that are made columns together.
 _TOGETHER_MAX = 8_192

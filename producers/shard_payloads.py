@@ -4,18 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from producers.shards import Route
 from windrow.aws.stream import OutgoingRecord, Shard
+from windrow.columns.arrays import Int64s
 from windrow.errors import WindrowError
 from windrow.wire.kpl import MAGIC, OUTER_PARTITION_KEY, seal
 from windrow.wire.kpl_write import ENVELOPE_BYTES, PLACES_MAX, aggregate_body, field_bytes, lengths_of, record_bytes
 
 # How far ahead a buffer counts beyond what it expects to fit.
 _AHEAD = 16
-
-Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +42,8 @@ class ShardPayloads:
 
     def _clear(self) -> None:
         self._payloads: list[bytes] = []
-        self._places: list[Integers] = []
-        self._lengths: list[Integers] = []
+        self._places: list[Int64s] = []
+        self._lengths: list[Int64s] = []
         self._keys: list[bytes] = []
         self._known: dict[bytes, int] = {}
         self.size_bytes = ENVELOPE_BYTES
@@ -54,7 +52,7 @@ class ShardPayloads:
         """How many payloads wait."""
         return len(self._payloads)
 
-    def extend(self, route: Route, key: Integers, payloads: list[bytes], lengths: Integers) -> list[OutgoingRecord]:
+    def extend(self, route: Route, key: Int64s, payloads: list[bytes], lengths: Int64s) -> list[OutgoingRecord]:
         """Take m payloads; `key`, `lengths`: int64[m], which key of the route each has, and how long it is.
 
         Gives the records that became full.
@@ -84,7 +82,7 @@ class ShardPayloads:
             return self._alone(keys[0], payloads[0])
         return self._aggregate(keys, places, payloads, lengths)
 
-    def give_back(self) -> tuple[list[bytes], Integers, list[bytes]]:
+    def give_back(self) -> tuple[list[bytes], Int64s, list[bytes]]:
         """Keys, which of them each payload has (int64[n]), and the n payloads; the buffer is empty afterwards."""
         keys, places, payloads = self._keys, self._places, self._payloads
         self._clear()
@@ -96,7 +94,7 @@ class ShardPayloads:
         self._known.update(zip(self._keys[new.start :], new, strict=True))
         return self._known
 
-    def _append(self, route: Route, fitting: "_Fit", payloads: list[bytes], lengths: Integers) -> None:
+    def _append(self, route: Route, fitting: "_Fit", payloads: list[bytes], lengths: Int64s) -> None:
         self._keys += [route.keys[which] for which in fitting.new_keys.tolist()]
         self._places.append(fitting.places)
         self._lengths.append(lengths)
@@ -108,9 +106,7 @@ class ShardPayloads:
             return OutgoingRecord(partition_key=key.decode(), body=payload, shard_id=self.shard.shard_id)
         return self._aggregate([key], np.zeros(1, np.int64), [payload], lengths_of([payload]))
 
-    def _aggregate(
-        self, keys: list[bytes], places: Integers, payloads: list[bytes], lengths: Integers
-    ) -> OutgoingRecord:
+    def _aggregate(self, keys: list[bytes], places: Int64s, payloads: list[bytes], lengths: Int64s) -> OutgoingRecord:
         return OutgoingRecord(
             partition_key=OUTER_PARTITION_KEY,
             body=seal(aggregate_body(keys, places, payloads, lengths)),
@@ -129,8 +125,8 @@ class _Fit:
 
     count: int
     is_full: bool
-    places: Integers
-    new_keys: Integers
+    places: Int64s
+    new_keys: Int64s
     size_bytes: int
 
 
@@ -140,7 +136,7 @@ class _Cutter:
     key: int64[m], which key of the route each payload has; lengths: int64[m], of the payloads.
     """
 
-    def __init__(self, route: Route, key: Integers, lengths: Integers, known: dict[bytes, int]) -> None:
+    def __init__(self, route: Route, key: Int64s, lengths: Int64s, known: dict[bytes, int]) -> None:
         self._key_bytes = route.field_bytes
         self._key = key
         self._payload_bytes = field_bytes(lengths)
@@ -183,7 +179,7 @@ class _Cutter:
 
 
 def check_payloads(
-    route: Route, key: Integers, payloads: Sequence[bytes], lengths: Integers, *, record_bytes_max: int
+    route: Route, key: Int64s, payloads: Sequence[bytes], lengths: Int64s, *, record_bytes_max: int
 ) -> None:
     """WindrowError naming the key of a payload that no record can hold, even alone."""
     overhead = ENVELOPE_BYTES + int(route.field_bytes.max(initial=0)) + _AHEAD

@@ -6,9 +6,9 @@ from collections import OrderedDict
 from collections.abc import Iterable
 
 import numpy as np
-import numpy.typing as npt
 
 from windrow.aws.stream import HASH_KEY_MAX, Shard
+from windrow.columns.arrays import Int64s
 from windrow.columns.strings import Strings
 from windrow.errors import WindrowError
 from windrow.wire.kpl_write import field_bytes
@@ -16,8 +16,6 @@ from windrow.wire.kpl_write import field_bytes
 # A key takes about 100 bytes while it is known where it goes.
 ROUTED_KEYS_MAX = 1 << 20
 _LOW_BITS = 64
-
-Integers = npt.NDArray[np.int64]
 
 
 class ShardMap:
@@ -40,13 +38,13 @@ class ShardMap:
         """The MD5 of the key, as the stream takes it."""
         return int.from_bytes(hashlib.md5(partition_key.encode(), usedforsecurity=False).digest())
 
-    def places_of(self, partition_keys: list[bytes]) -> Integers:
+    def places_of(self, partition_keys: list[bytes]) -> Int64s:
         """The index in `shards` of the shard that takes each of k keys, which are UTF-8: int64[k]."""
         if len(self.shards) == 1:
             return np.zeros(len(partition_keys), np.int64)
         digests = b"".join([hashlib.md5(key, usedforsecurity=False).digest() for key in partition_keys])
         high, low = np.frombuffer(digests, ">u8").astype(np.uint64).reshape(-1, 2).T
-        places: Integers = np.searchsorted(self._first_high, high, side="right") - 1
+        places: Int64s = np.searchsorted(self._first_high, high, side="right") - 1
         while True:  # as many rounds as shards begin with the same high half: one, but for contrived ranges
             is_below = (high == self._first_high[places]) & (low < self._first_low[places])
             if not is_below.any():
@@ -90,7 +88,7 @@ class RouteCache:
         return known[1]
 
 
-def by_place(places: Integers, count: int) -> list[tuple[int, Integers]]:
+def by_place(places: Int64s, count: int) -> list[tuple[int, Int64s]]:
     """Each of `count` places that occurs in `places`, int64[n], with the positions where it does, ascending."""
     if count == 1:
         return [(0, np.arange(len(places)))] if len(places) else []

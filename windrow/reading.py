@@ -20,7 +20,6 @@ SEQUENCE_MAX = 2**63 - 1
 TEMPERATURE_MIN_MILLI_C = -273_150
 TEMPERATURE_MAX_MILLI_C = 10_000_000
 # Against the arrival of the record that carries the reading, never against a clock.
-LATENESS_HORIZON_MS = 7 * 24 * 3_600_000
 EARLINESS_MS_MAX = 300_000
 # Readings, or payloads that might be one, in one record of the stream: its user records, and the rows of its blocks. A
 # record of 1 MiB holds up to 20,000 readings as JSON; the rest is room for blocks.

@@ -11,21 +11,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from analytics.audit import Audit, Verdict
-from windrow.aws.clients import client
-from windrow.aws.deployment import Deployment
-from windrow.aws.kinesis import KinesisStream, OutgoingRecord, Stored
+from tests.rows_file import encode_rollup
+from windrow.aws.kinesis import OutgoingRecord, Stored
 from windrow.lake.layout import rows_key
 from windrow.lake.s3 import S3Store
 from windrow.reading import Reading, Readings
 from windrow.rows.partial import partials_of
 from windrow.rows.rollup import roll
-from windrow.rows.rollup_parquet import encode_rollup
+from windrow.stage import Stage
 from windrow.window import WINDOW_MS, Window
-from windrow.wire.json.strict import encode_readings
+from windrow.wire.json.encode import encode_readings
 from windrow.wire.kpl import UserRecord, aggregate
-from windrow_cli.audit import audit_stage
-from windrow_cli.draining import wait_until_drained
-from windrow_cli.tick import invoke, scheduled_event
+from windrow_operations.auditing import audit_stage
+from windrow_operations.draining import wait_until_drained
+from windrow_operations.ticks import invoke_tick, scheduled_event
 
 HOUR_MS = 3_600_000
 # Windows that no other test of the session touches.
@@ -36,7 +35,7 @@ HOURS_BACK = 20
 class Audited:
     """A stage with three windows of two sensors, and their readings."""
 
-    deployment: Deployment
+    stage: Stage
     home: Path
     results: S3Store
     windows: list[Window]
@@ -45,7 +44,7 @@ class Audited:
     def audit(self) -> Audit:
         start_ms, end_ms = self.windows[0].start_ms, self.windows[-1].end_ms
         now_ms = time.time_ns() // 1_000_000
-        return audit_stage(self.deployment, home=self.home, start_ms=start_ms, end_ms=end_ms, now_ms=now_ms)
+        return audit_stage(self.stage, home=self.home, start_ms=start_ms, end_ms=end_ms, now_ms=now_ms)
 
     def rows(self, window: Window) -> bytes:
         stored = self.results.get(rows_key(window))
@@ -61,7 +60,7 @@ class Audited:
 
 
 @pytest.fixture(scope="module")
-def stage(stack: Deployment, home: Path) -> Audited:
+def stage(stack: Stage, home: Path) -> Audited:
     """Ten readings a sensor and window, with a duplicate and a malformed one, consumed and rolled."""
     now_ms = time.time_ns() // 1_000_000
     start_ms = (now_ms // HOUR_MS - HOURS_BACK) * HOUR_MS
@@ -74,13 +73,13 @@ def stage(stack: Deployment, home: Path) -> Audited:
     ]
     payloads = [*encode_readings(Readings.of([*readings, readings[0]])), b"{}"]
     body = aggregate([UserRecord("k", payload) for payload in payloads])
-    stream = KinesisStream.at(stack.place, stack.stream_name)
+    stream = stack.stream
     (answer,) = stream.put_records([OutgoingRecord(partition_key="a", body=body)]).entries
     assert isinstance(answer, Stored)
     wait_until_drained(stack, {answer.shard_id: int(answer.sequence_number)})
     # The tick of a moment to come: nothing that was just sent can be on its way for it.
-    invoke(stack, scheduled_event(time.time_ns() // 1_000_000 + 120_000, is_dry_run=False))
-    return Audited(stack, home, S3Store(client("s3", stack.place), stack.results_bucket), windows, readings)
+    invoke_tick(stack, scheduled_event(time.time_ns() // 1_000_000 + 120_000, is_dry_run=False))
+    return Audited(stack, home, stack.results, windows, readings)
 
 
 @pytest.fixture

@@ -18,19 +18,18 @@ from infra import stack as stacks
 from infra.plan import Choices, make_plan
 from tests.emulator.conftest import SHARDS, ignore
 from windrow import settings
-from windrow.aws.clients import Place, client
-from windrow.aws.deployment import Deployment
-from windrow.aws.kinesis import KinesisStream, OutgoingRecord, Stored
+from windrow.aws.clients import Place
+from windrow.aws.kinesis import OutgoingRecord, Stored
 from windrow.lake import layout
-from windrow.lake.s3 import S3Store
 from windrow.lake.store import ObjectStore
 from windrow.period import HOUR_MS, Grain, Period
 from windrow.reading import Reading, Readings
 from windrow.rows.lineage import Lineage
+from windrow.stage import Stage
 from windrow.window import WINDOW_MS, Window
-from windrow.wire.json.strict import encode_readings
-from windrow_cli.draining import wait_until_drained
+from windrow.wire.json.encode import encode_readings
 from windrow_cli.main import windrow as cli
+from windrow_operations.draining import wait_until_drained
 
 STAGE = "ticking"
 TICKS_SECONDS_MAX = 210
@@ -41,17 +40,17 @@ Found = TypeVar("Found")
 
 
 @pytest.fixture(scope="module")
-def ticking(place: Place) -> Deployment:
+def ticking(place: Place) -> Stage:
     """A stage whose schedule fires every minute."""
     every_minute = {"ScheduleExpression": "rate(1 minute)"}
     choices = Choices(shard_count=SHARDS, mode="direct", is_scheduled=True, parameters=every_minute)
-    return stacks.apply(make_plan(place, STAGE, choices), ignore).deployment
+    return stacks.apply(make_plan(place, STAGE, choices), ignore).stage
 
 
 @pytest.fixture
-def results(ticking: Deployment) -> ObjectStore:
+def results(ticking: Stage) -> ObjectStore:
     """Where the dispatcher writes."""
-    return S3Store(client("s3", ticking.place), ticking.results_bucket)
+    return ticking.results
 
 
 def eventually(find: Callable[[], Found | None]) -> Found:
@@ -63,10 +62,10 @@ def eventually(find: Callable[[], Found | None]) -> Found:
     return found
 
 
-def send(deployment: Deployment, *readings: Reading) -> None:
+def send(stage: Stage, *readings: Reading) -> None:
     """Put readings into the stream, and wait until they are in the lake."""
     bodies = encode_readings(Readings.of(readings))
-    stream = KinesisStream.at(deployment.place, deployment.stream_name)
+    stream = stage.stream
     answers = stream.put_records(
         [OutgoingRecord(partition_key=str(number), body=one) for number, one in enumerate(bodies)]
     )
@@ -74,7 +73,7 @@ def send(deployment: Deployment, *readings: Reading) -> None:
     for answer in answers.entries:
         assert isinstance(answer, Stored)
         reached[answer.shard_id] = max(reached.get(answer.shard_id, 0), int(answer.sequence_number))
-    wait_until_drained(deployment, reached)
+    wait_until_drained(stage, reached)
 
 
 def lineage_of(results: ObjectStore, window: Window) -> Lineage | None:
@@ -107,7 +106,7 @@ def ask(sql: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str,
 
 
 def test_windows_and_hours_are_written_by_the_schedule_and_late_readings_join_them(
-    ticking: Deployment, results: ObjectStore, home: Path, monkeypatch: pytest.MonkeyPatch
+    ticking: Stage, results: ObjectStore, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows, lineage and hour come of a tick nobody asked for; a late reading changes its window and its hour."""
     hour = Period(Grain.HOUR, (time.time_ns() // 1_000_000 // HOUR_MS - 2) * HOUR_MS)

@@ -10,18 +10,17 @@ from dispatcher.report import Outcome, TickReport
 from infra import destroy, package
 from infra import stack as stacks
 from infra.plan import Choices, Plan, make_plan
-from windrow.aws.clients import Place, client
-from windrow.aws.deployment import Deployment
-from windrow.aws.kinesis import KinesisStream, OutgoingRecord, Stored
+from windrow.aws.clients import Place
+from windrow.aws.kinesis import OutgoingRecord, Stored
 from windrow.columns.arrow import read_parquet
 from windrow.lake import layout
-from windrow.lake.s3 import S3Store
 from windrow.reading import Reading, Readings
 from windrow.rows.lineage import Lineage
+from windrow.stage import Stage
 from windrow.window import Window
-from windrow.wire.json.strict import encode_readings
-from windrow_cli.draining import wait_until_drained
-from windrow_cli.tick import invoke, scheduled_event
+from windrow.wire.json.encode import encode_readings
+from windrow_operations.draining import wait_until_drained
+from windrow_operations.ticks import invoke_tick, scheduled_event
 
 # What the next release would write another version of, in this test.
 FORMATS = ("partial_parquet", "lineage")
@@ -42,37 +41,37 @@ def next_release(plan: Plan, sources: Path) -> Plan:
     return dataclasses.replace(plan, packages=tuple(built.values()), parameters=plan.parameters | keys)
 
 
-def put(deployment: Deployment, sensor_id: str, window: Window) -> None:
+def put(stage: Stage, sensor_id: str, window: Window) -> None:
     """One reading into the stream, and wait until it is a partial."""
     (body,) = encode_readings(Readings.of([Reading(sensor_id, window.start_ms + 1, 0, 1_000)]))
-    stream = KinesisStream.at(deployment.place, deployment.stream_name)
+    stream = stage.stream
     (answer,) = stream.put_records([OutgoingRecord(partition_key="a", body=body)]).entries
     assert isinstance(answer, Stored)
-    wait_until_drained(deployment, {answer.shard_id: int(answer.sequence_number)})
+    wait_until_drained(stage, {answer.shard_id: int(answer.sequence_number)})
 
 
-def tick(deployment: Deployment) -> TickReport:
+def tick(stage: Stage) -> TickReport:
     """Close what is due."""
-    return invoke(deployment, scheduled_event(time.time_ns() // 1_000_000, is_dry_run=False))
+    return invoke_tick(stage, scheduled_event(time.time_ns() // 1_000_000, is_dry_run=False))
 
 
-def formats_of_partials(deployment: Deployment, window: Window) -> list[int]:
+def formats_of_partials(stage: Stage, window: Window) -> list[int]:
     """The versions of the window's partials, ascending."""
-    lake = S3Store(client("s3", deployment.place), deployment.lake_bucket)
+    lake = stage.lake
     bodies = [lake.get(listed.key) for listed in lake.list_objects(layout.partials_prefix(window))]
     return sorted(read_parquet(stored.body)[1]["format"] for stored in bodies if stored is not None)
 
 
-def lineage_of(deployment: Deployment, window: Window) -> bytes:
+def lineage_of(stage: Stage, window: Window) -> bytes:
     """The stored lineage."""
-    stored = S3Store(client("s3", deployment.place), deployment.results_bucket).get(layout.lineage_key(window))
+    stored = stage.results.get(layout.lineage_key(window))
     assert stored is not None
     return stored.body
 
 
-def deploy(plan: Plan) -> Deployment:
+def deploy(plan: Plan) -> Stage:
     """Carry out a plan."""
-    return stacks.apply(plan, lambda _: None).deployment
+    return stacks.apply(plan, lambda _: None).stage
 
 
 def test_new_formats_do_not_break_what_is_in_flight(place: Place, tmp_path: Path) -> None:
@@ -86,29 +85,29 @@ def test_new_formats_do_not_break_what_is_in_flight(place: Place, tmp_path: Path
     old = make_plan(place, "formats", Choices(shard_count=1, is_scheduled=False))
     new = next_release(old, tmp_path)
 
-    deployment = deploy(old)
-    put(deployment, "a", window)
-    tick(deployment)
-    assert Lineage.from_json(lineage_of(deployment, window)).readings == 1
+    stage = deploy(old)
+    put(stage, "a", window)
+    tick(stage)
+    assert Lineage.from_json(lineage_of(stage, window)).readings == 1
 
-    deployment = deploy(new)
-    put(deployment, "b", window)
-    assert formats_of_partials(deployment, window) == [1, 2]
-    outcomes = {one.window: one.outcome for one in tick(deployment).windows}
+    stage = deploy(new)
+    put(stage, "b", window)
+    assert formats_of_partials(stage, window) == [1, 2]
+    outcomes = {one.window: one.outcome for one in tick(stage).windows}
     assert outcomes[window] is Outcome.ROLLED
-    assert b'"readings":2' in lineage_of(deployment, window)
-    assert b'"format":2' in lineage_of(deployment, window)
+    assert b'"readings":2' in lineage_of(stage, window)
+    assert b'"format":2' in lineage_of(stage, window)
 
-    put(deployment, "c", window)
-    before = lineage_of(deployment, window)
-    deployment = deploy(old)
-    (report,) = [one for one in tick(deployment).windows if one.window == window]
+    put(stage, "c", window)
+    before = lineage_of(stage, window)
+    stage = deploy(old)
+    (report,) = [one for one in tick(stage).windows if one.window == window]
     assert report.outcome is Outcome.FAILED
     assert "format 2, this version reads 1" in report.detail
-    assert lineage_of(deployment, window) == before
+    assert lineage_of(stage, window) == before
 
-    deployment = deploy(new)
-    (report,) = [one for one in tick(deployment).windows if one.window == window]
+    stage = deploy(new)
+    (report,) = [one for one in tick(stage).windows if one.window == window]
     assert (report.outcome, report.readings) == (Outcome.ROLLED, 3)
     destroy.apply(destroy.plan_destruction(place, "formats", deletes_data=True), lambda _: None)
 

@@ -7,13 +7,13 @@ import time
 from pathlib import Path
 
 from windrow import settings
-from windrow.aws.deployment import Deployment
-from windrow.aws.kinesis import KinesisStream, OutgoingRecord, Stored
+from windrow.aws.kinesis import OutgoingRecord, Stored
 from windrow.reading import Reading, Readings
-from windrow.wire.json.strict import encode_readings
+from windrow.stage import Stage
+from windrow.wire.json.encode import encode_readings
 from windrow.wire.kpl import UserRecord, aggregate
-from windrow_cli.draining import wait_until_drained
-from windrow_cli.tick import invoke, scheduled_event
+from windrow_operations.draining import wait_until_drained
+from windrow_operations.ticks import invoke_tick, scheduled_event
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "example.py"
 HOUR_MS = 3_600_000
@@ -21,16 +21,16 @@ HOUR_MS = 3_600_000
 HOURS_BACK = 18
 
 
-def test_the_example_runs(stack: Deployment, home: Path) -> None:
+def test_the_example_runs(stack: Stage, home: Path) -> None:
     """From connect() to the last table."""
     start_ms = (time.time_ns() // 1_000_000 // HOUR_MS - HOURS_BACK) * HOUR_MS
     readings = [Reading(f"example-{n}/x", start_ms + n * 1_000, 0, 40_000_00 + n) for n in range(3)]
     body = aggregate([UserRecord("k", payload) for payload in encode_readings(Readings.of(readings))])
-    stream = KinesisStream.at(stack.place, stack.stream_name)
+    stream = stack.stream
     (answer,) = stream.put_records([OutgoingRecord(partition_key="a", body=body)]).entries
     assert isinstance(answer, Stored)
     wait_until_drained(stack, {answer.shard_id: int(answer.sequence_number)})
-    invoke(stack, scheduled_event(time.time_ns() // 1_000_000 + 120_000, is_dry_run=False))
+    invoke_tick(stack, scheduled_event(time.time_ns() // 1_000_000 + 120_000, is_dry_run=False))
     environment = os.environ | {
         settings.AWS_ENDPOINT_URL: str(stack.place.endpoint_url),
         settings.HOME: str(home),

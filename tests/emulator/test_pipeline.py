@@ -23,24 +23,23 @@ from producers.fleet import FleetSpec
 from producers.simulation import RunReport
 from tests.emulator.conftest import SHARDS, STAGE, ignore
 from windrow import settings
-from windrow.aws.clients import Place, client
-from windrow.aws.deployment import Deployment
-from windrow.aws.kinesis import KinesisStream, OutgoingRecord, Stored
+from windrow.aws.clients import Place
+from windrow.aws.kinesis import OutgoingRecord, Stored
 from windrow.lake import layout
-from windrow.lake.s3 import S3Store
 from windrow.reading import Reading, Readings
 from windrow.rows.lineage import Lineage
+from windrow.stage import Stage
 from windrow.timestamps import format_rfc3339
 from windrow.window import WINDOW_MS, Window, windows_between
 from windrow.wire.block.block import encode_block
-from windrow.wire.json.strict import encode_readings
+from windrow.wire.json.encode import encode_readings
 from windrow.wire.kpl import UserRecord, aggregate
-from windrow_cli.draining import wait_until_drained
 from windrow_cli.main import windrow as cli
-from windrow_cli.rewind import recreate_mapping, replay_everything, rows_digests
-from windrow_cli.simulate import simulate_fleet
-from windrow_cli.tick import invoke, scheduled_event
-from windrow_cli.verify import verify_stage
+from windrow_operations.draining import wait_until_drained
+from windrow_operations.rewinding import recreate_mapping, replay_everything, rows_digests
+from windrow_operations.simulating import simulate_fleet
+from windrow_operations.ticks import invoke_tick, scheduled_event
+from windrow_operations.verifying import verify_stage
 
 HOUR_MS = 3_600_000
 SENSORS = 50
@@ -48,15 +47,14 @@ WINDOWS = 3
 _hours_back = itertools.count(3)
 
 
-class Stage:
+class Pipeline:
     """A deployed stage and what the tests do to it."""
 
-    def __init__(self, deployment: Deployment, home: Path) -> None:
-        self.deployment = deployment
+    def __init__(self, stage: Stage, home: Path) -> None:
+        self.stage = stage
         self.home = home
-        s3 = client("s3", deployment.place)
-        self.lake = S3Store(s3, deployment.lake_bucket)
-        self.results = S3Store(s3, deployment.results_bucket)
+        self.lake = stage.lake
+        self.results = stage.results
 
     def simulate(self, start_ms: int, *, seed: int, faults: Faults) -> RunReport:
         fleet = FleetSpec(
@@ -68,20 +66,19 @@ class Stage:
             end_ms=start_ms + WINDOWS * WINDOW_MS,
             faults=faults,
         )
-        report = simulate_fleet(fleet, self.deployment, now_ms=now_ms())
-        wait_until_drained(self.deployment, report.last_sequence_numbers)
+        report = simulate_fleet(fleet, self.stage, now_ms=now_ms())
+        wait_until_drained(self.stage, report.last_sequence_numbers)
         return report
 
     def put(self, body: bytes) -> Stored:
         """Put one record and wait until it is consumed; what the stream answered."""
-        stream = KinesisStream.at(self.deployment.place, self.deployment.stream_name)
-        (answer,) = stream.put_records([OutgoingRecord(partition_key="a", body=body)]).entries
+        (answer,) = self.stage.stream.put_records([OutgoingRecord(partition_key="a", body=body)]).entries
         assert isinstance(answer, Stored)
-        wait_until_drained(self.deployment, {answer.shard_id: int(answer.sequence_number)})
+        wait_until_drained(self.stage, {answer.shard_id: int(answer.sequence_number)})
         return answer
 
     def tick(self) -> TickReport:
-        return invoke(self.deployment, scheduled_event(now_ms(), is_dry_run=False))
+        return invoke_tick(self.stage, scheduled_event(now_ms(), is_dry_run=False))
 
     def lineage(self, window: Window) -> Lineage:
         stored = self.results.get(layout.lineage_key(window))
@@ -96,14 +93,14 @@ class Stage:
 
 
 @pytest.fixture(scope="session", params=["direct", "fanout"])
-def stage(request: pytest.FixtureRequest, place: Place, home: Path) -> Stage:
+def pipeline(request: pytest.FixtureRequest, place: Place, home: Path) -> Pipeline:
     """The session's stage in direct mode, and one beside it whose batches are fanned out."""
     if request.param == "direct":
-        return Stage(request.getfixturevalue("stack"), home)
+        return Pipeline(request.getfixturevalue("stack"), home)
     choices = Choices(shard_count=SHARDS, mode="fanout", is_scheduled=False)
-    deployment = stacks.apply(make_plan(place, f"{STAGE}fanout", choices), ignore).deployment
-    assert deployment.mode == "fanout"
-    return Stage(deployment, home)
+    stage = stacks.apply(make_plan(place, f"{STAGE}fanout", choices), ignore).stage
+    assert stage.mode == "fanout"
+    return Pipeline(stage, home)
 
 
 @pytest.fixture
@@ -124,75 +121,75 @@ def outcomes(report: TickReport) -> dict[Window, Outcome]:
     return {window.window: window.outcome for window in report.windows}
 
 
-def test_every_row_equals_the_truth_with_all_faults_on(stage: Stage, start_ms: int) -> None:
+def test_every_row_equals_the_truth_with_all_faults_on(pipeline: Pipeline, start_ms: int) -> None:
     """Duplicates, malformed, late and shuffled readings: every row and every column is what it must be."""
     faults = Faults(malformed=0.01, duplicates=0.05, late=0.05, shuffled=0.2)
-    sent = stage.simulate(start_ms, seed=1, faults=faults)
+    sent = pipeline.simulate(start_ms, seed=1, faults=faults)
     assert sent.totals.malformed > 0
     assert sent.totals.repeated > 0
-    stage.tick()
-    verification = verify_stage(stage.deployment, home=stage.home, run_id=sent.run_id)
+    pipeline.tick()
+    verification = verify_stage(pipeline.stage, home=pipeline.home, run_id=sent.run_id)
     assert verification.is_exact, str(verification)
     assert verification.readings == sent.totals.readings
     assert verification.rows == SENSORS * WINDOWS
 
 
-def test_a_rewind_changes_no_byte(stage: Stage, start_ms: int) -> None:
+def test_a_rewind_changes_no_byte(pipeline: Pipeline, start_ms: int) -> None:
     """Everything is delivered twice more, by replay and by a new mapping; rows and revisions stay."""
     windows = windows_between(start_ms, start_ms + WINDOWS * WINDOW_MS)
-    stage.simulate(start_ms, seed=2, faults=Faults(duplicates=0.02))
-    stage.tick()
-    before = rows_digests(stage.deployment, windows)
-    revisions = [stage.lineage(window).revision for window in windows]
+    pipeline.simulate(start_ms, seed=2, faults=Faults(duplicates=0.02))
+    pipeline.tick()
+    before = rows_digests(pipeline.stage, windows)
+    revisions = [pipeline.lineage(window).revision for window in windows]
     assert len(before) == WINDOWS
-    assert replay_everything(stage.deployment) > 0
-    recreate_mapping(stage.deployment)
-    stage.tick()
-    assert rows_digests(stage.deployment, windows) == before
-    assert [stage.lineage(window).revision for window in windows] == revisions
+    assert replay_everything(pipeline.stage, now_ms=now_ms()) > 0
+    recreate_mapping(pipeline.stage, now_ms=now_ms())
+    pipeline.tick()
+    assert rows_digests(pipeline.stage, windows) == before
+    assert [pipeline.lineage(window).revision for window in windows] == revisions
 
 
-def test_a_late_reading_changes_one_window_and_raises_its_revision(stage: Stage, start_ms: int) -> None:
+def test_a_late_reading_changes_one_window_and_raises_its_revision(pipeline: Pipeline, start_ms: int) -> None:
     """It joins its own window, by its marker, and no other."""
     windows = windows_between(start_ms, start_ms + WINDOWS * WINDOW_MS)
-    stage.simulate(start_ms, seed=3, faults=Faults())
-    stage.tick()
-    before = rows_digests(stage.deployment, windows)
+    pipeline.simulate(start_ms, seed=3, faults=Faults())
+    pipeline.tick()
+    before = rows_digests(pipeline.stage, windows)
     late = Reading("latecomer", windows[1].start_ms + 7, 0, 12_345)
-    stage.put(json_of(late)[0])
-    reported = outcomes(stage.tick())
-    after = rows_digests(stage.deployment, windows)
+    pipeline.put(json_of(late)[0])
+    reported = outcomes(pipeline.tick())
+    after = rows_digests(pipeline.stage, windows)
     assert [window for window in windows if before[window] != after[window]] == [windows[1]]
     assert reported[windows[1]] is Outcome.ROLLED
-    assert [stage.lineage(window).revision for window in windows] == [1, 2, 1]
-    assert stage.rows(windows[1])["latecomer"]["sum_milli_c"] == 12_345
-    assert not list(stage.lake.list_objects(f"{layout.MARKERS}dt="))
+    assert [pipeline.lineage(window).revision for window in windows] == [1, 2, 1]
+    assert pipeline.rows(windows[1])["latecomer"]["sum_milli_c"] == 12_345
+    assert not list(pipeline.lake.list_objects(f"{layout.MARKERS}dt="))
 
 
-def test_blocks_and_json_in_one_batch_make_one_row(stage: Stage, start_ms: int) -> None:
+def test_blocks_and_json_in_one_batch_make_one_row(pipeline: Pipeline, start_ms: int) -> None:
     """A gateway's block and a sensor's JSON, in one aggregate and alone, are readings of one set."""
     readings = [Reading("mixed", start_ms + second * 1_000, 0, 20_000 + second) for second in range(6)]
     mixed = [encode_block(Readings.of(readings[:2])), *json_of(*readings[2:4])]
-    stage.put(aggregate([UserRecord("k", payload) for payload in mixed]))
-    stage.put(encode_block(Readings.of(readings[3:])))
-    stage.tick()
-    row = stage.rows(Window(start_ms))["mixed"]
+    pipeline.put(aggregate([UserRecord("k", payload) for payload in mixed]))
+    pipeline.put(encode_block(Readings.of(readings[3:])))
+    pipeline.tick()
+    row = pipeline.rows(Window(start_ms))["mixed"]
     assert (row["readings"], row["sum_milli_c"]) == (6, 120_015)
 
 
 def test_what_counts_after_a_redrive_joins_its_window(
-    stage: Stage, start_ms: int, monkeypatch: pytest.MonkeyPatch
+    pipeline: Pipeline, start_ms: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A batch that was given up and bytes that are nothing: listed, shown and redriven by the commands, twice."""
     lost, sent = Reading("lost", start_ms, 0, 1_000), Reading("sent", start_ms, 0, 2_000)
-    stored = stage.put(json_of(sent)[0])
-    failures = S3Store(client("s3", stage.deployment.place), stage.deployment.on_failure_bucket)
+    stored = pipeline.put(json_of(sent)[0])
+    failures = pipeline.stage.failures
     key = f"aws/lambda/00000000-0000-0000-0000-000000000000/{stored.shard_id}/2026/11/20/{start_ms}"
-    failures.put(key, given_up_batch(stage.deployment, stored, json_of(lost)[0]))
-    junk = stage.put(b"\x1b]0;gotcha\x07")
+    failures.put(key, given_up_batch(pipeline.stage, stored, json_of(lost)[0]))
+    junk = pipeline.put(b"\x1b]0;gotcha\x07")
 
-    monkeypatch.setenv(settings.HOME, str(stage.home))
-    monkeypatch.setenv(settings.STAGE, stage.deployment.stage)
+    monkeypatch.setenv(settings.HOME, str(pipeline.home))
+    monkeypatch.setenv(settings.STAGE, pipeline.stage.name)
     listed = windrow("quarantine", "list", "--from", "-10m", "--reason", "not_json")
     assert "not_json" in listed
     shown = windrow("quarantine", "show", "--from", "-10m", "--sequence-number", junk.sequence_number)
@@ -201,17 +198,17 @@ def test_what_counts_after_a_redrive_joins_its_window(
     for _ in range(2):
         assert "1 invocations, 0 failed" in windrow("redrive", "--on-failure")
         windrow("redrive", "--quarantined", "--from", "-10m", "--reason", "not_json")
-    stage.tick()
+    pipeline.tick()
 
-    rows = stage.rows(Window(start_ms))
+    rows = pipeline.rows(Window(start_ms))
     assert {sensor: row["sum_milli_c"] for sensor, row in rows.items()} == {"lost": 1_000, "sent": 2_000}
     assert windrow("quarantine", "list", "--from", "-10m", "--reason", "not_json") == listed
 
 
-def given_up_batch(deployment: Deployment, like: Stored, body: bytes) -> bytes:
+def given_up_batch(stage: Stage, like: Stored, body: bytes) -> bytes:
     """What Lambda writes for a batch of one record, which is where another is but for its body."""
     record = Record(
-        stream_arn=f"arn:aws:kinesis:us-east-1:000000000000:stream/{deployment.stream_name}",
+        stream_arn=f"arn:aws:kinesis:us-east-1:000000000000:stream/{stage.stream_name}",
         shard=like.shard_id,
         sequence_number=like.sequence_number,
         arrival_ms=now_ms(),
@@ -245,46 +242,46 @@ def windrow(*arguments: str) -> str:
 
 
 def test_a_malformed_reading_amid_an_aggregate_is_quarantined_and_its_neighbours_count(
-    stage: Stage, start_ms: int
+    pipeline: Pipeline, start_ms: int
 ) -> None:
     """The bad payload is kept with its reason and its bytes; the two around it are in the rows."""
     broken = b'{"sensor_id":"middle","event_time":"yesterday","temperature":1}'
     first, last = json_of(Reading("before", start_ms, 0, 1_000), Reading("after", start_ms, 0, 2_000))
-    known = {listed.key for listed in stage.lake.list_objects(layout.QUARANTINE)}
-    stage.put(aggregate([UserRecord("k", payload) for payload in (first, broken, last)]))
-    stage.tick()
-    rows = stage.rows(Window(start_ms))
+    known = {listed.key for listed in pipeline.lake.list_objects(layout.QUARANTINE)}
+    pipeline.put(aggregate([UserRecord("k", payload) for payload in (first, broken, last)]))
+    pipeline.tick()
+    rows = pipeline.rows(Window(start_ms))
     assert {sensor: row["sum_milli_c"] for sensor, row in rows.items()} == {"before": 1_000, "after": 2_000}
-    (key,) = {listed.key for listed in stage.lake.list_objects(layout.QUARANTINE)} - known
-    stored = stage.lake.get(key)
+    (key,) = {listed.key for listed in pipeline.lake.list_objects(layout.QUARANTINE)} - known
+    stored = pipeline.lake.get(key)
     assert stored is not None
     (quarantined,) = map(json.loads, gzip.decompress(stored.body).splitlines())
     assert (quarantined["reason"], quarantined["index"]) == ("event_time", 1)
 
 
-def test_a_deleted_result_heals(stage: Stage) -> None:
+def test_a_deleted_result_heals(pipeline: Pipeline) -> None:
     """The next tick that looks at the window writes the same rows again, under the same revision."""
     window = Window(now_ms() // WINDOW_MS * WINDOW_MS - 2 * WINDOW_MS)  # one of those that every tick looks at
-    stage.put(json_of(Reading("healed", window.start_ms + 5, 0, 20_000))[0])
-    stage.tick()
-    before, revision = rows_digests(stage.deployment, [window]), stage.lineage(window).revision
-    stage.results.delete(layout.rows_key(window))
-    assert outcomes(stage.tick())[window] is Outcome.ROLLED
-    assert rows_digests(stage.deployment, [window]) == before
-    assert stage.lineage(window).revision == revision
+    pipeline.put(json_of(Reading("healed", window.start_ms + 5, 0, 20_000))[0])
+    pipeline.tick()
+    before, revision = rows_digests(pipeline.stage, [window]), pipeline.lineage(window).revision
+    pipeline.results.delete(layout.rows_key(window))
+    assert outcomes(pipeline.tick())[window] is Outcome.ROLLED
+    assert rows_digests(pipeline.stage, [window]) == before
+    assert pipeline.lineage(window).revision == revision
 
 
-def test_a_deleted_partial_freezes_its_window(stage: Stage, start_ms: int) -> None:
+def test_a_deleted_partial_freezes_its_window(pipeline: Pipeline, start_ms: int) -> None:
     """A result never shrinks: the window is frozen and reported, and its rows stay as they are."""
     window = Window(start_ms)
     for sensor_id in ("kept", "lost"):
-        stage.put(json_of(Reading(sensor_id, start_ms, 0, 20_000))[0])
-    stage.tick()
-    before = rows_digests(stage.deployment, [window])
-    partials = [listed.key for listed in stage.lake.list_objects(layout.partials_prefix(window))]
+        pipeline.put(json_of(Reading(sensor_id, start_ms, 0, 20_000))[0])
+    pipeline.tick()
+    before = rows_digests(pipeline.stage, [window])
+    partials = [listed.key for listed in pipeline.lake.list_objects(layout.partials_prefix(window))]
     assert len(partials) == 2
-    stage.lake.delete(partials[0])
-    stage.put(json_of(Reading("latecomer", start_ms, 0, 20_000))[0])
-    assert outcomes(stage.tick())[window] is Outcome.FROZEN
-    assert rows_digests(stage.deployment, [window]) == before
-    stage.lake.delete(str(next(listed.key for listed in stage.lake.list_objects(layout.MARKERS))))
+    pipeline.lake.delete(partials[0])
+    pipeline.put(json_of(Reading("latecomer", start_ms, 0, 20_000))[0])
+    assert outcomes(pipeline.tick())[window] is Outcome.FROZEN
+    assert rows_digests(pipeline.stage, [window]) == before
+    pipeline.lake.delete(str(next(listed.key for listed in pipeline.lake.list_objects(layout.MARKERS))))

@@ -28,9 +28,9 @@ from tests.fuzz.mutation import Mutator
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from tests.unit.stream_records import ARRIVAL_MS, SHARD, STREAM_ARN
 from windrow.lake.layout import PARTIALS, QUARANTINE
+from tests.horizon import LATENESS_HORIZON_MS
 from windrow.reading import (
     EARLINESS_MS_MAX,
-    LATENESS_HORIZON_MS,
     READINGS_PER_RECORD_MAX,
     SENSOR_ID_CHARACTERS_MAX,
     SEQUENCE_MAX,

@@ -22,8 +22,8 @@ from processors.puts import Puts
 from tests.unit.arrow_blocks import block_of, table, with_dictionary
 from tests.unit.stream_records import ARRIVAL_MS, STREAM_ARN
 from windrow.columns.strings import Strings
+from tests.horizon import LATENESS_HORIZON_MS
 from windrow.reading import (
-    LATENESS_HORIZON_MS,
     READINGS_PER_RECORD_MAX,
     SENSOR_ID_CHARACTERS_MAX,
     TEMPERATURE_MAX_MILLI_C,

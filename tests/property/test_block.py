@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from processors.blocks import judge_all
 from processors.event import Record, decode_event, encode_event
 from processors.slices import slices
+from tests.horizon import LATENESS_HORIZON_MS
 from tests.property.strategies import FIRST_WINDOW_MS, batches
 from tests.unit.stream_records import aggregated, encoded, reading, record
-from windrow.reading import LATENESS_HORIZON_MS, Reading, Readings, is_sound
+from windrow.reading import Reading, Readings, is_sound
 from windrow.rows.partial import partials_of
 from windrow.window import WINDOW_MS
 from windrow.wire.block.block import decode_block, encode_block

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from processors.consumer import consume
 from processors.event import Record, decode_event, encode_event
+from tests.horizon import LATENESS_HORIZON_MS
 from tests.property.strategies import FIRST_WINDOW_MS, batches, readings
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from windrow.lake.layout import MARKERS, PARTIALS, QUARANTINE, parse_marker_key, parse_partial_key
-from windrow.reading import LATENESS_HORIZON_MS, Reading, Readings, Reason
+from windrow.reading import Reading, Readings, Reason
 from windrow.rows.partial_parquet import decode_partial
 from windrow.window import WINDOW_MS, Window
-from windrow.wire.json.strict import encode_readings
+from windrow.wire.json.encode import encode_readings
 from windrow.wire.kpl import MAGIC, UserRecord, aggregate, seal
 
 LAKE = "lake"

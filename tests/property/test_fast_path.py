@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from tests.property.wire import OURS, STYLES, TEMPERATURES, TIMES, Style, batch
 from windrow.columns.words import ROWS_AT_ONCE
 from windrow.reading import BadReading, Reading, Readings, Reason
+from windrow.wire.json.encode import encode_readings
 from windrow.wire.json.fast import ROWS_MIN, read_common_layouts
 from windrow.wire.json.layout import Layout
-from windrow.wire.json.strict import PAYLOAD_BYTES_MAX, BadPayload, encode_readings, parse_reading, parse_readings
+from windrow.wire.json.strict import PAYLOAD_BYTES_MAX, BadPayload, parse_reading, parse_readings
 from windrow.wire.payloads import Payloads
 
 

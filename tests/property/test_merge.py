@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from tests.oracle import PERCENTILES, Fact, expected_rows, read_rows
 from tests.property.strategies import sensor_ids, temperatures_milli_c
+from tests.rows_file import encode_rollup
 from windrow.reading import Readings
 from windrow.rows.merge import PERCENTILE_ERROR_MILLI_C, merge, merge_streams
 from windrow.rows.partial import partials_of
 from windrow.rows.rollup import Rollup, batches_of, roll
-from windrow.rows.rollup_parquet import encode_rollup
 from windrow.rows.rollup_parquet import read_rows as decode_rows
 from windrow.window import WINDOW_MS
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.rows_file import encode_rollup
 from tests.simulation.lake import Row, at, lineage_of, partial_of, partial_put, rows_of, tick, window_at
 from tests.simulation.simulated_s3 import S3State
 from windrow.rows.rollup import roll
-from windrow.rows.rollup_parquet import encode_rollup
 
 WINDOW = window_at("10:00")
 SCHEDULED = at("10:07")

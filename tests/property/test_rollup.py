@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from tests.oracle import Fact, expected_rows, read_rows
 from tests.property.strategies import FIRST_WINDOW_MS, batches
+from tests.rows_file import encode_rollup
 from windrow.reading import Reading, Readings
 from windrow.rows.partial import Partial, union
 from windrow.rows.rollup import roll
-from windrow.rows.rollup_parquet import COLUMNS, encode_rollup
+from windrow.rows.rollup_parquet import COLUMNS
 from windrow.window import Window
 
 WINDOW = Window(FIRST_WINDOW_MS)

@@ -143,7 +143,7 @@ def decodes(string: bytes) -> bool:
 @given(lists, sensor_ids)
 def test_a_prefix_comes_before_each_string(strings: list[str], prefix: str) -> None:
     """Of empty ones too."""
-    assert Strings.of(strings).after(prefix.encode()).to_list() == [prefix + string for string in strings]
+    assert Strings.of(strings).with_prefix(prefix.encode()).to_list() == [prefix + string for string in strings]
 
 
 @given(lists)

@@ -18,6 +18,7 @@ import pytest
 import dispatcher.periods
 from dispatcher.periods import PeriodRoller, list_rows, read_lineages, window_etags
 from dispatcher.report import Outcome, PeriodReport, TickReport
+from tests.rows_file import encode_rollup
 from tests.simulation.interleaving import Node, Program, every_node
 from tests.simulation.lake import (
     FIRST,
@@ -43,7 +44,7 @@ from windrow.period import DAY_MS, HOUR_MS, Grain, Period
 from windrow.rows.merge import merge
 from windrow.rows.period_lineage import PeriodLineage
 from windrow.rows.rollup import Rollup
-from windrow.rows.rollup_parquet import encode_rollup, read_rows
+from windrow.rows.rollup_parquet import read_rows
 from windrow.window import WINDOW_MS, Window
 
 FIVE, FIVE_PAST = window_at("05:00"), window_at("05:05")

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from analytics.cache import ObjectCache
 from analytics.local import LocalEngine
+from tests.rows_file import encode_rollup
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from windrow.lake.layout import rows_key
 from windrow.lake.store import CountingStore
 from windrow.reading import Reading, Readings
 from windrow.rows.partial import partials_of
 from windrow.rows.rollup import roll
-from windrow.rows.rollup_parquet import encode_rollup
 from windrow.timestamps import parse_rfc3339_ms
 from windrow.window import WINDOW_MS
 

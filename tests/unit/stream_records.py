@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from processors.event import Record
 from windrow.reading import Reading, Readings
 from windrow.window import Window
-from windrow.wire.json.strict import encode_readings
+from windrow.wire.json.encode import encode_readings
 from windrow.wire.kpl import UserRecord, aggregate
 
 STREAM_ARN = "arn:aws:kinesis:eu-central-1:123456789012:stream/windrow-test"

@@ -19,7 +19,7 @@ from windrow.rows.lineage import Lineage
 from windrow.timerange import TimeRange
 from windrow.window import WINDOW_MS, Window
 from windrow.wire.block.block import encode_block
-from windrow.wire.json.strict import encode_readings
+from windrow.wire.json.encode import encode_readings
 from windrow.wire.kpl import UserRecord, aggregate
 
 pytestmark = pytest.mark.slow

@@ -37,7 +37,7 @@ from windrow.wire.block.block import (
 )
 from windrow.wire.block.buffers import numbers
 from windrow.wire.block.flatbuffers import BadStream
-from windrow.wire.block.stream import Buffer, declared
+from windrow.wire.block.stream import EncodedBuffer, parse_stream
 from windrow.wire.json.strict import parse_reading
 from windrow.wire.kpl import MAGIC
 
@@ -269,7 +269,7 @@ def padded_block(columns: pa.Table, *, at_least: int) -> bytes:
 def test_what_a_block_decompresses_to_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """By what its metadata declare, before anything is decompressed; the limit itself is allowed."""
     payload = encode_block(Readings.of(THREE))
-    size_bytes = declared(payload[len(HEAD) :]).decompressed_bytes
+    size_bytes = parse_stream(payload[len(HEAD) :]).decompressed_bytes
 
     monkeypatch.setattr(block, "BLOCK_DECOMPRESSED_BYTES_MAX", size_bytes)
     assert len(decode_block(payload)) == 3
@@ -286,12 +286,12 @@ def test_a_bomb_that_tells_its_size_is_refused() -> None:
     assert refused(payload) is Reason.BLOCK_TOO_LARGE
 
 
-def compressed(content: bytes, *, declared_bytes: int, **options: int) -> Buffer:
+def compressed(content: bytes, *, declared_bytes: int, **options: int) -> EncodedBuffer:
     """A buffer whose frame holds `content`, and says nothing of its length, while the metadata declare another one."""
     settings = {CompressionParameter[name]: value for name, value in options.items()}
     compressor = ZstdCompressor(options={CompressionParameter.content_size_flag: 0, **settings})
     frame = compressor.compress(content) + compressor.flush()
-    return Buffer(memoryview(frame), declared_bytes, is_compressed=True)
+    return EncodedBuffer(memoryview(frame), declared_bytes, is_compressed=True)
 
 
 def test_a_frame_is_never_decompressed_beyond_what_is_declared() -> None:

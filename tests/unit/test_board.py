@@ -13,6 +13,7 @@ from analytics import presets, views
 from analytics.board import Board, Shown
 from analytics.history import Histories
 from analytics.query import Query
+from tests.rows_file import encode_rollup
 from tests.unit.stored_results import START_MS, StoredResults
 from windrow.errors import WindrowError
 from windrow.lake.layout import lineage_key, period_rows_key, rows_key
@@ -21,7 +22,6 @@ from windrow.reading import Reading, Readings
 from windrow.rows.lineage import Lineage
 from windrow.rows.partial import partials_of
 from windrow.rows.rollup import roll
-from windrow.rows.rollup_parquet import encode_rollup
 from windrow.timerange import TimeRange
 from windrow.window import WINDOW_MS, Window
 

@@ -12,11 +12,12 @@ import pytest
 from dispatcher.due import TICK_DELAY_MS
 from processors.consumer import LATE_AFTER_MS, MARKER_AFTER_MS, Consumed, consume, plan
 from processors.event import UNKNOWN_ORIGIN, MalformedRecord, Record
+from tests.horizon import LATENESS_HORIZON_MS
 from tests.simulation.simulated_s3 import Answer, Crash, Operation, Put, S3State, SimulatedStore, crashing, recording
 from tests.unit.stream_records import ARRIVAL_MS, SHARD, WINDOW, aggregated, encoded, reading, record
 from windrow.lake.layout import MARKERS, PARTIALS, QUARANTINE, parse_marker_key, parse_partial_key, parse_quarantine_key
 from windrow.lake.store import StoreError
-from windrow.reading import EARLINESS_MS_MAX, LATENESS_HORIZON_MS, Reading, Reason
+from windrow.reading import EARLINESS_MS_MAX, Reading, Reason
 from windrow.rows.partial_parquet import decode_partial
 from windrow.window import WINDOW_MS, Window
 from windrow.wire.kpl import MAGIC, seal

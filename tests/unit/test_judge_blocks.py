@@ -13,11 +13,11 @@ from processors.blocks import BAD_ROWS_MAX, judge_all, readings_max
 from processors.event import Record, decode_event, encode_event
 from processors.judge import Judged
 from processors.quarantine import QuarantinedPayload
+from tests.horizon import LATENESS_HORIZON_MS
 from tests.unit.stream_records import ARRIVAL_MS, aggregated, encoded, reading, record
 from windrow.columns.strings import Strings
 from windrow.reading import (
     EARLINESS_MS_MAX,
-    LATENESS_HORIZON_MS,
     READINGS_PER_RECORD_MAX,
     TEMPERATURE_MAX_MILLI_C,
     Reading,

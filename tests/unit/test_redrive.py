@@ -13,13 +13,14 @@ from processors.invoke import Answer, Outcome
 from processors.on_failure import UnreadableFailure, decode_failure, shard_of_key
 from processors.redrive import EXPIRY_MARGIN_MS, Redrive, Redriven, oldest_arrival_ms
 from processors.replay import Rehearsal
+from tests.horizon import LATENESS_HORIZON_MS
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from tests.unit.stream_records import ARRIVAL_MS, SHARD, STREAM_ARN, WINDOW, aggregated, encoded, reading, record
 from windrow.aws.stream import StreamRecord
 from windrow.lake.layout import PARTIALS, QUARANTINE
 from windrow.lake.quarantine import QuarantinedPayload, decode_quarantine
 from windrow.lake.quarantine_search import QuarantineSearch, payloads
-from windrow.reading import LATENESS_HORIZON_MS, Reading, Readings, Reason
+from windrow.reading import Reading, Readings, Reason
 from windrow.rows.partial_parquet import decode_partial
 from windrow.timestamps import format_rfc3339
 from windrow.window import WINDOW_MS

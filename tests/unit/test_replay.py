@@ -16,17 +16,18 @@ from processors.chunk import INVOKE_PAYLOAD_BYTES_MAX
 from processors.consumer import consume
 from processors.event import Record, decode_event, encode_event
 from processors.invoke import Answer, Outcome
-from processors.replay import ATTEMPTS_MAX, FailedInvocation, Rehearsal, Replayed, replay, replay_stage
+from processors.replay import ATTEMPTS_MAX, FailedInvocation, Rehearsal, Replayed, replay
+from tests.horizon import LATENESS_HORIZON_MS
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from tests.unit.stream_records import ARRIVAL_MS, STREAM_ARN, aggregated, encoded, reading
 from windrow.aws import clients as aws
-from windrow.aws.deployment import Deployment
 from windrow.aws.kinesis import KinesisStream, StreamRecord
 from windrow.errors import UsageError, WindrowError
-from windrow.reading import LATENESS_HORIZON_MS
+from windrow.stage import Stage
 from windrow.timestamps import parse_rfc3339_ms
 from windrow_cli.replay import arrival_range_ms, show
 from windrow_cli.replay import replay as command
+from windrow_operations.redelivery import replay_stage
 
 FIRST_SHARD, SECOND_SHARD = "shardId-000000000000", "shardId-000000000001"
 PLACE = aws.Place("test", None, "us-east-1")
@@ -186,14 +187,17 @@ def test_a_replay_of_what_was_consumed_writes_nothing_new() -> None:
 # ---- a stage -------------------------------------------------------------------------------------------------------
 
 
-def deployment() -> Deployment:
-    return Deployment(
+def stage() -> Stage:
+    return Stage(
         place=PLACE,
-        stage="test",
+        lateness_horizon_hours=168,
+        stream_retention_hours=24,
+        partials_retention_days=30,
+        name="test",
         stream_name="windrow-test",
         lake_bucket="lake",
         results_bucket="results",
-        on_failure_bucket="on-failure",
+        failures_bucket="on-failure",
         consumer_function="windrow-test-consumer",
         dispatcher_function="windrow-test-dispatcher",
         database="",
@@ -236,7 +240,7 @@ def test_a_stage_is_replayed_from_its_stream_to_its_consumer(kinesis: Any) -> No
                 "Payload": encode_event([sent_again]),
             },
         )
-        replayed = replay_stage(deployment(), start_ms=0, end_ms=FAR_AHEAD_MS)
+        replayed = replay_stage(stage(), start_ms=0, end_ms=FAR_AHEAD_MS)
 
     assert (replayed.records, replayed.invocations, replayed.failed) == (1, 1, ())
 
@@ -247,7 +251,7 @@ def test_a_dry_run_of_a_stage_invokes_no_function(kinesis: Any) -> None:
     kinesis.put_record(StreamName="windrow-test", Data=b"bytes", PartitionKey="key")
 
     with Stubber(aws.client("lambda", PLACE, repeats=False)):
-        replayed = replay_stage(deployment(), start_ms=0, end_ms=FAR_AHEAD_MS, is_dry_run=True)
+        replayed = replay_stage(stage(), start_ms=0, end_ms=FAR_AHEAD_MS, is_dry_run=True)
 
     assert (replayed.records, replayed.invocations, replayed.failed) == (1, 1, ())
 
@@ -255,7 +259,7 @@ def test_a_dry_run_of_a_stage_invokes_no_function(kinesis: Any) -> None:
 def test_a_missing_stream_is_one_line(kinesis: Any) -> None:
     """No traceback, but the stream's name and what to do."""
     with pytest.raises(WindrowError, match="windrow-test") as raised:
-        replay_stage(deployment(), start_ms=0, end_ms=FAR_AHEAD_MS)
+        replay_stage(stage(), start_ms=0, end_ms=FAR_AHEAD_MS)
 
     assert "\n" not in raised.value.message
 

@@ -8,11 +8,12 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
+from tests.rows_file import encode_rollup
 from windrow.columns.strings import Strings
 from windrow.reading import Readings
 from windrow.rows.partial import Partial
 from windrow.rows.rollup import BATCH_ROWS, Rollup, roll
-from windrow.rows.rollup_parquet import COLUMNS, UnreadableRows, encode_rollup, read_rows, write_rows
+from windrow.rows.rollup_parquet import COLUMNS, UnreadableRows, read_rows, write_rows
 from windrow.window import Window
 
 WINDOW = Window(1_763_640_300_000)

@@ -18,7 +18,8 @@ from processors.slices import SLICE_READINGS_MAX, slices
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from tests.unit.stream_records import ARRIVAL_MS, aggregated, encoded, reading, record
 from windrow.lake.layout import PARTIALS
-from windrow.reading import LATENESS_HORIZON_MS, READINGS_PER_RECORD_MAX, Reading
+from tests.horizon import LATENESS_HORIZON_MS
+from windrow.reading import READINGS_PER_RECORD_MAX, Reading
 from windrow.rows.partial_parquet import decode_partial
 
 LAKE = "lake"

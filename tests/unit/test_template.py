@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from infra import package, template
+from tests.horizon import LATENESS_HORIZON_MS
 from windrow import settings
 from windrow.aws.clients import INVOKE_READ_TIMEOUT_SECONDS
 from windrow.lake import layout
-from windrow.reading import LATENESS_HORIZON_MS
 from windrow.rows import lineage, partial_parquet, rollup_parquet, silence
 from windrow.rows.merge import PERCENTILE_ERROR_MILLI_C
 from windrow.rows.rollup import PERCENTILES

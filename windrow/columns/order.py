@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-Words = npt.NDArray[np.uint64]
-Integers = npt.NDArray[np.int64]
+from windrow.columns.arrays import Int64s, Mask, Words
+
 _WORD_BITS = 64
 _PIECE_ROWS = 16_384
 
@@ -47,7 +47,7 @@ def _row_bits(column: Words) -> int:
     return max(1, len(column) - 1).bit_length()
 
 
-def ascending(columns: Sequence[Words]) -> npt.NDArray[np.int64]:
+def ascending(columns: Sequence[Words]) -> Int64s:
     """The order of the rows by `columns`, the first weighing most; equal rows in any order: int64[n]."""
     packed = pack(columns)
     order = _order_of(packed[0])
@@ -56,7 +56,7 @@ def ascending(columns: Sequence[Words]) -> npt.NDArray[np.int64]:
     return order
 
 
-def distinct(columns: Sequence[Integers]) -> list[Integers]:
+def distinct(columns: Sequence[Int64s]) -> list[Int64s]:
     """The distinct rows of columns of int64[n], ascending by `columns`, the first weighing most: int64[m] each."""
     if not len(columns[0]):
         return list(columns)
@@ -74,7 +74,7 @@ def distinct(columns: Sequence[Integers]) -> list[Integers]:
     return _parted(word if kept.all() else word[kept], least, widths)
 
 
-def _joined(columns: Sequence[Integers], least: Sequence[int], widths: Sequence[int]) -> Words:
+def _joined(columns: Sequence[Int64s], least: Sequence[int], widths: Sequence[int]) -> Words:
     """A word for each row: what the columns have above `least`, each in as many bits as `widths` says."""
     joined = np.empty(len(columns[0]), np.uint64)
     for rows in _pieces(len(joined)):
@@ -86,7 +86,7 @@ def _joined(columns: Sequence[Integers], least: Sequence[int], widths: Sequence[
     return joined
 
 
-def _parted(joined: Words, least: Sequence[int], widths: Sequence[int]) -> list[Integers]:
+def _parted(joined: Words, least: Sequence[int], widths: Sequence[int]) -> list[Int64s]:
     """The inverse of `_joined`."""
     columns = [np.empty(len(joined), np.int64) for _ in least]
     for rows in _pieces(len(joined)):
@@ -103,7 +103,7 @@ def _pieces(rows: int) -> Iterator[slice]:
     return (slice(start, start + _PIECE_ROWS) for start in range(0, rows, _PIECE_ROWS))
 
 
-def is_new(*columns: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
+def is_new(*columns: npt.NDArray[np.generic]) -> Mask:
     """Where a row of `columns` differs from the row before it; the first row does: bool[n]."""
     differs = np.ones(len(columns[0]), bool)
     if len(differs):
@@ -113,7 +113,7 @@ def is_new(*columns: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
     return differs
 
 
-def _order_of(word: Words) -> npt.NDArray[np.int64]:
+def _order_of(word: Words) -> Int64s:
     """The order of one column; where the row number fits beside the value, values are sorted instead of places."""
     if not _has_room(word):
         return np.argsort(word)

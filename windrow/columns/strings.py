@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from windrow.columns import order
-from windrow.columns.words import spans
+from windrow.columns.arrays import Int64s, Mask, Octets, Words
+from windrow.columns.words import WORD_OCTETS, spans
 
-_WORD_OCTETS = 8
 _WORD_BITS = 64
 _PIECE_ROWS = 1 << 14
 _ASCII_MAX = 0x7F
@@ -33,8 +33,8 @@ class Strings:
     offsets: int64[n + 1], ascending, from 0; octets: uint8[offsets[n]], valid UTF-8 string by string.
     """
 
-    offsets: npt.NDArray[np.int64]
-    octets: npt.NDArray[np.uint8]
+    offsets: Int64s
+    octets: Octets
 
     @classmethod
     def of(cls, strings: Iterable[str]) -> Self:
@@ -48,9 +48,7 @@ class Strings:
         return cls(offsets_of(lengths), np.frombuffer(b"".join(encoded), np.uint8))
 
     @classmethod
-    def of_slices(
-        cls, octets: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
-    ) -> Self:
+    def of_slices(cls, octets: Octets, starts: Int64s, lengths: Int64s) -> Self:
         """The column of the strings `octets[starts[i]:starts[i] + lengths[i]]`: int64[n] each, in any order."""
         offsets, longest = offsets_of(lengths), int(lengths.max(initial=0))
         if longest * len(lengths) > _MATRIX_WASTE_MAX * int(offsets[-1]) or longest == 0:
@@ -76,12 +74,12 @@ class Strings:
         return len(self.offsets) - 1
 
     @property
-    def lengths(self) -> npt.NDArray[np.int64]:
+    def lengths(self) -> Int64s:
         """Octets of each string: int64[n]."""
         return np.diff(self.offsets)
 
     @property
-    def characters(self) -> npt.NDArray[np.int64]:
+    def characters(self) -> Int64s:
         """Characters, that is code points, of each string: int64[n]."""
         if self.octets.max(initial=0) <= _ASCII_MAX:
             return self.lengths
@@ -99,24 +97,24 @@ class Strings:
         whole, bounds = self.octets.tobytes(), self.offsets.tolist()
         return [whole[a:b].decode() for a, b in itertools.pairwise(bounds)]
 
-    def are_utf8(self) -> npt.NDArray[np.bool_]:
+    def are_utf8(self) -> Mask:
         """Which strings are UTF-8, as all should be: bool[n]. For octets that come from outside."""
-        is_utf8 = np.ones(len(self), bool)
+        are_utf8 = np.ones(len(self), bool)
         is_ascii = self.octets <= _ASCII_MAX
-        if is_ascii.all() or self._are_utf8_together():
-            return is_utf8
+        if is_ascii.all() or self.is_utf8():
+            return are_utf8
         for position in self._having(~is_ascii).tolist():
-            is_utf8[position] = _is_utf8(self.octets_at(position))
-        return is_utf8
+            are_utf8[position] = is_utf8(self.octets_at(position))
+        return are_utf8
 
-    def are_plain(self) -> npt.NDArray[np.bool_]:
+    def are_plain(self) -> Mask:
         """Which strings are without quotes, backslashes and control characters, as JSON without escapes: bool[n]."""
         are_plain = np.ones(len(self), bool)
         is_special = (self.octets == _QUOTE) | (self.octets == _BACKSLASH) | (self.octets < _SPACE)
         are_plain[self._having(is_special)] = False
         return are_plain
 
-    def have_controls(self) -> npt.NDArray[np.bool_]:
+    def have_controls(self) -> Mask:
         """Which strings have a control character, U+0000 to U+001F or U+007F to U+009F: bool[n].
 
         A string that is UTF-8 is never mistaken for one with a control character, whatever its neighbours are.
@@ -130,21 +128,21 @@ class Strings:
         have_controls[self._having(is_control)] = True
         return have_controls
 
-    def _having(self, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    def _having(self, chosen: Mask) -> Int64s:
         """The strings with a chosen octet, ascending; `chosen` is for all of them: bool[offsets[n]]."""
         return np.unique(np.searchsorted(self.offsets, np.flatnonzero(chosen), side="right") - 1)
 
-    def _are_utf8_together(self) -> bool:
+    def is_utf8(self) -> bool:
         """Whether all octets are UTF-8 and no string begins within a character: then every string is UTF-8."""
         first_octets = self.octets[self.offsets[:-1][self.lengths > 0]]
         begins_within = (first_octets & _CONTINUES_MASK) == _CONTINUES
-        return not begins_within.any() and _is_utf8(self.octets.tobytes())
+        return not begins_within.any() and is_utf8(self.octets.tobytes())
 
     def take(self, positions: npt.NDArray[np.integer]) -> "Strings":
         """The strings at `positions`, in that order."""
         return Strings.of_slices(self.octets, self.offsets[:-1][positions], self.lengths[positions])
 
-    def after(self, prefix: bytes) -> "Strings":
+    def with_prefix(self, prefix: bytes) -> "Strings":
         """The strings, each behind `prefix`."""
         first = np.frombuffer(prefix, np.uint8)
         offsets = self.offsets + np.arange(len(self.offsets)) * len(first)
@@ -174,7 +172,7 @@ class Strings:
             return found
         return [bisect.bisect_left(range(len(self)), needle, key=self.octets_at) for needle in needles]
 
-    def rank(self) -> tuple["Strings", npt.NDArray[np.int64]]:
+    def rank(self) -> tuple["Strings", Int64s]:
         """The distinct strings in ascending octet order, and for each string its place among them: int64[n].
 
         Octet order of UTF-8 is code point order.
@@ -190,56 +188,55 @@ class Strings:
         place[ascending] = np.cumsum(is_first) - 1
         return self.take(ascending[is_first]), place
 
-    def _sort_keys(self) -> list[npt.NDArray[np.uint64]]:
+    def _sort_keys(self) -> list[Words]:
         """Columns to sort by, the first weighing most: the zero-padded octets as big-endian words, then the length.
 
         The length breaks the tie between "a" and "a\\0", whose padded octets are the same.
         """
         lengths = self.lengths
         longest = int(lengths.max())
-        words = max(1, -(-longest // _WORD_OCTETS))
+        words = max(1, -(-longest // WORD_OCTETS))
         if longest == int(lengths.min()):
-            padded = np.zeros((len(self), words * _WORD_OCTETS), np.uint8)
+            padded = np.zeros((len(self), words * WORD_OCTETS), np.uint8)
             padded[:, :longest] = self.octets.reshape(len(self), longest)
             matrix = padded.view(">u8")
             return [matrix[:, word].astype(np.uint64) for word in range(words)]
-        aligned = np.append(self.octets, np.zeros(2 * _WORD_OCTETS - len(self.octets) % _WORD_OCTETS, np.uint8))
+        aligned = np.append(self.octets, np.zeros(2 * WORD_OCTETS - len(self.octets) % WORD_OCTETS, np.uint8))
         source = aligned.view(">u8").astype(np.uint64)
         keys = [np.empty(len(self), np.uint64) for _ in range(words)]
         # In pieces that stay in the processor's cache.
         for start in range(0, len(self), _PIECE_ROWS):
             rows = slice(start, start + _PIECE_ROWS)
             for number, key in enumerate(keys):
-                key[rows] = _words(source, self.offsets[:-1][rows] + number * _WORD_OCTETS, self.offsets[1:][rows])
+                key[rows] = _words(source, self.offsets[:-1][rows] + number * WORD_OCTETS, self.offsets[1:][rows])
         return [*keys, lengths.astype(np.uint64)]
 
 
-def _words(
-    source: npt.NDArray[np.uint64], start: npt.NDArray[np.int64], end: npt.NDArray[np.int64]
-) -> npt.NDArray[np.uint64]:
+def _words(source: Words, start: Int64s, end: Int64s) -> Words:
     """The up to eight octets from `start` to `end` as one big-endian word each, padded with zeros: uint64[n].
 
     `source` is the octets as big-endian words. Two of them are put together, so that words are gathered, not octets.
     """
-    left_octets = np.clip(end - start, 0, _WORD_OCTETS)
+    left_octets = np.clip(end - start, 0, WORD_OCTETS)
     start = np.minimum(start, end)
     first, shift = start >> 3, ((start & 7) << 3).astype(np.uint64)
     # A shift by 64 bits is undefined, so those that can come to 64 are made in two steps.
     second = source[first + 1] >> np.uint64(1) >> (np.uint64(_WORD_BITS - 1) - shift)
     keep = ~(~np.uint64(0) >> np.uint64(1) >> (left_octets * 8 - 1).clip(0).astype(np.uint64))
     keep[left_octets == 0] = 0
-    word: npt.NDArray[np.uint64] = ((source[first] << shift) | second) & keep
+    word: Words = ((source[first] << shift) | second) & keep
     return word
 
 
-def offsets_of(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def offsets_of(lengths: Int64s) -> Int64s:
     """Where each of the parts with these `lengths` begins, and where the last ends: int64[n + 1]."""
     offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return offsets
 
 
-def _is_utf8(octets: bytes) -> bool:
+def is_utf8(octets: bytes) -> bool:
+    """Return whether `octets` are valid UTF-8."""
     try:
         octets.decode()
     except UnicodeDecodeError:

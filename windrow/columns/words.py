@@ -7,16 +7,14 @@ columns of n entries. The arithmetic within words is that of Hacker's Delight, c
 import numpy as np
 import numpy.typing as npt
 
-Octets = npt.NDArray[np.uint8]
-Integers = npt.NDArray[np.int64]
-Words = npt.NDArray[np.uint64]
+from windrow.columns.arrays import Int64s, Mask, Octets, Words
 
 WORD_OCTETS = 8
 # Columns of so many rows stay in a processor's own cache while they are worked on; more rows are done in turns.
 ROWS_AT_ONCE = 8_192
 
 # 10**0 to 10**18, the last that fits, and that again for every count of digits in three words: garbage for garbage.
-POWERS_OF_TEN: Integers = 10 ** np.minimum(np.arange(3 * WORD_OCTETS + 1, dtype=np.int64), 18)
+POWERS_OF_TEN: Int64s = 10 ** np.minimum(np.arange(3 * WORD_OCTETS + 1, dtype=np.int64), 18)
 
 
 def repeated(octet: int) -> np.uint64:
@@ -39,13 +37,13 @@ _QUOTES = repeated(ord('"'))
 _BACKSLASHES = repeated(ord("\\"))
 
 
-def spans(octets: Octets, places: Integers, size: int) -> npt.NDArray[np.void]:
+def spans(octets: Octets, places: Int64s, size: int) -> npt.NDArray[np.void]:
     """The `size` octets that begin at each of n places of a contiguous buffer, all within it: void[n]."""
     every = np.ndarray((len(octets) - size + 1,), f"V{size}", octets, strides=(1,))
     return every[places]
 
 
-def load(octets: Octets, places: Integers, count: int = 1) -> Words:
+def load(octets: Octets, places: Int64s, count: int = 1) -> Words:
     """The `count` words that begin at each of n places, all within the buffer: uint64[n, count]."""
     return spans(octets, places, WORD_OCTETS * count).view("<u8").reshape(len(places), count)
 
@@ -55,14 +53,14 @@ def word_of(octets: bytes) -> np.uint64:
     return np.uint64(int.from_bytes(octets, "little"))
 
 
-def are_plain(word: Words, octets: int) -> npt.NDArray[np.bool_]:
+def are_plain(word: Words, octets: int) -> Mask:
     """Whether the first `octets` octets are ASCII, and no quote, backslash or control character: bool[n]."""
     counted = _HIGH_BITS & word_of(b"\xff" * octets)
-    plain: npt.NDArray[np.bool_] = _plain_bits(word, ascii_only=True) & counted == counted
+    plain: Mask = _plain_bits(word, ascii_only=True) & counted == counted
     return plain
 
 
-def plain_characters(word: Words, *, ascii_only: bool) -> Integers:
+def plain_characters(word: Words, *, ascii_only: bool) -> Int64s:
     """How many octets come before the first quote, backslash or control character (or non-ASCII octet): 0 to 8."""
     return _before_first(~_plain_bits(word, ascii_only=ascii_only) & _HIGH_BITS)
 
@@ -76,7 +74,7 @@ def _plain_bits(word: Words, *, ascii_only: bool) -> Words:
     return is_plain & ~word if ascii_only else is_plain | word
 
 
-def leading_digits(word: Words) -> tuple[Integers, Integers]:
+def leading_digits(word: Words) -> tuple[Int64s, Int64s]:
     """The decimal number that the word begins with, and how many digits it has: 0 to 8."""
     digit = word ^ _ZERO_DIGITS
     count = _before_first(((digit + _TEN_AND_MORE) | digit) & _HIGH_BITS)
@@ -88,7 +86,7 @@ def leading_digits(word: Words) -> tuple[Integers, Integers]:
     return value.view(np.int64), count
 
 
-def number_of_digits(word: Words, count: int) -> tuple[Integers, Words]:
+def number_of_digits(word: Words, count: int) -> tuple[Int64s, Words]:
     """The decimal number that the first `count` octets spell, 1 to 8, and a word with high bits if one is no digit."""
     value = word ^ _ZERO_DIGITS
     value <<= np.uint64(8 * (WORD_OCTETS - count))  # zeros before, nothing behind
@@ -105,9 +103,9 @@ def number_of_digits(word: Words, count: int) -> tuple[Integers, Words]:
     return value.view(np.int64), no_digits
 
 
-def no_high_bits(word: Words) -> npt.NDArray[np.bool_]:
+def no_high_bits(word: Words) -> Mask:
     """Whether no octet of each word has its high bit: bool[n]."""
-    found: npt.NDArray[np.bool_] = word & _HIGH_BITS == 0
+    found: Mask = word & _HIGH_BITS == 0
     return found
 
 
@@ -120,14 +118,14 @@ def digit_pairs(word: Words) -> Words:
     return digit * np.uint64(10) + (digit >> np.uint64(8))
 
 
-def octet_at(word: Words, place: int) -> Integers:
+def octet_at(word: Words, place: int) -> Int64s:
     """Octet number `place` of each word: 0 to 255."""
-    octet: Integers = ((word >> np.uint64(8 * place)) & np.uint64(0xFF)).view(np.int64)
+    octet: Int64s = ((word >> np.uint64(8 * place)) & np.uint64(0xFF)).view(np.int64)
     return octet
 
 
-def _before_first(high_bits: Words) -> Integers:
+def _before_first(high_bits: Words) -> Int64s:
     """How many octets come before the lowest one whose high bit is set; 8 if there is none."""
     below = (high_bits - np.uint64(1)) & ~high_bits
-    count: Integers = (np.bitwise_count(below) >> 3).astype(np.int64)
+    count: Int64s = (np.bitwise_count(below) >> 3).astype(np.int64)
     return count

@@ -34,8 +34,6 @@ COLUMNS: tuple[tuple[str, str], ...] = (
     ("arrival_time", "timestamp"),
     ("payload_base64", "string"),
 )
-# The columns that tell one payload from another.
-IDENTITY_COLUMNS = ("stream", "shard", "sequence_number", "index", "block_row")
 # These are said of a record as a whole, and their payload is all of it; every other payload is a part of a record.
 WHOLE_RECORD_REASONS = frozenset(
     {Reason.RECORD_MALFORMED, Reason.AGGREGATE_DIGEST, Reason.AGGREGATE_MALFORMED, Reason.TOO_MANY_READINGS}

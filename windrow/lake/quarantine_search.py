@@ -8,9 +8,8 @@ from windrow.errors import WindrowError
 from windrow.lake.layout import QUARANTINE, QuarantineKey, day_prefix, parse_quarantine_key
 from windrow.lake.quarantine import QuarantinedPayload, UnreadableQuarantine, decode_quarantine
 from windrow.lake.store import ObjectStore
+from windrow.period import DAY_MS
 from windrow.reading import Reason
-
-_MS_PER_DAY = 86_400_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,5 +73,5 @@ def _prefixes(search: QuarantineSearch) -> list[str]:
     """A prefix for each day, or the whole quarantine when the search has no beginning."""
     if search.start_ms <= 0:
         return [QUARANTINE]
-    first, last = search.start_ms // _MS_PER_DAY, (search.end_ms - 1) // _MS_PER_DAY
-    return [day_prefix(QUARANTINE, day * _MS_PER_DAY) for day in range(first, last + 1)]
+    first, last = search.start_ms // DAY_MS, (search.end_ms - 1) // DAY_MS
+    return [day_prefix(QUARANTINE, day * DAY_MS) for day in range(first, last + 1)]

@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from windrow.columns import order
+from windrow.columns.arrays import Int32s, Int64s
 from windrow.columns.strings import Strings, offsets_of
-from windrow.rows.rollup import HISTOGRAM_BIN_MILLI_C, PERCENTILES, Int32s, Int64s, Rollup
+from windrow.rows.rollup import HISTOGRAM_BIN_MILLI_C, PERCENTILES, Rollup
 
 PERCENTILE_ERROR_MILLI_C = HISTOGRAM_BIN_MILLI_C // 2
 # Lifts every 32-bit number, and every instant, above zero, so that they sort as unsigned numbers.

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from windrow.columns.arrays import Int32s, Int64s
 from windrow.columns.strings import Strings, offsets_of
 from windrow.rows.partial import Partial
 
@@ -27,9 +28,6 @@ BATCH_ROWS = 1 << 17
 """Rows are hashed and written in batches of so many, the last one shorter: memory follows a batch, not the fleet."""
 # Changes whenever the canonical serialization does; part of what rows_sha256 is taken over.
 _ROWS_DOMAIN = b"windrow rows 2"
-
-Int32s = npt.NDArray[np.int32]
-Int64s = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,7 +1,6 @@
 """The rows of a window as one Parquet object, the form that Athena queries as the table `aggregates`."""
 
 import hashlib
-import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -94,13 +93,6 @@ def write_rows(start_ms: int, parts: Iterable[Rollup], file: IO[bytes]) -> RowsS
         readings=totals["readings"],
         conflicts=totals["conflicts"],
     )
-
-
-def encode_rollup(rollup: Rollup) -> bytes:
-    """The Parquet bytes of `rollup`; the same rows give the same bytes with one version of arro3."""
-    body = io.BytesIO()
-    write_rows(rollup.start_ms, [rollup], body)
-    return body.getvalue()
 
 
 def read_rows(start_ms: int, file: IO[bytes], *, rows: int = BATCH_ROWS) -> Iterator[Rollup]:

@@ -19,9 +19,9 @@ from functools import cache
 from typing import IO
 
 import numpy as np
-import numpy.typing as npt
 
 from windrow.columns import arrow
+from windrow.columns.arrays import Int64s, Mask
 from windrow.columns.strings import Strings
 from windrow.rows.merge import rounds
 from windrow.rows.rollup import Rollup
@@ -42,8 +42,6 @@ COLUMNS: tuple[tuple[str, str], ...] = (
     ("last_window", "timestamp"),
     ("missing_windows", "int"),
 )
-
-Masks = npt.NDArray[np.int64]
 
 
 class SilenceState(StrEnum):
@@ -68,8 +66,8 @@ class Silence:
     sensors: int
     sensors_expected: int
     sensor_ids: Strings
-    states: npt.NDArray[np.int64]
-    missing_windows: npt.NDArray[np.int64]
+    states: Int64s
+    missing_windows: Int64s
 
     @property
     def is_outage(self) -> bool:
@@ -93,7 +91,7 @@ def silence_of(window: Window, streams: Sequence[Iterator[Rollup]]) -> Silence:
     Rows come in pieces; only those of sensors that are or were silent are kept.
     """
     totals: Counter[str] = Counter()
-    kept: list[tuple[Strings, Masks]] = []
+    kept: list[tuple[Strings, Int64s]] = []
     for complete in rounds(streams):
         ids, masks = _masks(complete)
         totals.update(
@@ -160,17 +158,17 @@ def is_silent(history: Iterable[bool]) -> bool:
 
 
 @cache
-def _silent_by_mask() -> npt.NDArray[np.bool_]:
+def _silent_by_mask() -> Mask:
     """`is_silent` of every history, by its bits: bit 0 is the newest window."""
     return np.array([is_silent(bool(mask >> age & 1) for age in range(AGES)) for mask in range(1 << AGES)])
 
 
-def _is_silent(masks: Masks) -> npt.NDArray[np.bool_]:
-    silent: npt.NDArray[np.bool_] = _silent_by_mask()[masks & ((1 << AGES) - 1)]
+def _is_silent(masks: Int64s) -> Mask:
+    silent: Mask = _silent_by_mask()[masks & ((1 << AGES) - 1)]
     return silent
 
 
-def _masks(complete: Sequence[tuple[int, Rollup]]) -> tuple[Strings, Masks]:
+def _masks(complete: Sequence[tuple[int, Rollup]]) -> tuple[Strings, Int64s]:
     """The sensors of a round, and for each in which windows it is, as bits."""
     ids, place = Strings.concat([part.sensor_ids for _, part in complete]).rank()
     bits = np.repeat([1 << age for age, _ in complete], [len(part) for _, part in complete])
@@ -178,17 +176,17 @@ def _masks(complete: Sequence[tuple[int, Rollup]]) -> tuple[Strings, Masks]:
     return ids, np.bincount(place, weights=bits, minlength=len(ids)).astype(np.int64)
 
 
-def _heard(masks: Masks, age: int) -> int:
+def _heard(masks: Int64s, age: int) -> int:
     return int(np.count_nonzero(masks >> age & 1))
 
 
-def _expected(masks: Masks, age: int) -> int:
+def _expected(masks: Int64s, age: int) -> int:
     """How many sensors the BEFORE_WINDOWS windows before the one of `age` have."""
     return int(np.count_nonzero(masks >> (age + 1) & ((1 << BEFORE_WINDOWS) - 1)))
 
 
-def _missing_windows(masks: Masks) -> npt.NDArray[np.int64]:
+def _missing_windows(masks: Int64s) -> Int64s:
     """The lowest bit that is set: how many windows ago the sensor was last heard."""
     lowest = masks & -masks
-    windows: npt.NDArray[np.int64] = np.round(np.log2(np.maximum(lowest, 1))).astype(np.int64)
+    windows: Int64s = np.round(np.log2(np.maximum(lowest, 1))).astype(np.int64)
     return windows

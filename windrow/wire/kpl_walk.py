@@ -14,12 +14,10 @@ from dataclasses import dataclass, fields
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
-from windrow.columns.strings import offsets_of
-from windrow.columns.words import ROWS_AT_ONCE, Integers, Octets
-
-Mask = npt.NDArray[np.bool_]
+from windrow.columns.arrays import Int64s, Mask, Octets
+from windrow.columns.strings import is_utf8, offsets_of
+from windrow.columns.words import ROWS_AT_ONCE
 
 _KEY = 0x0A
 _HASH_KEY = 0x12
@@ -41,8 +39,8 @@ class AggregateBodies:
     """
 
     octets: Octets
-    starts: Integers
-    ends: Integers
+    starts: Int64s
+    ends: Int64s
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,15 +50,15 @@ class UserRecordSpans:
     hash_key_index is -1 where there is none. All int64[n], ascending by `at`.
     """
 
-    owner: Integers
-    at: Integers
-    key_index: Integers
-    hash_key_index: Integers
-    payload_start: Integers
-    payload_length: Integers
+    owner: Int64s
+    at: Int64s
+    key_index: Int64s
+    hash_key_index: Int64s
+    payload_start: Int64s
+    payload_length: Int64s
 
     @property
-    def payload_end(self) -> Integers:
+    def payload_end(self) -> Int64s:
         """Where the record ends with its payload: int64[n]."""
         return self.payload_start + self.payload_length
 
@@ -97,12 +95,12 @@ def walk(bodies: AggregateBodies) -> tuple[UserRecordSpans, Mask]:
 class _Varints:
     """n varints: their values and the places behind them, int64[n], and whether they have at most three octets."""
 
-    value: Integers
-    end: Integers
+    value: Int64s
+    end: Int64s
     ok: Mask
 
 
-def _varints(octets: Octets, at: Integers) -> _Varints:
+def _varints(octets: Octets, at: Int64s) -> _Varints:
     """The varints at `at`. Those of one octet, as a rule all, are had for one fetch."""
     first = octets[at].astype(np.int64)
     value, end, ok = first & _LOW_BITS, at + 1, np.ones(len(at), bool)
@@ -129,7 +127,7 @@ def _record_like(bodies: AggregateBodies) -> UserRecordSpans:
     )
 
 
-def _key_index_tags(octets: Octets, end: int) -> Integers:
+def _key_index_tags(octets: Octets, end: int) -> Int64s:
     """Where there is the tag of a key index, which JSON does not have in it: int64, ascending."""
     turns = range(0, end, _OCTETS_AT_ONCE)
     return np.concatenate(
@@ -137,7 +135,7 @@ def _key_index_tags(octets: Octets, end: int) -> Integers:
     )
 
 
-def _parse(bodies: AggregateBodies, owner: Integers, key_at: Integers) -> UserRecordSpans:
+def _parse(bodies: AggregateBodies, owner: Int64s, key_at: Int64s) -> UserRecordSpans:
     """The records of the usual shape whose key index has its tag at `key_at`, as far as there are any."""
     octets = bodies.octets
     length_octets = _length_octets_before(octets, key_at)
@@ -151,7 +149,7 @@ def _parse(bodies: AggregateBodies, owner: Integers, key_at: Integers) -> UserRe
     return UserRecordSpans(owner, at, key_index.value, hash_key_index, payload.end, payload.value).take(ok)
 
 
-def _length_octets_before(octets: Octets, key_at: Integers) -> Integers:
+def _length_octets_before(octets: Octets, key_at: Int64s) -> Int64s:
     """How many octets of a length there are between the tag of a record and `key_at`; 0 if there is no such tag."""
     count = np.zeros(len(key_at), np.int64)
     could_be = (
@@ -166,7 +164,7 @@ def _length_octets_before(octets: Octets, key_at: Integers) -> Integers:
     return count
 
 
-def _hash_key_index(octets: Octets, key_index: _Varints) -> tuple[Integers, Integers]:
+def _hash_key_index(octets: Octets, key_index: _Varints) -> tuple[Int64s, Int64s]:
     """The hash key index that may follow, -1 where it does not, and the place of the field behind."""
     index, end = np.full(len(key_index.end), -1), key_index.end.copy()
     present = np.flatnonzero(octets[end] == _HASH_KEY_INDEX)
@@ -177,7 +175,7 @@ def _hash_key_index(octets: Octets, key_index: _Varints) -> tuple[Integers, Inte
     return index, end
 
 
-def _chained(bodies: AggregateBodies, records: UserRecordSpans) -> tuple[Mask, Integers]:
+def _chained(bodies: AggregateBodies, records: UserRecordSpans) -> tuple[Mask, Int64s]:
     """In which messages the records follow each other up to the end: bool[m]; and where the first begins: int64[m]."""
     owner = records.owner
     is_first, is_last = _edges(owner)
@@ -190,7 +188,7 @@ def _chained(bodies: AggregateBodies, records: UserRecordSpans) -> tuple[Mask, I
     return is_usual, keys_end
 
 
-def _edges(owner: Integers) -> tuple[Mask, Mask]:
+def _edges(owner: Int64s) -> tuple[Mask, Mask]:
     """Where the ascending numbers of owners change: the first and the last row of each, bool[n]."""
     changes = np.ones(len(owner) + 1, bool)
     changes[1:-1] = owner[1:] != owner[:-1]
@@ -204,12 +202,12 @@ class _KeyCounts:
     That is: there is a key, all of them are UTF-8, and there is nothing else.
     """
 
-    count: Integers
-    hash_count: Integers
+    count: Int64s
+    hash_count: Int64s
     is_sound: Mask
 
 
-def _keys(bodies: AggregateBodies, ends: Integers) -> _KeyCounts:
+def _keys(bodies: AggregateBodies, ends: Int64s) -> _KeyCounts:
     """The keys from the start of each message to `ends`, int64[m]."""
     regions = [bodies.octets[start:end] for start, end in zip(bodies.starts.tolist(), ends.tolist(), strict=True)]
     octets = np.concatenate([*regions, np.zeros(1, np.uint8)])
@@ -234,12 +232,4 @@ def _are_utf8(octets: Octets, regions: list[Octets]) -> Mask:
     """Which regions have only UTF-8 keys: tags and lengths are ASCII, so a character cannot reach beyond its key."""
     if octets.max(initial=0) <= _LOW_BITS:
         return np.ones(len(regions), bool)
-    return np.fromiter((_is_utf8(region.tobytes()) for region in regions), bool, len(regions))
-
-
-def _is_utf8(octets: bytes) -> bool:
-    try:
-        octets.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+    return np.fromiter((is_utf8(region.tobytes()) for region in regions), bool, len(regions))

@@ -9,8 +9,8 @@ so its size is known to the byte before it is made. Lengths and places are varin
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from windrow.columns.arrays import Int64s
 from windrow.wire.kpl import DIGEST_BYTES, MAGIC, OUTER_PARTITION_KEY
 
 # What a record takes beside the message.
@@ -27,15 +27,13 @@ _PAYLOAD_TAG = b"\x1a"
 _LENGTH_BITS = 21
 _HEADERS_MAX = 1 << 17
 
-Integers = npt.NDArray[np.int64]
 
-
-def lengths_of(payloads: Sequence[bytes]) -> Integers:
+def lengths_of(payloads: Sequence[bytes]) -> Int64s:
     """How long each of n payloads is: int64[n]."""
     return np.fromiter(map(len, payloads), np.int64, len(payloads))
 
 
-def aggregate_body(keys: Sequence[bytes], places: Integers, payloads: Sequence[bytes], lengths: Integers) -> bytes:
+def aggregate_body(keys: Sequence[bytes], places: Int64s, payloads: Sequence[bytes], lengths: Int64s) -> bytes:
     """The message of n payloads; `places`, `lengths`: int64[n], which of `keys` each has, and how long it is."""
     codes = (places << _LENGTH_BITS) + lengths
     if len(_headers) > _HEADERS_MAX:
@@ -49,21 +47,21 @@ def aggregate_body(keys: Sequence[bytes], places: Integers, payloads: Sequence[b
     return b"".join(table + parts)
 
 
-def record_bytes(places: Integers, payload_field_bytes: Integers) -> Integers:
+def record_bytes(places: Int64s, payload_field_bytes: Int64s) -> Int64s:
     """What each user record adds to the message, its key aside; both int64[n], places below PLACES_MAX."""
     within = payload_field_bytes + (places >= 1 << 7) + 2
-    grown: Integers = within + varint_bytes(within) + 1
+    grown: Int64s = within + varint_bytes(within) + 1
     return grown
 
 
-def field_bytes(lengths: Integers) -> Integers:
+def field_bytes(lengths: Int64s) -> Int64s:
     """A length-delimited field: a tag of one byte, its length as a varint, and its content."""
     return 1 + varint_bytes(lengths) + lengths
 
 
-def varint_bytes(values: Integers) -> Integers:
+def varint_bytes(values: Int64s) -> Int64s:
     """How many bytes protobuf takes for each value below 2^28: seven bits each, one for zero."""
-    sizes: Integers = 1 + (values >= 1 << 7) + (values >= 1 << 14) + (values >= 1 << 21)
+    sizes: Int64s = 1 + (values >= 1 << 7) + (values >= 1 << 14) + (values >= 1 << 21)
     return sizes
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
+from windrow.columns.arrays import Int64s, Mask, Octets
 from windrow.columns.strings import offsets_of
 from windrow.columns.words import load, word_of
 
@@ -22,9 +22,9 @@ class Payloads:
     starts, lengths: int64[n], in any order.
     """
 
-    octets: npt.NDArray[np.uint8]
-    starts: npt.NDArray[np.int64]
-    lengths: npt.NDArray[np.int64]
+    octets: Octets
+    starts: Int64s
+    lengths: Int64s
 
     @classmethod
     def of(cls, payloads: Sequence[bytes]) -> Self:
@@ -41,10 +41,10 @@ class Payloads:
         start = int(self.starts[index])
         return self.octets[start : start + int(self.lengths[index])].tobytes()
 
-    def begin_with(self, prefix: bytes) -> npt.NDArray[np.bool_]:
+    def begin_with(self, prefix: bytes) -> Mask:
         """Which payloads begin with `prefix`, one to eight octets: bool[n]."""
         word = load(self.octets, self.starts)[:, 0] & word_of(b"\xff" * len(prefix))
-        begins: npt.NDArray[np.bool_] = (self.lengths >= len(prefix)) & (word == word_of(prefix))
+        begins: Mask = (self.lengths >= len(prefix)) & (word == word_of(prefix))
         return begins
 
     def __iter__(self) -> Iterator[bytes]:
@@ -52,6 +52,6 @@ class Payloads:
         return (self[index] for index in range(len(self)))
 
 
-def join_octets(parts: Sequence[bytes]) -> npt.NDArray[np.uint8]:
+def join_octets(parts: Sequence[bytes]) -> Octets:
     """The parts one after another, and the padding: uint8."""
     return np.frombuffer(b"".join([*parts, bytes(PADDING_OCTETS)]), np.uint8)

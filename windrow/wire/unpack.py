@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from windrow.columns.arrays import Int64s, Octets
 from windrow.columns.strings import offsets_of
-from windrow.columns.words import Integers, Octets
 from windrow.reading import Reason
 from windrow.wire.kpl import DIGEST_BYTES, MAGIC, BrokenAggregate, BrokenDigest, deaggregate
 from windrow.wire.kpl_walk import AggregateBodies, walk
@@ -35,8 +35,8 @@ class UnpackedPayloads:
     """
 
     payloads: Payloads
-    record: Integers
-    position: Integers
+    record: Int64s
+    position: Int64s
     broken: tuple[BrokenRecord, ...]
 
 
@@ -44,9 +44,9 @@ class UnpackedPayloads:
 class _PayloadSpans:
     """Payloads by the record that they came in, in the record's order, and where they are: int64[n] each."""
 
-    record: Integers
-    start: Integers
-    length: Integers
+    record: Int64s
+    start: Int64s
+    length: Int64s
 
 
 def unpack(records: Sequence[bytes]) -> UnpackedPayloads:

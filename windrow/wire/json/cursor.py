@@ -3,9 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from windrow.columns.words import WORD_OCTETS, Integers, Octets, Words, spans
-
-Mask = npt.NDArray[np.bool_]
+from windrow.columns.arrays import Int64s, Mask, Octets, Words
+from windrow.columns.words import WORD_OCTETS, spans
 
 # One fetch per row costs about the same for 8 octets as for 96. What follows a field of one length in all rows is
 # then at hand.
@@ -21,7 +20,7 @@ class Cursor:
 
     __slots__ = ("_base", "_passed", "_span", "is_accepted", "octets")
 
-    def __init__(self, octets: Octets, at: Integers) -> None:
+    def __init__(self, octets: Octets, at: Int64s) -> None:
         """Begin at the places `at`: int64[n]."""
         self.octets = octets
         self.is_accepted = np.ones(len(at), bool)
@@ -34,7 +33,7 @@ class Cursor:
         return len(self._base)
 
     @property
-    def at(self) -> Integers:
+    def at(self) -> Int64s:
         """The places: int64[n]."""
         return self._base + self._passed
 
@@ -56,7 +55,7 @@ class Cursor:
             self._span = spans(self.octets, self._base, _SPAN_OCTETS)
         return self._span
 
-    def advance(self, octets: int | Integers) -> None:
+    def advance(self, octets: int | Int64s) -> None:
         """Move on by a number of octets, or by one for each row: int64[n]."""
         if not isinstance(octets, int):
             some = int(octets[self.is_accepted.argmax()]) if len(octets) else 0

@@ -10,6 +10,7 @@ import json
 import numpy as np
 import numpy.typing as npt
 
+from windrow.columns.arrays import Int64s, Mask, Octets
 from windrow.columns.strings import Strings
 from windrow.reading import Readings
 
@@ -20,9 +21,6 @@ _GROUP_DIGITS = 4
 _GROUPS_MAX = 5  # 20 digits: more than 63 bits have
 _FILLER = 0
 _INT64_MAX = 2**63 - 1
-
-Matrix = npt.NDArray[np.uint8]
-Numbers = npt.NDArray[np.int64]
 
 
 def encode_readings(readings: Readings) -> list[bytes]:
@@ -67,7 +65,7 @@ def _check_spellable(readings: Readings) -> None:
             raise ValueError(f"row {row}: {name} {values[row]} cannot be spelled, it is less than {least}")
 
 
-def _rows(columns: list[Matrix], count: int) -> list[bytes]:
+def _rows(columns: list[Octets], count: int) -> list[bytes]:
     """The rows of the columns side by side, without filler; each column has `count` rows, or one that all share."""
     matrix = np.empty((count, sum(column.shape[1] for column in columns)), np.uint8)
     # First the row that holds all constants, in one sweep; then the columns that differ.
@@ -80,22 +78,22 @@ def _rows(columns: list[Matrix], count: int) -> list[bytes]:
     return matrix.tobytes().translate(None, bytes([_FILLER])).split(b"\n")[:-1]
 
 
-def _text(constant: bytes) -> Matrix:
+def _text(constant: bytes) -> Octets:
     return np.frombuffer(constant, np.uint8)[np.newaxis]
 
 
-def _integers(values: Numbers) -> list[Matrix]:
+def _integers(values: Int64s) -> list[Octets]:
     """Any integers: a sign where there are negative ones, and digits."""
     if len(values) and values.min() < 0:
         return [_sign(values), _digits(np.abs(values))]
     return [_digits(values)]
 
 
-def _sign(values: Numbers) -> Matrix:
+def _sign(values: Int64s) -> Octets:
     return np.where(values < 0, np.uint8(ord("-")), np.uint8(_FILLER))[:, np.newaxis]
 
 
-def _digits(values: Numbers) -> Matrix:
+def _digits(values: Int64s) -> Octets:
     """The decimal digits of values from 0 to 2^63-1, right-aligned, leading zeros as filler: uint8[n, 4 * groups]."""
     greatest = int(values.max()) if len(values) else 0
     groups = next(groups for groups in range(1, _GROUPS_MAX + 1) if greatest < _GROUP**groups)
@@ -113,7 +111,7 @@ def _digits(values: Numbers) -> Matrix:
     return octets
 
 
-def _gathered(column: Strings, which: npt.NDArray[np.int32]) -> Matrix:
+def _gathered(column: Strings, which: npt.NDArray[np.int32]) -> Octets:
     """String `which[i]` of `column` in row i, filled up at the end: uint8[n, octets of the longest]."""
     lengths = column.lengths
     width = int(lengths.max()) if len(lengths) else 0
@@ -142,7 +140,7 @@ def _quoted(strings: Strings) -> Strings:
     return Strings(offsets, octets)
 
 
-def _needs_escape(octets: Matrix) -> npt.NDArray[np.bool_]:
+def _needs_escape(octets: Octets) -> Mask:
     """Quotation mark, reverse solidus and U+0000 to U+001F (RFC 8259, section 7)."""
     return _ESCAPED[octets]
 
@@ -157,12 +155,12 @@ def _spelled_groups() -> npt.NDArray[np.uint32]:
     return both.view(np.uint32)[:, 0]
 
 
-def _thousandths() -> Matrix:
+def _thousandths() -> Octets:
     """.000 to .999: uint8[1000, 4]."""
     return np.frombuffer(b"".join(b".%03d" % number for number in range(1000)), np.uint8).reshape(1000, 4)
 
 
-def _escaped() -> npt.NDArray[np.bool_]:
+def _escaped() -> Mask:
     table = np.zeros(256, bool)
     table[:32] = True
     table[[ord('"'), ord("\\")]] = True

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from windrow.columns.arrays import Int64s
 from windrow.columns.strings import Strings
-from windrow.columns.words import Integers
 from windrow.reading import Readings, are_sensor_ids
 from windrow.wire.json.layout import Layout
 from windrow.wire.json.parts import ParsedColumns
@@ -25,12 +25,12 @@ class FoundReadings:
     """n readings, and the payloads that they came from: rows, int64[n], ascending."""
 
     readings: Readings
-    rows: Integers
+    rows: Int64s
 
 
 def read_common_layouts(
     payloads: Payloads, is_reading: Callable[[bytes], bool], *, length_max: int
-) -> tuple[FoundReadings, Integers]:
+) -> tuple[FoundReadings, Int64s]:
     """The readings that were read together, and the ascending numbers of the payloads that were not: int64[m].
 
     `is_reading` says whether a payload is one by the strict definition; payloads beyond `length_max` are not tried.

@@ -12,7 +12,8 @@ from typing import Self
 
 import numpy as np
 
-from windrow.columns.words import ROWS_AT_ONCE, Integers
+from windrow.columns.arrays import Int64s
+from windrow.columns.words import ROWS_AT_ONCE
 from windrow.reading import SEQUENCE_MAX
 from windrow.timestamps import INSTANT_MS_MAX
 from windrow.wire.json.cursor import Cursor
@@ -70,14 +71,14 @@ class Layout:
             behind = value.end
         return cls((*parts, Literal(example[behind:])), Shape.of(example, values))
 
-    def read(self, payloads: Payloads, rows: Integers) -> ParsedColumns:
+    def read(self, payloads: Payloads, rows: Int64s) -> ParsedColumns:
         """The readings of those of the payloads `rows` that have this layout, in the order of `rows`.
 
         Every one of them is what `parse_reading` would give, provided that its id is UTF-8.
         """
         return _in_turns(self._read, payloads, rows)
 
-    def read_alike(self, payloads: Payloads, rows: Integers) -> ParsedColumns:
+    def read_alike(self, payloads: Payloads, rows: Int64s) -> ParsedColumns:
         """The same, only faster, for those that are spelled like the example; none unless most have its length."""
         shape = self.shape
         if shape is None:
@@ -85,7 +86,7 @@ class Layout:
         alike = rows[payloads.lengths[rows] == shape.octets]
         return _in_turns(shape.read, payloads, alike if 2 * len(alike) > len(rows) else alike[:0])
 
-    def _read(self, payloads: Payloads, rows: Integers) -> ParsedColumns:
+    def _read(self, payloads: Payloads, rows: Int64s) -> ParsedColumns:
         cursor = Cursor(payloads.octets, payloads.starts[rows])
         end = cursor.at + payloads.lengths[rows]
         columns = {"sequence": np.zeros(len(rows), np.int64)}
@@ -101,7 +102,7 @@ class Layout:
         return ParsedColumns(rows, **columns).take(cursor.is_accepted)
 
 
-def _in_turns(read: Callable[[Payloads, Integers], ParsedColumns], payloads: Payloads, rows: Integers) -> ParsedColumns:
+def _in_turns(read: Callable[[Payloads, Int64s], ParsedColumns], payloads: Payloads, rows: Int64s) -> ParsedColumns:
     turns = range(0, len(rows), ROWS_AT_ONCE)
     return ParsedColumns.concat([read(payloads, rows[first : first + ROWS_AT_ONCE]) for first in turns])
 

@@ -10,11 +10,12 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from windrow.columns.words import POWERS_OF_TEN, Integers
+from windrow.columns.arrays import Int64s, Mask
+from windrow.columns.words import POWERS_OF_TEN
 from windrow.reading import TEMPERATURE_MAX_MILLI_C, TEMPERATURE_MIN_MILLI_C
 from windrow.timestamps import INSTANT_MS_MAX, INSTANT_MS_MIN
 from windrow.wire.json import scan
-from windrow.wire.json.cursor import Cursor, Mask
+from windrow.wire.json.cursor import Cursor
 
 # 17 significant digits tell all doubles apart. With these limits 64-bit arithmetic is exact in every unit:
 # 5 * (10**17 + 32_000 * 10**13) < 2**63. What has more digits before the point is out of range.
@@ -31,12 +32,12 @@ class ParsedColumns:
     event_time_ms, sequence, temperature_milli_c: as in `Readings`. All int64[m].
     """
 
-    rows: Integers
-    id_start: Integers
-    id_length: Integers
-    event_time_ms: Integers
-    sequence: Integers
-    temperature_milli_c: Integers
+    rows: Int64s
+    id_start: Int64s
+    id_length: Int64s
+    event_time_ms: Int64s
+    sequence: Int64s
+    temperature_milli_c: Int64s
 
     @classmethod
     def concat(cls, batches: Sequence["ParsedColumns"]) -> Self:
@@ -54,14 +55,14 @@ class ParsedColumns:
         return ParsedColumns(*(array[chosen] for array in _arrays(self)))
 
 
-def _arrays(columns: ParsedColumns) -> list[Integers]:
+def _arrays(columns: ParsedColumns) -> list[Int64s]:
     return [getattr(columns, field.name) for field in fields(columns)]
 
 
 class LayoutPart(Protocol):
     """A literal or a value."""
 
-    def read(self, cursor: Cursor) -> dict[str, Integers]:
+    def read(self, cursor: Cursor) -> dict[str, Int64s]:
         """Read a column or more at the cursor, by name: int64[n]."""
         ...
 
@@ -72,7 +73,7 @@ class Literal:
 
     spelled: bytes
 
-    def read(self, cursor: Cursor) -> dict[str, Integers]:
+    def read(self, cursor: Cursor) -> dict[str, Int64s]:
         """No column."""
         scan.literal(cursor, self.spelled)
         return {}
@@ -82,7 +83,7 @@ class Literal:
 class SensorId:
     """The octets of a sensor id: 1 to 128, no escapes. Whether they are UTF-8 is looked at later, once for each id."""
 
-    def read(self, cursor: Cursor) -> dict[str, Integers]:
+    def read(self, cursor: Cursor) -> dict[str, Int64s]:
         """ParsedColumns id_start and id_length, in octets."""
         at = cursor.at
         length = scan.text(cursor, ascii_only=False)
@@ -94,7 +95,7 @@ class SensorId:
 class IgnoredText:
     """The characters of a string that is of no interest: at most 128 of ASCII, no escapes."""
 
-    def read(self, cursor: Cursor) -> dict[str, Integers]:
+    def read(self, cursor: Cursor) -> dict[str, Int64s]:
         """No column."""
         scan.text(cursor, ascii_only=True)
         return {}
@@ -104,7 +105,7 @@ class IgnoredText:
 class IgnoredNumber:
     """A number that is of no interest, without an exponent."""
 
-    def read(self, cursor: Cursor) -> dict[str, Integers]:
+    def read(self, cursor: Cursor) -> dict[str, Int64s]:
         """No column."""
         scan.decimals(cursor)
         return {}
@@ -117,7 +118,7 @@ class UnsignedInteger:
     name: str
     greatest: int
 
-    def read(self, cursor: Cursor) -> dict[str, Integers]:
+    def read(self, cursor: Cursor) -> dict[str, Int64s]:
         """The column `name`."""
         value, _ = scan.unsigned_integer(cursor)
         cursor.refuse_unless(value <= self.greatest)
@@ -132,7 +133,7 @@ class Rfc3339Time:
     has_fraction: bool
     offset_minutes: int
 
-    def read(self, cursor: Cursor) -> dict[str, Integers]:
+    def read(self, cursor: Cursor) -> dict[str, Int64s]:
         """The column event_time_ms, floored."""
         event_time_ms = scan.civil_ms(cursor, separator=self.separator) - self.offset_minutes * 60_000
         if self.has_fraction:
@@ -151,7 +152,7 @@ class Temperature:
 
     unit: str
 
-    def read(self, cursor: Cursor) -> dict[str, Integers]:
+    def read(self, cursor: Cursor) -> dict[str, Int64s]:
         """The column temperature_milli_c: exact, rounded once, half to even."""
         number = scan.decimals(cursor)
         cursor.refuse_unless(number.whole_digits <= WHOLE_DIGITS_MAX)
@@ -166,7 +167,7 @@ class Temperature:
         cursor.refuse_unless((milli_c >= TEMPERATURE_MIN_MILLI_C) & (milli_c <= TEMPERATURE_MAX_MILLI_C))
         return {"temperature_milli_c": milli_c}
 
-    def milli_c(self, unscaled: Integers, *, places: Integers) -> Integers:
+    def milli_c(self, unscaled: Int64s, *, places: Int64s) -> Int64s:
         """What `unscaled / 10**places` milli-degrees of the unit are in milli-degrees C; |unscaled| < 10**17."""
         if self.unit == "C" and not places.any():
             return unscaled
@@ -176,9 +177,9 @@ class Temperature:
         return _divide(unscaled, one) - (273_150 if self.unit == "K" else 0)  # even, so rounding to even is not moved
 
 
-def _divide(numerator: Integers, denominator: Integers) -> Integers:
+def _divide(numerator: Int64s, denominator: Int64s) -> Int64s:
     """The quotient, rounded half to even."""
     quotient, rest = np.divmod(numerator, denominator)
     twice = 2 * rest
-    rounded: Integers = quotient + ((twice > denominator) | ((twice == denominator) & (quotient % 2 == 1)))
+    rounded: Int64s = quotient + ((twice > denominator) | ((twice == denominator) & (quotient % 2 == 1)))
     return rounded

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from windrow.columns.arrays import Int64s, Mask, Words
 from windrow.columns.words import (
     POWERS_OF_TEN,
     WORD_OCTETS,
-    Integers,
-    Words,
     digit_pairs,
     leading_digits,
     load,
@@ -21,7 +20,7 @@ from windrow.columns.words import (
     plain_characters,
     word_of,
 )
-from windrow.wire.json.cursor import Cursor, Mask
+from windrow.wire.json.cursor import Cursor
 
 # A longer text is refused.
 TEXT_OCTETS_MAX = 128
@@ -47,10 +46,10 @@ class Decimals:
     """
 
     negative: Mask
-    whole: Integers
-    whole_digits: Integers
-    fraction: Integers
-    scale: Integers
+    whole: Int64s
+    whole_digits: Int64s
+    fraction: Int64s
+    scale: Int64s
 
 
 def literal(cursor: Cursor, spelled: bytes) -> None:
@@ -64,7 +63,7 @@ def literal(cursor: Cursor, spelled: bytes) -> None:
         cursor.advance(len(octets))
 
 
-def text(cursor: Cursor, *, ascii_only: bool) -> Integers:
+def text(cursor: Cursor, *, ascii_only: bool) -> Int64s:
     """How many octets come before the first quote, backslash or control character (or non-ASCII octet): int64[n]."""
     at, length = cursor.at, _text_in(cursor.words(_TEXT_WORDS), ascii_only=ascii_only)
     for done in range(_TEXT_OCTETS, TEXT_OCTETS_MAX + 1, _TEXT_OCTETS):
@@ -78,7 +77,7 @@ def text(cursor: Cursor, *, ascii_only: bool) -> Integers:
     return length
 
 
-def digits(cursor: Cursor) -> tuple[Integers, Integers]:
+def digits(cursor: Cursor) -> tuple[Int64s, Int64s]:
     """The numbers that the digits here spell (0 if there are none), and how many digits: int64[n] each."""
     value, count = leading_digits(cursor.words(1)[0])
     for before in (WORD_OCTETS, 2 * WORD_OCTETS):
@@ -95,7 +94,7 @@ def digits(cursor: Cursor) -> tuple[Integers, Integers]:
     return value, count
 
 
-def unsigned_integer(cursor: Cursor) -> tuple[Integers, Integers]:
+def unsigned_integer(cursor: Cursor) -> tuple[Int64s, Int64s]:
     """`digits` as JSON wants them: at least one, and no zero before another."""
     is_zero = cursor.octet() == _ZERO
     value, count = digits(cursor)
@@ -115,7 +114,7 @@ def decimals(cursor: Cursor) -> Decimals:
     return Decimals(negative, whole, whole_digits, fraction, scale)
 
 
-def civil_ms(cursor: Cursor, *, separator: int) -> Integers:
+def civil_ms(cursor: Cursor, *, separator: int) -> Int64s:
     """The milliseconds since the epoch of `YYYY-MM-DD?hh:mm:ss` in UTC, "?" being `separator`: int64[n]."""
     date, middle, last = cursor.words(3)
     last &= word_of(b"\xff" * (_CIVIL_OCTETS - 2 * WORD_OCTETS))
@@ -126,14 +125,14 @@ def civil_ms(cursor: Cursor, *, separator: int) -> Integers:
     month, day = octet_at(date_pairs, 5), octet_at(middle_pairs, 0)
     hour, minute, second = octet_at(middle_pairs, 3), octet_at(middle_pairs, 6), octet_at(digit_pairs(last), 1)
     cursor.refuse_unless((hour <= 23) & (minute <= 59) & (second <= 59))
-    seconds: Integers = ((_days(cursor, year, month, day) * 24 + hour) * 60 + minute) * 60 + second
+    seconds: Int64s = ((_days(cursor, year, month, day) * 24 + hour) * 60 + minute) * 60 + second
     return seconds * 1_000
 
 
-def _text_in(words: Words, *, ascii_only: bool) -> Integers:
+def _text_in(words: Words, *, ascii_only: bool) -> Int64s:
     """The length of the text that begins with the words, uint64[3, n]: 0 to 24."""
     first, second, third = plain_characters(words, ascii_only=ascii_only)
-    length: Integers = first + (first == WORD_OCTETS) * (second + (second == WORD_OCTETS) * third)
+    length: Int64s = first + (first == WORD_OCTETS) * (second + (second == WORD_OCTETS) * third)
     return length
 
 
@@ -146,7 +145,7 @@ def _spells(word: Words, pattern: bytes) -> Mask:
     return ok
 
 
-def _days(cursor: Cursor, year: Integers, month: Integers, day: Integers) -> Integers:
+def _days(cursor: Cursor, year: Int64s, month: Int64s, day: Int64s) -> Int64s:
     """Days from the epoch to a date; accepts only dates that exist, from year 1 on."""
     cursor.refuse_unless((year >= 1) & (month >= 1) & (month <= 12))
     month = np.where(cursor.is_accepted, month, 1)
@@ -154,5 +153,5 @@ def _days(cursor: Cursor, year: Integers, month: Integers, day: Integers) -> Int
     cursor.refuse_unless((day >= 1) & (day <= _DAYS_IN_MONTH[month] + (is_leap & (month == 2))))
     before = year - 1
     ordinal = 365 * before + before // 4 - before // 100 + before // 400 + _DAYS_BEFORE_MONTH[month] + day
-    days: Integers = ordinal + (is_leap & (month > 2)) - _EPOCH_ORDINAL
+    days: Int64s = ordinal + (is_leap & (month > 2)) - _EPOCH_ORDINAL
     return days

@@ -13,11 +13,9 @@ from typing import Protocol, Self
 
 import numpy as np
 
+from windrow.columns.arrays import Int64s, Mask, Octets, Words
 from windrow.columns.words import (
     WORD_OCTETS,
-    Integers,
-    Octets,
-    Words,
     are_plain,
     no_high_bits,
     number_of_digits,
@@ -25,7 +23,6 @@ from windrow.columns.words import (
     word_of,
 )
 from windrow.reading import TEMPERATURE_MAX_MILLI_C, TEMPERATURE_MIN_MILLI_C
-from windrow.wire.json.cursor import Mask
 from windrow.wire.json.parts import (
     DECIMAL_DIGITS_MAX,
     MILLI_DIGITS,
@@ -62,7 +59,7 @@ class SameLengthPayloads:
 
     __slots__ = ("_is_accepted", "_refused", "_span", "starts")
 
-    def __init__(self, octets: Octets, starts: Integers, length: int) -> None:
+    def __init__(self, octets: Octets, starts: Int64s, length: int) -> None:
         # A word more than the payload, so that its last octet is the first one of a word.
         self._span = spans(octets, starts, length + WORD_OCTETS)
         self.starts = starts
@@ -93,7 +90,7 @@ class SameLengthPayloads:
 
 
 class _FixedField(Protocol):
-    def read(self, rows: SameLengthPayloads) -> dict[str, Integers]:
+    def read(self, rows: SameLengthPayloads) -> dict[str, Int64s]:
         """Read a column or more, by name: int64[n]."""
         ...
 
@@ -105,7 +102,7 @@ class _FixedLiteral:
     place: int
     spelled: bytes
 
-    def read(self, rows: SameLengthPayloads) -> dict[str, Integers]:
+    def read(self, rows: SameLengthPayloads) -> dict[str, Int64s]:
         if len(self.spelled) == 1:
             rows.refuse_unless(rows.octet(self.place) == self.spelled[0])
             return {}
@@ -124,7 +121,7 @@ class _FixedSensorId:
     place: int
     octets: int
 
-    def read(self, rows: SameLengthPayloads) -> dict[str, Integers]:
+    def read(self, rows: SameLengthPayloads) -> dict[str, Int64s]:
         return {"id_start": rows.starts + self.place, "id_length": np.full(len(rows.starts), self.octets)}
 
 
@@ -135,7 +132,7 @@ class _FixedText:
     place: int
     octets: int
 
-    def read(self, rows: SameLengthPayloads) -> dict[str, Integers]:
+    def read(self, rows: SameLengthPayloads) -> dict[str, Int64s]:
         for first, count in _words_of(self.octets):
             rows.refuse_unless(are_plain(rows.word(self.place + first), count))
         return {}
@@ -148,9 +145,9 @@ class _FixedDigits:
     place: int
     count: int
 
-    def read(self, rows: SameLengthPayloads) -> Integers:
+    def read(self, rows: SameLengthPayloads) -> Int64s:
         """The number that they spell: int64[n]; 0 if there are none, int64[1]."""
-        value: Integers = np.zeros(1, np.int64)
+        value: Int64s = np.zeros(1, np.int64)
         for first in range(0, self.count, WORD_OCTETS):
             count = min(WORD_OCTETS, self.count - first)
             more, no_digits = number_of_digits(rows.word(self.place + first), count)
@@ -158,7 +155,7 @@ class _FixedDigits:
             value = value * 10**count + more
         return value
 
-    def read_whole(self, rows: SameLengthPayloads) -> Integers:
+    def read_whole(self, rows: SameLengthPayloads) -> Int64s:
         """The same; refuses a zero before another digit."""
         value = self.read(rows)
         if self.count > 1:
@@ -171,7 +168,7 @@ class _FixedInteger:
     part: UnsignedInteger
     digits: _FixedDigits
 
-    def read(self, rows: SameLengthPayloads) -> dict[str, Integers]:
+    def read(self, rows: SameLengthPayloads) -> dict[str, Int64s]:
         value = self.digits.read_whole(rows)
         if 10**self.digits.count > self.part.greatest:
             rows.refuse_unless(value <= self.part.greatest)
@@ -185,7 +182,7 @@ class _FixedDecimal:
     whole: _FixedDigits
     fraction: _FixedDigits
 
-    def read(self, rows: SameLengthPayloads) -> dict[str, Integers]:
+    def read(self, rows: SameLengthPayloads) -> dict[str, Int64s]:
         whole, fraction = self.whole.read_whole(rows), self.fraction.read(rows)
         if isinstance(self.part, IgnoredNumber):
             return {}
@@ -219,7 +216,7 @@ class Shape:
             behind = value.end
         return cls(len(example), (*fields, _FixedLiteral(behind, example[behind:])))
 
-    def read(self, payloads: Payloads, which: Integers) -> ParsedColumns:
+    def read(self, payloads: Payloads, which: Int64s) -> ParsedColumns:
         """The readings of those of the payloads `which`, all of this length, that have the shape."""
         rows = SameLengthPayloads(payloads.octets, payloads.starts[which], self.octets)
         columns = {"sequence": np.zeros(len(which), np.int64)}

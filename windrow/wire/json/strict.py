@@ -30,12 +30,8 @@ from windrow.reading import (
     exact_decimal,
 )
 from windrow.timestamps import parse_rfc3339_ms
-from windrow.wire.json import encode as reading_json_encode
 from windrow.wire.json.fast import read_common_layouts
 from windrow.wire.payloads import Payloads
-
-# The inverse of `parse_reading`, for whole columns.
-encode_readings = reading_json_encode.encode_readings
 
 # A reading takes about 100 bytes; the rest is room for fields that we ignore.
 PAYLOAD_BYTES_MAX = 65_536
