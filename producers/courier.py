@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
-from producers.absence import Absence
+from producers.outage import Outage
 from producers.pending import Pending, count_of, joined, readings_of, spool_entries
 from producers.sender import Sender
 from producers.spool import Spool
@@ -67,12 +67,12 @@ class Courier:
         self._spooled = 0
         self._is_told_away = False
         is_left = spool is not None and bool(spool.seal())
-        self._absence = Absence(is_away=is_left, probe_seconds_min=probe_seconds_min, now_seconds=time.monotonic())
+        self._outage = Outage(is_away=is_left, probe_seconds_min=probe_seconds_min, now_seconds=time.monotonic())
 
     @property
     def is_away(self) -> bool:
         """Whether the last attempt failed, or the spool is not known to be empty."""
-        return self._absence.is_away
+        return self._outage.is_away
 
     @property
     def has_lost(self) -> bool:
@@ -114,7 +114,7 @@ class Courier:
         """Until there is something to do by the clock; None for never. Under the lock."""
         now_seconds = time.monotonic()
         if self.is_away:
-            return self._absence.wait_seconds(now_seconds)
+            return self._outage.wait_seconds(now_seconds)
         if not self._pending.count:
             return None
         if self._is_half_full:
@@ -159,7 +159,7 @@ class Courier:
         sender.flush()
         self._remove(load.segments)
         with self._lock:
-            self._absence.end()
+            self._outage.end()
 
     def _resend(self, spool: Spool) -> None:
         """Send what is on local disk as this begins. Then the stream is back: what came meanwhile is sent last."""
@@ -168,7 +168,7 @@ class Courier:
         self._send_segments(spool, segments)
         with self._lock:  # from here on what is put is pending too
             segments = spool.seal()
-            self._absence.end()
+            self._outage.end()
         self._send_segments(spool, segments)
 
     def _send_segments(self, spool: Spool, segments: list[int]) -> None:
@@ -201,7 +201,7 @@ class Courier:
                 self._spooled += sum(map(len, self._pending.take()))
                 if not load.is_away:
                     self._spooled += discarded + sum(map(len, load.batches))
-            self._absence.go_on(time.monotonic())
+            self._outage.record_failure(time.monotonic())
             self.last_error = error
             is_first, self._is_told_away = not self._is_told_away, True
         if is_first:

@@ -24,8 +24,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from producers.absence import PROBE_SECONDS_MIN
 from producers.courier import Courier
+from producers.outage import PROBE_SECONDS_MIN
 from producers.reading_of import checked, reading_of
 from producers.sender import Sender, Wire
 from producers.spool import SPOOL_BYTES_MAX, Spool

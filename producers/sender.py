@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from producers.aggregator import TARGET_BYTES, Aggregator
 from producers.block_aggregator import BlockAggregator
-from producers.pace import SHARD_PACE
+from producers.shard_queue import SHARD_RATE_LIMIT
 from producers.shards import ShardMap
 from producers.writer import Writer, WriterCounters
 from windrow.aws.kinesis import KinesisStream
@@ -89,7 +89,7 @@ class Sender:
     @classmethod
     def to_stream(cls, stream: KinesisStream, *, wire: Wire = Wire.JSON, resends_strays: bool = False) -> Self:
         """A sender to `stream`, which is asked for its shards; a stand-in for AWS is not paced, as it has no limits."""
-        writer = Writer(stream, pace=None if stream.is_stand_in else SHARD_PACE)
+        writer = Writer(stream, rate_limit=None if stream.is_stand_in else SHARD_RATE_LIMIT)
         list_shards = stream.list_shards
         return cls(writer, ShardMap(list_shards()), wire=wire, list_shards=list_shards, resends_strays=resends_strays)
 

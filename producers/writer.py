@@ -1,7 +1,7 @@
-"""Writing records to the stream: full requests at each shard's pace, retry of what failed alone, bounded patience.
+"""Writing records to the stream: full requests within each shard's rate, retries of failed records only, then an error.
 
-PutRecords fails entry by entry and says so in an answer that is otherwise a success. A request without an answer may
-have been stored; it is sent again, and what that stores twice is one reading by its identity.
+PutRecords can fail for single entries; the answer is a success all the same and says which. A request without an answer
+may have been stored; it is sent again, and a reading that this stores twice counts once, by its identity.
 """
 
 import random
@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from producers.pace import SHARD_PACE, Lane, Pace
+from producers.shard_queue import SHARD_RATE_LIMIT, RateLimit, ShardQueue
 from windrow.aws.stream import (
     REQUEST_BYTES_MAX,
     REQUEST_RECORDS_MAX,
@@ -22,39 +22,39 @@ from windrow.aws.stream import (
 )
 from windrow.errors import WindrowError
 
-# Requests in a row that store nothing of a shard: about ten seconds at the mean.
+# Consecutive requests that store nothing of a shard before giving up: about ten seconds on average.
 ATTEMPTS_MAX = 10
-# What waits for shards that do not keep up; `write` takes no more until there is less.
+# Bounds on what waits for shards that do not keep up; beyond them `write` blocks.
 WAITING_BYTES_MAX = 32 * 1024 * 1024
 WAITING_RECORDS_MAX = 20_000
-# A request that pace has cut short is not sent at once, unless someone waits for it.
+# A request that the rate limit cut short is not sent at once, unless someone waits for it.
 _LOOK_AGAIN_SECONDS = 0.02
 _NO_ANSWER = "no answer"
 
 
 class RecordStream(Protocol):
-    """Where records go: `windrow.aws.kinesis.KinesisStream`, or a simulated stream."""
+    """A stream that takes records: `windrow.aws.kinesis.KinesisStream`, or a simulated one."""
 
     @property
     def name(self) -> str:
-        """The stream's name, for errors."""
+        """Return the stream's name, for errors."""
         ...
 
     def put_records(self, records: Sequence[OutgoingRecord]) -> Answers:
-        """One request; an answer per record, in order. Raises Unanswered when it may be stored or not."""
+        """Send one request and return an answer per record, in order. Raises Unanswered if the outcome is unknown."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriterCounters:
-    """What a writer has done.
+    """Counts of what a writer has done.
 
-    records, readings, bytes: what the stream acknowledged, once each. retried: entries sent again; throttled:
-    entries refused because the stream was over its rate; ambiguous: entries that may be stored more than once,
-    because a request went without an answer; misplaced: records stored in another shard than the one they were made
-    for, as after a split or a merge; resent: user records sent a second time, because a KCL consumer leaves out the
-    misplaced aggregates that held them (they count among `readings` once more); spooled: readings that went to local
-    disk because the stream was away; damaged: places in the spool that could not be read.
+    records, readings, bytes: acknowledged by the stream, once each. retried: entries sent again. throttled: entries
+    refused because the stream was over its rate. ambiguous: entries that may be stored more than once, because a
+    request got no answer. misplaced: records stored in another shard than the one they were made for, as after a split
+    or a merge. resent: user records sent a second time because a KCL consumer skips the misplaced aggregates that held
+    them (`readings` counts them again). spooled: readings kept on local disk only, because the stream was away.
+    damaged: places in the spool that could not be read.
     """
 
     requests: int = 0
@@ -71,13 +71,13 @@ class WriterCounters:
 
 
 class Writer:
-    """Sends records in requests as large as the stream takes, each shard at its pace.
+    """A writer of records to a stream, in requests as large as the stream takes, within the rate limit of each shard.
 
-    `write` returns when at most about `waiting_bytes_max` wait, `flush` when nothing does. Not thread-safe.
+    `write` returns once at most about `waiting_bytes_max` wait, `flush` once nothing does. Not thread-safe.
 
-    clock: seconds, monotonic; sleep: takes seconds; uniform: a number from 0 up to 1, for the backoff's jitter;
-    pace: of one shard, None for a stand-in without limits; on_misplaced: told of records stored in another shard than
-    theirs.
+    clock: seconds, monotonic; sleep: takes seconds; uniform: gives numbers from 0 to 1, for the jitter of the back-off;
+    rate_limit: of one shard, None for a stand-in without limits; on_misplaced: called for each record that is stored in
+    another shard than the one it was made for.
     """
 
     def __init__(
@@ -88,22 +88,20 @@ class Writer:
         sleep: Callable[[float], None] = time.sleep,
         uniform: Callable[[], float] = random.random,
         attempts_max: int = ATTEMPTS_MAX,
-        pace: Pace | None = SHARD_PACE,
+        rate_limit: RateLimit | None = SHARD_RATE_LIMIT,
         waiting_bytes_max: int = WAITING_BYTES_MAX,
         on_misplaced: Callable[[OutgoingRecord, Stored], None] = lambda _record, _stored: None,
     ) -> None:
-        """A writer that has sent nothing."""
         self._stream = stream
         self._clock = clock
         self._sleep = sleep
         self._uniform = uniform
         self._attempts_max = attempts_max
-        self._pace = pace
+        self._rate_limit = rate_limit
         self._waiting_bytes_max = waiting_bytes_max
         self._room_bytes = min(REQUEST_BYTES_MAX, waiting_bytes_max)
         self.on_misplaced = on_misplaced
-        """Told of each record that is stored in another shard than the one it was made for."""
-        self._lanes: dict[str, Lane] = {}
+        self._queues: dict[str, ShardQueue] = {}
         self._waiting = 0
         self._waiting_bytes = 0
         self._look_again_seconds = 0.0
@@ -112,18 +110,18 @@ class Writer:
 
     @property
     def counters(self) -> WriterCounters:
-        """The counters as they are now."""
+        """Return the counters as of now."""
         return self._counters
 
     @property
     def last_sequence_numbers(self) -> dict[str, int]:
-        """For each shard the highest sequence number that it gave to a record of ours."""
+        """Return, per shard, the highest sequence number it gave to a record of ours."""
         return dict(self._last)
 
     def write(self, records: Iterable[OutgoingRecord]) -> None:
-        """Take records; sends whenever a request is full.
+        """Queue records, and send whenever a request is full.
 
-        Raises WindrowError when the stream keeps refusing; all the records are taken nevertheless.
+        Raises WindrowError when the stream keeps refusing; all the records are queued even then.
         """
         coming = iter(records)
         for record in coming:
@@ -137,97 +135,97 @@ class Writer:
             self._append(record)
 
     def _append(self, record: OutgoingRecord) -> None:
-        self._lane(record.shard_id).waiting.append(record)
+        self._queue(record.shard_id).waiting.append(record)
         self._waiting += 1
         self._waiting_bytes += record.size_bytes
 
     def flush(self) -> None:
-        """Send what waits; on return all records ever taken are stored. Raises WindrowError as `write` does."""
+        """Send until every record ever taken is stored. Raises WindrowError as `write` does."""
         while self.flush_some():
             pass
 
     def flush_some(self) -> bool:
-        """One request of what waits, in time; False when nothing does."""
+        """Send one request as soon as the rate limits allow; return whether anything still waits."""
         if self._waiting:
-            self._send(self._plan_in_time())
+            self._send(self._draft_in_time())
         return self._waiting > 0
 
     def give_back(self, *, but_for: Container[str] = ()) -> list[OutgoingRecord]:
-        """The records that are not known to be stored, but for those of some shards; the writer forgets them."""
+        """Remove and return the records not known to be stored, except those for some shards."""
         given_back: list[OutgoingRecord] = []
-        for shard_id in [shard_id for shard_id in self._lanes if shard_id not in but_for]:
-            given_back += self._lanes.pop(shard_id).waiting
+        for shard_id in [shard_id for shard_id in self._queues if shard_id not in but_for]:
+            given_back += self._queues.pop(shard_id).waiting
         self._waiting -= len(given_back)
         self._waiting_bytes -= sum(record.size_bytes for record in given_back)
         return given_back
 
-    def _lane(self, shard_id: str) -> Lane:
-        lane = self._lanes.get(shard_id)
-        if lane is None:
-            lane = self._lanes[shard_id] = Lane(self._pace, now_seconds=self._clock())
-        return lane
+    def _queue(self, shard_id: str) -> ShardQueue:
+        queue = self._queues.get(shard_id)
+        if queue is None:
+            queue = self._queues[shard_id] = ShardQueue(self._rate_limit, now_seconds=self._clock())
+        return queue
 
     def _make_room(self) -> None:
-        """Send a full request if the shards' paces allow one; wait for them only when too much waits."""
+        """Send a full request if the rate limits allow one; wait for them only when too much waits."""
         while self._waiting_bytes > self._waiting_bytes_max or self._waiting > WAITING_RECORDS_MAX:
-            self._send(self._plan_in_time())
+            self._send(self._draft_in_time())
         if not self._waiting or self._clock() < self._look_again_seconds:
             return
-        plan = self._plan()
-        if plan.is_full or plan.records == self._waiting:
-            self._send(plan)
+        draft = self._draft()
+        if draft.is_full or draft.records == self._waiting:
+            self._send(draft)
         else:
             self._look_again_seconds = self._clock() + _LOOK_AGAIN_SECONDS
 
-    def _plan_in_time(self) -> "_Plan":
-        """A request, as soon as some shard takes something."""
+    def _draft_in_time(self) -> "_RequestDraft":
+        """Wait until some shard may take a record, and draft a request."""
         while True:
-            plan = self._plan()
-            if plan.records:
-                return plan
+            draft = self._draft()
+            if draft.records:
+                return draft
             now_seconds = self._clock()
-            self._sleep(min(lane.ready_seconds(now_seconds) for lane in self._lanes.values() if lane.waiting))
+            self._sleep(min(queue.ready_seconds(now_seconds) for queue in self._queues.values() if queue.waiting))
 
-    def _plan(self) -> "_Plan":
-        """What may go now, up to the limits of a request; it begins with another shard each time."""
-        plan = _Plan()
-        lanes = [lane for lane in self._lanes.values() if lane.waiting]
-        first = self._counters.requests % max(1, len(lanes))
+    def _draft(self) -> "_RequestDraft":
+        """Draft a request of what may go now, beginning with another shard each time."""
+        draft = _RequestDraft()
+        queues = [queue for queue in self._queues.values() if queue.waiting]
+        first = self._counters.requests % max(1, len(queues))
         now_seconds = self._clock()
-        for lane in lanes[first:] + lanes[:first]:
-            plan.fill(lane, now_seconds)
-        return plan
+        for queue in queues[first:] + queues[:first]:
+            draft.fill(queue, now_seconds)
+        return draft
 
-    def _send(self, plan: "_Plan") -> None:
-        """One request; what it does not store waits again, before all else of its shard."""
-        lanes = [(lane, lane.take(count)) for lane, count in plan.parts]
-        request = [record for _, records in lanes for record in records]
+    def _send(self, draft: "_RequestDraft") -> None:
+        """Send a request; records that it does not store go back to the front of their shard's queue."""
+        queues = [(queue, queue.take(count)) for queue, count in draft.parts]
+        request = [record for _, records in queues for record in records]
         try:
             failures = self._attempt(request)
-        except BaseException:  # nothing is known to be stored
-            for lane, records in lanes:
-                lane.give_back(records)
+        except BaseException:  # whatever happened, no record is known to be stored
+            for queue, records in queues:
+                queue.give_back(records)
             raise
         self._waiting -= len(request) - len(failures)
         self._waiting_bytes -= sum(one.size_bytes for at, one in enumerate(request) if at not in failures)
         self._count(retried=len(failures))
         first = 0
         exhausted: WindrowError | None = None
-        for lane, records in lanes:
+        for queue, records in queues:
             places = range(first, first + len(records))
             first += len(records)
             unsent = [at for at in places if at in failures]
-            lane.answered(records, [request[at] for at in unsent])
+            queue.answered(records, [request[at] for at in unsent])
             if unsent:
-                lane.pause(self._clock(), uniform=self._uniform())
-            if lane.attempts_in_vain >= self._attempts_max:
-                lane.attempts_in_vain = 0  # whoever tries again gets as much patience again
+                queue.pause(self._clock(), uniform=self._uniform())
+            if queue.attempts_in_vain >= self._attempts_max:
+                queue.attempts_in_vain = 0  # the next try gets the full number of attempts again
                 exhausted = self._gave_up([request[at] for at in unsent], failures[unsent[0]])
         if exhausted is not None:
             raise exhausted
 
     def _attempt(self, request: Sequence[OutgoingRecord]) -> dict[int, Refused]:
-        """Send it; the positions of the records that are not known to be stored, and why."""
+        """Send a request; return the positions of the records not known to be stored, and why."""
         self._count(requests=1)
         try:
             answers = self._stream.put_records(request)
@@ -267,19 +265,19 @@ class Writer:
         return WindrowError(message, hint="run it again later: what was stored already counts once")
 
 
-class _Plan:
-    """A request in the making: how many of the first records of each lane go."""
+class _RequestDraft:
+    """A request being filled: how many of the first records of each queue go."""
 
     def __init__(self) -> None:
-        self.parts: list[tuple[Lane, int]] = []
+        self.parts: list[tuple[ShardQueue, int]] = []
         self.records = 0
         self.is_full = False
         self._bytes = 0
 
-    def fill(self, lane: Lane, now_seconds: float) -> None:
-        """Add what the lane allows and the limits of a request leave."""
+    def fill(self, queue: ShardQueue, now_seconds: float) -> None:
+        """Add the records that both the queue and the limits of a request allow."""
         count = 0
-        for record in lane.allowed(now_seconds):
+        for record in queue.allowed(now_seconds):
             size_bytes = record.size_bytes
             if self.records == REQUEST_RECORDS_MAX or self._bytes + size_bytes > REQUEST_BYTES_MAX:
                 self.is_full = True
@@ -288,4 +286,4 @@ class _Plan:
             self._bytes += size_bytes
             count += 1
         if count:
-            self.parts.append((lane, count))
+            self.parts.append((queue, count))

@@ -1,25 +1,9 @@
-"""What the commands that send readings have in common."""
+"""What the progress bars of sending commands say."""
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from producers.realtime import Clock
-    from producers.writer import RecordStream, Writer, WriterCounters
-
-
-def writer_to(stream: "RecordStream", *, is_paced: bool) -> "Writer":
-    """A writer at the pace of AWS's shards, or as fast as a stand-in takes it, which has no limits."""
-    from producers.pace import SHARD_PACE
-    from producers.writer import Writer
-
-    return Writer(stream, pace=SHARD_PACE if is_paced else None)
-
-
-def clock_of(*, is_realtime: bool) -> "Clock | None":
-    """The machine's clock, for a run that is sent by it."""
-    from producers.realtime import Clock
-
-    return Clock() if is_realtime else None
+    from producers.writer import WriterCounters
 
 
 def progress_note(readings: int, counters: "WriterCounters", *, seconds: float, lag_ms: int | None = None) -> str:

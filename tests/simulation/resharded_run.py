@@ -139,7 +139,7 @@ def _send(stream: KinesisStream, wire: Wire) -> tuple[Counter[Reading], WriterCo
         return seconds
 
     uniform = np.random.default_rng(7).random
-    writer = Writer(stream, clock=clock, sleep=sleep, uniform=uniform, pace=None, waiting_bytes_max=REQUEST_BYTES[wire])
+    writer = Writer(stream, clock=clock, sleep=sleep, uniform=uniform, rate_limit=None, waiting_bytes_max=REQUEST_BYTES[wire])
     sender = Sender(
         writer,
         ShardMap(stream.list_shards()),

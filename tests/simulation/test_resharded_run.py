@@ -68,7 +68,7 @@ def test_every_reading_is_there_and_only_ambiguous_requests_double_any(
 def test_for_kcl_consumers_every_reading_is_in_the_shard_of_its_key(place: Place, stream: KinesisStream) -> None:
     """What was under way during a split is sent again to its own shard, so that dropping strays drops nothing."""
     sender = Sender(
-        Writer(stream, pace=None),
+        Writer(stream, rate_limit=None),
         ShardMap(stream.list_shards()),
         list_shards=stream.list_shards,
         resends_strays=True,

@@ -53,7 +53,7 @@ def writer_to(stream: ScriptedStream) -> Writer:
     """A writer whose time passes only while it waits."""
     passed_seconds: list[float] = []
     return Writer(
-        stream, clock=lambda: sum(passed_seconds), sleep=passed_seconds.append, uniform=lambda: 0.5, pace=None
+        stream, clock=lambda: sum(passed_seconds), sleep=passed_seconds.append, uniform=lambda: 0.5, rate_limit=None
     )
 
 

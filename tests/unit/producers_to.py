@@ -35,7 +35,7 @@ def producer_to(
     stream: ScriptedStream, *, spool: Spool | None = None, wire: Wire = Wire.JSON, **options: float
 ) -> Producer:
     def make_sender() -> Sender:
-        writer = Writer(stream, uniform=lambda: 0.0, attempts_max=3, pace=None)
+        writer = Writer(stream, uniform=lambda: 0.0, attempts_max=3, rate_limit=None)
         return Sender(writer, ShardMap(stream.shards), wire=wire, list_shards=lambda: stream.shards)
 
     return Producer(make_sender, spool=spool, linger_seconds=0.02, probe_seconds_min=0.01, **options)  # type: ignore[arg-type]

@@ -87,7 +87,7 @@ def test_the_program_of_coroutines_blocks_no_loop_and_sends_all(ends_by: str, mo
     made: list[Producer] = []
 
     def to_stream(_name: str, **_options: object) -> Producer:
-        sender = Sender(Writer(stream, pace=None), ShardMap(stream.shards))
+        sender = Sender(Writer(stream, rate_limit=None), ShardMap(stream.shards))
         made.append(Producer(lambda: sender, linger_seconds=0.01, pending_readings_max=4))
         return made[-1]
 

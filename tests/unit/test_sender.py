@@ -128,7 +128,7 @@ def sender_to(
 ) -> Sender:
     ticks = iter(range(10**9))
     return Sender(
-        Writer(stream, pace=None, waiting_bytes_max=waiting_bytes_max),
+        Writer(stream, rate_limit=None, waiting_bytes_max=waiting_bytes_max),
         ShardMap(stream.shards),
         wire=wire,
         target_bytes=target_bytes,
@@ -354,7 +354,7 @@ def test_a_cut_aggregate_survives_a_reshard_as_it_is() -> None:
             run_id="",
             stream=stream,
             shard_map=ShardMap(even_shards(1)),
-            writer=Writer(stream, pace=None),
+            writer=Writer(stream, rate_limit=None),
             options=options,
         )
         assert report.counters.readings == report.totals.payloads

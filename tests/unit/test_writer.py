@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from producers.pace import BACKOFF_MAX_SECONDS, Pace
+from producers.shard_queue import BACKOFF_MAX_SECONDS, RateLimit
 from producers.writer import ATTEMPTS_MAX, WAITING_RECORDS_MAX, Writer, WriterCounters
 from tests.simulation.scripted_stream import ScriptedStream, even_shards
 from windrow.aws.kinesis import REQUEST_BYTES_MAX, REQUEST_RECORDS_MAX, Answers, OutgoingRecord
@@ -34,10 +34,10 @@ class Time:
 
 
 def writer_to(
-    stream: ScriptedStream, time: Time | None = None, *, uniform: float = 0.5, pace: Pace | None = None
+    stream: ScriptedStream, time: Time | None = None, *, uniform: float = 0.5, rate_limit: RateLimit | None = None
 ) -> Writer:
     time = time or Time()
-    return Writer(stream, clock=time.clock, sleep=time.sleep, uniform=lambda: uniform, pace=pace)
+    return Writer(stream, clock=time.clock, sleep=time.sleep, uniform=lambda: uniform, rate_limit=rate_limit)
 
 
 def records(count: int, *, body_bytes: int = 1, readings: int = 1) -> list[OutgoingRecord]:
@@ -263,17 +263,17 @@ def raise_at_sleep(time: Time, act: Callable[[], None]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pace", "body_bytes", "least_seconds"),
+    ("rate_limit", "body_bytes", "least_seconds"),
     [
-        (Pace(bytes_per_second=1e6, records_per_second=1e3), 1, 4),
-        (Pace(bytes_per_second=1e6, records_per_second=1e3), 10_000, 49),
+        (RateLimit(bytes_per_second=1e6, records_per_second=1e3), 1, 4),
+        (RateLimit(bytes_per_second=1e6, records_per_second=1e3), 10_000, 49),
     ],
 )
-def test_a_shard_is_written_at_its_pace(pace: Pace, body_bytes: int, least_seconds: float) -> None:
+def test_a_shard_is_written_at_its_pace(rate_limit: RateLimit, body_bytes: int, least_seconds: float) -> None:
     """5,000 records take four seconds beyond the first second's worth, or as long as their bytes take."""
     time = Time()
     stream = ScriptedStream()
-    writer = writer_to(stream, time, pace=pace)
+    writer = writer_to(stream, time, rate_limit=rate_limit)
     writer.write(records(5_000, body_bytes=body_bytes))
     writer.flush()
     assert len(stream.stored) == 5_000
@@ -290,7 +290,7 @@ def test_no_second_takes_more_than_two_seconds_worth() -> None:
             sent.append((time.now_seconds, sum(record.size_bytes for record in records)))
             return super().put_records(records)
 
-    writer = writer_to(Timed(), time, pace=Pace(bytes_per_second=1e6, records_per_second=1e3))
+    writer = writer_to(Timed(), time, rate_limit=RateLimit(bytes_per_second=1e6, records_per_second=1e3))
     writer.write(records(400, body_bytes=50_000))
     writer.flush()
     for start, _ in sent:
@@ -313,7 +313,7 @@ def test_no_request_is_empty() -> None:
     """Nor when a shard paused so long that all that waited went at once, to make room; Kinesis takes 1 to 500."""
     time = Time()
     stream = ScriptedStream(refuse=lambda request, position: FAILED if request == position == 0 else None)
-    writer = Writer(stream, clock=time.clock, sleep=time.sleep, pace=None, waiting_bytes_max=10_000)
+    writer = Writer(stream, clock=time.clock, sleep=time.sleep, rate_limit=None, waiting_bytes_max=10_000)
     writer.write(records(40, body_bytes=1_000))
     writer.flush()
     assert all(stream.requests)
@@ -324,7 +324,7 @@ def test_giving_up_one_shard_forgets_no_record_of_another() -> None:
     """Two shards fail alike; what waits after the error is all of it, and a later flush sends it."""
     refusing = True
     stream = ScriptedStream(refuse=lambda _request, _position: FAILED if refusing else None)
-    writer = Writer(stream, uniform=lambda: 0.0, pace=None)
+    writer = Writer(stream, uniform=lambda: 0.0, rate_limit=None)
     sent = [OutgoingRecord(partition_key=f"k{number}", body=b"x", shard_id=f"shard-{number}") for number in range(3)]
     writer.write(sent)
     with pytest.raises(WindrowError, match="failed 10 times"):
@@ -359,7 +359,7 @@ def test_a_writer_that_gives_back_for_days_still_fills_its_requests() -> None:
     stream = ScriptedStream(refuse=lambda _request, _position: FAILED if is_away else None)
     time = Time()
     writer = Writer(
-        stream, clock=time.clock, sleep=time.sleep, uniform=lambda: 0.5, pace=None, waiting_bytes_max=100_000
+        stream, clock=time.clock, sleep=time.sleep, uniform=lambda: 0.5, rate_limit=None, waiting_bytes_max=100_000
     )
     for _ in range(5):
         writer.write(records(9, body_bytes=10_000))
@@ -389,7 +389,7 @@ def test_a_record_in_another_shard_than_its_own_is_told() -> None:
     told: list[tuple[str, str]] = []
     stream = ScriptedStream(even_shards(2))
     writer = Writer(
-        stream, pace=None, on_misplaced=lambda record, stored: told.append((record.shard_id, stored.shard_id))
+        stream, rate_limit=None, on_misplaced=lambda record, stored: told.append((record.shard_id, stored.shard_id))
     )
     old = OutgoingRecord(partition_key="a", body=b"x", explicit_hash_key="0", shard_id="shardId-old")
     right = OutgoingRecord(partition_key="a", body=b"x", explicit_hash_key="0", shard_id="shardId-000000000000")

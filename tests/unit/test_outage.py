@@ -1,18 +1,18 @@
 """When a stream that is away is tried again."""
 
-from producers.absence import PROBE_SECONDS_MAX, Absence
+from producers.outage import PROBE_SECONDS_MAX, Outage
 
 
-def absence(*, is_away: bool) -> Absence:
-    return Absence(is_away=is_away, probe_seconds_min=1.0, now_seconds=100.0)
+def outage(*, is_away: bool) -> Outage:
+    return Outage(is_away=is_away, probe_seconds_min=1.0, now_seconds=100.0)
 
 
 def test_gaps_double_up_to_the_bound() -> None:
     """Each failed attempt makes the next one wait longer, half a minute at most."""
-    away = absence(is_away=False)
+    away = outage(is_away=False)
     gaps = []
     for _ in range(7):
-        away.go_on(200.0)
+        away.record_failure(200.0)
         gaps.append(away.wait_seconds(200.0))
     assert gaps == [1, 2, 4, 8, 16, PROBE_SECONDS_MAX, PROBE_SECONDS_MAX]
     assert away.is_away
@@ -20,18 +20,18 @@ def test_gaps_double_up_to_the_bound() -> None:
 
 def test_an_attempt_is_due_once_its_time_has_come() -> None:
     """Not before, and at once for a stream that is away from the start."""
-    assert absence(is_away=True).wait_seconds(100.0) == 0
-    away = absence(is_away=False)
-    away.go_on(200.0)
+    assert outage(is_away=True).wait_seconds(100.0) == 0
+    away = outage(is_away=False)
+    away.record_failure(200.0)
     assert [away.wait_seconds(now) for now in (200.25, 201.0, 300.0)] == [0.75, 0, 0]
 
 
 def test_after_its_end_the_next_absence_begins_with_the_shortest_gap() -> None:
     """As the first one did."""
-    away = absence(is_away=True)
-    away.go_on(200.0)
-    away.go_on(201.0)
+    away = outage(is_away=True)
+    away.record_failure(200.0)
+    away.record_failure(201.0)
     away.end()
     assert not away.is_away
-    away.go_on(300.0)
+    away.record_failure(300.0)
     assert away.wait_seconds(300.0) == 1
