@@ -41,7 +41,7 @@ audit: $(AUDIT_READY)  ## look for what is unsafe in the template and the code
 	$(AUDIT)/bin/checkov --quiet --compact --skip-download --framework cloudformation --file infra/template.yaml \
 		> $(AUDIT)/checkov.txt || { cat $(AUDIT)/checkov.txt; exit 1; }
 	grep "Passed checks: [1-9]" $(AUDIT)/checkov.txt # without this it passes over a template that it cannot read
-	$(AUDIT)/bin/bandit --quiet --configfile pyproject.toml --recursive windrow windrow_cli producers processors dispatcher analytics infra
+	$(AUDIT)/bin/bandit --quiet --configfile pyproject.toml --recursive windrow windrow_cli windrow_operations producers processors dispatcher analytics infra
 
 advisories: $(AUDIT_READY)  ## look up known weaknesses of all that is locked (needs the network)
 	for lock in windrow dev audit; do $(AUDIT)/bin/pip-audit --require-hashes --disable-pip -r requirements/$$lock.txt || exit 1; done

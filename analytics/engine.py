@@ -1,4 +1,4 @@
-"""Which engine answers for a deployment."""
+"""Which engine answers for a stage."""
 
 from pathlib import Path
 
@@ -6,27 +6,19 @@ from analytics.athena import AthenaEngine
 from analytics.cache import ObjectCache
 from analytics.local import LocalEngine
 from analytics.result import Engine
-from windrow.aws.clients import client
-from windrow.aws.deployment import Deployment
-from windrow.lake.s3 import S3Store
+from windrow.stage import Stage
 
 CACHE_FOLDER = "cache"
 """Under the home of windrow on this machine."""
 
 
-def engine_of(deployment: Deployment, *, home: Path) -> Engine:
+def engine_of(stage: Stage, *, home: Path) -> Engine:
     """Athena where the place has a real one and the stage a workgroup, else DuckDB on this machine."""
-    place = deployment.place
-    if place.endpoint_url is None and deployment.workgroup:
-        return AthenaEngine(place=place, workgroup=deployment.workgroup, database=deployment.database)
-    return local_engine(deployment, home=home)
+    if stage.place.endpoint_url is None and stage.workgroup:
+        return AthenaEngine(place=stage.place, workgroup=stage.workgroup, database=stage.database)
+    return local_engine(stage, home=home)
 
 
-def local_engine(deployment: Deployment, *, home: Path) -> LocalEngine:
-    """DuckDB over the deployment's buckets, wherever they are."""
-    s3 = client("s3", deployment.place)
-    return LocalEngine(
-        lake=S3Store(s3, deployment.lake_bucket),
-        results=S3Store(s3, deployment.results_bucket),
-        cache=ObjectCache(home / CACHE_FOLDER),
-    )
+def local_engine(stage: Stage, *, home: Path) -> LocalEngine:
+    """Return DuckDB over the stage's buckets, wherever they are."""
+    return LocalEngine(lake=stage.lake, results=stage.results, cache=ObjectCache(home / CACHE_FOLDER))

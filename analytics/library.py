@@ -13,7 +13,7 @@ from analytics.query import Parameter, Query
 from analytics.result import Engine, Result
 from windrow import settings
 from windrow.aws.clients import AWS, DEFAULT_REGION, EMBEDDED, Place, readable_errors
-from windrow.aws.deployment import find_deployment
+from windrow.deployment import find_stage
 from windrow.errors import UsageError
 from windrow.timerange import TimeRange, parse_range
 
@@ -103,9 +103,9 @@ def connect(
     from analytics.engine import engine_of, local_engine  # noqa: PLC0415 - they take a while to import
 
     place = _place(region, profile, endpoint_url or os.environ.get(settings.AWS_ENDPOINT_URL) or None)
-    deployment = find_deployment(place, stage or os.environ.get(settings.STAGE) or "dev")
+    found = find_stage(place, stage or os.environ.get(settings.STAGE) or "dev")
     home = Path(os.environ.get(settings.HOME) or Path.home() / HOME_FOLDER)
-    return Windrow((local_engine if is_local else engine_of)(deployment, home=home), place)
+    return Windrow((local_engine if is_local else engine_of)(found, home=home), place)
 
 
 def _place(region: str | None, profile: str | None, endpoint_url: str | None) -> Place:

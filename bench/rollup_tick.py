@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 
-from dispatcher.due import Lifetimes, due_windows, windows_within_reach
+from dispatcher.due import due_windows, windows_within_reach
 from dispatcher.look import Buckets
 from dispatcher.report import Outcome
 from dispatcher.tick import Tick
 from tests.simulation.simulated_s3 import Put, S3State, SimulatedStore
 from windrow.lake.layout import Origin, PartialKey, lineage_key, period_lineages_key, period_rows_key, rows_key
+from windrow.lifetimes import Lifetimes
 from windrow.period import Grain, Period
 from windrow.rows.lineage import Lineage, fingerprint
-from windrow.rows.period_lineage import PeriodPart, PeriodLineage, to_json_lines
+from windrow.rows.period_lineage import PeriodLineage, PeriodPart, to_json_lines
 from windrow.timestamps import parse_rfc3339_ms
 from windrow.window import Window
 

@@ -15,6 +15,8 @@ from enum import StrEnum
 from typing import TypeVar
 
 from windrow.lake.layout import MarkerKey
+from windrow.lifetimes import Lifetimes
+from windrow.period import DAY_MS, HOUR_MS
 from windrow.timestamps import INSTANT_MS_MIN
 from windrow.window import WINDOW_MS, Window, windows_between
 
@@ -28,8 +30,6 @@ FINAL_SWEEPS = 3
 """How often the sweep comes to a window that is final, so that it is told so though ticks are missed."""
 NEWEST_FIRST_EVERY = 4
 """Every so many ticks begin with the newest window, so that what a broken one keeps from its turn is newer at most."""
-HOUR_MS = 3_600_000
-DAY_MS = 86_400_000
 
 Worked = TypeVar("Worked")
 
@@ -44,44 +44,20 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lifetimes:
-    """How late a reading may be on arrival, and how long the stream keeps it after that."""
-
-    lateness_horizon_ms: int
-    stream_retention_ms: int
-
-    @classmethod
-    def of_hours(cls, *, lateness_horizon_hours: int, stream_retention_hours: int) -> "Lifetimes":
-        """From whole hours, as the settings have them."""
-        return cls(
-            lateness_horizon_ms=lateness_horizon_hours * HOUR_MS, stream_retention_ms=stream_retention_hours * HOUR_MS
-        )
-
-    @property
-    def final_after_ms(self) -> int:
-        """How long after a window's end the last partial can arrive."""
-        return self.lateness_horizon_ms + self.stream_retention_ms
-
-    @property
-    def reach_ms(self) -> int:
-        """How far back a tick looks: so many sweeps beyond `final_after_ms` that each window is seen when it is final.
-
-        Partials must live longer than this, or final windows freeze.
-        """
-        return self.final_after_ms + FINAL_SWEEPS * SWEEP_TICKS * WINDOW_MS
-
-    def is_final(self, window: Window, *, scheduled_time_ms: int) -> bool:
-        """Whether no partial of `window` can arrive any more."""
-        return scheduled_time_ms >= window.end_ms + self.final_after_ms
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DueWindow:
     """A window to look at, with every reason, in the order of Reason, and the markers that name it."""
 
     window: Window
     reasons: tuple[Reason, ...]
     markers: tuple[MarkerKey, ...] = ()
+
+
+def reach_ms(lifetimes: Lifetimes) -> int:
+    """How far back a tick looks: so many sweeps past the end of lateness that each window is seen when it is final.
+
+    Partials must live longer than this, or final windows freeze.
+    """
+    return lifetimes.final_after_ms + FINAL_SWEEPS * SWEEP_TICKS * WINDOW_MS
 
 
 def closing_ms(scheduled_time_ms: int) -> int:
@@ -92,7 +68,7 @@ def closing_ms(scheduled_time_ms: int) -> int:
 def windows_within_reach(scheduled_time_ms: int, lifetimes: Lifetimes) -> list[Window]:
     """The closable windows that end after `closing_ms - reach_ms`, ascending."""
     closing = closing_ms(scheduled_time_ms)
-    return windows_between(max(closing - lifetimes.reach_ms, INSTANT_MS_MIN), closing)
+    return windows_between(max(closing - reach_ms(lifetimes), INSTANT_MS_MIN), closing)
 
 
 def days_within_reach(scheduled_time_ms: int, lifetimes: Lifetimes) -> list[int]:

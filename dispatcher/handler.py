@@ -9,16 +9,15 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from dispatcher.due import Lifetimes
 from dispatcher.look import Buckets
 from dispatcher.report import Outcome, TickReport
 from dispatcher.rows import Mapper
 from dispatcher.silences import Notifier
 from dispatcher.tick import Tick
-from windrow.aws.clients import Place, client
+from windrow.aws.clients import client
 from windrow.errors import WindrowError
-from windrow.lake.s3 import S3Store
-from windrow.settings import Settings
+from windrow.lifetimes import Lifetimes
+from windrow.stage import Stage
 from windrow.timestamps import parse_rfc3339_ms
 
 READERS = 16
@@ -35,19 +34,15 @@ metrics = Metrics()
 @metrics.log_metrics
 def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Run the tick of one scheduled event; a window that cannot be rolled is reported, not raised."""
-    settings = Settings.from_environment(os.environ)
-    s3 = client("s3", Place.of_function(os.environ))
+    stage = Stage.of_function(os.environ)
     with ThreadPoolExecutor(READERS) as readers:
         report = run(
             event,
-            buckets=Buckets(lake=S3Store(s3, settings.lake_bucket), results=S3Store(s3, settings.results_bucket)),
-            lifetimes=Lifetimes.of_hours(
-                lateness_horizon_hours=settings.lateness_horizon_hours,
-                stream_retention_hours=settings.stream_retention_hours,
-            ),
+            buckets=Buckets(lake=stage.lake, results=stage.results),
+            lifetimes=stage.lifetimes,
             remaining_ms=context.get_remaining_time_in_millis,
             mapper=readers.map,
-            notifier=topic_of(settings),
+            notifier=topic_of(stage),
         )
     _tell(report)
     return report.to_fields()
@@ -92,11 +87,11 @@ class Topic:
         self._sns.publish(TopicArn=self._arn, Subject=subject[:SUBJECT_CHARACTERS_MAX], Message=message)
 
 
-def topic_of(settings: Settings) -> Topic | None:
-    """Where summaries go; None when the stage has no topic."""
-    if settings.silence_topic_arn is None:
+def topic_of(stage: Stage) -> Topic | None:
+    """Return where summaries go; None when the stage has no topic."""
+    if not stage.silence_topic_arn:
         return None
-    return Topic(client("sns", Place.of_function(os.environ)), settings.silence_topic_arn)
+    return Topic(client("sns", stage.place), stage.silence_topic_arn)
 
 
 def _tell(report: TickReport) -> None:

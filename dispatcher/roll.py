@@ -20,7 +20,7 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from dispatcher.due import DueWindow, Lifetimes
+from dispatcher.due import DueWindow
 from dispatcher.look import (
     Buckets,
     Listing,
@@ -34,6 +34,7 @@ from dispatcher.report import Outcome, WindowReport
 from dispatcher.rows import Mapper, making_rows
 from windrow.lake.layout import MarkerKey, SilenceMarkerKey, lineage_key, rows_key
 from windrow.lake.store import Body, PreconditionFailed, StoreError
+from windrow.lifetimes import Lifetimes
 from windrow.rows.lineage import Lineage
 from windrow.window import Window
 

@@ -11,7 +11,6 @@ from typing import TypeVar
 
 from dispatcher.due import (
     DueWindow,
-    Lifetimes,
     Reason,
     days_within_reach,
     due_windows,
@@ -41,6 +40,7 @@ from windrow.lake.layout import (
     rows_key,
 )
 from windrow.lake.store import CountingStore, ObjectStore
+from windrow.lifetimes import Lifetimes
 from windrow.period import DAY_MS, Grain, Period
 from windrow.rows.silence import Silence
 from windrow.window import Window

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from infra import buckets, stack
 from windrow.aws.clients import Place, client, readable_errors
-from windrow.aws.deployment import stack_name
+from windrow.deployment import stack_name
 from windrow.errors import WindrowError
 
 # The least that KMS allows; until then a deletion can be cancelled.

@@ -7,7 +7,7 @@ from typing import Any
 
 from infra.stack import OPERATION_SECONDS_MAX, describe
 from windrow.aws.clients import Place, client, readable_errors
-from windrow.aws.deployment import stack_name
+from windrow.deployment import stack_name
 from windrow.errors import WindrowError
 
 _POLL_SECONDS, _POLL_SECONDS_LOCAL = 3.0, 0.1

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from windrow.aws.clients import Place, client, readable_errors
-from windrow.aws.deployment import STACK_PREFIX, USABLE_STATUSES, Deployment, find_deployment
+from windrow.deployment import STACK_PREFIX, USABLE_STATUSES, find_stage
 from windrow.lake.layout import WINDOWS, parse_result_key
-from windrow.lake.s3 import S3Store
+from windrow.stage import Stage
 from windrow.timestamps import format_rfc3339
 
 
@@ -40,45 +40,37 @@ def stages(place: Place) -> list[StageFacts]:
         return [_facts(place, stage, status) for stage, status in sorted(found.items())]
 
 
-def _facts(place: Place, stage: str, status: str) -> StageFacts:
+def _facts(place: Place, name: str, status: str) -> StageFacts:
     # While a first deployment runs, there are no outputs yet.
     if status not in USABLE_STATUSES:
-        return StageFacts(stage=stage, stack_status=status)
-    deployment = find_deployment(place, stage)
-    mapping = _mapping(deployment)
+        return StageFacts(stage=name, stack_status=status)
+    stage = find_stage(place, name)
+    mapping = _mapping(stage)
     return StageFacts(
-        stage=stage,
+        stage=name,
         stack_status=status,
-        mode=deployment.mode,
-        stream=deployment.stream_name,
-        shards=_open_shards(deployment),
+        mode=stage.mode,
+        stream=stage.stream_name,
+        shards=stage.stream.summary().open_shards,
         mapping=mapping.get("State", ""),
         last_batch=mapping.get("LastProcessingResult", ""),
-        newest_window=_newest_window(deployment),
+        newest_window=_newest_window(stage),
     )
 
 
-def _open_shards(deployment: Deployment) -> int:
-    kinesis = client("kinesis", deployment.place)
-    summary = kinesis.describe_stream_summary(StreamName=deployment.stream_name)["StreamDescriptionSummary"]
-    count: int = summary["OpenShardCount"]
-    return count
-
-
-def _mapping(deployment: Deployment) -> dict[str, Any]:
+def _mapping(stage: Stage) -> dict[str, Any]:
     """The event source mapping of the stage's stream, whichever function it leads to."""
-    pages = client("lambda", deployment.place).get_paginator("list_event_source_mappings").paginate()
+    pages = client("lambda", stage.place).get_paginator("list_event_source_mappings").paginate()
     for page in pages:
         for mapping in page["EventSourceMappings"]:
-            if mapping["EventSourceArn"].endswith(f"stream/{deployment.stream_name}"):
+            if mapping["EventSourceArn"].endswith(f"stream/{stage.stream_name}"):
                 return dict(mapping)
     return {}
 
 
-def _newest_window(deployment: Deployment) -> str:
-    store = S3Store(client("s3", deployment.place), deployment.results_bucket)
-    days = list(store.list_prefixes(WINDOWS))
+def _newest_window(stage: Stage) -> str:
+    days = list(stage.results.list_prefixes(WINDOWS))
     if not days:
         return ""
-    keys = [listed.key for listed in store.list_objects(max(days))]
+    keys = [listed.key for listed in stage.results.list_objects(max(days))]
     return format_rfc3339(parse_result_key(max(keys)).start_ms) if keys else ""

@@ -4,8 +4,8 @@ import time
 from typing import Any
 
 from windrow.aws.clients import client, readable_errors
-from windrow.aws.deployment import Deployment
 from windrow.errors import WindrowError
+from windrow.stage import Stage
 
 WAIT_SECONDS_MAX = 300.0
 _POLL_SECONDS = 0.2
@@ -24,16 +24,15 @@ _KEPT = (
 )
 
 
-def recreate(deployment: Deployment) -> str:
+def recreate(stage: Stage) -> str:
     """Delete the mapping of the stage's stream and create it again as it was; the id of the new one.
 
     It starts where the template says: at the oldest record that the stream keeps. Until the next deployment the stack
     does not know the new mapping, so this is for a rehearsal. WindrowError if it does not come to rest in time.
     """
-    place = deployment.place
-    functions = client("lambda", place)
-    with readable_errors(place):
-        old = _mapping_of(functions, deployment)
+    functions = client("lambda", stage.place)
+    with readable_errors(stage.place):
+        old = _mapping_of(functions, stage)
         functions.delete_event_source_mapping(UUID=old["UUID"])
         _wait(lambda: old["UUID"] not in _uuids(functions), f"mapping {old['UUID']} is not deleted")
         settings = {name: old[name] for name in _KEPT if old.get(name) not in (None, "", [], {})}
@@ -46,11 +45,11 @@ def recreate(deployment: Deployment) -> str:
     return uuid
 
 
-def _mapping_of(functions: Any, deployment: Deployment) -> dict[str, Any]:
+def _mapping_of(functions: Any, stage: Stage) -> dict[str, Any]:
     for mapping in _mappings(functions):
-        if mapping.get("EventSourceArn", "").endswith(f":stream/{deployment.stream_name}"):
+        if mapping.get("EventSourceArn", "").endswith(f":stream/{stage.stream_name}"):
             return mapping
-    raise WindrowError(f"no mapping reads {deployment.stream_name}", hint="run: windrow deploy")
+    raise WindrowError(f"no mapping reads {stage.stream_name}", hint="run: windrow deploy")
 
 
 def _mappings(functions: Any) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from infra import wheels as wheelhouse
 from infra.package import Package
 from infra.wheels import Platform
 from windrow.aws.clients import EMBEDDED, LOCALSTACK, Place
-from windrow.aws.deployment import stack_name
+from windrow.deployment import stack_name
 from windrow.errors import UsageError
 
 STAGE_CHARACTERS_MAX = 20

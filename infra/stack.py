@@ -11,8 +11,9 @@ from infra import buckets, changes, template
 from infra.changes import ChangeSet
 from infra.plan import Plan
 from windrow.aws.clients import EMBEDDED, LOCALSTACK, Place, client, readable_errors
-from windrow.aws.deployment import Deployment, find_deployment, stack_name
+from windrow.deployment import find_stage, stack_name
 from windrow.errors import WindrowError
+from windrow.stage import Stage
 
 OPERATION_SECONDS_MAX = 1800.0
 POLL_SECONDS = 3.0
@@ -48,7 +49,7 @@ class Event:
 class Applied:
     """The result of a deployment; ``is_changed`` is False when there was nothing to do."""
 
-    deployment: Deployment
+    stage: Stage
     uploaded: tuple[str, ...]
     is_changed: bool
 
@@ -114,8 +115,8 @@ def execute(prepared: Prepared, on_event: OnEvent) -> Applied:
             seen = {event.event_id for event in events(place, name)}
             client("cloudformation", place).execute_change_set(ChangeSetName=change_set.change_set_id, StackName=name)
             _follow(place, name, seen, on_event)
-    deployment = find_deployment(place, prepared.plan.stage)
-    return Applied(deployment=deployment, uploaded=prepared.uploaded, is_changed=change_set is not None)
+    stage = find_stage(place, prepared.plan.stage)
+    return Applied(stage=stage, uploaded=prepared.uploaded, is_changed=change_set is not None)
 
 
 def discard(prepared: Prepared) -> None:

@@ -12,9 +12,9 @@ from processors.chunk import encoded_records
 from processors.fanout import FannedOut, FanOut
 from processors.invoke import Invoker, LambdaInvoker, batch_response
 from processors.process import logger, metrics, process
-from windrow.aws.clients import Place, client
 from windrow.errors import WindrowError
-from windrow.settings import PROCESSOR_FUNCTION, Settings
+from windrow.settings import PROCESSOR_FUNCTION
+from windrow.stage import Stage
 
 
 @logger.inject_lambda_context
@@ -34,10 +34,10 @@ def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 @cache
 def _processor() -> Invoker:
-    function = Settings.from_environment(os.environ).processor_function
-    if function is None:
+    stage = Stage.of_function(os.environ)
+    if not stage.consumer_function:
         raise WindrowError(f"the environment variable {PROCESSOR_FUNCTION} is not set")
-    return LambdaInvoker(client("lambda", Place.of_function(os.environ), repeats=False), function)
+    return LambdaInvoker(stage.consumer)
 
 
 def _report(fanned_out: FannedOut) -> None:

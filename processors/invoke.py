@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from windrow.aws.functions import LambdaFunction
+
 # Enough of a function's error message to see what it is.
 DETAIL_CHARACTERS_MAX = 300
 
@@ -42,24 +44,22 @@ class Invoker(Protocol):
 
 
 class LambdaInvoker:
-    """An Invoker for `function`, through a boto3 Lambda client."""
+    """An Invoker of a deployed function."""
 
-    def __init__(self, client: Any, function: str) -> None:
-        self._client = client
+    def __init__(self, function: LambdaFunction) -> None:
         self._function = function
 
     def invoke(self, event: bytes) -> Answer:
         """Invoke and wait; how long is bounded by the client's read timeout."""
         try:
-            response = self._client.invoke(FunctionName=self._function, InvocationType="RequestResponse", Payload=event)
-            payload = response["Payload"].read()
+            returned = self._function.invoke(event)
         except ClientError as error:
             return _refused(error)
         except BotoCoreError as error:
             return Answer(Outcome.FAILED, _short(str(error)))
-        if response.get("FunctionError"):
-            return Answer(Outcome.FAILED, _error_message(payload))
-        return answer_of(_parse(payload))
+        if returned.is_error:
+            return Answer(Outcome.FAILED, _error_message(returned.payload))
+        return answer_of(_parse(returned.payload))
 
 
 def batch_response(unprocessed: str | None) -> dict[str, Any]:

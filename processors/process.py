@@ -20,22 +20,19 @@ from processors.deadline import Deadline
 from processors.event import MalformedRecord, Record, decode_event
 from processors.puts import OutOfTime, Puts
 from processors.slices import slices
-from windrow.aws.clients import Place, client
-from windrow.lake.s3 import S3Store
 from windrow.lake.store import ObjectStore
 from windrow.reading import Reason
-from windrow.settings import Settings
+from windrow.stage import Stage
 
 # A batch writes an object for each window it touches: one or two as a rule, thousands when a fleet catches up.
 PUTS_PARALLEL_MAX = 16
-_MS_PER_HOUR = 3_600_000
 
 logger = Logger()
 metrics = Metrics()
 
 
 @dataclass(frozen=True, slots=True)
-class _Stage:
+class _Sink:
     lake: ObjectStore
     horizon_ms: int
     puts: Puts
@@ -72,13 +69,13 @@ def process(event: object, *, remaining_ms: Callable[[], int]) -> Processed:
     processed = Processed()
     with processed.timed("Decode"):
         records = decode_event(event)
-    _process_slices(records, processed, stage=_stage(), deadline=Deadline(remaining_ms), now_ms=now_ms)
+    _process_slices(records, processed, sink=_sink(), deadline=Deadline(remaining_ms), now_ms=now_ms)
     _report(processed, now_ms=now_ms)
     return processed
 
 
 def _process_slices(
-    records: Sequence[Record | MalformedRecord], processed: Processed, *, stage: _Stage, deadline: Deadline, now_ms: int
+    records: Sequence[Record | MalformedRecord], processed: Processed, *, sink: _Sink, deadline: Deadline, now_ms: int
 ) -> None:
     """Slice by slice, until one would take longer than there is time, judged by the longest so far."""
     longest_ms = 0
@@ -89,9 +86,9 @@ def _process_slices(
             return
         try:
             with processed.timed("Plan"):
-                planned = plan(one, now_ms=now_ms, horizon_ms=stage.horizon_ms)
+                planned = plan(one, now_ms=now_ms, horizon_ms=sink.horizon_ms)
             with processed.timed("Put"):
-                processed.consumed.append(act(planned, store=stage.lake, run=stage.puts.until(deadline)))
+                processed.consumed.append(act(planned, store=sink.lake, run=sink.puts.until(deadline)))
         except OutOfTime:
             processed.unprocessed = one[0].sequence_number
             return
@@ -99,10 +96,9 @@ def _process_slices(
 
 
 @cache
-def _stage() -> _Stage:
-    settings = Settings.from_environment(os.environ)
-    lake = S3Store(client("s3", Place.of_function(os.environ)), settings.lake_bucket)
-    return _Stage(lake, settings.lateness_horizon_hours * _MS_PER_HOUR, Puts(PUTS_PARALLEL_MAX))
+def _sink() -> _Sink:
+    stage = Stage.of_function(os.environ)
+    return _Sink(stage.lake, stage.lifetimes.lateness_horizon_ms, Puts(PUTS_PARALLEL_MAX))
 
 
 def _report(processed: Processed, *, now_ms: int) -> None:

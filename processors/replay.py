@@ -13,10 +13,8 @@ from itertools import groupby
 
 from processors.chunk import Chunk, EncodedRecord, fill
 from processors.event import Record, encode_record
-from processors.invoke import Answer, Invoker, LambdaInvoker, Outcome
-from windrow.aws.clients import client, readable_errors
-from windrow.aws.deployment import Deployment
-from windrow.aws.kinesis import KinesisStream, StreamRecord
+from processors.invoke import Answer, Invoker, Outcome
+from windrow.aws.stream import StreamRecord
 
 # Chunks in flight: at most this many payloads in memory, and executions of the function beside the mapping's own.
 INVOKES_PARALLEL = 4
@@ -52,32 +50,6 @@ class Rehearsal:
     def invoke(self, event: bytes) -> Answer:  # noqa: ARG002 - the protocol's argument
         """Nothing."""
         return Answer(Outcome.DONE)
-
-
-def replay_stage(
-    deployment: Deployment,
-    *,
-    start_ms: int,
-    end_ms: int,
-    is_dry_run: bool = False,
-    on_progress: Callable[[Replayed], object] = lambda _: None,
-) -> Replayed:
-    """Replay what arrived in the stage's stream with `start_ms <= arrival < end_ms`; as much of it as is retained.
-
-    The consumer function is invoked in either mode; in fan-out mode it is the processor. What AWS refuses is a
-    WindrowError; what an invocation fails with is in the result.
-    """
-    place = deployment.place
-    stream = KinesisStream.at(place, deployment.stream_name)
-    with readable_errors(place):
-        summary = client("kinesis", place).describe_stream_summary(StreamName=deployment.stream_name)
-    function = LambdaInvoker(client("lambda", place, repeats=False), deployment.consumer_function)
-    return replay(
-        stream.records_between(start_ms, end_ms),
-        stream_arn=summary["StreamDescriptionSummary"]["StreamARN"],
-        invoker=Rehearsal() if is_dry_run else function,
-        on_progress=on_progress,
-    )
 
 
 def replay(

@@ -31,6 +31,6 @@ class ProgressBar:
         self._progress = progress
         self._task = progress.add_task(label, total=total, note="")
 
-    def reached(self, completed: int, *, note: str = "") -> None:
-        """Show that `completed` of the total are done, and `note` beside it."""
-        self._progress.update(self._task, completed=completed, note=note)
+    def reached(self, completed: int, *, note: str = "", total: int | None = None) -> None:
+        """Show that `completed` of the total are done, and `note` beside it; `total` corrects the total."""
+        self._progress.update(self._task, completed=completed, note=note, total=total)

@@ -12,12 +12,12 @@ import click
 from windrow.errors import UsageError
 from windrow.timerange import parse_range
 from windrow_cli.console import err, out
-from windrow_cli.stage import clock_ms, deployment_of, home_folder, stage_option
+from windrow_cli.stage import clock_ms, home_folder, open_stage, stage_option
 
 if TYPE_CHECKING:
     from analytics.dashboard import Dashboard
     from windrow.aws.clients import Place
-    from windrow.aws.deployment import Deployment
+    from windrow.stage import Stage
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 8310
@@ -34,7 +34,7 @@ DEFAULT_FROM = "-24h"
 @click.option("--export", "exported", metavar="FILE", help="Write the page of a range to one HTML file instead.")
 @stage_option
 def dashboard(
-    *, port: int | None, is_opened: bool, start: str | None, end: str | None, exported: str | None, stage: str
+    *, port: int | None, is_opened: bool, start: str | None, end: str | None, exported: str | None, stage_name: str
 ) -> None:
     """Show the results as a web page on this machine: the fleet over time, every sensor, who is silent, what came late.
 
@@ -50,26 +50,24 @@ def dashboard(
     """
     if exported is None and (start is not None or end is not None):
         raise UsageError("--from and --to belong to --export", hint="on the page itself, choose a range there")
-    deployment = deployment_of(stage)
-    made = dashboard_of(deployment, home=home_folder())
+    stage = open_stage(stage_name)
+    made = dashboard_of(stage, home=home_folder())
     if exported is not None:
         parse_range(start or DEFAULT_FROM, end, now_ms=clock_ms())
-        export_to(made, exported, start or DEFAULT_FROM, end, place=deployment.place)
+        export_to(made, exported, start or DEFAULT_FROM, end, place=stage.place)
         return
-    serve(made, deployment.place, port=port, is_opened=is_opened)
+    serve(made, stage.place, port=port, is_opened=is_opened)
 
 
-def dashboard_of(deployment: "Deployment", *, home: Path) -> "Dashboard":
-    """The dashboard of a stage."""
+def dashboard_of(stage: "Stage", *, home: Path) -> "Dashboard":
+    """Return the dashboard of a stage."""
     from analytics.dashboard import Dashboard
     from analytics.engine import local_engine
-    from windrow.aws.clients import client
-    from windrow.lake.s3 import S3Store
 
     return Dashboard(
-        engine=local_engine(deployment, home=home),
-        results=S3Store(client("s3", deployment.place), deployment.results_bucket),
-        stage=deployment.stage,
+        engine=local_engine(stage, home=home),
+        results=stage.results,
+        stage=stage.name,
         clock_ms=clock_ms,
     )
 

@@ -17,13 +17,10 @@ from windrow_cli.stage import clock_ms
 
 if TYPE_CHECKING:
     from producers.fleet import FleetSpec
-    from windrow.aws.deployment import Deployment
+    from windrow.stage import Stage
 
-STAGE = "demo"
+STAGE_NAME = "demo"
 WINDOWS = 4
-# A tick closes windows that ended two minutes before it. The demo knows that the stream is drained, so it asks for
-# the tick of the moment when the last window can be closed, though the clock may not be there yet.
-_TICK_DELAY_MS = 120_000
 _BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -44,65 +41,69 @@ def demo(sensors: int, seed: int) -> None:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="windrow-demo-") as folder:
         home = Path(folder)
-        with _stack(home) as deployment:
-            _show_the_way(deployment, _fleet(sensors=sensors, seed=seed), home)
+        with _stage(home) as stage:
+            _show_the_way(stage, _fleet(sensors=sensors, seed=seed), home)
     out.print(f"done in {time.monotonic() - began:.0f} s; the stack is down and nothing is left behind")
 
 
 @contextmanager
-def _stack(home: Path) -> "Iterator[Deployment]":
+def _stage(home: Path) -> "Iterator[Stage]":
     """An embedded stack with a stage; taken down whatever happens."""
-    from infra import embedded, stack
+    from infra import embedded
+    from infra import stack as stacks
     from infra.plan import Choices, make_plan
 
     try:
         running = embedded.up(home)
         _said("up", f"embedded stack at {running.endpoint_url}")
-        plan = make_plan(embedded.place(home), STAGE, Choices())
+        plan = make_plan(embedded.place(home), STAGE_NAME, Choices())
         with err.status("deploying"):
-            deployment = stack.apply(plan, lambda _: None).deployment
-        _said("deploy", f"stream {deployment.stream_name}, results in {deployment.results_bucket}")
-        yield deployment
+            stage = stacks.apply(plan, lambda _: None).stage
+        _said("deploy", f"stream {stage.stream_name}, results in {stage.results_bucket}")
+        yield stage
     finally:
         embedded.down(home)
 
 
-def _show_the_way(deployment: "Deployment", fleet: "FleetSpec", home: Path) -> None:
-    from windrow_cli.draining import wait_until_drained
-    from windrow_cli.simulate import simulate_fleet
-    from windrow_cli.verify import verify_stage
+def _show_the_way(stage: "Stage", fleet: "FleetSpec", home: Path) -> None:
+    from windrow_operations.draining import wait_until_drained
+    from windrow_operations.simulating import simulate_fleet
+    from windrow_operations.verifying import verify_stage
 
     windows = windows_between(fleet.start_ms, fleet.end_ms)
-    sent = simulate_fleet(fleet, deployment, now_ms=clock_ms())
+    with err.status("simulating"):
+        sent = simulate_fleet(fleet, stage, now_ms=clock_ms())
     totals = sent.totals
     _said(
         "simulate",
         f"{totals.readings:,} readings of {fleet.sensors:,} sensors in {sent.counters.records:,} records, "
         f"{totals.repeated:,} sent twice, {totals.malformed:,} malformed",
     )
-    frontier = wait_until_drained(deployment, sent.last_sequence_numbers)
+    with err.status("draining"):
+        frontier = wait_until_drained(stage, sent.last_sequence_numbers)
     _said("drain", f"{frontier.objects:,} partials and quarantine files from {len(frontier.reached)} shards")
-    _tick(deployment, windows)
-    _show_fleet(deployment, windows, home)
-    verification = verify_stage(deployment, home=home)
+    _tick(stage, windows)
+    _show_fleet(stage, windows, home)
+    with err.status("verifying"):
+        verification = verify_stage(stage, home=home, on_warning=lambda line: err.print(line, markup=False))
     out.print(str(verification))
     if not verification.is_exact:
         raise WindrowError("the results are not the truth", hint="this is a bug: please report it with the seed")
-    _rewind(deployment, windows)
+    _rewind(stage, windows)
 
 
-def _rewind(deployment: "Deployment", windows: Sequence[Window]) -> None:
-    from windrow_cli.rewind import recreate_mapping, replay_everything, rows_digests
+def _rewind(stage: "Stage", windows: Sequence[Window]) -> None:
+    from windrow_operations.rewinding import recreate_mapping, replay_everything, rows_digests
 
-    before = rows_digests(deployment, windows)
+    before = rows_digests(stage, windows)
     with err.status("replaying the stream"):
-        records = replay_everything(deployment)
+        records = replay_everything(stage, now_ms=clock_ms())
     _said("replay", f"{records:,} records handed to the consumer again")
     with err.status("recreating the mapping"):
-        recreate_mapping(deployment)
+        recreate_mapping(stage, now_ms=clock_ms())
     _said("rewind", "the mapping was recreated and has read the stream from its beginning")
-    _tick(deployment, windows)
-    after = rows_digests(deployment, windows)
+    _tick(stage, windows)
+    after = rows_digests(stage, windows)
     if len(before) != len(windows) or before != after:
         raise WindrowError("rewind: results changed", hint="this is a bug: please report it with the seed")
     out.print("rewind: results unchanged")
@@ -125,28 +126,31 @@ def _fleet(*, sensors: int, seed: int) -> "FleetSpec":
     )
 
 
-def _tick(deployment: "Deployment", windows: Sequence[Window]) -> None:
-    from windrow_cli.tick import invoke, scheduled_event
+def _tick(stage: "Stage", windows: Sequence[Window]) -> None:
+    from dispatcher.due import TICK_DELAY_MS
+    from windrow_operations.ticks import invoke_tick, scheduled_event
 
-    report = invoke(deployment, scheduled_event(windows[-1].end_ms + _TICK_DELAY_MS, is_dry_run=False))
+    # A tick closes windows that ended TICK_DELAY_MS before it. The stream is known to be drained, so this asks for the
+    # tick of the moment when the last window can be closed, though the clock may not be there yet.
+    report = invoke_tick(stage, scheduled_event(windows[-1].end_ms + TICK_DELAY_MS, is_dry_run=False))
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items()))
     _said("tick", f"scheduled {format_rfc3339(report.scheduled_time_ms)}: {outcomes} windows")
 
 
-def _show_fleet(deployment: "Deployment", windows: Sequence[Window], home: Path) -> None:
+def _show_fleet(stage: "Stage", windows: Sequence[Window], home: Path) -> None:
     from analytics import presets
     from analytics.engine import engine_of
     from windrow.timerange import TimeRange
     from windrow_cli.formats import as_table
 
-    engine = engine_of(deployment, home=home)
+    engine = engine_of(stage, home=home)
     fleet = engine.run(presets.fleet(TimeRange(windows[0].start_ms, windows[-1].end_ms))).frame
     click.echo(as_table(fleet))
-    for site, means in _site_means(deployment, windows, home).items():
+    for site, means in _site_means(stage, windows, home).items():
         click.echo(f"{site}  {sparkline(means)}  {means[0]:6.2f} to {means[-1]:6.2f} °C")
 
 
-def _site_means(deployment: "Deployment", windows: Sequence[Window], home: Path) -> dict[str, list[float]]:
+def _site_means(stage: "Stage", windows: Sequence[Window], home: Path) -> dict[str, list[float]]:
     """The mean of each of the first sites, window by window, asked in SQL."""
     from analytics.engine import engine_of
     from analytics.query import Query
@@ -165,7 +169,7 @@ def _site_means(deployment: "Deployment", windows: Sequence[Window], home: Path)
         "start": bounds.start_sql,
         "end": bounds.end_sql,
     }
-    frame = engine_of(deployment, home=home).run(Query.bind(sql, values)).frame
+    frame = engine_of(stage, home=home).run(Query.bind(sql, values)).frame
     means: dict[str, list[float]] = {}
     for site, mean_c in zip(frame["site"], frame["mean_c"], strict=True):
         means.setdefault(str(site), []).append(float(mean_c))

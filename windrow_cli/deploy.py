@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from infra.plan import Plan
     from infra.stack import Applied, Event, OnEvent, Prepared
     from windrow.aws.clients import Place
-    from windrow.aws.deployment import Deployment
+    from windrow.stage import Stage
 
 
 @click.command()
@@ -42,7 +42,7 @@ def deploy(
     assignments: tuple[str, ...],
     is_dry_run: bool,
     is_agreed: bool,
-    stage: str,
+    stage_name: str,
 ) -> None:
     """Package the functions and deploy a stage: a CloudFormation stack of its own.
 
@@ -62,7 +62,7 @@ def deploy(
         shard_count=shards, mode=mode, is_scheduled=is_scheduled, parameters=parse_parameters(assignments)
     )
     with err.status("packaging the functions"):
-        plan = make_plan(place, stage, choices, wheels=wheels_for(place, home=home_folder()))
+        plan = make_plan(place, stage_name, choices, wheels=wheels_for(place, home=home_folder()))
     if is_dry_run:
         for line in plan.lines():
             out.print(line, markup=False)
@@ -72,10 +72,10 @@ def deploy(
     for what in plan.left_out:
         err.print(f"left out: {what}", markup=False)
     if applied.is_changed:
-        out.print(f"stage {stage} is deployed ({time.monotonic() - began:.1f} s)")
+        out.print(f"stage {stage_name} is deployed ({time.monotonic() - began:.1f} s)")
     else:
-        out.print(f"stage {stage} is up to date")
-    _print_names(applied.deployment)
+        out.print(f"stage {stage_name} is up to date")
+    _print_names(applied.stage)
 
 
 @click.command()
@@ -83,7 +83,7 @@ def deploy(
 @click.option("--dry-run", "is_dry_run", is_flag=True, help="Show what would be done, and do nothing.")
 @click.option("--yes", "is_agreed", is_flag=True, help="Do not ask.")
 @stage_option
-def destroy(*, delete_data: bool, is_dry_run: bool, is_agreed: bool, stage: str) -> None:
+def destroy(*, delete_data: bool, is_dry_run: bool, is_agreed: bool, stage_name: str) -> None:
     """Remove a deployed stage, its stream included. On AWS its buckets are kept unless --delete-data is given.
 
     \b
@@ -94,7 +94,7 @@ def destroy(*, delete_data: bool, is_dry_run: bool, is_agreed: bool, stage: str)
 
     place = chosen_place()
     is_stand_in = place.endpoint_url is not None
-    plan = infra_destroy.plan_destruction(place, stage, deletes_data=delete_data or is_stand_in)
+    plan = infra_destroy.plan_destruction(place, stage_name, deletes_data=delete_data or is_stand_in)
     if is_dry_run:
         for line in plan.lines():
             out.print(line, markup=False)
@@ -102,8 +102,8 @@ def destroy(*, delete_data: bool, is_dry_run: bool, is_agreed: bool, stage: str)
     if not is_stand_in and not is_agreed:
         for line in plan.lines():
             err.print(line, markup=False, style="red" if line.startswith("delete") else None)
-        click.confirm(f"Destroy stage {stage}?", abort=True, err=True)
-    with err.status(f"destroying stage {stage}") as progress:
+        click.confirm(f"Destroy stage {stage_name}?", abort=True, err=True)
+    with err.status(f"destroying stage {stage_name}") as progress:
         objects = infra_destroy.apply(plan, _shown_by(progress, place))
     _print_remains(plan, objects)
 
@@ -151,14 +151,14 @@ def _shown_by(progress: "Status", place: "Place") -> "OnEvent":
     return show
 
 
-def _print_names(deployment: "Deployment") -> None:
+def _print_names(stage: "Stage") -> None:
     names = {
-        "stream": deployment.stream_name,
-        "lake bucket": deployment.lake_bucket,
-        "results bucket": deployment.results_bucket,
-        "consumer": deployment.consumer_function,
-        "dispatcher": deployment.dispatcher_function,
-        "database": deployment.database or "none here",
+        "stream": stage.stream_name,
+        "lake bucket": stage.lake_bucket,
+        "results bucket": stage.results_bucket,
+        "consumer": stage.consumer_function,
+        "dispatcher": stage.dispatcher_function,
+        "database": stage.database or "none here",
     }
     for what, name in names.items():
         out.print(f"  {what:<15}{name}", markup=False)

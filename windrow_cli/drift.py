@@ -9,7 +9,7 @@ from windrow_cli.stage import chosen_place, stage_option
 
 @click.command()
 @stage_option
-def drift(stage: str) -> None:
+def drift(stage_name: str) -> None:
     """Compare a deployed stage with its template: what somebody changed by hand, or removed.
 
     Exit code 0 when nothing was, 1 otherwise. The next deployment does not mend it by itself, for CloudFormation
@@ -21,10 +21,10 @@ def drift(stage: str) -> None:
     """
     from infra.drift import differences
 
-    with err.status(f"comparing stage {stage}"):
-        found = differences(chosen_place(), stage)
+    with err.status(f"comparing stage {stage_name}"):
+        found = differences(chosen_place(), stage_name)
     for difference in found:
         out.print(str(difference), markup=False)
     if found:
-        raise WindrowError(f"stage {stage} differs from its template in {len(found)} places")
-    out.print(f"stage {stage} is as its template says")
+        raise WindrowError(f"stage {stage_name} differs from its template in {len(found)} places")
+    out.print(f"stage {stage_name} is as its template says")

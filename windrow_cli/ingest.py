@@ -17,14 +17,15 @@ from windrow.errors import UsageError
 from windrow.timerange import parse_time
 from windrow.timestamps import format_rfc3339
 from windrow_cli.console import err, out, progress_bar
-from windrow_cli.stage import clock_ms, deployment_of, stage_option
+from windrow_cli.draining import wait_with_bar
+from windrow_cli.sending import progress_note
+from windrow_cli.stage import clock_ms, open_stage, stage_option
 
 if TYPE_CHECKING:
     from producers.recording import Recording
     from producers.survey import Survey
-    from windrow.aws.deployment import Deployment
-
-_HOUR_MS = 3_600_000
+    from producers.writer import WriterCounters
+    from windrow.stage import Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,7 @@ def ingest(
     unit: str,
     time_unit: str,
     report_form: str,
-    stage: str,
+    stage_name: str,
     **how: Any,
 ) -> None:
     """Send the readings of real sensors from a file, or from standard input.
@@ -97,26 +98,25 @@ def ingest(
     chosen = _How(**how)
     if chosen.is_backfill and chosen.waits:
         raise UsageError("--wait and --backfill exclude each other", hint="a backfill is there when it returns")
-    deployment = deployment_of(stage)
+    stage = open_stage(stage_name)
     with _seekable(source) as path:
         recording = Recording(path, form_of(Path(source)) if form is None else Form(form), columns)
-        report = ingest_recording(recording, deployment, now_ms=clock_ms(), how=chosen)
+        report = ingest_recording(recording, stage, now_ms=clock_ms(), how=chosen)
     if report_form == "json":
         out.print_json(json.dumps(report))
     else:
         _print_report(report)
 
 
-def ingest_recording(recording: "Recording", deployment: "Deployment", *, now_ms: int, how: _How) -> dict[str, Any]:
+def ingest_recording(recording: "Recording", stage: "Stage", *, now_ms: int, how: _How) -> dict[str, Any]:
     """Look the recording through, say what is odd about it, and send it or backfill it; the report as JSON's types."""
-    from producers.survey import arrivals_of, extent_of
+    from windrow_operations.ingesting import survey_recording
 
     with err.status("looking through the recording"):
-        survey = extent_of(recording.batches())
-        shift_ms = _shift_ms(survey, how.retimed, now_ms=now_ms)
-        horizon_ms = deployment.lateness_horizon_hours * _HOUR_MS
-        survey = arrivals_of(survey, recording.batches(), shift_ms=shift_ms, now_ms=now_ms, horizon_ms=horizon_ms)
-    for line in warnings(survey, horizon_hours=deployment.lateness_horizon_hours, is_backfill=how.is_backfill):
+        survey, shift_ms = survey_recording(
+            recording, stage, shift_of=lambda extent: _shift_ms(extent, how.retimed, now_ms=now_ms), now_ms=now_ms
+        )
+    for line in warnings(survey, horizon_hours=stage.lateness_horizon_hours, is_backfill=how.is_backfill):
         err.print(line, markup=False)
     report: dict[str, Any] = {
         "readings": survey.readings,
@@ -127,8 +127,9 @@ def ingest_recording(recording: "Recording", deployment: "Deployment", *, now_ms
         "too_early": survey.too_early,
         "is_dry_run": how.is_dry_run,
     }
-    act = _backfill if how.is_backfill else _send
-    return report | act(recording, survey, deployment, shift_ms=shift_ms, now_ms=now_ms, how=how)
+    if how.is_backfill:
+        return report | _backfill(recording, stage, shift_ms=shift_ms, now_ms=now_ms, is_dry_run=how.is_dry_run)
+    return report | _send(recording, stage, total=survey.readings, shift_ms=shift_ms, how=how)
 
 
 def warnings(survey: "Survey", *, horizon_hours: int, is_backfill: bool) -> list[str]:
@@ -152,65 +153,41 @@ def _shift_ms(survey: "Survey", retimed: str | None, *, now_ms: int) -> int:
     return parse_time(retimed, now_ms=now_ms, option="--retime") - survey.last_ms
 
 
-def _send(
-    recording: "Recording", survey: "Survey", deployment: "Deployment", *, shift_ms: int, now_ms: int, how: _How
-) -> dict[str, Any]:
-    from producers.sender import Sender, Wire
-    from producers.shards import ShardMap
-    from producers.simulation import NowhereStream
-    from producers.survey import moved
-    from producers.termination import Termination
-    from windrow.aws.kinesis import KinesisStream
-    from windrow_cli.draining import wait_until_drained
-    from windrow_cli.sending import progress_note, writer_to
+def _send(recording: "Recording", stage: "Stage", *, total: int, shift_ms: int, how: _How) -> dict[str, Any]:
+    from producers.sender import Wire
+    from windrow_operations.ingesting import send_recording
 
-    del now_ms  # what is too late or too early is for the consumer to say
-    stream = KinesisStream.at(deployment.place, deployment.stream_name)
-    nowhere = NowhereStream(stream.name)
-    writer = writer_to(nowhere if how.is_dry_run else stream, is_paced=not (how.is_dry_run or stream.is_stand_in))
-    sender = Sender(writer, ShardMap(stream.list_shards()), wire=Wire(how.wire), list_shards=stream.list_shards)
-    began_seconds, done = time.monotonic(), 0
-    termination = Termination()
-    termination.begin()
-    with progress_bar("ingesting", total=survey.readings, unit="readings") as bar:
-        try:
-            for batch in recording.batches():
-                if len(batch.readings):
-                    sender.send(moved(batch.readings, shift_ms))
-                done += len(batch.readings)
-                bar.reached(done, note=progress_note(done, sender.counters, seconds=time.monotonic() - began_seconds))
-            sender.flush()
-        except (KeyboardInterrupt, SystemExit):  # what was taken is sent
-            sender.flush()
-            raise
-        finally:
-            termination.end()
-    last = {} if how.is_dry_run else sender.last_sequence_numbers
-    if how.waits and last:
-        wait_until_drained(deployment, last)
+    began_seconds = time.monotonic()
+    with progress_bar("ingesting", total=total, unit="readings") as bar:
+
+        def show(done: int, counters: "WriterCounters") -> None:
+            bar.reached(done, note=progress_note(done, counters, seconds=time.monotonic() - began_seconds))
+
+        sent = send_recording(
+            recording,
+            stage,
+            shift_ms=shift_ms,
+            wire=Wire(how.wire),
+            is_dry_run=how.is_dry_run,
+            on_progress=show,
+        )
+    if how.waits and sent.last_sequence_numbers:
+        wait_with_bar(stage, sent.last_sequence_numbers)
     return {
-        "stream": stream.name,
-        "counters": asdict(sender.counters),
-        "last_sequence_numbers": {shard: str(number) for shard, number in last.items()},
+        "stream": stage.stream_name,
+        "counters": asdict(sent.counters),
+        "last_sequence_numbers": {shard: str(number) for shard, number in sent.last_sequence_numbers.items()},
     }
 
 
 def _backfill(
-    recording: "Recording", survey: "Survey", deployment: "Deployment", *, shift_ms: int, now_ms: int, how: _How
+    recording: "Recording", stage: "Stage", *, shift_ms: int, now_ms: int, is_dry_run: bool
 ) -> dict[str, Any]:
-    from producers.backfill import plan_backfill, write_backfill
-    from producers.survey import moved
-    from windrow.aws.clients import client, readable_errors
-    from windrow.lake.s3 import S3Store
-    from windrow.reading import EARLINESS_MS_MAX
+    from windrow_operations.ingesting import backfill_recording
 
-    del survey
-    s3 = client("s3", deployment.place)
-    batches = (moved(batch.readings, shift_ms) for batch in recording.batches() if len(batch.readings))
-    known = (batch.take(batch.event_time_ms <= now_ms + EARLINESS_MS_MAX) for batch in batches)
-    with readable_errors(deployment.place), err.status("backfilling"):
-        plan = plan_backfill(known, S3Store(s3, deployment.results_bucket))
-        new = 0 if how.is_dry_run else write_backfill(plan.create, S3Store(s3, deployment.lake_bucket))
+    with err.status("backfilling"):
+        done = backfill_recording(recording, stage, shift_ms=shift_ms, now_ms=now_ms, is_dry_run=is_dry_run)
+    plan = done.plan
     if plan.kept:
         err.print(
             f"{plan.readings_left_out:,} readings of {len(plan.kept):,} windows are left out: those windows are rolled"
@@ -221,7 +198,7 @@ def _backfill(
         "windows_kept": len(plan.kept),
         "readings_backfilled": plan.readings,
         "readings_left_out": plan.readings_left_out,
-        "partials_new": new,
+        "partials_new": done.partials_new,
     }
 
 

@@ -13,7 +13,7 @@ import click
 from windrow.timestamps import format_rfc3339
 from windrow_cli.console import err, out
 from windrow_cli.put_aside import put_aside_options, search_of
-from windrow_cli.stage import clock_ms, deployment_of, stage_option
+from windrow_cli.stage import clock_ms, open_stage, stage_option
 
 if TYPE_CHECKING:
     from windrow.lake.quarantine import QuarantinedPayload
@@ -41,7 +41,7 @@ def quarantine() -> None:
 @click.option("--format", "form", type=_FORMATS, default="table", show_default=True)
 @stage_option
 def list_command(
-    *, start: str | None, end: str | None, reasons: tuple[str, ...], shard: str | None, form: str, stage: str
+    *, start: str | None, end: str | None, reasons: tuple[str, ...], shard: str | None, form: str, stage_name: str
 ) -> None:
     """Count what is in quarantine, by reason and shard.
 
@@ -50,7 +50,7 @@ def list_command(
     windrow quarantine list --from -1d --reason too_late --format json
     """
     search = search_of(start, end, reasons, shard, now_ms=clock_ms())
-    rows = [tally.row() for tally in tallies(_payloads(stage, search))]
+    rows = [tally.row() for tally in tallies(_payloads(stage_name, search))]
     _print(rows, form, columns=_TALLY_COLUMNS)
     err.print(f"{sum(row['payloads'] for row in rows):,} payloads")
 
@@ -70,7 +70,7 @@ def show_command(
     sequence_number: str | None,
     limit: int,
     form: str,
-    stage: str,
+    stage_name: str,
 ) -> None:
     """Show payloads in quarantine: where they came from, why they did not count, and their bytes.
 
@@ -82,7 +82,7 @@ def show_command(
     windrow quarantine show --shard shardId-000000000003 --sequence-number 4965... --format json
     """
     search = search_of(start, end, reasons, shard, now_ms=clock_ms())
-    found = (one for one in _payloads(stage, search) if sequence_number in (None, one.sequence_number))
+    found = (one for one in _payloads(stage_name, search) if sequence_number in (None, one.sequence_number))
     chosen = [one for one, _ in zip(found, range(limit + 1), strict=False)]
     if form == "table":
         for one in chosen[:limit]:
@@ -151,13 +151,10 @@ def described(one: "QuarantinedPayload") -> str:
     return f"{where}, arrived {arrived}\n  {one.reason.value}: {_printable(one.detail)}\n  {shown}{more}"
 
 
-def _payloads(stage: str, search: "QuarantineSearch") -> Iterator["QuarantinedPayload"]:
-    from windrow.aws.clients import client
+def _payloads(stage_name: str, search: "QuarantineSearch") -> Iterator["QuarantinedPayload"]:
     from windrow.lake import quarantine_search
-    from windrow.lake.s3 import S3Store
 
-    deployment = deployment_of(stage)
-    return quarantine_search.payloads(S3Store(client("s3", deployment.place), deployment.lake_bucket), search)
+    return quarantine_search.payloads(open_stage(stage_name).lake, search)
 
 
 def _row(one: "QuarantinedPayload") -> dict[str, Any]:

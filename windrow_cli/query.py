@@ -15,7 +15,7 @@ import click
 from windrow.errors import UsageError
 from windrow_cli.console import err
 from windrow_cli.questions import PRESETS, WINDOWS, nothing_there, query_of_preset, query_of_sql
-from windrow_cli.stage import deployment_of, home_folder, stage_option
+from windrow_cli.stage import home_folder, open_stage, stage_option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +54,7 @@ def query(
     limit: int | None,
     form: str,
     plotted: str | None,
-    stage: str,
+    stage_name: str,
 ) -> None:
     """Ask the results. Rows go to standard output; who answered, and what it took, to standard error.
 
@@ -81,8 +81,7 @@ def query(
     """
     from analytics.engine import engine_of
     from analytics.plot import plot_path
-    from windrow.aws.clients import client, readable_errors
-    from windrow.lake.s3 import S3Store
+    from windrow.aws.clients import readable_errors
 
     if sql is not None:
         question, time_range = query_of_sql(sql, preset=preset, start=start, end=end, window=window), None
@@ -93,14 +92,13 @@ def query(
     if form == "parquet" and sys.stdout.isatty():
         raise UsageError("a Parquet file is nothing to read on a terminal", hint="add: > rows.parquet")
     picture = plot_path(plotted) if plotted is not None else None
-    deployment, home = deployment_of(stage), home_folder()
-    with readable_errors(deployment.place):
-        engine = engine_of(deployment, home=home)
+    stage = open_stage(stage_name)
+    with readable_errors(stage.place):
+        engine = engine_of(stage, home=home_folder())
         with closing(ask(engine, question, rows_max=limit)) as pages:
             first = next(pages)
             if time_range is not None and first.frame.empty:
-                results = S3Store(client("s3", deployment.place), deployment.results_bucket)
-                raise nothing_there(engine, results, time_range, sensor_id=sensor_id)
+                raise nothing_there(engine, stage.results, time_range, sensor_id=sensor_id)
             answer = print_pages(itertools.chain([first], pages), form=form, picture=picture, title=caption)
     err.print(answer, markup=False)
 

@@ -7,7 +7,7 @@ import click
 from windrow.errors import UsageError, WindrowError
 from windrow_cli.console import err, out, progress_bar
 from windrow_cli.put_aside import put_aside_options, search_of
-from windrow_cli.stage import clock_ms, deployment_of, stage_option
+from windrow_cli.stage import clock_ms, open_stage, stage_option
 
 if TYPE_CHECKING:
     from processors.redrive import Redriven
@@ -32,7 +32,7 @@ def redrive(
     reasons: tuple[str, ...],
     shard: str | None,
     is_dry_run: bool,
-    stage: str,
+    stage_name: str,
 ) -> None:
     """Process once more what was put aside: payloads in quarantine, and batches that Lambda gave up.
 
@@ -45,20 +45,20 @@ def redrive(
     windrow redrive --on-failure && windrow tick
     windrow redrive --quarantined --reason too_late --from -2d
     """
-    from processors.redrive import redrive_stage
+    from windrow_operations.redelivery import redrive_stage
 
     if reasons and of_failures:
         raise UsageError("--reason is about quarantine", hint="leave out --on-failure")
     both = of_quarantine == of_failures
     search = search_of(start, end, reasons, shard, now_ms=clock_ms())
-    deployment = deployment_of(stage)
+    stage = open_stage(stage_name)
     with progress_bar("redriving", total=None, unit="payloads") as bar:
 
         def so_far(replayed: "Replayed") -> None:
             bar.reached(replayed.records, note=f"{replayed.payload_bytes / 1e6:,.1f} MB")
 
         redriven = redrive_stage(
-            deployment,
+            stage,
             search,
             now_ms=clock_ms(),
             of_quarantine=of_quarantine or both,

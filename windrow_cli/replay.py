@@ -7,11 +7,10 @@ import click
 from windrow.errors import UsageError, WindrowError
 from windrow.timerange import TimeRange, parse_time
 from windrow_cli.console import err, out, progress_bar
-from windrow_cli.stage import clock_ms, deployment_of, stage_option
+from windrow_cli.stage import clock_ms, open_stage, stage_option
 
 if TYPE_CHECKING:
     from processors.replay import Replayed
-    from windrow.aws.deployment import Deployment
 
 # Failed invocations that are named one by one; a replay against a broken function may have thousands.
 _FAILURES_SHOWN_MAX = 20
@@ -22,7 +21,7 @@ _FAILURES_SHOWN_MAX = 20
 @click.option("--to", "end", metavar="TIME", help="Last arrival, exclusive (RFC 3339); default: now.")
 @click.option("--dry-run", "is_dry_run", is_flag=True, help="Read and count, but invoke nothing.")
 @stage_option
-def replay(start: str | None, end: str | None, *, is_dry_run: bool, stage: str) -> None:
+def replay(start: str | None, end: str | None, *, is_dry_run: bool, stage_name: str) -> None:
     """Read the stream again and process its records once more.
 
     The consumer is invoked with the original records and arrival times. Partials that are there already are not written
@@ -33,9 +32,17 @@ def replay(start: str | None, end: str | None, *, is_dry_run: bool, stage: str) 
     windrow replay --from 2026-11-20T10:00:00Z --to 2026-11-20T11:00:00Z
     windrow replay --from 2026-11-20T10:00:00Z --dry-run
     """
+    from windrow_operations.redelivery import replay_stage
+
     start_ms, end_ms = arrival_range_ms(start, end, now_ms=clock_ms())
-    deployment = deployment_of(stage)
-    show(replay_stream(deployment, start_ms=start_ms, end_ms=end_ms, is_dry_run=is_dry_run), is_dry_run=is_dry_run)
+    stage = open_stage(stage_name)
+    with progress_bar("replaying", total=None, unit="records") as bar:
+
+        def so_far(replayed: "Replayed") -> None:
+            bar.reached(replayed.records, note=f"{replayed.payload_bytes / 1e6:,.1f} MB")
+
+        replayed = replay_stage(stage, start_ms=start_ms, end_ms=end_ms, is_dry_run=is_dry_run, on_progress=so_far)
+    show(replayed, is_dry_run=is_dry_run)
 
 
 def arrival_range_ms(start: str | None, end: str | None, *, now_ms: int) -> tuple[int, int]:
@@ -47,18 +54,6 @@ def arrival_range_ms(start: str | None, end: str | None, *, now_ms: int) -> tupl
         raise UsageError(f"--from {start} is in the future: nothing has arrived yet")
     arrivals = TimeRange(start_ms, end_ms)
     return arrivals.start_ms, arrivals.end_ms
-
-
-def replay_stream(deployment: "Deployment", *, start_ms: int, end_ms: int, is_dry_run: bool = False) -> "Replayed":
-    """Replay what arrived in the stage's stream with `start_ms <= arrival < end_ms`, with a progress bar."""
-    from processors.replay import Replayed, replay_stage
-
-    with progress_bar("replaying", total=None, unit="records") as bar:
-
-        def so_far(replayed: Replayed) -> None:
-            bar.reached(replayed.records, note=f"{replayed.payload_bytes / 1e6:,.1f} MB")
-
-        return replay_stage(deployment, start_ms=start_ms, end_ms=end_ms, is_dry_run=is_dry_run, on_progress=so_far)
 
 
 def show(replayed: "Replayed", *, is_dry_run: bool = False) -> None:

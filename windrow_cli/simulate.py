@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,29 +14,20 @@ from windrow.timerange import TimeRange, parse_time
 from windrow.timestamps import format_rfc3339
 from windrow.window import WINDOW_MS
 from windrow_cli.console import out, progress_bar
+from windrow_cli.draining import wait_with_bar
 from windrow_cli.faults import chosen_faults, fault_options
-from windrow_cli.stage import clock_ms, deployment_of, stage_option
+from windrow_cli.sending import progress_note
+from windrow_cli.stage import clock_ms, open_stage, stage_option
 
 if TYPE_CHECKING:
     from producers.fleet import FleetSpec
-    from producers.simulation import RunReport
-    from windrow.aws.deployment import Deployment
+    from producers.simulation import RunProgress, RunReport
+    from windrow.stage import Stage
+    from windrow_operations.simulating import SendingOptions
 
 WINDOWS_DEFAULT = 4
-# The readings must still be within the lateness horizon when the last of them arrives.
-SENDING_MS_MAX = 3_600_000
-_HOUR_MS = 3_600_000
 REALTIME_DEFAULT = "10m"
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class How:
-    """In which form, by the clock or as fast as the stream takes it, and whether at all."""
-
-    wire: str = "json"
-    is_realtime: bool = False
-    is_dry_run: bool = False
 
 
 @click.command()
@@ -72,7 +63,7 @@ def simulate(
     waits: bool,
     is_dry_run: bool,
     form: str,
-    stage: str,
+    stage_name: str,
     **faults: Any,
 ) -> None:
     """Send the readings of a simulated fleet.
@@ -88,6 +79,8 @@ def simulate(
     windrow simulate --from 2026-11-20T10:00:00Z --to 2026-11-20T11:00:00Z --dry-run
     """
     from producers.fleet import FleetSpec
+    from producers.sender import Wire
+    from windrow_operations.simulating import SendingOptions, check_horizon
 
     now_ms = clock_ms()
     if is_realtime:
@@ -108,8 +101,12 @@ def simulate(
         )
     except (ValueError, OverflowError) as error:
         raise UsageError(f"there is no such fleet: {error}") from error
-    how = How(wire=wire, is_realtime=is_realtime, is_dry_run=is_dry_run)
-    report = _simulate(spec, stage, now_ms=now_ms, waits=waits, how=how)
+    stage = open_stage(stage_name)
+    check_horizon(spec, now_ms=now_ms, horizon_ms=stage.lifetimes.lateness_horizon_ms)
+    options = SendingOptions(wire=Wire(wire), is_realtime=is_realtime, is_dry_run=is_dry_run)
+    report = simulate_with_bar(spec, stage, now_ms=now_ms, options=options)
+    if waits and not is_dry_run:
+        wait_with_bar(stage, report.last_sequence_numbers)
     if form == "json":
         out.print_json(json.dumps(report_json(report, spec, is_dry_run=is_dry_run)))
     else:
@@ -149,83 +146,21 @@ def realtime_range_ms(
     return now_ms, now_ms + int(match[1]) * _UNITS_MS[match[2]]
 
 
-def check_horizon(spec: "FleetSpec", *, now_ms: int, horizon_hours: int) -> None:
-    """UsageError for a fleet whose first readings would be quarantined as too late."""
-    first_ms = now_ms - horizon_hours * _HOUR_MS + SENDING_MS_MAX
-    if spec.start_ms < first_ms:
-        raise UsageError(
-            f"the range begins at {format_rfc3339(spec.start_ms)}: its readings would be quarantined as too late",
-            hint=f"the stage takes readings of the last {horizon_hours} h: begin at {format_rfc3339(first_ms)}",
-        )
+def simulate_with_bar(spec: "FleetSpec", stage: "Stage", *, now_ms: int, options: "SendingOptions") -> "RunReport":
+    """Send the fleet to the stage, with a progress bar; `now_ms` names the run."""
+    from windrow_operations.simulating import simulate_fleet
 
-
-def _simulate(spec: "FleetSpec", stage: str, *, now_ms: int, waits: bool, how: How) -> "RunReport":
-    from windrow_cli.draining import wait_until_drained
-
-    deployment = deployment_of(stage)
-    check_horizon(spec, now_ms=now_ms, horizon_hours=deployment.lateness_horizon_hours)
-    report = simulate_fleet(spec, deployment, now_ms=now_ms, how=how)
-    if waits and not how.is_dry_run:
-        wait_until_drained(deployment, report.last_sequence_numbers)
-    return report
-
-
-def simulate_fleet(spec: "FleetSpec", deployment: "Deployment", *, now_ms: int, how: How | None = None) -> "RunReport":
-    """Send the fleet to the stage, with a progress bar; `now_ms` names the run. SIGTERM sends what is buffered."""
-    from producers import simulation
-    from producers.sender import Wire
-    from producers.shards import ShardMap
-    from producers.termination import Termination
-    from windrow.aws.clients import client
-    from windrow.aws.kinesis import KinesisStream
-    from windrow.lake.s3 import S3Store
-    from windrow_cli.sending import clock_of, progress_note, writer_to
-
-    how = how or How()
-    run_id = simulation.run_id_of(spec, started_ms=now_ms)
-    stream = KinesisStream.at(deployment.place, deployment.stream_name)
-    shards = stream.list_shards()
-    clock = clock_of(is_realtime=how.is_realtime)
-    options = simulation.Options(wire=Wire(how.wire), list_shards=stream.list_shards, clock=clock)
     began_seconds = time.monotonic()
-    termination = Termination()
-    termination.begin()
     with progress_bar("simulating", total=spec.samples_expected, unit="readings") as bar:
 
-        def show(progress: simulation.Progress) -> None:
+        def show(progress: "RunProgress") -> None:
             seconds = time.monotonic() - began_seconds
-            lag_ms = None if clock is None or progress.newest_ms is None else clock.now_ms() - progress.newest_ms
+            newest_ms = progress.newest_ms if options.is_realtime else None
+            lag_ms = None if newest_ms is None else clock_ms() - newest_ms
             note = progress_note(progress.payloads, progress.counters, seconds=seconds, lag_ms=lag_ms)
             bar.reached(progress.payloads, note=note)
 
-        try:
-            if how.is_dry_run:
-                nowhere = simulation.NowhereStream(stream.name)
-                writer = writer_to(nowhere, is_paced=False)
-                shard_map = ShardMap(shards)
-                return simulation.send(
-                    spec,
-                    run_id=run_id,
-                    stream=nowhere,
-                    shard_map=shard_map,
-                    writer=writer,
-                    options=options,
-                    progress=show,
-                )
-            lake = S3Store(client("s3", deployment.place), deployment.lake_bucket)
-            writer = writer_to(stream, is_paced=not stream.is_stand_in)
-            return simulation.run(
-                spec,
-                run_id=run_id,
-                stream=stream,
-                shards=shards,
-                store=lake,
-                writer=writer,
-                options=options,
-                progress=show,
-            )
-        finally:
-            termination.end()
+        return simulate_fleet(spec, stage, now_ms=now_ms, options=options, on_progress=show)
 
 
 def report_json(report: "RunReport", spec: "FleetSpec", *, is_dry_run: bool) -> dict[str, object]:

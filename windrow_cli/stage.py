@@ -12,7 +12,7 @@ from windrow import settings
 
 if TYPE_CHECKING:
     from windrow.aws.clients import Place
-    from windrow.aws.deployment import Deployment
+    from windrow.stage import Stage
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 # windrow.aws.clients has the same names, but takes a while to import.
@@ -58,9 +58,15 @@ def target_option(command: _Command) -> _Command:
 
 
 def stage_option(command: _Command) -> _Command:
-    """`--stage`, the argument `stage` of the command, and the options that say where it is."""
+    """Add `--stage`, the argument `stage_name` of the command, and the options that say where it is."""
     option = click.option(
-        "--stage", default="dev", envvar=settings.STAGE, show_default=True, metavar="NAME", help="The deployed stage."
+        "--stage",
+        "stage_name",
+        default="dev",
+        envvar=settings.STAGE,
+        show_default=True,
+        metavar="NAME",
+        help="The deployed stage.",
     )
     return option(target_option(command))
 
@@ -87,11 +93,11 @@ def chosen_place() -> "Place":
     return find_place(chosen_target(), home=home_folder(), region=region, profile=_chosen("profile"))
 
 
-def deployment_of(stage: str) -> "Deployment":
-    """The deployment of `stage`; WindrowError when it is not deployed, or nothing runs to deploy to."""
-    from windrow.aws.deployment import find_deployment
+def open_stage(name: str) -> "Stage":
+    """Return the stage `name`; WindrowError when it is not deployed, or nothing runs to deploy to."""
+    from windrow.deployment import find_stage
 
-    return find_deployment(chosen_place(), stage)
+    return find_stage(chosen_place(), name)
 
 
 def clock_ms() -> int:

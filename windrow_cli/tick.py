@@ -1,7 +1,6 @@
 """`windrow tick`: one run of the dispatcher, as the schedule would start it."""
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,11 +8,10 @@ from windrow.errors import UsageError, WindrowError
 from windrow.timerange import parse_time
 from windrow.timestamps import format_rfc3339
 from windrow_cli.console import err, out
-from windrow_cli.stage import clock_ms, deployment_of, stage_option
+from windrow_cli.stage import clock_ms, open_stage, stage_option
 
 if TYPE_CHECKING:
     from dispatcher.report import PeriodReport, TickReport, WindowReport
-    from windrow.aws.deployment import Deployment
 
 
 @click.command()
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", "is_dry_run", is_flag=True, help="List the due windows with their reasons, roll nothing.")
 @click.option("--local", "is_local", is_flag=True, help="Run in this process instead of the deployed function.")
 @stage_option
-def tick(at: str | None, *, is_dry_run: bool, is_local: bool, stage: str) -> None:
+def tick(at: str | None, *, is_dry_run: bool, is_local: bool, stage_name: str) -> None:
     """Close the windows that are due, as the schedule would.
 
     A tick for TIME closes the windows that end at least two minutes before it. It does no harm to run it at any time,
@@ -32,10 +30,11 @@ def tick(at: str | None, *, is_dry_run: bool, is_local: bool, stage: str) -> Non
     windrow tick --at 2026-11-20T10:07:00Z
     windrow tick --dry-run
     """
-    scheduled_time_ms = instant_ms(at, now_ms=clock_ms())
-    deployment = deployment_of(stage)
-    event = scheduled_event(scheduled_time_ms, is_dry_run=is_dry_run)
-    report = run_here(deployment, event) if is_local else invoke(deployment, event)
+    from windrow_operations import ticks
+
+    event = ticks.scheduled_event(instant_ms(at, now_ms=clock_ms()), is_dry_run=is_dry_run)
+    stage = open_stage(stage_name)
+    report = ticks.run_tick_here(stage, event) if is_local else ticks.invoke_tick(stage, event)
     show(report)
 
 
@@ -47,64 +46,6 @@ def instant_ms(at: str | None, *, now_ms: int) -> int:
     if instant < 0:
         raise UsageError(f"--at {at!r} is before 1970", hint="write it as 2026-11-20T10:07:00Z")
     return instant
-
-
-def scheduled_event(scheduled_time_ms: int, *, is_dry_run: bool) -> dict[str, Any]:
-    """What an EventBridge rule hands to its target at a scheduled time."""
-    return {
-        "version": "0",
-        "id": "windrow-tick",
-        "detail-type": "Scheduled Event",
-        "source": "windrow.tick",
-        "time": format_rfc3339(scheduled_time_ms),
-        "resources": [],
-        "detail": {"dry_run": True} if is_dry_run else {},
-    }
-
-
-def invoke(deployment: "Deployment", event: dict[str, Any]) -> "TickReport":
-    """Run the deployed dispatcher with `event` and wait for its report."""
-    from dispatcher.report import TickReport
-    from windrow.aws.clients import client, readable_errors
-
-    function = deployment.dispatcher_function
-    with readable_errors(deployment.place):
-        response = client("lambda", deployment.place).invoke(
-            FunctionName=function, InvocationType="RequestResponse", Payload=json.dumps(event).encode()
-        )
-        payload = response["Payload"].read()
-    try:
-        answer = json.loads(payload)
-        if response.get("FunctionError"):
-            message = " ".join(str(answer.get("errorMessage", "no message")).split())
-            raise WindrowError(f"{function} failed: {message}", hint="its log group has the details")
-        return TickReport.from_fields(answer)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise WindrowError(f"{function} answered with something else than a report: {payload[:200]!r}") from error
-
-
-def run_here(deployment: "Deployment", event: dict[str, Any]) -> "TickReport":
-    """Run the same tick in this process, as long as it takes."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    from dispatcher import handler
-    from dispatcher.due import Lifetimes
-    from dispatcher.look import Buckets
-    from windrow.aws.clients import client
-    from windrow.lake.s3 import S3Store
-
-    s3 = client("s3", deployment.place)
-    with ThreadPoolExecutor(handler.READERS) as readers:
-        return handler.run(
-            event,
-            buckets=Buckets(lake=S3Store(s3, deployment.lake_bucket), results=S3Store(s3, deployment.results_bucket)),
-            lifetimes=Lifetimes.of_hours(
-                lateness_horizon_hours=deployment.lateness_horizon_hours,
-                stream_retention_hours=deployment.stream_retention_hours,
-            ),
-            remaining_ms=lambda: handler.RESERVE_MS_MAX * 10,
-            mapper=readers.map,
-        )
 
 
 def show(report: "TickReport") -> None:

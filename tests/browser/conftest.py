@@ -21,12 +21,12 @@ from infra import stack as stacks
 from infra.plan import Choices, make_plan
 from producers.faults import Faults
 from producers.fleet import FleetSpec
-from windrow.aws.deployment import Deployment
+from windrow.stage import Stage
 from windrow.window import WINDOW_MS
 from windrow_cli.dashboard import HOST, dashboard_of, listening
-from windrow_cli.draining import wait_until_drained
-from windrow_cli.simulate import simulate_fleet
-from windrow_cli.tick import invoke, scheduled_event
+from windrow_operations.draining import wait_until_drained
+from windrow_operations.simulating import simulate_fleet
+from windrow_operations.ticks import invoke_tick, scheduled_event
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 _FLAGS = (
@@ -85,21 +85,21 @@ def fleet() -> FleetSpec:
 
 
 @pytest.fixture(scope="session")
-def stage(home: Path, fleet: FleetSpec) -> Deployment:
+def stage(home: Path, fleet: FleetSpec) -> Stage:
     """A stage with the fleet's results; then it all comes again, with a few sensors more that fell silent early."""
     choices = Choices(shard_count=2, mode="direct", is_scheduled=False)
     plan = make_plan(embedded.place(home), "browser", choices)
-    deployment = stacks.apply(plan, lambda _: None).deployment
+    stage = stacks.apply(plan, lambda _: None).stage
     silent = dataclasses.replace(fleet, sensors=SENSORS + SILENT, end_ms=fleet.end_ms - 6 * WINDOW_MS)
     for one in (fleet, silent):
-        sent = simulate_fleet(one, deployment, now_ms=time.time_ns() // 1_000_000)
-        wait_until_drained(deployment, sent.last_sequence_numbers)
-        invoke(deployment, scheduled_event(fleet.end_ms + TICK_DELAY_MS, is_dry_run=False))
-    return deployment
+        sent = simulate_fleet(one, stage, now_ms=time.time_ns() // 1_000_000)
+        wait_until_drained(stage, sent.last_sequence_numbers)
+        invoke_tick(stage, scheduled_event(fleet.end_ms + TICK_DELAY_MS, is_dry_run=False))
+    return stage
 
 
 @pytest.fixture(scope="session")
-def url(stage: Deployment, home: Path) -> Iterator[str]:
+def url(stage: Stage, home: Path) -> Iterator[str]:
     """The address of the dashboard, served as the command serves it."""
     listener = listening(None)
     app = application(dashboard_of(stage, home=home), stage.place)

@@ -13,7 +13,7 @@ from analytics.engine import local_engine
 from analytics.query import Query
 from producers.fleet import FleetSpec
 from tests.browser.conftest import SENSORS, SILENT, WINDOWS, Page
-from windrow.aws.deployment import Deployment
+from windrow.stage import Stage
 from windrow.timerange import TimeRange
 from windrow.window import WINDOW_MS
 from windrow_cli.dashboard import dashboard_of, export_to
@@ -23,7 +23,7 @@ SCREENSHOTS = os.environ.get("WINDROW_SCREENSHOTS")
 
 
 @pytest.fixture
-def answer(stage: Deployment, home: Path) -> Any:
+def answer(stage: Stage, home: Path) -> Any:
     """Ask the stage as `windrow query` does."""
     engine = local_engine(stage, home=home)
     return lambda query: engine.run(query).frame
@@ -225,7 +225,7 @@ return [...document.querySelectorAll(".panel")].filter((panel) => panel.scrollWi
 
 
 def test_an_exported_file_needs_nothing_else(
-    page: Page, stage: Deployment, home: Path, fleet: FleetSpec, answer: Any, tmp_path: Path
+    page: Page, stage: Stage, home: Path, fleet: FleetSpec, answer: Any, tmp_path: Path
 ) -> None:
     """Opened from disk it shows the same numbers, searches and opens sensors, and loads nothing."""
     file = tmp_path / "fleet.html"

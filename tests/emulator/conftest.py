@@ -11,7 +11,7 @@ from infra.plan import Choices, make_plan
 from infra.stack import Event
 from windrow import settings
 from windrow.aws.clients import Place
-from windrow.aws.deployment import Deployment
+from windrow.stage import Stage
 
 STAGE = "test"
 SHARDS = 2
@@ -47,10 +47,10 @@ def place(home: Path) -> Place:
 
 
 @pytest.fixture(scope="session")
-def stack(place: Place) -> Deployment:
+def stack(place: Place) -> Stage:
     """A deployed stage, in direct mode. Its schedule is off: a test ticks when it wants to."""
     choices = Choices(shard_count=SHARDS, mode="direct", is_scheduled=False)
-    return stacks.apply(make_plan(place, STAGE, choices), ignore).deployment
+    return stacks.apply(make_plan(place, STAGE, choices), ignore).stage
 
 
 @pytest.fixture

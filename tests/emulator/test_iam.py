@@ -16,12 +16,12 @@ from infra.plan import Choices, make_plan
 from producers.faults import Faults
 from producers.fleet import FleetSpec
 from windrow.aws.clients import Place, client, client_config
-from windrow.aws.deployment import Deployment
+from windrow.stage import Stage
 from windrow.window import WINDOW_MS
-from windrow_cli.draining import wait_until_drained
-from windrow_cli.simulate import simulate_fleet
-from windrow_cli.tick import invoke, scheduled_event
-from windrow_cli.verify import verify_stage
+from windrow_operations.draining import wait_until_drained
+from windrow_operations.simulating import simulate_fleet
+from windrow_operations.ticks import invoke_tick, scheduled_event
+from windrow_operations.verifying import verify_stage
 
 HOUR_MS = 3_600_000
 MODES = ("direct", "fanout")
@@ -29,29 +29,29 @@ DENIALS = frozenset({"AccessDenied", "AccessDeniedException", "403"})
 Clients = Callable[[str], Any]
 
 
-def put(bucket: str, key: str) -> Callable[[Clients, Deployment], object]:
+def put(bucket: str, key: str) -> Callable[[Clients, Stage], object]:
     return lambda clients, stage: clients("s3").put_object(Bucket=getattr(stage, bucket), Key=key, Body=b"x")
 
 
-def get(bucket: str, key: str) -> Callable[[Clients, Deployment], object]:
+def get(bucket: str, key: str) -> Callable[[Clients, Stage], object]:
     return lambda clients, stage: clients("s3").get_object(Bucket=getattr(stage, bucket), Key=key)
 
 
-def delete(bucket: str, key: str) -> Callable[[Clients, Deployment], object]:
+def delete(bucket: str, key: str) -> Callable[[Clients, Stage], object]:
     return lambda clients, stage: clients("s3").delete_object(Bucket=getattr(stage, bucket), Key=key)
 
 
-def listing(bucket: str) -> Callable[[Clients, Deployment], object]:
+def listing(bucket: str) -> Callable[[Clients, Stage], object]:
     return lambda clients, stage: clients("s3").list_objects_v2(Bucket=getattr(stage, bucket), Prefix="partials/")
 
 
-def invoking(function: str) -> Callable[[Clients, Deployment], object]:
+def invoking(function: str) -> Callable[[Clients, Stage], object]:
     return lambda clients, stage: clients("lambda").invoke(
         FunctionName=getattr(stage, function), InvocationType="DryRun"
     )
 
 
-def read_stream(clients: Clients, stage: Deployment) -> object:
+def read_stream(clients: Clients, stage: Stage) -> object:
     """The three calls of a reader; with the stream's ARN, for the emulator does not know it from an iterator."""
     kinesis = clients("kinesis")
     shards = kinesis.list_shards(StreamName=stage.stream_name)["Shards"]
@@ -62,15 +62,15 @@ def read_stream(clients: Clients, stage: Deployment) -> object:
     return kinesis.get_records(ShardIterator=iterator, Limit=1, StreamARN=arn["StreamDescriptionSummary"]["StreamARN"])
 
 
-def write_stream(clients: Clients, stage: Deployment) -> object:
+def write_stream(clients: Clients, stage: Stage) -> object:
     return clients("kinesis").put_record(StreamName=stage.stream_name, Data=b"x", PartitionKey="x")
 
 
-def unseal_directly(clients: Clients, stage: Deployment) -> object:
+def unseal_directly(clients: Clients, stage: Stage) -> object:
     return clients("kms").generate_data_key(KeyId=f"alias/windrow-{stage.stage}", KeySpec="AES_256")
 
 
-ACTIONS: dict[str, Callable[[Clients, Deployment], object]] = {
+ACTIONS: dict[str, Callable[[Clients, Stage], object]] = {
     "write a partial": put("lake_bucket", "partials/iam"),
     "write a marker": put("lake_bucket", "markers/iam"),
     "mark a silence": put("lake_bucket", "markers/silences/iam"),
@@ -136,14 +136,14 @@ def enforcing_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def stages(enforcing_home: Path) -> dict[str, Deployment]:
+def stages(enforcing_home: Path) -> dict[str, Stage]:
     """A stage in each mode."""
     place = embedded.place(enforcing_home)
     return {mode: deployed(place, mode) for mode in MODES}
 
 
 @pytest.fixture(scope="module")
-def as_role(stages: dict[str, Deployment]) -> Callable[[str, str], Clients]:
+def as_role(stages: dict[str, Stage]) -> Callable[[str, str], Clients]:
     """Clients with the credentials of a role of one of the stages."""
     sessions: dict[tuple[str, str], boto3.session.Session] = {}
 
@@ -164,7 +164,7 @@ def as_role(stages: dict[str, Deployment]) -> Callable[[str, str], Clients]:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_the_whole_way_works_with_the_rights_of_the_template(
-    stages: dict[str, Deployment], enforcing_home: Path, mode: str
+    stages: dict[str, Stage], enforcing_home: Path, mode: str
 ) -> None:
     """From the stream to rows that equal the truth, bad readings to quarantine and late ones by their markers."""
     stage = stages[mode]
@@ -180,7 +180,7 @@ def test_the_whole_way_works_with_the_rights_of_the_template(
     )
     sent = simulate_fleet(fleet, stage, now_ms=now_ms())
     wait_until_drained(stage, sent.last_sequence_numbers)
-    invoke(stage, scheduled_event(now_ms(), is_dry_run=False))
+    invoke_tick(stage, scheduled_event(now_ms(), is_dry_run=False))
     verification = verify_stage(stage, home=enforcing_home)
     assert verification.is_exact, str(verification)
     assert sent.totals.malformed > 0
@@ -189,7 +189,7 @@ def test_the_whole_way_works_with_the_rights_of_the_template(
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize(("mode", "role"), ALLOWED)
 def test_a_role_may_do_its_own_and_nothing_else(
-    stages: dict[str, Deployment], as_role: Callable[[str, str], Clients], mode: str, role: str, action: str
+    stages: dict[str, Stage], as_role: Callable[[str, str], Clients], mode: str, role: str, action: str
 ) -> None:
     """Every action with the role's own credentials: let through if it is among its own, denied otherwise."""
     try:
@@ -200,7 +200,7 @@ def test_a_role_may_do_its_own_and_nothing_else(
     assert is_denied == (action not in ALLOWED[mode, role])
 
 
-def test_a_function_cannot_do_what_its_role_may_not(stages: dict[str, Deployment]) -> None:
+def test_a_function_cannot_do_what_its_role_may_not(stages: dict[str, Stage]) -> None:
     """The enforcing is real: the dispatcher without its right to list fails, and says so."""
     stage = stages["direct"]
     iam = client("iam", stage.place)
@@ -210,14 +210,14 @@ def test_a_function_cannot_do_what_its_role_may_not(stages: dict[str, Deployment
     try:
         put_policy(iam, role, without)
         with pytest.raises(Exception, match="AccessDenied"):
-            invoke(stage, scheduled_event(now_ms(), is_dry_run=False))
+            invoke_tick(stage, scheduled_event(now_ms(), is_dry_run=False))
     finally:
         put_policy(iam, role, document)
 
 
-def deployed(place: Place, mode: str) -> Deployment:
+def deployed(place: Place, mode: str) -> Stage:
     choices = Choices(shard_count=1, mode=mode, is_scheduled=False)
-    return stacks.apply(make_plan(place, mode, choices), lambda _: None).deployment
+    return stacks.apply(make_plan(place, mode, choices), lambda _: None).stage
 
 
 def session_of(place: Place, mode: str, role: str) -> boto3.session.Session:

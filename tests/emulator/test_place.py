@@ -21,9 +21,10 @@ from infra.plan import Choices, Plan, make_plan
 from infra.stack import Applied, Event
 from windrow import settings
 from windrow.aws.clients import Place, client
-from windrow.aws.deployment import Deployment, find_deployment
+from windrow.deployment import find_stage
 from windrow.errors import WindrowError
 from windrow.lake import layout
+from windrow.stage import Stage
 from windrow_cli import deploy as deploy_cli
 from windrow_cli import place as place_cli
 
@@ -141,7 +142,7 @@ def test_only_the_loopback_interface_listens(home: Path):
 def test_down_leaves_nothing(own_home: Path):
     """With functions at work: afterwards no process, no port, no file; and a second down finds nothing."""
     running = embedded.up(own_home, port=0)
-    deployed = deploy(make_plan(embedded.place(own_home), "dev", Choices(is_scheduled=False))).deployment
+    deployed = deploy(make_plan(embedded.place(own_home), "dev", Choices(is_scheduled=False))).stage
     client("lambda", deployed.place).invoke(FunctionName=deployed.consumer_function, Payload=b'{"Records": []}')
     assert len(members(running)) > 1  # the emulator and a worker
     assert embedded.down(own_home)
@@ -188,31 +189,31 @@ def test_functions_do_not_see_the_users_aws_settings(monkeypatch: pytest.MonkeyP
     assert b"secret-of-the-user" not in Path(f"/proc/{running.process.pid}/environ").read_bytes()
 
 
-def test_deploy_twice_changes_nothing(place: Place, stack: Deployment):
+def test_deploy_twice_changes_nothing(place: Place, stack: Stage):
     """The second deployment uploads nothing, changes nothing, and finds the same resources."""
     again = deploy(make_plan(place, stack.stage, Choices()))
     assert not again.is_changed
     assert again.uploaded == ()
-    assert again.deployment == stack
+    assert again.stage == stack
 
 
 def test_update_keeps_stream_data_and_mapping(place: Place):
     """Changing the mode keeps the stream's records, the buckets, and the mapping with its place in the stream."""
-    before = deploy(make_plan(place, "update", Choices(shard_count=1, is_scheduled=False))).deployment
+    before = deploy(make_plan(place, "update", Choices(shard_count=1, is_scheduled=False))).stage
     client("kinesis", place).put_record(StreamName=before.stream_name, Data=reading_of_now(), PartitionKey="cellar")
     mapping = mapping_of(before)
     changed = deploy(make_plan(place, "update", Choices(mode="fanout")))
     assert changed.is_changed
-    assert changed.deployment == dataclasses.replace(before, mode="fanout")
-    after = mapping_of(changed.deployment)
+    assert changed.stage == dataclasses.replace(before, mode="fanout")
+    after = mapping_of(changed.stage)
     assert after["UUID"] == mapping["UUID"]
     assert after["FunctionArn"].endswith(":windrow-update-fanout")
-    assert len(records_of(changed.deployment)) == 1
+    assert len(records_of(changed.stage)) == 1
     destroy.apply(destroy.plan_destruction(place, "update", deletes_data=True), ignore)
 
 
 def test_failed_deployment_names_resource_and_reason(place: Place):
-    """The error is one line with the culprit; the next deployment clears the failed shell away and succeeds."""
+    """The error is one line with the culprit; the next stage clears the failed shell away and succeeds."""
     plan = make_plan(place, "failing", Choices(is_scheduled=False))
     broken = dataclasses.replace(plan, template=plan.template.replace("\nResources:\n", BROKEN))
     events: list[Event] = []
@@ -239,15 +240,15 @@ def test_refused_template_is_one_line(place: Place):
     assert stacks.describe(place, "windrow-refused") == {}
 
 
-def test_number_of_shards_is_not_changed_here(place: Place, stack: Deployment):
-    """The embedded stack would lose records over it, so the deployment refuses before it touches anything."""
+def test_number_of_shards_is_not_changed_here(place: Place, stack: Stage):
+    """The embedded stack would lose records over it, so the stage refuses before it touches anything."""
     with pytest.raises(WindrowError, match="2 shards, and this place cannot change that"):
         deploy(make_plan(place, stack.stage, Choices(shard_count=3)))
 
 
 def test_destroy_removes_stage_and_data(place: Place):
     """Afterwards the stage is not found, its buckets are gone, and destroying it again is a one-line error."""
-    deployed = deploy(make_plan(place, "shortlived", Choices(shard_count=1, is_scheduled=False))).deployment
+    deployed = deploy(make_plan(place, "shortlived", Choices(shard_count=1, is_scheduled=False))).stage
     s3 = client("s3", place)
     for number in range(3):
         s3.put_object(Bucket=deployed.lake_bucket, Key=f"partials/{number}", Body=b"x")
@@ -255,25 +256,25 @@ def test_destroy_removes_stage_and_data(place: Place):
     assert set(planned.buckets) == {deployed.lake_bucket, deployed.results_bucket, deployed.on_failure_bucket}
     destroy.apply(planned, ignore)
     with pytest.raises(WindrowError, match="no stage 'shortlived' is deployed"):
-        find_deployment(place, "shortlived")
+        find_stage(place, "shortlived")
     left = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
     assert not left & set(planned.buckets)
     with pytest.raises(WindrowError, match="no stage 'shortlived' is deployed"):
         destroy.plan_destruction(place, "shortlived", deletes_data=True)
 
 
-def test_stages_live_side_by_side(place: Place, stack: Deployment):
+def test_stages_live_side_by_side(place: Place, stack: Stage):
     """Two stages share no resource."""
-    other = deploy(make_plan(place, "other", Choices(shard_count=1, is_scheduled=False))).deployment
+    other = deploy(make_plan(place, "other", Choices(shard_count=1, is_scheduled=False))).stage
     names = ("stream_name", "lake_bucket", "results_bucket", "on_failure_bucket", "consumer_function")
     assert not [name for name in names if getattr(other, name) == getattr(stack, name)]
     destroy.apply(destroy.plan_destruction(place, "other", deletes_data=True), ignore)
-    assert find_deployment(place, stack.stage) == stack
+    assert find_stage(place, stack.stage) == stack
 
 
 def test_record_put_into_the_stream_becomes_a_partial(place: Place):
     """The deployed mapping, function, role and bucket are wired: a reading arrives in the lake."""
-    deployed = deploy(make_plan(place, "wired", Choices(shard_count=1, is_scheduled=False))).deployment
+    deployed = deploy(make_plan(place, "wired", Choices(shard_count=1, is_scheduled=False))).stage
     client("kinesis", place).put_record(StreamName=deployed.stream_name, Data=reading_of_now(), PartitionKey="cellar")
     deadline = time.monotonic() + 30
     arrived = 0
@@ -285,7 +286,7 @@ def test_record_put_into_the_stream_becomes_a_partial(place: Place):
     destroy.apply(destroy.plan_destruction(place, "wired", deletes_data=True), ignore)
 
 
-def test_status_shows_the_stage(cli, stack: Deployment):
+def test_status_shows_the_stage(cli, stack: Stage):
     """In JSON for programs, in lines for people."""
     shown = json.loads(cli(place_cli.status, "--format", "json"))
     assert shown["place"]["endpoint_url"] == stack.place.endpoint_url
@@ -306,7 +307,7 @@ def test_commands_deploy_and_destroy_a_stage(cli, place: Place):
     assert "stage bycommand is deployed" in cli(deploy_cli.deploy, "--stage", "bycommand", "--no-schedule")
     assert "stage bycommand is up to date" in cli(deploy_cli.deploy, "--stage", "bycommand")
     assert "delete stack windrow-bycommand" in cli(deploy_cli.destroy, "--stage", "bycommand", "--dry-run")
-    assert find_deployment(place, "bycommand").stage == "bycommand"
+    assert find_stage(place, "bycommand").stage == "bycommand"
     assert "stage bycommand is destroyed" in cli(deploy_cli.destroy, "--stage", "bycommand")
     assert stacks.describe(place, "windrow-bycommand") == {}
 
@@ -337,14 +338,14 @@ def reading_of_now() -> bytes:
     return json.dumps({"sensor_id": "cellar", "event_time": time.time_ns() // 1_000_000, "temperature": 8.25}).encode()
 
 
-def mapping_of(deployed: Deployment) -> dict:
+def mapping_of(deployed: Stage) -> dict:
     """The stage's event source mapping."""
     mappings = client("lambda", deployed.place).list_event_source_mappings()["EventSourceMappings"]
     (found,) = [one for one in mappings if one["EventSourceArn"].endswith(f"stream/{deployed.stream_name}")]
     return found
 
 
-def records_of(deployed: Deployment) -> list[dict]:
+def records_of(deployed: Stage) -> list[dict]:
     """Everything in the stage's stream."""
     kinesis = client("kinesis", deployed.place)
     records = []

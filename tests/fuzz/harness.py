@@ -25,10 +25,10 @@ from processors import process as processing
 from processors.event import Record, decode_event, encode_event
 from processors.puts import Puts
 from tests.fuzz.mutation import Mutator
+from tests.horizon import LATENESS_HORIZON_MS
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from tests.unit.stream_records import ARRIVAL_MS, SHARD, STREAM_ARN
 from windrow.lake.layout import PARTIALS, QUARANTINE
-from tests.horizon import LATENESS_HORIZON_MS
 from windrow.reading import (
     EARLINESS_MS_MAX,
     READINGS_PER_RECORD_MAX,
@@ -84,13 +84,13 @@ class Harness:
     def check(self, event: Any) -> None:
         """Process an event and check what came of it."""
         state = S3State()
-        stage = processing._Stage(SimulatedStore(state.apply, LAKE), LATENESS_HORIZON_MS, self._puts)
-        original, processing._stage = processing._stage, lambda: stage  # type: ignore[assignment]
+        stage = processing._Sink(SimulatedStore(state.apply, LAKE), LATENESS_HORIZON_MS, self._puts)
+        original, processing._sink = processing._sink, lambda: stage  # type: ignore[assignment]
         try:
             with contextlib.redirect_stdout(io.StringIO()):
                 answer = consumer_handler.handle(event, Context())
         finally:
-            processing._stage = original
+            processing._sink = original
         if answer != {"batchItemFailures": []}:
             raise Broken(f"the handler answered {answer}")
         self._compare(event, state)

@@ -19,10 +19,10 @@ from processors.chunk import INVOKE_PAYLOAD_BYTES_MAX, EncodedRecord, fill
 from processors.event import Record, encode_record
 from processors.process import process
 from processors.puts import Puts
+from tests.horizon import LATENESS_HORIZON_MS
 from tests.unit.arrow_blocks import block_of, table, with_dictionary
 from tests.unit.stream_records import ARRIVAL_MS, STREAM_ARN
 from windrow.columns.strings import Strings
-from tests.horizon import LATENESS_HORIZON_MS
 from windrow.reading import (
     READINGS_PER_RECORD_MAX,
     SENSOR_ID_CHARACTERS_MAX,
@@ -210,8 +210,8 @@ def event_of(scene: str) -> bytes:
 
 def main(scene: str) -> None:
     """Process the event of a scene and print what it took."""
-    stage = processing._Stage(cast("Any", Nowhere()), LATENESS_HORIZON_MS, Puts(4))
-    processing._stage = lambda: stage  # type: ignore[assignment]
+    stage = processing._Sink(cast("Any", Nowhere()), LATENESS_HORIZON_MS, Puts(4))
+    processing._sink = lambda: stage  # type: ignore[assignment]
     event = event_of(scene)
     before_mb = peak_mb()
     began_ms = _cpu_ms()

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 
-from dispatcher.due import Lifetimes
 from dispatcher.look import Buckets
 from dispatcher.report import TickReport, WindowReport
 from dispatcher.tick import Tick
 from tests.simulation.simulated_s3 import Delete, Get, Perform, Put, S3State, SimulatedStore
 from windrow.lake.layout import MarkerKey, Origin, PartialKey, lineage_key, rows_key
 from windrow.lake.store import StoredObject
+from windrow.lifetimes import Lifetimes
 from windrow.reading import Readings
 from windrow.rows.lineage import Lineage
 from windrow.rows.partial import Partial

@@ -9,6 +9,7 @@ from tests.simulation.gateway import PLACE
 from tests.simulation.process import Process
 from tests.simulation.simulated_kinesis import SimulatedKinesis
 from tests.simulation.simulated_mapping import ON_FAILURE
+from windrow.aws.functions import LambdaFunction
 from windrow.aws.kinesis import KinesisStream
 from windrow.lake.quarantine_search import QuarantineSearch
 
@@ -24,7 +25,7 @@ def replay_now(world: "World", start_ms: int = 0, end_ms: int | None = None) -> 
     replayed = replay(
         _stream(world, process).records_between(start_ms, world.now_ms if end_ms is None else end_ms),
         stream_arn=world.stream.arn,
-        invoker=LambdaInvoker(world.functions(process), world.consumer.name),
+        invoker=LambdaInvoker(LambdaFunction(world.functions(process), world.consumer.name)),
         sleep=process.sleep_seconds,
     )
     world.timeline.add("operator", "R", f"replayed {replayed.records} records, {len(replayed.failed)} failed")
@@ -47,7 +48,7 @@ def redrive_now(world: "World", *, of_quarantine: bool = False) -> Redriven:
         QuarantineSearch(start_ms=0, end_ms=world.now_ms + 1),
         of_quarantine=of_quarantine,
         of_failures=True,
-        invoker=LambdaInvoker(world.functions(process), world.consumer.name),
+        invoker=LambdaInvoker(LambdaFunction(world.functions(process), world.consumer.name)),
         sleep=process.sleep_seconds,
     )
     failed = len(redriven.delivered.failed)

@@ -18,7 +18,6 @@ from types import ModuleType
 import pytest
 
 import dispatcher.roll
-from dispatcher.due import DAY_MS
 from dispatcher.report import Outcome, WindowReport
 from dispatcher.roll import Roller
 from dispatcher.tick import RowsIndex, plan_tick
@@ -44,6 +43,7 @@ from tests.simulation.lake import (
 from tests.simulation.mutant import mutant_of
 from tests.simulation.simulated_s3 import Perform, S3State
 from windrow.lake.layout import lineage_key, rows_key
+from windrow.period import DAY_MS
 from windrow.rows.lineage import Lineage
 
 WINDOW = OLD

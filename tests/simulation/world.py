@@ -22,7 +22,7 @@ import dispatcher.periods
 import dispatcher.rows
 import dispatcher.tick
 from dispatcher import handler as dispatcher_handler
-from dispatcher.due import RECENT_WINDOWS, Lifetimes
+from dispatcher.due import RECENT_WINDOWS
 from dispatcher.handler import READERS
 from dispatcher.look import Buckets
 from dispatcher.spill import Spill
@@ -55,9 +55,11 @@ from tests.simulation.simulated_s3_client import SimulatedS3Client
 from tests.simulation.simulated_schedule import OFFSET_MS, PERIOD_MS, Schedule
 from tests.simulation.timeline import Timeline
 from tests.simulation.virtual_time import Task, VirtualTime
+from windrow.aws.functions import LambdaFunction
 from windrow.lake.layout import PARTIALS, parse_window_prefix
 from windrow.lake.s3 import S3Store
 from windrow.lake.store import StoredObject
+from windrow.lifetimes import Lifetimes
 from windrow.timestamps import parse_rfc3339_ms
 from windrow.window import WINDOW_MS, Window
 
@@ -302,7 +304,7 @@ class World:
 
     def _consume(self, process: Process, event: bytes) -> object:
         """`processors.process.process`, but for its report to log and metrics."""
-        stage = consumer_process._Stage(self.store(process, LAKE), self.horizon_ms, Puts(PUTS_PARALLEL_MAX))
+        stage = consumer_process._Sink(self.store(process, LAKE), self.horizon_ms, Puts(PUTS_PARALLEL_MAX))
         processed = Processed()
         consumer_process._process_slices(
             decode_event(json.loads(event)),
@@ -322,7 +324,7 @@ class World:
     def _fan_out(self, process: Process, event: bytes) -> object:
         """`processors.fanout_handler.handle`, but for its report."""
         fan_out = FanOut(
-            invoker=LambdaInvoker(self.functions(process), self.consumer.name),
+            invoker=LambdaInvoker(LambdaFunction(self.functions(process), self.consumer.name)),
             process_here=lambda chunk: self._consume(process, chunk),
             remaining_ms=process.remaining_ms,
             bytes_target=self.setup.fanout_chunk_bytes,

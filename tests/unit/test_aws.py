@@ -11,9 +11,9 @@ from botocore.exceptions import (
     ReadTimeoutError,
     UnauthorizedSSOTokenError,
 )
-from windrow.aws.deployment import find_deployment
 
 from windrow.aws.clients import EMBEDDED, FUNCTION, Place, client, client_config, readable, readable_errors
+from windrow.deployment import find_stage
 from windrow.errors import PermanentError, WindrowError
 
 NOBODY = Place(EMBEDDED, "http://127.0.0.1:1", "us-east-1")  # port 1 (tcpmux) has no server
@@ -24,7 +24,7 @@ AWS = Place("aws", None, "eu-central-1")
 def test_dead_endpoint_is_one_line_with_a_hint():
     """Nothing at the endpoint: the error names it in one line and says how to start it."""
     with pytest.raises(WindrowError) as caught:
-        find_deployment(NOBODY, "dev")
+        find_stage(NOBODY, "dev")
     assert caught.value.message == "nothing answers at http://127.0.0.1:1"
     assert caught.value.hint == "run: windrow up"
 

@@ -111,7 +111,7 @@ def test_deployment_uploads_prepares_executes_and_follows():
         applied = stack.apply(plan(), lambda one: seen.append(one.resource))
     assert applied.is_changed
     assert applied.uploaded == (PACKAGE.key,)
-    assert applied.deployment.stream_name == "windrow-prod"
+    assert applied.stage.stream_name == "windrow-prod"
     assert seen == ["LakeBucket", NAME]
 
 

@@ -14,19 +14,22 @@ from infra.changes import Change, ChangeSet, Effect
 from infra.plan import Plan, parse_parameters
 from infra.stack import Applied, Event, Prepared
 from windrow.aws.clients import EMBEDDED, Place
-from windrow.aws.deployment import Deployment
 from windrow.errors import UsageError
+from windrow.stage import Stage
 from windrow_cli.deploy import deploy
 from windrow_cli.main import windrow
 
 PLACE = Place(EMBEDDED, "http://127.0.0.1:1", "us-east-1")
-DEPLOYMENT = Deployment(
+STAGE = Stage(
     place=PLACE,
-    stage="dev",
+    lateness_horizon_hours=168,
+    stream_retention_hours=24,
+    partials_retention_days=30,
+    name="dev",
     stream_name="windrow-dev",
     lake_bucket="lake",
     results_bucket="results",
-    on_failure_bucket="failed",
+    failures_bucket="failed",
     consumer_function="consumer",
     dispatcher_function="dispatcher",
     database="",
@@ -51,7 +54,7 @@ class Stack:
 
     def execute(self, prepared: Prepared, _: Callable[[Event], None]) -> Applied:
         self.done.append("executed")
-        return Applied(deployment=DEPLOYMENT, uploaded=(), is_changed=prepared.change_set is not None)
+        return Applied(stage=STAGE, uploaded=(), is_changed=prepared.change_set is not None)
 
     def discard(self, _: Prepared) -> None:
         self.done.append("discarded")

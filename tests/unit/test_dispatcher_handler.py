@@ -12,15 +12,16 @@ from click.testing import CliRunner
 from moto import mock_aws
 
 from dispatcher import handler
-from dispatcher.due import Lifetimes, Reason
+from dispatcher.due import Reason
 from dispatcher.report import Outcome, TickReport, WindowReport
 from tests.simulation.lake import LAKE, RESULTS, at, buckets, partial_put, window_at
 from tests.simulation.simulated_s3 import S3State
 from windrow.aws import clients as aws
-from windrow.aws.deployment import Deployment
 from windrow.errors import UsageError, WindrowError
 from windrow.lake.layout import partials_prefix
 from windrow.lake.s3 import S3Store
+from windrow.lifetimes import Lifetimes
+from windrow.stage import Stage
 from windrow.window import Window
 from windrow_cli import tick as command
 
@@ -180,20 +181,23 @@ class FakeLambda:
 def place(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeLambda], None]:
     """Installs a Lambda client and a deployment that is found everywhere."""
     nowhere = aws.Place("nowhere", "http://127.0.0.1:1", "us-east-1")
-    deployment = Deployment(
+    stage = Stage(
         place=nowhere,
-        stage="dev",
+        lateness_horizon_hours=168,
+        stream_retention_hours=24,
+        partials_retention_days=30,
+        name="dev",
         stream_name="s",
         lake_bucket=LAKE,
         results_bucket=RESULTS,
-        on_failure_bucket="f",
+        failures_bucket="f",
         consumer_function="c",
         dispatcher_function="windrow-dev-dispatcher",
         database="",
         workgroup="",
         mode="direct",
     )
-    monkeypatch.setattr(command, "deployment_of", lambda _stage: deployment)
+    monkeypatch.setattr(command, "open_stage", lambda _stage: stage)
     return lambda fake: monkeypatch.setattr(aws, "_clients", {("lambda", nowhere, True): fake})
 
 
@@ -243,9 +247,9 @@ def test_default_time_is_now() -> None:
     ("fake", "message"),
     [
         (FakeLambda({"errorMessage": "out of\nmemory"}, FunctionError="Unhandled"), "failed: out of memory"),
-        (FakeLambda({"surprise": 1}), "something else than a report"),
-        (FakeLambda("text"), "something else than a report"),
-        (FakeLambda(None, FunctionError="Unhandled"), "something else than a report"),
+        (FakeLambda({"surprise": 1}), "something other than a report"),
+        (FakeLambda("text"), "something other than a report"),
+        (FakeLambda(None, FunctionError="Unhandled"), "something other than a report"),
     ],
 )
 def test_function_that_fails_is_one_line(place: Callable[[FakeLambda], None], fake: FakeLambda, message: str) -> None:

@@ -3,24 +3,24 @@
 import pytest
 
 from dispatcher.due import (
-    DAY_MS,
     FINAL_SWEEPS,
-    HOUR_MS,
     NEWEST_FIRST_EVERY,
     RECENT_WINDOWS,
     SWEEP_TICKS,
     DueWindow,
-    Lifetimes,
     Reason,
     closing_ms,
     days_within_reach,
     due_windows,
     hours_to_list,
+    reach_ms,
     windows_within_reach,
     work_order,
 )
 from infra import template
 from windrow.lake.layout import MarkerKey
+from windrow.lifetimes import Lifetimes
+from windrow.period import DAY_MS, HOUR_MS
 from windrow.timestamps import parse_rfc3339_ms
 from windrow.window import WINDOW_MS, Window
 
@@ -142,7 +142,7 @@ def test_sweep_sees_every_window_again_and_again_when_it_is_final(horizon: int, 
     one = window("20T10:00")
     final_visits = 0
     first = lifetimes.final_after_ms // WINDOW_MS - 2
-    for number in range(first, lifetimes.reach_ms // WINDOW_MS + 2):
+    for number in range(first, reach_ms(lifetimes) // WINDOW_MS + 2):
         scheduled = one.end_ms + 120_000 + number * WINDOW_MS
         found = due_windows(scheduled, lifetimes, with_lineage=set(), with_partials=(), markers=())
         reasons = next((due.reasons for due in found if due.window == one), ())
@@ -202,9 +202,9 @@ def test_partials_outlive_the_reach_whatever_a_stage_chooses() -> None:
         stream_retention_hours=parameters["StreamRetentionHours"]["MaxValue"],
     )
     kept_ms = parameters["PartialsRetentionDays"]["MinValue"] * DAY_MS
-    assert longest.reach_ms + DAY_MS <= kept_ms
+    assert reach_ms(longest) + DAY_MS <= kept_ms
     results_days = [days for days in parameters["ResultsRetentionDays"]["AllowedValues"] if days]
-    assert min(results_days) * DAY_MS > longest.reach_ms + DAY_MS
+    assert min(results_days) * DAY_MS > reach_ms(longest) + DAY_MS
 
 
 def test_what_kills_the_run_keeps_nothing_from_its_turn() -> None:

@@ -28,6 +28,7 @@ from processors.event import decode_event, encode_event
 from processors.fanout import ATTEMPTS_MAX, FannedOut, FanOut
 from processors.invoke import Answer, LambdaInvoker, Outcome, batch_response
 from tests.unit.stream_records import record
+from windrow.aws.functions import LambdaFunction
 
 DONE = Answer(Outcome.DONE)
 FAILED = Answer(Outcome.FAILED, "boom")
@@ -321,7 +322,7 @@ def stubber() -> Iterator[Stubber]:
 
 
 def invoke(stubber: Stubber) -> Answer:
-    return LambdaInvoker(stubber.client, "windrow-test-consumer").invoke(b"{}")
+    return LambdaInvoker(LambdaFunction(stubber.client, "windrow-test-consumer")).invoke(b"{}")
 
 
 def answered(payload: bytes, **more: Any) -> dict[str, Any]:

@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("windrow", "windrow_cli", "producers", "processors", "dispatcher", "analytics", "infra")
+PACKAGES = (
+    "windrow",
+    "windrow_cli",
+    "windrow_operations",
+    "producers",
+    "processors",
+    "dispatcher",
+    "analytics",
+    "infra",
+)
 
 
 def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -20,9 +29,11 @@ def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("module", "line", "contract"),
     [
-        ("producers/__init__.py", "import analytics", "the command, the stages, the domain"),
-        ("windrow/window.py", "import dispatcher", "the command, the stages, the domain"),
-        ("dispatcher/tick.py", "import windrow_cli", "the command, the stages, the domain"),
+        ("producers/__init__.py", "import analytics", "the command, the operations, the stages"),
+        ("windrow/window.py", "import dispatcher", "the command, the operations, the stages"),
+        ("dispatcher/tick.py", "import windrow_cli", "the command, the operations, the stages"),
+        ("processors/replay.py", "import windrow_operations", "the command, the operations, the stages"),
+        ("windrow_cli/demo.py", "import windrow_cli.verify", "no command imports another"),
         ("windrow/reading.py", "import windrow.rows", "the wings of the domain stand side by side"),
         ("windrow/lake/s3.py", "import windrow.aws", "the wings of the domain stand side by side"),
         ("windrow/rows/partial.py", "import boto3", "the core imports no AWS client"),

@@ -10,7 +10,7 @@ import click.testing
 import pytest
 from moto import mock_aws
 
-from tests.unit.test_simulate_command import DEPLOYMENT, PLACE
+from tests.unit.test_simulate_command import PLACE, STAGE
 from windrow.aws.kinesis import KinesisStream
 from windrow.errors import UsageError
 from windrow.lake.layout import PARTIALS, lineage_key
@@ -30,7 +30,7 @@ DAY_MS = 86_400_000
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A stage of one stream and two buckets, at noon."""
-    monkeypatch.setattr(command, "deployment_of", lambda _stage: DEPLOYMENT)
+    monkeypatch.setattr(command, "open_stage", lambda _stage: STAGE)
     monkeypatch.setattr(command, "clock_ms", lambda: NOW_MS)
     with mock_aws():
         s3 = boto3.client("s3", region_name=PLACE.region)

@@ -8,7 +8,7 @@ from analytics.athena import AthenaEngine
 from analytics.engine import engine_of
 from analytics.local import LocalEngine
 from windrow.aws.clients import Place
-from windrow.aws.deployment import Deployment
+from windrow.stage import Stage
 
 
 @pytest.mark.parametrize(
@@ -26,17 +26,19 @@ def test_athena_answers_only_where_it_is_real_and_deployed(
     """An emulator's Athena is incomplete; a stage deployed without analytics has no workgroup."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    deployment = Deployment(
+    stage = Stage(
         place=Place("anywhere", endpoint_url, "eu-central-1"),
-        stage="dev",
+        name="dev",
+        lateness_horizon_hours=168,
+        stream_retention_hours=24,
         stream_name="s",
         lake_bucket="l",
         results_bucket="r",
-        on_failure_bucket="f",
+        failures_bucket="f",
         consumer_function="c",
         dispatcher_function="d",
         database="windrow_dev",
         workgroup=workgroup,
         mode="direct",
     )
-    assert isinstance(engine_of(deployment, home=tmp_path), expected)
+    assert isinstance(engine_of(stage, home=tmp_path), expected)

@@ -12,25 +12,29 @@ from moto import mock_aws
 from producers.fleet import FleetSpec
 from producers.manifest import stored_runs
 from windrow.aws.clients import Place
-from windrow.aws.deployment import Deployment
 from windrow.aws.kinesis import KinesisStream
 from windrow.errors import UsageError
 from windrow.lake.s3 import S3Store
+from windrow.stage import Stage
 from windrow.timestamps import parse_rfc3339_ms
 from windrow.window import WINDOW_MS
 from windrow_cli import simulate as command
-from windrow_cli.simulate import How, check_horizon, event_range_ms, report_json, simulate_fleet
+from windrow_cli.simulate import event_range_ms, report_json
+from windrow_operations.simulating import SendingOptions, check_horizon, simulate_fleet
 
 NOW_MS = parse_rfc3339_ms("2026-11-20T10:07:30Z")
 TEN_MS = parse_rfc3339_ms("2026-11-20T10:00:00Z")
 PLACE = Place("test-simulate", None, "us-east-1")
-DEPLOYMENT = Deployment(
+STAGE = Stage(
     place=PLACE,
-    stage="dev",
+    lateness_horizon_hours=168,
+    stream_retention_hours=24,
+    partials_retention_days=30,
+    name="dev",
     stream_name="readings",
     lake_bucket="lake",
     results_bucket="results",
-    on_failure_bucket="failures",
+    failures_bucket="failures",
     consumer_function="consumer",
     dispatcher_function="dispatcher",
     database="",
@@ -97,9 +101,9 @@ def test_a_range_that_makes_no_sense_is_a_usage_error(
 def test_readings_beyond_the_horizon_are_refused_before_they_are_sent() -> None:
     """They would be quarantined, and the truth would be wrong; the hint names a start that is taken."""
     with pytest.raises(UsageError, match="too late") as raised:
-        check_horizon(FLEET, now_ms=TEN_MS + 24 * 3_600_000, horizon_hours=24)
+        check_horizon(FLEET, now_ms=TEN_MS + 24 * 3_600_000, horizon_ms=24 * 3_600_000)
     assert "2026-11-20T11:00:00.000Z" in raised.value.hint
-    check_horizon(FLEET, now_ms=TEN_MS + 23 * 3_600_000, horizon_hours=24)
+    check_horizon(FLEET, now_ms=TEN_MS + 23 * 3_600_000, horizon_ms=24 * 3_600_000)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +119,7 @@ def test_a_fleet_that_cannot_be_is_a_usage_error(options: str) -> None:
 
 def test_a_run_is_in_the_stream_and_in_the_lake(kinesis: Any) -> None:
     """Through the real adapters: as many records as were counted, and a completed manifest."""
-    report = simulate_fleet(FLEET, DEPLOYMENT, now_ms=NOW_MS)
+    report = simulate_fleet(FLEET, STAGE, now_ms=NOW_MS)
 
     records = list(KinesisStream(kinesis, name="readings", place=PLACE).records_between(0, 4_000_000_000_000))
     assert len(records) == report.counters.records > 0
@@ -131,10 +135,10 @@ def test_a_run_is_in_the_stream_and_in_the_lake(kinesis: Any) -> None:
 
 def test_a_dry_run_sends_and_stores_nothing(kinesis: Any) -> None:
     """It counts the same as the run."""
-    dry = simulate_fleet(FLEET, DEPLOYMENT, now_ms=NOW_MS, how=How(is_dry_run=True))
+    dry = simulate_fleet(FLEET, STAGE, now_ms=NOW_MS, options=SendingOptions(is_dry_run=True))
     assert list(KinesisStream(kinesis, name="readings", place=PLACE).records_between(0, 4_000_000_000_000)) == []
     assert list(stored_runs(S3Store(boto3.client("s3", region_name=PLACE.region), "lake"))) == []
-    assert dry.counters == simulate_fleet(FLEET, DEPLOYMENT, now_ms=NOW_MS).counters
+    assert dry.counters == simulate_fleet(FLEET, STAGE, now_ms=NOW_MS).counters
 
 
 @pytest.mark.parametrize("form", ["table", "json"])
@@ -143,7 +147,7 @@ def test_the_result_is_on_stdout_in_either_form(
 ) -> None:
     """The JSON form can be read by a program, the table by people; progress is in neither."""
     monkeypatch.setattr("infra.embedded.place", lambda _home: PLACE)
-    monkeypatch.setattr("windrow.aws.deployment.find_deployment", lambda _place, _stage: DEPLOYMENT)
+    monkeypatch.setattr("windrow.deployment.find_stage", lambda _place, _stage: STAGE)
     command.simulate.main(["--sensors", "20", "--windows", "1", "--format", form], standalone_mode=False)
     captured = capsys.readouterr()
     (manifest,) = stored_runs(S3Store(boto3.client("s3", region_name=PLACE.region), "lake"))
@@ -157,6 +161,6 @@ def test_the_result_is_on_stdout_in_either_form(
 
 def test_the_json_form_keeps_sequence_numbers_exact(kinesis: Any) -> None:
     """They have 56 digits, more than a JSON reader's floating point keeps."""
-    report = simulate_fleet(FLEET, DEPLOYMENT, now_ms=NOW_MS)
+    report = simulate_fleet(FLEET, STAGE, now_ms=NOW_MS)
     fields = report_json(report, FLEET, is_dry_run=False)
     assert fields["last_sequence_numbers"] == {k: str(v) for k, v in report.last_sequence_numbers.items()}

@@ -15,10 +15,10 @@ from processors.event import MalformedRecord, Record, encode_event
 from processors.process import Processed, process
 from processors.puts import OutOfTime, Puts
 from processors.slices import SLICE_READINGS_MAX, slices
+from tests.horizon import LATENESS_HORIZON_MS
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from tests.unit.stream_records import ARRIVAL_MS, aggregated, encoded, reading, record
 from windrow.lake.layout import PARTIALS
-from tests.horizon import LATENESS_HORIZON_MS
 from windrow.reading import READINGS_PER_RECORD_MAX, Reading
 from windrow.rows.partial_parquet import decode_partial
 
@@ -80,8 +80,8 @@ class Stage:
         self.slice_ms = 0
         self.puts = Puts(4)
         store = SimulatedStore(self.state.apply, LAKE)
-        self.stage = processing._Stage(store, LATENESS_HORIZON_MS, self.puts)
-        monkeypatch.setattr(processing, "_stage", lambda: self.stage)
+        self.stage = processing._Sink(store, LATENESS_HORIZON_MS, self.puts)
+        monkeypatch.setattr(processing, "_sink", lambda: self.stage)
         monkeypatch.setattr(processing, "slices", lambda records: slices(records, readings_max_per_slice=2))
         monkeypatch.setattr(processing, "plan", self._plan)
 
@@ -147,13 +147,13 @@ def test_a_store_that_hangs_is_reported_while_there_is_time(stage: Stage) -> Non
             released.wait(timeout=30)
         return apply(operation)
 
-    stage.stage = processing._Stage(SimulatedStore(hang, LAKE), LATENESS_HORIZON_MS, stage.puts)
+    stage.stage = processing._Sink(SimulatedStore(hang, LAKE), LATENESS_HORIZON_MS, stage.puts)
     stage.remaining_ms = REPORT_RESERVE_MS + 300
     try:
         assert stage.process(*BATCH).unprocessed == "102"
     finally:
         released.set()
-    stage.stage = processing._Stage(SimulatedStore(apply, LAKE), LATENESS_HORIZON_MS, stage.puts)
+    stage.stage = processing._Sink(SimulatedStore(apply, LAKE), LATENESS_HORIZON_MS, stage.puts)
     stage.remaining_ms = 60_000
     assert stage.process(*BATCH[1:]).unprocessed is None
     assert stage.readings() == ALL

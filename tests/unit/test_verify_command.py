@@ -13,7 +13,7 @@ from windrow.errors import UsageError
 from windrow.lake.layout import lineage_key, simulation_key
 from windrow.rows.lineage import Lineage
 from windrow.window import WINDOW_MS, Window
-from windrow_cli.verify import truth_by_window, verify_runs, windows_of
+from windrow_operations.verifying import truth_by_window, verify_runs, windows_of
 
 ONE = FleetSpec(seed=1, sensors=3, start_ms=START_MS, end_ms=START_MS + 2 * WINDOW_MS)
 # Overlaps the first in its second window, with other sensors' values; begins and ends within windows.
@@ -78,17 +78,16 @@ def test_one_run_is_taken_as_if_there_were_no_other(stored: StoredResults) -> No
     assert not verification.is_exact
 
 
-def test_an_interrupted_run_and_unrolled_windows_are_named(
-    stored: StoredResults, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_interrupted_run_and_unrolled_windows_are_named(stored: StoredResults) -> None:
     """What will look like loss is said before the verdict."""
     manifest = Manifest(run_id="one", stream="s", fleet=ONE)
     stored.lake.put(simulation_key("one"), manifest.to_bytes())
     stored.results.delete(lineage_key(Window(START_MS + WINDOW_MS)))
-    verify_runs(stored.lake, stored.engine, run_id=None, stage="dev")
-    told = capsys.readouterr().err
-    assert "simulation one was interrupted" in told
-    assert "1 of 3 windows are not rolled yet, the first 2026-11-20T23:55:00.000Z: run windrow tick" in told
+    warnings: list[str] = []
+    verify_runs(stored.lake, stored.engine, run_id=None, stage="dev", on_warning=warnings.append)
+    interrupted, unrolled = warnings
+    assert interrupted.startswith("simulation one was interrupted")
+    assert unrolled == "1 of 3 windows are not rolled yet, the first 2026-11-20T23:55:00.000Z: run windrow tick"
 
 
 def test_without_a_simulation_there_is_nothing_to_verify(tmp_path: Path, stored: StoredResults) -> None:

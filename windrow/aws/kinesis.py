@@ -36,6 +36,7 @@ from windrow.aws.stream import (
     Shard,
     Stored,
     StreamRecord,
+    StreamSummary,
     Unanswered,
 )
 from windrow.errors import PermanentError, WindrowError
@@ -139,6 +140,17 @@ class KinesisStream:
         if failure.code in _MAYBE_STORED or _status(error) >= 500 or _is_of_another(error):
             raise Unanswered(f"{failure.code}: {failure.message}") from error
         raise self._readable(error) from error
+
+    def summary(self) -> StreamSummary:
+        """Ask for what holds for the whole stream; raises as `list_shards` does."""
+        with self._readable_errors():
+            answer = self._kinesis.describe_stream_summary(StreamName=self.name)["StreamDescriptionSummary"]
+            return StreamSummary(
+                arn=str(answer["StreamARN"]),
+                open_shards=int(answer["OpenShardCount"]),
+                retention_hours=int(answer["RetentionPeriodHours"]),
+                created_ms=int(answer["StreamCreationTimestamp"].timestamp() * 1_000),
+            )
 
     def list_shards(self) -> list[Shard]:
         """Every shard that still holds records or takes them, parents before their children.

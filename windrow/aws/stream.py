@@ -35,6 +35,16 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StreamSummary:
+    """What Kinesis says of a stream as a whole. `created_ms`: epoch milliseconds."""
+
+    arn: str
+    open_shards: int
+    retention_hours: int
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutgoingRecord:
     """A record to be written. `shard_id` is where the writer expects it to go, `readings` what it carries."""
 

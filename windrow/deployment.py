@@ -1,11 +1,10 @@
-"""A deployed stage: the names of its resources, read from the outputs of its stack."""
-
-from dataclasses import dataclass
+"""Finding a deployed stage: the names of its resources are the outputs of its CloudFormation stack."""
 
 from botocore.exceptions import ClientError
 
 from windrow.aws.clients import Place, client, readable_errors
 from windrow.errors import WindrowError
+from windrow.stage import Stage
 
 STACK_PREFIX = "windrow-"
 # A rolled-back update leaves the previous deployment whole; the others leave it usable or being changed.
@@ -23,42 +22,22 @@ USABLE_STATUSES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deployment:
-    """The resources of one stage. ``database`` and ``workgroup`` are empty where the place has none."""
-
-    place: Place
-    stage: str
-    stream_name: str
-    lake_bucket: str
-    results_bucket: str
-    on_failure_bucket: str
-    consumer_function: str
-    dispatcher_function: str
-    database: str
-    workgroup: str
-    mode: str
-    lateness_horizon_hours: int = 168
-    stream_retention_hours: int = 24
-    partials_retention_days: int = 30
-
-
 def stack_name(stage: str) -> str:
-    """The CloudFormation stack of ``stage``."""
+    """Return the name of the CloudFormation stack of `stage`."""
     return STACK_PREFIX + stage
 
 
-def find_deployment(place: Place, stage: str) -> Deployment:
-    """The deployment of ``stage`` at ``place``; WindrowError if it is missing or its stack is not usable."""
-    outputs = _outputs(place, stage)
+def find_stage(place: Place, name: str) -> Stage:
+    """Return the stage `name` at `place`; WindrowError if it is not deployed or its stack is not usable."""
+    outputs = _outputs(place, name)
     try:
-        return Deployment(
+        return Stage(
             place=place,
-            stage=stage,
+            name=name,
             stream_name=outputs["StreamName"],
             lake_bucket=outputs["LakeBucketName"],
             results_bucket=outputs["ResultsBucketName"],
-            on_failure_bucket=outputs["OnFailureBucketName"],
+            failures_bucket=outputs["OnFailureBucketName"],
             consumer_function=outputs["ConsumerFunctionName"],
             dispatcher_function=outputs["DispatcherFunctionName"],
             database=outputs.get("GlueDatabaseName", ""),
@@ -69,8 +48,8 @@ def find_deployment(place: Place, stage: str) -> Deployment:
             partials_retention_days=int(outputs["PartialsRetentionDays"]),
         )
     except KeyError as missing:
-        message = f"stack {stack_name(stage)} has no output {missing.args[0]}"
-        raise WindrowError(message, hint=f"run: windrow deploy --stage {stage}") from missing
+        message = f"stack {stack_name(name)} has no output {missing.args[0]}"
+        raise WindrowError(message, hint=f"run: windrow deploy --stage {name}") from missing
 
 
 def _outputs(place: Place, stage: str) -> dict[str, str]:

@@ -1,0 +1,113 @@
+"""A stage: one deployment of windrow, with its buckets, stream and functions, each opened when it is first used.
+
+A function opens its own stage with `Stage.of_function`; everybody else finds one with `windrow.deployment.find_stage`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from windrow.aws.clients import Place, client
+from windrow.lake.s3 import S3Store
+from windrow.lifetimes import Lifetimes
+from windrow.settings import Settings
+
+if TYPE_CHECKING:
+    from windrow.aws.functions import LambdaFunction
+    from windrow.aws.kinesis import KinesisStream
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """The names of a stage's resources, and the resources themselves.
+
+    A name is empty where there is no such resource, or where a function is not told it. Opening a part makes no
+    request. Nothing is opened twice, and parts may be used from several threads.
+    """
+
+    place: Place
+    name: str
+    stream_name: str
+    lake_bucket: str
+    results_bucket: str
+    lateness_horizon_hours: int
+    stream_retention_hours: int
+    partials_retention_days: int = 0
+    failures_bucket: str = ""
+    consumer_function: str = ""
+    dispatcher_function: str = ""
+    database: str = ""
+    workgroup: str = ""
+    mode: str = ""
+    silence_topic_arn: str = ""
+
+    @classmethod
+    def of_function(cls, environment: Mapping[str, str]) -> "Stage":
+        """Return the stage that a function belongs to, from its environment (`os.environ`).
+
+        WindrowError names a variable that is unset or wrong.
+        """
+        settings = Settings.from_environment(environment)
+        return cls(
+            place=Place.of_function(environment),
+            name=settings.stage,
+            stream_name=settings.stream_name,
+            lake_bucket=settings.lake_bucket,
+            results_bucket=settings.results_bucket,
+            consumer_function=settings.processor_function or "",
+            lateness_horizon_hours=settings.lateness_horizon_hours,
+            stream_retention_hours=settings.stream_retention_hours,
+            silence_topic_arn=settings.silence_topic_arn or "",
+        )
+
+    @cached_property
+    def lake(self) -> S3Store:
+        """The bucket of partials, quarantine and manifests."""
+        return self._bucket(self.lake_bucket)
+
+    @cached_property
+    def results(self) -> S3Store:
+        """The bucket of rows and lineages."""
+        return self._bucket(self.results_bucket)
+
+    @cached_property
+    def failures(self) -> S3Store:
+        """The bucket of batches that Lambda gave up."""
+        return self._bucket(self.failures_bucket)
+
+    @cached_property
+    def stream(self) -> "KinesisStream":
+        """The stream of readings."""
+        from windrow.aws.kinesis import KinesisStream  # noqa: PLC0415 - most functions do without it
+
+        return KinesisStream.at(self.place, self.stream_name)
+
+    @cached_property
+    def consumer(self) -> "LambdaFunction":
+        """The function that processes records: in fan-out mode the processor. A failed request is not repeated."""
+        return self._function(self.consumer_function, repeats=False)
+
+    @cached_property
+    def dispatcher(self) -> "LambdaFunction":
+        """The function that runs ticks."""
+        return self._function(self.dispatcher_function, repeats=True)
+
+    @property
+    def lifetimes(self) -> Lifetimes:
+        """How late a reading may arrive, and how long the stream keeps it."""
+        return Lifetimes.of_hours(
+            lateness_horizon_hours=self.lateness_horizon_hours, stream_retention_hours=self.stream_retention_hours
+        )
+
+    def _bucket(self, name: str) -> S3Store:
+        if not name:
+            raise ValueError(f"stage {self.name!r} was opened without the name of that bucket")
+        return S3Store(client("s3", self.place), name)
+
+    def _function(self, name: str, *, repeats: bool) -> "LambdaFunction":
+        from windrow.aws.functions import LambdaFunction  # noqa: PLC0415 - most functions do without it
+
+        if not name:
+            raise ValueError(f"stage {self.name!r} was opened without the name of that function")
+        return LambdaFunction.at(self.place, name, repeats=repeats)

@@ -1,0 +1,44 @@
+"""Comparing a stage's results with what its stream holds."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from analytics.audit import Audit, Evidence, audit
+from analytics.engine import local_engine
+from windrow.period import HOUR_MS
+from windrow.reading import EARLINESS_MS_MAX
+from windrow.stage import Stage
+from windrow.timerange import TimeRange
+
+
+def audit_stage(
+    stage: Stage,
+    *,
+    home: Path,
+    start_ms: int | None,
+    end_ms: int,
+    now_ms: int,
+    on_progress: Callable[[str, int, int | None], object] = lambda _step, _done, _total: None,
+) -> Audit:
+    """Audit the windows of `stage` that start in the range; without `start_ms`, from the first that can be told."""
+    evidence, retained_from_ms = evidence_of(stage, now_ms=now_ms)
+    time_range = TimeRange(retained_from_ms if start_ms is None else start_ms, end_ms)
+    # No reading counts that arrives earlier than this before its time, so no older record can touch the range.
+    records = stage.stream.records_between(max(0, time_range.start_ms - EARLINESS_MS_MAX), now_ms)
+    return audit(
+        records,
+        local_engine(stage, home=home),  # rows are read as they are stored, whatever engine the place has
+        time_range=time_range,
+        evidence=evidence,
+        horizon_ms=stage.lifetimes.lateness_horizon_ms,
+        now_ms=now_ms,
+        on_progress=on_progress,
+    )
+
+
+def evidence_of(stage: Stage, *, now_ms: int) -> tuple[Evidence, int]:
+    """Return what the stream can prove, and the instant from which on it keeps records."""
+    summary = stage.stream.summary()
+    retained_from_ms = max(0, now_ms - summary.retention_hours * HOUR_MS)
+    complete_from_ms = 0 if summary.created_ms >= retained_from_ms else retained_from_ms
+    return Evidence(stream_name=stage.stream_name, complete_from_ms=complete_from_ms), retained_from_ms
