@@ -1,21 +1,21 @@
 """What goes wrong with simulated readings, each fault with its rate and its expected outcome.
 
-With the sensor; the truth holds what it says, right or wrong:
+Faults of the sensor; the truth holds what it reports, right or wrong:
 
 dropout     A sensor is silent for ten minutes. The truth does not hold what it would have measured.
-stuck       A sensor says for fifteen minutes what it measured at their beginning.
+stuck       A sensor repeats one measurement for fifteen minutes.
 spikes      A reading is off by 20 to 80 degrees.
 skewed      A sensor's clock is wrong by up to two minutes, and so are the times of all its readings.
 
-On the way; the truth is the same as without:
+Faults on the way; except for malformed readings the truth is the same as without them:
 
-malformed   A broken payload is sent in the reading's place, in the midst of its aggregate. Exactly one row of
-            quarantine must come of it, and the truth does not hold the reading.
+malformed   A broken payload is sent in place of the reading, in the same aggregate. It must become exactly one row of
+            quarantine, and the truth does not hold the reading.
 duplicates  The reading is sent again, in another record. It must count once.
-echoes      The same bytes are sent twice in a row, as a rule in the same record. They must count once.
+echoes      The same bytes are sent twice in a row, usually in one record. They must count once.
 late        The reading is sent a second to a day after its time. It must count in its own window.
-shuffled    The reading changes places with others of its batch. Nothing must come of it.
-truncated   Before an aggregate or a block a cut copy of it is sent. One row of quarantine must come of that.
+shuffled    The reading changes places with others of its batch. This must change nothing.
+truncated   A truncated copy of an aggregate or a block is sent before it. It must become one row of quarantine.
 """
 
 import dataclasses
@@ -25,10 +25,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
-    """Rates from 0 to 1, each the part of all readings that the fault befalls, independently of the others.
+    """Rates from 0 to 1: the part of all readings that each fault happens to, independently of the others.
 
-    `skewed` is the part of all sensors, `truncated` that of all aggregates. A malformed reading is neither late nor
-    sent twice. Raises ValueError naming a rate that is none.
+    `skewed` is a part of the sensors, `truncated` of the aggregates and blocks. A malformed reading is neither late nor
+    sent twice. Raises ValueError naming the rate outside 0..1.
     """
 
     malformed: float = 0.0
@@ -43,14 +43,14 @@ class Faults:
     truncated: float = 0.0
 
     def __post_init__(self) -> None:
-        """Check that every rate is one."""
+        """Check that every rate is within 0..1."""
         for rate in dataclasses.fields(self):
             value = getattr(self, rate.name)
             if not 0.0 <= value <= 1.0:
                 raise ValueError(f"the rate of {rate.name} must be from 0 to 1, not {value}")
 
 
-# Some of everything, for those who want to see that nothing comes of it.
+# A little of everything; the results must be the same as without.
 SOME = Faults(
     malformed=0.001,
     duplicates=0.01,
@@ -66,7 +66,7 @@ SOME = Faults(
 
 
 @dataclass(frozen=True, slots=True)
-class Malformed:
+class Malformation:
     """A way to break a payload: `apply` takes the payload of a sound reading."""
 
     name: str
@@ -88,29 +88,29 @@ def _fields_after(name: bytes, text: bytes) -> Callable[[bytes], bytes]:
     return apply
 
 
-# Every kind of a payload that the consumer must refuse. Their order is part of the format of a seed: only append.
+# Every kind of payload that the consumer must refuse. Seeds depend on the order: only append.
 MALFORMED = (
-    Malformed("truncated", lambda payload: payload[: len(payload) // 2]),
-    Malformed("empty", lambda _: b""),
-    Malformed("not JSON", lambda _: b"temperature=21.4;unit=C"),
-    Malformed("not UTF-8", _replacing(b"site-", b"site\xff")),
-    Malformed("not an object", lambda payload: b"[" + payload + b"]"),
-    Malformed("two objects", lambda payload: payload + b"\n" + payload),
-    Malformed("nested too deep", lambda _: b"[" * 5_000),
-    Malformed("a field twice", _replacing(b"{", b'{"unit":"C","unit":"C",')),
-    Malformed("no sensor", _replacing(b'"sensor_id"', b'"sensor"')),
-    Malformed("no temperature", _replacing(b'"temperature"', b'"celsius"')),
-    Malformed("no event time", _replacing(b'"event_time"', b'"time"')),
-    Malformed("a sensor id too long", _replacing(b"site-", b"site-" + b"0" * 128)),
-    Malformed("temperature as text", _fields_after(b"temperature", b'"21.4"')),
-    Malformed("temperature not finite", _fields_after(b"temperature", b"NaN")),
-    Malformed("temperature below absolute zero", _fields_after(b"temperature", b"-273.151")),
-    Malformed("temperature beyond any float", _fields_after(b"temperature", b"1e400")),
-    Malformed("unknown unit", _replacing(b"{", b'{"unit":"R",')),
-    Malformed("a time that is none", _fields_after(b"event_time", b'"yesterday"')),
-    Malformed("a negative sequence", _fields_after(b"sequence", b"-1")),
-    Malformed("a sequence beyond 63 bits", _fields_after(b"sequence", b"9223372036854775808")),
+    Malformation("truncated", lambda payload: payload[: len(payload) // 2]),
+    Malformation("empty", lambda _: b""),
+    Malformation("not JSON", lambda _: b"temperature=21.4;unit=C"),
+    Malformation("not UTF-8", _replacing(b"site-", b"site\xff")),
+    Malformation("not an object", lambda payload: b"[" + payload + b"]"),
+    Malformation("two objects", lambda payload: payload + b"\n" + payload),
+    Malformation("nested too deep", lambda _: b"[" * 5_000),
+    Malformation("a field twice", _replacing(b"{", b'{"unit":"C","unit":"C",')),
+    Malformation("no sensor", _replacing(b'"sensor_id"', b'"sensor"')),
+    Malformation("no temperature", _replacing(b'"temperature"', b'"celsius"')),
+    Malformation("no event time", _replacing(b'"event_time"', b'"time"')),
+    Malformation("a sensor id too long", _replacing(b"site-", b"site-" + b"0" * 128)),
+    Malformation("temperature as text", _fields_after(b"temperature", b'"21.4"')),
+    Malformation("temperature not finite", _fields_after(b"temperature", b"NaN")),
+    Malformation("temperature below absolute zero", _fields_after(b"temperature", b"-273.151")),
+    Malformation("temperature beyond any float", _fields_after(b"temperature", b"1e400")),
+    Malformation("unknown unit", _replacing(b"{", b'{"unit":"R",')),
+    Malformation("a time that is none", _fields_after(b"event_time", b'"yesterday"')),
+    Malformation("a negative sequence", _fields_after(b"sequence", b"-1")),
+    Malformation("a sequence beyond 63 bits", _fields_after(b"sequence", b"9223372036854775808")),
     # These two are sound JSON; the record's arrival makes them too late and too early.
-    Malformed("a time long past", _fields_after(b"event_time", b"0")),
-    Malformed("a time far ahead", _fields_after(b"event_time", b"253402300799999")),
+    Malformation("a time long past", _fields_after(b"event_time", b"0")),
+    Malformation("a time far ahead", _fields_after(b"event_time", b"253402300799999")),
 )

@@ -1,10 +1,9 @@
-"""A simulated fleet: what its sensors measured is a pure function of its spec.
+"""A simulated fleet: its readings are a pure function of its spec.
 
-Sensor i belongs to site `i % sites` and samples once every `interval_ms`, a little jittered, at its own phase. Its
-temperature is its site's climate (mean, daily swing, weather) plus its own bias, slow drift and noise that remembers
-its last steps, rounded to its resolution. Samples are counted from the epoch, and their number is the reading's
-sequence. So a part of the time range gives exactly that part of the readings, and two overlapping runs of one seed
-give the same readings.
+Sensor i belongs to site `i % sites` and samples once every `interval_ms`, at its own phase and with a little jitter.
+Its temperature is its site's climate (mean, daily swing, weather) plus its own bias, slow drift and autocorrelated
+noise, rounded to its resolution. Samples are numbered from the epoch, and the number is the reading's sequence. So a
+part of the time range gives exactly that part of the readings, and runs of one seed agree where they overlap.
 """
 
 import dataclasses
@@ -33,7 +32,7 @@ RESOLUTION_MILLI_C_MAX = 10_000
 # Bounds a batch's memory: a sample takes about 300 bytes while it is made.
 BATCH_SAMPLES_MAX = 65_536
 
-# How long a sensor is silent or stuck when it is, and how wrong a clock may be: less than a reading may be early.
+# How long a sensor is silent or stuck, and how wrong its clock may be: less than a reading may be early.
 DROPOUT_MS = 600_000
 STUCK_MS = 900_000
 SKEW_MS_MAX = 120_000
@@ -43,7 +42,7 @@ _JITTER_PART = 10  # a sample comes up to a tenth of the interval after its time
 _DAY_MINUTES = 1_440
 _MINUTE_MS = 60_000
 _SWING_UNIT = 1_000_000
-# One day of a cosine that peaks at the first minute, in millionths.
+# One day of a cosine that peaks in the first minute, in millionths.
 _SWING = np.array(
     [round(_SWING_UNIT * math.cos(2 * math.pi * minute / _DAY_MINUTES)) for minute in range(_DAY_MINUTES)], np.int64
 )
@@ -51,7 +50,7 @@ _SWING = np.array(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetSpec:
-    """A fleet over `start_ms <= event time < end_ms`; raises ValueError naming the field that makes no sense."""
+    """A fleet over `start_ms <= event time < end_ms`; raises ValueError naming the field that is out of bounds."""
 
     seed: int
     sensors: int
@@ -74,16 +73,16 @@ class FleetSpec:
 
     @property
     def samples_expected(self) -> int:
-        """About how many samples the fleet takes: exact to one per sensor."""
+        """Return about how many samples the fleet takes: exact to one per sensor."""
         return self.sensors * max(1, (self.end_ms - self.start_ms) // self.interval_ms)
 
     def to_json(self) -> dict[str, Any]:
-        """The spec as JSON's types, field by field."""
+        """Return the fields in JSON's types."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`; a field that is missing, unknown or out of bounds raises ValueError."""
+        """Make the spec that `to_json` gave; ValueError for a field that is missing, unknown or out of bounds."""
         try:
             return cls(**{**fields, "faults": Faults(**fields["faults"])})
         except (KeyError, TypeError) as error:
@@ -92,10 +91,10 @@ class FleetSpec:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples:
-    """n samples, malformed ones and all, in order of step and then of sensor.
+    """n samples, including those sent malformed, ordered by step and then by sensor.
 
-    readings: what was measured; number: int64[n], the sensor's number in the fleet; step: int64[n], which of the
-    sensor's samples since the epoch.
+    readings: what was measured; number: int64[n], the sensor's number in the fleet; step: int64[n], the number of the
+    sensor's sample since the epoch.
     """
 
     readings: Readings
@@ -103,21 +102,21 @@ class Samples:
     step: Int64s
 
     def faulty(self, spec: FleetSpec, purpose: Purpose, rate: float) -> npt.NDArray[np.bool_]:
-        """Which samples the fault of this `purpose` befalls: bool[n]."""
+        """Return which samples the fault of this `purpose` happens to: bool[n]."""
         if not rate:
             return np.zeros(len(self.number), bool)
         return noise.happens(self.draw(spec, purpose), rate)
 
     def draw(self, spec: FleetSpec, purpose: Purpose) -> Words:
-        """64 random bits for each sample: uint64[n]."""
+        """Return 64 random bits for each sample: uint64[n]."""
         return draw(keys_of(spec.seed, purpose, self.number), self.step)
 
 
 def readings(spec: FleetSpec, *, batch_samples_max: int = BATCH_SAMPLES_MAX) -> Iterator[Readings]:
-    """The truth: every reading that must count, exactly once, in batches of at most `batch_samples_max`.
+    """Yield the truth: every reading that must count, exactly once, in batches of at most `batch_samples_max`.
 
-    What a malformed payload should have told is not among them. The batches' concatenation does not depend on
-    their size, and `dataclasses.replace(spec, start_ms=..., end_ms=...)` gives the truth of a part.
+    Readings whose payload is sent malformed are left out. The concatenation of the batches does not depend on their
+    size, and `dataclasses.replace(spec, start_ms=..., end_ms=...)` gives the truth of a part.
     """
     for batch in samples(spec, batch_samples_max=batch_samples_max):
         is_malformed = batch.faulty(spec, Purpose.MALFORMED, spec.faults.malformed)
@@ -127,9 +126,8 @@ def readings(spec: FleetSpec, *, batch_samples_max: int = BATCH_SAMPLES_MAX) -> 
 def samples(
     spec: FleetSpec, *, batch_samples_max: int = BATCH_SAMPLES_MAX, batch_steps_max: int = BATCH_SAMPLES_MAX
 ) -> Iterator[Samples]:
-    """All samples of the fleet, step by step, in batches; empty batches are left out."""
-    # A sample comes up to its phase (< 1 interval) and its jitter (< 1 interval) after its step, and a wrong clock
-    # puts it elsewhere.
+    """Yield all samples of the fleet, step by step, in batches that are not empty."""
+    # Phase and jitter put a sample less than 2 intervals after its step; a wrong clock moves it by up to SKEW_MS_MAX.
     skew_ms_max = SKEW_MS_MAX if spec.faults.skewed else 0
     first_step = max(0, (spec.start_ms - skew_ms_max) // spec.interval_ms - 1)
     end_step = (spec.end_ms + skew_ms_max - 1) // spec.interval_ms + 1
@@ -147,7 +145,7 @@ def samples(
 
 
 class _Group:
-    """The sensors from `first` to `end` - 1: what does not change from step to step, one entry per sensor."""
+    """The constants of the sensors from `first` to `end` - 1, one entry per sensor."""
 
     def __init__(self, spec: FleetSpec, first: int, end: int) -> None:
         self._spec = spec
@@ -171,7 +169,7 @@ class _Group:
         return draw(keys_of(self._spec.seed, purpose, entities), np.zeros(1, np.int64))
 
     def samples(self, steps: Int64s) -> Samples:
-        """The samples of these sensors at `steps`, int64[s], as far as they are in the spec's range."""
+        """Return the samples of these sensors at `steps`, int64[s], that are in the spec's range."""
         spec = self._spec
         rows = steps[:, np.newaxis]
         jitter_ms = noise.below(draw(self._jitter_keys, rows), max(1, spec.interval_ms // _JITTER_PART))
@@ -186,18 +184,18 @@ class _Group:
             sensor=sensor.astype(np.int32),
             event_time_ms=event_time_ms,
             sequence=step,
-            temperature_milli_c=self._shown(sensor, step, event_time_ms),
+            temperature_milli_c=self._reported(sensor, step, event_time_ms),
         )
         return Samples(readings, self._number[sensor], step)
 
     def _happens(
         self, purpose: Purpose, sensor: npt.NDArray[np.intp] | slice, counter: Int64s, rate: float
     ) -> npt.NDArray[np.bool_]:
-        """Which of these the fault of this `purpose` befalls: bool, in the shape of `counter`."""
+        """Return which of these the fault of this `purpose` happens to: bool, in the shape of `counter`."""
         return noise.happens(draw(keys_of(self._spec.seed, purpose, self._number[sensor]), counter), rate)
 
-    def _shown(self, sensor: npt.NDArray[np.intp], step: Int64s, times_ms: Int64s) -> npt.NDArray[np.int32]:
-        """What each sensor shows at each time, right or wrong: int32, all arguments of one length."""
+    def _reported(self, sensor: npt.NDArray[np.intp], step: Int64s, times_ms: Int64s) -> npt.NDArray[np.int32]:
+        """Return what each sensor reports at each time, right or wrong: int32; all arguments have one length."""
         faults = self._spec.faults
         if faults.stuck:
             slot = times_ms // STUCK_MS
@@ -213,7 +211,7 @@ class _Group:
         return shown.astype(np.int32)
 
     def _temperatures(self, sensor: npt.NDArray[np.intp], step: Int64s, times_ms: Int64s) -> Int64s:
-        """What each sensor measures at each time, milli-degrees C: int64, all arguments of one length."""
+        """Return the true temperature at each sensor and time, in m°C: int64; all arguments have one length."""
         resolution = self._spec.resolution_milli_c
         weather = noise.smooth(self._weather_keys[sensor], times_ms, period_ms=6 * HOUR_MS, deviation=2_500)
         drift = noise.smooth(self._drift_keys[sensor], times_ms, period_ms=HOUR_MS, deviation=200)
@@ -225,7 +223,7 @@ class _Group:
 
 
 def _swing_at(since_warmest_ms: Int64s) -> Int64s:
-    """The daily cycle in millionths, on straight lines between full minutes."""
+    """Return the daily cycle in millionths, linear between full minutes."""
     minutes, within_ms = np.divmod(since_warmest_ms, _MINUTE_MS)
     here: Int64s = _SWING[minutes % _DAY_MINUTES]
     there: Int64s = _SWING[(minutes + 1) % _DAY_MINUTES]
@@ -233,7 +231,7 @@ def _swing_at(since_warmest_ms: Int64s) -> Int64s:
 
 
 def _sensor_ids(site: Int64s, number: Int64s) -> Strings:
-    """Ids such as site-07/sensor-000123; the limits on sites and sensors make them all of one length."""
+    """Return ids such as site-07/sensor-000123; the limits on sites and sensors give all of them one length."""
     pattern = b"site-00/sensor-000000"
     octets = np.tile(np.frombuffer(pattern, np.uint8), (len(number), 1))
     for counted, digits, last in ((site, 2, pattern.index(b"/") - 1), (number, 6, len(pattern) - 1)):

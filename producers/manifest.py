@@ -1,4 +1,4 @@
-"""What a simulation sent, as an object in the lake: enough to make its truth again, by window or whole."""
+"""What a simulation sent, as an object in the lake: enough to compute its truth again, whole or by window."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -15,12 +15,12 @@ FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Totals:
-    """What a fleet comes to.
+class RunTotals:
+    """The counts of what a run sent.
 
-    payloads: sent by the fleet; readings: distinct ones that must count; repeated: payloads that say again what
-    another said; malformed: payloads that must land in quarantine. payloads = readings + repeated + malformed.
-    truncated: records that must land in quarantine, beside the payloads.
+    payloads: sent by the fleet; readings: distinct ones that must count; repeated: payloads that repeat an earlier
+    one; malformed: payloads that must land in quarantine. payloads = readings + repeated + malformed.
+    truncated: records that must land in quarantine, in addition to the payloads.
     """
 
     payloads: int = 0
@@ -32,21 +32,21 @@ class Totals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """One run of a simulation. What is not known before it has been sent whole is empty until `is_completed`.
+    """One run of a simulation. Totals, counters and sequence numbers are empty until `is_completed`.
 
-    last_sequence_numbers: for each shard the highest number that it gave to a record of this run.
+    last_sequence_numbers: per shard, the highest number it gave to a record of this run.
     """
 
     run_id: str
     stream: str
     fleet: FleetSpec
     is_completed: bool = False
-    totals: Totals = field(default_factory=Totals)
+    totals: RunTotals = field(default_factory=RunTotals)
     counters: WriterCounters = field(default_factory=WriterCounters)
     last_sequence_numbers: Mapping[str, int] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
-        """The manifest as JSON; sequence numbers are strings, for they leave what JSON readers keep exact."""
+        """Encode as JSON; sequence numbers are strings, because JSON readers lose digits of integers that long."""
         fields = {
             "format": FORMAT,
             "run_id": self.run_id,
@@ -61,7 +61,7 @@ class Manifest:
 
     @classmethod
     def from_bytes(cls, body: bytes) -> Self:
-        """The inverse of `to_bytes`; raises ValueError for anything else, another format included."""
+        """Decode what `to_bytes` made; raises ValueError for anything else, including another format."""
         try:
             fields: dict[str, Any] = json.loads(body)
             if fields["format"] != FORMAT:
@@ -71,7 +71,7 @@ class Manifest:
                 stream=fields["stream"],
                 fleet=FleetSpec.from_json(fields["fleet"]),
                 is_completed=fields["is_completed"],
-                totals=Totals(**fields["totals"]),
+                totals=RunTotals(**fields["totals"]),
                 counters=WriterCounters(**fields["counters"]),
                 last_sequence_numbers={shard: int(last) for shard, last in fields["last_sequence_numbers"].items()},
             )
@@ -80,7 +80,7 @@ class Manifest:
 
 
 def plan_run(store: ObjectStore, manifest: Manifest) -> str:
-    """Store the manifest of a run that is about to begin; its ETag. WindrowError if the run exists."""
+    """Store the manifest of a run that is about to begin, and return its ETag. WindrowError if the run exists."""
     try:
         return store.put(simulation_key(manifest.run_id), manifest.to_bytes(), if_absent=True)
     except PreconditionFailed as error:
@@ -95,12 +95,12 @@ def complete_run(store: ObjectStore, manifest: Manifest, *, etag: str) -> None:
         store.put(key, body, if_match=etag)
     except PreconditionFailed as error:
         found = store.get(key)
-        if found is None or found.body != body:  # else it was our own write, whose answer got lost
+        if found is None or found.body != body:  # otherwise it was our own write, whose answer was lost
             raise WindrowError(f"simulation {manifest.run_id} was changed while it ran") from error
 
 
 def stored_runs(store: ObjectStore) -> Iterator[Manifest]:
-    """The manifests in the lake, by run id. WindrowError naming the key of one that cannot be read."""
+    """Yield the manifests in the lake, by run id. WindrowError naming the key of one that cannot be read."""
     for listed in store.list_objects(SIMULATIONS):
         found = store.get(listed.key)
         if found is None:

@@ -1,7 +1,7 @@
 """Counter-based randomness in integers: every draw is a hash of (seed, purpose, entity, counter).
 
-Nothing is drawn in sequence, so any slice of a fleet's readings can be made by itself; and no floating point is
-involved, so it comes out the same on every machine. The hash is the finaliser of SplitMix64 over a Weyl sequence
+Draws do not depend on each other, so any slice of a fleet's readings can be made by itself; there is no floating point,
+so every machine gives the same result. The hash is the finaliser of SplitMix64 over a Weyl sequence
 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014).
 """
 
@@ -19,7 +19,7 @@ _NORMAL_DEVIATION = 37_837
 
 
 class Purpose(IntEnum):
-    """What a draw is for; the numbers are part of the format of a seed and never change."""
+    """What a draw is for. Seeds depend on the numbers: never change them."""
 
     PHASE = 1
     JITTER = 2
@@ -48,13 +48,13 @@ class Purpose(IntEnum):
 
 
 def keys_of(seed: int, purpose: Purpose, entities: Int64s) -> Words:
-    """One key per entity (a sensor or a site) for draws of this `purpose`: uint64, the shape of `entities`."""
+    """Return one key per entity (a sensor or a site) for draws of this `purpose`: uint64, the shape of `entities`."""
     origin = np.array([(seed + purpose * _WEYL) & _MASK], np.uint64)
     return draw(draw(origin, np.zeros(1, np.int64)), entities)
 
 
 def draw(keys: Words, counters: Int64s) -> Words:
-    """64 random bits for each key and counter, broadcast against each other."""
+    """Return 64 random bits for each key and counter, broadcast against each other."""
     words = counters.astype(np.uint64)
     words = (words + np.uint64(1)) * np.uint64(_WEYL) + keys
     words ^= words >> np.uint64(30)
@@ -66,17 +66,17 @@ def draw(keys: Words, counters: Int64s) -> Words:
 
 
 def below(words: Words, bound: int) -> Int64s:
-    """Uniform integers from 0 to `bound` - 1, for a bound up to 2^31."""
+    """Return uniform integers from 0 to `bound` - 1, for a bound up to 2^31."""
     return ((words >> np.uint64(32)) * np.uint64(bound) >> np.uint64(32)).astype(np.int64)
 
 
 def happens(words: Words, rate: float) -> Mask:
-    """True with probability `rate`, 0 to 1, to 32 bits."""
+    """Return which of the draws happen at this `rate`, 0 to 1, which is rounded to 2^-31: bool."""
     return below(words, 2**31) < round(rate * 2**31)
 
 
 def normal(words: Words, deviation: int) -> Int64s:
-    """Roughly normal integers around 0 with this standard deviation; never beyond 3.5 of it."""
+    """Return roughly normal integers around 0 with this standard deviation; never beyond 3.5 of them."""
     lanes = np.uint64(0xFFFF)
     total = words & lanes
     for lane in (16, 32, 48):
@@ -85,8 +85,8 @@ def normal(words: Words, deviation: int) -> Int64s:
 
 
 def autocorrelated(keys: Words, steps: Int64s, deviation: int) -> Int64s:
-    """Noise that remembers: an AR(1) process with the coefficient 1/2, cut off after four steps of `steps`."""
-    # The sum has 1 + 1/4 + 1/16 + 1/64 times the variance of its terms, so they are made 100/115 as wide.
+    """Return autocorrelated noise: an AR(1) process with the coefficient 1/2, cut off after four terms."""
+    # The sum has 1 + 1/4 + 1/16 + 1/64 times the variance of a term, so terms get 100/115 of the deviation.
     fresh = deviation * 100 // 115
     total = normal(draw(keys, steps), fresh)
     for back in (1, 2, 3):
@@ -95,7 +95,7 @@ def autocorrelated(keys: Words, steps: Int64s, deviation: int) -> Int64s:
 
 
 def smooth(keys: Words, times_ms: Int64s, *, period_ms: int, deviation: int) -> Int64s:
-    """A wandering value: normal at every multiple of `period_ms`, on a straight line between."""
+    """Return a slowly varying value: normal at every multiple of `period_ms`, linear in between."""
     knots, since_ms = np.divmod(times_ms, period_ms)
     here = normal(draw(keys, knots), deviation)
     there = normal(draw(keys, knots + 1), deviation)

@@ -1,17 +1,17 @@
-"""Sending a fleet's readings when they are measured: paced by the clock, in slices of a quarter of a second."""
+"""Sending a fleet's readings as they are measured: by the clock, in slices of a quarter of a second."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from producers.deliveries import Delivery
+from producers.fleet_batches import FleetBatch
 
 TICK_MS = 250
 
 
-class Clock:
-    """now_ms: epoch milliseconds; sleep: takes seconds."""
+class Pacer:
+    """Holds batches back until their event times. now_ms: gives epoch milliseconds; sleep: takes seconds."""
 
     def __init__(
         self,
@@ -19,18 +19,13 @@ class Clock:
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """By default the machine's own."""
         self._now_ms = now_ms
         self._sleep = sleep
 
-    def now_ms(self) -> int:
-        """What time it is."""
-        return self._now_ms()
+    def paced(self, batches: Iterable[FleetBatch]) -> Iterator[FleetBatch]:
+        """Cut batches by event time into slices of TICK_MS, and yield each once its readings have been measured.
 
-    def in_time(self, batches: Iterable[Delivery]) -> Iterator[Delivery]:
-        """The batches, cut by event time into slices, each when its readings have been measured.
-
-        Within a slice the order stays, so out-of-order readings stay so by up to a tick.
+        A slice keeps its order, so readings may still be out of order by up to a slice.
         """
         for batch in batches:
             slot = batch.readings.event_time_ms // TICK_MS

@@ -1,4 +1,4 @@
-"""A simulation: a fleet's deliveries, aggregated by shard and written to a stream, and the manifest of the run."""
+"""A run of a simulation: a fleet's batches, aggregated by shard and written to a stream, and the run's manifest."""
 
 import hashlib
 import json
@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from producers import noise
-from producers.deliveries import Delivery, deliveries, redeliveries
 from producers.fleet import BATCH_SAMPLES_MAX, FleetSpec
-from producers.manifest import Manifest, Totals, complete_run, plan_run
+from producers.fleet_batches import FleetBatch, first_pass, second_pass
+from producers.manifest import Manifest, RunTotals, complete_run, plan_run
 from producers.noise import Purpose
-from producers.realtime import Clock
+from producers.realtime import Pacer
 from producers.sender import Sender, Wire
 from producers.shards import ShardMap
 from producers.writer import RecordStream, Writer, WriterCounters
@@ -24,8 +24,8 @@ from windrow.wire.kpl import MAGIC
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run is: payloads made so far, what of them is stored, and the newest event time of the last batch."""
+class RunProgress:
+    """How far a run is: payloads sent so far, the writer's counters, and the newest event time of the last batch."""
 
     payloads: int
     counters: WriterCounters
@@ -33,52 +33,52 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class RunOptions:
     """How a run is sent.
 
-    list_shards: asks the stream for its shards after a split or a merge; clock: when given, readings are sent at their
-    event time, and not as fast as the stream takes them.
+    list_shards: lists the stream's shards again after a split or a merge. pacer: if given, readings are sent at their
+    event times instead of as fast as the stream takes them.
     """
 
     wire: Wire = Wire.JSON
     list_shards: Callable[[], Iterable[Shard]] | None = None
-    clock: Clock | None = None
+    pacer: Pacer | None = None
 
     @property
     def batch_steps_max(self) -> int:
-        """By the clock, one step of the fleet at a time."""
-        return BATCH_SAMPLES_MAX if self.clock is None else 1
+        """Return how many steps of the fleet a batch may span: one if it is paced."""
+        return BATCH_SAMPLES_MAX if self.pacer is None else 1
 
-    def clocked(self, batches: Iterable[Delivery]) -> Iterable[Delivery]:
-        """The batches as they come, or when it is time for them."""
-        return batches if self.clock is None else self.clock.in_time(batches)
+    def paced(self, batches: Iterable[FleetBatch]) -> Iterable[FleetBatch]:
+        """Return the batches, held back to their event times if there is a pacer."""
+        return batches if self.pacer is None else self.pacer.paced(batches)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
-    """What a run did. `last_sequence_numbers`: for each shard the highest number it gave to a record of the run."""
+    """The outcome of a run. last_sequence_numbers: per shard, the highest number it gave to a record of the run."""
 
     run_id: str
     stream: str
-    totals: Totals
+    totals: RunTotals
     counters: WriterCounters
     last_sequence_numbers: dict[str, int]
 
 
-class NowhereStream:
-    """Takes every record and keeps none: the stream of a dry run."""
+class DryRunStream:
+    """A stream that accepts every record and keeps none."""
 
     def __init__(self, name: str) -> None:
         """`name` is that of the stream it stands for."""
         self.name = name
 
     def put_records(self, records: Sequence[OutgoingRecord]) -> Answers:
-        """Every record is stored, under number 0."""
+        """Answer that every record is stored, under number 0."""
         return Answers(tuple(Stored(record.shard_id, "0") for record in records))
 
 
 def run_id_of(spec: FleetSpec, *, started_ms: int) -> str:
-    """The name of a run, such as 20261120T223512Z-3fa9c1d2: when it began, and a digest of the spec."""
+    """Name a run, such as 20261120T223512Z-3fa9c1d2: when it began, and a digest of the spec."""
     spelled = json.dumps(spec.to_json(), sort_keys=True).encode()
     started = format_rfc3339(started_ms)[:19].replace("-", "").replace(":", "")
     return f"{started}Z-{hashlib.sha256(spelled).hexdigest()[:8]}"
@@ -92,13 +92,13 @@ def run(
     shards: Iterable[Shard],
     store: ObjectStore,
     writer: Writer | None = None,
-    options: Options | None = None,
-    progress: Callable[[Progress], None] = lambda _: None,
+    options: RunOptions | None = None,
+    progress: Callable[[RunProgress], None] = lambda _: None,
 ) -> RunReport:
-    """Send everything the fleet delivers, with its manifest stored before (planned) and after (completed).
+    """Send both passes of the fleet, and store the manifest before (planned) and after (completed).
 
     `shards` are those of `stream`, `store` is the lake, `writer` a writer to `stream` that has sent nothing yet.
-    `progress` is called after every batch. What raises in between leaves the manifest planned.
+    `progress` is called after every batch. If sending raises, the manifest stays planned.
     """
     planned = Manifest(run_id=run_id, stream=stream.name, fleet=spec)
     shard_map = ShardMap(shards)
@@ -130,33 +130,33 @@ def send(
     stream: RecordStream,
     shard_map: ShardMap,
     writer: Writer | None = None,
-    options: Options | None = None,
-    progress: Callable[[Progress], None] = lambda _: None,
+    options: RunOptions | None = None,
+    progress: Callable[[RunProgress], None] = lambda _: None,
 ) -> RunReport:
-    """The sending alone; with a NowhereStream it is a dry run."""
-    options = options or Options()
+    """Send without a manifest; with a DryRunStream this is a dry run."""
+    options = options or RunOptions()
     writer = writer or Writer(stream)
-    cut = _Cut(spec)
-    sender = Sender(writer, shard_map, wire=options.wire, list_shards=options.list_shards, on_record=cut.before)
-    totals = Totals()
+    truncator = _Truncator(spec)
+    sender = Sender(writer, shard_map, wire=options.wire, list_shards=options.list_shards, on_record=truncator.before)
+    totals = RunTotals()
     try:
-        # Nothing of the second pass shares a record with the first: a repeated reading comes in another one.
+        # The two passes share no record: a duplicate must come in another record than the first copy.
         for batches in (
-            options.clocked(deliveries(spec, batch_steps_max=options.batch_steps_max)),
-            redeliveries(spec),
+            options.paced(first_pass(spec, batch_steps_max=options.batch_steps_max)),
+            second_pass(spec),
         ):
-            for delivery in batches:
-                _send_delivery(sender, delivery, wire=options.wire)
-                totals = _add(totals, delivery)
-                if options.clock is not None:
+            for batch in batches:
+                _send_batch(sender, batch, wire=options.wire)
+                totals = _add(totals, batch)
+                if options.pacer is not None:
                     sender.flush()
-                progress(_progress(totals, sender, delivery))
+                progress(_progress(totals, sender, batch))
             sender.cut()
     except (KeyboardInterrupt, SystemExit):
         sender.flush()
         raise
     sender.flush()
-    totals = replace(totals, truncated=cut.count)
+    totals = replace(totals, truncated=truncator.count)
     progress(_progress(totals, sender, None))
     return RunReport(
         run_id=run_id,
@@ -167,8 +167,8 @@ def send(
     )
 
 
-class _Cut:
-    """Puts a cut copy before some aggregates and blocks, as a producer does that dies while it sends."""
+class _Truncator:
+    """Inserts a truncated copy before some aggregates and blocks, as a producer that dies while sending would."""
 
     def __init__(self, spec: FleetSpec) -> None:
         self._rate = spec.faults.truncated
@@ -177,7 +177,7 @@ class _Cut:
         self.count = 0
 
     def before(self, record: OutgoingRecord) -> Iterator[OutgoingRecord]:
-        """The record, and perhaps a cut one before it."""
+        """Yield the record, preceded by a truncated copy if the fault happens to it."""
         self._seen += 1
         is_cut = bool(noise.happens(noise.draw(self._keys, np.array([self._seen])), self._rate)[0])
         if is_cut and record.body.startswith((MAGIC, BLOCK_MAGIC)):
@@ -186,22 +186,22 @@ class _Cut:
         yield record
 
 
-def _send_delivery(sender: Sender, delivery: Delivery, *, wire: Wire) -> None:
-    """In blocks only what is sound; broken payloads are JSON in either form."""
+def _send_batch(sender: Sender, batch: FleetBatch, *, wire: Wire) -> None:
+    """Send a batch in the wire form; broken payloads are sent as JSON in either form."""
     if wire is Wire.BLOCKS:
-        sender.send(delivery.sound)
-        delivery = delivery.broken
-    readings = delivery.readings
-    sender.send_payloads(readings.sensor_ids, readings.sensor, delivery.payloads())
+        sender.send(batch.sound)
+        batch = batch.broken
+    readings = batch.readings
+    sender.send_payloads(readings.sensor_ids, readings.sensor, batch.payloads())
 
 
-def _progress(totals: Totals, sender: Sender, delivery: Delivery | None) -> Progress:
-    newest_ms = None if delivery is None else int(delivery.readings.event_time_ms.max())
-    return Progress(totals.payloads, sender.counters, newest_ms)
+def _progress(totals: RunTotals, sender: Sender, batch: FleetBatch | None) -> RunProgress:
+    newest_ms = None if batch is None else int(batch.readings.event_time_ms.max())
+    return RunProgress(totals.payloads, sender.counters, newest_ms)
 
 
-def _add(totals: Totals, delivery: Delivery) -> Totals:
-    payloads, malformed, repeated = len(delivery.readings), delivery.malformed_count, delivery.repeated
+def _add(totals: RunTotals, batch: FleetBatch) -> RunTotals:
+    payloads, malformed, repeated = len(batch.readings), batch.malformed_count, batch.repeated
     return replace(
         totals,
         payloads=totals.payloads + payloads,

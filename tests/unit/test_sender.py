@@ -15,7 +15,7 @@ from producers.faults import Faults
 from producers.fleet import FleetSpec, readings
 from producers.sender import REFRESH_SECONDS_MIN, Sender, Wire
 from producers.shards import ShardMap
-from producers.simulation import Options, send
+from producers.simulation import RunOptions, send
 from producers.writer import WAITING_BYTES_MAX, Writer
 from tests.simulation.kcl_reader import Range, kcl_payloads
 from tests.simulation.scripted_stream import ScriptedStream, even_shards, hash_key_of
@@ -348,7 +348,7 @@ def test_a_cut_aggregate_survives_a_reshard_as_it_is() -> None:
         seed=1, sensors=300, start_ms=FLEET.start_ms, end_ms=FLEET.end_ms, faults=Faults(truncated=0.5, malformed=0.05)
     )
     for wire in Wire:
-        options = Options(wire=wire, list_shards=stream.list_shards)
+        options = RunOptions(wire=wire, list_shards=stream.list_shards)
         report = send(
             fleet,
             run_id="",

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from producers import fleet
-from producers.deliveries import deliveries
-from producers.faults import MALFORMED, Faults, Malformed
+from producers.faults import MALFORMED, Faults, Malformation
 from producers.fleet import FleetSpec
+from producers.fleet_batches import first_pass
 from producers.manifest import Manifest, complete_run, stored_runs
-from producers.realtime import TICK_MS, Clock
+from producers.realtime import TICK_MS, Pacer
 from producers.sender import Wire
 from producers.shards import ShardMap
-from producers.simulation import NowhereStream, Options, Progress, RunReport, run, run_id_of, send
+from producers.simulation import DryRunStream, RunOptions, RunProgress, RunReport, run, run_id_of, send
 from producers.writer import Writer
 from tests.horizon import LATENESS_HORIZON_MS
 from tests.simulation.scripted_stream import ScriptedStream, even_shards
@@ -45,7 +45,7 @@ def lake(state: S3State | None = None) -> SimulatedStore:
 
 
 def simulate(spec: FleetSpec, stream: ScriptedStream, wire: Wire = Wire.JSON) -> RunReport:
-    options = Options(wire=wire)
+    options = RunOptions(wire=wire)
     return run(spec, run_id=RUN_ID, stream=stream, shards=stream.shards, store=lake(), options=options)
 
 
@@ -116,7 +116,7 @@ def test_late_readings_come_a_little_or_a_lot_after_their_time() -> None:
     stream = ScriptedStream()
     spec = dataclasses.replace(SPEC, sensors=2_000, interval_ms=60_000, faults=Faults(late=0.3))
     sent_ms = [
-        int(time_ms) for delivery in deliveries(spec, batch_steps_max=1) for time_ms in delivery.readings.event_time_ms
+        int(time_ms) for delivery in first_pass(spec, batch_steps_max=1) for time_ms in delivery.readings.event_time_ms
     ]
     behind_ms = np.maximum.accumulate(sent_ms) - np.array(sent_ms)
     assert 0.01 < np.mean(behind_ms > 2 * spec.interval_ms) < 0.2
@@ -154,8 +154,9 @@ def test_by_the_clock_nothing_is_sent_before_it_is_measured() -> None:
 
     stream = Watching()
     spec = dataclasses.replace(SPEC, faults=Faults(echoes=0.1))
-    clock = Clock(now_ms=lambda: now_ms, sleep=sleep)
-    report = run(spec, run_id=RUN_ID, stream=stream, shards=stream.shards, store=lake(), options=Options(clock=clock))
+    pacer = Pacer(now_ms=lambda: now_ms, sleep=sleep)
+    options = RunOptions(pacer=pacer)
+    report = run(spec, run_id=RUN_ID, stream=stream, shards=stream.shards, store=lake(), options=options)
     assert min(lags_ms) >= 0
     assert max(lags_ms) <= TICK_MS + spec.interval_ms // 10 + 1
     assert report.totals.repeated > 0
@@ -167,7 +168,7 @@ def test_a_run_that_is_terminated_sends_what_it_has_made() -> None:
     stream = ScriptedStream()
     made = 0
 
-    def terminate(progress: Progress) -> None:
+    def terminate(progress: RunProgress) -> None:
         nonlocal made
         made = progress.payloads
         raise SystemExit(143)
@@ -200,7 +201,7 @@ def test_malformed_payloads_sit_among_sound_neighbours() -> None:
 
 
 @pytest.mark.parametrize("kind", MALFORMED, ids=lambda kind: kind.name)
-def test_every_malformed_kind_is_refused(kind: Malformed) -> None:
+def test_every_malformed_kind_is_refused(kind: Malformation) -> None:
     """Each is no reading, or one that its arrival rules out; the sound payload it came from is one."""
     assert sound(PAYLOAD) is not None
     assert sound(kind.apply(PAYLOAD)) is None
@@ -295,17 +296,17 @@ def test_a_dry_run_counts_what_the_run_would_send() -> None:
     """Readings, records and bytes are those of the real run."""
     stream = ScriptedStream(even_shards(2))
     real = simulate(SPEC, stream)
-    dry = send(SPEC, run_id="", stream=NowhereStream("scripted"), shard_map=ShardMap(stream.shards))
+    dry = send(SPEC, run_id="", stream=DryRunStream("scripted"), shard_map=ShardMap(stream.shards))
     assert (dry.totals, dry.counters) == (real.totals, real.counters)
 
 
 def test_progress_only_ever_rises_to_the_totals() -> None:
     """It ends with everything sent and stored."""
-    steps: list[Progress] = []
+    steps: list[RunProgress] = []
     stream = ScriptedStream()
     report = run(SPEC, run_id=RUN_ID, stream=stream, shards=stream.shards, store=lake(), progress=steps.append)
     assert [step.payloads for step in steps] == sorted(step.payloads for step in steps)
-    assert steps[-1] == Progress(report.totals.payloads, report.counters)
+    assert steps[-1] == RunProgress(report.totals.payloads, report.counters)
 
 
 def test_the_run_id_tells_time_and_spec_apart() -> None:
