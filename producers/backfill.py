@@ -1,8 +1,7 @@
-"""History straight into the lake: a recording's readings as partials, for windows that have never been rolled.
+"""Backfill: a recording's readings as partials straight in the lake, for windows that have never been rolled.
 
-A window is created only if it has no lineage yet: the partials of a rolled window may have expired, and adding to it
-would freeze it. Each window becomes one partial, so a backfill that was cut short can be run again: what it wrote
-already has the same name.
+A window with a lineage is left alone: its partials may have expired, and adding one would freeze it. Each window
+becomes one partial, so an interrupted backfill can be run again: what it already wrote has the same key.
 """
 
 import itertools
@@ -19,31 +18,31 @@ from windrow.rows.partial import Partial
 from windrow.rows.partial_parquet import DeliveryCounts, encode_partial
 from windrow.window import WINDOW_MS, Window
 
-# All of them are in memory until their windows are known: about 100 bytes each while they are sorted.
+# All of them are sorted in memory, at about 100 bytes each.
 READINGS_MAX = 20_000_000
 ORIGIN = Origin(stream="backfill", shard="unknown", first=0, last=0)
 
 
 @dataclass(frozen=True, slots=True)
 class BackfillPlan:
-    """create: the partials to write; kept: windows that have a lineage, and stay as they are, with their readings."""
+    """The partials to write (`create`), and the windows left alone with their numbers of readings (`kept`)."""
 
     create: tuple[Partial, ...]
     kept: tuple[tuple[Window, int], ...]
 
     @property
     def readings(self) -> int:
-        """How many distinct readings are to be written."""
+        """Return how many distinct readings are to be written."""
         return sum(map(len, self.create))
 
     @property
     def readings_left_out(self) -> int:
-        """How many are not, because their windows exist."""
+        """Return how many distinct readings are left out, because their windows have a lineage."""
         return sum(readings for _, readings in self.kept)
 
 
 def plan_backfill(batches: Iterable[Readings], results: ObjectStore) -> BackfillPlan:
-    """What is to be written; UsageError for a recording that is too large for one backfill."""
+    """Plan a backfill; UsageError for a recording of more than READINGS_MAX readings."""
     taken: list[Readings] = []
     count = 0
     for batch in batches:
@@ -62,7 +61,7 @@ def plan_backfill(batches: Iterable[Readings], results: ObjectStore) -> Backfill
 
 
 def _partials(readings: Readings) -> Iterator[Partial]:
-    """One partial for each window, ascending: as `partials_of`, but for any number of windows."""
+    """Yield one partial per window, ascending: like `partials_of`, but for any number of windows."""
     index = readings.event_time_ms // WINDOW_MS
     order = np.argsort(index, kind="stable")
     is_first = np.ones(len(index), bool)
@@ -73,7 +72,7 @@ def _partials(readings: Readings) -> Iterator[Partial]:
 
 
 def write_backfill(partials: Sequence[Partial], lake: ObjectStore) -> int:
-    """Write each partial, then the marker that asks for a roll; how many were not there before."""
+    """Write each partial, then the marker that asks for a roll; return how many partials were new."""
     new = 0
     for partial in partials:
         key = PartialKey(window=partial.window, origin=ORIGIN, digest=partial.digest)

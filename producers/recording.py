@@ -1,7 +1,7 @@
-"""Recordings of real sensors: files of JSON lines, CSV or Parquet, read in batches as often as one likes.
+"""Recordings of real sensors: files of JSON lines, CSV or Parquet, read in batches, as often as needed.
 
-Every row becomes the JSON payload that means the same and is read by the one strict reader, so a recording is taken as
-exactly as the stream's payloads are.
+Every row becomes the JSON payload with the same meaning and goes through the strict reader, so recordings follow the
+same rules as the stream.
 """
 
 import csv
@@ -23,8 +23,8 @@ _JSON_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASC
 _PLAIN_NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?", re.ASCII)
 
 
-class Form(StrEnum):
-    """How a recording is written."""
+class FileFormat(StrEnum):
+    """The format of a recording's file."""
 
     JSONL = "jsonl"
     CSV = "csv"
@@ -32,7 +32,7 @@ class Form(StrEnum):
 
 
 class TimeUnit(StrEnum):
-    """What a time that is a number counts, since 1970."""
+    """The unit of a numeric time, which counts from 1970."""
 
     S = "s"
     MS = "ms"
@@ -49,8 +49,8 @@ _PER_MS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Columns:
-    """What the columns of CSV and Parquet are called, and mean. Without `unit`, temperatures are in `unit_default`."""
+class ColumnNames:
+    """The names and units of the columns of CSV and Parquet. Without `unit`, temperatures are in `unit_default`."""
 
     sensor: str = "sensor_id"
     time: str = "event_time"
@@ -62,21 +62,21 @@ class Columns:
 
     @property
     def names(self) -> list[str]:
-        """Those that must be there, in the order of a row."""
+        """Return the columns that must exist, in the order of a row."""
         optional = [name for name in (self.sequence, self.unit) if name is not None]
         return [self.sensor, self.time, self.temperature, *optional]
 
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that is no reading: its number in the recording, from 1, and why."""
+    """A row that is not a reading: its number in the recording, from 1, and the reason."""
 
     number: int
     why: str
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class RecordingBatch:
     """Some rows of a recording."""
 
     readings: Readings
@@ -85,43 +85,43 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A file of readings; UsageError when it cannot be read as what it is said to be."""
+    """A file of readings. Reading it raises UsageError if it does not have this format."""
 
     path: Path
-    form: Form
-    columns: Columns
+    file_format: FileFormat
+    columns: ColumnNames
 
-    def batches(self) -> Iterator[Batch]:
-        """All rows, in their order."""
+    def batches(self) -> Iterator[RecordingBatch]:
+        """Yield all rows, in order, in batches of at most BATCH_ROWS."""
         first = 1
         payloads = self._payloads()
         while chunk := list(itertools.islice(payloads, BATCH_ROWS)):
             parsed = parse_readings(chunk)
-            yield Batch(parsed.readings, tuple(_bad_row(bad, first=first) for bad in parsed.bad))
+            yield RecordingBatch(parsed.readings, tuple(_bad_row(bad, first=first) for bad in parsed.bad))
             first += len(chunk)
 
     def _payloads(self) -> Iterator[bytes]:
-        if self.form is Form.JSONL:
+        if self.file_format is FileFormat.JSONL:
             return _lines(self.path)
-        if self.form is Form.CSV:
+        if self.file_format is FileFormat.CSV:
             return (_payload(row, self.columns) for row in _csv_rows(self.path, self.columns))
         columns = replace(self.columns, time_unit=TimeUnit.MS)
         return (_payload(row, columns) for row in _parquet_rows(self.path, self.columns))
 
 
-def form_of(path: Path) -> Form:
-    """The form that a file's name tells; UsageError when it tells none."""
+def format_of(path: Path) -> FileFormat:
+    """Return the format for a file's extension; UsageError for an unknown one."""
     forms = {
-        ".jsonl": Form.JSONL,
-        ".ndjson": Form.JSONL,
-        ".json": Form.JSONL,
-        ".csv": Form.CSV,
-        ".parquet": Form.PARQUET,
+        ".jsonl": FileFormat.JSONL,
+        ".ndjson": FileFormat.JSONL,
+        ".json": FileFormat.JSONL,
+        ".csv": FileFormat.CSV,
+        ".parquet": FileFormat.PARQUET,
     }
     form = forms.get(path.suffix.lower())
     if form is None:
         raise UsageError(
-            f"{path}: its name does not tell its form", hint="say it: --input-format jsonl, csv or parquet"
+            f"{path}: the extension is not that of a known format", hint="name it: --input-format jsonl, csv or parquet"
         )
     return form
 
@@ -135,16 +135,16 @@ def _lines(path: Path) -> Iterator[bytes]:
         yield from (line.rstrip(b"\r\n") for line in file)
 
 
-def _csv_rows(path: Path, columns: Columns) -> Iterator[Mapping[str, str]]:
+def _csv_rows(path: Path, columns: ColumnNames) -> Iterator[Mapping[str, str]]:
     with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
         reader = csv.DictReader(file)
         _check_names(path, reader.fieldnames or [], columns)
         yield from ({name: row[name] or "" for name in columns.names} for row in reader)
 
 
-def _parquet_rows(path: Path, columns: Columns) -> Iterator[Mapping[str, str]]:
-    """Rows as text. Times that have a type become milliseconds; a float becomes the shortest decimal that means it."""
-    import duckdb  # noqa: PLC0415 - only those who read Parquet wait for it
+def _parquet_rows(path: Path, columns: ColumnNames) -> Iterator[Mapping[str, str]]:
+    """Yield rows as text. Typed times become milliseconds; a float becomes the shortest decimal that round-trips."""
+    import duckdb  # noqa: PLC0415 - slow to import, and only needed for Parquet
 
     with duckdb.connect() as connection:
         try:
@@ -169,7 +169,7 @@ def _parquet_rows(path: Path, columns: Columns) -> Iterator[Mapping[str, str]]:
                 yield {**texts, columns.time: _in_ms(texts[columns.time], unit)}
 
 
-def _check_names(path: Path, found: Iterable[str], columns: Columns) -> None:
+def _check_names(path: Path, found: Iterable[str], columns: ColumnNames) -> None:
     there = list(found)
     missing = [name for name in columns.names if name not in there]
     if missing:
@@ -177,8 +177,8 @@ def _check_names(path: Path, found: Iterable[str], columns: Columns) -> None:
         raise UsageError(message, hint="name the columns: --sensor-column, --time-column, --temperature-column")
 
 
-def _payload(row: Mapping[str, str], columns: Columns) -> bytes:
-    """The JSON payload that means what a row says; bad where the row is, so that the reader says what is wrong."""
+def _payload(row: Mapping[str, str], columns: ColumnNames) -> bytes:
+    """Return a row as a JSON payload; a bad value stays bad, so the reader reports it."""
     time = row[columns.time].strip()
     fields = [
         f'"sensor_id":{json.dumps(row[columns.sensor])}',
@@ -192,7 +192,7 @@ def _payload(row: Mapping[str, str], columns: Columns) -> bytes:
 
 
 def _json_number(text: str) -> str:
-    """The number as JSON spells it: without a leading plus or a bare point. What is none becomes a string."""
+    """Return the number in JSON's syntax, without a leading plus or a bare point; other text becomes a string."""
     number = text.strip().removeprefix("+")
     if number.startswith((".", "-.")):
         number = number.replace(".", "0.", 1)
@@ -206,7 +206,7 @@ def _json_time(text: str, unit: TimeUnit) -> str:
 
 
 def _in_ms(text: str, unit: TimeUnit) -> str:
-    """A number of `unit` as whole milliseconds, floored; anything else as it is."""
+    """Convert a number of `unit` to whole milliseconds, floored; return other text as it is."""
     if not _PLAIN_NUMBER.fullmatch(text):
         return text
     try:

@@ -1,11 +1,11 @@
-"""What a recording holds, found out before anything of it is sent."""
+"""Counts of what a recording holds, taken before anything of it is sent."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from producers.recording import BadRow, Batch
+from producers.recording import BadRow, RecordingBatch
 from windrow.reading import EARLINESS_MS_MAX, Readings
 
 BAD_ROWS_SHOWN = 5
@@ -15,29 +15,29 @@ BAD_ROWS_SHOWN = 5
 class Survey:
     """Counts of a recording.
 
-    readings: rows that are one; bad: rows that are none; shown: the first of those; first_ms, last_ms: event times,
-    None without readings; too_late, too_early: readings that would be quarantined if they arrived at the time of the
-    survey.
+    readings: rows that are readings; bad: rows that are not; first_bad: the first BAD_ROWS_SHOWN of these; first_ms,
+    last_ms: the earliest and latest event time, None without readings; too_late, too_early: readings that would be
+    quarantined if they arrived at the time of the survey.
     """
 
     readings: int = 0
     bad: int = 0
-    shown: tuple[BadRow, ...] = ()
+    first_bad: tuple[BadRow, ...] = ()
     first_ms: int | None = None
     last_ms: int | None = None
     too_late: int = 0
     too_early: int = 0
 
 
-def extent_of(batches: Iterable[Batch]) -> Survey:
-    """Everything but what depends on the time of arrival."""
+def survey_rows(batches: Iterable[RecordingBatch]) -> Survey:
+    """Count rows and find the range of event times; what depends on the time of arrival stays 0."""
     survey = Survey()
     for batch in batches:
         survey = replace(
             survey,
             readings=survey.readings + len(batch.readings),
             bad=survey.bad + len(batch.bad),
-            shown=(survey.shown + batch.bad)[:BAD_ROWS_SHOWN],
+            first_bad=(survey.first_bad + batch.bad)[:BAD_ROWS_SHOWN],
         )
         if len(batch.readings):
             times_ms = batch.readings.event_time_ms
@@ -50,8 +50,10 @@ def extent_of(batches: Iterable[Batch]) -> Survey:
     return survey
 
 
-def arrivals_of(survey: Survey, batches: Iterable[Batch], *, shift_ms: int, now_ms: int, horizon_ms: int) -> Survey:
-    """The survey of a recording moved by `shift_ms`, with what would be quarantined if it arrived at `now_ms`."""
+def survey_arrivals(
+    survey: Survey, batches: Iterable[RecordingBatch], *, shift_ms: int, now_ms: int, horizon_ms: int
+) -> Survey:
+    """Return the survey with its times moved by `shift_ms`, and what would be quarantined on arrival at `now_ms`."""
     too_late = too_early = 0
     for batch in batches:
         ahead_ms = batch.readings.event_time_ms + shift_ms - now_ms
@@ -61,6 +63,6 @@ def arrivals_of(survey: Survey, batches: Iterable[Batch], *, shift_ms: int, now_
     return replace(survey, first_ms=bounds[0], last_ms=bounds[1], too_late=too_late, too_early=too_early)
 
 
-def moved(readings: Readings, shift_ms: int) -> Readings:
-    """The readings with all times shifted."""
+def shift_times(readings: Readings, shift_ms: int) -> Readings:
+    """Return the readings with all times moved."""
     return readings if shift_ms == 0 else replace(readings, event_time_ms=readings.event_time_ms + shift_ms)

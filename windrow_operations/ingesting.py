@@ -8,7 +8,7 @@ from producers.recording import Recording
 from producers.sender import Sender, Wire
 from producers.shards import ShardMap
 from producers.simulation import DryRunStream
-from producers.survey import Survey, arrivals_of, extent_of, moved
+from producers.survey import Survey, shift_times, survey_arrivals, survey_rows
 from producers.termination import Termination
 from producers.writer import WriterCounters
 from windrow.aws.clients import readable_errors
@@ -37,10 +37,10 @@ def survey_recording(
     recording: Recording, stage: Stage, *, shift_of: Callable[[Survey], int], now_ms: int
 ) -> tuple[Survey, int]:
     """Look the recording through; returns what is in it, and by how many ms its times are moved (`shift_of`)."""
-    extent = extent_of(recording.batches())
+    extent = survey_rows(recording.batches())
     shift_ms = shift_of(extent)
     horizon_ms = stage.lifetimes.lateness_horizon_ms
-    survey = arrivals_of(extent, recording.batches(), shift_ms=shift_ms, now_ms=now_ms, horizon_ms=horizon_ms)
+    survey = survey_arrivals(extent, recording.batches(), shift_ms=shift_ms, now_ms=now_ms, horizon_ms=horizon_ms)
     return survey, shift_ms
 
 
@@ -67,7 +67,7 @@ def send_recording(
     try:
         for batch in recording.batches():
             if len(batch.readings):
-                sender.send(moved(batch.readings, shift_ms))
+                sender.send(shift_times(batch.readings, shift_ms))
             done += len(batch.readings)
             on_progress(done, sender.counters)
         sender.flush()
@@ -82,7 +82,7 @@ def send_recording(
 
 def backfill_recording(recording: Recording, stage: Stage, *, shift_ms: int, now_ms: int, is_dry_run: bool) -> Backfill:
     """Write partials for the windows that are not rolled yet; a dry run only plans."""
-    batches = (moved(batch.readings, shift_ms) for batch in recording.batches() if len(batch.readings))
+    batches = (shift_times(batch.readings, shift_ms) for batch in recording.batches() if len(batch.readings))
     known = (batch.take(batch.event_time_ms <= now_ms + EARLINESS_MS_MAX) for batch in batches)
     with readable_errors(stage.place):
         plan = plan_backfill(known, stage.results)

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from producers import recording
-from producers.recording import Columns, Form, Recording, TimeUnit, form_of
-from producers.survey import arrivals_of, extent_of, moved
+from producers.recording import ColumnNames, FileFormat, Recording, TimeUnit, format_of
+from producers.survey import shift_times, survey_arrivals, survey_rows
 from windrow.errors import UsageError
 from windrow.reading import Reading, Readings
 
@@ -18,8 +18,8 @@ NOON_MS = 1_795_176_000_000
 ROOF = Reading("roof", NOON_MS, 0, 21_437)
 
 
-def read(path: Path, columns: Columns | None = None) -> tuple[list[Reading], list[tuple[int, str]]]:
-    batches = list(Recording(path, form_of(path), columns or Columns()).batches())
+def read(path: Path, columns: ColumnNames | None = None) -> tuple[list[Reading], list[tuple[int, str]]]:
+    batches = list(Recording(path, format_of(path), columns or ColumnNames()).batches())
     return [one for batch in batches for one in batch.readings], [
         (bad.number, bad.why.split(":")[0]) for batch in batches for bad in batch.bad
     ]
@@ -56,7 +56,7 @@ def test_csv_columns_may_have_any_names(tmp_path: Path) -> None:
         f'{NOON_MS},roof,"a, b",21.437,C,0\n'
         '2026-11-20T13:00:00+01:00,"ce""llar",,294.587,K,7\n',
     )
-    columns = Columns(sensor="name", time="when", temperature="value", unit="u", sequence="n")
+    columns = ColumnNames(sensor="name", time="when", temperature="value", unit="u", sequence="n")
     assert read(path, columns) == ([ROOF, Reading('ce"llar', NOON_MS, 7, 21_437)], [])
 
 
@@ -73,7 +73,7 @@ def test_csv_columns_may_have_any_names(tmp_path: Path) -> None:
 def test_a_number_is_a_time_in_its_unit_floored(tmp_path: Path, unit: str, spelled: str) -> None:
     """To the millisecond, exactly."""
     path = text(tmp_path / "r.csv", f"sensor_id,event_time,temperature\nroof,{spelled},21.437\n")
-    assert read(path, Columns(time_unit=TimeUnit(unit))) == ([ROOF], [])
+    assert read(path, ColumnNames(time_unit=TimeUnit(unit))) == ([ROOF], [])
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_row_whose_id_has_a_control_character_is_told(tmp_path: Path, name: st
         fields = {"event_time": NOON_MS, "temperature": 21.437}
         path = text(tmp_path / name, "".join(json.dumps({"sensor_id": one} | fields) + "\n" for one in ids))
 
-    (batch,) = Recording(path, form_of(path), Columns()).batches()
+    (batch,) = Recording(path, format_of(path), ColumnNames()).batches()
 
     assert list(batch.readings) == [ROOF, ROOF]
     assert [(bad.number, bad.why) for bad in batch.bad] == [
@@ -130,7 +130,7 @@ def test_parquet_times_may_be_numbers(tmp_path: Path) -> None:
     path = parquet(
         tmp_path / "r.parquet", sensor_id=["roof"], event_time=[NOON_MS // 1000], temperature=[pa.scalar(21.437)]
     )
-    assert read(path, Columns(time_unit=TimeUnit.S)) == ([ROOF], [])
+    assert read(path, ColumnNames(time_unit=TimeUnit.S)) == ([ROOF], [])
 
 
 def test_parquet_times_without_a_zone_are_refused(tmp_path: Path) -> None:
@@ -154,11 +154,11 @@ def test_what_is_no_parquet_is_refused(tmp_path: Path) -> None:
         read(text(tmp_path / "r.parquet", "no"))
 
 
-def test_the_name_tells_the_form() -> None:
-    """Or it must be said."""
-    assert form_of(Path("a.NDJSON")) is Form.JSONL
-    with pytest.raises(UsageError, match="does not tell"):
-        form_of(Path("readings"))
+def test_the_extension_gives_the_format() -> None:
+    """In any case of letters; without one the format must be named."""
+    assert format_of(Path("a.NDJSON")) is FileFormat.JSONL
+    with pytest.raises(UsageError, match="not that of a known format"):
+        format_of(Path("readings"))
 
 
 def test_a_survey_counts_before_anything_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,16 +166,18 @@ def test_a_survey_counts_before_anything_is_sent(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(recording, "BATCH_ROWS", 2)
     offsets_ms = [-10_000, -9_999, 0, 300_000, 300_001]
     rows = "".join(f"roof,{NOON_MS + offset},1\n" for offset in offsets_ms) + "roof,never,1\n"
-    whole = Recording(text(tmp_path / "r.csv", f"sensor_id,event_time,temperature\n{rows}"), Form.CSV, Columns())
-    extent = extent_of(whole.batches())
-    survey = arrivals_of(extent, whole.batches(), shift_ms=0, now_ms=NOON_MS, horizon_ms=9_999)
+    whole = Recording(
+        text(tmp_path / "r.csv", f"sensor_id,event_time,temperature\n{rows}"), FileFormat.CSV, ColumnNames()
+    )
+    extent = survey_rows(whole.batches())
+    survey = survey_arrivals(extent, whole.batches(), shift_ms=0, now_ms=NOON_MS, horizon_ms=9_999)
     assert (survey.readings, survey.bad, survey.too_late, survey.too_early) == (5, 1, 1, 1)
     assert (survey.first_ms, survey.last_ms) == (NOON_MS - 10_000, NOON_MS + 300_001)
-    assert survey.shown[0].number == 6
-    shifted = arrivals_of(extent, whole.batches(), shift_ms=-300_001, now_ms=NOON_MS, horizon_ms=9_999)
+    assert survey.first_bad[0].number == 6
+    shifted = survey_arrivals(extent, whole.batches(), shift_ms=-300_001, now_ms=NOON_MS, horizon_ms=9_999)
     assert (shifted.last_ms, shifted.too_early, shifted.too_late) == (NOON_MS, 0, 3)
 
 
 def test_moved_readings_keep_everything_but_their_time() -> None:
     """Identity shifts with them."""
-    assert list(moved(Readings.of([ROOF]), -5)) == [Reading("roof", NOON_MS - 5, 0, 21_437)]
+    assert list(shift_times(Readings.of([ROOF]), -5)) == [Reading("roof", NOON_MS - 5, 0, 21_437)]
