@@ -84,7 +84,7 @@ def test_what_digits_do_not_spell_is_refused(column: str, value: int, row: int, 
     readings = Readings(
         Strings.of(["roof"]), np.zeros(3_000, np.int32), temperature_milli_c=np.zeros(3_000, np.int32), **numbers
     )
-    with pytest.raises(ValueError, match=f"row {row}: {column} {value} cannot be spelled"):
+    with pytest.raises(ValueError, match=f"row {row}: {column} {value} cannot be encoded"):
         encode_readings(readings)
 
 

@@ -1,4 +1,7 @@
-"""Between numpy columns and Arrow: arro3 holds the tables and the Parquet codec, nanoarrow opens the buffers."""
+"""Conversion between numpy columns and Arrow, Parquet and Arrow IPC.
+
+arro3 provides the tables and the Parquet codec, nanoarrow gives access to the buffers.
+"""
 
 import io
 import itertools
@@ -17,50 +20,50 @@ from arro3.core import Array, DataType, Field, RecordBatch, RecordBatchReader, S
 from windrow.columns.strings import Strings
 
 Encoding = Literal["delta_binary_packed", "delta_byte_array"]
-DELTA: Encoding = "delta_binary_packed"  # integers that differ little from one to the next
-DELTA_STRINGS: Encoding = "delta_byte_array"  # ascending strings, which share their beginnings
+DELTA: Encoding = "delta_binary_packed"  # integers that change little from one to the next
+DELTA_STRINGS: Encoding = "delta_byte_array"  # ascending strings, which share prefixes
 
-# Readers here take an object as one batch; no object of ours has more rows than a shard-batch has readings,
-# or a window has sensors.
+# `read_parquet` reads an object as one batch; no object has more rows than a batch of a shard has readings, or a
+# window has sensors.
 _BATCH_ROWS = 1 << 24
 _METADATA_KEY = "windrow"
 
 
 def column(values: npt.NDArray[Any]) -> Array:
-    """A column of numbers."""
+    """Make a column of numbers."""
     return Array.from_numpy(np.ascontiguousarray(values))
 
 
 def string_column(strings: Strings) -> Array:
-    """A column of strings; ValueError beyond 2 GiB of octets, which Arrow's 32-bit offsets cannot hold."""
+    """Make a column of strings; ValueError beyond 2 GiB, which Arrow's 32-bit offsets cannot address."""
     if len(strings.octets) > np.iinfo(np.int32).max:
-        raise ValueError(f"{len(strings.octets)} octets of strings in one column")
+        raise ValueError(f"{len(strings.octets)} bytes of strings in one column")
     buffers = [None, strings.offsets.astype(np.int32), np.ascontiguousarray(strings.octets)]
     return Array.from_arrow(nanoarrow.c_array_from_buffers(nanoarrow.string(), len(strings), buffers))
 
 
 def dictionary_column(strings: Strings, places: npt.NDArray[np.int32]) -> Array:
-    """A column of strings, each stored once: value i is `strings[places[i]]`; ValueError if two strings are equal."""
+    """Make a column of strings, each stored once: value i is `strings[places[i]]`; ValueError if two are equal."""
     dictionary = string_column(strings).cast(DataType.dictionary(DataType.int32(), DataType.string()))
     if len(arro3.core.dictionary_dictionary(dictionary)) < len(strings):
-        raise ValueError("strings that are equal")
+        raise ValueError("two strings of a dictionary are equal")
     return dictionary.take(column(places))
 
 
 def timestamp_column(instants_ms: npt.NDArray[np.int64]) -> Array:
-    """A column of instants as milliseconds without a zone, the form that Athena and Trino call timestamp(3)."""
+    """Make a column of instants in milliseconds without a zone, the form that Athena and Trino call timestamp(3)."""
     return column(instants_ms).cast(DataType.timestamp("ms"))
 
 
 def list_column(offsets: npt.NDArray[np.int64], values: npt.NDArray[Any]) -> Array:
-    """A column of lists: list i is `values[offsets[i]:offsets[i + 1]]`."""
+    """Make a column of lists: list i is `values[offsets[i]:offsets[i + 1]]`."""
     items = column(values)
     kind = DataType.list(Field("element", items.type, nullable=False))
     return arro3.core.list_array(column(offsets.astype(np.int32)), items, type=kind)
 
 
 def decimal_column(high: npt.NDArray[np.int64], low: npt.NDArray[np.uint64]) -> Array:
-    """A column of decimal(38, 0) from 128-bit two's complements, given as their high and low 64 bits."""
+    """Make a column of decimal(38, 0) from 128-bit two's complements, given as their high and low 64 bits."""
     words = np.stack([low, high.astype(np.uint64)], axis=1)
     buffers = [None, np.ascontiguousarray(words).reshape(-1)]
     array = nanoarrow.c_array_from_buffers(nanoarrow.decimal128(38, 0), len(low), buffers)
@@ -68,12 +71,12 @@ def decimal_column(high: npt.NDArray[np.int64], low: npt.NDArray[np.uint64]) -> 
 
 
 def instants_of(array: Array) -> npt.NDArray[np.int64]:
-    """The inverse of `timestamp_column`."""
+    """Return the instants of a timestamp column: the inverse of `timestamp_column`."""
     return numbers_of(array.cast(DataType.int64()))
 
 
 def decimals_of(array: Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
-    """The inverse of `decimal_column`: the high and the low 64 bits of each value."""
+    """Return the high and the low 64 bits of each decimal: the inverse of `decimal_column`."""
     view = nanoarrow.c_array(array).view()
     _, whole = view.buffers
     words = np.frombuffer(whole, np.uint64).reshape(-1, 2)[view.offset : view.offset + len(array)]
@@ -81,12 +84,12 @@ def decimals_of(array: Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uin
 
 
 def numbers_of(array: Array) -> npt.NDArray[Any]:
-    """The values of a column of numbers without nulls."""
+    """Return the values of a column of numbers without nulls."""
     return np.asarray(array.to_numpy())
 
 
 def strings_of(array: Array) -> Strings:
-    """The values of a column of strings without nulls."""
+    """Return the values of a column of strings without nulls."""
     view = nanoarrow.c_array(array).view()
     _, offsets, octets = view.buffers
     bounds = np.asarray(offsets).astype(np.int64)[view.offset : view.offset + len(array) + 1]
@@ -95,7 +98,7 @@ def strings_of(array: Array) -> Strings:
 
 
 def lists_of(array: Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
-    """The offsets, from 0, and the values of a column of lists without nulls."""
+    """Return the offsets, from 0, and the values of a column of lists without nulls."""
     offsets = numbers_of(arro3.core.list_offsets(array)).astype(np.int64)
     return offsets - offsets[0], numbers_of(arro3.core.list_flatten(array))
 
@@ -106,9 +109,9 @@ def write_parquet(
     metadata: Mapping[str, int],
     encodings: Mapping[tuple[str, ...], Encoding],
 ) -> bytes:
-    """The Parquet bytes of `columns`, as one batch; see `write_parquet_batches`.
+    """Encode `columns` as Parquet, in one batch; see `write_parquet_batches`.
 
-    Compressed with LZ4: what is read once or twice and expires takes a tenth more bytes for a third less time.
+    Compressed with LZ4, for objects that are read once or twice and expire: a tenth more bytes, a third less time.
     """
     fields = [Field(name, values.type, nullable=False) for name, values in columns.items()]
     body = io.BytesIO()
@@ -127,12 +130,12 @@ def write_parquet_batches(
     encodings: Mapping[tuple[str, ...], Encoding],
     row_group_rows: int = _BATCH_ROWS,
 ) -> None:
-    """Write `batches`, at least one, all of the same columns, as Parquet; they are taken one at a time.
+    """Write `batches`, at least one, all with the same columns, as Parquet; they are consumed one at a time.
 
-    The same batches give the same bytes with one version of arro3; batches cut otherwise may not, because pages end
-    where batches do. `encodings` names the columns (by `path` or `list_path`) that are not dictionary-encoded, and how
-    they are encoded instead; `metadata` is kept in the file. zstd at level 1: higher levels cost more
-    time than they save in S3. No column has nulls.
+    The same batches give the same bytes with one version of arro3. Other batches of the same rows may not, because
+    pages end where batches do. `encodings` names the columns (by `path` or `list_path`) that are not
+    dictionary-encoded, with their encoding; `metadata` is stored in the file. Compressed with zstd at level 1: higher
+    levels cost more time than they save in S3. No column has nulls.
     """
     ahead = iter(batches)
     first = next(ahead)
@@ -140,7 +143,7 @@ def write_parquet_batches(
     record_batches = (
         RecordBatch.from_arrays(list(columns.values()), schema=schema) for columns in itertools.chain([first], ahead)
     )
-    # The stub asks for a sequence; an iterator is taken batch by batch, which a test holds it to.
+    # The stub asks for a sequence; an iterator is consumed batch by batch, as a test checks.
     reader = RecordBatchReader.from_batches(schema, cast("Any", record_batches))
     _write_parquet(
         reader, file, metadata=metadata, encodings=encodings, row_group_rows=row_group_rows, compression="zstd(1)"
@@ -164,14 +167,14 @@ def _write_parquet(
         skip_arrow_metadata=True,
         column_dictionary_enabled=dict.fromkeys(encodings, False),
         column_encoding=dict(encodings.items()),
-        # One entry: arro3 writes several in an order that changes from call to call.
+        # A single entry: arro3 writes several in an order that changes from call to call.
         key_value_metadata={_METADATA_KEY: json.dumps(metadata)},
         max_row_group_size=row_group_rows,
     )
 
 
 def write_ipc_stream(columns: Mapping[str, Array]) -> bytes:
-    """The Arrow IPC stream of one batch with `columns`, its buffers compressed with zstd. No column has nulls."""
+    """Encode `columns` as an Arrow IPC stream of one batch, its buffers compressed with zstd. No column has nulls."""
     fields = [Field(name, values.type, nullable=False) for name, values in columns.items()]
     body = io.BytesIO()
     table = Table.from_arrays(list(columns.values()), schema=Schema(fields))
@@ -180,17 +183,17 @@ def write_ipc_stream(columns: Mapping[str, Array]) -> bytes:
 
 
 def path(name: str) -> tuple[str, ...]:
-    """Where the column `name` of plain values is in Parquet's schema."""
+    """Return the path of the plain column `name` in the Parquet schema."""
     return (name,)
 
 
 def list_path(name: str) -> tuple[str, ...]:
-    """Where the values of the list column `name` are in Parquet's schema."""
+    """Return the path of the values of the list column `name` in the Parquet schema."""
     return (name, "list", "element")
 
 
 def read_parquet(body: bytes) -> tuple[dict[str, Array], dict[str, int]]:
-    """The columns and the metadata that `write_parquet` was given; raises ValueError for anything else."""
+    """Decode the columns and the metadata that `write_parquet` was given; raises ValueError for other bytes."""
     with _readable():
         table = arro3.io.read_parquet(io.BytesIO(body), batch_size=_BATCH_ROWS).read_all()
     metadata = json.loads(table.schema.metadata.get(_METADATA_KEY.encode(), b"{}"))
@@ -198,7 +201,7 @@ def read_parquet(body: bytes) -> tuple[dict[str, Array], dict[str, int]]:
 
 
 def read_parquet_batches(file: IO[bytes], *, rows: int) -> Iterator[dict[str, Array]]:
-    """The columns of a Parquet file, `rows` rows at a time, as one asks for them; raises ValueError."""
+    """Yield the columns of a Parquet file, `rows` rows at a time, reading lazily; raises ValueError."""
     with _readable():
         reader = arro3.io.read_parquet(file, batch_size=rows)
         names = reader.schema.names
@@ -216,7 +219,7 @@ def _readable() -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        # arro3 raises a plain Exception, or panics on a damaged footer: its panics are no Exception.
+        # arro3 raises a plain Exception, or panics on a damaged footer; a panic is a BaseException.
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         raise ValueError(f"not readable as Parquet: {error}") from error

@@ -1,8 +1,8 @@
-"""Sorting rows by several unsigned columns at once, fast: constant bits are left out, the rest is packed together.
+"""Fast sorting of rows by several unsigned columns: constant bits are dropped, the others are packed into few words.
 
-Ids such as site-03/sensor-000123 differ in few of their bits. Leaving out the bits that are the same in every row, and
-joining the others in their order, keeps the order of the rows; often one word remains, and one word sorts ten
-times as fast as several columns do.
+Ids such as site-03/sensor-000123 differ in few of their bits. Dropping the bits that are equal in every row, and
+packing the others in their order, keeps the order of the rows. Often a single word remains, and one word sorts ten
+times as fast as several columns.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ _PIECE_ROWS = 16_384
 
 
 def pack(columns: Sequence[Words]) -> list[Words]:
-    """As few columns as hold every bit that varies: rows compare as they do by `columns`, the first weighing most."""
+    """Return fewer columns that order the rows alike: every bit that varies, the first column being the major key."""
     if len(columns) == 1 and _has_room(columns[0]):
         return list(columns)
     packed: list[Words] = []
@@ -26,7 +26,7 @@ def pack(columns: Sequence[Words]) -> list[Words]:
         for low, width in _varying(column):
             bits = (column >> np.uint64(low)) & np.uint64(2**width - 1)
             if room_bits < width:
-                # The part that still fits goes to the word at hand, the rest begins the next one.
+                # The part that still fits goes into the current word, the rest begins the next one.
                 if room_bits:
                     packed[-1] |= bits >> np.uint64(width - room_bits)
                 left_bits = width - room_bits
@@ -39,7 +39,7 @@ def pack(columns: Sequence[Words]) -> list[Words]:
 
 
 def _has_room(column: Words) -> bool:
-    """Whether the row number fits into the low bits, which are 0 in every row."""
+    """Return whether the low bits, enough for a row number, are 0 in every row."""
     return not int(np.bitwise_or.reduce(column)) & (2 ** _row_bits(column) - 1)
 
 
@@ -48,7 +48,7 @@ def _row_bits(column: Words) -> int:
 
 
 def ascending(columns: Sequence[Words]) -> Int64s:
-    """The order of the rows by `columns`, the first weighing most; equal rows in any order: int64[n]."""
+    """Return the order of the rows by `columns`, the first being the major key; equal rows in any order: int64[n]."""
     packed = pack(columns)
     order = _order_of(packed[0])
     if len(packed) > 1 and _ties_differ([column[order] for column in packed]):
@@ -57,7 +57,7 @@ def ascending(columns: Sequence[Words]) -> Int64s:
 
 
 def distinct(columns: Sequence[Int64s]) -> list[Int64s]:
-    """The distinct rows of columns of int64[n], ascending by `columns`, the first weighing most: int64[m] each."""
+    """Return the distinct rows, ascending, of columns of int64[n], the first being the major key: int64[m] each."""
     if not len(columns[0]):
         return list(columns)
     least = [int(column.min()) for column in columns]
@@ -67,7 +67,7 @@ def distinct(columns: Sequence[Int64s]) -> list[Int64s]:
         ordered = [column[order] for column in columns]
         kept = is_new(*ordered)
         return ordered if kept.all() else [column[kept] for column in ordered]
-    # One word holds a whole row: its values are sorted, and each column is taken out of it again.
+    # One word holds a whole row: sort the words, then take each column out of them again.
     word = _joined(columns, least, widths)
     word.sort()
     kept = is_new(word)
@@ -75,7 +75,7 @@ def distinct(columns: Sequence[Int64s]) -> list[Int64s]:
 
 
 def _joined(columns: Sequence[Int64s], least: Sequence[int], widths: Sequence[int]) -> Words:
-    """A word for each row: what the columns have above `least`, each in as many bits as `widths` says."""
+    """Return a word for each row: the columns minus `least`, each in the number of bits that `widths` gives."""
     joined = np.empty(len(columns[0]), np.uint64)
     for rows in _pieces(len(joined)):
         word = np.zeros(len(joined[rows]), np.uint64)
@@ -87,7 +87,7 @@ def _joined(columns: Sequence[Int64s], least: Sequence[int], widths: Sequence[in
 
 
 def _parted(joined: Words, least: Sequence[int], widths: Sequence[int]) -> list[Int64s]:
-    """The inverse of `_joined`."""
+    """Split words into columns again: the inverse of `_joined`."""
     columns = [np.empty(len(joined), np.int64) for _ in least]
     for rows in _pieces(len(joined)):
         word = joined[rows].copy()
@@ -99,12 +99,12 @@ def _parted(joined: Words, least: Sequence[int], widths: Sequence[int]) -> list[
 
 
 def _pieces(rows: int) -> Iterator[slice]:
-    """All rows, in pieces that stay in a processor's cache."""
+    """Yield all rows in slices that fit into a core's cache."""
     return (slice(start, start + _PIECE_ROWS) for start in range(0, rows, _PIECE_ROWS))
 
 
 def is_new(*columns: npt.NDArray[np.generic]) -> Mask:
-    """Where a row of `columns` differs from the row before it; the first row does: bool[n]."""
+    """Return where a row of `columns` differs from the row before it; true for the first row: bool[n]."""
     differs = np.ones(len(columns[0]), bool)
     if len(differs):
         np.not_equal(columns[0][1:], columns[0][:-1], out=differs[1:])
@@ -114,7 +114,7 @@ def is_new(*columns: npt.NDArray[np.generic]) -> Mask:
 
 
 def _order_of(word: Words) -> Int64s:
-    """The order of one column; where the row number fits beside the value, values are sorted instead of places."""
+    """Return the order of one column; if the row number fits into the low bits, sort the values instead of indices."""
     if not _has_room(word):
         return np.argsort(word)
     ordered = word | np.arange(len(word), dtype=np.uint64)
@@ -124,13 +124,13 @@ def _order_of(word: Words) -> Int64s:
 
 
 def _ties_differ(columns: Sequence[Words]) -> bool:
-    """Whether rows that are neighbours and equal in the first column differ in another."""
+    """Return whether neighbouring rows that are equal in the first column differ in another."""
     ties = columns[0][1:] == columns[0][:-1]
     return any(bool(np.any(ties & (column[1:] != column[:-1]))) for column in columns[1:])
 
 
 def _varying(column: Words) -> list[tuple[int, int]]:
-    """The runs of bits in which rows differ, as (lowest bit, width), the most significant run first."""
+    """Return the runs of bits in which rows differ, as (lowest bit, width), the most significant run first."""
     if not len(column):
         return []
     mask = int(np.bitwise_or.reduce(column ^ column[0]))

@@ -1,4 +1,4 @@
-"""A column of UTF-8 strings in Arrow's layout, so that sensor ids are sorted and gathered without Python objects."""
+"""A column of UTF-8 strings in Arrow's layout: sensor ids are sorted and gathered without Python objects."""
 
 import bisect
 import itertools
@@ -18,11 +18,11 @@ _PIECE_ROWS = 1 << 14
 _ASCII_MAX = 0x7F
 _SPACE, _QUOTE, _BACKSLASH = b' "\\'
 _DELETE = 0x7F
-# U+0080 to U+009F, the control characters of C1, are spelled C2 80 to C2 9F; 0x80 to 0x9F are the octets 100xxxxx.
+# U+0080 to U+009F, the C1 control characters, are encoded as C2 80 to C2 9F; 0x80 to 0x9F are the bytes 100xxxxx.
 _C1_LEADS, _C1_MASK, _C1_TRAILS = 0xC2, 0xE0, 0x80
-# The octets that continue a character of UTF-8 are 10xxxxxx.
+# The continuation bytes of UTF-8 are 10xxxxxx.
 _CONTINUES_MASK, _CONTINUES = 0xC0, 0x80
-# A matrix with rows as long as the longest string may take this many times the octets of all strings.
+# A matrix with rows as long as the longest string may take this many times the bytes of all strings.
 _MATRIX_WASTE_MAX = 4
 
 
@@ -38,25 +38,25 @@ class Strings:
 
     @classmethod
     def of(cls, strings: Iterable[str]) -> Self:
-        """The column of `strings`; a lone surrogate raises UnicodeEncodeError."""
+        """Make the column of `strings`; a lone surrogate raises UnicodeEncodeError."""
         return cls.of_octets([string.encode() for string in strings])
 
     @classmethod
     def of_octets(cls, encoded: Sequence[bytes]) -> Self:
-        """The column of strings that are UTF-8 already."""
+        """Make the column of strings that are UTF-8 already."""
         lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
         return cls(offsets_of(lengths), np.frombuffer(b"".join(encoded), np.uint8))
 
     @classmethod
     def of_slices(cls, octets: Octets, starts: Int64s, lengths: Int64s) -> Self:
-        """The column of the strings `octets[starts[i]:starts[i] + lengths[i]]`: int64[n] each, in any order."""
+        """Make the column of the strings `octets[starts[i]:starts[i] + lengths[i]]`: int64[n] each, in any order."""
         offsets, longest = offsets_of(lengths), int(lengths.max(initial=0))
         if longest * len(lengths) > _MATRIX_WASTE_MAX * int(offsets[-1]) or longest == 0:
             return cls(offsets, octets[np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)])
         missing = int(starts.max()) + longest - len(octets)
         if missing > 0:
             octets = np.concatenate([octets, np.zeros(missing, np.uint8)])
-        # One fetch per string of as many octets as the longest has; what is too much of it is left out.
+        # Fetch as many bytes for each string as the longest has, then drop the surplus.
         matrix = spans(octets, starts, longest).view(np.uint8).reshape(-1, longest)
         if matrix.size == offsets[-1]:
             return cls(offsets, matrix.reshape(-1))
@@ -64,23 +64,23 @@ class Strings:
 
     @classmethod
     def concat(cls, columns: Sequence["Strings"]) -> Self:
-        """The strings of `columns`, one after another."""
+        """Join the strings of `columns`, one column after another."""
         lengths = np.concatenate([column.lengths for column in columns] or [np.zeros(0, np.int64)])
         octets = np.concatenate([column.octets for column in columns] or [np.zeros(0, np.uint8)])
         return cls(offsets_of(lengths), octets)
 
     def __len__(self) -> int:
-        """How many strings."""
+        """Return the number of strings."""
         return len(self.offsets) - 1
 
     @property
     def lengths(self) -> Int64s:
-        """Octets of each string: int64[n]."""
+        """The bytes of each string: int64[n]."""
         return np.diff(self.offsets)
 
     @property
     def characters(self) -> Int64s:
-        """Characters, that is code points, of each string: int64[n]."""
+        """The characters (code points) of each string: int64[n]."""
         if self.octets.max(initial=0) <= _ASCII_MAX:
             return self.lengths
         continuing = np.flatnonzero((self.octets & _CONTINUES_MASK) == _CONTINUES)
@@ -88,17 +88,17 @@ class Strings:
 
     @property
     def width(self) -> int:
-        """The octets of each string, where all have as many; else, and of no strings, 0."""
+        """The bytes of each string if all are equally long; otherwise, and for no strings, 0."""
         width = int(self.offsets[1]) if len(self) else 0
         return width if np.array_equal(self.offsets, np.arange(len(self.offsets)) * width) else 0
 
     def to_list(self) -> list[str]:
-        """The strings as Python objects."""
+        """Return the strings as Python objects."""
         whole, bounds = self.octets.tobytes(), self.offsets.tolist()
         return [whole[a:b].decode() for a, b in itertools.pairwise(bounds)]
 
     def are_utf8(self) -> Mask:
-        """Which strings are UTF-8, as all should be: bool[n]. For octets that come from outside."""
+        """Return which strings are valid UTF-8, for bytes that come from outside: bool[n]."""
         are_utf8 = np.ones(len(self), bool)
         is_ascii = self.octets <= _ASCII_MAX
         if is_ascii.all() or self.is_utf8():
@@ -108,20 +108,20 @@ class Strings:
         return are_utf8
 
     def are_plain(self) -> Mask:
-        """Which strings are without quotes, backslashes and control characters, as JSON without escapes: bool[n]."""
+        """Return which strings JSON needs no escapes for: no quote, backslash or control character: bool[n]."""
         are_plain = np.ones(len(self), bool)
         is_special = (self.octets == _QUOTE) | (self.octets == _BACKSLASH) | (self.octets < _SPACE)
         are_plain[self._having(is_special)] = False
         return are_plain
 
     def have_controls(self) -> Mask:
-        """Which strings have a control character, U+0000 to U+001F or U+007F to U+009F: bool[n].
+        """Return which strings have a control character, U+0000 to U+001F or U+007F to U+009F: bool[n].
 
-        A string that is UTF-8 is never mistaken for one with a control character, whatever its neighbours are.
+        A valid string is never reported because of its neighbours, valid or not.
         """
         have_controls = np.zeros(len(self), bool)
         octets = self.octets
-        if (octets - _SPACE < _DELETE - _SPACE).all():  # octets wrap around: all are printable ASCII
+        if (octets - _SPACE < _DELETE - _SPACE).all():  # uint8 wraps around: all are printable ASCII
             return have_controls
         is_control = (octets < _SPACE) | (octets == _DELETE)
         is_control[1:] |= (octets[:-1] == _C1_LEADS) & (octets[1:] & _C1_MASK == _C1_TRAILS)
@@ -129,21 +129,21 @@ class Strings:
         return have_controls
 
     def _having(self, chosen: Mask) -> Int64s:
-        """The strings with a chosen octet, ascending; `chosen` is for all of them: bool[offsets[n]]."""
+        """Return the strings with a chosen byte, ascending; `chosen` covers all bytes: bool[offsets[n]]."""
         return np.unique(np.searchsorted(self.offsets, np.flatnonzero(chosen), side="right") - 1)
 
     def is_utf8(self) -> bool:
-        """Whether all octets are UTF-8 and no string begins within a character: then every string is UTF-8."""
+        """Return whether every string is UTF-8: all bytes together are, and no string begins inside a character."""
         first_octets = self.octets[self.offsets[:-1][self.lengths > 0]]
         begins_within = (first_octets & _CONTINUES_MASK) == _CONTINUES
         return not begins_within.any() and is_utf8(self.octets.tobytes())
 
     def take(self, positions: npt.NDArray[np.integer]) -> "Strings":
-        """The strings at `positions`, in that order."""
+        """Return the strings at `positions`, in that order."""
         return Strings.of_slices(self.octets, self.offsets[:-1][positions], self.lengths[positions])
 
     def with_prefix(self, prefix: bytes) -> "Strings":
-        """The strings, each behind `prefix`."""
+        """Return the strings, each with `prefix` in front."""
         first = np.frombuffer(prefix, np.uint8)
         offsets = self.offsets + np.arange(len(self.offsets)) * len(first)
         width = self.width
@@ -155,32 +155,32 @@ class Strings:
         return Strings(offsets, np.insert(self.octets, at - np.arange(len(at)), np.tile(first, len(self))))
 
     def between(self, start: int, end: int) -> "Strings":
-        """The strings `start:end`."""
+        """Return the strings `start:end`."""
         bounds = self.offsets[start : end + 1]
         return Strings(bounds - bounds[0], self.octets[bounds[0] : bounds[-1]])
 
     def octets_at(self, position: int) -> bytes:
-        """One string, as its UTF-8."""
+        """Return one string as UTF-8."""
         return self.octets[self.offsets[position] : self.offsets[position + 1]].tobytes()
 
     def positions_of(self, needles: Sequence[bytes]) -> list[int]:
-        """How many strings are less than each of `needles`; they must ascend."""
+        """Count the strings that are less than each of `needles`; the strings must ascend."""
         width = self.width
-        # Without zero octets, numpy's strings of one width compare as octets do: it pads with zeros.
+        # numpy pads strings of one width with zeros; without zero bytes they compare like the bytes themselves.
         if width and self.octets.all() and not any(b"\0" in one for one in needles):
             found: list[int] = np.searchsorted(self.octets.view(f"S{width}"), np.array(needles, "S")).tolist()
             return found
         return [bisect.bisect_left(range(len(self)), needle, key=self.octets_at) for needle in needles]
 
     def rank(self) -> tuple["Strings", Int64s]:
-        """The distinct strings in ascending octet order, and for each string its place among them: int64[n].
+        """Return the distinct strings in ascending byte order, and the position of each string among them: int64[n].
 
-        Octet order of UTF-8 is code point order.
+        The byte order of UTF-8 is the order of code points.
         """
         if len(self) == 0:
             return self, np.zeros(0, np.int64)
         keys = order.pack(self._sort_keys())
-        if len(keys) == 1 and (keys[0][1:] > keys[0][:-1]).all():  # as a rule what was ranked before
+        if len(keys) == 1 and (keys[0][1:] > keys[0][:-1]).all():  # usually true: ids that were ranked before
             return self, np.arange(len(self))
         ascending = order.ascending(keys)
         is_first = order.is_new(*(key[ascending] for key in keys))
@@ -189,9 +189,9 @@ class Strings:
         return self.take(ascending[is_first]), place
 
     def _sort_keys(self) -> list[Words]:
-        """Columns to sort by, the first weighing most: the zero-padded octets as big-endian words, then the length.
+        """Return columns to sort by, the major key first: the zero-padded bytes as big-endian words, then the length.
 
-        The length breaks the tie between "a" and "a\\0", whose padded octets are the same.
+        The length breaks the tie between "a" and "a\\0", whose padded bytes are equal.
         """
         lengths = self.lengths
         longest = int(lengths.max())
@@ -204,7 +204,7 @@ class Strings:
         aligned = np.append(self.octets, np.zeros(2 * WORD_OCTETS - len(self.octets) % WORD_OCTETS, np.uint8))
         source = aligned.view(">u8").astype(np.uint64)
         keys = [np.empty(len(self), np.uint64) for _ in range(words)]
-        # In pieces that stay in the processor's cache.
+        # In chunks that fit into the core's cache.
         for start in range(0, len(self), _PIECE_ROWS):
             rows = slice(start, start + _PIECE_ROWS)
             for number, key in enumerate(keys):
@@ -213,14 +213,14 @@ class Strings:
 
 
 def _words(source: Words, start: Int64s, end: Int64s) -> Words:
-    """The up to eight octets from `start` to `end` as one big-endian word each, padded with zeros: uint64[n].
+    """Return the bytes from `start` to `end`, at most eight, as big-endian words padded with zeros: uint64[n].
 
-    `source` is the octets as big-endian words. Two of them are put together, so that words are gathered, not octets.
+    `source` is the buffer as big-endian words; two of them are combined, so words are gathered, not single bytes.
     """
     left_octets = np.clip(end - start, 0, WORD_OCTETS)
     start = np.minimum(start, end)
     first, shift = start >> 3, ((start & 7) << 3).astype(np.uint64)
-    # A shift by 64 bits is undefined, so those that can come to 64 are made in two steps.
+    # A shift by 64 bits is undefined, so a shift that may reach 64 is done in two steps.
     second = source[first + 1] >> np.uint64(1) >> (np.uint64(_WORD_BITS - 1) - shift)
     keep = ~(~np.uint64(0) >> np.uint64(1) >> (left_octets * 8 - 1).clip(0).astype(np.uint64))
     keep[left_octets == 0] = 0
@@ -229,7 +229,7 @@ def _words(source: Words, start: Int64s, end: Int64s) -> Words:
 
 
 def offsets_of(lengths: Int64s) -> Int64s:
-    """Where each of the parts with these `lengths` begins, and where the last ends: int64[n + 1]."""
+    """Return where each of n parts of these `lengths` begins, and where the last one ends: int64[n + 1]."""
     offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return offsets

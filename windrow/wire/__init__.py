@@ -1,1 +1,1 @@
-"""What a record of the stream holds, read and written: KPL aggregates, JSON readings, Arrow blocks."""
+"""The content of a stream record, reading and writing it: KPL aggregates, JSON readings, Arrow blocks."""

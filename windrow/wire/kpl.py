@@ -1,4 +1,4 @@
-"""The Kinesis Producer Library's aggregated record: many user records in one stream record.
+"""The aggregated record of the Kinesis Producer Library (KPL): many user records in one stream record.
 
 Format: the magic F3 89 9A C2, a protobuf AggregatedRecord, and the MD5 of the protobuf.
 Source: aggregation-format.md of awslabs/amazon-kinesis-producer.
@@ -13,13 +13,13 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message, message_fa
 
 MAGIC = b"\xf3\x89\x9a\xc2"
 DIGEST_BYTES = 16
-# The KPL gives every aggregate this partition key; where it goes is said by the explicit hash key.
+# The KPL gives every aggregate this partition key; the explicit hash key decides which shard it goes to.
 OUTER_PARTITION_KEY = "a"
 
 
 @dataclass(frozen=True, slots=True)
 class UserRecord:
-    """What a producer handed over as one record: its partition key, payload, and perhaps a hash key (decimal)."""
+    """One record as a producer sent it: its partition key, its payload, and its hash key (decimal) if any."""
 
     partition_key: str
     payload: bytes
@@ -27,15 +27,15 @@ class UserRecord:
 
 
 class BrokenAggregate(ValueError):  # noqa: N818 - the domain's noun
-    """Bytes that begin with the magic but are no aggregate. The KPL's rule makes them a plain record."""
+    """Bytes that begin with the magic but are no valid aggregate. By the KPL's rule they are a plain record."""
 
 
 class BrokenDigest(BrokenAggregate):
-    """The MD5 at the end is not that of the bytes before it."""
+    """An aggregate whose MD5 at the end is not that of the bytes before it."""
 
 
 def aggregate(user_records: Sequence[UserRecord]) -> bytes:
-    """One aggregated record of `user_records`, in their order; equal keys are stored once."""
+    """Encode `user_records`, in their order, as one aggregated record; equal keys are stored once."""
     aggregated = _AggregatedRecord()
     partition_keys: dict[str, int] = {}
     hash_keys: dict[str, int] = {}
@@ -53,15 +53,15 @@ def aggregate(user_records: Sequence[UserRecord]) -> bytes:
 
 
 def seal(body: bytes) -> bytes:
-    """The record around the serialized protobuf `body`: magic before, MD5 behind."""
+    """Wrap the serialized protobuf `body` into a record: magic, body, MD5."""
     return b"".join((MAGIC, body, hashlib.md5(body, usedforsecurity=False).digest()))
 
 
 def deaggregate(record: bytes) -> list[UserRecord] | None:
-    """The user records of `record` in their order, or None when it is a plain record.
+    """Return the user records of `record` in their order, or None if it is a plain record.
 
-    Raises BrokenDigest or BrokenAggregate for bytes that begin with the magic but are no sound aggregate: a
-    wrong MD5, a broken protobuf, or a key index beyond its table. Then no part of it is given.
+    Raises BrokenDigest or BrokenAggregate for bytes that begin with the magic but are no valid aggregate: a wrong MD5,
+    a broken protobuf, or a key index beyond its table. No user record of such bytes is returned.
     """
     if not record.startswith(MAGIC):
         return None
@@ -77,10 +77,10 @@ def deaggregate(record: bytes) -> list[UserRecord] | None:
         hash_keys = list(aggregated.explicit_hash_key_table)
     except message.DecodeError as error:
         raise BrokenAggregate("the protobuf is broken") from error
-    if not aggregated.IsInitialized():  # parsing does not look at the records' required fields
+    if not aggregated.IsInitialized():  # parsing does not check the required fields of records
         raise BrokenAggregate("the protobuf lacks a required field")
     if not all(isinstance(key, str) for key in (*partition_keys, *hash_keys)):
-        raise BrokenAggregate("a key is not UTF-8")  # protobuf hands it over as bytes
+        raise BrokenAggregate("a key is not UTF-8")  # protobuf returns such a key as bytes
     return [_user_record(record, partition_keys, hash_keys) for record in aggregated.records]
 
 
@@ -98,10 +98,10 @@ def _user_record(record: Any, partition_keys: list[str], hash_keys: list[str]) -
 
 
 def _message_class() -> Any:
-    """The AggregatedRecord message, from its definition in the format's description.
+    """Build the AggregatedRecord message class from its definition in the description of the format.
 
-    Built here, in a pool of its own: the generated module of aws-kinesis-agg imports by bare file names and
-    registers them in the process-wide pool.
+    In a descriptor pool of its own: the generated module of aws-kinesis-agg imports by bare file names and registers
+    them in the process-wide pool.
     """
     field = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(name="windrow/kpl.proto", package="windrow.kpl", syntax="proto2")

@@ -1,12 +1,12 @@
-"""Aggregated records of the usual shape, taken apart together with numpy: which payloads are where.
+"""Finding the payloads in many aggregated records at once, with numpy, if the records have the usual shape.
 
-The usual shape is first the keys, then records of a key index, perhaps a hash key index, and a payload:
+The usual shape is first the keys, then records of a key index, a hash key index if any, and a payload:
 
     0A <length> <key> ... 12 <length> <hash key> ...
     1A <length> 08 <key index> [10 <hash key index>] 1A <length> <payload> ...
 
-Lengths and indices are varints of at most three octets, and of one in the keys. A body is of this shape only if every
-octet of it is accounted for; then there is one way to read it, and it is `windrow.wire.kpl.deaggregate`'s.
+Lengths and indices are varints of at most three bytes, and of one byte in the keys. A body has this shape only if
+every byte of it is accounted for; then it can be read in one way only, the way of `windrow.wire.kpl.deaggregate`.
 """
 
 from collections.abc import Sequence
@@ -25,15 +25,15 @@ _RECORD = 0x1A
 _KEY_INDEX = 0x08
 _HASH_KEY_INDEX = 0x10
 _PAYLOAD = 0x1A
-_LOW_BITS = 0x7F  # of a varint's octet; the other bit says that it goes on
+_LOW_BITS = 0x7F  # of a byte of a varint; the high bit says that another byte follows
 _VARINT_OCTETS_MAX = 3
-# So many octets, and which of them are looked for, stay in a processor's own cache.
+# This many bytes and a mask over them fit into a core's own cache.
 _OCTETS_AT_ONCE = 262_144
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AggregateBodies:
-    """m protobuf messages: message i is `octets[starts[i]:ends[i]]`, ascending and apart.
+    """The protobuf messages of m aggregates: message i is `octets[starts[i]:ends[i]]`, ascending, without overlap.
 
     octets: uint8, PADDING_OCTETS longer than the last end; starts, ends: int64[m].
     """
@@ -45,7 +45,7 @@ class AggregateBodies:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UserRecordSpans:
-    """n records of the messages: record i of message `owner[i]` is from `at[i]` to the end of its payload.
+    """Where n user records are: record i, of message `owner[i]`, extends from `at[i]` to the end of its payload.
 
     hash_key_index is -1 where there is none. All int64[n], ascending by `at`.
     """
@@ -59,25 +59,25 @@ class UserRecordSpans:
 
     @property
     def payload_end(self) -> Int64s:
-        """Where the record ends with its payload: int64[n]."""
+        """The end of each record, which is the end of its payload: int64[n]."""
         return self.payload_start + self.payload_length
 
     def take(self, chosen: Mask) -> "UserRecordSpans":
-        """The records where `chosen` is true: bool[n]."""
+        """Return the records where `chosen` is true: bool[n]."""
         if chosen.all():
             return self
         return UserRecordSpans(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
     @classmethod
     def concat(cls, batches: Sequence["UserRecordSpans"]) -> Self:
-        """The records of all `batches`, one batch after another; at least one."""
+        """Join the records of `batches`, at least one, in their order."""
         return cls(*(np.concatenate([getattr(one, field.name) for one in batches]) for field in fields(cls)))
 
 
 def walk(bodies: AggregateBodies) -> tuple[UserRecordSpans, Mask]:
-    """The records of all messages of the usual shape, and which messages have it: bool[m].
+    """Return the records of all messages of the usual shape, and which messages have it: bool[m].
 
-    A message of that shape but with an index beyond its keys, or keys that are not UTF-8, is not taken either.
+    A message with an index beyond its keys, or with keys that are not UTF-8, counts as not having it.
     """
     if not len(bodies.starts):
         return UserRecordSpans(*[bodies.starts] * 6), np.zeros(0, bool)
@@ -93,7 +93,7 @@ def walk(bodies: AggregateBodies) -> tuple[UserRecordSpans, Mask]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Varints:
-    """n varints: their values and the places behind them, int64[n], and whether they have at most three octets."""
+    """n varints: their values and ends, int64[n], and whether they have at most three bytes, bool[n]."""
 
     value: Int64s
     end: Int64s
@@ -101,7 +101,7 @@ class _Varints:
 
 
 def _varints(octets: Octets, at: Int64s) -> _Varints:
-    """The varints at `at`. Those of one octet, as a rule all, are had for one fetch."""
+    """Read the varints at `at`; usually all have one byte, which takes a single fetch."""
     first = octets[at].astype(np.int64)
     value, end, ok = first & _LOW_BITS, at + 1, np.ones(len(at), bool)
     goes_on = first > _LOW_BITS
@@ -116,7 +116,7 @@ def _varints(octets: Octets, at: Int64s) -> _Varints:
 
 
 def _record_like(bodies: AggregateBodies) -> UserRecordSpans:
-    """What looks like a record, wherever it is within a message; records of the usual shape are all among these."""
+    """Return everything in a message that looks like a record, which includes all records of the usual shape."""
     key_at = _key_index_tags(bodies.octets, int(bodies.ends[-1]))
     bounds = np.searchsorted(key_at, np.append(bodies.starts, len(bodies.octets)))
     key_at = key_at[bounds[0] :]
@@ -128,7 +128,7 @@ def _record_like(bodies: AggregateBodies) -> UserRecordSpans:
 
 
 def _key_index_tags(octets: Octets, end: int) -> Int64s:
-    """Where there is the tag of a key index, which JSON does not have in it: int64, ascending."""
+    """Return where the tag of a key index is, a byte that JSON never contains: int64, ascending."""
     turns = range(0, end, _OCTETS_AT_ONCE)
     return np.concatenate(
         [np.flatnonzero(octets[first : min(first + _OCTETS_AT_ONCE, end)] == _KEY_INDEX) + first for first in turns]
@@ -136,7 +136,7 @@ def _key_index_tags(octets: Octets, end: int) -> Int64s:
 
 
 def _parse(bodies: AggregateBodies, owner: Int64s, key_at: Int64s) -> UserRecordSpans:
-    """The records of the usual shape whose key index has its tag at `key_at`, as far as there are any."""
+    """Read the records whose key index has its tag at `key_at`; leave out what is no record of the usual shape."""
     octets = bodies.octets
     length_octets = _length_octets_before(octets, key_at)
     at = key_at - 1 - length_octets
@@ -150,11 +150,10 @@ def _parse(bodies: AggregateBodies, owner: Int64s, key_at: Int64s) -> UserRecord
 
 
 def _length_octets_before(octets: Octets, key_at: Int64s) -> Int64s:
-    """How many octets of a length there are between the tag of a record and `key_at`; 0 if there is no such tag."""
+    """Count the bytes of the length between the tag of a record and `key_at`; 0 if there is no such tag."""
     count = np.zeros(len(key_at), np.int64)
-    could_be = (
-        octets[key_at - 1] <= _LOW_BITS
-    )  # then before it is the tag, or an octet that says that the length goes on
+    # Before the last byte of the length is the tag, or another byte of the length with its high bit set.
+    could_be = octets[key_at - 1] <= _LOW_BITS
     for octets_of_length in range(1, _VARINT_OCTETS_MAX + 1):
         octet = octets[key_at - 1 - octets_of_length]
         count += (could_be & (octet == _RECORD)) * octets_of_length
@@ -165,18 +164,18 @@ def _length_octets_before(octets: Octets, key_at: Int64s) -> Int64s:
 
 
 def _hash_key_index(octets: Octets, key_index: _Varints) -> tuple[Int64s, Int64s]:
-    """The hash key index that may follow, -1 where it does not, and the place of the field behind."""
+    """Return the hash key index, -1 where there is none, and where the next field is."""
     index, end = np.full(len(key_index.end), -1), key_index.end.copy()
     present = np.flatnonzero(octets[end] == _HASH_KEY_INDEX)
     if len(present):
         found = _varints(octets, key_index.end[present] + 1)
-        # A longer varint is taken for an index beyond every table.
+        # A longer varint counts as an index beyond every table.
         index[present], end[present] = np.where(found.ok, found.value, np.iinfo(np.int64).max), found.end
     return index, end
 
 
 def _chained(bodies: AggregateBodies, records: UserRecordSpans) -> tuple[Mask, Int64s]:
-    """In which messages the records follow each other up to the end: bool[m]; and where the first begins: int64[m]."""
+    """Return in which messages the records are adjacent to the end, bool[m], and where the first starts, int64[m]."""
     owner = records.owner
     is_first, is_last = _edges(owner)
     next_at = np.append(records.at[1:], 0)[: len(owner)]
@@ -189,7 +188,7 @@ def _chained(bodies: AggregateBodies, records: UserRecordSpans) -> tuple[Mask, I
 
 
 def _edges(owner: Int64s) -> tuple[Mask, Mask]:
-    """Where the ascending numbers of owners change: the first and the last row of each, bool[n]."""
+    """Return the first and the last row of each owner; `owner` ascends: bool[n] each."""
     changes = np.ones(len(owner) + 1, bool)
     changes[1:-1] = owner[1:] != owner[:-1]
     return changes[:-1], changes[1:]
@@ -197,9 +196,9 @@ def _edges(owner: Int64s) -> tuple[Mask, Mask]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _KeyCounts:
-    """How many keys and hash keys each of m messages has, int64[m], and whether they are sound, bool[m].
+    """How many keys and hash keys each of m messages has, int64[m], and whether its keys are sound, bool[m].
 
-    That is: there is a key, all of them are UTF-8, and there is nothing else.
+    Sound means: there is at least one key, all of them are UTF-8, and there is nothing else.
     """
 
     count: Int64s
@@ -208,12 +207,12 @@ class _KeyCounts:
 
 
 def _keys(bodies: AggregateBodies, ends: Int64s) -> _KeyCounts:
-    """The keys from the start of each message to `ends`, int64[m]."""
+    """Read the keys from the start of each message to `ends`: int64[m]."""
     regions = [bodies.octets[start:end] for start, end in zip(bodies.starts.tolist(), ends.tolist(), strict=True)]
     octets = np.concatenate([*regions, np.zeros(1, np.uint8)])
     bounds = offsets_of(ends - bodies.starts)
     at = np.flatnonzero((octets == _KEY) | (octets == _HASH_KEY))
-    at = at[np.diff(at, prepend=-2) > 1]  # behind a tag is a length, which may look like a tag
+    at = at[np.diff(at, prepend=-2) > 1]  # after a tag comes a length, which may look like a tag
     owner = np.repeat(np.arange(len(regions)), np.diff(np.searchsorted(at, bounds)))
     length = octets[at + 1]
     is_first, is_last = _edges(owner)
@@ -229,7 +228,7 @@ def _keys(bodies: AggregateBodies, ends: Int64s) -> _KeyCounts:
 
 
 def _are_utf8(octets: Octets, regions: list[Octets]) -> Mask:
-    """Which regions have only UTF-8 keys: tags and lengths are ASCII, so a character cannot reach beyond its key."""
+    """Return which regions have only UTF-8 keys; tags and lengths are ASCII, so no character spans two keys."""
     if octets.max(initial=0) <= _LOW_BITS:
         return np.ones(len(regions), bool)
     return np.fromiter((is_utf8(region.tobytes()) for region in regions), bool, len(regions))

@@ -1,9 +1,9 @@
-"""The wire form of an aggregate, a protobuf message (see `windrow.wire.kpl`): the table of keys, then the user records.
+"""Fast writing of aggregated records (see `windrow.wire.kpl`): the table of keys, then the user records.
 
     0x0A  length of the key  the key
     0x1A  length of what follows   0x08  place of its key in the table   0x1A  length of the payload   the payload
 
-so its size is known to the byte before it is made. Lengths and places are varints.
+The size is known to the byte before anything is written. Lengths and places are varints.
 """
 
 from collections.abc import Sequence
@@ -13,28 +13,28 @@ import numpy as np
 from windrow.columns.arrays import Int64s
 from windrow.wire.kpl import DIGEST_BYTES, MAGIC, OUTER_PARTITION_KEY
 
-# What a record takes beside the message.
+# The bytes of a record besides the protobuf message.
 ENVELOPE_BYTES = len(MAGIC) + DIGEST_BYTES + len(OUTER_PARTITION_KEY)
 
-# The place of a key takes one byte or two.
+# The place of a key in the table takes one or two bytes.
 PLACES_MAX = 1 << 14
 
 _KEY_TAG = b"\x0a"
 _RECORD_TAG = b"\x1a"
 _PLACE_TAG = b"\x08"
 _PAYLOAD_TAG = b"\x1a"
-# A payload's length is below 2^21, so that it and its key's place fit into one number.
+# A payload's length is below 2^21: it and its key's place fit into one number.
 _LENGTH_BITS = 21
 _HEADERS_MAX = 1 << 17
 
 
 def lengths_of(payloads: Sequence[bytes]) -> Int64s:
-    """How long each of n payloads is: int64[n]."""
+    """Return the length of each of n payloads: int64[n]."""
     return np.fromiter(map(len, payloads), np.int64, len(payloads))
 
 
 def aggregate_body(keys: Sequence[bytes], places: Int64s, payloads: Sequence[bytes], lengths: Int64s) -> bytes:
-    """The message of n payloads; `places`, `lengths`: int64[n], which of `keys` each has, and how long it is."""
+    """Encode n payloads as one message; `places`, `lengths`: int64[n], which of `keys` each has, and how long it is."""
     codes = (places << _LENGTH_BITS) + lengths
     if len(_headers) > _HEADERS_MAX:
         _headers.clear()
@@ -48,25 +48,25 @@ def aggregate_body(keys: Sequence[bytes], places: Int64s, payloads: Sequence[byt
 
 
 def record_bytes(places: Int64s, payload_field_bytes: Int64s) -> Int64s:
-    """What each user record adds to the message, its key aside; both int64[n], places below PLACES_MAX."""
+    """Return the bytes that each user record adds, without its key; int64[n] each, places below PLACES_MAX."""
     within = payload_field_bytes + (places >= 1 << 7) + 2
     grown: Int64s = within + varint_bytes(within) + 1
     return grown
 
 
 def field_bytes(lengths: Int64s) -> Int64s:
-    """A length-delimited field: a tag of one byte, its length as a varint, and its content."""
+    """Return the bytes of a length-delimited field: a tag of one byte, the length as a varint, and the content."""
     return 1 + varint_bytes(lengths) + lengths
 
 
 def varint_bytes(values: Int64s) -> Int64s:
-    """How many bytes protobuf takes for each value below 2^28: seven bits each, one for zero."""
+    """Return the bytes of the varint of each value below 2^28: seven bits a byte, one byte for zero."""
     sizes: Int64s = 1 + (values >= 1 << 7) + (values >= 1 << 14) + (values >= 1 << 21)
     return sizes
 
 
 def varint(value: int) -> bytes:
-    """Protobuf's variable-length integer: seven bits a byte, the lowest first, the top bit set in all but the last."""
+    """Encode a protobuf varint: seven bits a byte, the lowest first, the top bit set in all but the last."""
     octets = bytearray()
     while value >= 0x80:
         octets.append(value & 0x7F | 0x80)
@@ -76,7 +76,7 @@ def varint(value: int) -> bytes:
 
 
 class _KeyHeaders(dict[int, bytes]):
-    """What precedes a key in the table, by its length."""
+    """A cache of the bytes before a key in the table, by the length of the key."""
 
     def __missing__(self, length: int) -> bytes:
         header = self[length] = _KEY_TAG + varint(length)
@@ -84,7 +84,7 @@ class _KeyHeaders(dict[int, bytes]):
 
 
 class _Headers(dict[int, bytes]):
-    """What precedes a payload, by its key's place and its length in one number; made when first asked for."""
+    """A cache of the bytes before a payload, by the place of its key and its length in one number."""
 
     def __missing__(self, code: int) -> bytes:
         place, length = divmod(code, 1 << _LENGTH_BITS)

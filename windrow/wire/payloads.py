@@ -1,4 +1,4 @@
-"""A column of payloads: slices of one buffer, so that a batch needs no Python object per user record."""
+"""A column of payloads: slices of one buffer, without a Python object for each user record."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ from windrow.columns.arrays import Int64s, Mask, Octets
 from windrow.columns.strings import offsets_of
 from windrow.columns.words import load, word_of
 
-# The fast paths read whole words, and read on while they look for the end of a field: never farther than this.
+# The fast readers read whole words, and read beyond a payload while they look for the end of a field, but never
+# farther than this.
 PADDING_OCTETS = 256
 
 
@@ -28,30 +29,30 @@ class Payloads:
 
     @classmethod
     def of(cls, payloads: Sequence[bytes]) -> Self:
-        """The column of `payloads`."""
+        """Make the column of `payloads`."""
         lengths = np.fromiter(map(len, payloads), np.int64, len(payloads))
         return cls(join_octets(payloads), offsets_of(lengths)[:-1], lengths)
 
     def __len__(self) -> int:
-        """How many payloads."""
+        """Return the number of payloads."""
         return len(self.starts)
 
     def __getitem__(self, index: int) -> bytes:
-        """One payload as a Python object."""
+        """Return one payload as a Python object."""
         start = int(self.starts[index])
         return self.octets[start : start + int(self.lengths[index])].tobytes()
 
     def begin_with(self, prefix: bytes) -> Mask:
-        """Which payloads begin with `prefix`, one to eight octets: bool[n]."""
+        """Return which payloads begin with `prefix`, of one to eight bytes: bool[n]."""
         word = load(self.octets, self.starts)[:, 0] & word_of(b"\xff" * len(prefix))
         begins: Mask = (self.lengths >= len(prefix)) & (word == word_of(prefix))
         return begins
 
     def __iter__(self) -> Iterator[bytes]:
-        """The payloads one by one, for tests and small numbers."""
+        """Iterate over the payloads one by one, for tests and small numbers."""
         return (self[index] for index in range(len(self)))
 
 
 def join_octets(parts: Sequence[bytes]) -> Octets:
-    """The parts one after another, and the padding: uint8."""
+    """Join the parts and append PADDING_OCTETS zeros: uint8."""
     return np.frombuffer(b"".join([*parts, bytes(PADDING_OCTETS)]), np.uint8)

@@ -1,6 +1,6 @@
-"""From stream records to the payloads within them: one of a plain record, any number of an aggregated one.
+"""The payloads of a batch of stream records: one for a plain record, any number for an aggregated one.
 
-What `windrow.wire.kpl.deaggregate` gives record by record, as columns for a whole batch.
+Gives what `windrow.wire.kpl.deaggregate` gives record by record, as columns for the whole batch.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from windrow.wire.payloads import Payloads, join_octets
 
 @dataclass(frozen=True, slots=True)
 class BrokenRecord:
-    """A record that begins with the magic and is no sound aggregate: its position in the batch, why, and in words."""
+    """A record that begins with the magic but is no valid aggregate; `record` is its position in the batch."""
 
     record: int
     reason: Reason
@@ -28,10 +28,10 @@ class BrokenRecord:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UnpackedPayloads:
-    """n payloads in the order of their records and of their positions in these, and the records that hold none.
+    """n payloads in the order of the stream, and the records that could not be unpacked.
 
-    record: int64[n], which record of the batch payload i came in; position: int64[n], where in the aggregate, 0 for a
-    plain record; broken: ascending by record.
+    record: int64[n], the record of the batch that payload i came in; position: int64[n], its position in the aggregate,
+    0 for a plain record; broken: ascending by record.
     """
 
     payloads: Payloads
@@ -42,7 +42,7 @@ class UnpackedPayloads:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _PayloadSpans:
-    """Payloads by the record that they came in, in the record's order, and where they are: int64[n] each."""
+    """Where n payloads are in the buffer, and the records they came in, in the order of each record: int64[n] each."""
 
     record: Int64s
     start: Int64s
@@ -50,10 +50,10 @@ class _PayloadSpans:
 
 
 def unpack(records: Sequence[bytes]) -> UnpackedPayloads:
-    """The payloads of `records`, plain and aggregated.
+    """Return the payloads of `records`, plain and aggregated.
 
-    A record that begins with the KPL magic and is no sound aggregate is broken as a whole: by the KPL's rule it is a
-    plain record, and no reading begins with the magic, so nothing is lost by saying what is wrong with it.
+    A record that begins with the KPL magic and is no valid aggregate is reported as broken. By the KPL's rule it is a
+    plain record, but no reading begins with the magic, so nothing is lost.
     """
     lengths = np.fromiter(map(len, records), np.int64, len(records))
     octets, starts = join_octets(records), offsets_of(lengths)[:-1]
@@ -66,13 +66,13 @@ def unpack(records: Sequence[bytes]) -> UnpackedPayloads:
     )
     others = np.union1d(sound[~is_usual], aggregated[~has_digest])
     owners, payloads, broken = _one_by_one(records, others.tolist())
-    behind = Payloads.of(payloads)
+    remaining = Payloads.of(payloads)
     spans = (
         _PayloadSpans(plain, starts[plain], lengths[plain]),
         _PayloadSpans(sound[walked.owner], walked.payload_start, walked.payload_length),
-        _PayloadSpans(np.array(owners, np.int64), behind.starts + len(octets), behind.lengths),
+        _PayloadSpans(np.array(owners, np.int64), remaining.starts + len(octets), remaining.lengths),
     )
-    return _in_order(np.concatenate([octets, behind.octets]) if payloads else octets, spans, broken)
+    return _in_order(np.concatenate([octets, remaining.octets]) if payloads else octets, spans, broken)
 
 
 def _has_digest(record: bytes) -> bool:
@@ -85,7 +85,7 @@ def _has_digest(record: bytes) -> bool:
 def _one_by_one(
     records: Sequence[bytes], which: Sequence[int]
 ) -> tuple[list[int], list[bytes], tuple[BrokenRecord, ...]]:
-    """Some aggregates as `deaggregate` sees them: their payloads, and of each the record that it came in."""
+    """Read records with `deaggregate`: return the record of each payload, the payloads, and the broken records."""
     owners: list[int] = []
     payloads: list[bytes] = []
     broken: list[BrokenRecord] = []

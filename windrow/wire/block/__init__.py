@@ -1,1 +1,1 @@
-"""Readings as one Arrow stream: what a block may hold, and a reader that no bytes can harm."""
+"""Blocks: many readings in one payload, as an Arrow stream, with a reader that hostile bytes cannot harm."""

@@ -1,16 +1,16 @@
-"""Blocks: many readings in one payload, as an Arrow IPC stream with zstd, for gateways that own both ends.
+"""Blocks: many readings in one payload, as an Arrow IPC stream with zstd, for gateways that control both ends.
 
     93 77 69 6e 64 72 6f 77   the magic: no JSON and no KPL aggregate begins with this
     01                        the version of what follows
     ...                       an Arrow IPC stream of one record batch (see docs/blocks.md)
 
-    sensor_id            utf8, or a dictionary of utf8 with int8, int16 or int32 places
+    sensor_id            utf8, or a dictionary of utf8 with int8, int16 or int32 indices
     event_time_ms        int64, epoch milliseconds
     temperature_milli_c  int32, thousandths of a degree Celsius
     sequence             int64; may be left out when all are 0
 
-A block that breaks its form is bad as a whole, because nothing says what its parts would mean. A reading of a sound
-block that breaks a limit is bad by itself, and `spell` gives it as the JSON payload that means the same.
+A block with a broken format is bad as a whole, because the meaning of its parts is unknown. In a well-formed block a
+reading that breaks a limit is bad by itself, and `spell` gives it as the JSON payload with the same meaning.
 """
 
 import json
@@ -35,10 +35,10 @@ from windrow.wire.block.stream import ColumnSchema, EncodedBatch, parse_stream
 BLOCK_MAGIC = b"\x93windrow"
 BLOCK_VERSION = 1
 # All buffers of a block when decompressed. READINGS_PER_RECORD_MAX readings take 3 MB without their ids; the rest is
-# room for 100 octets of id with each of them.
+# room for an id of 100 bytes with each of them.
 BLOCK_DECOMPRESSED_BYTES_MAX = 16 * 1024 * 1024
-# Readings that differ take an octet each at least, however well they are compressed; more than this to an octet are the
-# same ones over and over, and a batch of such blocks would take minutes.
+# Distinct readings take at least a byte each, however well they compress. More than this to a byte are the same few
+# readings over and over, and a batch of such blocks would take minutes.
 BLOCK_READINGS_PER_BYTE_MAX = 4
 
 _HEAD = BLOCK_MAGIC + bytes([BLOCK_VERSION])
@@ -47,15 +47,15 @@ _PLACES: dict[str, type[np.signedinteger[Any]]] = {"int8": np.int8, "int16": np.
 
 
 def is_block(payload: bytes) -> bool:
-    """Whether `payload` says that it is a block."""
+    """Return whether `payload` begins like a block."""
     return payload.startswith(BLOCK_MAGIC)
 
 
 def encode_block(readings: Readings) -> bytes:
-    """The block of `readings`, at least one and at most READINGS_PER_RECORD_MAX; else ValueError.
+    """Encode `readings` as a block; ValueError unless there are 1 to READINGS_PER_RECORD_MAX.
 
-    They are stored in their order; the nearer equal sensors and rising times are to each other, the smaller it is.
-    Readings that repeat each other thousands of times make a block that `decode_block` refuses.
+    They are stored in their order; sorted by sensor and time they compress best. Readings that repeat each other
+    thousands of times make a block that `decode_block` refuses.
     """
     if not 1 <= len(readings) <= READINGS_PER_RECORD_MAX:
         raise ValueError(f"{len(readings)} readings in a block, not 1 to {READINGS_PER_RECORD_MAX}")
@@ -76,53 +76,53 @@ def encode_block(readings: Readings) -> bytes:
 
 
 def decode_block(payload: bytes) -> Readings:
-    """Every reading of a block, in its order; `windrow.reading.is_sound` tells which of them break no limit.
+    """Decode every reading of a block, in its order; `windrow.reading.is_sound` tells which of them break no limit.
 
-    Raises BadReading for a block that breaks the form or a limit; it takes memory for what the limits allow, whatever
-    the bytes are.
+    Raises BadReading for a block that breaks the format or a limit. Memory is bounded by the limits, whatever the bytes
+    are.
     """
     return read_block(open_block(payload))
 
 
 def open_block(payload: bytes) -> EncodedBatch:
-    """What a block declares, before anything is decompressed; raises BadReading when the form or a limit is broken."""
+    """Parse a block without decompressing anything; raises BadReading if it breaks the format or a limit."""
     if not payload.startswith(_HEAD):
         version = payload[len(BLOCK_MAGIC) : len(_HEAD)].hex() or "none"
-        raise BadReading(Reason.BLOCK_MALFORMED, f"version {version}, this one reads {BLOCK_VERSION:02x}")
+        raise BadReading(Reason.BLOCK_MALFORMED, f"version {version}, this release reads {BLOCK_VERSION:02x}")
     try:
-        what = parse_stream(payload[len(_HEAD) :])
+        batch = parse_stream(payload[len(_HEAD) :])
     except BadStream as error:
         raise BadReading(Reason.BLOCK_MALFORMED, str(error)) from error
-    if what.decompressed_bytes > BLOCK_DECOMPRESSED_BYTES_MAX:
-        detail = f"{what.decompressed_bytes} bytes decompressed, at most {BLOCK_DECOMPRESSED_BYTES_MAX}"
+    if batch.decompressed_bytes > BLOCK_DECOMPRESSED_BYTES_MAX:
+        detail = f"{batch.decompressed_bytes} bytes decompressed, at most {BLOCK_DECOMPRESSED_BYTES_MAX}"
         raise BadReading(Reason.BLOCK_TOO_LARGE, detail)
-    if what.rows > READINGS_PER_RECORD_MAX:
-        raise BadReading(Reason.TOO_MANY_READINGS, f"{what.rows} readings, at most {READINGS_PER_RECORD_MAX}")
-    if what.rows > BLOCK_READINGS_PER_BYTE_MAX * len(payload):
-        detail = f"{what.rows} readings in {len(payload)} bytes, at most {BLOCK_READINGS_PER_BYTE_MAX} a byte"
+    if batch.rows > READINGS_PER_RECORD_MAX:
+        raise BadReading(Reason.TOO_MANY_READINGS, f"{batch.rows} readings, at most {READINGS_PER_RECORD_MAX}")
+    if batch.rows > BLOCK_READINGS_PER_BYTE_MAX * len(payload):
+        detail = f"{batch.rows} readings in {len(payload)} bytes, at most {BLOCK_READINGS_PER_BYTE_MAX} a byte"
         raise BadReading(Reason.BLOCK_TOO_LARGE, detail)
-    if what.rows == 0:
+    if batch.rows == 0:
         raise BadReading(Reason.BLOCK_MALFORMED, "no readings")
-    _check_columns(what.columns)
-    return what
+    _check_columns(batch.columns)
+    return batch
 
 
-def read_block(what: EncodedBatch) -> Readings:
-    """The readings of a block whose form `open_block` has checked; raises BadReading when the buffers break it."""
+def read_block(batch: EncodedBatch) -> Readings:
+    """Decode the readings of a block that `open_block` has parsed; raises BadReading if its buffers are broken."""
     try:
-        sensor_ids, sensor = _sensors(what)
-        time = ipc_buffers.numbers(what.values[1], np.int64, what.rows)
-        milli_c = ipc_buffers.numbers(what.values[2], np.int32, what.rows)
-        sequence = np.zeros(what.rows, np.int64)
-        if len(what.values) > len(_NUMBERS):
-            sequence = ipc_buffers.numbers(what.values[3], np.int64, what.rows)
+        sensor_ids, sensor = _sensors(batch)
+        time = ipc_buffers.numbers(batch.values[1], np.int64, batch.rows)
+        milli_c = ipc_buffers.numbers(batch.values[2], np.int32, batch.rows)
+        sequence = np.zeros(batch.rows, np.int64)
+        if len(batch.values) > len(_NUMBERS):
+            sequence = ipc_buffers.numbers(batch.values[3], np.int64, batch.rows)
     except BadStream as error:
         raise BadReading(Reason.BLOCK_MALFORMED, str(error)) from error
     return Readings(sensor_ids, sensor, time, sequence, milli_c)
 
 
 def spell(readings: Readings, positions: npt.NDArray[np.integer]) -> list[bytes]:
-    """The readings at `positions` as JSON, each a payload with the same meaning, within its limits or not."""
+    """Encode the readings at `positions` as JSON payloads with the same meaning, whether they break limits or not."""
     chosen = readings.take(positions)
     used = np.unique(chosen.sensor)
     ids = dict(zip(used.tolist(), map(_quoted, readings.sensor_ids.take(used).to_list()), strict=True))
@@ -147,25 +147,25 @@ def _check_columns(columns: tuple[ColumnSchema, ...]) -> None:
         raise BadReading(Reason.BLOCK_MALFORMED, "other columns than those of a block")
 
 
-def _sensors(what: EncodedBatch) -> tuple[Strings, npt.NDArray[np.int32]]:
-    """The ids, and which of them each reading has: int32[n]."""
-    if what.columns[0].index is None:
-        ids = ipc_buffers.strings(what.values[0])
+def _sensors(batch: EncodedBatch) -> tuple[Strings, npt.NDArray[np.int32]]:
+    """Return the ids, and which of them each reading has: int32[n]."""
+    if batch.columns[0].index is None:
+        ids = ipc_buffers.strings(batch.values[0])
         _check_ids(ids)
         distinct, place = ids.rank()
         return distinct, place.astype(np.int32)
-    ids = ipc_buffers.strings(what.dictionaries[0])
+    ids = ipc_buffers.strings(batch.dictionaries[0])
     _check_ids(ids)
-    places = ipc_buffers.numbers(what.values[0], _PLACES[what.columns[0].index], what.rows)
+    places = ipc_buffers.numbers(batch.values[0], _PLACES[batch.columns[0].index], batch.rows)
     if int(places.min()) < 0 or int(places.max()) >= len(ids):
         raise BadStream("a place outside the dictionary")
     return ids, places.astype(np.int32, copy=False)
 
 
 def _check_ids(ids: Strings) -> None:
-    """Refuse ids of a forbidden length: repeated in every reading, a long one would take any amount of memory.
+    """Refuse ids of a forbidden length: a long one, repeated in every reading, would take any amount of memory.
 
-    Whatever else is wrong with an id is wrong with its readings alone.
+    Other faults of an id are faults of its readings only.
     """
     characters = ids.characters
     if len(ids) and not (characters.min() >= 1 and characters.max() <= SENSOR_ID_CHARACTERS_MAX):

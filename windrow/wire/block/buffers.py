@@ -1,7 +1,7 @@
-"""The buffers of an Arrow IPC stream as numpy columns: decompressed within what they declare, and checked.
+"""The buffers of an Arrow IPC stream as numpy columns: decompressed up to their declared size, and checked.
 
 arro3 could read a stream too, but it aborts the whole process on some damaged ones (an assertion within a callback
-that must not unwind), and a function that aborts holds up its shard. So nothing of a received stream is handed to it.
+that must not unwind), and a function that aborts blocks its shard. So received streams are never passed to it.
 """
 
 from typing import Any, TypeVar
@@ -14,16 +14,15 @@ from windrow.columns.strings import Strings
 from windrow.wire.block.flatbuffers import BadStream
 from windrow.wire.block.stream import EncodedBuffer, EncodedStrings
 
-# 16 MiB. A frame names the window that its decompressor must keep; ours never reach back further than they are long.
+# 16 MiB. A frame of zstd names the size of the history window that its decompressor must keep; frames of blocks are
+# never longer than this.
 _ZSTD_WINDOW_LOG_MAX = 24
-# The octets that continue a character of UTF-8 are 10xxxxxx.
-_CONTINUES_MASK, _CONTINUES = 0xC0, 0x80
 
 _Integer = TypeVar("_Integer", bound=np.integer[Any])
 
 
 def numbers(buffer: EncodedBuffer | EncodedStrings, kind: type[_Integer], count: int) -> npt.NDArray[_Integer]:
-    """The `count` numbers of a column; raises BadStream."""
+    """Decode the `count` numbers of a column; raises BadStream."""
     if isinstance(buffer, EncodedStrings):
         raise BadStream("strings where numbers are expected")
     little_endian = np.dtype(kind).newbyteorder("<")
@@ -34,7 +33,7 @@ def numbers(buffer: EncodedBuffer | EncodedStrings, kind: type[_Integer], count:
 
 
 def strings(column: EncodedBuffer | EncodedStrings) -> Strings:
-    """The strings of a column; raises BadStream."""
+    """Decode the strings of a column; raises BadStream."""
     if not isinstance(column, EncodedStrings):
         raise BadStream("numbers where strings are expected")
     if column.count == 0:
@@ -44,31 +43,21 @@ def strings(column: EncodedBuffer | EncodedStrings) -> Strings:
     if offsets[0] < 0 or offsets[-1] > len(octets) or (np.diff(offsets) < 0).any():
         raise BadStream("offsets that do not ascend within the octets")
     found = Strings(offsets - offsets[0], octets[offsets[0] : offsets[-1]])
-    if not _is_utf8(found):
+    if not found.is_utf8():
         raise BadStream("a string that is not UTF-8")
     return found
 
 
 def _content(buffer: EncodedBuffer) -> bytes | memoryview:
-    """The buffer, decompressed; never more than it declares."""
+    """Decompress a buffer, never beyond its declared size."""
     if not buffer.is_compressed:
         return buffer.stored
     decompressor = ZstdDecompressor(options={DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG_MAX})
     try:
-        # One byte more than declared, so that a frame that holds more is found out.
+        # One byte more than declared, to detect a frame that holds more.
         content = decompressor.decompress(buffer.stored, max_length=buffer.size_bytes + 1)
     except ZstdError as error:
         raise BadStream("a frame of zstd that is broken") from error
     if len(content) != buffer.size_bytes or not decompressor.eof:
         raise BadStream("a frame of zstd that is not as long as it declares")
     return content
-
-
-def _is_utf8(found: Strings) -> bool:
-    """Whether every string is: all octets together, and no string begins within a character."""
-    try:
-        found.octets.tobytes().decode()
-    except UnicodeDecodeError:
-        return False
-    begins = found.offsets[:-1][found.lengths > 0]
-    return not ((found.octets[begins] & _CONTINUES_MASK) == _CONTINUES).any()

@@ -1,4 +1,4 @@
-"""Flatbuffers tables, as the metadata of an Arrow IPC stream are: every position is checked before it is read.
+"""A reader of flatbuffers tables, the metadata of an Arrow IPC stream; every position is checked before it is read.
 
 Format: https://flatbuffers.dev/internals/.
 """
@@ -6,7 +6,7 @@ Format: https://flatbuffers.dev/internals/.
 import struct
 from collections.abc import Iterator
 
-# More than any table of ours can have; what else claims to have more is not read.
+# More than any table of a block can have; vectors that claim more are refused.
 FIELDS_MAX = 64
 
 INT8, UINT8, INT16, UINT16 = (struct.Struct(code) for code in ("<b", "<B", "<h", "<H"))
@@ -15,31 +15,31 @@ _PAIR = struct.Struct("<qq")
 
 
 class BadStream(ValueError):  # noqa: N818 - the format's noun
-    """The bytes are no Arrow IPC stream of the plain kind that is read here; the message says why."""
+    """Bytes that are no Arrow IPC stream of the plain kind that is read here; the message says why."""
 
 
 class CheckedBuffer:
-    """Flatbuffers, every read within its bounds."""
+    """Bytes that can be read within their bounds only."""
 
     def __init__(self, buffer: bytes) -> None:
         self.buffer = buffer
 
     def read(self, code: struct.Struct, position: int) -> int:
-        """The number that `code` reads at `position`."""
+        """Return the number of format `code` at `position`."""
         if not 0 <= position <= len(self.buffer) - code.size:
             raise BadStream("metadata points outside itself")
         value: int = code.unpack_from(self.buffer, position)[0]
         return value
 
     def slice(self, position: int, length: int) -> bytes:
-        """Octets from `position` on."""
+        """Return `length` bytes from `position`."""
         if not 0 <= position <= len(self.buffer) - length:
             raise BadStream("metadata points outside itself")
         return self.buffer[position : position + length]
 
 
 class FlatbuffersTable:
-    """A flatbuffers table; a field that is left out has its default."""
+    """A flatbuffers table; fields are named by number, and a field that is left out reads as its default."""
 
     def __init__(self, metadata: CheckedBuffer, position: int) -> None:
         self._metadata = metadata
@@ -49,43 +49,43 @@ class FlatbuffersTable:
 
     @property
     def place(self) -> tuple[bytes, int]:
-        """The metadata that it is a part of, and where in them."""
+        """The bytes that the table is in, and its position in them."""
         return self._metadata.buffer, self._position
 
     def int8(self, field: int) -> int:
-        """A field, by its number."""
+        """Return a field as int8."""
         return self._scalar(field, INT8)
 
     def uint8(self, field: int) -> int:
-        """A field, by its number."""
+        """Return a field as uint8."""
         return self._scalar(field, UINT8)
 
     def int16(self, field: int) -> int:
-        """A field, by its number."""
+        """Return a field as int16."""
         return self._scalar(field, INT16)
 
     def int32(self, field: int) -> int:
-        """A field, by its number."""
+        """Return a field as int32."""
         return self._scalar(field, INT32)
 
     def int64(self, field: int) -> int:
-        """A field, by its number."""
+        """Return a field as int64."""
         return self._scalar(field, INT64)
 
     def flag(self, field: int) -> bool:
-        """A field that is true or false."""
+        """Return a field as bool."""
         return self.uint8(field) != 0
 
     def has(self, field: int) -> bool:
-        """Whether the field is there."""
+        """Return whether the field is present."""
         return self._field(field) is not None
 
     def table(self, field: int, missing: str) -> "FlatbuffersTable":
-        """The table that a field points to; BadStream says `missing` when it is left out."""
+        """Return the table that a field points to; BadStream says `missing` if it is left out."""
         return FlatbuffersTable(self._metadata, self._target(field, missing))
 
     def text(self, field: int) -> str:
-        """A string, empty when it is left out."""
+        """Return a string, empty if it is left out."""
         if not self.has(field):
             return ""
         position = self._target(field, "")
@@ -96,13 +96,13 @@ class FlatbuffersTable:
             raise BadStream("a name that is not UTF-8") from error
 
     def tables(self, field: int) -> Iterator["FlatbuffersTable"]:
-        """A vector of tables, empty when it is left out."""
+        """Iterate over a vector of tables, empty if it is left out."""
         position, count = self._vector(field, FIELDS_MAX)
         for place in range(position, position + count * UINT32.size, UINT32.size):
             yield FlatbuffersTable(self._metadata, place + self._metadata.read(UINT32, place))
 
     def pairs(self, field: int, count_max: int) -> tuple[tuple[int, int], ...]:
-        """A vector of structs of two int64."""
+        """Return a vector of structs of two int64."""
         position, count = self._vector(field, count_max)
         return tuple(_PAIR.iter_unpack(self._metadata.slice(position, count * _PAIR.size)))
 
@@ -124,7 +124,7 @@ class FlatbuffersTable:
         return position + self._metadata.read(UINT32, position)
 
     def _vector(self, field: int, count_max: int) -> tuple[int, int]:
-        """The position of the first element, and how many there are."""
+        """Return the position of the first element, and the number of elements."""
         if not self.has(field):
             return 0, 0
         position = self._target(field, "")

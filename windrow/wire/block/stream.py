@@ -1,8 +1,8 @@
-"""What the metadata of an Arrow IPC stream declares, read before anything is decompressed.
+"""Parsing of the metadata of an Arrow IPC stream, before anything is decompressed.
 
 A stream is a list of messages: a length, a flatbuffers table that says what follows, and a body of buffers. Compressed
-buffers begin with their length when decompressed, so walking the metadata tells what reading the stream will take.
-Every position is checked; nothing is followed deeper than the tables below.
+buffers begin with their decompressed length, so the metadata alone tells how much memory the stream will take. Every
+position is checked; nothing is followed deeper than the tables below.
 
 Formats: https://arrow.apache.org/docs/format/Columnar.html (Message.fbs, Schema.fbs) and
 https://flatbuffers.dev/internals/.
@@ -23,9 +23,9 @@ _LITTLE_ENDIAN = 0
 _ZSTD = 1
 _NOT_COMPRESSED = -1
 _LENGTH_PREFIX_BYTES = 8
-# Validity, offsets and octets of strings; validity and values of numbers.
+# Strings have the buffers validity, offsets and bytes; numbers have validity and values.
 _STRING_BUFFERS, _NUMBER_BUFFERS = 3, 2
-# More than any stream of ours can have; what else claims to be one is not read to its end.
+# More than any block can have; a longer stream is not read to its end.
 _MESSAGES_MAX = 16
 _SCHEMA_KNOWN_BYTES_MAX = 4_096
 _BUFFERS_MAX = 3 * FIELDS_MAX
@@ -33,7 +33,7 @@ _BUFFERS_MAX = 3 * FIELDS_MAX
 
 @dataclass(frozen=True, slots=True)
 class ColumnSchema:
-    """A column as the schema declares it. `kind`: int8 to uint64 or utf8; `index`: of a dictionary, the places."""
+    """A column of the schema; `kind`: int8 to uint64, or utf8; `index`: the kind of a dictionary's indices, if any."""
 
     name: str
     kind: str
@@ -42,7 +42,7 @@ class ColumnSchema:
 
 @dataclass(frozen=True, slots=True)
 class EncodedBuffer:
-    """A buffer of a stream: its bytes as they are stored, and how long they are when decompressed.
+    """A buffer of a stream: its bytes as they are stored, and their length when decompressed.
 
     `is_compressed`: `stored` is a frame of zstd; otherwise it is the buffer itself.
     """
@@ -54,7 +54,7 @@ class EncodedBuffer:
 
 @dataclass(frozen=True, slots=True)
 class EncodedStrings:
-    """Strings without nulls: offsets, int32[count + 1], and octets."""
+    """`count` strings without nulls: offsets, int32[count + 1], and bytes."""
 
     count: int
     offsets: EncodedBuffer
@@ -63,10 +63,10 @@ class EncodedStrings:
 
 @dataclass(frozen=True, slots=True)
 class EncodedBatch:
-    """What a stream of one record batch declares, all columns without nulls.
+    """A stream of one record batch, parsed but not decompressed; no column has nulls.
 
-    values: for each column its numbers, its strings, or, of a dictionary column, its places in the dictionary;
-    dictionaries: by the number of the column; decompressed_bytes: of all buffers.
+    values: for each column its numbers, its strings, or, for a dictionary column, its indices into the dictionary;
+    dictionaries: by the number of the column; decompressed_bytes: of all buffers together.
     """
 
     columns: tuple[ColumnSchema, ...]
@@ -77,10 +77,10 @@ class EncodedBatch:
 
 
 def parse_stream(stream: bytes) -> EncodedBatch:
-    """Read the metadata of `stream`; raises BadStream.
+    """Parse the metadata of `stream`; raises BadStream.
 
     It must be one schema of integers and strings, one whole dictionary of strings for each dictionary column, one
-    record batch without nulls, the end mark, and nothing behind it; bodies are not compressed or zstd.
+    record batch without nulls, the end mark, and nothing after it; bodies are uncompressed or zstd.
     """
     messages = list(_messages(stream))
     if not messages or messages[0].kind != _SCHEMA or messages[-1].kind != _RECORD_BATCH:
@@ -112,7 +112,7 @@ class _Message:
 
 @dataclass(frozen=True, slots=True)
 class _BatchMessage:
-    """rows; (length, nulls) of each column; the buffers of all columns, one after another."""
+    """A record batch or dictionary batch: rows; (length, nulls) of each column; the buffers of all columns in order."""
 
     rows: int
     nodes: tuple[tuple[int, int], ...]
@@ -123,14 +123,14 @@ class _BatchMessage:
         return sum(buffer.size_bytes for buffer in self.buffers)
 
     def strings(self) -> EncodedStrings:
-        """The one column, which is strings."""
+        """Return the only column, which must be strings."""
         (values,) = self.values(["utf8"])
         if not isinstance(values, EncodedStrings):
             raise TypeError("utf8 is strings")
         return values
 
     def values(self, kinds: Sequence[str]) -> tuple[EncodedBuffer | EncodedStrings, ...]:
-        """The columns, of these kinds; BadStream when it has others, or nulls, or columns of different lengths."""
+        """Return the columns, of these kinds; BadStream for other kinds, nulls, or columns of different lengths."""
         counts = [_STRING_BUFFERS if kind == "utf8" else _NUMBER_BUFFERS for kind in kinds]
         if len(self.nodes) != len(kinds) or len(self.buffers) != sum(counts):
             raise BadStream("columns and buffers do not fit the schema")
@@ -140,7 +140,7 @@ class _BatchMessage:
             raise BadStream("columns of different lengths")
         rest = iter(self.buffers)
         columns = [tuple(islice(rest, count)) for count in counts]
-        # The first buffer of each column is its validity, which says nothing when there are no nulls.
+        # The first buffer of each column is its validity, which is irrelevant without nulls.
         return tuple(
             EncodedStrings(self.rows, *column[1:]) if len(column) == _STRING_BUFFERS else column[1]
             for column in columns
@@ -148,7 +148,7 @@ class _BatchMessage:
 
 
 def _messages(stream: bytes) -> Iterator[_Message]:
-    """The messages up to the end mark, behind which there must be nothing."""
+    """Yield the messages up to the end mark, after which there must be nothing."""
     framing, whole = CheckedBuffer(stream), memoryview(stream)
     position = 0
     for _ in range(_MESSAGES_MAX):
@@ -158,7 +158,7 @@ def _messages(stream: bytes) -> Iterator[_Message]:
         position += 2 * UINT32.size
         if length == 0:
             if position != len(stream):
-                raise BadStream("bytes behind the end")
+                raise BadStream("bytes after the end")
             return
         metadata = CheckedBuffer(framing.slice(position, length) if length > 0 else b"")
         message = FlatbuffersTable(metadata, metadata.read(UINT32, 0))
@@ -175,7 +175,7 @@ def _messages(stream: bytes) -> Iterator[_Message]:
 
 
 def _schema_of(header: FlatbuffersTable) -> tuple[tuple[ColumnSchema, ...], Mapping[int, int]]:
-    """`_schema`, remembered: gateways of one make spell it in the same few hundred octets in every block."""
+    """Return `_schema`, cached: gateways of one make send the same few hundred bytes of schema in every block."""
     spelled, position = header.place
     return (_known_schema if len(spelled) <= _SCHEMA_KNOWN_BYTES_MAX else _schema_at)(spelled, position)
 
@@ -188,7 +188,7 @@ _known_schema = lru_cache(maxsize=16)(_schema_at)
 
 
 def _schema(schema: FlatbuffersTable) -> tuple[tuple[ColumnSchema, ...], dict[int, int]]:
-    """The columns, and for the id of each dictionary the number of its column."""
+    """Return the columns, and the number of the column by the id of each dictionary."""
     if schema.int16(0) != _LITTLE_ENDIAN:
         raise BadStream("big-endian")
     columns: list[ColumnSchema] = []
@@ -203,7 +203,7 @@ def _schema(schema: FlatbuffersTable) -> tuple[tuple[ColumnSchema, ...], dict[in
             index = _int_kind(encoding.table(1, "")) if encoding.has(1) else "int32"
         columns.append(ColumnSchema(field.text(0), _kind(field), index))
         if index is not None and columns[-1].kind != "utf8":
-            raise BadStream("a dictionary of something else than strings")
+            raise BadStream("a dictionary of something other than strings")
     return tuple(columns), column_of_dictionary
 
 
@@ -221,7 +221,7 @@ def _int_kind(integer: FlatbuffersTable) -> str:
 
 
 def _dictionary(message: _Message, column_of_dictionary: Mapping[int, int]) -> tuple[int, _BatchMessage]:
-    """The number of the column, and the strings as a batch."""
+    """Return the number of the column, and its strings as a batch."""
     column = column_of_dictionary.get(message.header.int64(0))
     if column is None:
         raise BadStream("a dictionary of no column")
@@ -233,7 +233,7 @@ def _dictionary(message: _Message, column_of_dictionary: Mapping[int, int]) -> t
 def _batch(batch: FlatbuffersTable, message: _Message) -> _BatchMessage:
     is_compressed = batch.has(3)
     if is_compressed and (batch.table(3, "").int8(0) != _ZSTD or batch.table(3, "").int8(1) != 0):
-        raise BadStream("compressed otherwise than buffer by buffer with zstd")
+        raise BadStream("not compressed buffer by buffer with zstd")
     spans = batch.pairs(2, _BUFFERS_MAX)
     buffers = tuple(_buffer(message.body, *span, is_compressed=is_compressed) for span in spans)
     return _BatchMessage(batch.int64(0), batch.pairs(1, FIELDS_MAX), buffers)

@@ -1,1 +1,1 @@
-"""Readings as JSON: the strict reader, the fast one for columns that must agree with it, and the writer."""
+"""Readings as JSON: a strict reader, a fast reader of whole columns that must agree with it, and a writer."""

@@ -1,8 +1,8 @@
-"""Readings to JSON payloads, column by column; `windrow.wire.json.strict.parse_reading` is the inverse.
+"""Encoding of readings as JSON payloads, column by column; `windrow.wire.json.strict.parse_reading` is the inverse.
 
-Every payload is a row of a byte matrix in which each field has the width of its widest value and what is unused is NUL.
-JSON text holds neither a raw NUL nor a raw line feed (RFC 8259, section 7: control characters are escaped), so the
-matrix becomes payloads by deleting every NUL and splitting at line feeds.
+Every payload is a row of a byte matrix in which each field is as wide as its widest value, and unused bytes are NUL.
+JSON text contains no raw NUL and no raw line feed (RFC 8259, section 7: control characters are escaped), so the matrix
+becomes payloads by deleting every NUL and splitting at line feeds.
 """
 
 import json
@@ -14,19 +14,19 @@ from windrow.columns.arrays import Int64s, Mask, Octets
 from windrow.columns.strings import Strings
 from windrow.reading import Readings
 
-# Bounds the matrix: a row is about 110 bytes wide, 900 with the longest ids. Small enough to stay in a CPU's cache.
+# Bounds the matrix: a row is about 110 bytes wide, 900 with the longest ids. Small enough for a core's cache.
 _ROWS_MAX = 2_048
-_GROUP = 10_000  # numbers are spelt four digits at a time
+_GROUP = 10_000  # numbers are written four digits at a time
 _GROUP_DIGITS = 4
-_GROUPS_MAX = 5  # 20 digits: more than 63 bits have
+_GROUPS_MAX = 5  # 20 digits, more than 63 bits need
 _FILLER = 0
 _INT64_MAX = 2**63 - 1
 
 
 def encode_readings(readings: Readings) -> list[bytes]:
-    """Spell each reading as one compact JSON object, in their order.
+    """Encode each reading as one compact JSON object, in their order.
 
-    ValueError names a row whose sequence is negative or whose time has no magnitude in 64 bits: digits spell neither.
+    ValueError names a row with a negative sequence, or with the least 64-bit time, which has no positive counterpart.
     """
     _check_spellable(readings)
     ids = _quoted(readings.sensor_ids)
@@ -62,13 +62,13 @@ def _check_spellable(readings: Readings) -> None:
     ):
         if int(values.min()) < least:
             row = int(np.argmax(values < least))
-            raise ValueError(f"row {row}: {name} {values[row]} cannot be spelled, it is less than {least}")
+            raise ValueError(f"row {row}: {name} {values[row]} cannot be encoded, it is less than {least}")
 
 
 def _rows(columns: list[Octets], count: int) -> list[bytes]:
-    """The rows of the columns side by side, without filler; each column has `count` rows, or one that all share."""
+    """Join the columns to rows and delete the filler; each column has `count` rows, or a single one that all share."""
     matrix = np.empty((count, sum(column.shape[1] for column in columns)), np.uint8)
-    # First the row that holds all constants, in one sweep; then the columns that differ.
+    # First fill in the constants, in one sweep; then the columns that vary.
     matrix[:] = np.concatenate([column[0] for column in columns])
     first = 0
     for column in columns:
@@ -83,7 +83,7 @@ def _text(constant: bytes) -> Octets:
 
 
 def _integers(values: Int64s) -> list[Octets]:
-    """Any integers: a sign where there are negative ones, and digits."""
+    """Write integers: a sign column if any is negative, and digits."""
     if len(values) and values.min() < 0:
         return [_sign(values), _digits(np.abs(values))]
     return [_digits(values)]
@@ -94,25 +94,25 @@ def _sign(values: Int64s) -> Octets:
 
 
 def _digits(values: Int64s) -> Octets:
-    """The decimal digits of values from 0 to 2^63-1, right-aligned, leading zeros as filler: uint8[n, 4 * groups]."""
+    """Write values from 0 to 2^63-1 in decimal, right-aligned, leading zeros as filler: uint8[n, 4 * groups]."""
     greatest = int(values.max()) if len(values) else 0
     groups = next(groups for groups in range(1, _GROUPS_MAX + 1) if greatest < _GROUP**groups)
     spelled = np.empty((len(values), groups), np.uint32)
     rest = values
     for place in reversed(range(1, groups)):
         above = rest // _GROUP
-        # Below a number's first digit every digit counts, zeros too.
+        # After the first digit of a number every digit counts, zeros too.
         spelled[:, place] = _SPELLED[rest - above * _GROUP + np.where(above > 0, _GROUP, 0)]
         rest = above
     spelled[:, 0] = _SPELLED[rest]
-    # A group of nothing but leading zeros is all filler; the number 0 itself keeps its last digit.
+    # A group of leading zeros is all filler; the number 0 itself keeps its last digit.
     octets = spelled.view(np.uint8)
     octets[:, -1] = np.maximum(octets[:, -1], ord("0"))
     return octets
 
 
 def _gathered(column: Strings, which: npt.NDArray[np.int32]) -> Octets:
-    """String `which[i]` of `column` in row i, filled up at the end: uint8[n, octets of the longest]."""
+    """Write string `which[i]` of `column` into row i, with filler at the end: uint8[n, bytes of the longest]."""
     lengths = column.lengths
     width = int(lengths.max()) if len(lengths) else 0
     if width and np.all(lengths == width):
@@ -127,10 +127,10 @@ def _gathered(column: Strings, which: npt.NDArray[np.int32]) -> Octets:
 
 
 def _quoted(strings: Strings) -> Strings:
-    """Each string as a JSON string."""
+    """Encode each string as a JSON string."""
     if _needs_escape(strings.octets).any():
         return Strings.of(json.dumps(string, ensure_ascii=False) for string in strings.to_list())
-    # Nothing to escape: a quotation mark before and behind each.
+    # Nothing to escape: only add quotation marks.
     offsets = strings.offsets + 2 * np.arange(len(strings) + 1)
     octets = np.full(int(offsets[-1]), ord('"'), np.uint8)
     within = np.ones(len(octets), bool)
@@ -141,12 +141,12 @@ def _quoted(strings: Strings) -> Strings:
 
 
 def _needs_escape(octets: Octets) -> Mask:
-    """Quotation mark, reverse solidus and U+0000 to U+001F (RFC 8259, section 7)."""
+    """Return which bytes JSON escapes: quotation mark, backslash and U+0000 to U+001F (RFC 8259, section 7)."""
     return _ESCAPED[octets]
 
 
 def _spelled_groups() -> npt.NDArray[np.uint32]:
-    """The four digits of 0 to 9,999 as one word each, leading zeros as filler; then once more, as digits."""
+    """Make 0 to 9,999 as four digits in one word each: first with leading zeros as filler, then with them as digits."""
     numbers = np.arange(_GROUP)
     digits = np.stack([numbers // 10**place % 10 for place in reversed(range(_GROUP_DIGITS))], axis=1) + ord("0")
     leading = np.stack([numbers < 10**place for place in reversed(range(_GROUP_DIGITS))], axis=1)
@@ -156,7 +156,7 @@ def _spelled_groups() -> npt.NDArray[np.uint32]:
 
 
 def _thousandths() -> Octets:
-    """.000 to .999: uint8[1000, 4]."""
+    """Make the texts .000 to .999: uint8[1000, 4]."""
     return np.frombuffer(b"".join(b".%03d" % number for number in range(1000)), np.uint8).reshape(1000, 4)
 
 

@@ -1,4 +1,4 @@
-"""Readings of a batch of JSON payloads as columns, as far as the payloads have one of a few layouts."""
+"""Fast reading of a batch of JSON payloads as columns, for the payloads that have one of a few common layouts."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from windrow.wire.json.layout import Layout
 from windrow.wire.json.parts import ParsedColumns
 from windrow.wire.payloads import Payloads
 
-# How often a payload is taken as the example of a layout. Fleets have a handful of makes and versions.
+# How many payloads are tried as the example of a layout. Fleets have a handful of makes and versions.
 EXAMPLES_MAX = 16
-# So few payloads are read as fast one by one.
+# Fewer payloads than this are read just as fast one by one.
 ROWS_MIN = 32
-# Multiples of the golden ratio visit a range evenly, however many there are: no run of bad payloads meets them all.
+# Multiples of the golden ratio spread evenly over a range, however many there are: no run of bad payloads hits all.
 _GOLDEN = 0.618_033_988_749_895
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FoundReadings:
-    """n readings, and the payloads that they came from: rows, int64[n], ascending."""
+    """n readings, and `rows`, the payloads they came from: int64[n], ascending."""
 
     readings: Readings
     rows: Int64s
@@ -31,9 +31,10 @@ class FoundReadings:
 def read_common_layouts(
     payloads: Payloads, is_reading: Callable[[bytes], bool], *, length_max: int
 ) -> tuple[FoundReadings, Int64s]:
-    """The readings that were read together, and the ascending numbers of the payloads that were not: int64[m].
+    """Return the readings of payloads with common layouts, and the ascending numbers of all other payloads: int64[m].
 
-    `is_reading` says whether a payload is one by the strict definition; payloads beyond `length_max` are not tried.
+    `is_reading` decides whether a payload is a reading by the strict definition; payloads longer than `length_max` are
+    not tried.
     """
     pending = np.flatnonzero(payloads.lengths <= length_max)
     is_read = np.zeros(len(payloads), bool)
@@ -55,7 +56,7 @@ def read_common_layouts(
 
 
 def _found(payloads: Payloads, columns: ParsedColumns) -> FoundReadings:
-    """The readings of `columns`, ascending by row, whose ids are sensor ids in UTF-8 without escapes."""
+    """Return the readings of `columns` whose ids are sensor ids in UTF-8 without escapes, ascending by row."""
     distinct, sensor = Strings.of_slices(payloads.octets, columns.id_start, columns.id_length).rank()
     is_id = distinct.are_utf8() & distinct.are_plain() & are_sensor_ids(distinct)
     if not is_id.all():
@@ -72,7 +73,7 @@ def _found(payloads: Payloads, columns: ParsedColumns) -> FoundReadings:
 
 
 def _joined(found: Sequence[FoundReadings]) -> FoundReadings:
-    """The readings of all, by ascending row."""
+    """Join all readings, ascending by row."""
     if len(found) == 1:
         return found[0]
     rows = np.concatenate([np.zeros(0, np.int64), *(one.rows for one in found)])

@@ -1,6 +1,6 @@
-"""Layouts of JSON payloads: the order of fields, the whitespace and the constants that payloads of one make share.
+"""Layouts of JSON payloads: the field order, whitespace and constants that the payloads of one make share.
 
-A fleet spells its readings in a few layouts. A layout is taken from one payload as an example; then all payloads that
+A fleet writes its readings in a few layouts. A layout is derived from one payload as an example; then all payloads that
 have it are read at once, part by part, without a Python statement per payload.
 """
 
@@ -40,14 +40,14 @@ _DECODER = json.JSONDecoder(parse_float=str, parse_int=str)
 
 
 class _UnusualError(ValueError):
-    """A value that no part reads."""
+    """The value of a field is written in a way that no part reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The parts of a payload in their order. A literal is first, last and between any two values.
+    """The parts of a payload in their order: literals and values in turn, a literal first and last.
 
-    shape: that of the example, if it has one.
+    shape: the shape of the example, if it has one.
     """
 
     parts: tuple[LayoutPart, ...]
@@ -55,8 +55,8 @@ class Layout:
 
     @classmethod
     def of(cls, example: bytes) -> Self | None:
-        """The layout of a payload that `parse_reading` accepts; None if the spelling of a value is out of the way."""
-        spelled = example.decode("latin-1")  # so that the places of characters are those of octets
+        """Derive the layout of a payload that `parse_reading` accepts; None if a value is written in an unusual way."""
+        spelled = example.decode("latin-1")  # one character per byte
         spans = list(_fields(spelled))
         unit = next((spelled[start + 1 : end - 1] for name, start, end in spans if name == "unit"), "C")
         try:
@@ -65,21 +65,21 @@ class Layout:
             return None
         values = [value for value in found if value is not None]
         parts: list[LayoutPart] = []
-        behind = 0
+        last_end = 0
         for value in values:
-            parts += [Literal(example[behind : value.start]), value.part]
-            behind = value.end
-        return cls((*parts, Literal(example[behind:])), Shape.of(example, values))
+            parts += [Literal(example[last_end : value.start]), value.part]
+            last_end = value.end
+        return cls((*parts, Literal(example[last_end:])), Shape.of(example, values))
 
     def read(self, payloads: Payloads, rows: Int64s) -> ParsedColumns:
-        """The readings of those of the payloads `rows` that have this layout, in the order of `rows`.
+        """Return the readings of the payloads among `rows` that have this layout, in the order of `rows`.
 
-        Every one of them is what `parse_reading` would give, provided that its id is UTF-8.
+        Each equals what `parse_reading` would give, provided that its id is UTF-8.
         """
         return _in_turns(self._read, payloads, rows)
 
     def read_alike(self, payloads: Payloads, rows: Int64s) -> ParsedColumns:
-        """The same, only faster, for those that are spelled like the example; none unless most have its length."""
+        """Do the same faster for payloads with the shape of the example; return none unless most have its length."""
         shape = self.shape
         if shape is None:
             return ParsedColumns.concat([])
@@ -108,23 +108,23 @@ def _in_turns(read: Callable[[Payloads, Int64s], ParsedColumns], payloads: Paylo
 
 
 def _fields(spelled: str) -> Iterator[tuple[str, int, int]]:
-    """The name of each field of a JSON object, and where its value starts and ends."""
-    at = _behind_space(spelled, 0)
+    """Yield the name of each field of a JSON object, and where its value starts and ends."""
+    at = _skip_space(spelled, 0)
     while spelled[at] != "}":
-        name, at = _DECODER.raw_decode(spelled, _behind_space(spelled, at + 1))
-        start = _behind_space(spelled, _behind_space(spelled, at) + 1)
+        name, at = _DECODER.raw_decode(spelled, _skip_space(spelled, at + 1))
+        start = _skip_space(spelled, _skip_space(spelled, at) + 1)
         _, end = _DECODER.raw_decode(spelled, start)
         yield name, start, end
-        at = _behind_space(spelled, end)
+        at = _skip_space(spelled, end)
 
 
-def _behind_space(spelled: str, at: int) -> int:
+def _skip_space(spelled: str, at: int) -> int:
     match = _SPACE.match(spelled, at)
     return match.end() if match else at
 
 
 def _value(name: str, spelled: str, start: int, *, unit: str) -> ValueSpan | None:
-    """How to read the value `spelled` of the field `name`; None to take it as a literal."""
+    """Return how to read the value `spelled` of the field `name`; None to treat it as a literal."""
     end = start + len(spelled)
     is_text, is_natural = _PLAIN_TEXT.fullmatch(spelled), _NATURAL.fullmatch(spelled)
     is_number, rfc_3339 = _NUMBER.fullmatch(spelled), _RFC_3339.fullmatch(spelled)

@@ -1,7 +1,7 @@
-"""The parts of a JSON layout: what every payload has alike, and the values in between, read as columns.
+"""The parts of a JSON layout: literals that all payloads share, and the values between them, read as columns.
 
-A part accepts a row only when `windrow.wire.json.strict.parse_reading` would read the same from it; in doubt it
-refuses, and the payload is parsed by itself. Refusing is always right, only slow.
+A part accepts a row only if `windrow.wire.json.strict.parse_reading` would read the same from it. In doubt it refuses,
+and the payload is parsed by itself: refusing is always correct, only slow.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ from windrow.timestamps import INSTANT_MS_MAX, INSTANT_MS_MIN
 from windrow.wire.json import scan
 from windrow.wire.json.cursor import Cursor
 
-# 17 significant digits tell all doubles apart. With these limits 64-bit arithmetic is exact in every unit:
-# 5 * (10**17 + 32_000 * 10**13) < 2**63. What has more digits before the point is out of range.
+# 17 significant digits identify every double. With these limits 64-bit arithmetic is exact in every unit:
+# 5 * (10**17 + 32_000 * 10**13) < 2**63. More digits before the point are out of range anyway.
 DECIMAL_DIGITS_MAX = 17
 WHOLE_DIGITS_MAX = 8
 MILLI_DIGITS = 3
@@ -26,10 +26,10 @@ MILLI_DIGITS = 3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ParsedColumns:
-    """m readings from the payloads `rows`: int64[m].
+    """m readings, from the payloads `rows`, whose sensor ids are not checked yet.
 
-    id_start, id_length: where among the payloads' octets the sensor id is, which is not yet known to be one;
-    event_time_ms, sequence, temperature_milli_c: as in `Readings`. All int64[m].
+    id_start, id_length: where the sensor id is in the buffer of the payloads; event_time_ms, sequence,
+    temperature_milli_c: as in `Readings`. All int64[m].
     """
 
     rows: Int64s
@@ -41,7 +41,7 @@ class ParsedColumns:
 
     @classmethod
     def concat(cls, batches: Sequence["ParsedColumns"]) -> Self:
-        """The readings of all `batches`, one batch after another."""
+        """Join the readings of `batches`, one batch after another."""
         if len(batches) == 1:
             return cls(*_arrays(batches[0]))
         nothing = np.zeros(0, np.int64)
@@ -49,7 +49,7 @@ class ParsedColumns:
         return cls(*map(np.concatenate, columns))
 
     def take(self, chosen: Mask) -> "ParsedColumns":
-        """The readings where `chosen` is true: bool[m]."""
+        """Return the readings where `chosen` is true: bool[m]."""
         if chosen.all():
             return self
         return ParsedColumns(*(array[chosen] for array in _arrays(self)))
@@ -60,31 +60,31 @@ def _arrays(columns: ParsedColumns) -> list[Int64s]:
 
 
 class LayoutPart(Protocol):
-    """A literal or a value."""
+    """A part of a layout: a literal or a value."""
 
     def read(self, cursor: Cursor) -> dict[str, Int64s]:
-        """Read a column or more at the cursor, by name: int64[n]."""
+        """Read at the cursor and return the columns read, if any, by name: int64[n]."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """Octets that are the same in every payload, at least one."""
+    """One or more bytes that are the same in every payload."""
 
     spelled: bytes
 
     def read(self, cursor: Cursor) -> dict[str, Int64s]:
-        """No column."""
+        """Check the bytes; no column."""
         scan.literal(cursor, self.spelled)
         return {}
 
 
 @dataclass(frozen=True, slots=True)
 class SensorId:
-    """The octets of a sensor id: 1 to 128, no escapes. Whether they are UTF-8 is looked at later, once for each id."""
+    """A sensor id of 1 to 128 bytes without escapes; whether it is UTF-8 is checked later, once per distinct id."""
 
     def read(self, cursor: Cursor) -> dict[str, Int64s]:
-        """ParsedColumns id_start and id_length, in octets."""
+        """Read the columns id_start and id_length, in bytes."""
         at = cursor.at
         length = scan.text(cursor, ascii_only=False)
         cursor.refuse_unless(length > 0)
@@ -93,33 +93,33 @@ class SensorId:
 
 @dataclass(frozen=True, slots=True)
 class IgnoredText:
-    """The characters of a string that is of no interest: at most 128 of ASCII, no escapes."""
+    """The characters of a string in an ignored field: at most 128, ASCII, no escapes."""
 
     def read(self, cursor: Cursor) -> dict[str, Int64s]:
-        """No column."""
+        """Skip the text; no column."""
         scan.text(cursor, ascii_only=True)
         return {}
 
 
 @dataclass(frozen=True, slots=True)
 class IgnoredNumber:
-    """A number that is of no interest, without an exponent."""
+    """A number in an ignored field, without an exponent."""
 
     def read(self, cursor: Cursor) -> dict[str, Int64s]:
-        """No column."""
+        """Skip the number; no column."""
         scan.decimals(cursor)
         return {}
 
 
 @dataclass(frozen=True, slots=True)
 class UnsignedInteger:
-    """An integer from 0 to `greatest`. A fraction or an exponent behind it is not what the literal behind expects."""
+    """An integer from 0 to `greatest`; a fraction or an exponent after it fails to match the next literal."""
 
     name: str
     greatest: int
 
     def read(self, cursor: Cursor) -> dict[str, Int64s]:
-        """The column `name`."""
+        """Read the column `name`."""
         value, _ = scan.unsigned_integer(cursor)
         cursor.refuse_unless(value <= self.greatest)
         return {self.name: value}
@@ -127,14 +127,14 @@ class UnsignedInteger:
 
 @dataclass(frozen=True, slots=True)
 class Rfc3339Time:
-    """An RFC 3339 time up to its seconds or their fraction; the offset behind belongs to the literal that follows."""
+    """An RFC 3339 time up to its seconds or their fraction; the UTC offset belongs to the literal that follows."""
 
     separator: int
     has_fraction: bool
     offset_minutes: int
 
     def read(self, cursor: Cursor) -> dict[str, Int64s]:
-        """The column event_time_ms, floored."""
+        """Read the column event_time_ms, rounded down."""
         event_time_ms = scan.civil_ms(cursor, separator=self.separator) - self.offset_minutes * 60_000
         if self.has_fraction:
             scan.literal(cursor, b".")
@@ -148,16 +148,16 @@ class Rfc3339Time:
 
 @dataclass(frozen=True, slots=True)
 class Temperature:
-    """A decimal without an exponent, of at most 17 digits in all and 8 before the point, in `unit` (C, F or K)."""
+    """A decimal in `unit` (C, F or K) without an exponent, of at most 17 digits in all and 8 before the point."""
 
     unit: str
 
     def read(self, cursor: Cursor) -> dict[str, Int64s]:
-        """The column temperature_milli_c: exact, rounded once, half to even."""
+        """Read the column temperature_milli_c: exact, rounded once, half to even."""
         number = scan.decimals(cursor)
         cursor.refuse_unless(number.whole_digits <= WHOLE_DIGITS_MAX)
         cursor.refuse_unless(number.whole_digits + number.scale <= DECIMAL_DIGITS_MAX)
-        if cursor.all_accepted(number.scale == MILLI_DIGITS):  # as a fleet's own encoder spells them
+        if cursor.all_accepted(number.scale == MILLI_DIGITS):  # as `encode_readings` writes them
             unscaled, places = number.whole * 1_000 + number.fraction, np.zeros(1, np.int64)
         else:
             unscaled = number.whole * POWERS_OF_TEN[np.maximum(number.scale, MILLI_DIGITS)]
@@ -168,17 +168,18 @@ class Temperature:
         return {"temperature_milli_c": milli_c}
 
     def milli_c(self, unscaled: Int64s, *, places: Int64s) -> Int64s:
-        """What `unscaled / 10**places` milli-degrees of the unit are in milli-degrees C; |unscaled| < 10**17."""
+        """Convert `unscaled / 10**places` milli-degrees of the unit to milli-degrees C; |unscaled| < 10**17."""
         if self.unit == "C" and not places.any():
             return unscaled
         one = POWERS_OF_TEN[places]
         if self.unit == "F":
             return _divide((unscaled - 32_000 * one) * 5, 9 * one)
-        return _divide(unscaled, one) - (273_150 if self.unit == "K" else 0)  # even, so rounding to even is not moved
+        # 273_150 is even, so subtracting it after the division keeps half-to-even.
+        return _divide(unscaled, one) - (273_150 if self.unit == "K" else 0)
 
 
 def _divide(numerator: Int64s, denominator: Int64s) -> Int64s:
-    """The quotient, rounded half to even."""
+    """Divide, rounding half to even."""
     quotient, rest = np.divmod(numerator, denominator)
     twice = 2 * rest
     rounded: Int64s = quotient + ((twice > denominator) | ((twice == denominator) & (quotient % 2 == 1)))

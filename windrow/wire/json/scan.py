@@ -1,7 +1,7 @@
-"""Texts, numbers and times, each read at the places of a cursor, which moves on behind them.
+"""Reading of texts, numbers and times at the positions of a cursor, which then moves past them.
 
-Columns have one entry per row of the cursor, meaningless in rows that it refuses. What is read may lie beyond the end
-of a row's payload: a cursor never moves back, so whoever knows the end compares once, at last.
+Columns have one entry per row of the cursor, undefined in rows that it refuses. Reading may run beyond the end of a
+row's payload: a cursor never moves back, so the caller, who knows the ends, compares them once at the end.
 """
 
 import datetime
@@ -22,9 +22,9 @@ from windrow.columns.words import (
 )
 from windrow.wire.json.cursor import Cursor
 
-# A longer text is refused.
+# Longer texts are refused.
 TEXT_OCTETS_MAX = 128
-# 2^63-1 has so many digits; more are refused, and so is what is greater.
+# The digits of 2^63-1; more digits are refused, and so are greater numbers.
 INTEGER_DIGITS_MAX = 19
 
 _TEXT_WORDS = 3
@@ -42,7 +42,7 @@ _DAYS_IN_MONTH = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], n
 class Decimals:
     """n decimals: `whole + fraction / 10**scale`, negated where `negative`.
 
-    whole_digits: how many digits `whole` was spelt with. negative: bool[n], all else int64[n].
+    whole_digits: the number of digits before the point. negative: bool[n], all others int64[n].
     """
 
     negative: Mask
@@ -53,7 +53,7 @@ class Decimals:
 
 
 def literal(cursor: Cursor, spelled: bytes) -> None:
-    """Accept only rows that have these octets."""
+    """Refuse rows that do not have these bytes here."""
     for first in range(0, len(spelled), WORD_OCTETS):
         octets = spelled[first : first + WORD_OCTETS]
         (word,) = cursor.words(1)
@@ -64,7 +64,7 @@ def literal(cursor: Cursor, spelled: bytes) -> None:
 
 
 def text(cursor: Cursor, *, ascii_only: bool) -> Int64s:
-    """How many octets come before the first quote, backslash or control character (or non-ASCII octet): int64[n]."""
+    """Count the bytes before the first quote, backslash or control character (or non-ASCII byte): int64[n]."""
     at, length = cursor.at, _text_in(cursor.words(_TEXT_WORDS), ascii_only=ascii_only)
     for done in range(_TEXT_OCTETS, TEXT_OCTETS_MAX + 1, _TEXT_OCTETS):
         unended = np.flatnonzero((length == done) & cursor.is_accepted)
@@ -78,7 +78,7 @@ def text(cursor: Cursor, *, ascii_only: bool) -> Int64s:
 
 
 def digits(cursor: Cursor) -> tuple[Int64s, Int64s]:
-    """The numbers that the digits here spell (0 if there are none), and how many digits: int64[n] each."""
+    """Read digits: return their number (0 if there are none), and how many there are: int64[n] each."""
     value, count = leading_digits(cursor.words(1)[0])
     for before in (WORD_OCTETS, 2 * WORD_OCTETS):
         goes_on = (count == before) & cursor.is_accepted
@@ -87,7 +87,7 @@ def digits(cursor: Cursor) -> tuple[Int64s, Int64s]:
         more, more_count = leading_digits(cursor.words(before // WORD_OCTETS + 1)[-1])
         if not cursor.all_accepted(goes_on):
             more, more_count = more * goes_on, more_count * goes_on
-        value = value * POWERS_OF_TEN[more_count] + more  # beyond 2^63, 19 digits wrap to below zero
+        value = value * POWERS_OF_TEN[more_count] + more  # 19 digits beyond 2^63-1 wrap to negative
         count += more_count
     cursor.refuse_unless((count <= INTEGER_DIGITS_MAX) & (value >= 0))
     cursor.advance(count)
@@ -95,7 +95,7 @@ def digits(cursor: Cursor) -> tuple[Int64s, Int64s]:
 
 
 def unsigned_integer(cursor: Cursor) -> tuple[Int64s, Int64s]:
-    """`digits` as JSON wants them: at least one, and no zero before another."""
+    """Read digits as JSON demands: at least one, and no leading zero."""
     is_zero = cursor.octet() == _ZERO
     value, count = digits(cursor)
     cursor.refuse_unless((count == 1) | ((count > 1) & ~is_zero))
@@ -103,19 +103,19 @@ def unsigned_integer(cursor: Cursor) -> tuple[Int64s, Int64s]:
 
 
 def decimals(cursor: Cursor) -> Decimals:
-    """JSON numbers. An exponent is not read; whatever is compared with what comes behind will not be equal."""
+    """Read JSON numbers. An exponent is not read, and then fails to match the next literal."""
     negative = cursor.octet() == _MINUS
     cursor.advance(negative.astype(np.int64))
     whole, whole_digits = unsigned_integer(cursor)
     has_point = cursor.octet() == _POINT
     cursor.advance(has_point.astype(np.int64))
-    fraction, scale = digits(cursor)  # none where there is no point: all digits are read already
+    fraction, scale = digits(cursor)  # 0 digits where there is no point: all digits were read before
     cursor.refuse_unless(has_point == (scale > 0))
     return Decimals(negative, whole, whole_digits, fraction, scale)
 
 
 def civil_ms(cursor: Cursor, *, separator: int) -> Int64s:
-    """The milliseconds since the epoch of `YYYY-MM-DD?hh:mm:ss` in UTC, "?" being `separator`: int64[n]."""
+    """Read `YYYY-MM-DD?hh:mm:ss`, "?" being `separator`, as milliseconds since the epoch in UTC: int64[n]."""
     date, middle, last = cursor.words(3)
     last &= word_of(b"\xff" * (_CIVIL_OCTETS - 2 * WORD_OCTETS))
     cursor.refuse_unless(_spells(date, b"0000-00-") & _spells(middle, b"00%c00:00" % separator) & _spells(last, b":00"))
@@ -130,14 +130,14 @@ def civil_ms(cursor: Cursor, *, separator: int) -> Int64s:
 
 
 def _text_in(words: Words, *, ascii_only: bool) -> Int64s:
-    """The length of the text that begins with the words, uint64[3, n]: 0 to 24."""
+    """Return the length of the text that begins with the words, uint64[3, n]: 0 to 24."""
     first, second, third = plain_characters(words, ascii_only=ascii_only)
     length: Int64s = first + (first == WORD_OCTETS) * (second + (second == WORD_OCTETS) * third)
     return length
 
 
 def _spells(word: Words, pattern: bytes) -> Mask:
-    """Whether each word has a digit where the pattern has a 0, and the pattern's octet elsewhere."""
+    """Return whether each word has a digit where the pattern has a 0, and the pattern's byte elsewhere."""
     ok = np.ones(len(word), bool)
     for place, expected in enumerate(pattern):
         octet = octet_at(word, place)
@@ -146,7 +146,7 @@ def _spells(word: Words, pattern: bytes) -> Mask:
 
 
 def _days(cursor: Cursor, year: Int64s, month: Int64s, day: Int64s) -> Int64s:
-    """Days from the epoch to a date; accepts only dates that exist, from year 1 on."""
+    """Return the days from the epoch to a date; refuse dates that do not exist, and years before 1."""
     cursor.refuse_unless((year >= 1) & (month >= 1) & (month <= 12))
     month = np.where(cursor.is_accepted, month, 1)
     is_leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))

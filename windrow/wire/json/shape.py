@@ -1,9 +1,9 @@
-"""The shape of JSON payloads that are spelled alike: every literal and every digit has the same place in all of them.
+"""The shape of JSON payloads in which every literal and every digit has the same position.
 
-Payloads of one layout and one length are, as a rule. Then the end of no field is looked for: words are compared with
-what must be there, and numbers are taken from words that must hold digits and nothing else.
+Payloads of one layout and one length usually have one shape. Then no end of a field is searched for: literals are
+compared word by word, and numbers are taken from words that must hold digits only.
 
-A row is accepted only when `windrow.wire.json.strict.parse_reading` would read the same; in doubt it is refused.
+A row is accepted only if `windrow.wire.json.strict.parse_reading` would read the same; in doubt it is refused.
 """
 
 import re
@@ -38,16 +38,16 @@ from windrow.wire.json.parts import (
 from windrow.wire.json.scan import TEXT_OCTETS_MAX
 from windrow.wire.payloads import Payloads
 
-# So many octets of each row are fetched at once; a longer payload has no shape.
+# This many bytes of each row are fetched at once; a longer payload has no shape.
 OCTETS_MAX = 240
-# Every number of so many digits fits into 63 bits.
+# Every number of this many digits fits into 63 bits.
 _FITTING_DIGITS_MAX = 18
 _NUMBER = re.compile(rb"(-?)(\d+)(?:\.(\d+))?")
 
 
 @dataclass(frozen=True, slots=True)
 class ValueSpan:
-    """A value that differs from payload to payload: `part` reads the octets `start:end`."""
+    """Where a value that varies from payload to payload is: `part` reads the bytes `start:end`."""
 
     part: LayoutPart
     start: int
@@ -60,44 +60,44 @@ class SameLengthPayloads:
     __slots__ = ("_is_accepted", "_refused", "_span", "starts")
 
     def __init__(self, octets: Octets, starts: Int64s, length: int) -> None:
-        # A word more than the payload, so that its last octet is the first one of a word.
+        # A word more than the payload: its last byte may be the first one of a word.
         self._span = spans(octets, starts, length + WORD_OCTETS)
         self.starts = starts
         self._is_accepted = np.ones(len(starts), bool)
         self._refused = np.zeros(len(starts), np.uint64)
 
     def word(self, place: int) -> Words:
-        """The word at `place` of each row: uint64[n], a copy."""
+        """Return a copy of the word at `place` of each row: uint64[n]."""
         strides = (self._span.itemsize,)
         return np.ndarray(self.starts.shape, "<u8", self._span, place, strides).copy()
 
     def octet(self, place: int) -> Octets:
-        """The octet at `place` of each row: uint8[n]."""
+        """Return the byte at `place` of each row: uint8[n]."""
         return np.ndarray(self.starts.shape, np.uint8, self._span, place, (self._span.itemsize,))
 
     def refuse_unless(self, ok: Mask) -> None:
-        """Accept only rows that are accepted already and `ok`: bool[n]."""
+        """Refuse the rows that are not `ok`: bool[n]."""
         self._is_accepted &= ok
 
     def refuse_high_bits(self, words: Words) -> None:
-        """Refuse rows whose word has the high bit of an octet: uint64[n]."""
+        """Refuse rows whose word has the high bit of a byte set: uint64[n]."""
         self._refused |= words
 
     @property
     def is_accepted(self) -> Mask:
-        """Which rows were not refused: bool[n]."""
+        """The rows that were not refused: bool[n]."""
         return self._is_accepted & no_high_bits(self._refused)
 
 
 class _FixedField(Protocol):
     def read(self, rows: SameLengthPayloads) -> dict[str, Int64s]:
-        """Read a column or more, by name: int64[n]."""
+        """Return the columns read, if any, by name: int64[n]."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class _FixedLiteral:
-    """Octets that are the same in every payload."""
+    """Bytes that are the same in every payload."""
 
     place: int
     spelled: bytes
@@ -116,7 +116,7 @@ class _FixedLiteral:
 
 @dataclass(frozen=True, slots=True)
 class _FixedSensorId:
-    """The octets of a sensor id. What they are is not looked at here."""
+    """The bytes of a sensor id, which are checked later."""
 
     place: int
     octets: int
@@ -127,7 +127,7 @@ class _FixedSensorId:
 
 @dataclass(frozen=True, slots=True)
 class _FixedText:
-    """The characters of a string that is of no interest: ASCII, no escapes."""
+    """The characters of a string in an ignored field: ASCII, no escapes."""
 
     place: int
     octets: int
@@ -140,13 +140,13 @@ class _FixedText:
 
 @dataclass(frozen=True, slots=True)
 class _FixedDigits:
-    """A row of 0 to _FITTING_DIGITS_MAX digits."""
+    """A run of 0 to _FITTING_DIGITS_MAX digits."""
 
     place: int
     count: int
 
     def read(self, rows: SameLengthPayloads) -> Int64s:
-        """The number that they spell: int64[n]; 0 if there are none, int64[1]."""
+        """Return their number: int64[n]; if there are no digits, 0 as int64[1]."""
         value: Int64s = np.zeros(1, np.int64)
         for first in range(0, self.count, WORD_OCTETS):
             count = min(WORD_OCTETS, self.count - first)
@@ -156,7 +156,7 @@ class _FixedDigits:
         return value
 
     def read_whole(self, rows: SameLengthPayloads) -> Int64s:
-        """The same; refuses a zero before another digit."""
+        """Return their number, and refuse rows with a leading zero."""
         value = self.read(rows)
         if self.count > 1:
             rows.refuse_unless(value >= 10 ** (self.count - 1))
@@ -196,28 +196,28 @@ class _FixedDecimal:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Payloads of so many octets, and what is where in them."""
+    """The length of payloads in bytes, and the fields at fixed positions in them."""
 
     octets: int
     fields: tuple[_FixedField, ...]
 
     @classmethod
     def of(cls, example: bytes, values: Sequence[ValueSpan]) -> Self | None:
-        """The shape of a payload with these `values`, ascending; None if it is too long or a value is not for words."""
+        """Derive the shape of a payload with these ascending `values`; None if it or a value is too long."""
         if len(example) > OCTETS_MAX:
             return None
         fields: list[_FixedField] = []
-        behind = 0
+        last_end = 0
         for value in values:
             field = _field(example, value)
             if field is None:
                 return None
-            fields += [_FixedLiteral(behind, example[behind : value.start]), *field]
-            behind = value.end
-        return cls(len(example), (*fields, _FixedLiteral(behind, example[behind:])))
+            fields += [_FixedLiteral(last_end, example[last_end : value.start]), *field]
+            last_end = value.end
+        return cls(len(example), (*fields, _FixedLiteral(last_end, example[last_end:])))
 
     def read(self, payloads: Payloads, which: Int64s) -> ParsedColumns:
-        """The readings of those of the payloads `which`, all of this length, that have the shape."""
+        """Return the readings of the payloads among `which`, all of this length, that have the shape."""
         rows = SameLengthPayloads(payloads.octets, payloads.starts[which], self.octets)
         columns = {"sequence": np.zeros(len(which), np.int64)}
         for field in self.fields:
@@ -226,7 +226,7 @@ class Shape:
 
 
 def _field(example: bytes, value: ValueSpan) -> list[_FixedField] | None:
-    """How to read a value, its sign and its point too; None if its part reads what is not of one shape."""
+    """Return how to read a value with its sign and its point; None if no fixed field can."""
     start, end = value.start, value.end
     match value.part:
         case SensorId() if end - start <= TEXT_OCTETS_MAX:
@@ -250,7 +250,7 @@ def _decimal(part: Temperature | IgnoredNumber, found: re.Match[bytes] | None) -
 
 
 def _words_of(octets: int) -> Iterator[tuple[int, int]]:
-    """Words that cover so many octets: where each begins, and how many octets of it count; the last may overlap."""
+    """Yield words that cover `octets` bytes: where each begins, and how many bytes count; the last may overlap."""
     if octets < WORD_OCTETS:
         yield 0, octets
         return

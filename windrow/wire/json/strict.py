@@ -1,10 +1,10 @@
-"""Readings as JSON: exactly one object per payload, read strictly and exactly.
+"""The strict reader of JSON readings, which defines what a valid payload is: exactly one object.
 
     {"sensor_id": "roof-7", "event_time": 1763640300000, "temperature": 21.437, "unit": "C", "sequence": 17}
 
-`unit` (C, F or K; default C) and `sequence` (default 0) may be left out. `event_time` is integer epoch
-milliseconds or an RFC 3339 string. Fields of other names are ignored. Numbers are taken as the exact decimals
-they spell and never pass through binary floating point.
+`unit` (C, F or K; default C) and `sequence` (default 0) may be left out. `event_time` is integer epoch milliseconds or
+an RFC 3339 string. Fields of other names are ignored. Numbers are read as exact decimals and never pass through binary
+floating point.
 """
 
 import json
@@ -33,7 +33,7 @@ from windrow.timestamps import parse_rfc3339_ms
 from windrow.wire.json.fast import read_common_layouts
 from windrow.wire.payloads import Payloads
 
-# A reading takes about 100 bytes; the rest is room for fields that we ignore.
+# A reading takes about 100 bytes; the rest is room for ignored fields.
 PAYLOAD_BYTES_MAX = 65_536
 NESTING_MAX = 16
 
@@ -43,7 +43,7 @@ _INTEGER = re.compile(r"-?\d+")
 
 @dataclass(frozen=True, slots=True)
 class BadPayload:
-    """A payload that is no reading: its position in the batch, why, and the detail for people."""
+    """A payload that is no reading: its position in the batch, the reason, and the detail for people."""
 
     index: int
     reason: Reason
@@ -52,7 +52,7 @@ class BadPayload:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ParsedReadings:
-    """The readings of a batch of payloads, and the payloads that are none.
+    """The readings of a batch of payloads, and the payloads that are no readings.
 
     source: int64[n], ascending, the position of the payload that reading i came from; bad: ascending by position.
     """
@@ -63,9 +63,9 @@ class ParsedReadings:
 
 
 def parse_readings(payloads: Payloads | Sequence[bytes]) -> ParsedReadings:
-    """What `parse_reading` gives for every payload by itself; a bad one never touches its neighbours.
+    """Parse every payload as `parse_reading` does; a bad one never affects its neighbours.
 
-    Payloads of a usual layout are read together, as columns; the others one by one.
+    Payloads of common layouts are read together, as columns; the others one by one.
     """
     column = payloads if isinstance(payloads, Payloads) else Payloads.of(payloads)
     found, others = read_common_layouts(column, _is_reading, length_max=PAYLOAD_BYTES_MAX)
@@ -94,7 +94,7 @@ def _is_reading(payload: bytes) -> bool:
 
 
 def parse_reading(payload: bytes) -> Reading:
-    """The reading that `payload` spells; raises BadReading, and nothing else."""
+    """Parse one payload; raises BadReading and nothing else."""
     if len(payload) > PAYLOAD_BYTES_MAX:
         raise BadReading(Reason.PAYLOAD_TOO_LONG, f"{len(payload)} bytes, at most {PAYLOAD_BYTES_MAX}")
     fields = _parse_object(payload)
@@ -108,7 +108,7 @@ def parse_reading(payload: bytes) -> Reading:
 
 
 class _JsonNumber(str):
-    """A JSON number as it is spelt, told apart from a JSON string by its type."""
+    """A JSON number as text; the type distinguishes it from a JSON string."""
 
     __slots__ = ()
 
