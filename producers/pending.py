@@ -1,4 +1,4 @@
-"""Readings between `put` and the sender, and their form in the spool."""
+"""Readings that wait between `put` and the sender, and how the spool stores them."""
 
 from collections.abc import Iterable, Iterator
 
@@ -9,44 +9,44 @@ from windrow.wire.block.block import decode_block, encode_block, is_block
 from windrow.wire.json.encode import encode_readings
 from windrow.wire.json.strict import parse_reading
 
-# Single readings that are made columns together.
+# At most this many single readings become one batch of columns.
 _TOGETHER_MAX = 8_192
 
 
 class Pending:
-    """Readings in the order they came, single ones and batches."""
+    """A queue of single readings and batches, in the order they came."""
 
     def __init__(self) -> None:
         self._taken: list[Reading | Readings] = []
         self.count = 0
         self.began_seconds = 0.0
-        """When the first of them came."""
+        """When the oldest reading came."""
 
     def add(self, readings: Reading | Readings, *, now_seconds: float) -> None:
-        """Take one reading or a batch."""
+        """Append one reading or a batch."""
         if not self._taken:
             self.began_seconds = now_seconds
         self._taken.append(readings)
         self.count += count_of(readings)
 
     def take(self) -> list[Readings]:
-        """All of them as columns; nothing is pending afterwards."""
+        """Remove and return everything, as columns."""
         taken, self._taken, self.count = self._taken, [], 0
         return list(joined(taken))
 
     def put_back(self, batches: list[Readings]) -> None:
-        """Undo a `take`, as far as `batches` go."""
+        """Return these batches of a `take` to the front."""
         self._taken[:0] = batches
         self.count += sum(map(len, batches))
 
 
 def count_of(readings: Reading | Readings) -> int:
-    """How many readings."""
+    """Return how many readings these are."""
     return 1 if isinstance(readings, Reading) else len(readings)
 
 
 def joined(taken: Iterable[Reading | Readings]) -> Iterator[Readings]:
-    """The same readings in the same order, single ones together."""
+    """Yield the same readings in the same order, with single ones joined into batches."""
     rows: list[Reading] = []
     for readings in taken:
         if rows and (isinstance(readings, Readings) or len(rows) == _TOGETHER_MAX):
@@ -61,7 +61,7 @@ def joined(taken: Iterable[Reading | Readings]) -> Iterator[Readings]:
 
 
 def spool_entries(readings: Reading | Readings) -> Iterator[bytes]:
-    """The entries that keep `readings`: a single one as JSON, a batch as blocks."""
+    """Yield the spool entries for `readings`: JSON for a single one, blocks for a batch."""
     if isinstance(readings, Reading):
         yield from encode_readings(Readings.of([readings]))
         return
@@ -70,7 +70,7 @@ def spool_entries(readings: Reading | Readings) -> Iterator[bytes]:
 
 
 def readings_of(entry: bytes) -> tuple[Reading | Readings, int]:
-    """What an entry keeps, and how many readings of it are outside the limits of a reading and left out.
+    """Decode a spool entry; the count is of readings left out because they exceed the limits of a reading.
 
     BadReading for an entry that `spool_entries` never makes.
     """

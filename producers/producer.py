@@ -1,14 +1,14 @@
-"""The producer for gateways: takes readings from any thread, and answers for them until the stream has them.
+"""The producer for gateways: takes readings from any thread, and keeps them until the stream has them.
 
     put ──▶ (spool) ──▶ pending ──▶ sender thread: aggregate by shard, write, retry ──▶ stream
 
-Without a spool, what waits is in memory, bounded, and `put` waits when there is too much of it. With a spool every
-reading is on local disk before `put` returns, until the stream has it. While the stream is away readings stay on disk
-alone; a later attempt, or the next process with the same spool, sends them. A reading may then be sent twice; its
-identity makes it count once.
+Without a spool, readings wait in memory, up to a bound at which `put` blocks. With a spool, every reading is on local
+disk before `put` returns and until the stream has it. While the stream is away, readings are kept on disk only; a later
+attempt, or the next process with the same spool, sends them. A reading may then be sent twice; its identity makes it
+count once.
 
-The sender thread works in passes. A pass takes all that is pending and every `flush` that was asked for before it
-began; when it ends, each of those flushes learns whether all of it is in the stream.
+The sender thread works in passes. A pass sends all that is pending and serves every `flush` called before it began:
+when it ends, each of these flushes learns whether everything is in the stream.
 """
 
 import logging
@@ -36,7 +36,7 @@ from windrow.aws.kinesis import KinesisStream
 from windrow.errors import PermanentError, WindrowError
 from windrow.reading import Reading, Readings
 
-# How long a reading waits at most before it is sent.
+# A reading waits at most this long before it is sent.
 LINGER_SECONDS = 1.0
 # Back-pressure: about 20 MB.
 PENDING_READINGS_MAX = 200_000
@@ -46,7 +46,7 @@ _logger = logging.getLogger("windrow.producers")
 
 @dataclass(slots=True, eq=False)
 class _Flush:
-    """A call of `flush` that waits for the pass that serves it."""
+    """A call of `flush`, waiting for the pass that serves it."""
 
     is_done: bool = False
     is_complete: bool = False
@@ -54,7 +54,7 @@ class _Flush:
 
 
 class Producer:
-    """Sends readings to a Kinesis stream, aggregated by shard. Thread-safe; a context manager.
+    """A sender of readings to a Kinesis stream, aggregated by shard. Thread-safe; a context manager.
 
         from windrow import Producer
 
@@ -62,12 +62,12 @@ class Producer:
             for sensor_id, celsius in measure():
                 producer.put(sensor_id, celsius)
 
-    Leaving the block sends everything; so does SIGTERM, if the block is in the main thread and the program does not
-    handle that signal itself; so does the end of a program that never closes its producer. Without a spool `put`,
+    Leaving the block sends everything. So does SIGTERM, if the block is in the main thread and the program does not
+    handle that signal itself, and so does the end of a program that never closes its producer. Without a spool, `put`,
     `flush` and `close` raise WindrowError when the stream keeps refusing; what was taken stays in memory and is tried
     again. A producer belongs to the process that made it: after a fork it raises WindrowError in the child.
 
-    The logger `windrow.producers` tells once when the stream goes away, and why, and once when it is back.
+    The logger `windrow.producers` warns once when the stream goes away, with the cause, and once when it is back.
     """
 
     def __init__(
@@ -80,9 +80,10 @@ class Producer:
         probe_seconds_min: float = PROBE_SECONDS_MIN,
         contacts_stream: bool = False,
     ) -> None:
-        """`to_stream` is the usual way. `make_sender` is called when there is something to send.
+        """Start the sender thread. Usually called by `to_stream`.
 
-        contacts_stream: call it now, and let PermanentError out: then nothing is begun, and the spool is closed.
+        make_sender: called when there is something to send. contacts_stream: call it now; if that raises
+        PermanentError, no thread is started, and the spool is closed.
         """
         self._process_id = os.getpid()
         self._changed = threading.Condition()
@@ -96,11 +97,11 @@ class Producer:
         )
         self._spool = spool
         self._flushes: list[_Flush] = []
-        self._error: WindrowError | None = None  # what a failed pass has to tell the next put
+        self._error: WindrowError | None = None  # of a failed pass, for the next put to raise
         self._failure: BaseException | None = None  # what ended the sender thread
         self._close_error: WindrowError | None = None
-        self._is_closed = False  # nothing is taken any more
-        self._is_ended = False  # the sender thread is to end, or has failed
+        self._is_closed = False  # no more readings are taken
+        self._is_ended = False  # the sender thread is to end, or has ended
         self._termination = Termination()
         if contacts_stream:
             self._contact()
@@ -124,15 +125,15 @@ class Producer:
         for_kcl: bool = False,
         contacts_stream: bool = True,
     ) -> Self:
-        """A producer to the stream `name`, which is asked for its shards at once.
+        """Make a producer to the stream `name`, and ask the stream for its shards.
 
-        PermanentError when no later try can succeed: no credentials, no right to write, no such stream in the region.
-        When merely nothing answers the producer starts all the same, as one whose stream is away.
+        Raises PermanentError if no later try can succeed: no credentials, no right to write, no such stream in the
+        region. If the stream just does not answer, the producer starts all the same, as if the stream had gone away.
 
-        Credentials are found as boto3 finds them. endpoint_url: of a stand-in for AWS. spool: a folder for this
-        process alone; spool_is_synced: every `put` waits until the disk itself has the reading, so that it survives
-        a loss of power. for_kcl: after a reshard, send again what a KCL consumer would drop. contacts_stream: False
-        to start without asking; such a cause is then logged, and is in `last_error`, and readings wait.
+        Credentials are found as boto3 finds them. endpoint_url: of a stand-in for AWS. spool: a folder that no other
+        process uses. spool_is_synced: `put` returns once the disk itself has the reading, so it survives a loss of
+        power. for_kcl: after a reshard, send again what a KCL consumer would skip. contacts_stream: False to start
+        without asking; a permanent cause is then logged and in `last_error`, and readings wait.
         """
         stream = KinesisStream.at(Place("producer", endpoint_url, region, profile), name)
         make_sender = partial(Sender.to_stream, stream, wire=Wire(wire), resends_strays=for_kcl)
@@ -149,25 +150,25 @@ class Producer:
         event_time: datetime | int | None = None,
         sequence: int = 0,
     ) -> None:
-        """Take one reading; BadReading, a ValueError, for one that could not count.
+        """Take one reading. Raises BadReading, a ValueError, for one that could not count.
 
-        event_time: an aware datetime or epoch milliseconds; now, when it is left out. A sensor that measures twice in
-        a millisecond must number its readings by `sequence`.
+        event_time: an aware datetime or epoch milliseconds; default: now. A sensor that measures twice in a millisecond
+        must number its readings by `sequence`.
         """
         when = time.time_ns() // 1_000_000 if event_time is None else event_time
         self._take(reading_of(sensor_id, temperature_c, event_time=when, sequence=sequence))
 
     def put_readings(self, readings: Readings) -> None:
-        """Take many readings, as columns; BadReading names the first row that could not count, and none is taken."""
+        """Take many readings, as columns, or none: BadReading names the first row that could not count."""
         own = checked(readings)
         if len(own):
             self._take(own)
 
     def flush(self) -> bool:
-        """Wait until everything put before is in the stream: True.
+        """Wait until everything put before is in the stream, and return True.
 
-        False if some of it is on local disk alone instead, or if this process has found damage in its spool, so that
-        something that was put may never arrive (`counters.damaged`). Without a spool, WindrowError.
+        Return False if some of it is on local disk only, or if this process has found damage in its spool, so that
+        something that was put may never arrive (`counters.damaged`). Without a spool, raise WindrowError instead.
         """
         self._refuse_fork()
         flush = _Flush()
@@ -184,7 +185,7 @@ class Producer:
         return flush.is_complete
 
     def close(self) -> None:
-        """Flush, and stop. What the stream did not take is in the spool, or the error is raised, by later calls too."""
+        """Flush and stop. What the stream did not take is in the spool; without one the error is raised, each time."""
         self._refuse_fork()
         with self._changed:
             is_first, self._is_closed = not self._is_closed, True
@@ -196,33 +197,33 @@ class Producer:
 
     @property
     def counters(self) -> WriterCounters:
-        """What was sent, retried, throttled, ambiguous, put on local disk alone, and damaged there, as of now."""
+        """Return the counts of what was sent, retried and kept on disk, as of now; see `WriterCounters`."""
         return self._courier.counters
 
     @property
     def is_away(self) -> bool:
-        """Whether the stream does not answer, or not yet again; with a spool readings then go to local disk alone."""
+        """Return whether the stream cannot be reached; with a spool, readings then go to local disk only."""
         return self._courier.is_away
 
     @property
     def is_of_this_process(self) -> bool:
-        """Whether no fork lies between the making of the producer and this process."""
+        """Return whether the calling process made the producer; False in a child of a fork."""
         return os.getpid() == self._process_id
 
     @property
     def last_error(self) -> WindrowError | None:
-        """Why the last attempt to send did not succeed; None if it did, or if there was none."""
+        """Return why the last attempt to send failed; None if it succeeded or there was none."""
         return self._courier.last_error
 
     def __enter__(self) -> Self:
-        """From here SIGTERM leaves the block."""
+        """Make SIGTERM leave the block."""
         self._termination.begin()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close; an exception of the block's own is not hidden by one of closing."""
+        """Close; an error in closing does not hide an exception of the block."""
         try:
             self.close()
         except WindrowError:
@@ -231,7 +232,7 @@ class Producer:
         finally:
             self._termination.end()
 
-    # ---- on the threads of whoever puts ------------------------------------------------------------------------------
+    # ---- on the callers' threads -------------------------------------------------------------------------------------
 
     def _take(self, readings: Reading | Readings) -> None:
         self._refuse_fork()
@@ -248,24 +249,26 @@ class Producer:
                 self._changed.notify_all()
 
     def _stops_waiting(self) -> bool:
-        """Whether there is room for a reading, or a reason not to wait for it."""
+        """Return whether there is room for a reading, or a reason not to wait for it."""
         return self._courier.has_room or self._error is not None or self._is_closed or self._is_ended
 
     def _raise_failure(self) -> None:
-        """Tell, again and again, that the sender thread has ended by an error: nothing is sent any more."""
+        """Raise, at each call, if an error has ended the sender thread: nothing is sent any more."""
         if self._failure is not None:
-            why = f"the producer has ended by an error: {type(self._failure).__name__}: {self._failure}"
+            why = f"the producer has stopped after an error: {type(self._failure).__name__}: {self._failure}"
             hint = "what was put is in the spool" if self._spool is not None else "what was not flushed is lost"
             raise WindrowError(why, hint=hint) from self._failure
 
     def _refuse_fork(self) -> None:
-        """Before any lock is asked for: in a child it may be held by a thread that does not exist there."""
+        """Raise in a child of a fork, before taking any lock: a thread that is not in the child may hold it."""
         if not self.is_of_this_process:
-            message = f"the producer belongs to process {self._process_id}, which was forked: this is its child"
+            message = f"the producer belongs to process {self._process_id}, and this is a forked child of it"
             raise WindrowError(message, hint="make a producer, with a spool of its own, after the fork")
 
     def _close(self) -> None:
-        self._close_error = WindrowError("the producer was interrupted while it closed: not everything may be sent")
+        self._close_error = WindrowError(
+            "the producer was interrupted while closing: some readings may not have been sent"
+        )
         try:
             self.flush()
             self._close_error = None
@@ -294,26 +297,26 @@ class Producer:
         try:
             while self._pass():
                 pass
-        except BaseException as error:  # whatever it is, everybody who puts or flushes must learn of it
+        except BaseException as error:  # whatever it is, everyone who puts or flushes must learn of it
             self._failure = error
-            _logger.critical("the producer has ended by an error: nothing is sent any more", exc_info=error)
-        with self._changed:  # nobody must wait for this thread for ever
+            _logger.critical("the producer has stopped after an error: nothing is sent any more", exc_info=error)
+        with self._changed:  # nobody may wait for this thread for ever
             self._is_ended = True
             for flush in self._flushes:
                 flush.is_done = True
             self._changed.notify_all()
 
     def _pass(self) -> bool:
-        """Wait until there is something to do, and do it; False at the end."""
+        """Wait until a pass is due, and run it; False once the thread is to end."""
         with self._changed:
             while not self._is_due():
                 self._changed.wait(self._courier.wait_seconds())
             if self._is_ended and not self._flushes:
                 return False
             flushes = list(self._flushes)
-            load = self._courier.load()
+            shipment = self._courier.next_shipment()
             self._changed.notify_all()  # there is room again
-        error = self._courier.send(load)
+        error = self._courier.send(shipment)
         with self._changed:
             self._answer(flushes, error)
             self._changed.notify_all()
@@ -323,11 +326,11 @@ class Producer:
         return self._is_ended or bool(self._flushes) or self._courier.wait_seconds() == 0.0
 
     def _answer(self, flushes: list[_Flush], error: WindrowError | None) -> None:
-        """Tell those who flushed before the pass began how it ended; without a spool, or else the next who puts."""
-        told = error if self._spool is None else None
+        """Answer the flushes that the pass served; without a spool an error is raised by them, or by the next put."""
+        raised = error if self._spool is None else None
         for flush in flushes:
-            flush.error = told
+            flush.error = raised
             flush.is_complete = error is None and not self._courier.has_lost
             flush.is_done = True
             self._flushes.remove(flush)
-        self._error = None if flushes else told
+        self._error = None if flushes else raised
