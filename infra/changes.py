@@ -1,11 +1,11 @@
 """What an update would do to a stack: CloudFormation's change set, as values."""
 
-import time
 import uuid
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from infra.waiting import OPERATION_MINUTES_MAX, wait_for_operation
 from windrow.aws.clients import Place, client
 from windrow.errors import WindrowError
 
@@ -69,8 +69,6 @@ def create(
     parameters: list[dict[str, Any]],
     tags: dict[str, str],
     is_new: bool,
-    wait_seconds_max: float,
-    poll_seconds: float,
 ) -> ChangeSet | None:
     """Have CloudFormation work out the changes of stack ``name``; None if there are none.
 
@@ -86,24 +84,19 @@ def create(
         Capabilities=CAPABILITIES,
         Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
     )["Id"]
-    deadline = time.monotonic() + wait_seconds_max
-    while time.monotonic() < deadline:
-        answer = cloudformation.describe_change_set(ChangeSetName=change_set_id, StackName=name)
-        if answer["Status"] == "CREATE_COMPLETE":
-            found = _changes(place, change_set_id, name)
-            if not found and place.endpoint_url is not None:
-                # LocalStack makes one that is empty; on AWS an empty one still changes outputs or tags.
-                discard(place, name, change_set_id, is_new=is_new)
-                return None
-            return ChangeSet(change_set_id=change_set_id, is_new_stack=is_new, changes=found)
-        if answer["Status"] == "FAILED":
-            reason = " ".join(answer.get("StatusReason", "").split())
-            discard(place, name, change_set_id, is_new=is_new)
-            if any(words in reason for words in _NO_CHANGES):
-                return None
-            raise WindrowError(f"stack {name} cannot be changed: {reason}")
-        time.sleep(poll_seconds)
-    raise WindrowError(f"the change set of stack {name} is not ready within {wait_seconds_max / 60:.0f} minutes")
+    answer = _wait_until_ready(place, name, change_set_id)
+    if answer["Status"] == "FAILED":
+        reason = " ".join(answer.get("StatusReason", "").split())
+        discard(place, name, change_set_id, is_new=is_new)
+        if any(words in reason for words in _NO_CHANGES):
+            return None
+        raise WindrowError(f"stack {name} cannot be changed: {reason}")
+    found = _changes(place, change_set_id, name)
+    if not found and place.endpoint_url is not None:
+        # LocalStack makes one that is empty; on AWS an empty one still changes outputs or tags.
+        discard(place, name, change_set_id, is_new=is_new)
+        return None
+    return ChangeSet(change_set_id=change_set_id, is_new_stack=is_new, changes=found)
 
 
 def discard(place: Place, name: str, change_set_id: str, *, is_new: bool) -> None:
@@ -112,6 +105,18 @@ def discard(place: Place, name: str, change_set_id: str, *, is_new: bool) -> Non
     cloudformation.delete_change_set(ChangeSetName=change_set_id, StackName=name)
     if is_new:
         cloudformation.delete_stack(StackName=name)
+
+
+def _wait_until_ready(place: Place, name: str, change_set_id: str) -> dict[str, Any]:
+    """Return the change set's description once it is ready or has failed."""
+    cloudformation = client("cloudformation", place)
+
+    def description_when_ready() -> dict[str, Any] | None:
+        answer: dict[str, Any] = cloudformation.describe_change_set(ChangeSetName=change_set_id, StackName=name)
+        return answer if answer["Status"] in ("CREATE_COMPLETE", "FAILED") else None
+
+    message = f"the change set of stack {name} is not ready within {OPERATION_MINUTES_MAX} minutes"
+    return wait_for_operation(place, description_when_ready, complaint=WindrowError(message))
 
 
 def _changes(place: Place, change_set_id: str, name: str) -> tuple[Change, ...]:

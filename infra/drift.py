@@ -1,16 +1,15 @@
 """Drift: what somebody changed in a stage without the template."""
 
 import json
-import time
 from dataclasses import dataclass
 from typing import Any
 
-from infra.stack import OPERATION_SECONDS_MAX, describe
+from infra.stack import describe
+from infra.waiting import OPERATION_MINUTES_MAX, wait_for_operation
 from windrow.aws.clients import Place, client, readable_errors
 from windrow.deployment import stack_name
 from windrow.errors import WindrowError
 
-_POLL_SECONDS, _POLL_SECONDS_LOCAL = 3.0, 0.1
 _DRIFTED = ["MODIFIED", "DELETED"]
 
 
@@ -42,7 +41,7 @@ def differences(place: Place, stage: str) -> tuple[Difference, ...]:
             raise WindrowError(f"no stage {stage!r} is deployed", hint="run: windrow status")
         cloudformation = client("cloudformation", place)
         detection = cloudformation.detect_stack_drift(StackName=name)["StackDriftDetectionId"]
-        _wait(cloudformation, detection, name, _POLL_SECONDS if place.endpoint_url is None else _POLL_SECONDS_LOCAL)
+        _wait_until_detected(place, name, detection)
         request: dict[str, Any] = {"StackName": name, "StackResourceDriftStatusFilters": _DRIFTED}
         found: list[Difference] = []
         while True:
@@ -53,19 +52,18 @@ def differences(place: Place, stage: str) -> tuple[Difference, ...]:
             request["NextToken"] = page["NextToken"]
 
 
-def _wait(cloudformation: Any, detection: str, name: str, poll_seconds: float) -> None:
-    deadline = time.monotonic() + OPERATION_SECONDS_MAX
-    while time.monotonic() < deadline:
+def _wait_until_detected(place: Place, name: str, detection: str) -> None:
+    cloudformation = client("cloudformation", place)
+
+    def is_detected() -> bool:
         answer = cloudformation.describe_stack_drift_detection_status(StackDriftDetectionId=detection)
-        match answer["DetectionStatus"]:
-            case "DETECTION_COMPLETE":
-                return
-            case "DETECTION_FAILED":
-                reason = " ".join(answer.get("DetectionStatusReason", "no reason was given").split())
-                raise WindrowError(f"the drift of stack {name} cannot be told: {reason}")
-            case _:
-                time.sleep(poll_seconds)
-    raise WindrowError(f"the drift of stack {name} is not known within {OPERATION_SECONDS_MAX / 60:.0f} minutes")
+        if answer["DetectionStatus"] == "DETECTION_FAILED":
+            reason = " ".join(answer.get("DetectionStatusReason", "no reason was given").split())
+            raise WindrowError(f"the drift of stack {name} cannot be told: {reason}")
+        return bool(answer["DetectionStatus"] == "DETECTION_COMPLETE")
+
+    message = f"the drift of stack {name} is not known within {OPERATION_MINUTES_MAX} minutes"
+    wait_for_operation(place, is_detected, complaint=WindrowError(message))
 
 
 def _differences(drift: dict[str, Any]) -> list[Difference]:

@@ -13,7 +13,6 @@ import os
 import shutil
 import socket
 import sys
-import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from pathlib import Path
 
 from infra import process
 from infra.process import Process
+from infra.waiting import wait_for
 from windrow import settings
 from windrow.aws.clients import DEFAULT_REGION, EMBEDDED, Place
 from windrow.errors import WindrowError
@@ -171,16 +171,15 @@ def _start(home: Path, port: int, *, enforces_iam: bool) -> Embedded:
 
 
 def _wait_until_healthy(embedded: Embedded) -> None:
-    deadline = time.monotonic() + START_SECONDS_MAX
-    while time.monotonic() < deadline:
+    def answers() -> bool:
         if not process.is_running(embedded.process):
             message = f"the embedded stack ended at once: {_log_lines(embedded.log)[-1]}"
             raise WindrowError(message, hint=f"see {embedded.log}")
-        if is_healthy(embedded):
-            return
-        time.sleep(process.POLL_SECONDS)
+        return is_healthy(embedded)
+
     message = f"the embedded stack (pid {embedded.process.pid}) did not answer within {START_SECONDS_MAX:.0f} s"
-    raise WindrowError(message, hint=f"see {embedded.log}, or run: windrow down")
+    late = WindrowError(message, hint=f"see {embedded.log}, or run: windrow down")
+    wait_for(answers, seconds_max=START_SECONDS_MAX, pause_seconds=process.PAUSE_SECONDS, complaint=late)
 
 
 def _environment(folder: Path, port: int, token: str, *, enforces_iam: bool) -> dict[str, str]:

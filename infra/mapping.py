@@ -1,14 +1,15 @@
 """The event source mapping of a stage: recreating it makes it read the stream again from the beginning."""
 
-import time
+from collections.abc import Callable
 from typing import Any
 
+from infra.waiting import wait_for
 from windrow.aws.clients import client, readable_errors
 from windrow.errors import WindrowError
 from windrow.stage import Stage
 
 WAIT_SECONDS_MAX = 300.0
-_POLL_SECONDS = 0.2
+_PAUSE_SECONDS = 0.2
 # What CreateEventSourceMapping takes of what GetEventSourceMapping tells.
 _KEPT = (
     "EventSourceArn",
@@ -34,11 +35,11 @@ def recreate(stage: Stage) -> str:
     with readable_errors(stage.place):
         old = _mapping_of(functions, stage)
         functions.delete_event_source_mapping(UUID=old["UUID"])
-        _wait(lambda: old["UUID"] not in _uuids(functions), f"mapping {old['UUID']} is not deleted")
+        _wait_until(lambda: old["UUID"] not in _uuids(functions), f"mapping {old['UUID']} is not deleted")
         settings = {name: old[name] for name in _KEPT if old.get(name) not in (None, "", [], {})}
         new = functions.create_event_source_mapping(FunctionName=old["FunctionArn"], **settings)
         uuid = str(new["UUID"])
-        _wait(
+        _wait_until(
             lambda: functions.get_event_source_mapping(UUID=uuid)["State"] == "Enabled",
             f"mapping {uuid} is not enabled",
         )
@@ -61,9 +62,6 @@ def _uuids(functions: Any) -> set[str]:
     return {mapping["UUID"] for mapping in _mappings(functions)}
 
 
-def _wait(is_done: Any, complaint: str) -> None:
-    give_up = time.monotonic() + WAIT_SECONDS_MAX
-    while not is_done():
-        if time.monotonic() > give_up:
-            raise WindrowError(f"{complaint} after {WAIT_SECONDS_MAX:.0f} s")
-        time.sleep(_POLL_SECONDS)
+def _wait_until(is_done: Callable[[], bool], complaint: str) -> None:
+    late = WindrowError(f"{complaint} after {WAIT_SECONDS_MAX:.0f} s", hint="run: windrow status")
+    wait_for(is_done, seconds_max=WAIT_SECONDS_MAX, pause_seconds=_PAUSE_SECONDS, complaint=late)

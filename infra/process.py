@@ -4,12 +4,13 @@ import contextlib
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-POLL_SECONDS = 0.05
+from infra.waiting import poll
+
+PAUSE_SECONDS = 0.05
 # The children of this very process, kept so that they can be reaped and leave no zombie behind.
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -54,11 +55,8 @@ def stop(process: Process, *, patience_seconds: float) -> None:
     for name in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, name)
-        deadline = time.monotonic() + patience_seconds
-        while time.monotonic() < deadline:
-            if not _group_exists(process.pid):
-                return
-            time.sleep(POLL_SECONDS)
+        if poll(lambda: not _group_exists(process.pid), seconds_max=patience_seconds, pause_seconds=PAUSE_SECONDS):
+            return
 
 
 def _reap(pid: int) -> None:

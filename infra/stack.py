@@ -1,6 +1,5 @@
 """A stage's CloudFormation stack: apply a plan to it, follow what happens, say readably why it failed."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,14 +9,12 @@ from botocore.exceptions import ClientError
 from infra import buckets, changes, template
 from infra.changes import ChangeSet
 from infra.plan import Plan
+from infra.waiting import OPERATION_MINUTES_MAX, wait_for_operation
 from windrow.aws.clients import EMBEDDED, LOCALSTACK, Place, client, readable_errors
 from windrow.deployment import find_stage, stack_name
 from windrow.errors import WindrowError
 from windrow.stage import Stage
 
-OPERATION_SECONDS_MAX = 1800.0
-POLL_SECONDS = 3.0
-POLL_SECONDS_LOCAL = 0.1
 # A first deployment that failed leaves a shell that can only be deleted.
 _SHELLS = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"})
 _ABSENT = frozenset({"", "REVIEW_IN_PROGRESS"})
@@ -100,8 +97,6 @@ def prepare(plan: Plan, on_event: OnEvent) -> Prepared:
             parameters=_parameters(plan.parameters | {"CodeBucket": bucket}, existing),
             tags={"windrow-stage": plan.stage},
             is_new=status in _ABSENT,
-            wait_seconds_max=OPERATION_SECONDS_MAX,
-            poll_seconds=_poll_seconds(place),
         )
     return Prepared(plan=plan, uploaded=uploaded, change_set=change_set)
 
@@ -195,10 +190,10 @@ def _parameters(decided: dict[str, str], existing: dict[str, Any]) -> list[dict[
 
 def _follow(place: Place, name: str, seen: set[str], on_event: OnEvent) -> None:
     """Report the events that are not in ``seen`` until the stack itself is done; WindrowError unless it went well."""
-    failure: Event | None = None
-    end: Event | None = None
-    deadline = time.monotonic() + OPERATION_SECONDS_MAX
-    while time.monotonic() < deadline:
+    failures: list[Event] = []
+
+    def last_event() -> Event | None:
+        end: Event | None = None
         for event in events(place, name):
             if event.event_id in seen:
                 continue
@@ -207,13 +202,14 @@ def _follow(place: Place, name: str, seen: set[str], on_event: OnEvent) -> None:
             if event.is_end_of_stack:
                 end = event
             elif event.is_failure:
-                failure = failure or event
-        if end is not None:
-            if end.status in _SUCCESSES:
-                return
-            raise _failed(end, failure)
-        time.sleep(_poll_seconds(place))
-    raise WindrowError(f"stack {name} is not done: {_minutes()}", hint="it goes on by itself: windrow status")
+                failures.append(event)
+        return end
+
+    message = f"stack {name} is not done after {OPERATION_MINUTES_MAX} minutes"
+    late = WindrowError(message, hint="CloudFormation goes on by itself; see: windrow status")
+    end = wait_for_operation(place, last_event, complaint=late)
+    if end.status not in _SUCCESSES:
+        raise _failed(end, failures[0] if failures else None)
 
 
 def _failed(end: Event, failure: Event | None) -> WindrowError:
@@ -235,11 +231,3 @@ def _event(entry: dict[str, Any]) -> Event:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def _minutes() -> str:
-    return f"no answer within {OPERATION_SECONDS_MAX / 60:.0f} minutes"
-
-
-def _poll_seconds(place: Place) -> float:
-    return POLL_SECONDS if place.endpoint_url is None else POLL_SECONDS_LOCAL

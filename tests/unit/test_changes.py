@@ -21,8 +21,6 @@ def create(*, is_new: bool = False) -> ChangeSet | None:
         parameters=[{"ParameterKey": "Stage", "ParameterValue": "dev"}],
         tags={"windrow-stage": "dev"},
         is_new=is_new,
-        wait_seconds_max=1.0,
-        poll_seconds=0.0,
     )
 
 
