@@ -1,8 +1,8 @@
-"""Shard-aware aggregation: readings become aggregated records, each for one shard and within its limits.
+"""Shard-aware aggregation: readings become aggregated records, each for one shard and within the limits of a record.
 
-A KCL consumer drops user records whose key does not hash into the shard that their aggregate is read from. So there
-is one buffer per shard, a reading goes to the shard that its own key hashes to, and the outer record is pinned to
-that shard by an explicit hash key.
+A KCL consumer drops user records whose key does not hash into the shard that their aggregate is read from. So each
+shard has its own buffer, a reading goes to the shard that its key hashes to, and the outer record is pinned to that
+shard by an explicit hash key.
 """
 
 import time
@@ -21,16 +21,16 @@ from windrow.wire.kpl_write import lengths_of
 
 # The KPL's own default, AggregationMaxSize: https://github.com/awslabs/amazon-kinesis-producer.
 TARGET_BYTES = 51_200
-# Far more than fit into a record; bounds what one bad byte in an aggregate can take along.
+# Bounds how many user records one bad byte in an aggregate can cost.
 USER_RECORDS_MAX = 16_384
 
 
 class Aggregator:
-    """Collects payloads per shard and gives aggregated records, each as soon as it is full; `flush` gives the rest.
+    """Collects payloads per shard and returns aggregated records, each as soon as it is full; `flush` returns the rest.
 
-    A record, its partition key included, is at most `target_bytes` long and holds at most `user_records_max`. A
-    payload that is alone is sent plain, as the KPL does (unless it begins as an aggregate does), and may be longer: up
-    to `record_bytes_max`, the stream's limit. In a shard the order of payloads is kept. Not thread-safe.
+    A record, including its partition key, has at most `target_bytes` and `user_records_max`. A single payload is sent
+    plain, as the KPL does (unless it begins like an aggregate), and may be longer: up to `record_bytes_max`, the
+    stream's limit. Payloads of one shard keep their order. Not thread-safe.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Aggregator:
         record_bytes_max: int = RECORD_BYTES_MAX,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """A record limit above 1 MiB is taken as 1 MiB: base64 makes more than that too long for a function.
+        """Cap the record limit at 1 MiB: a longer record, in base64, would be too long for a function.
 
         clock: seconds, for `flush_older`.
         """
@@ -56,19 +56,20 @@ class Aggregator:
         self._routes = RouteCache(shard_map)
 
     def __len__(self) -> int:
-        """How many payloads wait."""
+        """Return how many payloads wait."""
         return sum(map(len, self._buffers))
 
     def add(self, readings: Readings) -> list[OutgoingRecord]:
-        """Take readings, as JSON under their sensor ids; the records that became full."""
+        """Take readings, as JSON keyed by sensor id; return the records that became full."""
         return self.add_payloads(readings.sensor_ids, readings.sensor, encode_readings(readings))
 
     def add_payloads(
         self, keys: Strings, key: npt.NDArray[np.integer], payloads: Sequence[bytes]
     ) -> list[OutgoingRecord]:
-        """Take n payloads; `key`: integer[n], which of `keys` is the partition key of each.
+        """Take n payloads; return the records that became full.
 
-        WindrowError naming the key of a payload that is longer than any record; then none of them is taken.
+        key: integer[n], the index in `keys` of each payload's partition key. WindrowError naming the key of a payload
+        that is longer than any record; then none of them is taken.
         """
         route = self._routes.route(keys)
         which = route.first[key]
@@ -81,24 +82,24 @@ class Aggregator:
                 buffer.began_seconds = self._clock()
             mine = list(map(payloads.__getitem__, chosen.tolist()))
             records = buffer.extend(route, which[chosen], mine, lengths[chosen])
-            if records:  # what waits now came just now
+            if records:  # whatever still waits came just now
                 buffer.began_seconds = self._clock()
             full += records
         return full
 
     def flush(self) -> list[OutgoingRecord]:
-        """The records of everything that is still buffered, at most one per shard."""
+        """Remove everything that waits and return its records, at most one per shard."""
         return [buffer.take() for buffer in self._buffers if buffer]
 
     def flush_older(self, age_seconds: float) -> list[OutgoingRecord]:
-        """The records of the shards whose oldest payload has waited for `age_seconds` or longer."""
+        """Do the same for the shards whose oldest payload has waited for at least `age_seconds`."""
         since_seconds = self._clock() - age_seconds
         return [buffer.take() for buffer in self._buffers if buffer and buffer.began_seconds <= since_seconds]
 
     def remap(self, shard_map: ShardMap) -> list[OutgoingRecord]:
-        """Go over to the shards of `shard_map`; what waits for a closed one goes to its key's shard of now.
+        """Switch to the shards of `shard_map`; payloads for a closed shard go to the shard their key hashes to now.
 
-        Gives the records that became full by that.
+        Returns the records that became full.
         """
         before = {buffer.shard: buffer for buffer in self._buffers}
         kept = {shard: before.pop(shard) for shard in shard_map.shards if shard in before}

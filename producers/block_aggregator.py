@@ -1,6 +1,6 @@
-"""Aggregation into blocks: many readings of one shard as one compressed Arrow stream, for gateways that own both ends.
+"""Aggregation into blocks: many readings of one shard as one compressed Arrow stream, for those who own both ends.
 
-A block goes as a plain record, pinned by an explicit hash key to the shard that the ids of its sensors hash to.
+A block is sent as a plain record, pinned by an explicit hash key to the shard that its sensor ids hash to.
 """
 
 import time
@@ -15,15 +15,15 @@ from windrow.reading import READINGS_PER_RECORD_MAX, Readings
 from windrow.wire.block.block import encode_block
 from windrow.wire.kpl import OUTER_PARTITION_KEY
 
-# Beyond this a block hardly gets smaller per reading, and a bad one takes more along.
+# Larger blocks hardly save bytes per reading, and a bad one costs more readings.
 BLOCK_READINGS = 40_000
 
 
 class BlockAggregator:
-    """Collects readings per shard and gives blocks, each as soon as it is full; `flush` gives the rest.
+    """Collects readings per shard and returns blocks, each as soon as it is full; `flush` returns the rest.
 
-    A block holds at most `block_readings`, and a record, its partition key included, is at most `record_bytes_max`
-    long. In a shard the order of readings is kept. Not thread-safe.
+    A block holds at most `block_readings`; a record, including its partition key, has at most `record_bytes_max`.
+    Readings of one shard keep their order. Not thread-safe.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class BlockAggregator:
         record_bytes_max: int = RECORD_BYTES_MAX,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """A record limit above 1 MiB is taken as 1 MiB; clock: seconds, for `flush_older`."""
+        """Cap the record limit at 1 MiB. clock: seconds, for `flush_older`."""
         if not 1 <= block_readings <= READINGS_PER_RECORD_MAX:
             raise ValueError(f"block_readings must be from 1 to {READINGS_PER_RECORD_MAX}, not {block_readings}")
         self._block_readings = block_readings
@@ -44,11 +44,11 @@ class BlockAggregator:
         self._routes = RouteCache(shard_map)
 
     def __len__(self) -> int:
-        """How many readings wait."""
+        """Return how many readings wait."""
         return sum(map(len, self._buffers))
 
     def add(self, readings: Readings) -> list[OutgoingRecord]:
-        """Take readings; the records that became full."""
+        """Take readings; return the records that became full."""
         route: Route = self._routes.route(readings.sensor_ids)
         full: list[OutgoingRecord] = []
         for place, chosen in by_place(route.places[readings.sensor], len(self._buffers)):
@@ -62,19 +62,19 @@ class BlockAggregator:
         return full
 
     def flush(self) -> list[OutgoingRecord]:
-        """The records of everything that is still buffered."""
+        """Remove everything that waits and return its records."""
         return [record for buffer in self._buffers if buffer for record in self._records(buffer, len(buffer))]
 
     def flush_older(self, age_seconds: float) -> list[OutgoingRecord]:
-        """The records of the shards whose oldest reading has waited for `age_seconds` or longer."""
+        """Do the same for the shards whose oldest reading has waited for at least `age_seconds`."""
         since_seconds = self._clock() - age_seconds
         old = [buffer for buffer in self._buffers if buffer and buffer.began_seconds <= since_seconds]
         return [record for buffer in old for record in self._records(buffer, len(buffer))]
 
     def remap(self, shard_map: ShardMap) -> list[OutgoingRecord]:
-        """Go over to the shards of `shard_map`; what waits for a closed one goes to its sensor's shard of now.
+        """Switch to the shards of `shard_map`; readings for a closed shard go to the shard their sensor hashes to now.
 
-        Gives the records that became full by that.
+        Returns the records that became full.
         """
         before = {buffer.shard: buffer for buffer in self._buffers}
         kept = {shard: before.pop(shard) for shard in shard_map.shards if shard in before}
@@ -86,12 +86,12 @@ class BlockAggregator:
         return self._blocks(buffer.shard, buffer.take(count))
 
     def _blocks(self, shard: Shard, readings: Readings) -> list[OutgoingRecord]:
-        """One record, or several where one would be too long."""
+        """Encode one record, or several if one would be too long."""
         body = encode_block(readings)
         if len(body) > self._body_bytes_max:
             if len(readings) == 1:
                 raise WindrowError(
-                    f"a block of one reading takes {len(body)} bytes, more than the stream's record limit"
+                    f"a block of one reading takes {len(body)} bytes, more than the stream's limit for a record"
                 )
             half = np.arange(len(readings) // 2)
             rest = np.arange(len(half), len(readings))
@@ -123,7 +123,7 @@ class _ShardReadings:
         self._count += len(readings)
 
     def take(self, count: int) -> Readings:
-        """The first `count` readings."""
+        """Remove and return the first `count` readings."""
         whole = _joined(self._parts)
         rest = whole.take(np.arange(count, len(whole)))
         self._parts, self._count = ([rest] if len(rest) else []), len(rest)
@@ -131,7 +131,7 @@ class _ShardReadings:
 
 
 def _joined(parts: list[Readings]) -> Readings:
-    """The readings of all parts, one part after another; without looking at ids where all share one column of them."""
+    """Concatenate the parts; if they share one column of ids, without comparing ids."""
     if len(parts) == 1:
         return parts[0]
     ids = parts[0].sensor_ids

@@ -1,7 +1,7 @@
-"""Arguments of any type, taken exactly or not at all, in time and memory that do not depend on how large a number is.
+"""Exact values of arguments of any type, in time and memory that do not depend on how large a number is.
 
-Types are asked with `type`, not `isinstance`, and of subclasses the base's own methods are called: what a stranger's
-class says of itself or overrides does not matter.
+Types are checked with `type`, not `isinstance`, and the base class's methods are called on subclasses, so what a
+caller's class claims or overrides does not matter.
 """
 
 from decimal import Decimal
@@ -14,12 +14,12 @@ import numpy as np
 
 from windrow.reading import NUMBER_BITS_MAX, BadReading, Reason, exact_decimal
 
-# Of a wrong value, as much goes into a message.
+# A message quotes at most this much of a wrong value.
 SHOWN_CHARACTERS_MAX = 40
 
 
 def degrees_of(value: object) -> Fraction:
-    """Give the exact number of degrees; BadReading for what is none, and for what would take long to compute."""
+    """Return the exact number of degrees; BadReading for a value that is no number or would take long to compute."""
     kind, integer = type(value), integer_of(value)
     if integer is not None:
         if integer.bit_length() > NUMBER_BITS_MAX:
@@ -37,7 +37,7 @@ def degrees_of(value: object) -> Fraction:
 
 
 def _spelled(value: object) -> str | None:
-    """The decimal that a finite float or Decimal prints as; None for whatever is neither."""
+    """Return the decimal that a finite float or Decimal prints as; None for anything else."""
     kind = type(value)
     if issubclass(kind, float):
         number = cast("float", value)
@@ -52,10 +52,10 @@ def _spelled(value: object) -> str | None:
 
 
 def integer_of(value: object) -> int | None:
-    """Give the integer; None for whatever is none, and for a bool."""
+    """Return an int; None for a bool and anything else that is not an integer."""
     kind = type(value)
     if issubclass(kind, int) and kind is not bool:
-        return int.__pos__(cast("int", value))  # an int itself, where it was a subclass
+        return int.__pos__(cast("int", value))  # an int itself, also of a subclass
     if issubclass(kind, np.integer):
         number = cast("np.integer[Any]", value)
         return int(number) if number.dtype.kind in "iu" else None  # timedelta64 is an np.integer too
@@ -63,7 +63,7 @@ def integer_of(value: object) -> int | None:
 
 
 def shown(value: object) -> str:
-    """Give the value, if it is short and of a type whose text is harmless; else its type."""
+    """Describe a value for a message: the value, if its type is harmless to print, shortened; else its type."""
     kind, integer = type(value), integer_of(value)
     if integer is not None:
         return str(integer) if integer.bit_length() <= NUMBER_BITS_MAX else f"an int of {integer.bit_length()} bits"

@@ -26,10 +26,10 @@ from typing import Self
 
 from producers.courier import Courier
 from producers.outage import PROBE_SECONDS_MIN
-from producers.reading_of import checked, reading_of
+from producers.reading_of import checked_readings, reading_of
 from producers.sender import Sender, Wire
 from producers.spool import SPOOL_BYTES_MAX, Spool
-from producers.termination import Termination, closed_at_exit
+from producers.termination import Termination, close_at_exit
 from producers.writer import WriterCounters
 from windrow.aws.clients import DEFAULT_REGION, Place
 from windrow.aws.kinesis import KinesisStream
@@ -107,7 +107,7 @@ class Producer:
             self._contact()
         self._thread = threading.Thread(target=self._run, name="windrow-producer", daemon=True)
         self._thread.start()
-        self._forget_at_exit = closed_at_exit(self)
+        self._forget_at_exit = close_at_exit(self)
 
     @classmethod
     def to_stream(
@@ -160,7 +160,7 @@ class Producer:
 
     def put_readings(self, readings: Readings) -> None:
         """Take many readings, as columns, or none: BadReading names the first row that could not count."""
-        own = checked(readings)
+        own = checked_readings(readings)
         if len(own):
             self._take(own)
 

@@ -1,8 +1,8 @@
-"""Readings from what a program has at hand, checked at once: a mistake shows where it is made, not in quarantine.
+"""Readings from a program's values, checked at once: a mistake shows where it is made, not in quarantine.
 
-The functions of `windrow.reading` that judge payloads say here too what an id, a time, a sequence and a temperature may
-be. Beyond that, an argument must be of a type that means exactly one value, and a reading must not be so old that it
-would be too late whenever it arrived.
+Ids, times, sequences and temperatures are checked by the functions of `windrow.reading` that also judge payloads. In
+addition, an argument must be of a type that means exactly one value, and a reading must not be so old that it would be
+too late whenever it arrived.
 """
 
 from dataclasses import replace
@@ -29,12 +29,12 @@ from windrow.reading import (
     is_sound,
 )
 
-# 2020-01-01T00:00:00Z: windrow did not exist, so none of its streams took a record before that. The lateness horizon of
-# a stage is at most 336 hours (LatenessHorizonHours in infra/template.yaml). The clock is not asked: it may be wrong.
+# 2020-01-01T00:00:00Z: windrow did not exist, so no stream of it took a record before, and the lateness horizon of a
+# stage is at most 336 hours (LatenessHorizonHours in infra/template.yaml). The clock is not read: it may be wrong.
 EVENT_TIME_MS_MIN = 1_577_836_800_000
 
 _Integers = npt.NDArray[np.integer[Any]]
-# The columns of `Readings`, and why one that is none is refused.
+# The columns of `Readings`, with the reason given when one is refused.
 _COLUMNS: tuple[tuple[str, type[np.signedinteger[Any]], Reason], ...] = (
     ("sensor", np.int32, Reason.SENSOR_ID),
     ("event_time_ms", np.int64, Reason.EVENT_TIME),
@@ -42,7 +42,7 @@ _COLUMNS: tuple[tuple[str, type[np.signedinteger[Any]], Reason], ...] = (
     ("temperature_milli_c", np.int32, Reason.TEMPERATURE),
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# What the times from 2001 to 2286 begin with in other units than milliseconds, and how they become milliseconds.
+# The least number that a time from 2001 to 2286 has in other units than milliseconds, and how to convert it.
 _OTHER_UNITS = (
     (10**18, "nanoseconds: divide by 1,000,000"),
     (10**15, "microseconds: divide by 1,000"),
@@ -57,10 +57,10 @@ def reading_of(
     event_time: datetime | int | np.integer[Any],
     sequence: int | np.integer[Any] = 0,
 ) -> Reading:
-    """Make the reading; BadReading, and nothing else, says what is wrong with an argument, of whatever type it is.
+    """Make a reading. Raises BadReading, and nothing else, for a bad argument of any type.
 
-    temperature_c: degrees Celsius; a float is taken as the decimal that it prints as, and every value is rounded to
-    thousandths once, half to even. event_time: an aware datetime, floored to the millisecond, or epoch milliseconds.
+    temperature_c: degrees Celsius; a float means the decimal that it prints as, and every value is rounded once, to
+    thousandths, half to even. event_time: an aware datetime, floored to the millisecond, or epoch milliseconds.
     """
     return Reading(
         sensor_id=_sensor_id(sensor_id),
@@ -70,12 +70,12 @@ def reading_of(
     )
 
 
-def checked(readings: Readings) -> Readings:
-    """Give the same readings in columns of their own, of exactly the types that `Readings` documents.
+def checked_readings(readings: Readings) -> Readings:
+    """Copy readings into new columns of exactly the types that `Readings` documents.
 
-    BadReading, and nothing else, names the first row that `reading_of` would refuse, or the column that is none.
-    Integers of another width are taken where they fit; no value is changed. `sensor_ids` stays the same object, unless
-    one that no row has is bad.
+    Raises BadReading, and nothing else, naming the first row that `reading_of` would refuse, or a column that is not
+    one. Integers of another width are accepted if they fit; no value is changed. `sensor_ids` stays the same object,
+    unless it holds a bad id that no row uses.
     """
     if not isinstance(readings, Readings):
         raise BadReading(Reason.MISSING_FIELD, f"readings is {shown(readings)}, not Readings")
@@ -96,7 +96,7 @@ def checked(readings: Readings) -> Readings:
 
 
 def check_time(event_time_ms: int) -> None:
-    """Raise BadReading, with a suggestion if there is one, for a time that no stream takes."""
+    """Raise BadReading, with a suggestion if possible, for a time that every stream refuses."""
     suggestion = _suggestion(event_time_ms)
     try:
         check_event_time_ms(event_time_ms)
@@ -108,7 +108,7 @@ def check_time(event_time_ms: int) -> None:
 
 
 def _id_column(strings: object) -> Strings:
-    """The ids, if they are a column as `Strings` documents it, UTF-8 or not."""
+    """Return the ids if they are a column as `Strings` documents it, whether or not they are UTF-8."""
     if not isinstance(strings, Strings):
         raise BadReading(Reason.SENSOR_ID, f"sensor_ids is {shown(strings)}, not Strings")
     offsets, octets = strings.offsets, strings.octets
@@ -117,7 +117,7 @@ def _id_column(strings: object) -> Strings:
             raise BadReading(Reason.SENSOR_ID, f"sensor_ids has no column of {np.dtype(dtype)}, but {_kind(column)}")
     if not len(offsets) or offsets[0] != 0 or offsets[-1] != len(octets) or (offsets[1:] < offsets[:-1]).any():
         raise BadReading(
-            Reason.SENSOR_ID, "sensor_ids has offsets that do not ascend from 0 to the number of its octets"
+            Reason.SENSOR_ID, "sensor_ids has offsets that do not ascend from 0 to the number of its bytes"
         )
     return strings
 
@@ -142,7 +142,7 @@ def _check_lengths(columns: list[_Integers]) -> None:
 
 
 def _fit(columns: list[_Integers], *, ids_count: int) -> npt.NDArray[np.bool_]:
-    """In which rows the place is one of an id and every value fits the type of its column: bool[n]."""
+    """Return in which rows the index is that of an id and every value fits the type of its column: bool[n]."""
     sensor, *values = columns
     fits: npt.NDArray[np.bool_] = (sensor >= 0) & (sensor < ids_count)
     for column, (_, dtype, _) in zip(values, _COLUMNS[1:], strict=True):
@@ -152,7 +152,7 @@ def _fit(columns: list[_Integers], *, ids_count: int) -> npt.NDArray[np.bool_]:
 
 
 def _refuse(ids: Strings, row_values: list[int], *, row: int) -> NoReturn:
-    """Raise what is wrong with a row, value by value in the order of `reading_of`."""
+    """Raise BadReading for the first bad value of a row, in the order of `reading_of`."""
     place, event_time_ms, sequence, milli_c = row_values
     try:
         if not 0 <= place < len(ids):
@@ -170,7 +170,7 @@ def _refuse(ids: Strings, row_values: list[int], *, row: int) -> NoReturn:
 
 
 def _renumbered(places: npt.NDArray[np.int32], is_kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
-    """The places among those that are kept."""
+    """Return the indices after dropping the ids that are not kept."""
     renumbered: npt.NDArray[np.int32] = (np.cumsum(is_kept, dtype=np.int32) - 1)[places]
     return renumbered
 
@@ -196,8 +196,8 @@ def _instant_ms(event_time: datetime) -> int:
     try:
         if event_time.utcoffset() is not None:
             return int((event_time - _EPOCH) // timedelta(milliseconds=1))
-    except Exception as error:  # a time zone is foreign code, and may raise anything
-        detail = f"event_time is {shown(event_time)} whose offset is not told: {type(error).__name__}"
+    except Exception as error:  # a time zone is the caller's code, and may raise anything
+        detail = f"event_time is {shown(event_time)} whose UTC offset cannot be computed: {type(error).__name__}"
         raise BadReading(Reason.EVENT_TIME, detail) from error
     detail = f"event_time is {shown(event_time)} without a time zone; datetime.now(UTC) has one, .astimezone() adds one"
     raise BadReading(Reason.EVENT_TIME, detail)
@@ -218,7 +218,7 @@ def _milli_c(value: object) -> int:
 
 
 def _suggestion(event_time: float) -> str:
-    """What the number is more likely to be; empty if nothing is."""
+    """Suggest the unit that the number looks like; empty if it looks like none."""
     for one, unit in _OTHER_UNITS:
         if one <= event_time < 10 * one:
             return f"; it looks like {unit}"

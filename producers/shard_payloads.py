@@ -1,4 +1,4 @@
-"""The payloads that wait for one shard, and the aggregated records that they become."""
+"""The payloads that wait for one shard, and the aggregated records made from them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,26 +12,26 @@ from windrow.errors import WindrowError
 from windrow.wire.kpl import MAGIC, OUTER_PARTITION_KEY, seal
 from windrow.wire.kpl_write import ENVELOPE_BYTES, PLACES_MAX, aggregate_body, field_bytes, lengths_of, record_bytes
 
-# How far ahead a buffer counts beyond what it expects to fit.
+# How many more payloads are measured than are expected to fit.
 _AHEAD = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordLimits:
-    """What a record may hold: `target_bytes` with its key, and a payload that is alone `record_bytes_max`."""
+    """Limits of a record, including its key: `target_bytes`, or `record_bytes_max` for a single payload."""
 
     target_bytes: int
     user_records_max: int
     record_bytes_max: int
 
     def __post_init__(self) -> None:
-        """ValueError for a number of payloads that no aggregate of ours holds."""
+        """Check `user_records_max`; ValueError if our aggregates cannot hold that many."""
         if not 1 <= self.user_records_max <= PLACES_MAX:
             raise ValueError(f"user_records_max must be from 1 to {PLACES_MAX}, not {self.user_records_max}")
 
 
 class ShardPayloads:
-    """Collects payloads of one shard, in order; `take` makes them one record."""
+    """The payloads that wait for one shard, in order; `take` makes them one record."""
 
     def __init__(self, shard: Shard, limits: RecordLimits) -> None:
         self.shard = shard
@@ -49,13 +49,13 @@ class ShardPayloads:
         self.size_bytes = ENVELOPE_BYTES
 
     def __len__(self) -> int:
-        """How many payloads wait."""
+        """Return how many payloads wait."""
         return len(self._payloads)
 
     def extend(self, route: Route, key: Int64s, payloads: list[bytes], lengths: Int64s) -> list[OutgoingRecord]:
-        """Take m payloads; `key`, `lengths`: int64[m], which key of the route each has, and how long it is.
+        """Take m payloads; return the records that became full.
 
-        Gives the records that became full.
+        key, lengths: int64[m], the index in the route of each payload's key, and its length.
         """
         cutter = _Cutter(route, key, lengths, self._places_of_keys())
         full: list[OutgoingRecord] = []
@@ -75,7 +75,7 @@ class ShardPayloads:
         return full
 
     def take(self) -> OutgoingRecord:
-        """The record of all that is here, at least one payload; the buffer is empty afterwards."""
+        """Remove all payloads, of which there is at least one, and return their record."""
         lengths = np.concatenate(self._lengths)
         keys, places, payloads = self.give_back()
         if len(payloads) == 1:
@@ -83,13 +83,13 @@ class ShardPayloads:
         return self._aggregate(keys, places, payloads, lengths)
 
     def give_back(self) -> tuple[list[bytes], Int64s, list[bytes]]:
-        """Keys, which of them each payload has (int64[n]), and the n payloads; the buffer is empty afterwards."""
+        """Remove and return all: keys, the index among them of each payload's key (int64[n]), and the n payloads."""
         keys, places, payloads = self._keys, self._places, self._payloads
         self._clear()
         return keys, np.concatenate([*places, np.zeros(0, np.int64)]), payloads
 
     def _places_of_keys(self) -> dict[bytes, int]:
-        """Where in the table each key is; brought up to date only here, between two batches."""
+        """Return the position of each key in the table; updated only here, between two batches."""
         new = range(len(self._known), len(self._keys))
         self._known.update(zip(self._keys[new.start :], new, strict=True))
         return self._known
@@ -118,9 +118,9 @@ class ShardPayloads:
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """The next `count` payloads that fit: the place of each one's key, the keys the table gains, and the growth.
+    """The next `count` payloads that fit: the position of each one's key, the keys new to the table, and the growth.
 
-    is_full: the payload after them does not fit.
+    is_full: the next payload does not fit.
     """
 
     count: int
@@ -131,9 +131,9 @@ class _Fit:
 
 
 class _Cutter:
-    """Finds out, for one batch of payloads, how many of them an aggregate still takes.
+    """Computes, for one batch of payloads, how many of them still fit into an aggregate.
 
-    key: int64[m], which key of the route each payload has; lengths: int64[m], of the payloads.
+    key: int64[m], the index in the route of each payload's key; lengths: int64[m], of the payloads.
     """
 
     def __init__(self, route: Route, key: Int64s, lengths: Int64s, known: dict[bytes, int]) -> None:
@@ -141,7 +141,7 @@ class _Cutter:
         self._key = key
         self._payload_bytes = field_bytes(lengths)
         self._mean_bytes = max(1, int(lengths.sum()) // max(1, len(key)))
-        # Per key of the route: its place in the aggregate's table, or -1; and room to find first occurrences.
+        # Per key of the route: its position in the aggregate's table, or -1; and scratch to find first occurrences.
         self._place = np.full(len(route.keys), -1, np.int64)
         self._first = np.zeros(len(route.keys), np.int64)
         self._known = len(known)
@@ -150,19 +150,19 @@ class _Cutter:
                 self._place[which] = known.get(route.keys[which], -1)
 
     def forget(self) -> None:
-        """A new aggregate begins, whose table is empty."""
+        """Start a new aggregate, with an empty table."""
         self._place.fill(-1)
         self._known = 0
 
     def fit(self, first: int, *, room: int, room_bytes: int) -> _Fit:
-        """How many payloads from `first` on fit into `room` records and `room_bytes`.
+        """Count the payloads from `first` that fit into `room` records and `room_bytes`.
 
-        They may be fewer than possible; then they are not full.
+        It may return fewer than would fit; `is_full` is then false.
         """
         ahead = max(0, min(room, room_bytes // self._mean_bytes + _AHEAD))
         key = self._key[first : first + ahead]
         order = np.arange(len(key))
-        self._first[key[::-1]] = order[::-1]  # of equal indices the last assignment stays
+        self._first[key[::-1]] = order[::-1]  # for equal indices the last assignment wins
         is_new = (self._first[key] == order) & (self._place[key] < 0)
         new_keys = key[is_new]
         self._place[new_keys] = self._known + np.arange(len(new_keys))
@@ -181,7 +181,7 @@ class _Cutter:
 def check_payloads(
     route: Route, key: Int64s, payloads: Sequence[bytes], lengths: Int64s, *, record_bytes_max: int
 ) -> None:
-    """WindrowError naming the key of a payload that no record can hold, even alone."""
+    """Raise WindrowError naming the key of a payload that does not fit into a record even alone."""
     overhead = ENVELOPE_BYTES + int(route.field_bytes.max(initial=0)) + _AHEAD
     for at in np.flatnonzero(lengths + overhead > record_bytes_max).tolist():
         key_octets, payload = route.keys[key[at]], payloads[at]
@@ -195,5 +195,5 @@ def check_payloads(
 
 
 def may_be_plain(payload: bytes) -> bool:
-    """Whether nobody can take the payload for an aggregate when it comes as a record of its own."""
+    """Return whether the payload can be a record of its own without looking like an aggregate."""
     return not payload.startswith(MAGIC)

@@ -1,4 +1,4 @@
-"""The shards that take records, and which of them a partition key goes to."""
+"""The open shards of a stream, and which of them a partition key hashes to."""
 
 import hashlib
 import itertools
@@ -13,16 +13,16 @@ from windrow.columns.strings import Strings
 from windrow.errors import WindrowError
 from windrow.wire.kpl_write import field_bytes
 
-# A key takes about 100 bytes while it is known where it goes.
+# Each cached key takes about 100 bytes.
 ROUTED_KEYS_MAX = 1 << 20
 _LOW_BITS = 64
 
 
 class ShardMap:
-    """Which open shard a partition key goes to: the one whose range holds the key's MD5 as a 128-bit integer."""
+    """The open shards by hash key range: a key goes to the one whose range holds its MD5 as a 128-bit integer."""
 
     def __init__(self, shards: Iterable[Shard]) -> None:
-        """Closed shards are ignored; WindrowError if the open ones do not tile the range of hash keys."""
+        """Ignore closed shards; WindrowError if the open ones do not cover every hash key exactly once."""
         self.shards = sorted((shard for shard in shards if shard.is_open), key=lambda shard: shard.first_hash_key)
         firsts = [shard.first_hash_key for shard in self.shards]
         ends = [-1, *(shard.last_hash_key for shard in self.shards)]
@@ -35,17 +35,17 @@ class ShardMap:
 
     @staticmethod
     def hash_key_of(partition_key: str) -> int:
-        """The MD5 of the key, as the stream takes it."""
+        """Return the MD5 of the key as an integer, as Kinesis computes it."""
         return int.from_bytes(hashlib.md5(partition_key.encode(), usedforsecurity=False).digest())
 
     def places_of(self, partition_keys: list[bytes]) -> Int64s:
-        """The index in `shards` of the shard that takes each of k keys, which are UTF-8: int64[k]."""
+        """Return the index in `shards` of the shard that takes each of k UTF-8 keys: int64[k]."""
         if len(self.shards) == 1:
             return np.zeros(len(partition_keys), np.int64)
         digests = b"".join([hashlib.md5(key, usedforsecurity=False).digest() for key in partition_keys])
         high, low = np.frombuffer(digests, ">u8").astype(np.uint64).reshape(-1, 2).T
         places: Int64s = np.searchsorted(self._first_high, high, side="right") - 1
-        while True:  # as many rounds as shards begin with the same high half: one, but for contrived ranges
+        while True:  # one round per shard that begins with the same high half: one, except for contrived ranges
             is_below = (high == self._first_high[places]) & (low < self._first_low[places])
             if not is_below.any():
                 return places
@@ -53,10 +53,10 @@ class ShardMap:
 
 
 class Route:
-    """A column of partition keys, spelled for records, with the shard of each.
+    """A column of partition keys as bytes, with the shard of each.
 
-    keys: k keys in UTF-8; field_bytes: int64[k], what each takes in an aggregate's table; places: int64[k], the index
-    of each key's shard; first: int64[k], of equal keys the index of the first.
+    keys: k keys in UTF-8; field_bytes: int64[k], the size of each in an aggregate's table; places: int64[k], the index
+    of each key's shard; first: int64[k], the index of the first key that equals it.
     """
 
     def __init__(self, keys: Strings, shard_map: ShardMap) -> None:
@@ -71,14 +71,14 @@ class Route:
 
 
 class RouteCache:
-    """The routes of the columns that came last: those of a fleet come again and again."""
+    """A cache of routes by column of keys: a fleet's columns come again and again."""
 
     def __init__(self, shard_map: ShardMap) -> None:
         self._shard_map = shard_map
         self._routes: OrderedDict[int, tuple[Strings, Route]] = OrderedDict()
 
     def route(self, keys: Strings) -> Route:
-        """Where each of `keys` goes."""
+        """Return the route of `keys`."""
         known = self._routes.pop(id(keys), None)  # holding the column keeps its id from being given to another
         if known is None:
             known = keys, Route(keys, self._shard_map)
@@ -89,7 +89,7 @@ class RouteCache:
 
 
 def by_place(places: Int64s, count: int) -> list[tuple[int, Int64s]]:
-    """Each of `count` places that occurs in `places`, int64[n], with the positions where it does, ascending."""
+    """Group positions: each of `count` places that occurs in `places`, int64[n], with its positions, ascending."""
     if count == 1:
         return [(0, np.arange(len(places)))] if len(places) else []
     order = np.argsort(places.astype(np.int16), kind="stable")  # numpy sorts 16 bits by radix

@@ -1,4 +1,4 @@
-"""How a program ends: by SIGTERM, which is made an exception, or by itself; in either way what is buffered is sent."""
+"""Sending what is buffered when the program ends, by SIGTERM (which becomes an exception) or by itself."""
 
 import atexit
 import logging
@@ -13,21 +13,21 @@ from typing import NoReturn, Protocol
 from windrow.errors import WindrowError
 
 _logger = logging.getLogger("windrow.producers")
-# What a shell reports for a process that the signal ended.
+# The exit code that a shell reports for a process ended by the signal.
 EXIT_CODE = 128 + signal.SIGTERM
 
 
 class Termination:
-    """Between `begin` and `end`, SIGTERM raises SystemExit in the main thread.
+    """A handler of SIGTERM: between `begin` and `end` the signal raises SystemExit in the main thread.
 
-    Nothing happens in another thread, or where the program handles the signal itself.
+    It does nothing in another thread, or if the program handles the signal itself.
     """
 
     def __init__(self) -> None:
         self._is_ours = False
 
     def begin(self) -> None:
-        """Take the signal."""
+        """Install the handler."""
         if threading.current_thread() is not threading.main_thread():
             return
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
@@ -35,24 +35,24 @@ class Termination:
             self._is_ours = True
 
     def end(self) -> None:
-        """Give it back."""
+        """Restore the default."""
         if self._is_ours:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             self._is_ours = False
 
 
 class Closable(Protocol):
-    """What is to be closed in the end."""
+    """An object to be closed when the program ends."""
 
     def close(self) -> None:
         """Close it; WindrowError if something is left undone."""
         ...
 
 
-def closed_at_exit(closable: Closable) -> Callable[[], object]:
-    """Close it when the program ends, unless it is gone by then; the function that is returned takes that back.
+def close_at_exit(closable: Closable) -> Callable[[], object]:
+    """Close the object when the program ends, if it still exists; return a function that undoes this.
 
-    A child of a fork closes nothing: what it has a copy of belongs to its parent.
+    A child of a fork closes nothing: its copy belongs to the parent.
     """
     found, process_id = weakref.ref(closable), os.getpid()
 

@@ -150,10 +150,10 @@ class Writer:
             self._send(self._draft_in_time())
         return self._waiting > 0
 
-    def give_back(self, *, but_for: Container[str] = ()) -> list[OutgoingRecord]:
+    def give_back(self, *, except_shards: Container[str] = ()) -> list[OutgoingRecord]:
         """Remove and return the records not known to be stored, except those for some shards."""
         given_back: list[OutgoingRecord] = []
-        for shard_id in [shard_id for shard_id in self._queues if shard_id not in but_for]:
+        for shard_id in [shard_id for shard_id in self._queues if shard_id not in except_shards]:
             given_back += self._queues.pop(shard_id).waiting
         self._waiting -= len(given_back)
         self._waiting_bytes -= sum(record.size_bytes for record in given_back)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from processors.blocks import judge_all
-from producers.reading_of import checked, reading_of
+from processors.judge_blocks import judge_all
+from producers.reading_of import checked_readings, reading_of
 from tests.property.strategies import alleged_sensor_ids
 from tests.simulation.payloads import plain
 from tests.unit.stream_records import record
@@ -132,10 +132,10 @@ def test_the_producer_says_the_same_of_columns(facts: list[Fact], before: list[F
     reasons = [reason_of(fact, is_put=True) for fact in rows]
     first = next((row for row, reason in enumerate(reasons) if reason is not None), None)
     if first is None:
-        assert list(checked(Readings.of(rows))) == [Reading(*fact) for fact in rows]
+        assert list(checked_readings(Readings.of(rows))) == [Reading(*fact) for fact in rows]
         return
     with pytest.raises(BadReading) as caught:
-        checked(Readings.of(rows))
+        checked_readings(Readings.of(rows))
     assert caught.value.reason == reasons[first]
     assert caught.value.detail.startswith(f"row {first}: ")
-    assert list(checked(Readings.of(rows).take(np.arange(first)))) == [Reading(*fact) for fact in rows[:first]]
+    assert list(checked_readings(Readings.of(rows).take(np.arange(first)))) == [Reading(*fact) for fact in rows[:first]]

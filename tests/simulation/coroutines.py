@@ -222,7 +222,7 @@ def without_threads() -> Iterator[None]:
         (processors.replay, "ThreadPoolExecutor", CoroutinePool),
         (producers.producer, "threading", SimpleNamespace(Condition=CoroutineCondition, Thread=CoroutineThread)),
         (producers.producer, "time", ProcessTime),
-        (producers.producer, "closed_at_exit", lambda _producer: lambda: None),
+        (producers.producer, "close_at_exit", lambda _producer: lambda: None),
         (producers.courier, "time", ProcessTime),
     ):
         yield

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from producers.reading_of import checked, reading_of
+from producers.reading_of import checked_readings, reading_of
 from windrow.columns.strings import Strings
 from windrow.reading import BadReading, Reading, Readings, Reason
 
@@ -387,7 +387,7 @@ def columns(**changed: Any) -> Readings:
 
 def refused_columns(**changed: Any) -> BadReading:
     with pytest.raises(BadReading) as caught:
-        checked(columns(**changed))
+        checked_readings(columns(**changed))
     return caught.value
 
 
@@ -400,7 +400,7 @@ def with_row(name: str, row: int, value: int, dtype: type = np.int64) -> dict[st
 def test_sound_columns_are_given_back_as_columns_of_their_own() -> None:
     """What the caller writes into them later does not change what was taken; the ids stay the same object."""
     given_columns = columns()
-    found = checked(given_columns)
+    found = checked_readings(given_columns)
     expected = list(columns())
     for name in ("sensor", "event_time_ms", "sequence", "temperature_milli_c"):
         getattr(given_columns, name)[:] = 0
@@ -413,7 +413,7 @@ def test_integers_of_another_width_are_taken_where_they_fit(dtype: Any) -> None:
     """And become those that `Readings` documents."""
     wide = {name: getattr(columns(), name).astype(">i8") for name in ("event_time_ms", "temperature_milli_c")}
     narrow = {name: getattr(columns(), name).astype(dtype) for name in ("sensor", "sequence")}
-    found = checked(columns(**wide, **narrow))
+    found = checked_readings(columns(**wide, **narrow))
     assert list(found) == list(columns())
     kinds = [found.sensor.dtype, found.event_time_ms.dtype, found.sequence.dtype, found.temperature_milli_c.dtype]
     assert kinds == [np.int32, np.int64, np.int64, np.int32]
@@ -421,8 +421,8 @@ def test_integers_of_another_width_are_taken_where_they_fit(dtype: Any) -> None:
 
 def test_no_readings_are_readings() -> None:
     """With or without ids."""
-    assert len(checked(Readings.of([]))) == 0
-    assert len(checked(columns().take(np.arange(0)))) == 0
+    assert len(checked_readings(Readings.of([]))) == 0
+    assert len(checked_readings(columns().take(np.arange(0)))) == 0
 
 
 @pytest.mark.parametrize(
@@ -475,13 +475,13 @@ def test_columns_that_are_no_readings_are_refused(changed: dict[str, Any], reaso
 def test_what_are_no_columns_at_all_is_refused() -> None:
     """A list of readings, say."""
     with pytest.raises(BadReading, match="a list, not Readings"):
-        checked([ROOF])  # type: ignore[arg-type]
+        checked_readings([ROOF])  # type: ignore[arg-type]
 
 
 def test_a_bad_id_that_no_row_has_is_left_out() -> None:
     """So one can take the good rows of a batch and put them."""
     ids = Strings.of(["bad\0", "roof", "", "cellar"])
-    found = checked(columns(sensor_ids=ids, sensor=columns().sensor * 2 + 1))
+    found = checked_readings(columns(sensor_ids=ids, sensor=columns().sensor * 2 + 1))
     assert list(found) == list(columns())
     assert found.sensor_ids.to_list() == ["roof", "cellar"]
 
@@ -502,7 +502,7 @@ def test_a_bad_id_that_no_row_has_is_left_out() -> None:
 def test_any_columns_are_readings_or_raise_bad_reading(changed: dict[str, Any]) -> None:
     """Nothing else is raised, and what is given back can be read one by one."""
     try:
-        found = checked(columns(**changed))
+        found = checked_readings(columns(**changed))
     except BadReading:
         return
     assert all(reading_of("roof", 20, event_time=one.event_time_ms, sequence=one.sequence) for one in found)
@@ -524,5 +524,5 @@ def test_a_temperature_beyond_32_bits_is_no_row() -> None:
     assert list(Readings.of([("roof", np.int64(NOON_MS), np.uint8(3), 2**31 - 1)])) == [  # type: ignore[list-item]
         Reading("roof", NOON_MS, 3, 2**31 - 1)
     ]
-    with pytest.raises(ValueError, match="row 0: temperature_milli_c 2147483648 is no integer of 32 bits"):
+    with pytest.raises(ValueError, match="row 0: temperature_milli_c 2147483648 is not an integer of 32 bits"):
         Readings.of([("roof", NOON_MS, 0, 2**31)])

@@ -349,7 +349,7 @@ def test_a_writer_that_gave_back_has_room_again(counts: list[int], kept: set[str
             OutgoingRecord(partition_key="k", body=b"x" * 9, shard_id=f"shard-{number % 3}") for number in range(count)
         )
         waiting += 10 * count
-        waiting -= sum(record.size_bytes for record in writer.give_back(but_for=kept))
+        waiting -= sum(record.size_bytes for record in writer.give_back(except_shards=kept))
         assert writer._waiting_bytes == waiting
 
 
