@@ -1,11 +1,11 @@
-"""Errors that are meant for the person at the terminal: one line, and what to do next."""
+"""Errors for the person at the terminal: one line, and what to do next."""
 
 
 class WindrowError(Exception):
-    """Something went wrong that the user can act on.
+    """An error that the user can act on.
 
-    `message` says in one line what happened and names the culprit; `hint` says what to do. The command
-    prints both and exits with `exit_code`.
+    `message` says in one line what happened and names the culprit; `hint` says what to do. The command prints both and
+    exits with `exit_code`.
     """
 
     exit_code = 1
@@ -17,14 +17,14 @@ class WindrowError(Exception):
 
 
 class PermanentError(WindrowError):
-    """A permanent cause: no later try can succeed until somebody changes something.
+    """An error with a permanent cause: retrying is useless until somebody changes something.
 
-    Credentials that are missing, incomplete, invalid or expired; a right that is not granted; a stream, a profile or
-    a region that does not exist. Whoever tries again on other errors should not do so on this one.
+    Credentials that are missing, incomplete, invalid or expired; a permission that is not granted; a stream, a profile
+    or a region that does not exist. Code that retries on other errors should not retry on this one.
     """
 
 
 class UsageError(WindrowError):
-    """The command was called in a way that makes no sense; exit code 2, as click uses for its own."""
+    """A command line that makes no sense; exit code 2, as for click's own usage errors."""
 
     exit_code = 2

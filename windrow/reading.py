@@ -1,4 +1,4 @@
-"""What a reading is: its identity, its limits, and batches of readings as columns."""
+"""The definition of a reading: its identity, its limits, and batches of readings as columns."""
 
 import re
 from array import array
@@ -16,18 +16,18 @@ from windrow.timestamps import INSTANT_MS_MAX, INSTANT_MS_MIN
 
 SENSOR_ID_CHARACTERS_MAX = 128
 SEQUENCE_MAX = 2**63 - 1
-# Nothing is colder than absolute zero; nothing a fleet of sensors measures is hotter than 10,000 °C.
+# Absolute zero, and more than any sensor of a fleet measures.
 TEMPERATURE_MIN_MILLI_C = -273_150
 TEMPERATURE_MAX_MILLI_C = 10_000_000
-# Against the arrival of the record that carries the reading, never against a clock.
+# Measured against the arrival of the record that carries the reading, never against a clock.
 EARLINESS_MS_MAX = 300_000
-# Readings, or payloads that might be one, in one record of the stream: its user records, and the rows of its blocks. A
-# record of 1 MiB holds up to 20,000 readings as JSON; the rest is room for blocks.
+# Readings, good or bad, in one record of the stream: its user records and the rows of its blocks. A record of 1 MiB
+# holds up to 20,000 readings as JSON; the rest is room for blocks.
 READINGS_PER_RECORD_MAX = 131_072
-# No sensor has more digits, and 10**999 is still a cheap integer.
+# No sensor sends more digits, and 10**999 is still a cheap integer.
 NUMBER_CHARACTERS_MAX = 64
 EXPONENT_MAX = 999
-# Enough for any integer of NUMBER_CHARACTERS_MAX digits; how many bits an integer has is told without spelling it.
+# Enough for any integer of NUMBER_CHARACTERS_MAX digits. Counting bits is cheap, converting to decimal is not.
 NUMBER_BITS_MAX = 4 * NUMBER_CHARACTERS_MAX
 
 _EXPONENT = re.compile(r"[eE]([+-]?\d+)$")
@@ -35,15 +35,15 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 class Reason(StrEnum):
-    """Why a payload is no reading, or its reading does not count; the `reason` column of `quarantine`."""
+    """Why a payload was rejected; the `reason` column of the table `quarantine`."""
 
     RECORD_MALFORMED = "record_malformed"  # the stream record itself: base64, missing fields
     AGGREGATE_DIGEST = "aggregate_digest"  # begins with the KPL magic, but the MD5 differs
     AGGREGATE_MALFORMED = "aggregate_malformed"  # MD5 right, but the protobuf or a key index is not
     TOO_MANY_READINGS = "too_many_readings"  # in one record or block
-    BLOCK_MALFORMED = "block_malformed"  # begins as a block, but breaks its form
+    BLOCK_MALFORMED = "block_malformed"  # begins like a block, but breaks the format
     BLOCK_TOO_LARGE = "block_too_large"  # when decompressed
-    BLOCK_READINGS = "block_readings"  # so many of its readings do not count that they are kept as the block
+    BLOCK_READINGS = "block_readings"  # too many of its readings are bad to quarantine each by itself
     PAYLOAD_TOO_LONG = "payload_too_long"
     NOT_UTF8 = "not_utf8"
     NOT_JSON = "not_json"
@@ -62,7 +62,7 @@ class Reason(StrEnum):
 
 
 class BadReading(ValueError):  # noqa: N818 - the domain's noun
-    """A payload that breaks the definition of a reading; `reason` is for counting, `detail` for people."""
+    """A payload that breaks the definition of a reading; `reason` is for counting, `detail` is for people."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -72,7 +72,7 @@ class BadReading(ValueError):  # noqa: N818 - the domain's noun
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One reading. Its identity is (sensor_id, event_time_ms, sequence); its value the temperature."""
+    """One reading. Its identity is (sensor_id, event_time_ms, sequence), its value the temperature."""
 
     sensor_id: str
     event_time_ms: int
@@ -82,9 +82,9 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Readings:
-    """n readings as columns, in any order, duplicates and all.
+    """n readings as columns, in any order, possibly with duplicates.
 
-    sensor_ids: k ids, two of which may be equal; sensor: int32[n], which of them; event_time_ms: int64[n];
+    sensor_ids: k ids, possibly with duplicates; sensor: int32[n], positions in `sensor_ids`; event_time_ms: int64[n];
     sequence: int64[n]; temperature_milli_c: int32[n].
     """
 
@@ -103,15 +103,15 @@ class Readings:
         sequence: npt.NDArray[np.int64],
         temperature_milli_c: npt.NDArray[np.int32],
     ) -> Self:
-        """Readings from columns with one id per reading; equal ids are made one."""
+        """Make readings from columns with one id per reading; equal ids are stored once."""
         distinct, sensor = sensor_ids.rank()
         return cls(distinct, sensor.astype(np.int32), event_time_ms, sequence, temperature_milli_c)
 
     @classmethod
     def of(cls, rows: Iterable[Reading | tuple[str, int, int, int]]) -> Self:
-        """Make readings from (sensor_id, event_time_ms, sequence, temperature_milli_c), one by one: for small numbers.
+        """Make readings from tuples (sensor_id, event_time_ms, sequence, temperature_milli_c), for small numbers.
 
-        ValueError names a value that is no integer of its column's width; nothing is truncated.
+        ValueError names a value that is not an integer of its column's width; nothing is truncated.
         """
         readings = [row if isinstance(row, Reading) else Reading(*row) for row in rows]
         return cls.from_columns(
@@ -125,7 +125,7 @@ class Readings:
 
     @classmethod
     def concat(cls, batches: Sequence["Readings"]) -> Self:
-        """The readings of all `batches`, one batch after another."""
+        """Join the readings of `batches`, one batch after another."""
         if not batches:
             return cls.of([])
         ids, which = _distinct_columns([batch.sensor_ids for batch in batches])
@@ -140,18 +140,18 @@ class Readings:
         )
 
     def __len__(self) -> int:
-        """How many readings."""
+        """Return the number of readings."""
         return len(self.sensor)
 
     def __iter__(self) -> Iterator[Reading]:
-        """The readings one by one, for tests and small numbers."""
+        """Iterate over the readings one by one, for tests and small numbers."""
         ids = self.sensor_ids.to_list()
         columns = (self.sensor, self.event_time_ms, self.sequence, self.temperature_milli_c)
         rows = zip(*(column.tolist() for column in columns), strict=True)
         return (Reading(ids[sensor], time, sequence, value) for sensor, time, sequence, value in rows)
 
     def take(self, positions: npt.NDArray[np.integer] | npt.NDArray[np.bool_]) -> "Readings":
-        """The readings at `positions` (or where the mask is true); keeps all `sensor_ids`."""
+        """Return the readings at `positions` (or where the mask is true); all `sensor_ids` are kept."""
         return Readings(
             self.sensor_ids,
             self.sensor[positions],
@@ -176,7 +176,7 @@ def check_sensor_id(sensor_id: str) -> None:
 
 
 def check_event_time_ms(event_time_ms: int) -> None:
-    """Raise BadReading unless a four-digit year can spell the instant."""
+    """Raise BadReading unless the instant lies in the years 1 to 9999."""
     if not INSTANT_MS_MIN <= event_time_ms <= INSTANT_MS_MAX:
         raise BadReading(Reason.EVENT_TIME, f"event_time {_brief(event_time_ms)} is outside the years 1 to 9999")
 
@@ -188,15 +188,15 @@ def check_sequence(sequence: int) -> None:
 
 
 def check_temperature_milli_c(temperature_milli_c: int, *, spelled: str) -> None:
-    """Raise BadReading unless the temperature, `spelled` by its sender, is from -273.15 to 10,000 °C."""
+    """Raise BadReading unless the temperature is from -273.15 to 10,000 °C; `spelled` is how its sender wrote it."""
     if not TEMPERATURE_MIN_MILLI_C <= temperature_milli_c <= TEMPERATURE_MAX_MILLI_C:
         raise BadReading(Reason.TEMPERATURE_RANGE, f"{spelled} is outside -273.15 to 10,000 °C")
 
 
 def exact_decimal(number: str) -> Fraction:
-    """Give what a decimal number spells; BadReading when it is so long or so large that it would take long to compute.
+    """Parse a decimal number exactly; BadReading if it is so long or so large that computing with it would be slow.
 
-    `number` is finite: digits with a point, a sign or an exponent as JSON and Python have them.
+    `number` is finite: digits, with a point, a sign or an exponent as in JSON and Python.
     """
     if len(number) > NUMBER_CHARACTERS_MAX:
         detail = f"a number of {len(number)} characters, at most {NUMBER_CHARACTERS_MAX}"
@@ -208,16 +208,16 @@ def exact_decimal(number: str) -> Fraction:
 
 
 def are_sensor_ids(strings: Strings) -> npt.NDArray[np.bool_]:
-    """Tell which of the strings, all of them UTF-8, `check_sensor_id` accepts: bool[k]."""
+    """Return which of the strings, all of them UTF-8, `check_sensor_id` accepts: bool[k]."""
     characters = strings.characters
     are_sensor_ids: npt.NDArray[np.bool_] = (characters >= 1) & (characters <= SENSOR_ID_CHARACTERS_MAX)
     return are_sensor_ids & ~strings.have_controls()
 
 
 def is_sound(readings: Readings, *, is_id: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.bool_]:
-    """Tell which readings the checks above accept: bool[n]. When their records arrived is not looked at.
+    """Return which readings the checks above accept: bool[n]. Lateness and earliness are not checked.
 
-    is_id: which of `sensor_ids` are ids, bool[k], if that is known already.
+    is_id: which of `sensor_ids` are valid, bool[k], if that is known already.
     """
     if is_id is None:
         is_id = are_sensor_ids(readings.sensor_ids)
@@ -233,7 +233,7 @@ def is_sound(readings: Readings, *, is_id: npt.NDArray[np.bool_] | None = None) 
 
 
 def _integers(code: str, values: Sequence[int], *, name: str) -> npt.NDArray[Any]:
-    """Make the column of `values`, of 64 bits ("q") or 32 ("i"): unlike numpy, `array` refuses what is no integer."""
+    """Make a column of 64 bits ("q") or 32 bits ("i"): unlike numpy, `array` refuses anything but integers."""
     try:
         return np.array(array(code, values))
     except (TypeError, OverflowError) as error:
@@ -241,7 +241,7 @@ def _integers(code: str, values: Sequence[int], *, name: str) -> npt.NDArray[Any
             try:
                 array(code, [value])
             except (TypeError, OverflowError):
-                detail = f"row {row}: {name} {value!r:.80} is no integer of {8 * array(code).itemsize} bits"
+                detail = f"row {row}: {name} {value!r:.80} is not an integer of {8 * array(code).itemsize} bits"
                 raise ValueError(detail) from error
         raise
 
@@ -251,7 +251,7 @@ def _brief(number: int) -> str:
 
 
 def _distinct_columns(columns: Sequence[Strings]) -> tuple[list[Strings], list[int]]:
-    """`columns` without those that repeat the one before, as blocks of one gateway do; and for each its place there."""
+    """Return `columns` without immediate repetitions (common in blocks of one gateway), and the position of each."""
     distinct = [columns[0]]
     which = [0]
     for column in columns[1:]:

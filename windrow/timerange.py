@@ -1,4 +1,4 @@
-"""The range of time a question is about: half-open, UTC, written as RFC 3339 or as a length before now."""
+"""The time range of a query: half-open, UTC, given as RFC 3339 or as a length before now."""
 
 import re
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _HOW_TO_WRITE = "write 2026-11-20T10:05:00Z, or a length before now: -30m, -2h, 
 
 @dataclass(frozen=True, slots=True)
 class TimeRange:
-    """The instants t with `start_ms <= t < end_ms`, never empty; it selects the windows that start in it.
+    """The instants t with `start_ms <= t < end_ms`, at least one; a range selects the windows that start in it.
 
     An empty or reversed range, or one before 1970, raises UsageError.
     """
@@ -23,7 +23,7 @@ class TimeRange:
     end_ms: int
 
     def __post_init__(self) -> None:
-        """Refuse a range without instants."""
+        """Refuse an empty or reversed range."""
         start, end = self.start_ms, self.end_ms
         if not (0 <= start <= INSTANT_MS_MAX and 0 <= end <= INSTANT_MS_MAX):
             raise UsageError("the range leaves the years 1970 to 9999", hint=_HOW_TO_WRITE)
@@ -39,38 +39,38 @@ class TimeRange:
             )
 
     def __str__(self) -> str:
-        """The range for people."""
+        """Return the range as people read it."""
         return f"{format_rfc3339(self.start_ms)} to {format_rfc3339(self.end_ms)}"
 
     @property
     def start_sql(self) -> str:
-        """The first instant as SQL reads it."""
+        """The first instant, for SQL."""
         return format_sql(self.start_ms)
 
     @property
     def end_sql(self) -> str:
-        """The first instant after the range, as SQL reads it."""
+        """The first instant after the range, for SQL."""
         return format_sql(self.end_ms)
 
     @property
     def first_partition(self) -> tuple[str, int]:
-        """(dt, hour) of the first instant."""
+        """The partition (dt, hour) of the first instant."""
         return partition_of(self.start_ms)
 
     @property
     def last_partition(self) -> tuple[str, int]:
-        """(dt, hour) of the last instant."""
+        """The partition (dt, hour) of the last instant."""
         return partition_of(self.end_ms - 1)
 
 
 def partition_of(instant_ms: int) -> tuple[str, int]:
-    """The (dt, hour) that the window containing `instant_ms` is stored under."""
+    """Return the partition (dt, hour) of the window that contains `instant_ms`."""
     text = format_sql(instant_ms)
     return text[:10], int(text[11:13])
 
 
 def parse_time(text: str, *, now_ms: int, option: str) -> int:
-    """The instant that `text` names; UsageError names the `option` it came from."""
+    """Parse an RFC 3339 time, "now", or a length before now; UsageError names the `option` it came from."""
     before = _BEFORE_NOW.fullmatch(text)
     if before is not None:
         return now_ms - int(before[1]) * _UNITS_MS[before[2]]
@@ -79,13 +79,13 @@ def parse_time(text: str, *, now_ms: int, option: str) -> int:
     try:
         return parse_rfc3339_ms(text)
     except ValueError as error:
-        raise UsageError(f"{option} {text!r} is no time: {error}", hint=_HOW_TO_WRITE) from error
+        raise UsageError(f"{option} {text!r} is not a time: {error}", hint=_HOW_TO_WRITE) from error
 
 
 def parse_range(
     from_text: str | None, to_text: str | None, *, now_ms: int, length_ms: int = DEFAULT_LENGTH_MS
 ) -> TimeRange:
-    """The range between two texts; without `to` it ends now, without `from` it is `length_ms` long."""
+    """Parse a range from its two ends; without `to` it ends now, without `from` it is `length_ms` long."""
     end_ms = now_ms if to_text is None else parse_time(to_text, now_ms=now_ms, option="--to")
     if from_text is None:
         return TimeRange(end_ms - length_ms, end_ms)

@@ -8,23 +8,23 @@ WINDOW_MS = 300_000
 
 @dataclass(frozen=True, slots=True, order=True)
 class Window:
-    """The window of the event times t with `start_ms <= t < end_ms`."""
+    """A window: the event times t with `start_ms <= t < end_ms`."""
 
     start_ms: int
 
     def __post_init__(self) -> None:
-        """Refuse a start that is no multiple of the window's length."""
+        """Refuse a start that is not a multiple of the window's length."""
         if self.start_ms % WINDOW_MS:
             raise ValueError(f"{self.start_ms} is not a multiple of {WINDOW_MS} ms")
 
     @classmethod
     def containing(cls, event_time_ms: int) -> Self:
-        """The one window that `event_time_ms` belongs to."""
+        """Return the one window that `event_time_ms` belongs to."""
         return cls(event_time_ms // WINDOW_MS * WINDOW_MS)
 
     @classmethod
     def from_index(cls, index: int) -> Self:
-        """The window with this `index`; window 0 starts at the epoch."""
+        """Return the window with this `index`; window 0 starts at the epoch."""
         return cls(index * WINDOW_MS)
 
     @property
@@ -34,12 +34,12 @@ class Window:
 
     @property
     def index(self) -> int:
-        """How many windows lie between the epoch and this one."""
+        """The number of windows between the epoch and this one."""
         return self.start_ms // WINDOW_MS
 
 
 def windows_between(start_ms: int, end_ms: int) -> list[Window]:
-    """Every window that overlaps `start_ms <= t < end_ms`, ascending; none when the range is empty."""
+    """Return every window that overlaps `start_ms <= t < end_ms`, ascending; none if the range is empty."""
     if end_ms <= start_ms:
         return []
     first, last = start_ms // WINDOW_MS, (end_ms - 1) // WINDOW_MS

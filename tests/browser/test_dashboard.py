@@ -192,7 +192,7 @@ def test_a_bad_range_is_said_on_the_page(page: Page) -> None:
     page.js("document.getElementById('from').value = 'yesterday'")
     page.click("#custom summary")
     page.click("#custom button")
-    page.until(lambda: "--from 'yesterday' is no time" in page.text("#banner"))
+    page.until(lambda: "--from 'yesterday' is not a time" in page.text("#banner"))
     page.after(lambda: page.press("1"))
     assert page.js("return document.getElementById('banner').hidden")
     assert [line for line in page.complaints() if "400" not in line] == []

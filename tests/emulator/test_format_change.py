@@ -103,7 +103,7 @@ def test_new_formats_do_not_break_what_is_in_flight(place: Place, tmp_path: Path
     stage = deploy(old)
     (report,) = [one for one in tick(stage).windows if one.window == window]
     assert report.outcome is Outcome.FAILED
-    assert "format 2, this version reads 1" in report.detail
+    assert "format 2, this release reads 1" in report.detail
     assert lineage_of(stage, window) == before
 
     stage = deploy(new)

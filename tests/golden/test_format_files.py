@@ -41,5 +41,5 @@ def test_a_release_reads_its_own_version_and_the_one_before() -> None:
     assert list(readable(3)) == [2, 3]
     check_readable(2, written=3)
     for found in (1, 4, "3", None, True):
-        with pytest.raises(ValueError, match=f"format {found!r}, this version reads 2 and 3"):
+        with pytest.raises(ValueError, match=f"format {found!r}, this release reads 2 and 3"):
             check_readable(found, written=3)

@@ -117,7 +117,7 @@ def test_a_history_is_asked_for_by_id(made: Dashboard) -> None:
 @pytest.mark.parametrize(
     ("what", "query", "status", "error"),
     [
-        ("overview", {"from": "yesterday"}, 400, "'yesterday' is no time"),
+        ("overview", {"from": "yesterday"}, 400, "'yesterday' is not a time"),
         ("overview", {"from": BOUNDS[1], "to": BOUNDS[0]}, 400, "reversed"),
         ("heatmap", {"sort": "colour"}, 400, "no order 'colour'"),
         ("heatmap", {"page": "-1"}, 400, "no number of a page"),

@@ -67,7 +67,7 @@ def test_sql_takes_values_beside_its_text(windrow: Windrow) -> None:
 
 def test_what_cannot_be_answered_is_one_line(windrow: Windrow) -> None:
     """The same errors as in the terminal."""
-    with pytest.raises(UsageError, match="is no time"):
+    with pytest.raises(UsageError, match="is not a time"):
         windrow.fleet("yesterday")
     with pytest.raises(WindrowError, match="no table"):
         windrow.sql("SELECT 1 FROM x")

@@ -26,9 +26,9 @@ RANGE = TimeRange(START_MS, START_MS + WINDOWS * WINDOW_MS)
 @pytest.mark.parametrize(
     ("arguments", "message", "hint"),
     [
-        ([], "nothing is asked", "fleet"),
-        (["fleet", "--from", "yesterday"], "--from 'yesterday' is no time", "-2h"),
-        (["fleet", "--to", "-2w"], "--to '-2w' is no time", "-2h"),
+        ([], "no question", "fleet"),
+        (["fleet", "--from", "yesterday"], "--from 'yesterday' is not a time", "-2h"),
+        (["fleet", "--to", "-2w"], "--to '-2w' is not a time", "-2h"),
         (["fleet", "--from", "-1h", "--to", "-1h"], "the range is empty", "later"),
         (["fleet", "--from", "-1h", "--to", "-2h"], "the range is reversed", "exchange"),
         (["sensor"], "'sensor' needs a sensor id", "windrow query sensor"),

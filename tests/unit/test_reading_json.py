@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from tests.property.strategies import batches
 from windrow.reading import EXPONENT_MAX, NUMBER_CHARACTERS_MAX, BadReading, Reading, Readings, Reason
+from windrow.wire.json.encode import encode_readings
 from windrow.wire.json.strict import (
     NESTING_MAX,
     PAYLOAD_BYTES_MAX,
-    encode_readings,
     parse_reading,
     parse_readings,
 )

@@ -28,7 +28,7 @@ def test_a_range_is_read(start: str | None, end: str | None, expected: tuple[str
 @pytest.mark.parametrize("text", ["yesterday", "2026-11-20", "2026-13-20T00:00:00Z", "2h", "-2w", "-h", "", "- 2h"])
 def test_what_is_no_time_is_refused_by_name(text: str) -> None:
     """The error names the option and the text, the hint how to write it."""
-    with pytest.raises(UsageError, match=r"--from .* is no time") as caught:
+    with pytest.raises(UsageError, match=r"--from .* is not a time") as caught:
         parse_range(text, None, now_ms=NOW_MS)
     assert "-2h" in caught.value.hint
 

@@ -1,1 +1,1 @@
-"""What lies where on S3, the store that holds it, and quarantine."""
+"""The objects on S3: their keys, the store that reads and writes them, and the quarantine of rejected payloads."""

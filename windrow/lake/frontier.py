@@ -1,7 +1,7 @@
-"""How far the consumer has come through a stream, told from the keys it wrote.
+"""How far the consumer has read a stream, derived from the keys it wrote.
 
 The keys under partials/ and quarantine/ name the first and the last record of the batch they came from, and batches of
-a shard are consumed in order. Sequence numbers are not dense, so only "has it reached this number?" can be asked.
+a shard are consumed in order. Sequence numbers have gaps, so the only possible question is "has it reached this one?".
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,22 +12,22 @@ from windrow.lake.layout import PARTIALS, Origin, parse_partial_key, parse_quara
 
 @dataclass(frozen=True, slots=True)
 class Frontier:
-    """What one listing shows.
+    """The progress of the consumer, from one listing.
 
-    reached: for each shard the highest sequence number that some object's batch ended with; objects: how many
-    objects of the stream there are.
+    reached: for each shard the highest sequence number that a batch with an object ended with; objects: the number of
+    objects of the stream.
     """
 
     reached: Mapping[str, int] = field(default_factory=dict)
     objects: int = 0
 
     def shards_behind(self, produced: Mapping[str, int]) -> tuple[str, ...]:
-        """The shards whose last number in `produced` no batch has reached, ascending."""
+        """Return the shards whose last number in `produced` no batch has reached, ascending."""
         return tuple(sorted(shard for shard, last in produced.items() if self.reached.get(shard, -1) < last))
 
 
 def frontier_of(keys: Iterable[str], *, stream: str) -> Frontier:
-    """The frontier of `stream` in the keys under partials/ and quarantine/; ValueError for any other key."""
+    """Compute the frontier of `stream` from the keys under partials/ and quarantine/; ValueError for any other key."""
     reached: dict[str, int] = {}
     objects = 0
     for origin in map(_origin, keys):
@@ -38,10 +38,10 @@ def frontier_of(keys: Iterable[str], *, stream: str) -> Frontier:
 
 
 def is_drained(before: Frontier, now: Frontier, *, produced: Mapping[str, int]) -> bool:
-    """Whether everything up to `produced` (shard: last sequence number) is in the lake.
+    """Return whether everything up to `produced` (last sequence number by shard) is in the lake.
 
-    A batch becomes several objects, written at once, so reaching its number does not yet mean that all of them are
-    there. Therefore two listings are asked for, some time apart: both must have reached the end, and be equal.
+    A batch becomes several objects, written concurrently, so one of them does not prove that the others are there yet.
+    Therefore two listings, some time apart, must both have reached the end and be equal.
     """
     return not now.shards_behind(produced) and before == now
 

@@ -1,4 +1,4 @@
-"""Every S3 key, spelled and parsed here and nowhere else.
+"""The S3 keys of all objects; they are made and parsed here and nowhere else.
 
 lake bucket
     partials/dt=2026-11-20/hour=10/1005/<stream>-<shard>-<first>-<last>-<digest>.parquet
@@ -15,8 +15,8 @@ results bucket
     aggregates_1d/dt=2026-11-20/hour=00/0000.parquet
     windows_1d/month=2026-11.jsonl                  a line for each day
 
-Dates, hours and minutes are those of a window's start, UTC: the window of the event time, or, under quarantine/, of
-the record's arrival. First and last are the sequence numbers of the batch's records, which are decimal.
+Dates, hours and minutes are those of a window's start, UTC: the window of the event time, or, under quarantine/, of the
+record's arrival. First and last are sequence numbers of the records of the batch, in decimal.
 """
 
 import re
@@ -53,7 +53,7 @@ _RESULT_KEY = re.compile(rf"(?:{AGGREGATES}{_WINDOW}\.parquet|{WINDOWS}{_WINDOW.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """The part of a stream that a batch held: the sequence numbers of its first and last record, both inclusive."""
+    """Where a batch came from: a stream, a shard, and the sequence numbers of its first and last record, inclusive."""
 
     stream: str
     shard: str
@@ -61,50 +61,50 @@ class Origin:
     last: int
 
     def __str__(self) -> str:
-        """The form it has in keys."""
+        """Return the form that keys contain."""
         return f"{self.stream}-{self.shard}-{self.first}-{self.last}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartialKey:
-    """What the key of a partial says."""
+    """The key of a partial."""
 
     window: Window
     origin: Origin
     digest: str
 
     def __str__(self) -> str:
-        """The key."""
+        """Return the key."""
         return f"{partials_prefix(self.window)}{self.origin}-{self.digest}.parquet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkerKey:
-    """What the key of a marker says: this window has a partial that came after its end."""
+    """The key of a marker, which says that a partial of this window was written after the window's end."""
 
     window: Window
     digest: str
 
     def __str__(self) -> str:
-        """The key."""
+        """Return the key."""
         return f"{MARKERS}{_window_path(self.window)}/{self.digest}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SilenceMarkerKey:
-    """What the key of a silence's marker says: a roll of this window's partials leaves its silence unknown."""
+    """The key of a silence marker, which says that this window was rolled and its silence is still unknown."""
 
     window: Window
     digest: str
 
     def __str__(self) -> str:
-        """The key."""
+        """Return the key."""
         return f"{SILENCE_MARKERS}{_window_path(self.window)}/{self.digest}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuarantineKey:
-    """What the key of a quarantine object says; `window` is that of the arrival, `count` the payloads in it."""
+    """The key of a quarantine object; `window` is that of the arrival, `count` the number of payloads in it."""
 
     window: Window
     origin: Origin
@@ -112,116 +112,116 @@ class QuarantineKey:
     digest: str
 
     def __str__(self) -> str:
-        """The key."""
+        """Return the key."""
         return f"{quarantine_prefix(self.window)}{self.origin}-{self.count}-{self.digest}.jsonl.gz"
 
 
 def partials_prefix(window: Window) -> str:
-    """Where the partials of `window` are."""
+    """Return the prefix of the partials of `window`."""
     return f"{PARTIALS}{_window_path(window)}/"
 
 
 def quarantine_prefix(window: Window) -> str:
-    """Where the bad payloads are that arrived during `window`."""
+    """Return the prefix of the quarantine objects with payloads that arrived during `window`."""
     return f"{QUARANTINE}{_window_path(window)}/"
 
 
 def rows_key(window: Window) -> str:
-    """Where the rows of `window` are."""
+    """Return the key of the rows of `window`."""
     return f"{AGGREGATES}{_window_path(window)}.parquet"
 
 
 def lineage_key(window: Window) -> str:
-    """Where the lineage of `window` is."""
+    """Return the key of the lineage of `window`."""
     return f"{WINDOWS}{_window_path(window)}.json"
 
 
 def silences_key(window: Window) -> str:
-    """Where the sensors are that are silent in `window`."""
+    """Return the key of the silent sensors of `window`."""
     return f"{SILENCES}{_window_path(window)}.parquet"
 
 
 def period_rows_key(period: Period) -> str:
-    """Where the rows of an hour or a day are."""
+    """Return the key of the rows of an hour or a day."""
     return f"{period_rows_root(period.grain)}{_window_path(Window(period.start_ms))}.parquet"
 
 
 def period_rows_root(grain: Grain) -> str:
-    """Under which all rows of this grain are."""
+    """Return the prefix of all rows of this grain."""
     return AGGREGATES_1H if grain is Grain.HOUR else AGGREGATES_1D
 
 
 def period_lineages_key(period: Period) -> str:
-    """Where the lineage of an hour is, beside those of its day; or that of a day, beside those of its month."""
+    """Return the key of the object with the lineages of the hours of a day, or of the days of a month."""
     if period.grain is Grain.HOUR:
         return f"{WINDOWS_1H}dt={format_sql(period.start_ms)[:10]}.jsonl"
     return f"{WINDOWS_1D}month={format_sql(period.start_ms)[:7]}.jsonl"
 
 
 def month_prefix(root: str, instant_ms: int) -> str:
-    """The part of `root` with the days of the month of `instant_ms`: a prefix that ends amid a name."""
+    """Return the prefix in `root` of the days in the month of `instant_ms`: it stops mid-name, before the day."""
     return f"{root}dt={format_sql(instant_ms)[:7]}-"
 
 
 def simulation_key(run_id: str) -> str:
-    """Where the manifest of a simulation is."""
+    """Return the key of the manifest of a simulation."""
     return f"{SIMULATIONS}{run_id}.json"
 
 
 def day_prefix(root: str, instant_ms: int) -> str:
-    """The part of `root` (such as PARTIALS) with the windows of the day of `instant_ms`."""
+    """Return the prefix in `root` (such as PARTIALS) of the windows in the day of `instant_ms`."""
     return f"{root}dt={format_sql(instant_ms)[:10]}/"
 
 
 def hour_prefix(root: str, instant_ms: int) -> str:
-    """The part of `root` (such as PARTIALS) with the windows of the hour of `instant_ms`."""
+    """Return the prefix in `root` (such as PARTIALS) of the windows in the hour of `instant_ms`."""
     return f"{day_prefix(root, instant_ms)}hour={format_sql(instant_ms)[11:13]}/"
 
 
 def parse_partial_key(key: str) -> PartialKey:
-    """The inverse of `str(PartialKey)`; raises ValueError naming the key."""
+    """Parse the key of a partial; raises ValueError naming the key."""
     match = _match(_PARTIAL_KEY, key)
     return PartialKey(window=_window_of(match), origin=_origin_of(match), digest=match["digest"])
 
 
 def parse_marker_key(key: str) -> MarkerKey:
-    """The inverse of `str(MarkerKey)`; raises ValueError naming the key."""
+    """Parse the key of a marker; raises ValueError naming the key."""
     match = _match(_MARKER_KEY, key)
     return MarkerKey(window=_window_of(match), digest=match["digest"])
 
 
 def parse_silence_marker_key(key: str) -> SilenceMarkerKey:
-    """The inverse of `str(SilenceMarkerKey)`; raises ValueError naming the key."""
+    """Parse the key of a silence marker; raises ValueError naming the key."""
     match = _match(_SILENCE_MARKER_KEY, key)
     return SilenceMarkerKey(window=_window_of(match), digest=match["digest"])
 
 
 def parse_quarantine_key(key: str) -> QuarantineKey:
-    """The inverse of `str(QuarantineKey)`; raises ValueError naming the key."""
+    """Parse the key of a quarantine object; raises ValueError naming the key."""
     match = _match(_QUARANTINE_KEY, key)
     count = int(match["count"])
     return QuarantineKey(window=_window_of(match), origin=_origin_of(match), count=count, digest=match["digest"])
 
 
 def parse_window_prefix(prefix: str) -> Window:
-    """The window of a prefix that a listing of an hour gives; raises ValueError naming it."""
+    """Parse a prefix that listing an hour returns, into its window; raises ValueError naming the prefix."""
     return _window_of(_match(_WINDOW_PREFIX, prefix))
 
 
 def parse_result_key(key: str) -> Window:
-    """The window of the key of rows or of a lineage; raises ValueError naming it."""
+    """Parse the key of rows or of a lineage into its window; raises ValueError naming the key."""
     match = _match(_RESULT_KEY, key)
     return _window_of(match, prefix="" if match["dt"] else "w_")
 
 
 def parse_period_rows_key(key: str) -> Period:
-    """The inverse of `period_rows_key`; raises ValueError naming the key."""
+    """Parse the key of an hour's or a day's rows; raises ValueError naming the key."""
     match = _match(_PERIOD_ROWS_KEY, key)
     grain = Grain.HOUR if match["root"] == AGGREGATES_1H else Grain.DAY
     try:
         return Period(grain, _window_of(match).start_ms)
     except ValueError as error:
-        raise ValueError(f"not a key of ours: {key!r}") from error
+        raise ValueError(f"not a windrow key: {key!r}") from error
 
 
 def _window_path(window: Window) -> str:
@@ -232,7 +232,7 @@ def _window_path(window: Window) -> str:
 def _match(pattern: re.Pattern[str], key: str) -> re.Match[str]:
     match = pattern.fullmatch(key)
     if match is None:
-        raise ValueError(f"not a key of ours: {key!r}")
+        raise ValueError(f"not a windrow key: {key!r}")
     return match
 
 
@@ -241,9 +241,9 @@ def _window_of(match: re.Match[str], *, prefix: str = "") -> Window:
     try:
         window = Window(parse_sql_ms(f"{match[f'{prefix}dt']} {hhmm[:2]}:{hhmm[2:]}:00"))
     except ValueError as error:
-        raise ValueError(f"not a key of ours: {match[0]!r}") from error
+        raise ValueError(f"not a windrow key: {match[0]!r}") from error
     if not hhmm.startswith(match[f"{prefix}hour"]):
-        raise ValueError(f"not a key of ours: {match[0]!r}")
+        raise ValueError(f"not a windrow key: {match[0]!r}")
     return window
 
 

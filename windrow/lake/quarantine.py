@@ -1,8 +1,8 @@
-"""Quarantine: what does not count is kept, with its reason, its origin and its bytes, where Athena can ask for it.
+"""Quarantine: every rejected payload is kept, with its reason, its origin and its bytes, and can be queried in Athena.
 
-An object holds one JSON object per line, compressed; its columns are those of the table `quarantine`. The same batch
-again finds its object there; the same records in batches cut otherwise leave the payload in another object once more,
-so whoever counts payloads counts distinct identities.
+An object holds one JSON object per line, compressed; its columns are those of the table `quarantine`. A repeated batch
+writes the same object again. The same records in other batches store their payloads once more in another object, so
+count distinct identities to count payloads.
 """
 
 import binascii
@@ -34,25 +34,25 @@ COLUMNS: tuple[tuple[str, str], ...] = (
     ("arrival_time", "timestamp"),
     ("payload_base64", "string"),
 )
-# These are said of a record as a whole, and their payload is all of it; every other payload is a part of a record.
+# Reasons to reject a whole record: the payload is all of it. With all other reasons it is a part of a record.
 WHOLE_RECORD_REASONS = frozenset(
     {Reason.RECORD_MALFORMED, Reason.AGGREGATE_DIGEST, Reason.AGGREGATE_MALFORMED, Reason.TOO_MANY_READINGS}
 )
 
 DIGEST_BYTES = 16
-# The fastest: there is little to compress, and a batch waits for it.
+# The fastest level: there is little to compress, and a batch waits for it.
 _COMPRESSION_LEVEL = 1
-_GZIP = 16 + zlib.MAX_WBITS  # what zlib's manual wants for a gzip header; it writes no time into it
+_GZIP = 16 + zlib.MAX_WBITS  # asks zlib for a gzip header, according to its manual; without a timestamp
 _quoted = json.encoder.encode_basestring_ascii
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuarantinedPayload:
-    """One payload that does not count.
+    """One rejected payload.
 
-    `index` is its position in the aggregate, 0 for a plain record or a record as a whole; `block_row` the position in
-    its block of a single reading, whose payload is then JSON that means the same; `arrival_ms` is None when a malformed
-    record names none.
+    `index` is its position in the aggregate, 0 for a plain record or a whole record. `block_row`, for a single reading
+    of a block, is its position in the block; its payload is then JSON with the same meaning. `arrival_ms` is None if a
+    malformed record has no arrival time.
     """
 
     reason: Reason
@@ -67,18 +67,18 @@ class QuarantinedPayload:
 
     @property
     def identity(self) -> tuple[str, str, str, int, int | None]:
-        """What tells it from other payloads; the same in every object that repeats it."""
+        """The identity of the payload, which is the same in every object that repeats it."""
         return self.stream, self.shard, self.sequence_number, self.index, self.block_row
 
     @property
     def is_whole_record(self) -> bool:
-        """Whether the payload is all of a record, not a part of one."""
+        """Whether the payload is a whole record, not a part of one."""
         return self.reason in WHOLE_RECORD_REASONS
 
 
 @dataclass(frozen=True, slots=True)
 class QuarantineFile:
-    """The payloads that arrived in one window, as bytes; equal payloads give equal bytes and an equal digest."""
+    """The encoded payloads that arrived in one window; equal payloads give equal bytes and an equal digest."""
 
     arrival_window: Window
     count: int
@@ -87,13 +87,13 @@ class QuarantineFile:
 
 
 class UnreadableQuarantine(ValueError):  # noqa: N818 - the domain's noun
-    """The bytes are no quarantine object."""
+    """Bytes that are no quarantine object."""
 
 
 def encode_quarantine(quarantined: Iterable[QuarantinedPayload], *, arrival_ms_default: int) -> list[QuarantineFile]:
-    """One file per arrival window, ascending, each in stream order.
+    """Encode payloads as one file per arrival window, ascending, each in the order of the stream.
 
-    `arrival_ms_default` decides the window, and only that, of a payload whose arrival is unknown.
+    `arrival_ms_default` decides only the window of payloads whose arrival is unknown.
     """
     by_window: defaultdict[Window, list[QuarantinedPayload]] = defaultdict(list)
     for one in sorted(quarantined, key=_stream_order):
@@ -103,7 +103,7 @@ def encode_quarantine(quarantined: Iterable[QuarantinedPayload], *, arrival_ms_d
 
 
 def decode_quarantine(body: bytes) -> Iterator[QuarantinedPayload]:
-    """The payloads of a quarantine object, one at a time; raises UnreadableQuarantine."""
+    """Decode the payloads of a quarantine object, one at a time; raises UnreadableQuarantine."""
     try:
         with gzip.open(io.BytesIO(body)) as lines:
             for line in lines:
@@ -117,20 +117,20 @@ def _stream_order(one: QuarantinedPayload) -> tuple[int, int, int]:
 
 
 def _file(window: Window, quarantined: list[QuarantinedPayload]) -> QuarantineFile:
-    """Line by line, so that a batch of nothing but bad payloads is not in memory several times over."""
+    """Encode line by line: a batch of bad payloads only must not be in memory several times."""
     digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
     compressor = zlib.compressobj(_COMPRESSION_LEVEL, wbits=_GZIP)
     parts = []
     for one in quarantined:
         line = f"{_line(one)}\n".encode("ascii")
-        # Taken over the lines, so that the name does not depend on the version of zlib.
+        # Taken over the uncompressed lines: the name must not depend on the version of zlib.
         digest.update(line)
         parts.append(compressor.compress(line))
     return QuarantineFile(window, len(quarantined), digest.hexdigest(), b"".join([*parts, compressor.flush()]))
 
 
 def _line(one: QuarantinedPayload) -> str:
-    """The row as `json.dumps` would spell it without spaces, in a third of the time."""
+    """Encode a row as `json.dumps` would without spaces, in a third of the time."""
     block_row = "" if one.block_row is None else f'"block_row":{one.block_row},'
     arrival_time = "null" if one.arrival_ms is None else f'"{format_sql(one.arrival_ms)}"'
     return (

@@ -1,4 +1,4 @@
-"""Looking for payloads in the quarantine of a lake: by arrival, reason and shard, each payload once."""
+"""Search for payloads in the quarantine of a lake, by arrival, reason and shard; each payload is found once."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from windrow.reading import Reason
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuarantineSearch:
-    """Payloads with `start_ms <= arrival < end_ms`, one of the `reasons` (any if there are none), of a shard or any."""
+    """A filter for payloads: `start_ms <= arrival < end_ms`, one of `reasons` (any if empty), one shard or any."""
 
     start_ms: int
     end_ms: int
@@ -22,32 +22,34 @@ class QuarantineSearch:
     shard: str | None = None
 
     def may_hold(self, key: QuarantineKey) -> bool:
-        """Whether an object can hold a payload that is looked for."""
+        """Return whether an object can hold a matching payload."""
         is_near = key.window.start_ms < self.end_ms and key.window.end_ms > self.start_ms
         return is_near and self.shard in (None, key.origin.shard)
 
     def holds(self, one: QuarantinedPayload) -> bool:
-        """Whether a payload is looked for; one of unknown arrival is where its object is."""
+        """Return whether a payload matches; if its arrival is unknown, the window of its object counts."""
         is_near = one.arrival_ms is None or self.start_ms <= one.arrival_ms < self.end_ms
         return is_near and (not self.reasons or one.reason in self.reasons) and self.shard in (None, one.shard)
 
 
 def keys(lake: ObjectStore, search: QuarantineSearch) -> Iterator[QuarantineKey]:
-    """The objects that may hold a payload that is looked for, by the window of their arrival."""
+    """Yield the objects that may hold a matching payload, by window of arrival."""
     for prefix in _prefixes(search):
         for listed in lake.list_objects(prefix):
             try:
                 key = parse_quarantine_key(listed.key)
             except ValueError as error:
-                raise WindrowError(f"the quarantine holds an object that is none of ours: {listed.key}") from error
+                raise WindrowError(
+                    f"the quarantine holds an object that windrow did not write: {listed.key}"
+                ) from error
             if search.may_hold(key):
                 yield key
 
 
 def payloads(lake: ObjectStore, search: QuarantineSearch) -> Iterator[QuarantinedPayload]:
-    """The payloads that are looked for, by the window of their arrival, each once however many objects repeat it.
+    """Yield the matching payloads, by window of arrival, each once even if several objects repeat it.
 
-    A payload that is repeated arrived in one window, so no more than the identities of a window are remembered.
+    All repetitions of a payload have the same window of arrival, so only the identities of one window are remembered.
     """
     for _, of_window in groupby(keys(lake, search), key=lambda key: key.window):
         seen = set()
@@ -59,7 +61,7 @@ def payloads(lake: ObjectStore, search: QuarantineSearch) -> Iterator[Quarantine
 
 
 def read(lake: ObjectStore, key: QuarantineKey) -> Iterator[QuarantinedPayload]:
-    """The payloads of one object, none if it has expired; WindrowError names one that cannot be read."""
+    """Yield the payloads of one object, none if it has expired; WindrowError names an object that cannot be read."""
     stored = lake.get(str(key))
     if stored is None:
         return
@@ -70,7 +72,7 @@ def read(lake: ObjectStore, key: QuarantineKey) -> Iterator[QuarantinedPayload]:
 
 
 def _prefixes(search: QuarantineSearch) -> list[str]:
-    """A prefix for each day, or the whole quarantine when the search has no beginning."""
+    """Return a prefix for each day, or the whole quarantine if the search has no start."""
     if search.start_ms <= 0:
         return [QUARANTINE]
     first, last = search.start_ms // DAY_MS, (search.end_ms - 1) // DAY_MS

@@ -1,8 +1,8 @@
-"""The ObjectStore of Amazon S3 (and whatever speaks its protocol), through boto3.
+"""The ObjectStore for Amazon S3 and services with its protocol, through boto3.
 
-ETags travel without their quotes. A put is one PutObject, so an ETag names one whole write. What the SDK's own retries
-leave over is retried here within a bound: 409 (two conditional writes raced, S3 asks to try again), 5xx, SlowDown,
-and bodies that break off while they are read, which the SDK cannot retry.
+ETags are passed without their quotes. A put is one PutObject, so an ETag names one whole write. Errors that remain
+after the SDK's own retries are retried here within a bound: 409 (two conditional writes raced, S3 asks to try again),
+5xx, SlowDown, and bodies that break off while they are read, which the SDK cannot retry.
 """
 
 import time
@@ -21,9 +21,9 @@ from windrow.lake.store import LIST_KEYS_MAX, Body, ListedObject, PreconditionFa
 Answer = TypeVar("Answer")
 
 ROUNDS_MAX = 5
-"""Calls to the SDK for one request; each makes several attempts of its own (windrow.aws.clients.ATTEMPTS_MAX)."""
+"""Calls to the SDK for one request; each makes several attempts (windrow.aws.clients.ATTEMPTS_MAX)."""
 PAUSE_SECONDS = 0.1
-"""Before the second round; doubles with each further one: 1.5 s in all."""
+"""The pause before the second round; doubles with each further one: 1.5 s in all."""
 
 CONFLICT = 409
 PRECONDITION_FAILED = 412
@@ -43,14 +43,14 @@ class S3Store:
         page_keys: int = LIST_KEYS_MAX,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Use a boto3 S3 `client`; `page_keys` and `sleep` are here for tests."""
+        """Use a boto3 S3 `client`; `page_keys` and `sleep` are parameters for tests."""
         self._client = client
         self._bucket = bucket
         self._page_keys = page_keys
         self._sleep = sleep
 
     def get(self, key: str) -> StoredObject | None:
-        """Read one object; None when the key is missing."""
+        """Read one object; None if the key is missing."""
 
         def read() -> StoredObject:
             answer = self._client.get_object(Bucket=self._bucket, Key=key)
@@ -59,13 +59,13 @@ class S3Store:
         try:
             return self._call("GetObject", key, read)
         except ClientError as error:
-            # A bucket that is missing answers 404 too, and must not look like a missing object.
+            # A missing bucket answers 404 too, and must not look like a missing object.
             if _status(error) == NOT_FOUND and _code(error) != "NoSuchBucket":
                 return None
             raise self._failed("GetObject", key, error) from error
 
     def put(self, key: str, body: Body, *, if_match: str | None = None, if_absent: bool = False) -> str:
-        """Write one object whole and return its new ETag; PreconditionFailed as the protocol says."""
+        """Write one whole object and return its new ETag; PreconditionFailed as in the protocol."""
         if if_match is not None and if_absent:
             raise ValueError("if_match and if_absent exclude each other")
         condition = {"IfNoneMatch": "*"} if if_absent else {} if if_match is None else {"IfMatch": f'"{if_match}"'}
@@ -92,13 +92,13 @@ class S3Store:
             raise self._failed("DeleteObject", key, error) from error
 
     def list_objects(self, prefix: str) -> Iterator[ListedObject]:
-        """Every object whose key begins with `prefix`, ascending by key, page by page."""
+        """Yield every object whose key begins with `prefix`, ascending by key, page by page."""
         for page in self._pages(prefix, {}):
             for entry in page.get("Contents", []):
                 yield ListedObject(entry["Key"], _bare(entry["ETag"]), entry["Size"])
 
     def list_prefixes(self, prefix: str) -> Iterator[str]:
-        """The distinct continuations of `prefix` up to and including the next "/", ascending."""
+        """Yield the distinct continuations of `prefix` up to and including the next "/", ascending."""
         for page in self._pages(prefix, {"Delimiter": "/"}):
             for entry in page.get("CommonPrefixes", []):
                 yield entry["Prefix"]
@@ -121,7 +121,7 @@ class S3Store:
             request["ContinuationToken"] = page["NextContinuationToken"]
 
     def _call(self, operation: str, key: str, request: Callable[[], Answer]) -> Answer:
-        """The answer of `request`, tried ROUNDS_MAX times; ClientError is left to the caller when it is final."""
+        """Return the answer of `request`, tried ROUNDS_MAX times; a final ClientError is left to the caller."""
         for round_number in range(1, ROUNDS_MAX + 1):
             try:
                 return request()

@@ -1,1 +1,1 @@
-"""Sets of readings, and what follows from them: partials, rows, hours and days, silences, lineages, and their files."""
+"""Partials and everything computed from them: rows of windows, hours and days, silences, lineages, and their files."""

@@ -1,4 +1,4 @@
-"""The lineage of a window: what its rows were made of. One JSON object per window, the table `windows`."""
+"""The lineage of a window: what its rows were made from. One JSON object per window, the table `windows`."""
 
 import dataclasses
 import hashlib
@@ -42,22 +42,23 @@ COLUMNS: tuple[tuple[str, str], ...] = (
 
 
 class UnreadableLineage(ValueError):  # noqa: N818 - the domain's noun
-    """The bytes are no lineage of a format that this version reads."""
+    """Bytes that are no lineage in a format that this release reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lineage:
     """Facts about one roll of `window`.
 
-    fingerprint: of the digests of the partials that the rows were made of; digests: those digests, ascending;
-    rows_sha256: over the logical columns; result_etag: of the rows object ("" when there is none);
-    revision: 1 for the first rows, and one more each time rows_sha256 changed; readings, sensors, conflicts: of the
-    set; duplicates_removed, late, quarantined: as delivered, up to the roll; partials: objects listed; shards:
+    digests: of the partials that the rows were made from, ascending; fingerprint: of these digests;
+    rows_sha256: over the logical columns of the rows; result_etag: of the rows object ("" if there is none);
+    revision: 1 for the first rows, plus 1 each time rows_sha256 changes; readings, sensors, conflicts: of the set of
+    readings; duplicates_removed, late, quarantined: as delivered, up to the roll; partials: the objects listed; shards:
     "<stream>-<shard>", ascending; is_final: no partial can arrive any more; scheduled_time_ms: of the tick.
 
-    Of the silence that was worked out for it (windrow.rows.silence), None and "" before that: sensors_expected: in the
-    windows before it; silent: how many of them are silent; presence: of the sensors of all those windows;
-    silences_etag: of its object of silences ("" when there is none). sensors_sha256: over the sensor ids of the rows.
+    The silence of the window (windrow.rows.silence), None and "" until it is computed: sensors_expected: the sensors of
+    the windows before it; silent: how many of them are silent; presence: a fingerprint of the sensors of all these
+    windows; silences_etag: of its object of silences ("" if there is none). sensors_sha256: over the sensor ids of the
+    rows.
     """
 
     window: Window
@@ -84,21 +85,21 @@ class Lineage:
 
     @property
     def completeness(self) -> float | None:
-        """Sensors for each sensor of the windows before; more than 1 when sensors are new, None when none were."""
+        """Sensors divided by expected sensors: more than 1 if sensors are new, None if none are expected."""
         return self.sensors / self.sensors_expected if self.sensors_expected else None
 
     @property
     def is_outage(self) -> bool:
-        """Whether less than half of the sensors of the windows before are there."""
+        """Whether fewer than half of the expected sensors are present."""
         return 2 * self.sensors < (self.sensors_expected or 0)
 
     @property
     def is_silence_unknown(self) -> bool:
-        """Whether its silence was not worked out since its sensors changed."""
+        """Whether the silence was not computed since the sensors changed."""
         return self.sensors > 0 and not self.presence
 
     def to_json(self) -> bytes:
-        """One line of JSON with the keys of COLUMNS, in their order."""
+        """Encode as one line of JSON with the keys of COLUMNS, in their order."""
         fields = dataclasses.asdict(self) | {
             "window_start": format_sql(self.window.start_ms),
             "window_end": format_sql(self.window.end_ms),
@@ -111,7 +112,7 @@ class Lineage:
 
     @classmethod
     def from_json(cls, body: bytes) -> "Lineage":
-        """The inverse of `to_json`; raises UnreadableLineage."""
+        """Decode the form of `to_json`; raises UnreadableLineage."""
         try:
             fields = json.loads(body)
             check_readable(fields["format"], written=FORMAT)
@@ -131,5 +132,5 @@ class Lineage:
 
 
 def fingerprint(digests: Iterable[str]) -> str:
-    """BLAKE2b-128 over the sorted distinct `digests`: names the set of partials, whatever order they are listed in."""
+    """Compute BLAKE2b-128 over the sorted distinct `digests`, which names the set of partials in any order."""
     return hashlib.blake2b("\n".join(sorted(set(digests))).encode(), digest_size=16).hexdigest()

@@ -1,12 +1,12 @@
-"""Rows of an hour from the rows of its windows, rows of a day from the rows of its hours: a pure function.
+"""Merging the rows of windows into rows of an hour, and those of hours into rows of a day: a pure function.
 
 Only exact state is merged: counts, sums, 128-bit sums of squares, extremes, first and last, integrals, covered
 milliseconds, histograms, conflicts; never an average. So any grouping gives the same rows:
 
     merge([a, b, c]) == merge([merge([a, b]), c]) == merge([c, b, a])
 
-Percentiles follow from the merged histogram: the middle of the bin that holds the nearest rank, no less than the
-minimum and no more than the maximum, which is at most PERCENTILE_ERROR_MILLI_C from the exact value.
+Percentiles come from the merged histogram: the middle of the bin that holds the nearest rank, clamped to the minimum
+and the maximum. It differs from the exact value by at most PERCENTILE_ERROR_MILLI_C.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,13 +21,13 @@ from windrow.columns.strings import Strings, offsets_of
 from windrow.rows.rollup import HISTOGRAM_BIN_MILLI_C, PERCENTILES, Rollup
 
 PERCENTILE_ERROR_MILLI_C = HISTOGRAM_BIN_MILLI_C // 2
-# Lifts every 32-bit number, and every instant, above zero, so that they sort as unsigned numbers.
+# Added to 32-bit numbers and to instants: then none is negative, and they sort as unsigned numbers.
 _BIAS_32 = 1 << 31
 _BIAS_TIME = 1 << 50
 
 
 def merge(start_ms: int, parts: Sequence[Rollup]) -> Rollup:
-    """The rows of the period that starts at `start_ms`, from the rows of disjoint parts of it, at least one part."""
+    """Merge the rows of disjoint parts, at least one, of the period that starts at `start_ms`."""
     ids, place = Strings.concat([part.sensor_ids for part in parts]).rank()
     rows = _SensorRows(parts, place, len(ids))
     high, low = rows.sum_squares()
@@ -62,15 +62,15 @@ def merge(start_ms: int, parts: Sequence[Rollup]) -> Rollup:
 
 
 def merge_streams(start_ms: int, streams: Iterable[Iterator[Rollup]]) -> Iterator[Rollup]:
-    """`merge` of parts that come piece by piece, each ascending by sensor id: one piece of each stream is held."""
+    """Merge streams of rows, each ascending by sensor id, keeping one batch of each stream in memory."""
     for complete in rounds(streams):
         yield merge(start_ms, [part for _, part in complete])
 
 
 def rounds(streams: Iterable[Iterator[Rollup]]) -> Iterator[list[tuple[int, Rollup]]]:
-    """All rows of ascending ranges of sensors: in each round (place of the stream, its rows), as far as there are any.
+    """Read streams of rows in step: yield, for ascending ranges of sensors, (number of the stream, its rows) if any.
 
-    In a round the sensors up to the least of the last ids at hand are complete in every stream.
+    Each round ends at the least of the last ids of the current batches: up to it, all sensors are complete.
     """
     held = [_StreamHead(place, stream) for place, stream in enumerate(streams)]
     while held := [one for one in held if one.has_rows()]:
@@ -80,40 +80,40 @@ def rounds(streams: Iterable[Iterator[Rollup]]) -> Iterator[list[tuple[int, Roll
 
 
 class _StreamHead:
-    """A stream and the piece of it at hand."""
+    """A stream of rows and its current batch."""
 
     def __init__(self, place: int, stream: Iterator[Rollup]) -> None:
         self.place = place
         self._rest = stream
-        self._piece: Rollup | None = None
+        self._batch: Rollup | None = None
 
     def has_rows(self) -> bool:
-        """Whether there are rows at hand, after taking the next piece if there were none."""
-        while self._piece is None or not len(self._piece):
-            self._piece = next(self._rest, None)
-            if self._piece is None:
+        """Return whether there are rows left, after reading the next batch if the current one is used up."""
+        while self._batch is None or not len(self._batch):
+            self._batch = next(self._rest, None)
+            if self._batch is None:
                 return False
         return True
 
     @property
     def last_id(self) -> bytes:
-        piece = self._there()
-        return piece.sensor_ids.octets_at(len(piece) - 1)
+        batch = self._current()
+        return batch.sensor_ids.octets_at(len(batch) - 1)
 
     def take_through(self, bound: bytes) -> Rollup:
-        """Cut off the rows of the ids up to and including `bound`; there may be none."""
-        piece = self._there()
-        (end,) = piece.sensor_ids.positions_of([bound + b"\0"])
-        self._piece = piece.between(end, len(piece))
-        return piece.between(0, end)
+        """Take the rows of the ids up to and including `bound`, possibly none."""
+        batch = self._current()
+        (end,) = batch.sensor_ids.positions_of([bound + b"\0"])
+        self._batch = batch.between(end, len(batch))
+        return batch.between(0, end)
 
-    def _there(self) -> Rollup:
-        assert self._piece is not None  # noqa: S101 - has_rows comes first
-        return self._piece
+    def _current(self) -> Rollup:
+        assert self._batch is not None  # noqa: S101 - has_rows comes first
+        return self._batch
 
 
 class _SensorRows:
-    """The rows of all parts, and which sensor each is of."""
+    """The rows of all parts, grouped by sensor."""
 
     def __init__(self, parts: Sequence[Rollup], place: Int64s, sensors: int) -> None:
         self._parts = parts
@@ -131,7 +131,7 @@ class _SensorRows:
         return self._reduced(self.column(name).astype(np.int64), np.add)
 
     def sum_squares(self) -> tuple[Int64s, npt.NDArray[np.uint64]]:
-        """128-bit sums: the low words as halves of 32 bits, so that their carries are seen."""
+        """Add up in 128 bits: the low words are added in halves of 32 bits, to keep their carries."""
         low = self.column("sum_squares_low")
         lower = self._reduced((low & np.uint64(0xFFFFFFFF)).astype(np.int64), np.add)
         upper = self._reduced((low >> np.uint64(32)).astype(np.int64), np.add) + (lower >> 32)
@@ -140,11 +140,11 @@ class _SensorRows:
         return high, word
 
     def earliest(self) -> Int64s:
-        """Of each sensor the row whose first reading is the earliest."""
+        """Return the row of each sensor whose first reading is the earliest."""
         return self._by("first")[self._first[:-1]]
 
     def latest(self) -> Int64s:
-        """Of each sensor the row whose last reading is the latest."""
+        """Return the row of each sensor whose last reading is the latest."""
         return self._by("last")[self._first[1:] - 1]
 
     def _by(self, which: str) -> Int64s:
@@ -158,7 +158,7 @@ class _SensorRows:
 
 
 def _histogram(parts: Sequence[Rollup], place: Int64s, sensors: int) -> tuple[Int64s, Int32s, Int32s]:
-    """Offsets of each sensor's bins, the bins, and their counts added up."""
+    """Return the offsets of each sensor's bins, the bins, and their added counts."""
     lengths = np.concatenate([np.diff(part.histogram_offsets) for part in parts])
     bins = np.concatenate([part.histogram_bins for part in parts]).astype(np.int64)
     counts = np.concatenate([part.histogram_counts for part in parts]).astype(np.int64)
@@ -173,7 +173,7 @@ def _histogram(parts: Sequence[Rollup], place: Int64s, sensors: int) -> tuple[In
 
 
 def _middle_of_rank(percent: int, readings: Int64s, offsets: Int64s, bins: Int32s, counts: Int32s) -> Int32s:
-    """The middle of the bin that holds the nearest rank: the ceil(percent / 100 * n)-th smallest value."""
+    """Return the middle of the bin that holds the nearest rank: the ceil(percent / 100 * n)-th smallest value."""
     running = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
     rank = (percent * readings + 99) // 100
     holding = np.searchsorted(running, running[offsets[:-1]] + rank) - 1

@@ -6,8 +6,8 @@ An element of the set is (sensor_id, event_time_ms, sequence, temperature_milli_
     union([a, union([b, c])]) == union([union([a, b]), c])   associative
     union([a, a]) == a                                  idempotent
 
-so no redelivery, reordering or other cut of the same readings can change what is merged. A partial is always in
-canonical form (distinct elements, ascending), so equal sets have equal columns, equal digests and equal bytes.
+so redelivering, reordering or regrouping the same readings never changes the result. A partial is always in canonical
+form (distinct elements, ascending), so equal sets have equal columns, equal digests and equal bytes.
 """
 
 import hashlib
@@ -24,15 +24,15 @@ from windrow.reading import Readings
 from windrow.window import WINDOW_MS, Window
 
 DIGEST_BYTES = 16
-# Changes whenever the canonical serialization does; part of what the digest is taken over.
+# Part of the digested bytes; changes whenever the canonical serialization does.
 _DIGEST_DOMAIN = b"windrow partial 2"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Partial:
-    """n readings of k sensors, all of one window, each element once.
+    """The set of n distinct readings of k sensors, all of one window.
 
-    sensor_ids: k distinct ids in ascending octet order; offsets: int64[k + 1], the readings of sensor i are
+    sensor_ids: k distinct ids in ascending byte order; offsets: int64[k + 1], the readings of sensor i are
     `offsets[i]:offsets[i + 1]`, at least one; event_time_ms, sequence: int64[n] and temperature_milli_c: int32[n],
     ascending by (event time, sequence, temperature) within a sensor.
     """
@@ -46,7 +46,7 @@ class Partial:
 
     @classmethod
     def of(cls, window: Window, readings: Readings) -> Self:
-        """The set of `readings`, all of which must lie in `window`; else ValueError."""
+        """Make the set of `readings`; ValueError unless all lie in `window`."""
         time = readings.event_time_ms
         if len(readings) and not (window.start_ms <= int(time.min()) and int(time.max()) < window.end_ms):
             raise ValueError(f"readings outside the window that starts at {window.start_ms}")
@@ -67,10 +67,10 @@ class Partial:
         sequence: npt.NDArray[np.integer],
         temperature_milli_c: npt.NDArray[np.int32],
     ) -> Self:
-        """The set of groups of readings, one group for each of `sensor_ids`, which may repeat.
+        """Make the set of groups of readings, one group for each of `sensor_ids`, which may repeat.
 
-        readings: int[k], how many each group has; offset_ms (within the window), sequence and temperature_milli_c:
-        of all groups one after another, in any order within a group.
+        readings: int[k], the size of each group; offset_ms (within the window), sequence and temperature_milli_c: all
+        groups one after another, in any order within a group.
         """
         ids, place = sensor_ids.rank()
         return cls._of_columns(window, ids, np.repeat(place, readings), offset_ms, sequence, temperature_milli_c)
@@ -85,7 +85,7 @@ class Partial:
         sequence: npt.NDArray[np.integer],
         temperature_milli_c: npt.NDArray[np.int32],
     ) -> Self:
-        """The set of the rows of four columns; `sensor` is the place among the ascending `ids`."""
+        """Make the set of the rows of four columns; `sensor` is the position among the ascending `ids`."""
         columns = (sensor, offset_ms, sequence, temperature_milli_c)
         sensor, offset_ms, sequence, value = order.distinct([column.astype(np.int64, copy=False) for column in columns])
         count = np.bincount(sensor, minlength=len(ids))
@@ -96,31 +96,31 @@ class Partial:
         return cls(window, ids, offsets_of(count), event_time_ms, sequence, value.astype(np.int32))
 
     def __len__(self) -> int:
-        """How many distinct readings."""
+        """Return the number of readings."""
         return len(self.event_time_ms)
 
     def __eq__(self, other: object) -> bool:
-        """Whether both are the same set of the same window."""
+        """Return whether both are the same set of the same window."""
         return isinstance(other, Partial) and all(
             np.array_equal(own, its) for own, its in zip(self._canonical(), other._canonical(), strict=False)
         )
 
     def __hash__(self) -> int:
-        """Equal sets have equal hashes."""
+        """Hash the digest: equal sets have equal hashes."""
         return hash(self.digest)
 
     @property
     def sensors(self) -> int:
-        """How many sensors."""
+        """The number of sensors."""
         return len(self.sensor_ids)
 
     @property
     def readings_per_sensor(self) -> npt.NDArray[np.int64]:
-        """How many readings each sensor has: int64[k]."""
+        """The number of readings of each sensor: int64[k]."""
         return np.diff(self.offsets)
 
     def of_sensors(self, start: int, end: int) -> "Partial":
-        """The part of the set with the sensors `start:end`; shares the columns."""
+        """Return the part of the set with the sensors `start:end`; shares the columns."""
         first, last = self.offsets[start], self.offsets[end]
         return Partial(
             self.window,
@@ -133,20 +133,20 @@ class Partial:
 
     @property
     def readings(self) -> Readings:
-        """The elements as a batch of readings."""
+        """The set as a batch of readings."""
         sensor = np.repeat(np.arange(self.sensors, dtype=np.int32), self.readings_per_sensor)
         return Readings(self.sensor_ids, sensor, self.event_time_ms, self.sequence, self.temperature_milli_c)
 
     @property
     def digest(self) -> str:
-        """The first 128 bits of SHA-256 over the canonical set, in hexadecimal: the name of this content."""
+        """The first 128 bits of SHA-256 over the canonical columns, in hexadecimal: the name of this content."""
         digest = hashlib.sha256(_DIGEST_DOMAIN)
         for column in self._canonical():
             digest.update(column.data)
         return digest.hexdigest()[: 2 * DIGEST_BYTES]
 
     def _canonical(self) -> Iterator[npt.NDArray[Any]]:
-        """The columns, little-endian, in as few octets as hold any set; sequences only where there are any."""
+        """Yield the columns, little-endian, as narrow as any set allows; sequences only if one is not 0."""
         has_sequence = bool(self.sequence.any())
         yield np.array([self.window.start_ms, self.sensors, len(self), has_sequence], "<i8")
         yield self.sensor_ids.lengths.astype("<i4")
@@ -159,18 +159,18 @@ class Partial:
 
 
 def partials_of(readings: Readings) -> list[Partial]:
-    """One partial for each window that `readings` fall into, ascending by window."""
+    """Split `readings` into one partial for each window they fall into, ascending by window."""
     if len(readings) == 0:
         return []
     time = readings.event_time_ms
     first, last = Window.containing(int(time.min())), Window.containing(int(time.max()))
-    if first == last:  # as a rule: a batch gathers for seconds, a window lasts minutes
+    if first == last:  # usually true: a batch spans seconds, a window minutes
         return [Partial.of(first, readings)]
     return list(_partials_of_windows(readings))
 
 
 def _partials_of_windows(readings: Readings) -> Iterator[Partial]:
-    """The same for readings of many windows: what is the same for all of them is done once."""
+    """Do the same for readings of many windows; the work that all share is done once."""
     ids, place = readings.sensor_ids.rank()
     index = readings.event_time_ms // WINDOW_MS
     by_window = np.argsort(index, kind="stable")
@@ -189,7 +189,7 @@ def _partials_of_windows(readings: Readings) -> Iterator[Partial]:
 
 
 def union(window: Window, partials: Sequence[Partial]) -> Partial:
-    """The union of `partials`, all of `window`; of none, the empty partial."""
+    """Compute the union of `partials`, all of `window`; the union of none is the empty partial."""
     for partial in partials:
         if partial.window != window:
             raise ValueError(f"a partial of {partial.window} in the union of {window}")

@@ -1,9 +1,9 @@
-"""A partial as one Parquet object: a row per sensor, its readings as lists, its aggregates as columns.
+"""A partial as one Parquet object: a row per sensor, with its readings as lists and its aggregates as columns.
 
-Within a sensor, times, values and sequences are stored as a first value and the steps from one reading to the next,
-which are small and pack into few bits. `sequence` columns are left out when every sequence is 0. The aggregates are
-for people who query an open window: under redelivery they are an upper bound, and the rows of the closed window are
-what counts. The reader takes the sets alone.
+Within a sensor, times, values and sequences are stored as a first value and the differences ("steps") from one reading
+to the next, which are small and pack into few bits. The `sequence` columns are left out if every sequence is 0. The
+aggregates are for queries of a window that is still open: under redelivery they are an upper bound, and only the rows
+of the closed window are exact. `decode_partial` reads the sets only.
 """
 
 from collections.abc import Mapping
@@ -44,15 +44,15 @@ _ENCODINGS[arrow.path("sensor_id")] = arrow.DELTA_STRINGS
 
 
 class UnreadablePartial(ValueError):  # noqa: N818 - the domain's noun
-    """The bytes are no partial of a format that this version reads."""
+    """Bytes that are no partial in a format that this release reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryCounts:
-    """What depends on how the readings were delivered, not on which they are; no part of the digest.
+    """Counts that depend on how the readings were delivered, not on which they are; not part of the digest.
 
-    late: readings whose record arrived after the first tick that could close their window; duplicates: readings that
-    the batch held more than once, each repetition counted.
+    late: readings whose record arrived after the first tick that could close their window; duplicates: how often the
+    batch repeated readings.
     """
 
     late: int = 0
@@ -60,7 +60,7 @@ class DeliveryCounts:
 
 
 def encode_partial(partial: Partial, delivery: DeliveryCounts) -> bytes:
-    """The Parquet bytes of `partial`, which must not be empty."""
+    """Encode `partial`, which must not be empty, as Parquet."""
     count = partial.readings_per_sensor
     first = partial.offsets[:-1]
     value = partial.temperature_milli_c.astype(np.int64)
@@ -90,7 +90,7 @@ def encode_partial(partial: Partial, delivery: DeliveryCounts) -> bytes:
 
 
 def decode_partial(body: bytes) -> tuple[Partial, DeliveryCounts]:
-    """The inverse of `encode_partial`; raises UnreadablePartial."""
+    """Decode the bytes of `encode_partial`; raises UnreadablePartial."""
     try:
         columns, metadata = arrow.read_parquet(body)
         check_readable(metadata.get("format"), written=FORMAT)
@@ -122,14 +122,14 @@ def _partial_of(window: Window, columns: Mapping[str, Any]) -> Partial:
 def _steps_columns(
     values: Mapping[str, npt.NDArray[np.signedinteger[Any]]], offsets: npt.NDArray[np.int64]
 ) -> dict[str, Any]:
-    """`first_<name>` and `<name>_steps` of the `values` of each sensor: n values of k sensors give n - k steps."""
+    """Make `first_<name>` and `<name>_steps` from `values`: n values of k sensors give n - k steps."""
     starts = offsets[:-1]
     is_step = np.ones(offsets[-1], bool)
     is_step[starts] = False
     before = np.flatnonzero(is_step) - 1
     columns: dict[str, Any] = {}
     for name, of_all in values.items():
-        # Sequences may span all 63 bits; differences wrap in 64 bits and wrap back when they are added up.
+        # Sequences may span all 63 bits: differences wrap in 64 bits, and wrap back when they are added up.
         steps = (of_all[1:] - of_all[:-1])[before]
         columns[f"first_{name}"] = arrow.column(of_all[starts])
         columns[f"{name}_steps"] = arrow.list_column(offsets - np.arange(len(offsets)), steps)
@@ -138,10 +138,10 @@ def _steps_columns(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Groups:
-    """Where the readings of k sensors are among n, and their steps among n - k.
+    """Where the readings of k sensors are among n readings, and their steps among n - k steps.
 
-    offsets: int64[k + 1], the readings of sensor i are `offsets[i]:offsets[i + 1]`; bounds: int64[k + 1], likewise
-    its steps; steps_at, sensor: int64[n - k], of each step the place of its reading, and whose it is.
+    offsets: int64[k + 1], the readings of sensor i are `offsets[i]:offsets[i + 1]`; bounds: int64[k + 1], the same for
+    its steps; steps_at, sensor: int64[n - k], the position of the reading, and the sensor, of each step.
     """
 
     offsets: npt.NDArray[np.int64]
@@ -151,19 +151,19 @@ class _Groups:
 
     @classmethod
     def of(cls, count: npt.NDArray[np.int64]) -> Self:
-        """Of so many readings of each sensor; ValueError if one has none."""
+        """Make the groups for `count` readings of each sensor; ValueError if one has none."""
         if len(count) and count.min() < 1:
             raise ValueError("a sensor without readings")
         offsets = offsets_of(count)
         is_step = np.ones(offsets[-1], bool)
         is_step[offsets[:-1]] = False
         steps_at = np.flatnonzero(is_step)
-        # Before each reading are the steps before it, and a first reading of each sensor up to its own.
+        # The readings before a reading are the ones with a step, and one first reading of each sensor up to its own.
         sensor = steps_at - np.arange(1, len(steps_at) + 1)
         return cls(offsets, offsets - np.arange(len(offsets)), steps_at, sensor)
 
     def values(self, name: str, columns: Mapping[str, Any], kind: type[np.signedinteger[Any]]) -> npt.NDArray[Any]:
-        """The inverse of `_steps_columns`, as `kind`: [n]."""
+        """Add up the steps again, as `kind`: the inverse of `_steps_columns`, [n]."""
         first = arrow.numbers_of(columns[f"first_{name}"])
         bounds, steps = arrow.lists_of(columns[f"{name}_steps"])
         if not np.array_equal(bounds, self.bounds):

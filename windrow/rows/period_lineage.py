@@ -1,7 +1,6 @@
-"""The lineage of an hour or a day: which rows it was merged from. A line of JSON each, several in one object.
+"""The lineage of an hour or a day: the rows it was merged from. One line of JSON each, several lines in one object.
 
-The lines of a day's hours, or of a month's days, share an object, so that one GET tells for all of them whether
-anything has changed.
+The hours of a day, or the days of a month, share an object: one GET shows whether any of them has to be merged again.
 """
 
 import dataclasses
@@ -20,7 +19,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True, order=True)
 class PeriodPart:
-    """Rows that a period was merged from: when they start, what they say, and the ETag of the object they came in."""
+    """Rows that a period was merged from: their start, the hash of their content, and the ETag of their object."""
 
     start_ms: int
     rows_sha256: str
@@ -29,9 +28,9 @@ class PeriodPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeriodLineage:
-    """Facts about one roll of `period`: see windrow.rows.lineage.Lineage for what is not told here.
+    """Facts about one roll of `period`; see windrow.rows.lineage.Lineage for the fields not explained here.
 
-    parts: ascending; a window or an hour without rows object is none of them.
+    parts: ascending; windows or hours without a rows object are not among them.
     """
 
     period: Period
@@ -46,23 +45,23 @@ class PeriodLineage:
 
     @property
     def etags(self) -> dict[int, str]:
-        """The ETag of each part by its start: equal to what a listing shows exactly when nothing was written since."""
+        """The ETag of each part by its start; equal to a listing exactly if nothing was written since."""
         return {part.start_ms: part.etag for part in self.parts}
 
     @property
     def fingerprint(self) -> str:
-        """BLAKE2b-128 over the starts and the content of the parts, not over the objects they came in."""
+        """BLAKE2b-128 over the starts and the content of the parts, whatever their objects' ETags are."""
         named = "\n".join(f"{part.start_ms} {part.rows_sha256}" for part in sorted(self.parts))
         return hashlib.blake2b(named.encode(), digest_size=16).hexdigest()
 
 
 def to_json_lines(lineages: Iterable[PeriodLineage]) -> bytes:
-    """One line each, ascending by period; equal lineages give equal bytes."""
+    """Encode one line each, ascending by period; equal lineages give equal bytes."""
     return b"".join(_line(lineage) for lineage in sorted(lineages, key=lambda lineage: lineage.period))
 
 
 def from_json_lines(grain: Grain, body: bytes) -> Mapping[Period, PeriodLineage]:
-    """The inverse of `to_json_lines`; raises UnreadableLineage."""
+    """Decode the form of `to_json_lines`; raises UnreadableLineage."""
     try:
         lineages = [_lineage(grain, json.loads(line)) for line in body.splitlines()]
     except (ValueError, KeyError, TypeError) as error:

@@ -1,9 +1,9 @@
-"""The roll: the rows of a window as a pure function of the set of its readings.
+"""The roll: computing the rows of a window as a pure function of the set of its readings.
 
-Every number is an exact integer. For one identity with several values the greatest wins, and `conflicts` counts the
+Every number is an exact integer. If an identity has several values, the greatest wins, and `conflicts` counts the
 others. Over the n winners of a sensor, ordered by (event time, sequence):
 
-- percentile p: the nearest rank, i.e. the ceil(p / 100 * n)-th smallest value, so always a value that was read;
+- percentile p: the nearest rank, i.e. the ceil(p / 100 * n)-th smallest value, so always a value that was measured;
 - integral: every reading's value times the milliseconds it is held, until the next reading, the window's end or
   HOLD_MS_MAX after it, whichever is first; `covered_ms` is the sum of those milliseconds;
 - histogram: counts of floor(temperature / HISTOGRAM_BIN_MILLI_C), empty bins left out.
@@ -25,14 +25,14 @@ PERCENTILES = (5, 25, 50, 75, 95, 99)
 HOLD_MS_MAX = 60_000
 HISTOGRAM_BIN_MILLI_C = 500
 BATCH_ROWS = 1 << 17
-"""Rows are hashed and written in batches of so many, the last one shorter: memory follows a batch, not the fleet."""
-# Changes whenever the canonical serialization does; part of what rows_sha256 is taken over.
+"""Rows are hashed and written in batches of this size, the last one shorter: memory depends on it, not on the fleet."""
+# Part of the bytes under rows_sha256; changes whenever the canonical serialization does.
 _ROWS_DOMAIN = b"windrow rows 2"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rollup:
-    """Rows of the window (or hour, or day) that starts at `start_ms`, one per sensor, ascending by sensor id (octets).
+    """Rows of the window (or hour, or day) that starts at `start_ms`: one per sensor, ascending by sensor id (bytes).
 
     Columns of k values. Temperatures are in m°C, times in ms since the epoch. The sum of squares is
     `sum_squares_high * 2**64 + sum_squares_low`. The histogram of sensor i is `histogram_offsets[i]:[i + 1]` of
@@ -60,19 +60,19 @@ class Rollup:
     conflicts: Int64s
 
     def __len__(self) -> int:
-        """How many rows, which is how many sensors."""
+        """Return the number of rows, which is the number of sensors."""
         return len(self.sensor_ids)
 
     @property
     def rows_sha256(self) -> str:
-        """SHA-256 over the logical columns: equal exactly when every row is equal, whatever the file's bytes."""
+        """SHA-256 over the logical columns: equal exactly if all rows are equal, whatever the bytes of the file."""
         digest = RowsDigest(self.start_ms)
         for batch in batches_of([self]):
             digest.add(batch)
         return digest.hexdigest()
 
     def between(self, start: int, end: int) -> "Rollup":
-        """The rows `start:end`; shares the columns."""
+        """Return the rows `start:end`; shares the columns."""
         first, last = self.histogram_offsets[start], self.histogram_offsets[end]
         own: dict[str, Any] = {
             "start_ms": self.start_ms,
@@ -86,7 +86,7 @@ class Rollup:
 
     @classmethod
     def concat(cls, parts: Sequence["Rollup"]) -> "Rollup":
-        """The rows of `parts`, at least one, one after another: the ids must ascend from each to the next."""
+        """Join the rows of `parts`, at least one; the ids must ascend from each part to the next."""
         if len(parts) == 1:
             return parts[0]
         own: dict[str, Any] = {
@@ -113,15 +113,15 @@ _PLAIN = tuple(
 
 
 class RowsDigest:
-    """SHA-256 over rows that come batch by batch, as `batches_of` cuts them."""
+    """SHA-256 over rows that arrive in the batches of `batches_of`."""
 
     def __init__(self, start_ms: int) -> None:
-        """Of no rows yet."""
+        """Start with no rows."""
         self._digest = hashlib.sha256(_ROWS_DOMAIN)
         self._add(np.array([start_ms], np.int64))
 
     def add(self, batch: Rollup) -> None:
-        """The next rows."""
+        """Add the next rows."""
         self._add(np.array([len(batch)], np.int64))
         self._add(batch.sensor_ids.offsets)
         self._add(batch.sensor_ids.octets)
@@ -138,16 +138,16 @@ class RowsDigest:
             self._add(column)
 
     def hexdigest(self) -> str:
-        """Of all rows so far."""
+        """Return the hash of all rows so far, in hexadecimal."""
         return self._digest.hexdigest()
 
     def _add(self, column: npt.NDArray[Any]) -> None:
-        # Little-endian and without gaps, on any machine.
+        # Little-endian and contiguous, on any machine.
         self._digest.update(np.ascontiguousarray(column, column.dtype.newbyteorder("<")).data)
 
 
 def batches_of(parts: Iterable[Rollup], *, rows: int = BATCH_ROWS) -> Iterator[Rollup]:
-    """The rows of `parts` in batches of `rows`, the last one shorter and not empty: how they came does not show."""
+    """Regroup `parts` into batches of `rows` rows, the last one shorter, none empty, however the parts are divided."""
     held: list[Rollup] = []
     held_rows = 0
     for part in parts:
@@ -164,7 +164,7 @@ def batches_of(parts: Iterable[Rollup], *, rows: int = BATCH_ROWS) -> Iterator[R
 
 
 def roll(partial: Partial) -> Rollup:
-    """The rows of `partial`'s window; of the empty partial, no rows."""
+    """Compute the rows of the window of `partial`; the empty partial gives no rows."""
     winners, conflicts = _resolve_conflicts(partial)
     offsets, value = winners.offsets, winners.temperature_milli_c
     first, last = offsets[:-1], offsets[1:] - 1
@@ -196,7 +196,7 @@ def roll(partial: Partial) -> Rollup:
 
 
 def _resolve_conflicts(partial: Partial) -> tuple[Partial, Int64s]:
-    """The partial with the greatest value of each identity, and per sensor how many other values there were.
+    """Return the partial with only the greatest value of each identity, and the number of other values of each sensor.
 
     The readings ascend by value within an identity, so the greatest is the one before the next identity.
     """
@@ -223,7 +223,7 @@ def _sums(values: Int64s, first: Int64s) -> Int64s:
 
 
 def _sum_squares(value: Int32s, first: Int64s) -> tuple[Int64s, npt.NDArray[np.uint64]]:
-    """Sums of squares in 128 bits: a square takes 47 bits, so its halves of 32 bits add up without overflow."""
+    """Add up squares in 128 bits: a square takes 47 bits, so its halves of 32 bits add up without overflow."""
     square = value.astype(np.int64) ** 2
     upper, lower = _sums(square >> 32, first), _sums(square & 0xFFFFFFFF, first)
     upper += lower >> 32
@@ -232,7 +232,7 @@ def _sum_squares(value: Int32s, first: Int64s) -> tuple[Int64s, npt.NDArray[np.u
 
 
 def _sorted_within(value: Int32s, readings: Int64s) -> Int32s:
-    """The values, ascending within each sensor."""
+    """Sort the values within each sensor."""
     key = np.repeat((np.arange(len(readings)) << 32) + 2**31, readings)
     ordered = key + value
     ordered.sort()
@@ -247,7 +247,7 @@ def _nearest_rank(ordered: Int32s, offsets: Int64s, percent: int) -> Int32s:
 
 
 def _held_ms(winners: Partial) -> Int64s:
-    """How long each reading's value is held, in ms: int64[n]."""
+    """Return how long the value of each reading is held, in ms: int64[n]."""
     until = np.empty(len(winners), np.int64)
     until[:-1] = winners.event_time_ms[1:]
     until[winners.offsets[1:] - 1] = winners.window.end_ms
@@ -256,7 +256,7 @@ def _held_ms(winners: Partial) -> Int64s:
 
 
 def _histogram(ordered: Int32s, offsets: Int64s) -> tuple[Int64s, Int32s, Int32s]:
-    """Offsets of each sensor's bins, the bins that are not empty, and their counts."""
+    """Return the offsets of each sensor's bins, the bins that are not empty, and their counts."""
     if not len(ordered):
         return np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int32)
     bins = ordered // HISTOGRAM_BIN_MILLI_C

@@ -1,4 +1,4 @@
-"""The rows of a window as one Parquet object, the form that Athena queries as the table `aggregates`."""
+"""The rows of a window as one Parquet object, which Athena queries as the table `aggregates`."""
 
 import hashlib
 from collections import Counter
@@ -47,12 +47,12 @@ _ENCODINGS[arrow.path("sensor_id")] = arrow.DELTA_STRINGS
 
 
 class UnreadableRows(ValueError):  # noqa: N818 - the domain's noun
-    """The bytes are no rows of ours."""
+    """Bytes that are no rows in a format that this release reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowsSummary:
-    """What was written: how many rows, and what their columns come to."""
+    """Totals over the rows of a file: row count, column totals, and hashes of the rows and of their sensor ids."""
 
     rows_sha256: str
     sensors_sha256: str
@@ -62,16 +62,16 @@ class RowsSummary:
 
 
 def write_rows(start_ms: int, parts: Iterable[Rollup], file: IO[bytes]) -> RowsSummary:
-    """Write the rows of `parts`, which ascend by sensor id, as one Parquet file, and sum them up.
+    """Write the rows of `parts`, which ascend by sensor id, as one Parquet file, and return their totals.
 
-    They are taken one at a time and cut anew, so the bytes depend on the rows alone (and the version of arro3), and
-    memory on BATCH_ROWS. A batch is a row group, with statistics and a page index, by which Athena finds a sensor.
+    Parts are consumed one at a time and regrouped: the bytes depend only on the rows (and the version of arro3), and
+    memory on BATCH_ROWS. A batch is a row group; Athena finds a sensor by its statistics and page index.
     """
     digest = RowsDigest(start_ms)
     ids = hashlib.sha256()
     totals: Counter[str] = Counter()
 
-    def noted() -> Iterator[Mapping[str, Array]]:
+    def summed_batches() -> Iterator[Mapping[str, Array]]:
         for batch in batches_of(parts):
             digest.add(batch)
             ids.update(batch.sensor_ids.lengths.astype("<i4").data)
@@ -84,7 +84,7 @@ def write_rows(start_ms: int, parts: Iterable[Rollup], file: IO[bytes]) -> RowsS
             yield _columns(_no_rows(start_ms))
 
     arrow.write_parquet_batches(
-        noted(), file, metadata={"format": FORMAT}, encodings=_ENCODINGS, row_group_rows=BATCH_ROWS
+        summed_batches(), file, metadata={"format": FORMAT}, encodings=_ENCODINGS, row_group_rows=BATCH_ROWS
     )
     return RowsSummary(
         rows_sha256=digest.hexdigest(),
@@ -96,7 +96,7 @@ def write_rows(start_ms: int, parts: Iterable[Rollup], file: IO[bytes]) -> RowsS
 
 
 def read_rows(start_ms: int, file: IO[bytes], *, rows: int = BATCH_ROWS) -> Iterator[Rollup]:
-    """The rows of a file of ours, of the window or period that starts at `start_ms`, in pieces of `rows`.
+    """Read the rows of the window or period that starts at `start_ms` from a file, `rows` rows at a time.
 
     Raises UnreadableRows.
     """
@@ -134,7 +134,7 @@ def _rollup_of(start_ms: int, columns: Mapping[str, Array]) -> Rollup:
 
 
 def _columns(rollup: Rollup) -> Mapping[str, Array]:
-    """The columns of a batch, in the order of COLUMNS."""
+    """Make the columns of a batch, in the order of COLUMNS."""
     percentiles = {
         f"p{percent:02}_milli_c": arrow.column(values)
         for percent, values in zip(PERCENTILES, rollup.percentiles_milli_c, strict=True)

@@ -1,14 +1,14 @@
-"""Sensors that fell silent: a pure function of which sensors each of the last windows has rows of.
+"""Sensors that fell silent: a pure function of the sensors that have rows in each of the last windows.
 
     age      14  13  12 ... 2    1   0
              |   └── 12 before ─┘└ 2 ┘  the window itself has age 0
-             └ only tells what the window before showed
+             └ only decides whether the sensor was silent one window earlier
 
-A sensor is silent when it has no row in the last MISSING_WINDOWS windows and one in the BEFORE_WINDOWS before them. It
-stays so until it has rows in two windows running (hysteresis: one stray reading clears nothing), or until it had none
-in all of them, and is given up as gone. So every silence ends. A window with less than half of the sensors of the
-BEFORE_WINDOWS before it is an outage: then no sensor is called silent, for that is one fault and not a million; and who
-is heard when it is over is not called silent either.
+A sensor is silent if it has no row in the last MISSING_WINDOWS windows but one in the BEFORE_WINDOWS before them. It
+stays silent until it has rows in two consecutive windows (hysteresis: a stray reading clears nothing), or until it has
+none in all of these windows and is given up as gone. So every silence ends. A window with fewer than half of the
+sensors of the BEFORE_WINDOWS before it is an outage: then no sensor is reported as silent, because that is one fault
+and not a million; nor is a sensor that is heard when the outage is over.
 """
 
 from collections import Counter
@@ -31,7 +31,7 @@ BEFORE_WINDOWS = 12
 MISSING_WINDOWS = 2
 AGES = BEFORE_WINDOWS + MISSING_WINDOWS
 HISTORY_WINDOWS = AGES + 1
-"""How many windows the silence of one follows from, itself included."""
+"""The number of windows that the silence of one window depends on, itself included."""
 FORMAT = 1
 
 # (name, Glue type), in the order of the file.
@@ -45,12 +45,12 @@ COLUMNS: tuple[tuple[str, str], ...] = (
 
 
 class SilenceState(StrEnum):
-    """What became of a sensor's silence in a window; the `state` column of `silences`."""
+    """What happened to the silence of a sensor in a window; the `state` column of `silences`."""
 
     BEGAN = "began"
     LASTS = "lasts"
     CLEARED = "cleared"  # it is heard again
-    GONE = "gone"  # not heard for so long that it is no longer expected
+    GONE = "gone"  # silent for so long that it is no longer expected
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,24 +71,24 @@ class Silence:
 
     @property
     def is_outage(self) -> bool:
-        """Whether so many are missing that none of them is called silent."""
+        """Whether so many sensors are missing that none is reported as silent."""
         return 2 * self.sensors < self.sensors_expected
 
     @property
     def counts(self) -> Counter[SilenceState]:
-        """How many sensors are in each state."""
+        """The number of sensors in each state."""
         return Counter({state: int(np.count_nonzero(self.states == place)) for place, state in enumerate(SilenceState)})
 
     @property
     def silent(self) -> int:
-        """How many sensors are silent now."""
+        """The number of sensors that are silent now."""
         return self.counts[SilenceState.BEGAN] + self.counts[SilenceState.LASTS]
 
 
 def silence_of(window: Window, streams: Sequence[Iterator[Rollup]]) -> Silence:
-    """The silence of `window` from the rows of the last HISTORY_WINDOWS windows, the newest first.
+    """Compute the silence of `window` from the rows of the last HISTORY_WINDOWS windows, the newest first.
 
-    Rows come in pieces; only those of sensors that are or were silent are kept.
+    Rows are read in batches; only sensors that are or were silent are kept in memory.
     """
     totals: Counter[str] = Counter()
     kept: list[tuple[Strings, Int64s]] = []
@@ -100,15 +100,15 @@ def silence_of(window: Window, streams: Sequence[Iterator[Rollup]]) -> Silence:
             sensors_before=_heard(masks, 1),
             expected_before=_expected(masks, 1),
         )
-        candidates = np.flatnonzero(_is_silent(masks) | _is_silent(masks >> 1))
+        candidates = np.flatnonzero(_are_silent(masks) | _are_silent(masks >> 1))
         if len(candidates):
             kept.append((ids.take(candidates), masks[candidates]))
     ids = Strings.concat([some for some, _ in kept])
     masks = np.concatenate([np.zeros(0, np.int64), *(some for _, some in kept)])
     is_outage = 2 * totals["sensors"] < totals["expected"]
     was_outage = 2 * totals["sensors_before"] < totals["expected_before"]
-    before = _is_silent(masks >> 1) & (not was_outage)
-    now = _is_silent(masks) & (not is_outage) & (before | (masks & 1 == 0))
+    before = _are_silent(masks >> 1) & (not was_outage)
+    now = _are_silent(masks) & (not is_outage) & (before | (masks & 1 == 0))
     ended = np.where(
         masks & 1, list(SilenceState).index(SilenceState.CLEARED), list(SilenceState).index(SilenceState.GONE)
     )
@@ -117,7 +117,7 @@ def silence_of(window: Window, streams: Sequence[Iterator[Rollup]]) -> Silence:
         np.where(before, list(SilenceState).index(SilenceState.LASTS), list(SilenceState).index(SilenceState.BEGAN)),
         ended,
     )
-    # In an outage nothing is told of anybody.
+    # In an outage no sensor is reported.
     shown = np.flatnonzero((now | before) & (not is_outage))
     return Silence(
         window=window,
@@ -130,7 +130,7 @@ def silence_of(window: Window, streams: Sequence[Iterator[Rollup]]) -> Silence:
 
 
 def write_silence(silence: Silence, file: IO[bytes]) -> None:
-    """Its rows as one Parquet file; the same rows give the same bytes with one version of arro3."""
+    """Write the rows of `silence` as one Parquet file; the same rows give the same bytes with one version of arro3."""
     start_ms = np.full(len(silence.sensor_ids), silence.window.start_ms, np.int64)
     names = Strings.of(SilenceState).take(silence.states)
     columns = {
@@ -146,7 +146,7 @@ def write_silence(silence: Silence, file: IO[bytes]) -> None:
 
 
 def is_silent(history: Iterable[bool]) -> bool:
-    """The definition: whether a sensor with this history (heard or not, the newest window first) is silent."""
+    """Define silence: return whether a sensor with this history (heard or not, the newest window first) is silent."""
     heard = [*history, *[False] * AGES][:AGES]
     silent = False
     for age in reversed(range(AGES - 1)):
@@ -159,20 +159,20 @@ def is_silent(history: Iterable[bool]) -> bool:
 
 @cache
 def _silent_by_mask() -> Mask:
-    """`is_silent` of every history, by its bits: bit 0 is the newest window."""
+    """Tabulate `is_silent` by the bits of the history: bit 0 is the newest window."""
     return np.array([is_silent(bool(mask >> age & 1) for age in range(AGES)) for mask in range(1 << AGES)])
 
 
-def _is_silent(masks: Int64s) -> Mask:
+def _are_silent(masks: Int64s) -> Mask:
     silent: Mask = _silent_by_mask()[masks & ((1 << AGES) - 1)]
     return silent
 
 
 def _masks(complete: Sequence[tuple[int, Rollup]]) -> tuple[Strings, Int64s]:
-    """The sensors of a round, and for each in which windows it is, as bits."""
+    """Return the sensors of a round, and the windows that each has rows in, as bits."""
     ids, place = Strings.concat([part.sensor_ids for _, part in complete]).rank()
     bits = np.repeat([1 << age for age, _ in complete], [len(part) for _, part in complete])
-    # A sensor is at most once in a window, so adding is joining.
+    # A sensor has at most one row in a window, so adding its bits joins them.
     return ids, np.bincount(place, weights=bits, minlength=len(ids)).astype(np.int64)
 
 
@@ -181,12 +181,12 @@ def _heard(masks: Int64s, age: int) -> int:
 
 
 def _expected(masks: Int64s, age: int) -> int:
-    """How many sensors the BEFORE_WINDOWS windows before the one of `age` have."""
+    """Count the sensors of the BEFORE_WINDOWS windows before the window of `age`."""
     return int(np.count_nonzero(masks >> (age + 1) & ((1 << BEFORE_WINDOWS) - 1)))
 
 
 def _missing_windows(masks: Int64s) -> Int64s:
-    """The lowest bit that is set: how many windows ago the sensor was last heard."""
+    """Return how many windows ago each sensor was last heard: the number of its lowest bit."""
     lowest = masks & -masks
     windows: Int64s = np.round(np.log2(np.maximum(lowest, 1))).astype(np.int64)
     return windows
