@@ -1,4 +1,4 @@
-"""The file operations that a spool needs, in one folder."""
+"""The file operations that a spool needs in its folder."""
 
 import contextlib
 import errno
@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import Protocol
 
 _LOCK = "lock"
-# What waits to be sent is nobody else's to read.
+# Readings that wait to be sent are private to the user.
 _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
 
 
 class Disk(Protocol):
-    """One folder of one process. Everything raises OSError as the operating system does."""
+    """A folder that one process uses. Every method raises OSError as the operating system does."""
 
     def __str__(self) -> str:
         """Name the folder, for messages."""
         ...
 
     def lock(self) -> None:
-        """Make the folder and hold it until `close` or the end of the process; BlockingIOError if another one does."""
+        """Make the folder and lock it until `close` or the end of the process; BlockingIOError if another holds it."""
         ...
 
     def sizes(self) -> dict[str, int]:
@@ -32,15 +32,15 @@ class Disk(Protocol):
         ...
 
     def append(self, name: str, octets: bytes) -> int:
-        """Write behind the end of a file, which is made if there is none; how many octets were written."""
+        """Write to the end of a file, which is made if needed; return how many bytes were written."""
         ...
 
     def truncate(self, name: str, *, size_bytes: int) -> None:
-        """Cut off what stands behind the first `size_bytes` of a file."""
+        """Cut a file off after its first `size_bytes`."""
         ...
 
     def sync(self, name: str) -> None:
-        """Wait until the octets of a file survive a loss of power. Its name may not, before `sync_folder`."""
+        """Wait until a file's content survives a loss of power. Its name does so only after `sync_folder`."""
         ...
 
     def sync_folder(self) -> None:
@@ -48,7 +48,7 @@ class Disk(Protocol):
         ...
 
     def read(self, name: str) -> bytes:
-        """Return the octets of a file."""
+        """Return the content of a file."""
         ...
 
     def rename(self, name: str, *, to: str) -> None:
@@ -60,12 +60,12 @@ class Disk(Protocol):
         ...
 
     def close(self) -> None:
-        """Leave the folder to others. In a child of a fork this leaves the parent its lock."""
+        """Release the folder. In a child of a fork, the parent keeps its lock."""
         ...
 
 
 class LocalDisk:
-    """A folder of the local file system. The file that was last appended to is kept open."""
+    """A folder of the local file system. The file last appended to stays open."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -77,7 +77,7 @@ class LocalDisk:
         return str(self._folder)
 
     def lock(self) -> None:
-        """Make the folder with mode 0700, unless it is there, and take an exclusive `flock` on its file `lock`."""
+        """Make the folder, with mode 0700, if needed, and take an exclusive `flock` on its file `lock`."""
         _make_folder(self._folder)
         lock = _opened(self._folder / _LOCK, os.O_CREAT)
         try:
@@ -89,22 +89,22 @@ class LocalDisk:
         _held.add(self)
 
     def sizes(self) -> dict[str, int]:
-        """Return the bytes of everything in the folder, by name; of a link, its own."""
+        """Return the bytes of everything in the folder, by name; for a link, of the link itself."""
         found = {}
         for path in self._folder.iterdir():
-            with contextlib.suppress(FileNotFoundError):  # removed by someone else since it was listed
+            with contextlib.suppress(FileNotFoundError):  # someone else removed it after it was listed
                 found[path.name] = path.lstat().st_size
         return found
 
     def append(self, name: str, octets: bytes) -> int:
-        """Write in one system call, unbuffered, so that what was written survives the process."""
+        """Write in one unbuffered system call, so what was written survives the process."""
         if self._appended is None or self._appended[0] != name:
             self._end_appending()
             self._appended = name, _opened(self._folder / name, os.O_CREAT | os.O_APPEND)
         return os.write(self._appended[1].fileno(), octets)
 
     def truncate(self, name: str, *, size_bytes: int) -> None:
-        """Cut off what stands behind the first `size_bytes` of a file."""
+        """Cut a file off after its first `size_bytes`."""
         with self._borrowed(name) as file:
             os.ftruncate(file.fileno(), size_bytes)
 
@@ -118,7 +118,7 @@ class LocalDisk:
         _sync(self._folder)
 
     def read(self, name: str) -> bytes:
-        """Return the octets of a file; OSError for what is none, as a pipe would be waited for without end."""
+        """Return the content of a file; OSError if it is not a regular file, since reading a pipe would block."""
         path = self._folder / name
         if path.exists() and not path.is_file():
             raise OSError(errno.EINVAL, "not a file", str(path))
@@ -135,7 +135,7 @@ class LocalDisk:
         (self._folder / name).unlink()
 
     def close(self) -> None:
-        """Close what is open. A child of a fork has done so when it began, as it would share the lock."""
+        """Close what is open. In a child of a fork this happened at its start, since it would share the lock."""
         self._end_appending()
         if self._lock is not None:
             self._lock.close()
@@ -144,7 +144,7 @@ class LocalDisk:
 
     @contextlib.contextmanager
     def _borrowed(self, name: str) -> Iterator[io.FileIO]:
-        """The file that is appended to, or one that is opened for the while."""
+        """Give the file that is being appended to, or open the file for the duration."""
         if self._appended is not None and self._appended[0] == name:
             yield self._appended[1]
             return
@@ -158,12 +158,12 @@ class LocalDisk:
 
 
 def _opened(path: Path, flags: int) -> io.FileIO:
-    """A file that is closed with the last reference to it; never one that a link leads to."""
+    """Open a file for writing, without following links; the last reference to it closes it."""
     return io.FileIO(os.open(path, os.O_WRONLY | os.O_NOFOLLOW | flags, _FILE_MODE), "wb")
 
 
 def _make_folder(folder: Path) -> None:
-    """Make it and the folders above it, so that all of them survive a loss of power."""
+    """Make the folder and those above it, and sync them, so that all survive a loss of power."""
     if folder.is_dir():
         return
     missing = [folder]
@@ -182,7 +182,7 @@ def _sync(path: Path) -> None:
         os.close(opened)
 
 
-# A child of a fork closes its copies at once: while it lives they would hold the lock beyond the end of its parent.
+# A child of a fork closes its copies at once: otherwise it would go on holding the lock after its parent has ended.
 _held: "weakref.WeakSet[LocalDisk]" = weakref.WeakSet()
 
 

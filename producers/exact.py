@@ -15,7 +15,7 @@ import numpy as np
 from windrow.reading import NUMBER_BITS_MAX, BadReading, Reason, exact_decimal
 
 # A message quotes at most this much of a wrong value.
-SHOWN_CHARACTERS_MAX = 40
+QUOTED_CHARACTERS_MAX = 40
 
 
 def degrees_of(value: object) -> Fraction:
@@ -23,7 +23,7 @@ def degrees_of(value: object) -> Fraction:
     kind, integer = type(value), integer_of(value)
     if integer is not None:
         if integer.bit_length() > NUMBER_BITS_MAX:
-            raise BadReading(Reason.TEMPERATURE, f"temperature_c is {shown(value)}")
+            raise BadReading(Reason.TEMPERATURE, f"temperature_c is {quoted(value)}")
         return exact_decimal(str(integer))
     if kind is Fraction:
         ratio = cast("Fraction", value)
@@ -32,7 +32,7 @@ def degrees_of(value: object) -> Fraction:
         return ratio
     spelled = _spelled(value)
     if spelled is None:
-        raise BadReading(Reason.TEMPERATURE, f"temperature_c is {shown(value)}, not a finite number")
+        raise BadReading(Reason.TEMPERATURE, f"temperature_c is {quoted(value)}, not a finite number")
     return exact_decimal(spelled)
 
 
@@ -62,13 +62,13 @@ def integer_of(value: object) -> int | None:
     return None
 
 
-def shown(value: object) -> str:
+def quoted(value: object) -> str:
     """Describe a value for a message: the value, if its type is harmless to print, shortened; else its type."""
     kind, integer = type(value), integer_of(value)
     if integer is not None:
         return str(integer) if integer.bit_length() <= NUMBER_BITS_MAX else f"an int of {integer.bit_length()} bits"
     if kind in {str, bytes}:
-        return f"the {kind.__name__} {cast('str', value)[:SHOWN_CHARACTERS_MAX]!a}"
+        return f"the {kind.__name__} {cast('str', value)[:QUOTED_CHARACTERS_MAX]!a}"
     if kind in {NoneType, bool, float, Decimal}:
-        return str(value)[:SHOWN_CHARACTERS_MAX]
-    return f"a {kind.__name__[:SHOWN_CHARACTERS_MAX]}"
+        return str(value)[:QUOTED_CHARACTERS_MAX]
+    return f"a {kind.__name__[:QUOTED_CHARACTERS_MAX]}"

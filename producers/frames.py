@@ -1,14 +1,14 @@
-"""The octets of a spool's segment: entries in frames, each found again whatever happened to those before it.
+"""The format of a spool's segment: entries in frames, each of which can be found whatever happened to those before it.
 
     93 77 73 70 | escaped( 02 | length u32 | CRC-32 u32 | content )          numbers little-endian
 
-The CRC-32 covers the version (02), the length and the content. Escaping puts a zero behind every `93 77 73` in what
-follows the four magic octets, so these four stand nowhere but at the beginning of a frame. A reader splits at them:
-damage costs the frames that it touched and no other, no entry is ever read out of the middle of another, and the work
-is linear in the octets, be they noise.
+The CRC-32 covers the version (02), the length and the content. Escaping inserts a zero after every `93 77 73` in what
+follows the four magic bytes, so these four occur only at the beginning of a frame. A reader splits at them: damage
+costs only the frames it touched, no entry is ever read out of the middle of another, and the work is linear in the
+bytes, even if they are noise.
 
-The old form is still read: entries one after another, each its length u32, the CRC-32 u32 of its content, and its
-content. Nothing marks where an entry begins, so behind damage every offset is tried at which one could.
+The old format is still read: entries one after another, each its length u32, the CRC-32 u32 of its content, and its
+content. Nothing marks where an entry begins, so after damage every possible offset is tried.
 """
 
 import struct
@@ -28,19 +28,19 @@ _HEAD = struct.Struct("<BI")
 _CHECKSUM = struct.Struct("<I")
 _CONTENT_FIRST = _HEAD.size + _CHECKSUM.size
 _OLD_HEAD = struct.Struct("<II")
-# Searching 4 MiB of noise for entries of the old form computes checksums of 3 GB (length cubed / 6 / 2^32), at 2 GB a
-# second. What is built to cost more is given up, and is damage.
+# Searching 4 MiB of noise for entries of the old format computes checksums of 3 GB (length cubed / 6 / 2^32), at
+# 2 GB/s. Beyond this bound, which only crafted input reaches, the search stops, and the rest counts as damage.
 SEARCHED_BYTES_MAX = 8 << 30
-# Offsets that are looked at in one step.
+# Offsets that are examined in one step.
 _SEARCHED_TOGETHER = 16_384
 
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """The octets `first` to `end` (exclusive) of a segment belong to no intact entry, and those on both sides do.
+    """A stretch of a segment between intact entries: the bytes from `first` to `end` (exclusive).
 
-    is_torn: they are the beginning of a frame that ends with the file, and the file with a page of memory: what a
-    process leaves that is killed amid a write, which Linux does page by page. Such an entry was never accepted.
+    is_torn: the stretch is the beginning of a frame cut off at the end of the file, at a multiple of a memory page. A
+    process killed during a write leaves this, because Linux writes page by page. Such an entry was never accepted.
     """
 
     first: int
@@ -49,14 +49,14 @@ class Damage:
 
 
 def framed(entry: bytes) -> bytes:
-    """The frame of an entry of less than 4 GiB."""
+    """Frame an entry of less than 4 GiB."""
     head = _HEAD.pack(VERSION, len(entry))
     checksum = _CHECKSUM.pack(zlib.crc32(entry, zlib.crc32(head)))
     return MAGIC + (head + checksum + entry).replace(_BEGINS_LIKE_MAGIC, _ESCAPED)
 
 
 def read_frames(octets: bytes) -> Iterator[bytes | Damage]:
-    """Yield the entries of a segment, and what lies between them that is none; all octets are accounted for."""
+    """Yield the entries of a segment, and the damage between them; together they cover every byte."""
     first, intact_end = octets.find(MAGIC), 0
     while first >= 0:
         end = octets.find(MAGIC, first + len(MAGIC))
@@ -72,7 +72,7 @@ def read_frames(octets: bytes) -> Iterator[bytes | Damage]:
 
 
 def _is_torn(octets: bytes, first: int) -> bool:
-    """Whether the octets from `first` on, of which no entry could be read, are a frame without its end."""
+    """Return whether the bytes from `first`, in which no entry could be read, are a frame without its end."""
     if len(octets) % PAGE_BYTES or octets.find(MAGIC, first + 1) >= 0:
         return False
     magic, escaped = octets[first : first + len(MAGIC)], octets[first + len(MAGIC) :]
@@ -84,7 +84,7 @@ def _is_torn(octets: bytes, first: int) -> bool:
 
 
 def _unframed(escaped: bytes) -> bytes | None:
-    """The entry that the octets behind a magic begin with; None if they are damaged."""
+    """Return the entry at the start of the bytes after a magic; None if it is damaged."""
     octets = escaped.replace(_ESCAPED, _BEGINS_LIKE_MAGIC)
     if len(octets) < _CONTENT_FIRST:
         return None
@@ -96,7 +96,7 @@ def _unframed(escaped: bytes) -> bytes | None:
 
 
 def read_old_entries(octets: bytes) -> Iterator[bytes | Damage]:
-    """Yield the same for a segment of the old form."""
+    """Yield the same for a segment of the old format."""
     search = _OldSearch(octets)
     first = 0
     while first < len(octets):
@@ -111,14 +111,14 @@ def read_old_entries(octets: bytes) -> Iterator[bytes | Damage]:
 
 
 class _OldSearch:
-    """Finds where intact entries of the old form begin, with bounded work for a whole segment."""
+    """A search for the intact entries of the old format, with bounded work for a whole segment."""
 
     def __init__(self, octets: bytes) -> None:
         self._octets = octets
         self._affordable_bytes = SEARCHED_BYTES_MAX
 
     def end_of(self, first: int) -> int | None:
-        """Where the entry at `first` ends; None if there is no intact one. Two zeros are not one of length zero."""
+        """Return where the intact entry at `first` ends; None if there is none. Zeros are not an empty entry."""
         content_first = first + _OLD_HEAD.size
         if content_first > len(self._octets):
             return None
@@ -128,7 +128,7 @@ class _OldSearch:
         return end if is_possible and zlib.crc32(memoryview(self._octets)[content_first:end]) == checksum else None
 
     def next_intact(self, first: int) -> int:
-        """The first offset from `first` on where an intact entry begins, or the end."""
+        """Return the first offset from `first` where an intact entry begins, or the end."""
         for slice_first in range(first, len(self._octets) - _OLD_HEAD.size, _SEARCHED_TOGETHER):
             for offset, length in self._possible(slice_first):
                 self._affordable_bytes -= length
@@ -139,7 +139,7 @@ class _OldSearch:
         return len(self._octets)
 
     def _possible(self, first: int) -> Iterator[tuple[int, int]]:
-        """Some offsets from `first` on that hold a length which fits, and that length."""
+        """Yield the next offsets from `first` that hold a length that fits, with that length."""
         room = len(self._octets) - _OLD_HEAD.size - first
         count = min(_SEARCHED_TOGETHER, room)
         lengths = np.ndarray((count,), dtype="<u4", buffer=self._octets, offset=first, strides=(1,))

@@ -14,7 +14,7 @@ from typing import Any, NoReturn, cast
 import numpy as np
 import numpy.typing as npt
 
-from producers.exact import degrees_of, integer_of, shown
+from producers.exact import degrees_of, integer_of, quoted
 from windrow.columns.strings import Strings
 from windrow.reading import (
     BadReading,
@@ -78,7 +78,7 @@ def checked_readings(readings: Readings) -> Readings:
     unless it holds a bad id that no row uses.
     """
     if not isinstance(readings, Readings):
-        raise BadReading(Reason.MISSING_FIELD, f"readings is {shown(readings)}, not Readings")
+        raise BadReading(Reason.MISSING_FIELD, f"readings is {quoted(readings)}, not Readings")
     ids = _id_column(readings.sensor_ids)
     given = [_integers(getattr(readings, name), name=name, reason=reason) for name, _, reason in _COLUMNS]
     _check_lengths(given)
@@ -110,7 +110,7 @@ def check_time(event_time_ms: int) -> None:
 def _id_column(strings: object) -> Strings:
     """Return the ids if they are a column as `Strings` documents it, whether or not they are UTF-8."""
     if not isinstance(strings, Strings):
-        raise BadReading(Reason.SENSOR_ID, f"sensor_ids is {shown(strings)}, not Strings")
+        raise BadReading(Reason.SENSOR_ID, f"sensor_ids is {quoted(strings)}, not Strings")
     offsets, octets = strings.offsets, strings.octets
     for column, dtype in ((offsets, np.int64), (octets, np.uint8)):
         if not isinstance(column, np.ndarray) or column.dtype != dtype or column.ndim != 1:
@@ -124,14 +124,14 @@ def _id_column(strings: object) -> Strings:
 
 def _integers(column: object, *, name: str, reason: Reason) -> _Integers:
     if not isinstance(column, np.ndarray) or isinstance(column, np.ma.MaskedArray):
-        raise BadReading(reason, f"{name} is {shown(column)}, not a numpy array")
+        raise BadReading(reason, f"{name} is {quoted(column)}, not a numpy array")
     if column.ndim != 1 or column.dtype.kind not in "iu":
         raise BadReading(reason, f"{name} is {_kind(column)}, not an array of integers, one a row")
     return column
 
 
 def _kind(column: object) -> str:
-    return f"an array of {column.dtype}{list(column.shape)}" if isinstance(column, np.ndarray) else shown(column)
+    return f"an array of {column.dtype}{list(column.shape)}" if isinstance(column, np.ndarray) else quoted(column)
 
 
 def _check_lengths(columns: list[_Integers]) -> None:
@@ -177,7 +177,7 @@ def _renumbered(places: npt.NDArray[np.int32], is_kept: npt.NDArray[np.bool_]) -
 
 def _sensor_id(value: object) -> str:
     if not issubclass(type(value), str):
-        raise BadReading(Reason.SENSOR_ID, f"sensor_id is {shown(value)}, not a str")
+        raise BadReading(Reason.SENSOR_ID, f"sensor_id is {quoted(value)}, not a str")
     sensor_id = "".join((cast("str", value),))  # a str itself, where it was a subclass
     check_sensor_id(sensor_id)
     return sensor_id
@@ -186,7 +186,7 @@ def _sensor_id(value: object) -> str:
 def _event_time_ms(value: object) -> int:
     event_time_ms = _instant_ms(cast("datetime", value)) if issubclass(type(value), datetime) else integer_of(value)
     if event_time_ms is None:
-        detail = f"event_time is {shown(value)}, not a datetime or an integer{_float_suggestion(value)}"
+        detail = f"event_time is {quoted(value)}, not a datetime or an integer{_float_suggestion(value)}"
         raise BadReading(Reason.EVENT_TIME, detail)
     check_time(event_time_ms)
     return event_time_ms
@@ -197,23 +197,23 @@ def _instant_ms(event_time: datetime) -> int:
         if event_time.utcoffset() is not None:
             return int((event_time - _EPOCH) // timedelta(milliseconds=1))
     except Exception as error:  # a time zone is the caller's code, and may raise anything
-        detail = f"event_time is {shown(event_time)} whose UTC offset cannot be computed: {type(error).__name__}"
+        detail = f"event_time is {quoted(event_time)} whose UTC offset cannot be computed: {type(error).__name__}"
         raise BadReading(Reason.EVENT_TIME, detail) from error
-    detail = f"event_time is {shown(event_time)} without a time zone; datetime.now(UTC) has one, .astimezone() adds one"
-    raise BadReading(Reason.EVENT_TIME, detail)
+    suggestion = "datetime.now(UTC) has one, .astimezone() adds one"
+    raise BadReading(Reason.EVENT_TIME, f"event_time is {quoted(event_time)} without a time zone; {suggestion}")
 
 
 def _sequence(value: object) -> int:
     sequence = integer_of(value)
     if sequence is None:
-        raise BadReading(Reason.SEQUENCE, f"sequence is {shown(value)}, not an integer")
+        raise BadReading(Reason.SEQUENCE, f"sequence is {quoted(value)}, not an integer")
     check_sequence(sequence)
     return sequence
 
 
 def _milli_c(value: object) -> int:
     milli_c = round(degrees_of(value) * 1000)
-    check_temperature_milli_c(milli_c, spelled=f"{shown(value)} °C")
+    check_temperature_milli_c(milli_c, spelled=f"{quoted(value)} °C")
     return milli_c
 
 
