@@ -14,7 +14,6 @@ from windrow.window import WINDOW_MS
 
 HOURS_PER_MONTH = 730
 SECONDS_PER_MONTH = HOURS_PER_MONTH * 3600
-MINUTES_PER_MONTH = HOURS_PER_MONTH * 60
 
 # What a shard takes, and how full it is planned to be.
 SHARD_BYTES_PER_SECOND = 1_000_000
@@ -71,17 +70,16 @@ class Cost:
 
 
 def prices() -> dict[str, Any]:
-    """The data file."""
+    """Return the content of prices.json."""
     found: dict[str, Any] = json.loads(files("infra").joinpath("prices.json").read_text())
     return found
 
 
-WIRES = ("plain", "json", "blocks")
-"""One record per reading; aggregates of JSON; compressed blocks."""
-
-
 def cost(fleet: Fleet, wire: str, table: Mapping[str, Any]) -> Cost:
-    """The cost of `fleet` in a wire form of WIRES, by the data file's content."""
+    """Return what `fleet` costs in one wire form, by the prices in `table` (see `prices`).
+
+    `wire` is "plain" (one record per reading), "json" (aggregates of JSON) or "blocks" (compressed blocks).
+    """
     dollars, measured = table["dollars"], table["measured"]
     bytes_per_second, shards, records_per_second = _stream(fleet, wire, measured)
     record_bytes = bytes_per_second / records_per_second

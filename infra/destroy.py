@@ -12,7 +12,7 @@ KEY_DELETION_DAYS = 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Destruction:
+class DestructionPlan:
     """What destroying a stage removes and keeps.
 
     ``buckets`` hold its partials, results and given-up batches; ``keys`` are what these are sealed with.
@@ -46,7 +46,7 @@ class Destruction:
         ]
 
 
-def plan_destruction(place: Place, stage: str, *, deletes_data: bool) -> Destruction:
+def plan_destruction(place: Place, stage: str, *, deletes_data: bool) -> DestructionPlan:
     """Look up what the stage has; WindrowError if it is not deployed or is being changed."""
     name = stack_name(stage)
     with readable_errors(place):
@@ -60,7 +60,7 @@ def plan_destruction(place: Place, stage: str, *, deletes_data: bool) -> Destruc
         found = (one.get("PhysicalResourceId", "") for one in resources if one["ResourceType"] == kind)
         return tuple(sorted(filter(None, found)))
 
-    return Destruction(
+    return DestructionPlan(
         place=place,
         stage=stage,
         buckets=owned("AWS::S3::Bucket"),
@@ -69,7 +69,7 @@ def plan_destruction(place: Place, stage: str, *, deletes_data: bool) -> Destruc
     )
 
 
-def apply(destruction: Destruction, on_event: stack.OnEvent) -> int:
+def apply(destruction: DestructionPlan, on_event: stack.OnEvent) -> int:
     """Delete the stack, which keeps its data, then that too if so planned; return how many objects went with it."""
     place = destruction.place
     with readable_errors(place):

@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from infra.wheels import Platform
-from infra.zips import Entry, read_entries
+from infra.zips import ZipEntry, read_entries
 from windrow.errors import WindrowError
 
 # What no function reads: types for editors, sources and headers for compilers, tests, commands.
@@ -33,7 +33,7 @@ class Distribution:
     path: Path
 
     @cached_property
-    def entries(self) -> Mapping[str, Entry]:
+    def entries(self) -> Mapping[str, ZipEntry]:
         """Its files by the path they have when installed; none of its scripts."""
         return dict(_installed(read_entries(self.path)))
 
@@ -61,7 +61,7 @@ class Distribution:
             if one.marker is None or one.marker.evaluate(dict(environment))
         )
 
-    def useful(self, services: frozenset[str]) -> dict[str, Entry]:
+    def useful(self, services: frozenset[str]) -> dict[str, ZipEntry]:
         """Its files without what no function reads; of botocore only the given services."""
         return {name: entry for name, entry in self.entries.items() if _is_useful(name, services | _BOTOCORE_OWN)}
 
@@ -89,7 +89,7 @@ def needed(modules: frozenset[str], *, among: Iterable[Distribution], platform: 
     return tuple(found[name] for name in sorted(found))
 
 
-def _installed(entries: Iterable[Entry]) -> Iterable[tuple[str, Entry]]:
+def _installed(entries: Iterable[ZipEntry]) -> Iterable[tuple[str, ZipEntry]]:
     for entry in entries:
         parts = PurePosixPath(entry.name).parts
         if not parts[0].endswith(".data"):

@@ -18,8 +18,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra import process
-from infra.process import Process
+from infra import child_process
+from infra.child_process import ChildProcess
 from infra.waiting import wait_for
 from windrow import settings
 from windrow.aws.clients import DEFAULT_REGION, EMBEDDED, Place
@@ -53,7 +53,7 @@ INHERITED = (
 class Embedded:
     """A running embedded stack. Its health answer carries ``token``, which tells it from another server on the port."""
 
-    process: Process
+    process: ChildProcess
     port: int
     token: str
     log: Path
@@ -94,11 +94,11 @@ def status(home: Path) -> Embedded | None:
     """The running stack of ``home``; None if none runs, also when its pid now belongs to another process."""
     try:
         state = json.loads(_state_file(home).read_text())
-        found = Process(int(state["pid"]), str(state["started"]))
+        found = ChildProcess(int(state["pid"]), str(state["started"]))
         port, token = int(state["port"]), str(state["token"])
     except (OSError, ValueError, KeyError):  # none, or cut short by a crash
         return None
-    if not process.is_running(found):
+    if not child_process.is_running(found):
         return None
     return Embedded(process=found, port=port, token=token, log=_log_file(home))
 
@@ -123,8 +123,8 @@ def down(home: Path) -> bool:
     with _locked(home):
         running = status(home)
         if running is not None:
-            process.stop(running.process, patience_seconds=STOP_SECONDS_MAX)
-            if process.is_running(running.process):
+            child_process.stop(running.process, patience_seconds=STOP_SECONDS_MAX)
+            if child_process.is_running(running.process):
                 raise WindrowError(f"the embedded stack (pid {running.process.pid}) does not stop")
         _remove(_folder(home))
         _lock_file(home).unlink(missing_ok=True)
@@ -147,7 +147,7 @@ def _start(home: Path, port: int, *, enforces_iam: bool) -> Embedded:
     for _ in range(PORT_ATTEMPTS_MAX):
         chosen = port if port and _is_free(port) else _free_port()
         token = uuid.uuid4().hex
-        started = process.start(
+        started = child_process.start(
             COMMAND,
             environment=_environment(folder, chosen, token, enforces_iam=enforces_iam),
             folder=folder,
@@ -159,7 +159,7 @@ def _start(home: Path, port: int, *, enforces_iam: bool) -> Embedded:
         try:
             _wait_until_healthy(embedded)
         except WindrowError:
-            process.stop(started, patience_seconds=STOP_SECONDS_MAX)
+            child_process.stop(started, patience_seconds=STOP_SECONDS_MAX)
             _state_file(home).unlink()
             if not any("already in use" in line for line in _log_lines(embedded.log)):
                 raise
@@ -172,14 +172,14 @@ def _start(home: Path, port: int, *, enforces_iam: bool) -> Embedded:
 
 def _wait_until_healthy(embedded: Embedded) -> None:
     def answers() -> bool:
-        if not process.is_running(embedded.process):
+        if not child_process.is_running(embedded.process):
             message = f"the embedded stack ended at once: {_log_lines(embedded.log)[-1]}"
             raise WindrowError(message, hint=f"see {embedded.log}")
         return is_healthy(embedded)
 
     message = f"the embedded stack (pid {embedded.process.pid}) did not answer within {START_SECONDS_MAX:.0f} s"
     late = WindrowError(message, hint=f"see {embedded.log}, or run: windrow down")
-    wait_for(answers, seconds_max=START_SECONDS_MAX, pause_seconds=process.PAUSE_SECONDS, complaint=late)
+    wait_for(answers, seconds_max=START_SECONDS_MAX, pause_seconds=child_process.PAUSE_SECONDS, complaint=late)
 
 
 def _environment(folder: Path, port: int, token: str, *, enforces_iam: bool) -> dict[str, str]:

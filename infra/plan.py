@@ -15,7 +15,6 @@ from windrow.deployment import stack_name
 from windrow.errors import UsageError
 
 STAGE_CHARACTERS_MAX = 20
-MODES = ("direct", "fanout")
 # These are decided here, by the stage's name, the code and the place.
 OWN_PARAMETERS = frozenset(
     {"Stage", "Architecture", "CodeBucket", "ConsumerCodeKey", "FanoutCodeKey", "DispatcherCodeKey", "RequireTls"}
@@ -43,7 +42,7 @@ _LEFT_OUT: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choices:
+class DeploymentOptions:
     """What the user chose. None keeps what the stage has, or takes the template's default for a new one.
 
     ``parameters`` are any others of the template, by name.
@@ -56,7 +55,7 @@ class Choices:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class DeploymentPlan:
     """One deployment. ``parameters`` are those decided here; any other keeps its value or has its default."""
 
     place: Place
@@ -116,7 +115,9 @@ def wheels_for(place: Place, *, home: Path) -> tuple[Path, ...] | None:
     return wheelhouse.fetch(platform_of(place), cache=home / wheelhouse.CACHE_FOLDER)
 
 
-def make_plan(place: Place, stage: str, choices: Choices, *, wheels: Sequence[Path] | None = None) -> Plan:
+def plan_deployment(
+    place: Place, stage: str, options: DeploymentOptions, *, wheels: Sequence[Path] | None = None
+) -> DeploymentPlan:
     """Build the packages, with what ``wheels`` hold, and decide the parameters; reaches no network."""
     check_stage(stage)
     platform = platform_of(place)
@@ -129,14 +130,14 @@ def make_plan(place: Place, stage: str, choices: Choices, *, wheels: Sequence[Pa
         "FanoutCodeKey": packages["fanout"].key,
         "DispatcherCodeKey": packages["dispatcher"].key,
     }
-    parameters |= {**_LACKS.get(place.name, {}), **choices.parameters}
-    if choices.shard_count is not None:
-        parameters["ShardCount"] = str(choices.shard_count)
-    if choices.mode is not None:
-        parameters["ProcessingMode"] = choices.mode
-    if choices.is_scheduled is not None:
-        parameters["ScheduleState"] = "ENABLED" if choices.is_scheduled else "DISABLED"
-    return Plan(
+    parameters |= {**_LACKS.get(place.name, {}), **options.parameters}
+    if options.shard_count is not None:
+        parameters["ShardCount"] = str(options.shard_count)
+    if options.mode is not None:
+        parameters["ProcessingMode"] = options.mode
+    if options.is_scheduled is not None:
+        parameters["ScheduleState"] = "ENABLED" if options.is_scheduled else "DISABLED"
+    return DeploymentPlan(
         place=place,
         stage=stage,
         packages=tuple(packages.values()),

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from infra import buckets, changes, template
 from infra.changes import ChangeSet
-from infra.plan import Plan
+from infra.plan import DeploymentPlan
 from infra.waiting import OPERATION_MINUTES_MAX, wait_for_operation
 from windrow.aws.clients import EMBEDDED, LOCALSTACK, Place, client, readable_errors
 from windrow.deployment import find_stage, stack_name
@@ -22,7 +22,7 @@ _SUCCESSES = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "DELETE_COMPLETE"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class StackEvent:
     """One thing that happened to one resource; ``reason`` is empty unless something is wrong."""
 
     event_id: str
@@ -43,7 +43,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Applied:
+class DeploymentResult:
     """The result of a deployment; ``is_changed`` is False when there was nothing to do."""
 
     stage: Stage
@@ -52,18 +52,18 @@ class Applied:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class PreparedDeployment:
     """A deployment whose code is uploaded and whose changes are known; ``change_set`` is None if there are none."""
 
-    plan: Plan
+    plan: DeploymentPlan
     uploaded: tuple[str, ...]
     change_set: ChangeSet | None
 
 
-OnEvent = Callable[[Event], None]
+OnEvent = Callable[[StackEvent], None]
 
 
-def apply(plan: Plan, on_event: OnEvent) -> Applied:
+def apply(plan: DeploymentPlan, on_event: OnEvent) -> DeploymentResult:
     """Upload the code and create or update the stack without asking anybody; return when it is done.
 
     Raises WindrowError: the stack is being changed by somebody else, or the resource that failed and its reason.
@@ -71,7 +71,7 @@ def apply(plan: Plan, on_event: OnEvent) -> Applied:
     return execute(prepare(plan, on_event), on_event)
 
 
-def prepare(plan: Plan, on_event: OnEvent) -> Prepared:
+def prepare(plan: DeploymentPlan, on_event: OnEvent) -> PreparedDeployment:
     """Upload the code and have the changes worked out, but change nothing that is deployed.
 
     What is left of a first deployment that failed is deleted, for nothing else can be done with it.
@@ -98,10 +98,10 @@ def prepare(plan: Plan, on_event: OnEvent) -> Prepared:
             tags={"windrow-stage": plan.stage},
             is_new=status in _ABSENT,
         )
-    return Prepared(plan=plan, uploaded=uploaded, change_set=change_set)
+    return PreparedDeployment(plan=plan, uploaded=uploaded, change_set=change_set)
 
 
-def execute(prepared: Prepared, on_event: OnEvent) -> Applied:
+def execute(prepared: PreparedDeployment, on_event: OnEvent) -> DeploymentResult:
     """Carry out what was prepared and return when it is done; WindrowError names the resource that failed."""
     place, name = prepared.plan.place, stack_name(prepared.plan.stage)
     change_set = prepared.change_set
@@ -111,10 +111,10 @@ def execute(prepared: Prepared, on_event: OnEvent) -> Applied:
             client("cloudformation", place).execute_change_set(ChangeSetName=change_set.change_set_id, StackName=name)
             _follow(place, name, seen, on_event)
     stage = find_stage(place, prepared.plan.stage)
-    return Applied(stage=stage, uploaded=prepared.uploaded, is_changed=change_set is not None)
+    return DeploymentResult(stage=stage, uploaded=prepared.uploaded, is_changed=change_set is not None)
 
 
-def discard(prepared: Prepared) -> None:
+def discard(prepared: PreparedDeployment) -> None:
     """Leave everything as it is."""
     change_set = prepared.change_set
     if change_set is not None:
@@ -151,7 +151,7 @@ def refuse_if_busy(name: str, status: str) -> None:
         )
 
 
-def events(place: Place, name: str) -> list[Event]:
+def events(place: Place, name: str) -> list[StackEvent]:
     """Everything that happened to the stack, oldest first; empty if there is none of that name."""
     try:
         pages = client("cloudformation", place).get_paginator("describe_stack_events").paginate(StackName=name)
@@ -163,7 +163,7 @@ def events(place: Place, name: str) -> list[Event]:
     return found[::-1]
 
 
-def _refuse_what_fails(plan: Plan, existing: dict[str, Any]) -> None:
+def _refuse_what_fails(plan: DeploymentPlan, existing: dict[str, Any]) -> None:
     """A stand-in keeps the shards it has and says nothing when their number is changed; AWS does change it.
 
     LocalStack's CloudFormation trips over resources whose condition changes, as the fan-out's do with the mode.
@@ -190,10 +190,10 @@ def _parameters(decided: dict[str, str], existing: dict[str, Any]) -> list[dict[
 
 def _follow(place: Place, name: str, seen: set[str], on_event: OnEvent) -> None:
     """Report the events that are not in ``seen`` until the stack itself is done; WindrowError unless it went well."""
-    failures: list[Event] = []
+    failures: list[StackEvent] = []
 
-    def last_event() -> Event | None:
-        end: Event | None = None
+    def last_event() -> StackEvent | None:
+        end: StackEvent | None = None
         for event in events(place, name):
             if event.event_id in seen:
                 continue
@@ -212,15 +212,15 @@ def _follow(place: Place, name: str, seen: set[str], on_event: OnEvent) -> None:
         raise _failed(end, failures[0] if failures else None)
 
 
-def _failed(end: Event, failure: Event | None) -> WindrowError:
+def _failed(end: StackEvent, failure: StackEvent | None) -> WindrowError:
     if failure is None:
         return WindrowError(f"stack {end.resource} is {end.status}: {end.reason or 'no reason was given'}")
     what = f"{failure.resource} ({failure.resource_type}) failed: {failure.reason or 'no reason was given'}"
     return WindrowError(what, hint=f"stack {end.resource} is {end.status}")
 
 
-def _event(entry: dict[str, Any]) -> Event:
-    return Event(
+def _event(entry: dict[str, Any]) -> StackEvent:
+    return StackEvent(
         event_id=entry["EventId"],
         resource=entry.get("LogicalResourceId", ""),
         resource_type=entry.get("ResourceType", ""),

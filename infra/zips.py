@@ -24,7 +24,7 @@ _ENTRIES_MAX, _BYTES_MAX = 0xFFFE, 0xFFFFFFFE  # beyond these it would have to b
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class ZipEntry:
     """One file of a zip: ``packed`` are its bytes as they lie in the zip, by ``method`` (stored or deflated)."""
 
     name: str
@@ -34,12 +34,12 @@ class Entry:
     packed: bytes
 
 
-def stored(name: str, body: bytes) -> Entry:
+def stored(name: str, body: bytes) -> ZipEntry:
     """An entry that is not compressed."""
-    return Entry(name=name, method=zipfile.ZIP_STORED, crc=zlib.crc32(body), size=len(body), packed=body)
+    return ZipEntry(name=name, method=zipfile.ZIP_STORED, crc=zlib.crc32(body), size=len(body), packed=body)
 
 
-def read_entries(path: Path) -> Iterator[Entry]:
+def read_entries(path: Path) -> Iterator[ZipEntry]:
     """The files of a zip, packed as they are in it; ValueError for another method than stored or deflated."""
     with zipfile.ZipFile(path) as archive, path.open("rb") as file:
         for one in archive.infolist():
@@ -51,10 +51,10 @@ def read_entries(path: Path) -> Iterator[Entry]:
             *_, name_bytes, extra_bytes = _LOCAL.unpack(file.read(_LOCAL.size))
             file.seek(name_bytes + extra_bytes, 1)
             packed = file.read(one.compress_size)
-            yield Entry(name=one.filename, method=one.compress_type, crc=one.CRC, size=one.file_size, packed=packed)
+            yield ZipEntry(name=one.filename, method=one.compress_type, crc=one.CRC, size=one.file_size, packed=packed)
 
 
-def write(entries: Mapping[str, Entry]) -> bytes:
+def write(entries: Mapping[str, ZipEntry]) -> bytes:
     """A zip of the entries under the given names, in the order of the names; ValueError if it is too large for one."""
     body, directory = bytearray(), bytearray()
     for name in sorted(entries):

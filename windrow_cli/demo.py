@@ -51,12 +51,12 @@ def _stage(home: Path) -> "Iterator[Stage]":
     """An embedded stack with a stage; taken down whatever happens."""
     from infra import embedded
     from infra import stack as stacks
-    from infra.plan import Choices, make_plan
+    from infra.plan import DeploymentOptions, plan_deployment
 
     try:
         running = embedded.up(home)
         _said("up", f"embedded stack at {running.endpoint_url}")
-        plan = make_plan(embedded.place(home), STAGE_NAME, Choices())
+        plan = plan_deployment(embedded.place(home), STAGE_NAME, DeploymentOptions())
         with err.status("deploying"):
             stage = stacks.apply(plan, lambda _: None).stage
         _said("deploy", f"stream {stage.stream_name}, results in {stage.results_bucket}")

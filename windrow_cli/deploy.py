@@ -11,9 +11,9 @@ from windrow_cli.stage import chosen_place, home_folder, stage_option
 if TYPE_CHECKING:
     from rich.status import Status
 
-    from infra.destroy import Destruction
-    from infra.plan import Plan
-    from infra.stack import Applied, Event, OnEvent, Prepared
+    from infra.destroy import DestructionPlan
+    from infra.plan import DeploymentPlan
+    from infra.stack import DeploymentResult, OnEvent, PreparedDeployment, StackEvent
     from windrow.aws.clients import Place
     from windrow.stage import Stage
 
@@ -55,14 +55,14 @@ def deploy(
     windrow deploy --target aws --stage prod --set AlarmEmail=ops@example.com --set ResultsRetentionDays=365
     windrow deploy --dry-run
     """
-    from infra.plan import Choices, make_plan, parse_parameters, wheels_for
+    from infra.plan import DeploymentOptions, parse_parameters, plan_deployment, wheels_for
 
     place = chosen_place()
-    choices = Choices(
+    options = DeploymentOptions(
         shard_count=shards, mode=mode, is_scheduled=is_scheduled, parameters=parse_parameters(assignments)
     )
     with err.status("packaging the functions"):
-        plan = make_plan(place, stage_name, choices, wheels=wheels_for(place, home=home_folder()))
+        plan = plan_deployment(place, stage_name, options, wheels=wheels_for(place, home=home_folder()))
     if is_dry_run:
         for line in plan.lines():
             out.print(line, markup=False)
@@ -108,7 +108,7 @@ def destroy(*, delete_data: bool, is_dry_run: bool, is_agreed: bool, stage_name:
     _print_remains(plan, objects)
 
 
-def _carry_out(plan: "Plan", *, is_agreed: bool) -> "Applied":
+def _carry_out(plan: "DeploymentPlan", *, is_agreed: bool) -> "DeploymentResult":
     """Prepare, show what would change, ask if something would be lost, and do it; click.Abort if that is refused."""
     from infra import stack
 
@@ -126,7 +126,7 @@ def _carry_out(plan: "Plan", *, is_agreed: bool) -> "Applied":
         return stack.execute(prepared, _shown_by(progress, plan.place))
 
 
-def _print_changes(prepared: "Prepared") -> None:
+def _print_changes(prepared: "PreparedDeployment") -> None:
     """Each change of a stack that is there already; a new one would list the whole template."""
     if prepared.change_set is None or prepared.change_set.is_new_stack:
         return
@@ -140,7 +140,7 @@ def _shown_by(progress: "Status", place: "Place") -> "OnEvent":
     What fails always stays.
     """
 
-    def show(event: "Event") -> None:
+    def show(event: "StackEvent") -> None:
         state = event.status.lower().replace("_", " ")
         progress.update(f"{event.resource}: {state}")
         if event.is_failure:
@@ -164,7 +164,7 @@ def _print_names(stage: "Stage") -> None:
         out.print(f"  {what:<15}{name}", markup=False)
 
 
-def _print_remains(plan: "Destruction", objects: int) -> None:
+def _print_remains(plan: "DestructionPlan", objects: int) -> None:
     if plan.deletes_data:
         out.print(f"stage {plan.stage} is destroyed, with {objects:,} objects in {len(plan.buckets)} buckets")
         return

@@ -10,7 +10,7 @@ from windrow_cli.stage import chosen_place, chosen_target, home_folder, target_o
 
 if TYPE_CHECKING:
     from infra.embedded import Embedded
-    from infra.facts import StageFacts
+    from infra.stage_status import StageStatus
     from windrow.aws.clients import Place
 
 
@@ -62,7 +62,7 @@ def status(form: str) -> None:
     windrow status --format json
     windrow status --target aws
     """
-    from infra import facts
+    from infra import stage_status
 
     if chosen_target() == "embedded" and _running() is None:
         if form == "json":
@@ -71,7 +71,7 @@ def status(form: str) -> None:
             out.print("the embedded stack is not running; start it with: windrow up")
         return
     place = chosen_place()
-    stages = facts.stages(place)
+    stages = stage_status.stage_statuses(place)
     if form == "json":
         out.print_json(data={"place": _place_facts(place), "stages": [asdict(stage) for stage in stages]})
     else:
@@ -101,7 +101,7 @@ def _place_facts(place: "Place") -> dict[str, object]:
     }
 
 
-def _print_table(place: "Place", stages: "list[StageFacts]") -> None:
+def _print_table(place: "Place", stages: "list[StageStatus]") -> None:
     running = _running() if chosen_target() == "embedded" else None
     if running is not None:
         where = f"embedded stack at {running.endpoint_url} (pid {running.process.pid}), log {running.log}"

@@ -18,7 +18,7 @@ from selenium.webdriver.common.by import By
 from analytics.web import application
 from infra import embedded
 from infra import stack as stacks
-from infra.plan import Choices, make_plan
+from infra.plan import DeploymentOptions, plan_deployment
 from producers.faults import Faults
 from producers.fleet import FleetSpec
 from windrow.stage import Stage
@@ -87,8 +87,8 @@ def fleet() -> FleetSpec:
 @pytest.fixture(scope="session")
 def stage(home: Path, fleet: FleetSpec) -> Stage:
     """A stage with the fleet's results; then it all comes again, with a few sensors more that fell silent early."""
-    choices = Choices(shard_count=2, mode="direct", is_scheduled=False)
-    plan = make_plan(embedded.place(home), "browser", choices)
+    options = DeploymentOptions(shard_count=2, mode="direct", is_scheduled=False)
+    plan = plan_deployment(embedded.place(home), "browser", options)
     stage = stacks.apply(plan, lambda _: None).stage
     silent = dataclasses.replace(fleet, sensors=SENSORS + SILENT, end_ms=fleet.end_ms - 6 * WINDOW_MS)
     for one in (fleet, silent):

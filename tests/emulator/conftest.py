@@ -7,8 +7,8 @@ import pytest
 
 from infra import embedded
 from infra import stack as stacks
-from infra.plan import Choices, make_plan
-from infra.stack import Event
+from infra.plan import DeploymentOptions, plan_deployment
+from infra.stack import StackEvent
 from windrow import settings
 from windrow.aws.clients import Place
 from windrow.stage import Stage
@@ -18,7 +18,7 @@ SHARDS = 2
 ANY_FREE_PORT = 0
 
 
-def ignore(event: Event) -> None:
+def ignore(event: StackEvent) -> None:
     """Show no progress."""
 
 
@@ -49,8 +49,8 @@ def place(home: Path) -> Place:
 @pytest.fixture(scope="session")
 def stack(place: Place) -> Stage:
     """A deployed stage, in direct mode. Its schedule is off: a test ticks when it wants to."""
-    choices = Choices(shard_count=SHARDS, mode="direct", is_scheduled=False)
-    return stacks.apply(make_plan(place, STAGE, choices), ignore).stage
+    options = DeploymentOptions(shard_count=SHARDS, mode="direct", is_scheduled=False)
+    return stacks.apply(plan_deployment(place, STAGE, options), ignore).stage
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ import pytest
 import yaml
 
 from infra import embedded
-from infra.plan import MODES
 from infra.wheels import CACHE_FOLDER, Platform
 from tests.emulator import localstack
 from windrow import settings
@@ -26,6 +25,7 @@ from windrow.window import WINDOW_MS
 COMMAND_SECONDS_MAX = 300
 COMPOSE = Path(__file__).resolve().parent.parent.parent / "docker-compose.yml"
 SENSORS = 20
+MODES = ("direct", "fanout")
 
 
 @dataclass(frozen=True)

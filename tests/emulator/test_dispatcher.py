@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from infra import stack as stacks
-from infra.plan import Choices, make_plan
+from infra.plan import DeploymentOptions, plan_deployment
 from tests.emulator.conftest import SHARDS, ignore
 from windrow import settings
 from windrow.aws.clients import Place
@@ -43,8 +43,8 @@ Found = TypeVar("Found")
 def ticking(place: Place) -> Stage:
     """A stage whose schedule fires every minute."""
     every_minute = {"ScheduleExpression": "rate(1 minute)"}
-    choices = Choices(shard_count=SHARDS, mode="direct", is_scheduled=True, parameters=every_minute)
-    return stacks.apply(make_plan(place, STAGE, choices), ignore).stage
+    options = DeploymentOptions(shard_count=SHARDS, mode="direct", is_scheduled=True, parameters=every_minute)
+    return stacks.apply(plan_deployment(place, STAGE, options), ignore).stage
 
 
 @pytest.fixture

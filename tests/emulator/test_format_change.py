@@ -9,7 +9,7 @@ from pathlib import Path
 from dispatcher.report import Outcome, TickReport
 from infra import destroy, package
 from infra import stack as stacks
-from infra.plan import Choices, Plan, make_plan
+from infra.plan import DeploymentOptions, DeploymentPlan, plan_deployment
 from windrow.aws.clients import Place
 from windrow.aws.kinesis import OutgoingRecord, Stored
 from windrow.columns.arrow import read_parquet
@@ -27,7 +27,7 @@ FORMATS = ("partial_parquet", "lineage")
 HOUR_MS = 3_600_000
 
 
-def next_release(plan: Plan, sources: Path) -> Plan:
+def next_release(plan: DeploymentPlan, sources: Path) -> DeploymentPlan:
     """The same deployment with code that writes the next version of each format."""
     for name in ("windrow", "processors", "dispatcher"):
         shutil.copytree(package.SOURCES / name, sources / name)
@@ -69,7 +69,7 @@ def lineage_of(stage: Stage, window: Window) -> bytes:
     return stored.body
 
 
-def deploy(plan: Plan) -> Stage:
+def deploy(plan: DeploymentPlan) -> Stage:
     """Carry out a plan."""
     return stacks.apply(plan, lambda _: None).stage
 
@@ -82,7 +82,7 @@ def test_new_formats_do_not_break_what_is_in_flight(place: Place, tmp_path: Path
               tick: a                       nothing lost
     """
     window = Window((time.time_ns() // 1_000_000 // HOUR_MS - 2) * HOUR_MS)
-    old = make_plan(place, "formats", Choices(shard_count=1, is_scheduled=False))
+    old = plan_deployment(place, "formats", DeploymentOptions(shard_count=1, is_scheduled=False))
     new = next_release(old, tmp_path)
 
     stage = deploy(old)

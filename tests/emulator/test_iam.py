@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from infra import embedded
 from infra import stack as stacks
-from infra.plan import Choices, make_plan
+from infra.plan import DeploymentOptions, plan_deployment
 from producers.faults import Faults
 from producers.fleet import FleetSpec
 from windrow.aws.clients import Place, client, client_config
@@ -216,8 +216,8 @@ def test_a_function_cannot_do_what_its_role_may_not(stages: dict[str, Stage]) ->
 
 
 def deployed(place: Place, mode: str) -> Stage:
-    choices = Choices(shard_count=1, mode=mode, is_scheduled=False)
-    return stacks.apply(make_plan(place, mode, choices), lambda _: None).stage
+    options = DeploymentOptions(shard_count=1, mode=mode, is_scheduled=False)
+    return stacks.apply(plan_deployment(place, mode, options), lambda _: None).stage
 
 
 def session_of(place: Place, mode: str, role: str) -> boto3.session.Session:

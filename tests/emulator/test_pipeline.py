@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from dispatcher.report import Outcome, TickReport
 from infra import stack as stacks
-from infra.plan import Choices, make_plan
+from infra.plan import DeploymentOptions, plan_deployment
 from processors.event import Record, encode_event
 from producers.faults import Faults
 from producers.fleet import FleetSpec
@@ -97,8 +97,8 @@ def pipeline(request: pytest.FixtureRequest, place: Place, home: Path) -> Pipeli
     """The session's stage in direct mode, and one beside it whose batches are fanned out."""
     if request.param == "direct":
         return Pipeline(request.getfixturevalue("stack"), home)
-    choices = Choices(shard_count=SHARDS, mode="fanout", is_scheduled=False)
-    stage = stacks.apply(make_plan(place, f"{STAGE}fanout", choices), ignore).stage
+    options = DeploymentOptions(shard_count=SHARDS, mode="fanout", is_scheduled=False)
+    stage = stacks.apply(plan_deployment(place, f"{STAGE}fanout", options), ignore).stage
     assert stage.mode == "fanout"
     return Pipeline(stage, home)
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from infra import destroy, embedded, process
+from infra import child_process, destroy, embedded
 from infra import stack as stacks
 from infra.embedded import Embedded
-from infra.plan import Choices, Plan, make_plan
-from infra.stack import Applied, Event
+from infra.plan import DeploymentOptions, DeploymentPlan, plan_deployment
+from infra.stack import DeploymentResult, StackEvent
 from windrow import settings
 from windrow.aws.clients import Place, client
 from windrow.deployment import find_stage
@@ -64,11 +64,11 @@ def cli(home: Path, monkeypatch: pytest.MonkeyPatch):
     return run
 
 
-def ignore(event: Event) -> None:
+def ignore(event: StackEvent) -> None:
     """Show no progress."""
 
 
-def deploy(plan: Plan) -> Applied:
+def deploy(plan: DeploymentPlan) -> DeploymentResult:
     """Carry out a plan without showing anything."""
     return stacks.apply(plan, ignore)
 
@@ -142,7 +142,7 @@ def test_only_the_loopback_interface_listens(home: Path):
 def test_down_leaves_nothing(own_home: Path):
     """With functions at work: afterwards no process, no port, no file; and a second down finds nothing."""
     running = embedded.up(own_home, port=0)
-    deployed = deploy(make_plan(embedded.place(own_home), "dev", Choices(is_scheduled=False))).stage
+    deployed = deploy(plan_deployment(embedded.place(own_home), "dev", DeploymentOptions(is_scheduled=False))).stage
     client("lambda", deployed.place).invoke(FunctionName=deployed.consumer_function, Payload=b'{"Records": []}')
     assert len(members(running)) > 1  # the emulator and a worker
     assert embedded.down(own_home)
@@ -164,7 +164,7 @@ def test_up_after_a_crash_starts_anew(own_home: Path):
     """A stack that was killed leaves a state behind that fools nobody."""
     crashed = embedded.up(own_home, port=0)
     os.killpg(crashed.process.pid, signal.SIGKILL)
-    while process.is_running(crashed.process):
+    while child_process.is_running(crashed.process):
         time.sleep(0.01)
     assert embedded.status(own_home) is None
     with pytest.raises(WindrowError, match="not running"):
@@ -191,7 +191,7 @@ def test_functions_do_not_see_the_users_aws_settings(monkeypatch: pytest.MonkeyP
 
 def test_deploy_twice_changes_nothing(place: Place, stack: Stage):
     """The second deployment uploads nothing, changes nothing, and finds the same resources."""
-    again = deploy(make_plan(place, stack.stage, Choices()))
+    again = deploy(plan_deployment(place, stack.stage, DeploymentOptions()))
     assert not again.is_changed
     assert again.uploaded == ()
     assert again.stage == stack
@@ -199,10 +199,10 @@ def test_deploy_twice_changes_nothing(place: Place, stack: Stage):
 
 def test_update_keeps_stream_data_and_mapping(place: Place):
     """Changing the mode keeps the stream's records, the buckets, and the mapping with its place in the stream."""
-    before = deploy(make_plan(place, "update", Choices(shard_count=1, is_scheduled=False))).stage
+    before = deploy(plan_deployment(place, "update", DeploymentOptions(shard_count=1, is_scheduled=False))).stage
     client("kinesis", place).put_record(StreamName=before.stream_name, Data=reading_of_now(), PartitionKey="cellar")
     mapping = mapping_of(before)
-    changed = deploy(make_plan(place, "update", Choices(mode="fanout")))
+    changed = deploy(plan_deployment(place, "update", DeploymentOptions(mode="fanout")))
     assert changed.is_changed
     assert changed.stage == dataclasses.replace(before, mode="fanout")
     after = mapping_of(changed.stage)
@@ -214,9 +214,9 @@ def test_update_keeps_stream_data_and_mapping(place: Place):
 
 def test_failed_deployment_names_resource_and_reason(place: Place):
     """The error is one line with the culprit; the next stage clears the failed shell away and succeeds."""
-    plan = make_plan(place, "failing", Choices(is_scheduled=False))
+    plan = plan_deployment(place, "failing", DeploymentOptions(is_scheduled=False))
     broken = dataclasses.replace(plan, template=plan.template.replace("\nResources:\n", BROKEN))
-    events: list[Event] = []
+    events: list[StackEvent] = []
     with pytest.raises(WindrowError) as caught:
         stacks.apply(broken, events.append)
     assert caught.value.message.startswith("Broken (AWS::KMS::Alias) failed: ")
@@ -232,7 +232,7 @@ def test_failed_deployment_names_resource_and_reason(place: Place):
 
 def test_refused_template_is_one_line(place: Place):
     """A template that is refused at once: one line, and no stack appears."""
-    plan = make_plan(place, "refused", Choices())
+    plan = plan_deployment(place, "refused", DeploymentOptions())
     broken = dataclasses.replace(plan, template=plan.template.replace("AWS::Kinesis::Stream", "AWS::Nonsense::Stream"))
     with pytest.raises(WindrowError, match="AWS::Nonsense::Stream") as caught:
         deploy(broken)
@@ -243,12 +243,12 @@ def test_refused_template_is_one_line(place: Place):
 def test_number_of_shards_is_not_changed_here(place: Place, stack: Stage):
     """The embedded stack would lose records over it, so the stage refuses before it touches anything."""
     with pytest.raises(WindrowError, match="2 shards, and this place cannot change that"):
-        deploy(make_plan(place, stack.stage, Choices(shard_count=3)))
+        deploy(plan_deployment(place, stack.stage, DeploymentOptions(shard_count=3)))
 
 
 def test_destroy_removes_stage_and_data(place: Place):
     """Afterwards the stage is not found, its buckets are gone, and destroying it again is a one-line error."""
-    deployed = deploy(make_plan(place, "shortlived", Choices(shard_count=1, is_scheduled=False))).stage
+    deployed = deploy(plan_deployment(place, "shortlived", DeploymentOptions(shard_count=1, is_scheduled=False))).stage
     s3 = client("s3", place)
     for number in range(3):
         s3.put_object(Bucket=deployed.lake_bucket, Key=f"partials/{number}", Body=b"x")
@@ -265,7 +265,7 @@ def test_destroy_removes_stage_and_data(place: Place):
 
 def test_stages_live_side_by_side(place: Place, stack: Stage):
     """Two stages share no resource."""
-    other = deploy(make_plan(place, "other", Choices(shard_count=1, is_scheduled=False))).stage
+    other = deploy(plan_deployment(place, "other", DeploymentOptions(shard_count=1, is_scheduled=False))).stage
     names = ("stream_name", "lake_bucket", "results_bucket", "on_failure_bucket", "consumer_function")
     assert not [name for name in names if getattr(other, name) == getattr(stack, name)]
     destroy.apply(destroy.plan_destruction(place, "other", deletes_data=True), ignore)
@@ -274,7 +274,7 @@ def test_stages_live_side_by_side(place: Place, stack: Stage):
 
 def test_record_put_into_the_stream_becomes_a_partial(place: Place):
     """The deployed mapping, function, role and bucket are wired: a reading arrives in the lake."""
-    deployed = deploy(make_plan(place, "wired", Choices(shard_count=1, is_scheduled=False))).stage
+    deployed = deploy(plan_deployment(place, "wired", DeploymentOptions(shard_count=1, is_scheduled=False))).stage
     client("kinesis", place).put_record(StreamName=deployed.stream_name, Data=reading_of_now(), PartitionKey="cellar")
     deadline = time.monotonic() + 30
     arrived = 0

@@ -8,7 +8,7 @@ from botocore.stub import ANY
 
 from infra import destroy, drift, stack
 from infra.package import Package
-from infra.plan import Plan
+from infra.plan import DeploymentPlan
 from tests.unit.stubbed_aws import PLACE, stubbed
 from windrow.errors import WindrowError
 
@@ -33,9 +33,9 @@ OUTPUTS = {
 }
 
 
-def plan(package: Package = PACKAGE) -> Plan:
+def plan(package: Package = PACKAGE) -> DeploymentPlan:
     """A deployment of one small package."""
-    return Plan(
+    return DeploymentPlan(
         place=PLACE,
         stage="prod",
         packages=(package,),
@@ -224,6 +224,6 @@ def test_destroying_says_what_it_keeps_and_keeps_it():
 
 def test_destroying_with_data_says_so():
     """What goes is named before it goes."""
-    planned = destroy.Destruction(place=PLACE, stage="prod", buckets=("lake",), keys=("1234",), deletes_data=True)
+    planned = destroy.DestructionPlan(place=PLACE, stage="prod", buckets=("lake",), keys=("1234",), deletes_data=True)
     assert planned.kept == ()
     assert planned.lines()[1:] == ["delete with all its objects: bucket lake", "delete in 7 days: key 1234"]

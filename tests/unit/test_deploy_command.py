@@ -11,8 +11,8 @@ from rich.console import Console
 
 from infra import embedded, stack
 from infra.changes import Change, ChangeSet, Effect
-from infra.plan import Plan, parse_parameters
-from infra.stack import Applied, Event, Prepared
+from infra.plan import DeploymentPlan, parse_parameters
+from infra.stack import DeploymentResult, PreparedDeployment, StackEvent
 from windrow.aws.clients import EMBEDDED, Place
 from windrow.errors import UsageError
 from windrow.stage import Stage
@@ -48,15 +48,15 @@ class Stack:
     is_new: bool = False
     done: list[str] = field(default_factory=list)
 
-    def prepare(self, plan: Plan, _: Callable[[Event], None]) -> Prepared:
+    def prepare(self, plan: DeploymentPlan, _: Callable[[StackEvent], None]) -> PreparedDeployment:
         found = ChangeSet(change_set_id="1", is_new_stack=self.is_new, changes=self.changes) if self.changes else None
-        return Prepared(plan=plan, uploaded=(), change_set=found)
+        return PreparedDeployment(plan=plan, uploaded=(), change_set=found)
 
-    def execute(self, prepared: Prepared, _: Callable[[Event], None]) -> Applied:
+    def execute(self, prepared: PreparedDeployment, _: Callable[[StackEvent], None]) -> DeploymentResult:
         self.done.append("executed")
-        return Applied(stage=STAGE, uploaded=(), is_changed=prepared.change_set is not None)
+        return DeploymentResult(stage=STAGE, uploaded=(), is_changed=prepared.change_set is not None)
 
-    def discard(self, _: Prepared) -> None:
+    def discard(self, _: PreparedDeployment) -> None:
         self.done.append("discarded")
 
 

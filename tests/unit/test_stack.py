@@ -2,20 +2,20 @@
 
 import pytest
 
-from infra import plan as planning
 from infra import template
-from infra.plan import Choices, check_stage, make_plan
-from infra.stack import Event, refuse_if_busy
+from infra.plan import DeploymentOptions, check_stage, plan_deployment
+from infra.stack import StackEvent, refuse_if_busy
 from windrow.aws.clients import EMBEDDED, Place
 from windrow.errors import UsageError, WindrowError
+from windrow_cli.deploy import deploy
 
 AWS = Place("aws", None, "eu-central-1")
 STAND_IN = Place(EMBEDDED, "http://127.0.0.1:4566", "us-east-1")
 
 
-def event(status: str, *, reason: str = "", resource_type: str = "AWS::S3::Bucket") -> Event:
+def event(status: str, *, reason: str = "", resource_type: str = "AWS::S3::Bucket") -> StackEvent:
     """An event of one resource."""
-    return Event(event_id="1", resource="LakeBucket", resource_type=resource_type, status=status, reason=reason)
+    return StackEvent(event_id="1", resource="LakeBucket", resource_type=resource_type, status=status, reason=reason)
 
 
 def test_cancelled_resources_are_not_the_culprit():
@@ -56,21 +56,25 @@ def test_bad_stage_name_is_refused(stage: str):
 
 def test_plan_decides_only_what_was_chosen():
     """Without choices no parameter of the user's is set, so that an update keeps what the stage has."""
-    parameters = make_plan(AWS, "dev", Choices()).parameters
+    parameters = plan_deployment(AWS, "dev", DeploymentOptions()).parameters
     assert not {"ShardCount", "ProcessingMode", "ScheduleState"} & parameters.keys()
-    chosen = make_plan(AWS, "dev", Choices(shard_count=4, mode="fanout", is_scheduled=False)).parameters
+    chosen = plan_deployment(AWS, "dev", DeploymentOptions(shard_count=4, mode="fanout", is_scheduled=False)).parameters
     assert (chosen["ShardCount"], chosen["ProcessingMode"], chosen["ScheduleState"]) == ("4", "fanout", "DISABLED")
     assert chosen.keys() <= template.parameter_names()
 
 
 def test_modes_are_those_of_the_template():
-    """The plan and the template offer the same choice."""
-    assert list(planning.MODES) == template.load()["Parameters"]["ProcessingMode"]["AllowedValues"]
+    """The command and the template offer the same choice."""
+    modes = next(option.type.choices for option in deploy.params if option.name == "mode")
+    assert list(modes) == template.load()["Parameters"]["ProcessingMode"]["AllowedValues"]
 
 
 def test_plan_says_what_the_place_lacks():
     """On AWS nothing is left out; the embedded stack has no TLS, and says so."""
-    on_aws, here = make_plan(AWS, "dev", Choices()), make_plan(STAND_IN, "dev", Choices())
+    on_aws, here = (
+        plan_deployment(AWS, "dev", DeploymentOptions()),
+        plan_deployment(STAND_IN, "dev", DeploymentOptions()),
+    )
     assert (on_aws.left_out, on_aws.parameters["RequireTls"]) == ((), "true")
     assert here.parameters["RequireTls"] == "false"
     assert any("TLS" in what for what in here.left_out)

@@ -1,4 +1,4 @@
-"""What can be said of a place at little cost: its stages, and how far each of them is."""
+"""The stages at a place and the state of each, from a few cheap requests."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from windrow.timestamps import format_rfc3339
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StageFacts:
+class StageStatus:
     """One stage. ``newest_window`` is the start of the newest window with a lineage, RFC 3339; empty if there is none.
 
     All but the first two are empty or 0 while the stack is not usable.
@@ -27,8 +27,8 @@ class StageFacts:
     newest_window: str = ""
 
 
-def stages(place: Place) -> list[StageFacts]:
-    """The stages at ``place``, by name: four requests each."""
+def stage_statuses(place: Place) -> list[StageStatus]:
+    """Return the state of every stage at ``place``, by name; four requests each."""
     with readable_errors(place):
         pages = client("cloudformation", place).get_paginator("describe_stacks").paginate()
         found = {
@@ -37,16 +37,16 @@ def stages(place: Place) -> list[StageFacts]:
             for stack in page["Stacks"]
             if stack["StackName"].startswith(STACK_PREFIX) and stack["StackStatus"] != "DELETE_COMPLETE"
         }
-        return [_facts(place, stage, status) for stage, status in sorted(found.items())]
+        return [_status_of(place, stage, status) for stage, status in sorted(found.items())]
 
 
-def _facts(place: Place, name: str, status: str) -> StageFacts:
+def _status_of(place: Place, name: str, status: str) -> StageStatus:
     # While a first deployment runs, there are no outputs yet.
     if status not in USABLE_STATUSES:
-        return StageFacts(stage=name, stack_status=status)
+        return StageStatus(stage=name, stack_status=status)
     stage = find_stage(place, name)
     mapping = _mapping(stage)
-    return StageFacts(
+    return StageStatus(
         stage=name,
         stack_status=status,
         mode=stage.mode,

@@ -16,14 +16,14 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
+class ChildProcess:
     """One process of this machine. ``started`` is its start time as the system tells it: a pid alone is recycled."""
 
     pid: int
     started: str
 
 
-def start(command: Sequence[str], *, environment: Mapping[str, str], folder: Path, log: Path) -> Process:
+def start(command: Sequence[str], *, environment: Mapping[str, str], folder: Path, log: Path) -> ChildProcess:
     """Start ``command`` in ``folder``, detached from the terminal and leading a process group of its own."""
     with log.open("ab") as output:
         child = subprocess.Popen(  # noqa: S603 - the command is ours: this interpreter and a module
@@ -36,16 +36,16 @@ def start(command: Sequence[str], *, environment: Mapping[str, str], folder: Pat
             start_new_session=True,
         )
     _children[child.pid] = child
-    return Process(child.pid, _started(child.pid) or "")
+    return ChildProcess(child.pid, _started(child.pid) or "")
 
 
-def is_running(process: Process) -> bool:
+def is_running(process: ChildProcess) -> bool:
     """Whether exactly this process still runs; False for another one that was given the same pid since."""
     _reap(process.pid)
     return process.started != "" and _started(process.pid) == process.started
 
 
-def stop(process: Process, *, patience_seconds: float) -> None:
+def stop(process: ChildProcess, *, patience_seconds: float) -> None:
     """End the process and every member of its group: TERM, and KILL for what is left after ``patience_seconds``.
 
     Does nothing if the process no longer runs, for then its pid may be somebody else's.

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from infra import process
-from infra.process import Process
+from infra import child_process
+from infra.child_process import ChildProcess
 
 pytestmark = pytest.mark.slow
 
@@ -32,15 +32,15 @@ def start(tmp_path):
     """Start a Python program; it is stopped after the test. Returns the process and its first line of output."""
     started = []
 
-    def go(program: str) -> tuple[Process, str]:
+    def go(program: str) -> tuple[ChildProcess, str]:
         log = tmp_path / f"log-{len(started)}"
-        child = process.start([sys.executable, "-c", program], environment=os.environ, folder=tmp_path, log=log)
+        child = child_process.start([sys.executable, "-c", program], environment=os.environ, folder=tmp_path, log=log)
         started.append(child)
         return child, first_line(log)
 
     yield go
     for child in started:
-        process.stop(child, patience_seconds=0.5)
+        child_process.stop(child, patience_seconds=0.5)
 
 
 def first_line(log: Path) -> str:
@@ -62,28 +62,28 @@ def is_alive(pid: int) -> bool:
 def test_stop_takes_the_children_along(start):
     """No worker of a stopped process survives it."""
     parent, child_pid = start(FAMILY)
-    assert process.is_running(parent)
-    process.stop(parent, patience_seconds=5)
-    assert not process.is_running(parent)
+    assert child_process.is_running(parent)
+    child_process.stop(parent, patience_seconds=5)
+    assert not child_process.is_running(parent)
     assert not is_alive(int(child_pid))
 
 
 def test_process_that_ignores_term_is_killed(start):
     """After the patience is over there is no asking any more."""
     child, _ = start(STUBBORN)
-    process.stop(child, patience_seconds=0.2)
-    assert not process.is_running(child)
+    child_process.stop(child, patience_seconds=0.2)
+    assert not child_process.is_running(child)
 
 
 def test_recycled_pid_is_left_alone(start):
     """The same pid with another start time is another process: it neither counts as running nor is stopped."""
     child, _ = start(STUBBORN)
-    former = Process(child.pid, "a time long ago")
-    assert not process.is_running(former)
-    process.stop(former, patience_seconds=0.2)
-    assert process.is_running(child)
+    former = ChildProcess(child.pid, "a time long ago")
+    assert not child_process.is_running(former)
+    child_process.stop(former, patience_seconds=0.2)
+    assert child_process.is_running(child)
 
 
 def test_process_of_unknown_start_is_not_ours():
     """Without a start time nothing is claimed, not even our own pid."""
-    assert not process.is_running(Process(os.getpid(), ""))
+    assert not child_process.is_running(ChildProcess(os.getpid(), ""))
