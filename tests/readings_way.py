@@ -98,7 +98,7 @@ class Trace:
 def _is_simple(value: object) -> bool:
     """Whether a value is yes or no, a number, a text, a function, or nothing; also yes or no for each of many."""
     if isinstance(value, np.ndarray):
-        return value.dtype == np.bool_
+        return bool(value.dtype == np.bool_)
     is_empty = isinstance(value, list | tuple | dict) and not value
     return value is None or is_empty or callable(value) or isinstance(value, bool | int | float | str)
 
