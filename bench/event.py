@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from processors.event import Record, encode_event
+from processors.event import Record
+from tests.consuming import encode_event
 from windrow.columns.strings import Strings
 from windrow.reading import Readings
 from windrow.window import WINDOW_MS

@@ -11,10 +11,9 @@ from collections.abc import Callable
 
 from bench import event as json_event
 from processors.chunk import balance, encoded_records
-from processors.consumer import plan
+from processors.consumer import plan, slices
 from processors.event import decode_event
 from processors.fanout import CHUNK_BYTES_TARGET
-from processors.slices import slices
 from tests.horizon import LATENESS_HORIZON_MS
 
 ROUNDS = 5

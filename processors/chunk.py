@@ -1,4 +1,4 @@
-"""Cutting records of an event into chunks that fit into one synchronous invocation."""
+"""Chunks: the records of an event, cut so that each chunk fits into one synchronous invocation."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,25 +13,27 @@ from processors.event import (
     sequence_number_of,
 )
 
-# Lambda: "Invocation payload (request and response): 6 MB each for request and response (synchronous)".
-# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html; in decimal megabytes, the smaller reading.
 INVOKE_PAYLOAD_BYTES_MAX = 6_000_000
-# The most records that Lambda's Kinesis mapping puts into one event.
+"""Lambda: "Invocation payload (request and response): 6 MB each for request and response (synchronous)".
+
+https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html; taken as decimal megabytes, to be safe.
+"""
 EVENT_RECORDS_MAX = 10_000
+"""The most records that Lambda's Kinesis mapping puts into one event."""
 
 _ENVELOPE_BYTES = len(EVENT_HEAD) + len(EVENT_TAIL) - len(RECORD_SEPARATOR)
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedRecord:
-    """One record of an event as JSON, with the number that names it in its shard."""
+    """One record of an event as JSON, with its sequence number."""
 
     sequence_number: str
     encoded: bytes
 
     @property
     def size_bytes(self) -> int:
-        """What the record takes within an event, its separator included."""
+        """The bytes the record takes within an event, its separator included."""
         return len(self.encoded) + len(RECORD_SEPARATOR)
 
 
@@ -61,9 +63,10 @@ class Chunk:
         return self.records[-1].sequence_number
 
     def lowest_of(self, sequence_numbers: Iterable[str]) -> str:
-        """The first record's number that is among `sequence_numbers`; the chunk's first when one is not ours.
+        """Return the number of the first record that is among `sequence_numbers`, or of the chunk's first record.
 
-        A function that reports a record it was not given cannot be trusted about the others.
+        The latter if one of the numbers is not in the chunk: a function that reports a record it was not given cannot
+        be trusted about the others.
         """
         reported = set(sequence_numbers)
         ours = [record.sequence_number for record in self.records]
@@ -73,7 +76,7 @@ class Chunk:
 
 
 def encoded_records(event: object) -> list[EncodedRecord]:
-    """The records of a parsed event, as they are; NotAKinesisEvent when it has none."""
+    """Return the records of a parsed event, undecoded; NotAKinesisEvent if it has no list of them."""
     return [EncodedRecord(sequence_number_of(raw), encode_raw_record(raw)) for raw in raw_records(event)]
 
 
@@ -83,10 +86,9 @@ def fill(
     bytes_max: int = INVOKE_PAYLOAD_BYTES_MAX,
     records_max: int = EVENT_RECORDS_MAX,
 ) -> Iterator[Chunk]:
-    """Chunks in order, each as full as the limits allow.
+    """Cut `records` into chunks, in order, each as full as the limits allow.
 
-    A record that is longer than `bytes_max` by itself makes a chunk of its own, which the caller must expect
-    to be refused.
+    A record that is longer than `bytes_max` is a chunk of its own, which Lambda refuses.
     """
     chunk: list[EncodedRecord] = []
     size_bytes = _ENVELOPE_BYTES
@@ -103,10 +105,10 @@ def fill(
 def balance(
     records: Sequence[EncodedRecord], *, bytes_target: int, bytes_max: int = INVOKE_PAYLOAD_BYTES_MAX
 ) -> list[Chunk]:
-    """Chunks in order whose bytes are as equal as record boundaries allow: as many as the target asks for.
+    """Cut `records` into chunks, in order, as equal in bytes as record boundaries allow; `bytes_target` sets how many.
 
     A record belongs to the share that its middle byte lies in, so a chunk exceeds an equal share by at most one
-    record; where that is more than `bytes_max`, the chunk is cut again.
+    record. A chunk of more than `bytes_max` is cut again.
     """
     bytes_total = sum(record.size_bytes for record in records)
     count = max(1, -(-bytes_total // bytes_target))

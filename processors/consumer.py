@@ -1,51 +1,55 @@
 """The consumer: a batch of stream records becomes partials, markers and quarantine in the lake.
 
-`plan` is pure and says what to write; `act` writes it. Whatever is written is named after its content and written
-only where nothing is, so a second delivery of the same batch writes nothing new, and a delivery cut otherwise writes
-other objects with the same readings, which union absorbs.
+`slices` cuts a batch so that memory is bounded, `plan` is pure and says what to write, `act` writes it. Every object is
+named after its content and written only if its key is free. So a second delivery of a batch writes nothing new, and a
+delivery that is cut at other records writes other objects with the same readings, which union absorbs.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial as bind
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from processors.blocks import judge_all
 from processors.event import MalformedRecord, Record
-from processors.quarantine import QuarantinedPayload, encode_quarantine, quarantine_malformed
+from processors.judge import quarantine_malformed
+from processors.judge_blocks import judge_all, readings_max
 from windrow.lake.layout import MarkerKey, Origin, PartialKey, QuarantineKey
-from windrow.lake.store import ObjectStore, PreconditionFailed
-from windrow.reading import Readings, Reason
+from windrow.lake.quarantine import QuarantinedPayload, encode_quarantine
+from windrow.lake.store import Mapper, ObjectStore, PreconditionFailed
+from windrow.reading import READINGS_PER_RECORD_MAX, Readings, Reason
 from windrow.rows.partial import Partial, partials_of
 from windrow.rows.partial_parquet import DeliveryCounts, encode_partial
 from windrow.window import WINDOW_MS, Window
 
-# A reading is late when its record arrives later than this after the window's end: after the first tick for it.
+SLICE_READINGS_MAX = READINGS_PER_RECORD_MAX
+"""At least what one record may hold, so only a slice of a single record can exceed it."""
 LATE_AFTER_MS = 120_000
-# A partial planned later than this after its window's end may be written after the window's first tick, which is two
-# minutes after the end: a marker asks for another roll. Batches in time are planned sooner, so they need none.
+"""A reading is late if its record arrives later than this after the window's end: after the window's first tick."""
 MARKER_AFTER_MS = 60_000
+"""A partial that is planned later than this after its window's end gets a marker, which asks for another roll.
+
+It may be written after the window's first tick, two minutes after the end. Batches in time are planned sooner.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedObject:
-    """An object to put where nothing is."""
+    """An object to write if its key is free."""
 
     key: str
     body: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What a batch comes to.
+class BatchPlan:
+    """What to write for the records of a batch, or of a slice of one, and what to report about them.
 
-    writes: independent of each other, each an object and what must follow it: a marker only after its partial.
-    readings: how many count, duplicates included; duplicates: how many of them the batch held already; late: how many
-    distinct ones no record brought within LATE_AFTER_MS of their window's end. origins: the parts of the shards.
+    writes: sequences of objects, independent of each other. Within one the order counts: a marker after its partial.
+    readings: how many count, duplicates included. duplicates: how many of them are repetitions. late: how many distinct
+    ones no record brought within LATE_AFTER_MS of their window's end. origins: one for each shard.
     """
 
     writes: tuple[tuple[PlannedObject, ...], ...]
@@ -61,30 +65,17 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Consumed:
-    """A plan that has been carried out: how many objects, and how many bytes, were not there before."""
+class WrittenPlan:
+    """A plan that has been carried out, and the number and bytes of the objects that were not there before."""
 
-    plan: Plan
+    plan: BatchPlan
     objects_new: int
     bytes_new: int
 
 
-class Mapper(Protocol):
-    """Calls a function for each write, in any order or at once, like `map` or an executor's `map`."""
-
-    def __call__(
-        self,
-        function: Callable[[tuple[PlannedObject, ...]], list[PlannedObject]],
-        writes: Iterable[tuple[PlannedObject, ...]],
-        /,
-    ) -> Iterable[list[PlannedObject]]:
-        """The results, in the order of `writes`; what the function raises is raised."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class _ShardPlan:
-    """The part of a plan that one shard's records make."""
+    """The part of a plan that comes from one shard."""
 
     origin: Origin
     readings: int
@@ -93,23 +84,32 @@ class _ShardPlan:
     quarantined: list[QuarantinedPayload]
 
 
-def consume(
-    records: Sequence[Record | MalformedRecord],
-    *,
-    store: ObjectStore,
-    now_ms: int,
-    horizon_ms: int,
-    run: Mapper = map,
-) -> Consumed:
-    """Write what `records` come to. What the store raises is raised, so that the batch is delivered again."""
-    return act(plan(records, now_ms=now_ms, horizon_ms=horizon_ms), store=store, run=run)
+def slices(
+    records: Iterable[Record | MalformedRecord], *, readings_max_per_slice: int = SLICE_READINGS_MAX
+) -> Iterator[list[Record | MalformedRecord]]:
+    """Cut `records`, in order, into slices of at most so many readings, but at least one record.
+
+    A batch is usually one slice: 6 MB of JSON are 80,000 readings at most. Blocks may hold millions, and hostile ones
+    may claim to. Each slice writes its own partials, which union absorbs.
+    """
+    cut: list[Record | MalformedRecord] = []
+    readings = 0
+    for record in records:
+        grows_by = readings_max(record.payload) if isinstance(record, Record) else 1
+        if cut and readings + grows_by > readings_max_per_slice:
+            yield cut
+            cut, readings = [], 0
+        cut.append(record)
+        readings += grows_by
+    if cut:
+        yield cut
 
 
-def plan(records: Sequence[Record | MalformedRecord], *, now_ms: int, horizon_ms: int) -> Plan:
-    """What to write for `records`, whatever their bytes are.
+def plan(records: Sequence[Record | MalformedRecord], *, now_ms: int, horizon_ms: int) -> BatchPlan:
+    """Return what to write for `records`, whatever their bytes are.
 
-    A reading more than `horizon_ms` before its record's arrival, or more than EARLINESS_MS_MAX after it, does not
-    count. `now_ms` decides only whether a partial gets a marker.
+    A reading counts from `horizon_ms` before its record's arrival to EARLINESS_MS_MAX after it. `now_ms` decides only
+    whether a partial gets a marker.
     """
     by_shard: defaultdict[tuple[str, str], list[Record | MalformedRecord]] = defaultdict(list)
     for record in records:
@@ -119,7 +119,7 @@ def plan(records: Sequence[Record | MalformedRecord], *, now_ms: int, horizon_ms
     partials = [partial for shard in shards for partial, _ in shard.partials]
     readings = sum(shard.readings for shard in shards)
     oldest = [shard.oldest_event_ms for shard in shards if shard.oldest_event_ms is not None]
-    return Plan(
+    return BatchPlan(
         writes=tuple(
             write
             for shard in shards
@@ -140,20 +140,20 @@ def plan(records: Sequence[Record | MalformedRecord], *, now_ms: int, horizon_ms
     )
 
 
-def act(planned: Plan, *, store: ObjectStore, run: Mapper = map) -> Consumed:
-    """Carry out a plan, with one `run` over its writes; what the store raises is raised."""
+def act(planned: BatchPlan, *, store: ObjectStore, run: Mapper = map) -> WrittenPlan:
+    """Carry out a plan, with one `run` over its writes. What the store raises is raised: the batch comes again."""
     new = [put for puts in run(bind(_put_in_order, store), planned.writes) for put in puts]
-    return Consumed(planned, len(new), sum(len(put.body) for put in new))
+    return WrittenPlan(planned, len(new), sum(len(put.body) for put in new))
 
 
 def _put_in_order(store: ObjectStore, write: tuple[PlannedObject, ...]) -> list[PlannedObject]:
-    """Put one object after the other; those that were not there before."""
+    """Put one object after the other, and return those that were not there before."""
     new = []
     for planned in write:
         try:
             store.put(planned.key, planned.body, if_absent=True)
         except PreconditionFailed:
-            continue  # a key names its content: an earlier delivery has written it
+            continue  # a key names its content: an earlier delivery wrote it
         new.append(planned)
     return new
 
@@ -174,7 +174,7 @@ def _plan_shard(records: Sequence[Record | MalformedRecord], *, horizon_ms: int)
 def _partials_with_delivery(
     readings: Readings, arrived_ms: npt.NDArray[np.int64]
 ) -> list[tuple[Partial, DeliveryCounts]]:
-    """The partial of each window, and how its readings came: late is a reading that no record brought in time.
+    """Return the partial of each window with its delivery counts: a reading is late if no record brought it in time.
 
     arrived_ms: int64[n], the arrival of each reading's record.
     """
@@ -189,14 +189,14 @@ def _partials_with_delivery(
 
 
 def _windows_of(readings: Readings, partials: list[Partial]) -> npt.NDArray[np.int64]:
-    """The start of each reading's window, in ms: int64[n]; as a rule they are all in one."""
+    """Return the start of each reading's window, in ms: int64[n]. Usually all are in the same window."""
     if len(partials) == 1:
         return np.broadcast_to(np.int64(partials[0].window.start_ms), len(readings))
     return readings.event_time_ms - readings.event_time_ms % WINDOW_MS
 
 
 def _delivered(window_ms: npt.NDArray[np.int64], partials: list[Partial]) -> list[int]:
-    """How many of the readings, whose windows start at `window_ms`, each partial was made of."""
+    """Count the readings that each partial was made of; `window_ms` is the start of each reading's window."""
     if len(partials) == 1:
         return [len(window_ms)]
     ascending = np.sort(window_ms)
@@ -206,7 +206,7 @@ def _delivered(window_ms: npt.NDArray[np.int64], partials: list[Partial]) -> lis
 
 
 def _partials_in_time(readings: Readings, is_in_time: npt.NDArray[np.bool_], partials: list[Partial]) -> list[Partial]:
-    """The partials of the readings that came in time: as a rule all of them, which are there already."""
+    """Return the partials of the readings that came in time: usually of all of them, and so `partials`."""
     return partials if is_in_time.all() else partials_of(readings.take(is_in_time))
 
 

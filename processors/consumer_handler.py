@@ -1,18 +1,18 @@
-"""The Lambda function of the direct consumer, and of the fan-out's processor: the same code for both."""
+"""The Lambda function of the direct consumer and of the fan-out's processor."""
 
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from processors.batch import logger, metrics, process_batch
 from processors.invoke import batch_response
-from processors.process import logger, metrics, process
 
 
 @logger.inject_lambda_context
 @metrics.log_metrics
 def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Process one batch, and report the record from which it must come again when time runs short.
+    """Process one batch; if time runs short, return the record from which it must be delivered again.
 
-    Bad input is quarantined; anything else that fails, fails the batch, to be retried.
+    Bad input is quarantined. Any other failure fails the batch, which Lambda then delivers again.
     """
-    return batch_response(process(event, remaining_ms=context.get_remaining_time_in_millis).unprocessed)
+    return batch_response(process_batch(event, remaining_ms=context.get_remaining_time_in_millis).unprocessed)

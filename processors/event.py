@@ -1,5 +1,7 @@
-"""The event that Lambda's Kinesis mapping sends, as typed values: decoded for the consumer, encoded for whoever
-invokes the consumer in the mapping's place (fan-out, replay, redrive).
+"""The event that Lambda's Kinesis mapping sends, as typed values.
+
+It is decoded for the consumer, and encoded by those who invoke the consumer in the mapping's place: fan-out, replay and
+redrive.
 
 Shape: https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
 """
@@ -18,12 +20,12 @@ EVENT_HEAD = b'{"Records":['
 RECORD_SEPARATOR = b","
 EVENT_TAIL = b"]}"
 
-# What a key of the lake and a row of `quarantine` say where a malformed record does not name its origin.
+# What keys of the lake and rows of `quarantine` hold if a malformed record does not name its origin.
 UNKNOWN_ORIGIN = "unknown"
 UNKNOWN_SEQUENCE_NUMBER = "0"
-# The role that the mapping names is the function's; an event of our own making says so.
+# The mapping names the function's role here; an event that windrow makes names this one.
 INVOKE_IDENTITY_ARN = "arn:aws:iam::000000000000:role/windrow"
-# 9999-12-31T23:59:59.999Z: the last arrival that a partition of the lake can spell.
+# 9999-12-31T23:59:59.999Z: the last arrival that has a partition of the lake.
 ARRIVAL_MS_MAX = 253_402_300_799_999
 
 # CreateStream's rule for names, within an ARN of any AWS partition.
@@ -31,7 +33,7 @@ _STREAM_ARN = re.compile(r"arn:[a-z0-9-]+:kinesis:([a-z0-9-]+):(\d*):stream/([a-
 _SHARD = re.compile(r"shardId-\d{12}", re.ASCII)
 # AWS writes 56 digits and documents up to 129, none of them leading zeros; emulators write those.
 _SEQUENCE_NUMBER = re.compile(r"\d{1,129}", re.ASCII)
-# Where a part was in its record: in events of our own making alone. A producer has no hand in this part of an event.
+# Where a part was in its record, in events that windrow makes. A producer cannot set this part of an event.
 _PLACE = "windrowPlace"
 # The column `index` is a 32-bit integer.
 _PLACE_MAX = 2**31 - 1
@@ -41,7 +43,7 @@ _Unknown = TypeVar("_Unknown")
 
 
 class NotAKinesisEvent(ValueError):  # noqa: N818 - the domain's noun
-    """The function was invoked with something that holds no list of `Records`: a caller's bug, not bad input."""
+    """The function was invoked with something that has no list of `Records`: a caller's bug, not bad input."""
 
 
 class _FieldError(ValueError):
@@ -50,10 +52,10 @@ class _FieldError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One record of a shard, as the stream delivered it, or a part of one that is delivered by itself again.
+    """One record of a shard as the stream delivered it, or a part of one, which is redelivered alone.
 
-    `sequence_number` is decimal (compare as an integer); `arrival_ms` is when the stream took the record. Of a part,
-    `index` and `block_row` are its place in the record, so that it is quarantined again as what it was.
+    `sequence_number` is decimal (compare as an integer); `arrival_ms` is when the stream took the record. `index` and
+    `block_row` are the place of a part in its record: if quarantined again, it keeps its identity.
     """
 
     stream_arn: str
@@ -73,10 +75,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MalformedRecord:
-    """A record of the event that cannot be read, with as much of its origin as can.
+    """A record of the event that cannot be read, with as much of its origin as can be.
 
-    `arrival_ms` is None when the record names none. `original` is the record's JSON, so that nothing is lost;
-    `detail` says what is wrong with it.
+    `arrival_ms` is None if the record has none. `original` is the record's JSON, so nothing is lost; `detail` says what
+    is wrong with it.
     """
 
     stream: str
@@ -88,28 +90,23 @@ class MalformedRecord:
 
 
 def decode_event(event: object) -> list[Record | MalformedRecord]:
-    """The records of a parsed `event`, in its order, each on its own: a malformed one takes no neighbour along.
+    """Decode the records of a parsed `event`, in its order; a malformed record does not affect the others.
 
-    Raises NotAKinesisEvent when there is no list of records.
+    Raises NotAKinesisEvent if there is no list of records.
     """
     return [_decode_record(record) for record in raw_records(event)]
 
 
 def raw_records(event: object) -> list[object]:
-    """The undecoded records of a parsed `event`; raises NotAKinesisEvent when it has no list of them."""
+    """Return the undecoded records of a parsed `event`; raises NotAKinesisEvent if it has no list of them."""
     records = event.get("Records") if isinstance(event, dict) else None
     if not isinstance(records, list):
         raise NotAKinesisEvent("the event has no list of Records")
     return records
 
 
-def encode_event(records: Iterable[Record]) -> bytes:
-    """The event that the mapping would send for `records`."""
-    return join_records(encode_record(record) for record in records)
-
-
 def encode_record(record: Record) -> bytes:
-    """One record of an event as JSON, in the mapping's shape and order of fields."""
+    """Encode one record of an event as JSON, in the mapping's shape and order of fields."""
     match = _STREAM_ARN.fullmatch(record.stream_arn)
     if match is None:
         raise ValueError(f"{record.stream_arn!r} is not the ARN of a stream")
@@ -137,17 +134,17 @@ def encode_record(record: Record) -> bytes:
 
 
 def encode_raw_record(record: object) -> bytes:
-    """A parsed but undecoded record as JSON again; parsing it gives an equal value."""
+    """Encode a parsed but undecoded record as JSON again; parsing it gives an equal value."""
     return json.dumps(record, separators=(",", ":"), default=repr).encode("ascii")
 
 
 def join_records(encoded: Iterable[bytes]) -> bytes:
-    """The event around records that are JSON already."""
+    """Return the event that holds these records, each already encoded as JSON."""
     return EVENT_HEAD + RECORD_SEPARATOR.join(encoded) + EVENT_TAIL
 
 
 def sequence_number_of(raw: object) -> str:
-    """The sequence number of an undecoded record; UNKNOWN_SEQUENCE_NUMBER when it has none."""
+    """Return the sequence number of an undecoded record; UNKNOWN_SEQUENCE_NUMBER if it has none."""
     try:
         return _sequence_number(_kinesis(raw))
     except _FieldError:
@@ -225,7 +222,7 @@ def _sequence_number(kinesis: Mapping[str, object]) -> str:
 
 
 def _arrival_ms(kinesis: Mapping[str, object]) -> int:
-    """Seconds as a JSON number, to the nearest millisecond: the double next to 1545084650.987 is that millisecond."""
+    """Return the arrival, which is in seconds, to the nearest millisecond: as a double, 1545084650.987 is not exact."""
     seconds = kinesis.get("approximateArrivalTimestamp")
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise _FieldError("approximateArrivalTimestamp is missing or not a number")

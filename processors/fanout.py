@@ -1,9 +1,9 @@
 """Fan-out: one batch of a shard, processed by several functions at once, and reported as one.
 
-Nothing is parsed here. The batch is cut at record boundaries into chunks of about equal bytes; each goes to the
-processor function, synchronously: an asynchronous hand-off would let the shard's checkpoint advance while readings
-still sit in a queue. A throttled chunk is processed by the fan-out function itself, so an account with few
-concurrent executions is slow and never stuck.
+No payload is parsed here. The batch is cut at record boundaries into chunks of about equal bytes. Each goes to the
+processor function, synchronously: with an asynchronous hand-off the shard's checkpoint would advance while readings
+still wait in a queue. The fan-out function processes a throttled chunk itself, so an account with few concurrent
+executions is slow but never stuck.
 """
 
 import threading
@@ -12,14 +12,14 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from processors.chunk import INVOKE_PAYLOAD_BYTES_MAX, Chunk, EncodedRecord, balance
-from processors.deadline import Deadline
-from processors.invoke import Answer, Invoker, Outcome, answer_of
+from processors.invoke import Answer, InvocationOutcome, Invoker, answer_of
+from processors.puts import Deadline
 
-# A full batch (6 MB) becomes six chunks; below that, starting functions costs more than it saves.
 CHUNK_BYTES_TARGET = 1_000_000
+"""A full batch (6 MB) becomes six chunks; with smaller ones, starting functions costs more than it saves."""
 INVOKES_PARALLEL_MAX = 16
-# As many as the AWS SDKs' standard retry mode makes.
 ATTEMPTS_MAX = 3
+"""As many as the AWS SDKs' standard retry mode makes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class FailedChunk:
 
 
 @dataclass(frozen=True, slots=True)
-class FannedOut:
-    """What became of a batch: how many chunks, how many of them processed here, and the failed ones in order."""
+class FanOutResult:
+    """What became of a batch: the number of chunks, how many were processed in this function, and the failed ones."""
 
     chunks: int
     processed_here: int
@@ -40,16 +40,16 @@ class FannedOut:
 
     @property
     def lowest_failed(self) -> str | None:
-        """The record from which the batch has to be delivered again; None when it is done."""
+        """The record from which the batch must be delivered again; None when it is done."""
         return self.failed[0].sequence_number if self.failed else None
 
 
 @dataclass(frozen=True, slots=True)
 class FanOut:
-    """The way a batch goes out.
+    """How a batch is handed out.
 
-    `process_here` does in this process what the processor function does with an event, and returns what that answers;
-    what it raises fails the chunk. `remaining_ms` says how long the function may still run; it is the only clock.
+    `process_here` does in this process what the processor function does with an event, and returns its answer; an
+    exception fails the chunk. `remaining_ms` says how long the function may still run; it is the only clock.
     """
 
     invoker: Invoker
@@ -57,10 +57,10 @@ class FanOut:
     remaining_ms: Callable[[], int]
     bytes_target: int = CHUNK_BYTES_TARGET
 
-    def run(self, records: Sequence[EncodedRecord]) -> FannedOut:
-        """Process `records`, in order one shard's, and wait for all of them, but not beyond the remaining time."""
+    def run(self, records: Sequence[EncodedRecord]) -> FanOutResult:
+        """Process `records` of one shard, in order; wait for all of them, but no longer than the function may run."""
         chunks = balance(records, bytes_target=self.bytes_target)
-        # One chunk at a time is parsed here, so that throttling does not multiply the memory.
+        # One chunk at a time is parsed here, or throttling would multiply the memory.
         here = _OneAtATime(self.process_here)
         workers = ThreadPoolExecutor(INVOKES_PARALLEL_MAX, thread_name_prefix="fan-out")
         try:
@@ -69,26 +69,26 @@ class FanOut:
         finally:
             workers.shutdown(wait=False, cancel_futures=True)
         outcomes = [_failure(chunk, future) for chunk, future in zip(chunks, futures, strict=True)]
-        return FannedOut(len(chunks), here.count, tuple(failed for failed in outcomes if failed))
+        return FanOutResult(len(chunks), here.count, tuple(failed for failed in outcomes if failed))
 
     def _process(self, chunk: Chunk, here: "_OneAtATime") -> Answer:
         event = chunk.event()
-        answer = Answer(Outcome.TOO_LARGE)
+        answer = Answer(InvocationOutcome.TOO_LARGE)
         if len(event) <= INVOKE_PAYLOAD_BYTES_MAX:
             answer = self._invoke(event)
-        if answer.outcome in (Outcome.THROTTLED, Outcome.TOO_LARGE):
+        if answer.outcome in (InvocationOutcome.THROTTLED, InvocationOutcome.TOO_LARGE):
             return answer_of(here(event))
         return answer
 
     def _invoke(self, event: bytes) -> Answer:
-        """Invoke until it does not fail, as often as the bound and the remaining time allow."""
-        answer, took_ms = Answer(Outcome.FAILED, "out of time"), 0
+        """Invoke, and again after a failure, as often as ATTEMPTS_MAX and the remaining time allow."""
+        answer, took_ms = Answer(InvocationOutcome.FAILED, "out of time"), 0
         for _ in range(ATTEMPTS_MAX):
             before_ms = self._left_ms()
             if took_ms >= before_ms:
                 break
             answer = self.invoker.invoke(event)
-            if answer.outcome is not Outcome.FAILED:
+            if answer.outcome is not InvocationOutcome.FAILED:
                 break
             took_ms = before_ms - self._left_ms()
         return answer
@@ -118,7 +118,7 @@ def _failure(chunk: Chunk, future: Future[Answer]) -> FailedChunk | None:
     if error is not None:
         return FailedChunk(chunk.first, f"{type(error).__name__}: {error}")
     answer = future.result()
-    if answer.outcome is not Outcome.DONE:
+    if answer.outcome is not InvocationOutcome.DONE:
         return FailedChunk(chunk.first, answer.detail or answer.outcome)
     if answer.failed:
         return FailedChunk(chunk.lowest_of(answer.failed), "reported by the processor")

@@ -1,4 +1,4 @@
-"""Invoking a function synchronously and learning what became of the records."""
+"""Synchronous invocations of a function, and what became of the records."""
 
 import json
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from windrow.aws.functions import LambdaFunction
 
-# Enough of a function's error message to see what it is.
 DETAIL_CHARACTERS_MAX = 300
+"""As much of a function's error message as is kept."""
 
 _THROTTLED = {"TooManyRequestsException", "EC2ThrottledException", "ThrottlingException"}
 _TOO_LARGE = {"RequestTooLargeException", "RequestEntityTooLargeException"}
 
 
-class Outcome(StrEnum):
+class InvocationOutcome(StrEnum):
     """What became of an invocation."""
 
     DONE = "done"
@@ -28,18 +28,18 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The outcome, for people why, and, of an invocation that is DONE, the sequence numbers it could not process."""
+    """The outcome, a reason for people and, if the outcome is DONE, the sequence numbers that were not processed."""
 
-    outcome: Outcome
+    outcome: InvocationOutcome
     detail: str = ""
     failed: tuple[str, ...] = ()
 
 
 class Invoker(Protocol):
-    """Something that hands an event to one function and waits for it. Safe to call from several threads."""
+    """Hands events to one function and waits for its answer. Safe to call from several threads."""
 
     def invoke(self, event: bytes) -> Answer:
-        """Run the function with `event`; whatever goes wrong is an Answer, not an exception."""
+        """Run the function with `event`; whatever goes wrong is in the Answer, not raised."""
         ...
 
 
@@ -50,42 +50,42 @@ class LambdaInvoker:
         self._function = function
 
     def invoke(self, event: bytes) -> Answer:
-        """Invoke and wait; how long is bounded by the client's read timeout."""
+        """Invoke and wait, at most for the client's read timeout."""
         try:
             returned = self._function.invoke(event)
         except ClientError as error:
             return _refused(error)
         except BotoCoreError as error:
-            return Answer(Outcome.FAILED, _short(str(error)))
+            return Answer(InvocationOutcome.FAILED, _short(str(error)))
         if returned.is_error:
-            return Answer(Outcome.FAILED, _error_message(returned.payload))
+            return Answer(InvocationOutcome.FAILED, _error_message(returned.payload))
         return answer_of(_parse(returned.payload))
 
 
 def batch_response(unprocessed: str | None) -> dict[str, Any]:
-    """What a function answers to a batch that has to come again from the record `unprocessed`, or is done (None)."""
+    """Return a function's answer to a batch: it must come again from the record `unprocessed`, or is done (None)."""
     return {"batchItemFailures": [] if unprocessed is None else [{"itemIdentifier": unprocessed}]}
 
 
 def answer_of(response: object) -> Answer:
-    """The answer behind what a function returned; FAILED when it is no batch response."""
+    """Return the Answer that a function's response means; FAILED if it is not a batch response."""
     failures = response.get("batchItemFailures") if isinstance(response, Mapping) else None
     if not isinstance(failures, list):
-        return Answer(Outcome.FAILED, "the function's answer is not a batch response")
+        return Answer(InvocationOutcome.FAILED, "the function's answer is not a batch response")
     failed = tuple(
         str(failure.get("itemIdentifier", "")) if isinstance(failure, Mapping) else "" for failure in failures
     )
-    return Answer(Outcome.DONE, failed=failed)
+    return Answer(InvocationOutcome.DONE, failed=failed)
 
 
 def _refused(error: ClientError) -> Answer:
     code = str(error.response.get("Error", {}).get("Code", ""))
     detail = _short(str(error))
     if code in _THROTTLED:
-        return Answer(Outcome.THROTTLED, detail)
+        return Answer(InvocationOutcome.THROTTLED, detail)
     if code in _TOO_LARGE:
-        return Answer(Outcome.TOO_LARGE, detail)
-    return Answer(Outcome.FAILED, detail)
+        return Answer(InvocationOutcome.TOO_LARGE, detail)
+    return Answer(InvocationOutcome.FAILED, detail)
 
 
 def _error_message(payload: bytes) -> str:

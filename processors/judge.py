@@ -1,6 +1,7 @@
-"""Which readings of a shard's records count: those that can be read and lie near enough to their record's arrival.
+"""Which readings of a shard's records count: those that can be parsed and are close enough to their record's arrival.
 
-Arrival is the record's time in the stream, never the clock, so that a replay judges as the first delivery did.
+Arrival is the record's time in the stream, never the clock, so a replay decides as the first delivery did. Everything
+that does not count becomes a quarantined payload: a whole record, or one payload of a record.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,50 +10,89 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from processors.event import Record
-from processors.quarantine import QuarantinedPayload, quarantine_payload, quarantine_record
+from processors.event import MalformedRecord, Record
+from windrow.lake.quarantine import QuarantinedPayload
 from windrow.reading import EARLINESS_MS_MAX, Readings, Reason
 from windrow.wire.json.strict import BadPayload, parse_readings
 from windrow.wire.unpack import UnpackedPayloads, unpack
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judged:
-    """The n readings that count, when their records arrived (int64[n], epoch ms), and everything that does not."""
+class Judgement:
+    """The n readings that count, the arrival of each one's record (int64[n], epoch ms), and all that does not count."""
 
     readings: Readings
     arrived_ms: npt.NDArray[np.int64]
     rejected: tuple[QuarantinedPayload, ...]
 
 
-def judge(records: Sequence[Record], *, horizon_ms: int) -> Judged:
-    """The readings of `records`: at most EARLINESS_MS_MAX after their record's arrival, at most `horizon_ms` before."""
+def judge(records: Sequence[Record], *, horizon_ms: int) -> Judgement:
+    """Judge the JSON readings of `records`.
+
+    A reading counts from `horizon_ms` before its record's arrival to EARLINESS_MS_MAX after it, both inclusive.
+    """
     return judge_unpacked(records, unpack([record.payload for record in records]), horizon_ms=horizon_ms)
 
 
-def judge_unpacked(records: Sequence[Record], unpacked: UnpackedPayloads, *, horizon_ms: int) -> Judged:
-    """`judge` of records that are unpacked already."""
+def judge_unpacked(records: Sequence[Record], unpacked: UnpackedPayloads, *, horizon_ms: int) -> Judgement:
+    """Judge records that are already unpacked, as `judge` does."""
     parsed = parse_readings(unpacked.payloads)
     record_arrived_ms = np.array([record.arrival_ms for record in records], np.int64)
     arrived_ms = record_arrived_ms[unpacked.record[parsed.source]]
     ahead_ms = parsed.readings.event_time_ms - arrived_ms
     counts = (-horizon_ms <= ahead_ms) & (ahead_ms <= EARLINESS_MS_MAX)
     all_count = bool(counts.all())
-    bad = [*parsed.bad, *_misplaced(parsed.source[~counts], ahead_ms[~counts], horizon_ms=horizon_ms)]
-    return Judged(
+    bad = [*parsed.bad, *_too_early_or_late(parsed.source[~counts], ahead_ms[~counts], horizon_ms=horizon_ms)]
+    return Judgement(
         readings=parsed.readings if all_count else parsed.readings.take(counts),
         arrived_ms=arrived_ms if all_count else arrived_ms[counts],
         rejected=(
             *(quarantine_record(records[one.record], reason=one.reason, detail=one.detail) for one in unpacked.broken),
-            *_quarantine(records, unpacked, bad),
+            *_quarantine_payloads(records, unpacked, bad),
         ),
     )
 
 
-def _misplaced(
+def quarantine_record(record: Record, *, reason: Reason, detail: str) -> QuarantinedPayload:
+    """Return all of `record` as one quarantined payload."""
+    return quarantine_payload(record, index=0, payload=record.payload, reason=reason, detail=detail)
+
+
+def quarantine_payload(
+    record: Record, *, index: int, payload: bytes, reason: Reason, detail: str
+) -> QuarantinedPayload:
+    """Return the `payload` at position `index` of `record` as a quarantined payload."""
+    return QuarantinedPayload(
+        reason=reason,
+        detail=detail,
+        stream=record.stream,
+        shard=record.shard,
+        sequence_number=record.sequence_number,
+        index=record.index + index,
+        block_row=record.block_row,
+        arrival_ms=record.arrival_ms,
+        payload=payload,
+    )
+
+
+def quarantine_malformed(record: MalformedRecord) -> QuarantinedPayload:
+    """Return a record that could not be read as a quarantined payload: the JSON that the event held."""
+    return QuarantinedPayload(
+        reason=Reason.RECORD_MALFORMED,
+        detail=record.detail,
+        stream=record.stream,
+        shard=record.shard,
+        sequence_number=record.sequence_number,
+        index=0,
+        arrival_ms=record.arrival_ms,
+        payload=record.original,
+    )
+
+
+def _too_early_or_late(
     source: npt.NDArray[np.int64], ahead_ms: npt.NDArray[np.int64], *, horizon_ms: int
 ) -> Iterator[BadPayload]:
-    """The payloads `source`, whose readings are `ahead_ms` of their records' arrival: int64[m] each."""
+    """Reject the payloads `source`; each reading is `ahead_ms` after its record's arrival. Both are int64[m]."""
     for payload, ahead in zip(source.tolist(), ahead_ms.tolist(), strict=True):
         if ahead > 0:
             detail = f"{ahead} ms after its record's arrival, at most {EARLINESS_MS_MAX}"
@@ -61,7 +101,7 @@ def _misplaced(
             yield BadPayload(payload, Reason.TOO_LATE, f"{-ahead} ms before its record's arrival, at most {horizon_ms}")
 
 
-def _quarantine(
+def _quarantine_payloads(
     records: Sequence[Record], unpacked: UnpackedPayloads, bad: Sequence[BadPayload]
 ) -> Iterator[QuarantinedPayload]:
     which = np.array([one.index for one in bad], np.int64)

@@ -1,7 +1,7 @@
-"""What Lambda leaves in the on-failure bucket: one object for each batch that it gave up.
+"""The on-failure bucket: one object for each batch that Lambda gave up.
 
-Keys are fixed by Lambda: aws/lambda/<mapping's UUID>/<shard>/yyyy/mm/dd/<time>-<UUID>. The object says where the batch
-was in the stream and, when the destination is S3, holds the event itself under `payload`.
+Lambda sets the keys: aws/lambda/<mapping's UUID>/<shard>/yyyy/mm/dd/<time>-<UUID>. The object says where the batch was
+in the stream and, when the destination is S3, holds the event itself under `payload`.
 
 Shape: https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
 """
@@ -17,15 +17,15 @@ ROOT = "aws/lambda/"
 
 
 class UnreadableFailure(ValueError):  # noqa: N818 - the domain's noun
-    """The bytes are no invocation record of a Kinesis mapping; the message says why."""
+    """The bytes are not an invocation record of a Kinesis mapping; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GivenUp:
+class FailedBatch:
     """A batch that Lambda gave up.
 
-    `first` and `last` are sequence numbers, inclusive; the arrivals those of the first and the last record, in epoch
-    milliseconds; `records` the undecoded records of the event, None when the object holds only metadata.
+    `first` and `last` are sequence numbers, inclusive; the arrivals are those of the first and the last record, in
+    epoch milliseconds. `records` are the undecoded records of the event, None if the object holds only metadata.
     """
 
     stream_arn: str
@@ -39,12 +39,12 @@ class GivenUp:
     records: tuple[object, ...] | None
 
 
-def decode_failure(body: bytes) -> GivenUp:
-    """Read an object of the on-failure bucket; raises UnreadableFailure."""
+def decode_failure(body: bytes) -> FailedBatch:
+    """Decode an object of the on-failure bucket; raises UnreadableFailure."""
     try:
         record = json.loads(body)
         batch = record["KinesisBatchInfo"]
-        return GivenUp(
+        return FailedBatch(
             stream_arn=str(batch["streamArn"]),
             shard=str(batch["shardId"]),
             first=str(int(batch["startSequenceNumber"])),
@@ -60,16 +60,16 @@ def decode_failure(body: bytes) -> GivenUp:
 
 
 def shard_of_key(key: str) -> str:
-    """The shard in a key, for ordering; empty when the key is not Lambda's."""
+    """Return the shard in a key, for ordering; "" if the key is not Lambda's."""
     parts = key.split("/")
     return parts[3] if key.startswith(ROOT) and len(parts) > 4 else ""
 
 
 def _records(payload: object) -> tuple[object, ...] | None:
-    """The event is documented as JSON within JSON; some write it as an object."""
+    """Return the records of the event, which is documented as a JSON string; some implementations write an object."""
     if payload is None or payload == "":
         return None
     event = json.loads(payload) if isinstance(payload, str) else payload
     if not isinstance(event, Mapping):
-        raise NotAKinesisEvent("the payload is no event")
+        raise NotAKinesisEvent("the payload is not an event")
     return tuple(raw_records(event))

@@ -1,20 +1,32 @@
-"""Writing in parallel, but never beyond the time that is left."""
+"""Writing objects in parallel, but never past the time that a function has left."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
 
-from processors.consumer import Mapper, PlannedObject
-from processors.deadline import Deadline
+from windrow.lake.store import Argument, Mapper, Value
 
-_Write = tuple[PlannedObject, ...]
+REPORT_RESERVE_MS = 3_000
+"""The time a function keeps for its logs, metrics and answer, so that it is not killed before it has reported."""
 
 
-class OutOfTime(Exception):  # noqa: N818 - what happened, not an error of anyone
-    """Not everything was written in time; what was counts, and the rest may still be."""
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """How long a function may still work. `remaining_ms` is Lambda's answer, and the only clock."""
+
+    remaining_ms: Callable[[], int]
+
+    def left_ms(self) -> int:
+        """Return the time that is left for work, without the reserve for the report; 0 at least."""
+        return max(0, self.remaining_ms() - REPORT_RESERVE_MS)
+
+
+class OutOfTime(Exception):  # noqa: N818 - it says what happened, and nobody made an error
+    """Time ran out before everything was written. What was written counts, and the rest may still be written."""
 
 
 class Puts:
-    """Up to `parallel_max` threads that write, kept from one invocation to the next."""
+    """A pool of up to `parallel_max` writing threads, kept from one invocation to the next."""
 
     def __init__(self, parallel_max: int) -> None:
         self._parallel_max = parallel_max
@@ -24,12 +36,10 @@ class Puts:
         return ThreadPoolExecutor(self._parallel_max, thread_name_prefix="put")
 
     def until(self, deadline: Deadline) -> Mapper:
-        """A mapper that raises OutOfTime when `deadline` comes before its last result."""
+        """Return a mapper that raises OutOfTime if `deadline` passes before its last result."""
 
-        def run(
-            function: Callable[[_Write], list[PlannedObject]], writes: Iterable[_Write], /
-        ) -> list[list[PlannedObject]]:
-            futures = [self._workers.submit(function, write) for write in writes]
+        def run(function: Callable[[Argument], Value], arguments: Iterable[Argument], /) -> list[Value]:
+            futures = [self._workers.submit(function, argument) for argument in arguments]
             _, late = wait(futures, timeout=deadline.left_ms() / 1_000)
             if late:
                 self._abandon()
@@ -39,6 +49,6 @@ class Puts:
         return run
 
     def _abandon(self) -> None:
-        """Leave the threads to what they wait for, so that the next batch does not wait for it too."""
+        """Leave the threads that hang to themselves and start new ones, so the next batch does not wait for them."""
         self._workers.shutdown(wait=False, cancel_futures=True)
         self._workers = self._start()

@@ -1,7 +1,7 @@
-"""Replay: the stream's records once more to the consumer, as the mapping would send them.
+"""Replay: the stream's records are handed to the consumer once more, as the mapping would send them.
 
-Nothing goes through the stream again: the function is invoked with the original records and arrival times, so it
-judges as it did the first time, and what it wrote then it finds there.
+Nothing goes through the stream again: the function is invoked with the original records and arrival times. So it judges
+as it did the first time, and finds that what it wrote then is there.
 """
 
 import time
@@ -13,19 +13,19 @@ from itertools import groupby
 
 from processors.chunk import Chunk, EncodedRecord, fill
 from processors.event import Record, encode_record
-from processors.invoke import Answer, Invoker, Outcome
+from processors.invoke import Answer, InvocationOutcome, Invoker
 from windrow.aws.stream import StreamRecord
 
-# Chunks in flight: at most this many payloads in memory, and executions of the function beside the mapping's own.
 INVOKES_PARALLEL = 4
-# A throttled chunk waits 1, 2, 4, 8, 16 s; a function that is busy with the stream itself gets that much time.
+"""Chunks in memory at once, and executions of the function beside those for the mapping."""
 ATTEMPTS_MAX = 6
+"""A throttled chunk waits 1, 2, 4, 8 and 16 s, while the function is busy with the stream."""
 _PAUSE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedInvocation:
-    """Records of a shard, first to last inclusive, that may not have been processed, and why."""
+    """Records of a shard, `first` to `last` inclusive, that may not have been processed, and why."""
 
     shard: str
     first: str
@@ -35,8 +35,8 @@ class FailedInvocation:
 
 
 @dataclass(frozen=True, slots=True)
-class Replayed:
-    """How far a replay came, or what it came to."""
+class ReplayResult:
+    """What has been handed to the consumer: during a delivery its progress, at its end the result."""
 
     records: int = 0
     payload_bytes: int = 0
@@ -44,12 +44,12 @@ class Replayed:
     failed: tuple[FailedInvocation, ...] = ()
 
 
-class Rehearsal:
-    """The invoker of a dry run: it processes nothing and always succeeds."""
+class DryRunInvoker:
+    """The invoker of a dry run, which processes nothing and always succeeds."""
 
     def invoke(self, event: bytes) -> Answer:  # noqa: ARG002 - the protocol's argument
-        """Nothing."""
-        return Answer(Outcome.DONE)
+        """Do nothing."""
+        return Answer(InvocationOutcome.DONE)
 
 
 def replay(
@@ -57,10 +57,10 @@ def replay(
     *,
     stream_arn: str,
     invoker: Invoker,
-    on_progress: Callable[[Replayed], object] = lambda _: None,
+    on_progress: Callable[[ReplayResult], object] = lambda _: None,
     sleep: Callable[[float], object] = time.sleep,
-) -> Replayed:
-    """Hand `records`, in their order shard by shard, to `invoker`; see `deliver`."""
+) -> ReplayResult:
+    """Hand `records`, one shard after another, to `invoker`; see `deliver`."""
     encoded = ((record.shard_id, encode_stream_record(record, stream_arn=stream_arn)) for record in records)
     return deliver(encoded, invoker=invoker, on_progress=on_progress, sleep=sleep)
 
@@ -69,26 +69,26 @@ def deliver(
     encoded: Iterable[tuple[str, EncodedRecord]],
     *,
     invoker: Invoker,
-    on_progress: Callable[[Replayed], object] = lambda _: None,
+    on_progress: Callable[[ReplayResult], object] = lambda _: None,
     sleep: Callable[[float], object] = time.sleep,
-) -> Replayed:
-    """Hand records, each with its shard and one shard after another, to `invoker` in events as large as it takes.
+) -> ReplayResult:
+    """Hand records, each with its shard and one shard after another, to `invoker`, in events as large as it takes.
 
-    Chunks overlap in time; the order does not matter to a set. A failed chunk stops nothing. `on_progress` is
-    told after every chunk; `sleep` takes seconds and is called while the function is throttled.
+    Chunks overlap in time; the order does not matter to a set. A failed chunk does not stop the others. `on_progress`
+    is called after every chunk, and `sleep`, with seconds, while the function is throttled.
     """
-    replayed = Replayed()
+    result = ReplayResult()
     in_flight: deque[tuple[str, Chunk, Future[Answer]]] = deque()
     with ThreadPoolExecutor(INVOKES_PARALLEL, thread_name_prefix="replay") as workers:
         for shard, chunk in _chunks(encoded):
             if len(in_flight) == INVOKES_PARALLEL:
-                replayed = _settle(replayed, *in_flight.popleft())
-                on_progress(replayed)
+                result = _add(result, *in_flight.popleft())
+                on_progress(result)
             in_flight.append((shard, chunk, workers.submit(_invoke, invoker, chunk, sleep)))
         for shard, chunk, future in in_flight:
-            replayed = _settle(replayed, shard, chunk, future)
-            on_progress(replayed)
-    return replayed
+            result = _add(result, shard, chunk, future)
+            on_progress(result)
+    return result
 
 
 def _chunks(encoded: Iterable[tuple[str, EncodedRecord]]) -> Iterator[tuple[str, Chunk]]:
@@ -97,7 +97,7 @@ def _chunks(encoded: Iterable[tuple[str, EncodedRecord]]) -> Iterator[tuple[str,
 
 
 def encode_stream_record(record: StreamRecord, *, stream_arn: str) -> EncodedRecord:
-    """The record as the mapping would put it into an event."""
+    """Encode a record as the mapping would put it into an event."""
     as_sent = Record(
         stream_arn=stream_arn,
         shard=record.shard_id,
@@ -113,30 +113,30 @@ def _invoke(invoker: Invoker, chunk: Chunk, sleep: Callable[[float], object]) ->
     event = chunk.event()
     answer = invoker.invoke(event)
     for attempt in range(1, ATTEMPTS_MAX):
-        if answer.outcome is not Outcome.THROTTLED:
+        if answer.outcome is not InvocationOutcome.THROTTLED:
             break
         sleep(_PAUSE_SECONDS * 2 ** (attempt - 1))
         answer = invoker.invoke(event)
     return answer
 
 
-def _settle(replayed: Replayed, shard: str, chunk: Chunk, future: Future[Answer]) -> Replayed:
+def _add(result: ReplayResult, shard: str, chunk: Chunk, future: Future[Answer]) -> ReplayResult:
     answer = future.result()
     return replace(
-        replayed,
-        records=replayed.records + len(chunk.records),
-        payload_bytes=replayed.payload_bytes + chunk.size_bytes,
-        invocations=replayed.invocations + 1,
-        failed=(*replayed.failed, *_failures(shard, chunk, answer)),
+        result,
+        records=result.records + len(chunk.records),
+        payload_bytes=result.payload_bytes + chunk.size_bytes,
+        invocations=result.invocations + 1,
+        failed=(*result.failed, *_failures(shard, chunk, answer)),
     )
 
 
 def _failures(shard: str, chunk: Chunk, answer: Answer) -> Iterator[FailedInvocation]:
-    """None or one; a function that reports failures has processed what comes before the lowest."""
-    if answer.outcome is Outcome.DONE and not answer.failed:
+    """Yield the failure, if any; a function that reports failed records has processed those before the first."""
+    if answer.outcome is InvocationOutcome.DONE and not answer.failed:
         return
     first, detail = chunk.first, answer.detail or answer.outcome.value
-    if answer.outcome is Outcome.DONE:
+    if answer.outcome is InvocationOutcome.DONE:
         first, detail = chunk.lowest_of(answer.failed), "reported by the function"
     numbers = [record.sequence_number for record in chunk.records]
     count = len(numbers) - numbers.index(first)

@@ -1,27 +1,28 @@
-"""`windrow redrive`: what was quarantined or given up, once more to the consumer."""
+"""`windrow redrive`: hand what was quarantined or given up to the consumer once more."""
 
 from typing import TYPE_CHECKING
 
 import click
 
 from windrow.errors import UsageError, WindrowError
-from windrow_cli.console import err, out, progress_bar
-from windrow_cli.put_aside import put_aside_options, search_of
+from windrow_cli.console import err, out
+from windrow_cli.progress import progress_bar
+from windrow_cli.search import search_of, search_options
 from windrow_cli.stage import clock_ms, open_stage, stage_option
 
 if TYPE_CHECKING:
-    from processors.redrive import Redriven
-    from processors.replay import Replayed
+    from processors.redrive import RedriveResult
+    from processors.replay import ReplayResult
 
-# What is named one by one; the rest is counted.
+# How many are named one by one; the rest is counted.
 _SHOWN_MAX = 20
 
 
 @click.command()
-@click.option("--quarantined", "of_quarantine", is_flag=True, help="Only what is in quarantine.")
+@click.option("--quarantined", "of_quarantine", is_flag=True, help="Only payloads in quarantine.")
 @click.option("--on-failure", "of_failures", is_flag=True, help="Only batches that Lambda gave up.")
-@put_aside_options
-@click.option("--dry-run", "is_dry_run", is_flag=True, help="Read and count, but invoke nothing.")
+@search_options
+@click.option("--dry-run", "is_dry_run", is_flag=True, help="Read and count; invoke nothing.")
 @stage_option
 def redrive(
     *,
@@ -34,11 +35,11 @@ def redrive(
     is_dry_run: bool,
     stage_name: str,
 ) -> None:
-    """Process once more what was put aside: payloads in quarantine, and batches that Lambda gave up.
+    """Process payloads in quarantine, and batches that Lambda gave up, once more.
 
-    The consumer is invoked with the original bytes, origin and arrival times. What counts now joins its windows, which
-    the next tick rolls again; what still does not count is in quarantine already. Nothing is deleted, so it does no
-    harm to run it twice. What is older than the partials it would join is left where it is.
+    The consumer is invoked with the original bytes, origin and arrival times. Payloads that count now join their
+    windows, which the next tick rolls again; the others are in quarantine already. Nothing is deleted, so it is safe to
+    run twice. Payloads older than the partials they would join stay where they are.
 
     \b
     windrow redrive --dry-run
@@ -54,7 +55,7 @@ def redrive(
     stage = open_stage(stage_name)
     with progress_bar("redriving", total=None, unit="payloads") as bar:
 
-        def so_far(replayed: "Replayed") -> None:
+        def so_far(replayed: "ReplayResult") -> None:
             bar.reached(replayed.records, note=f"{replayed.payload_bytes / 1e6:,.1f} MB")
 
         redriven = redrive_stage(
@@ -69,9 +70,9 @@ def redrive(
     show(redriven, is_dry_run=is_dry_run)
 
 
-def show(redriven: "Redriven", *, is_dry_run: bool = False) -> None:
-    """Print what the redrive came to; WindrowError when something failed or was kept back, after naming it."""
-    delivered, failed, kept = redriven.delivered, redriven.delivered.failed, redriven.kept
+def show(redriven: "RedriveResult", *, is_dry_run: bool = False) -> None:
+    """Print the result; WindrowError when something failed or was kept back, after naming it."""
+    delivered, failed, kept = redriven.delivered, redriven.delivered.failed, redriven.skipped
     told = f"{delivered.records:,} payloads of {redriven.objects:,} objects"
     if is_dry_run:
         out.print(f"redrive: {told} would take {delivered.invocations:,} invocations, {len(kept):,} objects stay")

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from processors.invoke import LambdaInvoker
-from processors.redrive import Redrive, Redriven, oldest_arrival_ms
-from processors.replay import Rehearsal, Replayed, replay
+from processors.redrive import Redrive, RedriveResult, oldest_arrival_ms
+from processors.replay import DryRunInvoker, ReplayResult, replay
 from windrow.lake.quarantine_search import QuarantineSearch
 from windrow.period import DAY_MS
 from windrow.stage import Stage
@@ -16,8 +16,8 @@ def replay_stage(
     start_ms: int,
     end_ms: int,
     is_dry_run: bool = False,
-    on_progress: Callable[[Replayed], object] = lambda _: None,
-) -> Replayed:
+    on_progress: Callable[[ReplayResult], object] = lambda _: None,
+) -> ReplayResult:
     """Replay what arrived in the stream with `start_ms <= arrival < end_ms`; as much of it as is retained.
 
     The consumer function is invoked in either mode; in fan-out mode it is the processor. What AWS refuses is a
@@ -26,7 +26,7 @@ def replay_stage(
     return replay(
         stage.stream.records_between(start_ms, end_ms),
         stream_arn=stage.stream.summary().arn,
-        invoker=Rehearsal() if is_dry_run else LambdaInvoker(stage.consumer),
+        invoker=DryRunInvoker() if is_dry_run else LambdaInvoker(stage.consumer),
         on_progress=on_progress,
     )
 
@@ -39,8 +39,8 @@ def redrive_stage(
     of_quarantine: bool,
     of_failures: bool,
     is_dry_run: bool = False,
-    on_progress: Callable[[Replayed], object] = lambda _: None,
-) -> Redriven:
+    on_progress: Callable[[ReplayResult], object] = lambda _: None,
+) -> RedriveResult:
     """Redrive what was put aside in the stage; what AWS refuses is a WindrowError."""
     redrive = Redrive(
         lake=stage.lake,
@@ -57,6 +57,6 @@ def redrive_stage(
         search,
         of_quarantine=of_quarantine,
         of_failures=of_failures,
-        invoker=Rehearsal() if is_dry_run else LambdaInvoker(stage.consumer),
+        invoker=DryRunInvoker() if is_dry_run else LambdaInvoker(stage.consumer),
         on_progress=on_progress,
     )

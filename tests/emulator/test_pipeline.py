@@ -17,10 +17,11 @@ from click.testing import CliRunner
 from dispatcher.report import Outcome, TickReport
 from infra import stack as stacks
 from infra.plan import DeploymentOptions, plan_deployment
-from processors.event import Record, encode_event
+from processors.event import Record
 from producers.faults import Faults
 from producers.fleet import FleetSpec
 from producers.simulation import RunReport
+from tests.consuming import encode_event
 from tests.emulator.conftest import SHARDS, STAGE, ignore
 from windrow import settings
 from windrow.aws.clients import Place

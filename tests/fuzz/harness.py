@@ -16,14 +16,16 @@ import random
 import unicodedata
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import pyarrow as pa
 import pyarrow.ipc
 
-from processors import consumer_handler
-from processors import process as processing
-from processors.event import Record, decode_event, encode_event
+from processors import batch, consumer_handler
+from processors.batch import Consumer
+from processors.event import Record, decode_event
 from processors.puts import Puts
+from tests.consuming import encode_event
 from tests.fuzz.mutation import Mutator
 from tests.horizon import LATENESS_HORIZON_MS
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
@@ -76,7 +78,7 @@ class Harness:
         self._chance = chance
         self._puts = Puts(1)
         # What the template sets; the metrics of a process read it when they are made.
-        os.environ[METRICS_NAMESPACE] = processing.metrics.provider.namespace = "windrow"
+        os.environ[METRICS_NAMESPACE] = batch.metrics.provider.namespace = "windrow"
         self.inputs = 0
         self.counted = 0
         self.quarantined = 0
@@ -84,13 +86,12 @@ class Harness:
     def check(self, event: Any) -> None:
         """Process an event and check what came of it."""
         state = S3State()
-        stage = processing._Sink(SimulatedStore(state.apply, LAKE), LATENESS_HORIZON_MS, self._puts)
-        original, processing._sink = processing._sink, lambda: stage  # type: ignore[assignment]
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):
-                answer = consumer_handler.handle(event, Context())
-        finally:
-            processing._sink = original
+        consumer = Consumer(lake=SimulatedStore(state.apply, LAKE), horizon_ms=LATENESS_HORIZON_MS, puts=self._puts)
+        with (
+            mock.patch.object(batch, "consumer_of_environment", return_value=consumer),
+            contextlib.redirect_stdout(io.StringIO()),
+        ):
+            answer = consumer_handler.handle(event, Context())
         if answer != {"batchItemFailures": []}:
             raise Broken(f"the handler answered {answer}")
         self._compare(event, state)

@@ -13,11 +13,10 @@ import numpy as np
 import pyarrow as pa
 
 from bench.measure import peak_mb
-from processors import process as processing
-from processors.blocks import BAD_ROWS_MAX
+from processors.batch import Consumer, process_batch
 from processors.chunk import INVOKE_PAYLOAD_BYTES_MAX, EncodedRecord, fill
 from processors.event import Record, encode_record
-from processors.process import process
+from processors.judge_blocks import BAD_ROWS_MAX
 from processors.puts import Puts
 from tests.horizon import LATENESS_HORIZON_MS
 from tests.unit.arrow_blocks import block_of, table, with_dictionary
@@ -210,20 +209,21 @@ def event_of(scene: str) -> bytes:
 
 def main(scene: str) -> None:
     """Process the event of a scene and print what it took."""
-    stage = processing._Sink(cast("Any", Nowhere()), LATENESS_HORIZON_MS, Puts(4))
-    processing._sink = lambda: stage  # type: ignore[assignment]
+    consumer = Consumer(lake=cast("Any", Nowhere()), horizon_ms=LATENESS_HORIZON_MS, puts=Puts(4))
     event = event_of(scene)
     before_mb = peak_mb()
     began_ms = _cpu_ms()
-    processed = process(json.loads(event), remaining_ms=lambda: REMAINING_MS - (_cpu_ms() - began_ms))
-    plans = [consumed.plan for consumed in processed.consumed]
+    result = process_batch(
+        json.loads(event), remaining_ms=lambda: REMAINING_MS - (_cpu_ms() - began_ms), consumer=consumer
+    )
+    plans = [written.plan for written in result.written]
     told = {
         "event_bytes": len(event),
         "slices": len(plans),
         "records": sum(plan.records for plan in plans),
         "readings": sum(plan.readings for plan in plans),
         "quarantined": sum(sum(plan.quarantined.values()) for plan in plans),
-        "unprocessed": processed.unprocessed,
+        "unprocessed": result.unprocessed,
         "cpu_ms": _cpu_ms() - began_ms,
         "before_mb": before_mb,
         "peak_mb": peak_mb(),

@@ -7,9 +7,10 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.blocks import judge_all
-from processors.event import Record, decode_event, encode_event
-from processors.slices import slices
+from processors.consumer import slices
+from processors.event import Record, decode_event
+from processors.judge_blocks import judge_all
+from tests.consuming import encode_event
 from tests.horizon import LATENESS_HORIZON_MS
 from tests.property.strategies import FIRST_WINDOW_MS, batches
 from tests.unit.stream_records import aggregated, encoded, reading, record

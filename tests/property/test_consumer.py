@@ -11,8 +11,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.consumer import consume
-from processors.event import Record, decode_event, encode_event
+from processors.event import Record, decode_event
+from tests.consuming import consume, encode_event
 from tests.horizon import LATENESS_HORIZON_MS
 from tests.property.strategies import FIRST_WINDOW_MS, batches, readings
 from tests.simulation.simulated_s3 import S3State, SimulatedStore

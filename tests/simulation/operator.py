@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from processors.invoke import LambdaInvoker
-from processors.redrive import Redrive, Redriven, oldest_arrival_ms
-from processors.replay import Replayed, replay
+from processors.redrive import Redrive, RedriveResult, oldest_arrival_ms
+from processors.replay import ReplayResult, replay
 from tests.simulation.gateway import PLACE
 from tests.simulation.process import Process
 from tests.simulation.simulated_kinesis import SimulatedKinesis
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PARTIALS_RETENTION_MS = 30 * 24 * 3_600_000
 
 
-def replay_now(world: "World", start_ms: int = 0, end_ms: int | None = None) -> Replayed:
+def replay_now(world: "World", start_ms: int = 0, end_ms: int | None = None) -> ReplayResult:
     """The records that arrived in the range, all by default, once more to the consumer."""
     process = Process(world.time, "operator")
     replayed = replay(
@@ -32,7 +32,7 @@ def replay_now(world: "World", start_ms: int = 0, end_ms: int | None = None) -> 
     return replayed
 
 
-def redrive_now(world: "World", *, of_quarantine: bool = False) -> Redriven:
+def redrive_now(world: "World", *, of_quarantine: bool = False) -> RedriveResult:
     """Every batch in the on-failure bucket, and perhaps every payload in quarantine, once more to the consumer."""
     process = Process(world.time, "operator")
     redrive = Redrive(

@@ -12,7 +12,7 @@ from functools import partial
 from random import Random
 
 from dispatcher.due import RECENT_WINDOWS
-from processors.slices import SLICE_READINGS_MAX
+from processors.consumer import SLICE_READINGS_MAX
 from producers.sender import Wire
 from tests.oracle import Fact
 from tests.simulation import operator

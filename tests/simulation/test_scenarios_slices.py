@@ -11,10 +11,10 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from processors.consumer import Plan, plan
-from processors.deadline import REPORT_RESERVE_MS
+from processors.consumer import BatchPlan, plan
 from processors.event import Record
 from processors.invoke import batch_response
+from processors.puts import REPORT_RESERVE_MS
 from tests.oracle import Fact
 from tests.simulation.payloads import every_malformed, facts_of_block, is_block, plain, walk
 from tests.simulation.process import Process
@@ -52,7 +52,7 @@ class SlowWorld(World):
         self._records: dict[str, int] = {}
         super().__init__(1, setup)
 
-    def _plan(self, records: Sequence[Record], **named: Any) -> Plan:
+    def _plan(self, records: Sequence[Record], **named: Any) -> BatchPlan:
         took_ms = 0
         for record in records:
             place = self._records.setdefault(record.sequence_number, len(self._records))

@@ -10,8 +10,8 @@ from dispatcher.due import DueWindow
 from dispatcher.look import Buckets
 from dispatcher.report import Outcome
 from dispatcher.roll import Roller, roll_window
-from processors.consumer import consume
 from processors.event import decode_event
+from tests.consuming import consume
 from tests.oracle import Fact, Row, expected_rows, merged_rows, read_rows
 from tests.simulation.ledger import Expectation, Place
 from tests.simulation.producer_gateway import gateway_faults

@@ -27,18 +27,15 @@ from dispatcher.handler import READERS
 from dispatcher.look import Buckets
 from dispatcher.spill import Spill
 from dispatcher.tick import Tick
-from processors import process as consumer_process
+from processors import batch as consumer_batch
+from processors.batch import PUTS_PARALLEL_MAX, Consumer
 from processors.chunk import encoded_records
-from processors.consumer import Plan, plan
-from processors.deadline import Deadline
-from processors.event import decode_event
+from processors.consumer import SLICE_READINGS_MAX, BatchPlan, plan
 from processors.fanout import FanOut
 from processors.invoke import LambdaInvoker, batch_response
-from processors.process import PUTS_PARALLEL_MAX, Processed
-from processors.puts import Puts
-from processors.redrive import Redriven
-from processors.replay import Replayed
-from processors.slices import SLICE_READINGS_MAX, slices
+from processors.puts import Deadline, Puts
+from processors.redrive import RedriveResult
+from processors.replay import ReplayResult
 from tests.simulation import operator
 from tests.simulation.coroutines import CoroutinePool, lent, without_threads
 from tests.simulation.faults import NONE, Chance, Rates
@@ -154,12 +151,10 @@ class World:
 
         And a pure function that a tick asks for the same thing several times, remembered.
         """
-        readings_max = self.setup.slice_readings_max
         # Not beyond this world: a mutant of the function must not be hidden by what the sound one gave.
         within_reach = lru_cache(maxsize=4)(dispatcher.due.windows_within_reach)
         bounds: list[tuple[ModuleType, str, object]] = [
-            (consumer_process, "slices", partial(slices, readings_max_per_slice=readings_max)),
-            (consumer_process, "plan", self._plan),
+            (consumer_batch, "plan", self._plan),
             (dispatcher.due, "RECENT_WINDOWS", self.setup.recent_windows),
             (dispatcher.due, "windows_within_reach", within_reach),
             (dispatcher.tick, "windows_within_reach", within_reach),
@@ -251,14 +246,14 @@ class World:
         run = self.schedule.fire(scheduled_ms)
         assert self.time.run(self.now_ms + 2 * DISPATCHER_TIMEOUT_MS, is_over=lambda: run.is_done), "no tick ends"
 
-    def replay(self, start_ms: int = 0, end_ms: int | None = None) -> Replayed:
+    def replay(self, start_ms: int = 0, end_ms: int | None = None) -> ReplayResult:
         """`windrow replay`: the stream's records once more to the consumer."""
-        replayed: Replayed = self.do(lambda: operator.replay_now(self, start_ms, end_ms))
+        replayed: ReplayResult = self.do(lambda: operator.replay_now(self, start_ms, end_ms))
         return replayed
 
-    def redrive(self, *, of_quarantine: bool = False) -> Redriven:
+    def redrive(self, *, of_quarantine: bool = False) -> RedriveResult:
         """`windrow redrive`: what was given up, and perhaps what is in quarantine, once more to the consumer."""
-        redriven: Redriven = self.do(lambda: operator.redrive_now(self, of_quarantine=of_quarantine))
+        redriven: RedriveResult = self.do(lambda: operator.redrive_now(self, of_quarantine=of_quarantine))
         return redriven
 
     def settle(self) -> None:
@@ -303,19 +298,17 @@ class World:
     # ---- the functions: what their handlers do, with simulated clients -----------------------------------------------
 
     def _consume(self, process: Process, event: bytes) -> object:
-        """`processors.process.process`, but for its report to log and metrics."""
-        stage = consumer_process._Sink(self.store(process, LAKE), self.horizon_ms, Puts(PUTS_PARALLEL_MAX))
-        processed = Processed()
-        consumer_process._process_slices(
-            decode_event(json.loads(event)),
-            processed,
-            stage=stage,
-            deadline=Deadline(process.remaining_ms),
-            now_ms=process.now_ms(),
+        """`processors.batch.process_batch`, but for its report to log and metrics."""
+        consumer = Consumer(
+            lake=self.store(process, LAKE),
+            horizon_ms=self.horizon_ms,
+            puts=Puts(PUTS_PARALLEL_MAX),
+            slice_readings_max=self.setup.slice_readings_max,
         )
-        return batch_response(processed.unprocessed)
+        result = consumer.process(json.loads(event), deadline=Deadline(process.remaining_ms), now_ms=process.now_ms())
+        return batch_response(result.unprocessed)
 
-    def _plan(self, *arguments: Any, **named: Any) -> Plan:
+    def _plan(self, *arguments: Any, **named: Any) -> BatchPlan:
         """`processors.consumer.plan`, and the time that it takes: now and then more than a function has."""
         if self.chance.happens("slow_slice"):
             self.time.sleep(1_000 * 3 ** self.chance.random.uniform(0, 5))

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from dispatcher.due import TICK_DELAY_MS
-from processors.consumer import LATE_AFTER_MS, MARKER_AFTER_MS, Consumed, consume, plan
+from processors.consumer import LATE_AFTER_MS, MARKER_AFTER_MS, WrittenPlan, plan
 from processors.event import UNKNOWN_ORIGIN, MalformedRecord, Record
+from tests.consuming import consume
 from tests.horizon import LATENESS_HORIZON_MS
 from tests.simulation.simulated_s3 import Answer, Crash, Operation, Put, S3State, SimulatedStore, crashing, recording
 from tests.unit.stream_records import ARRIVAL_MS, SHARD, WINDOW, aggregated, encoded, reading, record
@@ -37,7 +38,7 @@ class Lake:
     def store(self) -> SimulatedStore:
         return SimulatedStore(recording(self.state.apply, self.operations), LAKE)
 
-    def consume(self, *records: Record | MalformedRecord, now_ms: int = ARRIVAL_MS) -> Consumed:
+    def consume(self, *records: Record | MalformedRecord, now_ms: int = ARRIVAL_MS) -> WrittenPlan:
         return consume(records, store=self.store(), now_ms=now_ms, horizon_ms=LATENESS_HORIZON_MS)
 
     def keys(self, root: str) -> list[str]:

@@ -19,8 +19,8 @@ from processors.event import (
     NotAKinesisEvent,
     Record,
     decode_event,
-    encode_event,
 )
+from tests.consuming import encode_event
 from tests.unit.stream_records import record
 
 # From the AWS Lambda developer guide, "Using Lambda to process records from Amazon Kinesis Data Streams".

@@ -23,16 +23,17 @@ from processors.chunk import (
     encoded_records,
     fill,
 )
-from processors.deadline import REPORT_RESERVE_MS
-from processors.event import decode_event, encode_event
-from processors.fanout import ATTEMPTS_MAX, FannedOut, FanOut
-from processors.invoke import Answer, LambdaInvoker, Outcome, batch_response
+from processors.event import decode_event
+from processors.fanout import ATTEMPTS_MAX, FanOut, FanOutResult
+from processors.invoke import Answer, InvocationOutcome, LambdaInvoker, batch_response
+from processors.puts import REPORT_RESERVE_MS
+from tests.consuming import encode_event
 from tests.unit.stream_records import record
 from windrow.aws.functions import LambdaFunction
 
-DONE = Answer(Outcome.DONE)
-FAILED = Answer(Outcome.FAILED, "boom")
-THROTTLED = Answer(Outcome.THROTTLED)
+DONE = Answer(InvocationOutcome.DONE)
+FAILED = Answer(InvocationOutcome.FAILED, "boom")
+THROTTLED = Answer(InvocationOutcome.THROTTLED)
 
 
 def numbers_in(event: bytes) -> list[int]:
@@ -92,7 +93,7 @@ def fan_out(
     here: Callable[[bytes], object] = Here(),  # noqa: B008 - records nothing that a test reads
     per_chunk: int = 2,
     remaining_ms: Callable[[], int] = lambda: 60_000,
-) -> FannedOut:
+) -> FanOutResult:
     """Fan out records 101 to 100 + `count`, `per_chunk` to a chunk."""
     records = batch(count)
     size = records[0].size_bytes * per_chunk
@@ -138,15 +139,17 @@ def test_of_several_failed_chunks_the_lowest_is_reported() -> None:
 
 def test_what_a_processor_reports_is_reported_to_the_record() -> None:
     """A processor that ran short of time names where it stopped, and not a record more is delivered again."""
-    answer = Answer(Outcome.DONE, failed=("106", "105"))
+    answer = Answer(InvocationOutcome.DONE, failed=("106", "105"))
 
     assert fan_out(8, FakeProcessor({105: [answer]})).lowest_failed == "105"
-    assert fan_out(8, FakeProcessor({105: [Answer(Outcome.DONE, failed=("106",))]})).lowest_failed == "106"
+    assert fan_out(8, FakeProcessor({105: [Answer(InvocationOutcome.DONE, failed=("106",))]})).lowest_failed == "106"
 
 
 def test_a_processor_that_names_a_foreign_record_fails_its_whole_chunk() -> None:
     """A report that cannot be right is not trusted about anything."""
-    assert fan_out(8, FakeProcessor({105: [Answer(Outcome.DONE, failed=("106", "999"))]})).lowest_failed == "105"
+    assert (
+        fan_out(8, FakeProcessor({105: [Answer(InvocationOutcome.DONE, failed=("106", "999"))]})).lowest_failed == "105"
+    )
 
 
 def test_a_failure_is_tried_again_and_forgotten_when_it_passes() -> None:
@@ -244,7 +247,7 @@ def test_an_empty_batch_invokes_nothing() -> None:
     """No records, no chunks."""
     run = FanOut(invoker=FakeProcessor(), process_here=Here(), remaining_ms=lambda: 60_000)
 
-    assert run.run([]) == FannedOut(0, 0, ())
+    assert run.run([]) == FanOutResult(0, 0, ())
 
 
 # ---- cutting -------------------------------------------------------------------------------------------------------
@@ -333,11 +336,11 @@ def answered(payload: bytes, **more: Any) -> dict[str, Any]:
     ("payload", "expected"),
     [
         (b'{"batchItemFailures": []}', DONE),
-        (b'{"batchItemFailures": [{"itemIdentifier": "7"}]}', Answer(Outcome.DONE, failed=("7",))),
-        (b'{"batchItemFailures": [7]}', Answer(Outcome.DONE, failed=("",))),
-        (b"null", Answer(Outcome.FAILED, "the function's answer is not a batch response")),
-        (b"", Answer(Outcome.FAILED, "the function's answer is not a batch response")),
-        (b'{"statusCode": 200}', Answer(Outcome.FAILED, "the function's answer is not a batch response")),
+        (b'{"batchItemFailures": [{"itemIdentifier": "7"}]}', Answer(InvocationOutcome.DONE, failed=("7",))),
+        (b'{"batchItemFailures": [7]}', Answer(InvocationOutcome.DONE, failed=("",))),
+        (b"null", Answer(InvocationOutcome.FAILED, "the function's answer is not a batch response")),
+        (b"", Answer(InvocationOutcome.FAILED, "the function's answer is not a batch response")),
+        (b'{"statusCode": 200}', Answer(InvocationOutcome.FAILED, "the function's answer is not a batch response")),
     ],
 )
 def test_only_a_batch_response_is_success(stubber: Stubber, payload: bytes, expected: Answer) -> None:
@@ -359,20 +362,20 @@ def test_a_function_error_is_a_failure_with_its_message(stubber: Stubber, payloa
     """Lambda answers 200 with FunctionError; the message is on one line."""
     stubber.add_response("invoke", answered(payload, FunctionError="Unhandled"))
 
-    assert invoke(stubber) == Answer(Outcome.FAILED, detail)
+    assert invoke(stubber) == Answer(InvocationOutcome.FAILED, detail)
 
 
 @pytest.mark.parametrize(
     ("code", "outcome"),
     [
-        ("TooManyRequestsException", Outcome.THROTTLED),
-        ("EC2ThrottledException", Outcome.THROTTLED),
-        ("RequestTooLargeException", Outcome.TOO_LARGE),
-        ("ServiceException", Outcome.FAILED),
-        ("ResourceNotFoundException", Outcome.FAILED),
+        ("TooManyRequestsException", InvocationOutcome.THROTTLED),
+        ("EC2ThrottledException", InvocationOutcome.THROTTLED),
+        ("RequestTooLargeException", InvocationOutcome.TOO_LARGE),
+        ("ServiceException", InvocationOutcome.FAILED),
+        ("ResourceNotFoundException", InvocationOutcome.FAILED),
     ],
 )
-def test_a_refusal_tells_throttling_from_failure(stubber: Stubber, code: str, outcome: Outcome) -> None:
+def test_a_refusal_tells_throttling_from_failure(stubber: Stubber, code: str, outcome: InvocationOutcome) -> None:
     """Throttled and too large mean that the function did not run; anything else may have."""
     stubber.add_client_error("invoke", code, "no")
 

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.blocks import BAD_ROWS_MAX, judge_all, readings_max
-from processors.event import Record, decode_event, encode_event
-from processors.judge import Judged
-from processors.quarantine import QuarantinedPayload
+from processors.event import Record, decode_event
+from processors.judge import Judgement
+from processors.judge_blocks import BAD_ROWS_MAX, judge_all, readings_max
+from tests.consuming import encode_event
 from tests.horizon import LATENESS_HORIZON_MS
 from tests.unit.stream_records import ARRIVAL_MS, aggregated, encoded, reading, record
 from windrow.columns.strings import Strings
+from windrow.lake.quarantine import QuarantinedPayload
 from windrow.reading import (
     EARLINESS_MS_MAX,
     READINGS_PER_RECORD_MAX,
@@ -34,7 +35,7 @@ TINY_USER_RECORD = b"\x1a\x04\x08\x00\x1a\x00"
 LONG_TINY_USER_RECORD = b"\x9a\x00\x05\x08\x00\x9a\x00\x00"
 
 
-def judged(*records: Record) -> Judged:
+def judged(*records: Record) -> Judgement:
     return judge_all(records, horizon_ms=LATENESS_HORIZON_MS)
 
 

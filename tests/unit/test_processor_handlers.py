@@ -14,8 +14,8 @@ from botocore.response import StreamingBody
 from botocore.stub import Stubber
 from moto import mock_aws
 
-from processors import consumer_handler, fanout_handler, process
-from processors.event import encode_event
+from processors import batch, consumer_handler, fanout_handler
+from tests.consuming import encode_event
 from tests.unit.stream_records import aggregated, encoded, reading, record
 from windrow.aws import clients as aws
 from windrow.lake.store import StoreError
@@ -54,7 +54,7 @@ Handle = Callable[[object, object], dict[str, Any]]
 
 def fresh(handler: ModuleType) -> Handle:
     """The handler as a new process has it: loggers, metrics and clients read the environment once."""
-    importlib.reload(process)
+    importlib.reload(batch)
     handle: Handle = importlib.reload(handler).handle
     return handle
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from processors.consumer import consume
-from processors.event import Record, decode_event, encode_event
-from processors.invoke import Answer, Outcome
+from processors.event import Record, decode_event
+from processors.invoke import Answer, InvocationOutcome
 from processors.on_failure import UnreadableFailure, decode_failure, shard_of_key
-from processors.redrive import EXPIRY_MARGIN_MS, Redrive, Redriven, oldest_arrival_ms
-from processors.replay import Rehearsal
+from processors.redrive import EXPIRY_MARGIN_MS, Redrive, RedriveResult, oldest_arrival_ms
+from processors.replay import DryRunInvoker
+from tests.consuming import consume, encode_event
 from tests.horizon import LATENESS_HORIZON_MS
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from tests.unit.stream_records import ARRIVAL_MS, SHARD, STREAM_ARN, WINDOW, aggregated, encoded, reading, record
@@ -60,14 +60,14 @@ class Stage:
     def invoke(self, event: bytes) -> Answer:
         self.events.append(event)
         self._consume(event, self.horizon_ms)
-        return Answer(Outcome.DONE)
+        return Answer(InvocationOutcome.DONE)
 
     def shard_records_between(self, shard_id: str, *, start_ms: int, end_ms: int) -> Iterator[StreamRecord]:
         for one in self.stream:
             if one.shard_id == shard_id and start_ms <= one.arrival_ms < end_ms:
                 yield one
 
-    def redrive(self, search: QuarantineSearch = EVERYTHING, *, dry_run: bool = False, **what: bool) -> Redriven:
+    def redrive(self, search: QuarantineSearch = EVERYTHING, *, dry_run: bool = False, **what: bool) -> RedriveResult:
         redrive = Redrive(
             lake=self.lake,
             failures=self.failures,
@@ -79,7 +79,7 @@ class Stage:
             search,
             of_quarantine=what.get("of_quarantine", True),
             of_failures=what.get("of_failures", True),
-            invoker=Rehearsal() if dry_run else self,
+            invoker=DryRunInvoker() if dry_run else self,
         )
 
     def keys(self, root: str) -> list[str]:
@@ -117,7 +117,7 @@ def test_what_counts_by_now_joins_its_windows(stage: Stage) -> None:
     redriven = stage.redrive()
 
     assert stage.readings() == {in_time, *LATE}
-    assert (redriven.delivered.records, redriven.objects, redriven.kept) == (2, 1, [])
+    assert (redriven.delivered.records, redriven.objects, redriven.skipped) == (2, 1, [])
     whole = Stage()
     whole.consume(*batch)
     assert stage.readings() == whole.readings()
@@ -230,7 +230,7 @@ def test_what_is_older_than_the_partials_it_would_join_stays(stage: Stage) -> No
 
     redriven = stage.redrive()
 
-    assert [(kept.key, kept.count) for kept in redriven.kept] == [(old, 1)]
+    assert [(one.key, one.count) for one in redriven.skipped] == [(old, 1)]
     assert stage.readings() == {LATE[1]}
     assert old in stage.keys(QUARANTINE)
 
@@ -313,7 +313,7 @@ def test_a_batch_that_was_given_up_is_delivered_as_it_was(stage: Stage, payload:
 
     assert stage.readings() == set(SENT)
     assert [decode_event(json.loads(event)) for event in stage.events] == [BATCH]
-    assert (redriven.delivered.records, redriven.objects, redriven.kept) == (3, 1, [])
+    assert (redriven.delivered.records, redriven.objects, redriven.skipped) == (3, 1, [])
     assert stage.failures.get(key) is not None
     before = stage.state.fingerprint()
     stage.redrive()
@@ -341,7 +341,7 @@ def test_a_batch_that_the_stream_no_longer_has_whole_stays(stage: Stage, retaine
 
     redriven = stage.redrive()
 
-    assert [(kept.key, kept.count) for kept in redriven.kept] == [(key, 3)]
+    assert [(one.key, one.count) for one in redriven.skipped] == [(key, 3)]
     assert stage.events == []
 
 
@@ -349,11 +349,11 @@ def test_a_batch_older_than_the_partials_stays(stage: Stage) -> None:
     """Judged by its first record."""
     stage.failures.put(FAILURE_KEY.format(SHARD), given_up(*BATCH))
     stage.oldest_arrival_ms = BATCH[0].arrival_ms
-    assert stage.redrive().kept == []
+    assert stage.redrive().skipped == []
 
     stage.oldest_arrival_ms += 1
 
-    assert len(stage.redrive().kept) == 1
+    assert len(stage.redrive().skipped) == 1
 
 
 def test_something_else_in_the_bucket_stays_and_is_named(stage: Stage) -> None:
@@ -363,7 +363,7 @@ def test_something_else_in_the_bucket_stays_and_is_named(stage: Stage) -> None:
 
     redriven = stage.redrive()
 
-    assert [kept.key for kept in redriven.kept] == ["a-note.txt"]
+    assert [one.key for one in redriven.skipped] == ["a-note.txt"]
     assert stage.readings() == set(SENT)
 
 

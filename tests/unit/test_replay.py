@@ -13,10 +13,10 @@ from click.testing import CliRunner
 from moto import mock_aws
 
 from processors.chunk import INVOKE_PAYLOAD_BYTES_MAX
-from processors.consumer import consume
-from processors.event import Record, decode_event, encode_event
-from processors.invoke import Answer, Outcome
-from processors.replay import ATTEMPTS_MAX, FailedInvocation, Rehearsal, Replayed, replay
+from processors.event import Record, decode_event
+from processors.invoke import Answer, InvocationOutcome
+from processors.replay import ATTEMPTS_MAX, DryRunInvoker, FailedInvocation, ReplayResult, replay
+from tests.consuming import consume, encode_event
 from tests.horizon import LATENESS_HORIZON_MS
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from tests.unit.stream_records import ARRIVAL_MS, STREAM_ARN, aggregated, encoded, reading
@@ -51,10 +51,10 @@ class FakeConsumer:
     def invoke(self, event: bytes) -> Answer:
         self.events.append([one for one in decode_event(json.loads(event)) if isinstance(one, Record)])
         self.sizes.append(len(event))
-        return self._answers.pop(0) if self._answers else Answer(Outcome.DONE)
+        return self._answers.pop(0) if self._answers else Answer(InvocationOutcome.DONE)
 
 
-def run(records: list[StreamRecord], consumer: FakeConsumer, *, pauses: list[float] | None = None) -> Replayed:
+def run(records: list[StreamRecord], consumer: FakeConsumer, *, pauses: list[float] | None = None) -> ReplayResult:
     slept: list[float] = [] if pauses is None else pauses
     return replay(records, stream_arn=STREAM_ARN, invoker=consumer, sleep=slept.append)
 
@@ -106,17 +106,17 @@ def test_events_stay_within_the_payload_limit_and_lose_nothing() -> None:
 
 def test_a_failed_invocation_stops_nothing_and_is_named() -> None:
     """The others are replayed; the failure tells shard, sequence numbers and why."""
-    consumer = FakeConsumer(Answer(Outcome.FAILED, "boom"))
+    consumer = FakeConsumer(Answer(InvocationOutcome.FAILED, "boom"))
 
     replayed = run([stream_record(1), stream_record(2)], consumer)
 
     failure = FailedInvocation(shard=FIRST_SHARD, first="1", last="2", records=2, detail="boom")
-    assert replayed == Replayed(2, consumer.sizes[0], 1, (failure,))
+    assert replayed == ReplayResult(2, consumer.sizes[0], 1, (failure,))
 
 
 def test_a_partial_failure_is_named_from_its_first_record() -> None:
     """What the function says it has processed is not complained about."""
-    consumer = FakeConsumer(Answer(Outcome.DONE, failed=("3", "2")))
+    consumer = FakeConsumer(Answer(InvocationOutcome.DONE, failed=("3", "2")))
 
     (failure,) = run([stream_record(number) for number in (1, 2, 3)], consumer).failed
 
@@ -125,7 +125,7 @@ def test_a_partial_failure_is_named_from_its_first_record() -> None:
 
 def test_a_throttled_chunk_waits_and_is_tried_again() -> None:
     """The function is busy with the stream itself; the pauses double."""
-    consumer, pauses = FakeConsumer(*[Answer(Outcome.THROTTLED)] * 3), list[float]()
+    consumer, pauses = FakeConsumer(*[Answer(InvocationOutcome.THROTTLED)] * 3), list[float]()
 
     replayed = run([stream_record(1)], consumer, pauses=pauses)
 
@@ -135,7 +135,7 @@ def test_a_throttled_chunk_waits_and_is_tried_again() -> None:
 
 def test_throttling_is_borne_within_a_bound() -> None:
     """After the last attempt the chunk has failed."""
-    consumer, pauses = FakeConsumer(*[Answer(Outcome.THROTTLED, "busy")] * 100), list[float]()
+    consumer, pauses = FakeConsumer(*[Answer(InvocationOutcome.THROTTLED, "busy")] * 100), list[float]()
 
     replayed = run([stream_record(1)], consumer, pauses=pauses)
 
@@ -148,14 +148,14 @@ def test_a_dry_run_counts_the_same_and_invokes_nothing() -> None:
     """Its invoker does nothing; everything before it is the real thing."""
     records = [stream_record(1), stream_record(2, shard=SECOND_SHARD)]
 
-    rehearsed = replay(records, stream_arn=STREAM_ARN, invoker=Rehearsal())
+    rehearsed = replay(records, stream_arn=STREAM_ARN, invoker=DryRunInvoker())
 
     assert rehearsed == run(records, FakeConsumer())
 
 
 def test_progress_is_told_after_every_invocation() -> None:
     """It ends with the result."""
-    told: list[Replayed] = []
+    told: list[ReplayResult] = []
     records = [stream_record(number, body=bytes(4_000_000)) for number in range(6)]
 
     replayed = replay(records, stream_arn=STREAM_ARN, invoker=FakeConsumer(), on_progress=told.append)
@@ -173,7 +173,7 @@ def test_a_replay_of_what_was_consumed_writes_nothing_new() -> None:
         def invoke(self, event: bytes) -> Answer:
             records = decode_event(json.loads(event))
             consume(records, store=store, now_ms=ARRIVAL_MS, horizon_ms=LATENESS_HORIZON_MS)
-            return Answer(Outcome.DONE)
+            return Answer(InvocationOutcome.DONE)
 
     records = [stream_record(n, body=aggregated([*encoded([reading(at_ms=n)]), b"bad"])) for n in range(5)]
     replay(records, stream_arn=STREAM_ARN, invoker=Consumer())
@@ -319,8 +319,8 @@ def test_the_range_is_checked_before_any_place_is_asked(monkeypatch: pytest.Monk
 
 def test_the_result_is_one_line_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     """Records, invocations and failures; a dry run says that nothing happened."""
-    show(Replayed(12_345, 99, 3))
-    show(Replayed(12_345, 99, 3), is_dry_run=True)
+    show(ReplayResult(12_345, 99, 3))
+    show(ReplayResult(12_345, 99, 3), is_dry_run=True)
 
     printed = capsys.readouterr()
     assert printed.out.splitlines() == [
@@ -338,7 +338,7 @@ def test_failures_are_named_on_stderr_and_end_with_exit_code_1(capsys: pytest.Ca
     ]
 
     with pytest.raises(WindrowError) as raised:
-        show(Replayed(250, 99, 25, tuple(failed)))
+        show(ReplayResult(250, 99, 25, tuple(failed)))
 
     printed = capsys.readouterr()
     assert printed.out == "replay: 250 records, 25 invocations, 25 failed\n"

@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
-from processors import process as processing
-from processors.consumer import Plan, PlannedObject, plan
-from processors.deadline import REPORT_RESERVE_MS, Deadline
-from processors.event import MalformedRecord, Record, encode_event
-from processors.process import Processed, process
-from processors.puts import OutOfTime, Puts
-from processors.slices import SLICE_READINGS_MAX, slices
+from processors import batch
+from processors.batch import BatchResult, Consumer, process_batch
+from processors.consumer import SLICE_READINGS_MAX, BatchPlan, PlannedObject, plan, slices
+from processors.event import MalformedRecord, Record
+from processors.puts import REPORT_RESERVE_MS, Deadline, OutOfTime, Puts
+from tests.consuming import encode_event
 from tests.horizon import LATENESS_HORIZON_MS
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from tests.unit.stream_records import ARRIVAL_MS, aggregated, encoded, reading, record
@@ -70,8 +69,8 @@ def test_one_record_fits_into_a_slice() -> None:
 # ---- in time -------------------------------------------------------------------------------------------------------
 
 
-class Stage:
-    """A stage whose lake is simulated, and whose clock ticks with every slice."""
+class Processor:
+    """A consumer function whose lake is simulated, and whose clock ticks with every slice."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "windrow")
@@ -79,18 +78,17 @@ class Stage:
         self.remaining_ms = 60_000
         self.slice_ms = 0
         self.puts = Puts(4)
-        store = SimulatedStore(self.state.apply, LAKE)
-        self.stage = processing._Sink(store, LATENESS_HORIZON_MS, self.puts)
-        monkeypatch.setattr(processing, "_sink", lambda: self.stage)
-        monkeypatch.setattr(processing, "slices", lambda records: slices(records, readings_max_per_slice=2))
-        monkeypatch.setattr(processing, "plan", self._plan)
+        self.store = SimulatedStore(self.state.apply, LAKE)
+        monkeypatch.setattr(batch, "plan", self._plan)
 
-    def _plan(self, records: Any, **settings: int) -> Plan:
+    def _plan(self, records: Any, **settings: int) -> BatchPlan:
         self.remaining_ms -= self.slice_ms
         return plan(records, **settings)
 
-    def process(self, *records: Record) -> Processed:
-        return process(json.loads(encode_event(records)), remaining_ms=lambda: self.remaining_ms)
+    def process(self, *records: Record) -> BatchResult:
+        consumer = Consumer(lake=self.store, horizon_ms=LATENESS_HORIZON_MS, puts=self.puts, slice_readings_max=2)
+        event = json.loads(encode_event(records))
+        return process_batch(event, remaining_ms=lambda: self.remaining_ms, consumer=consumer)
 
     def readings(self) -> set[Reading]:
         objects = self.state.buckets.get(LAKE, {})
@@ -99,64 +97,64 @@ class Stage:
 
 
 @pytest.fixture
-def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
-    return Stage(monkeypatch)
+def processor(monkeypatch: pytest.MonkeyPatch) -> Processor:
+    return Processor(monkeypatch)
 
 
 BATCH = [aggregate_of(2, number=n) for n in range(101, 105)]
 ALL = {reading(at_ms=t, sequence=n) for n in range(101, 105) for t in range(2)}
 
 
-def test_slices_of_a_batch_come_to_the_same_readings(stage: Stage) -> None:
+def test_slices_of_a_batch_come_to_the_same_readings(processor: Processor) -> None:
     """Four slices, four partials, one set."""
-    processed = stage.process(*BATCH)
+    processed = processor.process(*BATCH)
 
     assert processed.unprocessed is None
-    assert len(processed.consumed) == 4
-    assert stage.readings() == ALL
+    assert len(processed.written) == 4
+    assert processor.readings() == ALL
 
 
-def test_a_function_that_runs_short_of_time_reports_from_where_it_must_come_again(stage: Stage) -> None:
+def test_a_function_that_runs_short_of_time_reports_from_where_it_must_come_again(processor: Processor) -> None:
     """Two slices took 20 s each; the third would not fit into what is left. The redelivery brings the rest."""
-    stage.slice_ms, stage.remaining_ms = 20_000, 40_000 + REPORT_RESERVE_MS + 10_000
+    processor.slice_ms, processor.remaining_ms = 20_000, 40_000 + REPORT_RESERVE_MS + 10_000
 
-    processed = stage.process(*BATCH)
+    processed = processor.process(*BATCH)
 
     assert processed.unprocessed == "103"
-    assert stage.readings() == {one for one in ALL if one.sequence < 103}
-    stage.remaining_ms, stage.slice_ms = 60_000, 0
-    assert stage.process(*BATCH[2:]).unprocessed is None
-    assert stage.readings() == ALL
+    assert processor.readings() == {one for one in ALL if one.sequence < 103}
+    processor.remaining_ms, processor.slice_ms = 60_000, 0
+    assert processor.process(*BATCH[2:]).unprocessed is None
+    assert processor.readings() == ALL
 
 
-def test_the_first_slice_is_always_tried(stage: Stage) -> None:
+def test_the_first_slice_is_always_tried(processor: Processor) -> None:
     """Otherwise a slow batch would never get on."""
-    stage.slice_ms, stage.remaining_ms = 5_000, REPORT_RESERVE_MS + 6_000
+    processor.slice_ms, processor.remaining_ms = 5_000, REPORT_RESERVE_MS + 6_000
 
-    assert stage.process(*BATCH).unprocessed == "102"
-    assert stage.readings() == {one for one in ALL if one.sequence == 101}
+    assert processor.process(*BATCH).unprocessed == "102"
+    assert processor.readings() == {one for one in ALL if one.sequence == 101}
 
 
-def test_a_store_that_hangs_is_reported_while_there_is_time(stage: Stage) -> None:
+def test_a_store_that_hangs_is_reported_while_there_is_time(processor: Processor) -> None:
     """The slice that hangs comes again whole; what was written of it is found there."""
     released = threading.Event()
-    apply = stage.state.apply
+    apply = processor.state.apply
 
     def hang(operation: Any) -> Any:
         if "-102-102-" in operation.key:
             released.wait(timeout=30)
         return apply(operation)
 
-    stage.stage = processing._Sink(SimulatedStore(hang, LAKE), LATENESS_HORIZON_MS, stage.puts)
-    stage.remaining_ms = REPORT_RESERVE_MS + 300
+    processor.store = SimulatedStore(hang, LAKE)
+    processor.remaining_ms = REPORT_RESERVE_MS + 300
     try:
-        assert stage.process(*BATCH).unprocessed == "102"
+        assert processor.process(*BATCH).unprocessed == "102"
     finally:
         released.set()
-    stage.stage = processing._Sink(SimulatedStore(apply, LAKE), LATENESS_HORIZON_MS, stage.puts)
-    stage.remaining_ms = 60_000
-    assert stage.process(*BATCH[1:]).unprocessed is None
-    assert stage.readings() == ALL
+    processor.store = SimulatedStore(apply, LAKE)
+    processor.remaining_ms = 60_000
+    assert processor.process(*BATCH[1:]).unprocessed is None
+    assert processor.readings() == ALL
 
 
 @pytest.fixture
@@ -188,15 +186,15 @@ def test_threads_that_hang_do_not_hold_up_the_next_batch(
     assert time.monotonic() - began < 10
 
 
-def test_metrics_tell_the_time_of_each_stage(stage: Stage) -> None:
+def test_metrics_tell_the_time_of_each_stage(processor: Processor) -> None:
     """Decode, plan and put, in milliseconds."""
-    assert set(stage.process(*BATCH).stage_ms) == {"Decode", "Plan", "Put"}
+    assert set(processor.process(*BATCH).stage_ms) == {"Decode", "Plan", "Put"}
 
 
-def test_arrivals_decide_in_every_slice(stage: Stage) -> None:
+def test_arrivals_decide_in_every_slice(processor: Processor) -> None:
     """A reading that is too late is so in whichever slice it comes."""
     late = record(encoded([reading(at_ms=-LATENESS_HORIZON_MS)])[0], number=200, arrival_ms=ARRIVAL_MS)
 
-    processed = stage.process(*BATCH, late)
+    processed = processor.process(*BATCH, late)
 
-    assert [dict(one.plan.quarantined) for one in processed.consumed][-1] == {"too_late": 1}
+    assert [dict(one.plan.quarantined) for one in processed.written][-1] == {"too_late": 1}

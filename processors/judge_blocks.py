@@ -1,7 +1,7 @@
-"""Judging records that may hold blocks, or more than a record may hold; all others go the common way untouched.
+"""Judging records that hold blocks, or claim more readings than a record may hold; others go to `judge` untouched.
 
-Whatever in a block does not count is spelled as the JSON that means the same and judged as JSON: so one definition
-says what is wrong, and the quarantined payload can be read and delivered again.
+Readings of a block that do not count are written as the JSON that means the same and judged as JSON. So one definition
+says what is wrong, and the quarantined payload can be read by people and delivered again.
 """
 
 from collections.abc import Sequence
@@ -12,25 +12,27 @@ import numpy as np
 import numpy.typing as npt
 
 from processors.event import Record
-from processors.judge import Judged, judge, judge_unpacked
-from processors.quarantine import QuarantinedPayload, quarantine_payload, quarantine_record
+from processors.judge import Judgement, judge, judge_unpacked, quarantine_payload, quarantine_record
+from windrow.lake.quarantine import QuarantinedPayload
 from windrow.reading import EARLINESS_MS_MAX, READINGS_PER_RECORD_MAX, BadReading, Readings, Reason, is_sound
-from windrow.wire.block.block import BLOCK_MAGIC, is_block, open_block, read_block, spell
+from windrow.wire.block.block import BLOCK_MAGIC, is_block, open_block, read_block, to_json_payloads
 from windrow.wire.block.stream import EncodedBatch
 from windrow.wire.kpl import MAGIC, OUTER_PARTITION_KEY, BrokenAggregate, UserRecord, aggregate, deaggregate
 from windrow.wire.unpack import unpack
 
-# Up to so many readings of a block that do not count are quarantined each by itself. Of more the block is, once: they
-# take an octet or two in the block, and hundreds each in quarantine.
 BAD_ROWS_MAX = 256
+"""Up to so many bad readings of a block are quarantined one by one; if there are more, the block is, as a whole.
+
+A reading takes a byte or two in a block, and hundreds in quarantine.
+"""
 # In an AggregatedRecord a user record begins with the tag of field 3, and so does the payload in it. A tag may also be
-# spelled longer than it need be; then it begins with the other octet.
+# encoded in more bytes than it needs; then it begins with the other byte.
 _TAG, _LONG_TAG = 0x1A, 0x9A
 _TAGS_PER_USER_RECORD = 2
 
 
-def judge_all(records: Sequence[Record], *, horizon_ms: int) -> Judged:
-    """The readings of `records`, whatever they hold; as `judge` says for those without blocks."""
+def judge_all(records: Sequence[Record], *, horizon_ms: int) -> Judgement:
+    """Judge the readings of `records`, whatever these hold; records without blocks as `judge` does."""
     unpacked = unpack([record.payload for record in records])
     is_special = np.bincount(unpacked.record, minlength=len(records)) > READINGS_PER_RECORD_MAX
     is_special[unpacked.record[unpacked.payloads.begin_with(BLOCK_MAGIC)]] = True
@@ -43,9 +45,9 @@ def judge_all(records: Sequence[Record], *, horizon_ms: int) -> Judged:
 
 
 def readings_max(payload: bytes) -> int:
-    """How many readings a record's payload can hold, at most, told without decoding it; never less than it does.
+    """Return an upper bound of the readings in a record's payload, without decoding it.
 
-    A record that holds more than READINGS_PER_RECORD_MAX has that many: none of them counts.
+    READINGS_PER_RECORD_MAX at most: of a record that holds more, none counts.
     """
     if is_block(payload):
         try:
@@ -60,19 +62,19 @@ def readings_max(payload: bytes) -> int:
 
 
 def _holds_block(payload: bytes) -> bool:
-    # The search for one octet is many times faster than that for eight, and finds nothing as a rule.
+    # The search for one byte is many times faster than that for eight, and usually finds nothing.
     return BLOCK_MAGIC[:1] in payload and BLOCK_MAGIC in payload
 
 
 def _user_records_max(payload: bytes) -> int:
-    octets = np.frombuffer(payload, np.uint8)
-    tags = np.count_nonzero(octets == _TAG)
+    body = np.frombuffer(payload, np.uint8)
+    tags = np.count_nonzero(body == _TAG)
     if bytes([_LONG_TAG]) in payload:
-        tags += np.count_nonzero(octets == _LONG_TAG)
+        tags += np.count_nonzero(body == _LONG_TAG)
     return max(1, int(tags) // _TAGS_PER_USER_RECORD)
 
 
-def _judge_special(record: Record, *, horizon_ms: int) -> Judged:
+def _judge_special(record: Record, *, horizon_ms: int) -> Judgement:
     try:
         payloads = _payloads(record)
     except BrokenAggregate:
@@ -81,7 +83,7 @@ def _judge_special(record: Record, *, horizon_ms: int) -> Judged:
     total = sum(block.rows if isinstance(block, EncodedBatch) else 1 for block in opened)
     if total > READINGS_PER_RECORD_MAX:
         detail = f"{total} readings in one record, at most {READINGS_PER_RECORD_MAX}"
-        return _nothing(quarantine_record(record, reason=Reason.TOO_MANY_READINGS, detail=detail))
+        return _rejected(quarantine_record(record, reason=Reason.TOO_MANY_READINGS, detail=detail))
     others = [index for index, block in enumerate(opened) if block is None]
     parts = [
         _judge_block(replace(record, index=record.index + index), payload, block, horizon_ms=horizon_ms)
@@ -101,25 +103,25 @@ def _payloads(record: Record) -> list[bytes]:
 
 
 def _opened(payload: bytes) -> EncodedBatch | BadReading:
-    """The block `payload`, so that it is opened once, or what is wrong with it."""
+    """Return the opened block, or what is wrong with it."""
     try:
         return open_block(payload)
     except BadReading as error:
         return error
 
 
-def _judge_block(record: Record, payload: bytes, block: EncodedBatch | BadReading, *, horizon_ms: int) -> Judged:
-    """Judge the `block` that `payload` is; `record` is its origin, placed where the block is."""
+def _judge_block(record: Record, payload: bytes, block: EncodedBatch | BadReading, *, horizon_ms: int) -> Judgement:
+    """Judge the block in `payload`, which is opened as `block`; `record` is its origin, with the block's position."""
     try:
         if isinstance(block, BadReading):
             raise block
         readings = read_block(block)
     except BadReading as error:
-        return _nothing(quarantine_payload(record, index=0, payload=payload, reason=error.reason, detail=error.detail))
+        return _rejected(quarantine_payload(record, index=0, payload=payload, reason=error.reason, detail=error.detail))
     ahead_ms = readings.event_time_ms - record.arrival_ms
     counts = is_sound(readings) & (-horizon_ms <= ahead_ms) & (ahead_ms <= EARLINESS_MS_MAX)
     if counts.all():
-        return Judged(readings, np.full(len(readings), record.arrival_ms), ())
+        return Judgement(readings, np.full(len(readings), record.arrival_ms), ())
     good, bad = readings.take(counts), np.flatnonzero(~counts)
     rest = _judge_rows(record, readings, bad[:BAD_ROWS_MAX], horizon_ms=horizon_ms)
     if len(bad) > BAD_ROWS_MAX:
@@ -127,32 +129,32 @@ def _judge_block(record: Record, payload: bytes, block: EncodedBatch | BadReadin
         detail = f"{len(bad)} of {len(readings)} readings do not count, the first: {first.reason}: {first.detail}"
         whole = quarantine_payload(record, index=0, payload=payload, reason=Reason.BLOCK_READINGS, detail=detail)
         rest = replace(rest, rejected=(whole,))
-    return _concat([Judged(good, np.full(len(good), record.arrival_ms), ()), rest])
+    return _concat([Judgement(good, np.full(len(good), record.arrival_ms), ()), rest])
 
 
-def _judge_rows(record: Record, readings: Readings, rows: npt.NDArray[np.int64], *, horizon_ms: int) -> Judged:
-    """Judge the `rows` of a block as the JSON that means the same."""
-    judged = _judge_payloads(record, spell(readings, rows), horizon_ms=horizon_ms)
+def _judge_rows(record: Record, readings: Readings, rows: npt.NDArray[np.int64], *, horizon_ms: int) -> Judgement:
+    """Judge the `rows` of a block as JSON that means the same."""
+    judged = _judge_payloads(record, to_json_payloads(readings, rows), horizon_ms=horizon_ms)
     placed = (
         replace(one, index=record.index, block_row=int(rows[one.index - record.index])) for one in judged.rejected
     )
     return replace(judged, rejected=tuple(placed))
 
 
-def _judge_payloads(record: Record, payloads: Sequence[bytes], *, horizon_ms: int) -> Judged:
-    """Judge `payloads` as if `record` had brought exactly them, in this order."""
+def _judge_payloads(record: Record, payloads: Sequence[bytes], *, horizon_ms: int) -> Judgement:
+    """Judge `payloads` as if `record` held exactly these, in this order."""
     sealed = aggregate([UserRecord(OUTER_PARTITION_KEY, payload) for payload in payloads])
     return judge([replace(record, payload=sealed)], horizon_ms=horizon_ms)
 
 
-def _nothing(rejected: QuarantinedPayload) -> Judged:
-    return Judged(Readings.of([]), np.zeros(0, np.int64), (rejected,))
+def _rejected(rejected: QuarantinedPayload) -> Judgement:
+    return Judgement(Readings.of([]), np.zeros(0, np.int64), (rejected,))
 
 
-def _concat(parts: Sequence[Judged]) -> Judged:
+def _concat(parts: Sequence[Judgement]) -> Judgement:
     if len(parts) == 1:
         return parts[0]
-    return Judged(
+    return Judgement(
         readings=Readings.concat([part.readings for part in parts]),
         arrived_ms=np.concatenate([part.arrived_ms for part in parts]) if parts else np.zeros(0, np.int64),
         rejected=tuple(chain.from_iterable(part.rejected for part in parts)),

@@ -1,0 +1,145 @@
+"""Processing a batch in this process, with the stage's lake, horizon and clock, and reporting it to log and metrics.
+
+The direct consumer, the fan-out's processor and, for a throttled chunk, the fan-out function all run this. It works
+slice by slice and stops while there is time to report: what is written counts, the rest is delivered again.
+"""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+
+from aws_lambda_powertools import Logger, Metrics, single_metric
+from aws_lambda_powertools.metrics import MetricUnit
+
+from processors.consumer import SLICE_READINGS_MAX, WrittenPlan, act, plan, slices
+from processors.event import decode_event
+from processors.puts import Deadline, OutOfTime, Puts
+from windrow.lake.store import ObjectStore
+from windrow.reading import Reason
+from windrow.stage import Stage
+
+PUTS_PARALLEL_MAX = 16
+"""A batch writes one object for each window it touches: usually one or two, thousands when a fleet catches up."""
+
+logger = Logger()
+metrics = Metrics()
+
+
+@dataclass(slots=True)
+class BatchResult:
+    """What became of a batch.
+
+    written: the plan of each slice, carried out. unprocessed: the sequence number of the record from which the batch
+    must be delivered again; None when it is done. stage_ms: milliseconds spent in decoding, planning and putting.
+    """
+
+    written: list[WrittenPlan] = field(default_factory=list)
+    unprocessed: str | None = None
+    stage_ms: Counter[str] = field(default_factory=Counter)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the time spent in this context to that of `stage`."""
+        began_ns = time.monotonic_ns()
+        try:
+            yield
+        finally:
+            self.stage_ms[stage] += (time.monotonic_ns() - began_ns) // 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consumer:
+    """What a consumer function keeps from one batch to the next: the lake, the horizon, and the threads that write."""
+
+    lake: ObjectStore
+    horizon_ms: int
+    puts: Puts
+    slice_readings_max: int = SLICE_READINGS_MAX
+
+    def process(self, event: object, *, deadline: Deadline, now_ms: int) -> BatchResult:
+        """Write what the records of a parsed Kinesis event become; what S3 raises is raised.
+
+        Stop before a slice that would take longer than there is time, judged by the longest so far.
+        """
+        result = BatchResult()
+        with result.timed("Decode"):
+            records = decode_event(event)
+        longest_ms = 0
+        for cut in slices(records, readings_max_per_slice=self.slice_readings_max):
+            before_ms = deadline.left_ms()
+            if result.written and longest_ms >= before_ms:
+                result.unprocessed = cut[0].sequence_number
+                return result
+            try:
+                with result.timed("Plan"):
+                    planned = plan(cut, now_ms=now_ms, horizon_ms=self.horizon_ms)
+                with result.timed("Put"):
+                    result.written.append(act(planned, store=self.lake, run=self.puts.until(deadline)))
+            except OutOfTime:
+                result.unprocessed = cut[0].sequence_number
+                return result
+            longest_ms = max(longest_ms, before_ms - deadline.left_ms())
+        return result
+
+
+@cache
+def consumer_of_environment() -> Consumer:
+    """Return the consumer of the stage that this function belongs to; the same one for all of its batches."""
+    stage = Stage.of_function(os.environ)
+    return Consumer(lake=stage.lake, horizon_ms=stage.lifetimes.lateness_horizon_ms, puts=Puts(PUTS_PARALLEL_MAX))
+
+
+def process_batch(event: object, *, remaining_ms: Callable[[], int], consumer: Consumer | None = None) -> BatchResult:
+    """Process a parsed Kinesis event and report it; what S3 raises is raised.
+
+    `remaining_ms` says how long the function may still run. `consumer` is that of the environment unless given.
+    """
+    now_ms = time.time_ns() // 1_000_000
+    result = (consumer or consumer_of_environment()).process(event, deadline=Deadline(remaining_ms), now_ms=now_ms)
+    _report(result, now_ms=now_ms)
+    return result
+
+
+def _report(result: BatchResult, *, now_ms: int) -> None:
+    """Report counts, never payloads: an id or a value in a log would outlive its partial."""
+    plans = [written.plan for written in result.written]
+    quarantined = sum((Counter(plan.quarantined) for plan in plans), Counter[Reason]())
+    counts = {
+        "Batches": 1,
+        "BatchesCutShort": int(result.unprocessed is not None),
+        "Slices": len(plans),
+        "Records": sum(plan.records for plan in plans),
+        "Readings": sum(plan.readings for plan in plans),
+        "Duplicates": sum(plan.duplicates for plan in plans),
+        "Late": sum(plan.late for plan in plans),
+        "Quarantined": quarantined.total(),
+        "Partials": sum(plan.partials for plan in plans),
+        "ObjectsNew": sum(written.objects_new for written in result.written),
+    }
+    for name, count in counts.items():
+        metrics.add_metric(name=name, unit=MetricUnit.Count, value=count)
+    payload_bytes = sum(plan.payload_bytes for plan in plans)
+    metrics.add_metric(name="PayloadBytes", unit=MetricUnit.Bytes, value=payload_bytes)
+    lake_bytes = sum(written.bytes_new for written in result.written)
+    metrics.add_metric(name="LakeBytes", unit=MetricUnit.Bytes, value=lake_bytes)
+    for stage, took_ms in result.stage_ms.items():
+        metrics.add_metric(name=f"{stage}Time", unit=MetricUnit.Milliseconds, value=took_ms)
+    oldest_event_ms = min((plan.oldest_event_ms for plan in plans if plan.oldest_event_ms is not None), default=None)
+    if oldest_event_ms is not None:
+        age_ms = now_ms - oldest_event_ms
+        metrics.add_metric(name="OldestEventAge", unit=MetricUnit.Milliseconds, value=age_ms)
+    for reason, count in sorted(quarantined.items()):
+        with single_metric(name="QuarantinedByReason", unit=MetricUnit.Count, value=count) as metric:
+            metric.add_dimension(name="reason", value=reason)
+    fields: dict[str, object] = {name.lower(): count for name, count in counts.items()}
+    fields["origins"] = [str(origin) for plan in plans for origin in plan.origins]
+    fields["quarantined_by_reason"] = dict(sorted(quarantined.items()))
+    fields["stage_ms"] = dict(result.stage_ms)
+    if result.unprocessed is None:
+        logger.info("consumed", extra=fields)
+    else:
+        logger.warning("out of time", extra=fields | {"unprocessed_from": result.unprocessed})
