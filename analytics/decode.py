@@ -10,7 +10,7 @@ import pandas as pd
 from analytics.oracle import READING_COLUMNS
 from windrow.aws.kinesis import StreamRecord
 from windrow.reading import EARLINESS_MS_MAX, READINGS_PER_RECORD_MAX, BadReading, Reading, Reason, is_sound
-from windrow.wire.block.block import decode_block, is_block, open_block, spell
+from windrow.wire.block.block import decode_block, is_block, open_block, to_json_payloads
 from windrow.wire.json.strict import parse_reading
 from windrow.wire.kpl import BrokenAggregate, deaggregate
 
@@ -22,7 +22,7 @@ OUT_OF_TIME = "out_of_time"
 
 
 @dataclass(slots=True)
-class Decoded:
+class StreamTotals:
     """What the records came to so far; `rejected` counts by reason the payloads that do not count."""
 
     records: int = 0
@@ -31,48 +31,48 @@ class Decoded:
     oldest_arrival_ms: int | None = None
 
 
-def decode(records: Iterable[StreamRecord], decoded: Decoded, *, horizon_ms: int) -> Iterator[pd.DataFrame]:
-    """The readings that count, with COLUMNS, in frames of about BATCH_READINGS; counts into `decoded` as it goes.
+def decode(records: Iterable[StreamRecord], totals: StreamTotals, *, horizon_ms: int) -> Iterator[pd.DataFrame]:
+    """The readings that count, with COLUMNS, in frames of about BATCH_READINGS; counts into `totals` as it goes.
 
     A reading counts from `horizon_ms` before its record's arrival to EARLINESS_MS_MAX after it.
     """
     rows: list[tuple[str, int, int, int, int]] = []
     for record in records:
-        decoded.records += 1
+        totals.records += 1
         arrival_ms = record.arrival_ms
-        decoded.oldest_arrival_ms = min(arrival_ms, decoded.oldest_arrival_ms or arrival_ms)
-        for reading in _readings_of(record, decoded):
+        totals.oldest_arrival_ms = min(arrival_ms, totals.oldest_arrival_ms or arrival_ms)
+        for reading in _readings_of(record, totals):
             if not -horizon_ms <= reading.event_time_ms - arrival_ms <= EARLINESS_MS_MAX:
-                decoded.rejected[OUT_OF_TIME] += 1
+                totals.rejected[OUT_OF_TIME] += 1
                 continue
             identity = (reading.sensor_id, reading.event_time_ms, reading.sequence)
             rows.append((*identity, reading.temperature_milli_c, arrival_ms))
         if len(rows) >= BATCH_READINGS:
-            decoded.readings += len(rows)
+            totals.readings += len(rows)
             yield pd.DataFrame(rows, columns=pd.Index(COLUMNS))
             rows = []
-    decoded.readings += len(rows)
+    totals.readings += len(rows)
     yield pd.DataFrame(rows, columns=pd.Index(COLUMNS))
 
 
-def _readings_of(record: StreamRecord, decoded: Decoded) -> Iterator[Reading]:
+def _readings_of(record: StreamRecord, totals: StreamTotals) -> Iterator[Reading]:
     try:
         user_records = deaggregate(record.body)
     except BrokenAggregate:
-        decoded.rejected[AGGREGATE_BROKEN] += 1
+        totals.rejected[AGGREGATE_BROKEN] += 1
         return
     payloads = [record.body] if user_records is None else [one.payload for one in user_records]
     if sum(map(_declared, payloads)) > READINGS_PER_RECORD_MAX:
-        decoded.rejected[Reason.TOO_MANY_READINGS.value] += 1
+        totals.rejected[Reason.TOO_MANY_READINGS.value] += 1
         return
     for payload in payloads:
         try:
             if is_block(payload):
-                yield from _readings_of_block(payload, decoded)
+                yield from _readings_of_block(payload, totals)
             else:
                 yield parse_reading(payload)
         except BadReading as error:
-            decoded.rejected[error.reason.value] += 1
+            totals.rejected[error.reason.value] += 1
 
 
 def _declared(payload: bytes) -> int:
@@ -83,13 +83,13 @@ def _declared(payload: bytes) -> int:
         return 1
 
 
-def _readings_of_block(payload: bytes, decoded: Decoded) -> Iterator[Reading]:
+def _readings_of_block(payload: bytes, totals: StreamTotals) -> Iterator[Reading]:
     """The sound readings of a block; the others are named as the JSON that means the same would be."""
     readings = decode_block(payload)
     sound = is_sound(readings)
     yield from readings.take(sound)
-    for spelled in spell(readings, np.flatnonzero(~sound)):
+    for spelled in to_json_payloads(readings, np.flatnonzero(~sound)):
         try:
             yield parse_reading(spelled)
         except BadReading as error:
-            decoded.rejected[error.reason.value] += 1
+            totals.rejected[error.reason.value] += 1

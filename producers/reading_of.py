@@ -163,7 +163,7 @@ def _refuse(ids: Strings, row_values: list[int], *, row: int) -> NoReturn:
             raise BadReading(Reason.SENSOR_ID, f"not UTF-8 at byte {error.start}") from error
         check_time(event_time_ms)
         check_sequence(sequence)
-        check_temperature_milli_c(milli_c, spelled=f"{milli_c} m°C")
+        check_temperature_milli_c(milli_c, written_as=f"{milli_c} m°C")
     except BadReading as error:
         raise BadReading(error.reason, f"row {row}: {error.detail}") from error
     raise AssertionError("columns and single values are judged alike")
@@ -213,7 +213,7 @@ def _sequence(value: object) -> int:
 
 def _milli_c(value: object) -> int:
     milli_c = round(degrees_of(value) * 1000)
-    check_temperature_milli_c(milli_c, spelled=f"{quoted(value)} °C")
+    check_temperature_milli_c(milli_c, written_as=f"{quoted(value)} °C")
     return milli_c
 
 

@@ -187,10 +187,10 @@ def check_sequence(sequence: int) -> None:
         raise BadReading(Reason.SEQUENCE, f"sequence {_brief(sequence)} is not from 0 to 2^63-1")
 
 
-def check_temperature_milli_c(temperature_milli_c: int, *, spelled: str) -> None:
-    """Raise BadReading unless the temperature is from -273.15 to 10,000 °C; `spelled` is how its sender wrote it."""
+def check_temperature_milli_c(temperature_milli_c: int, *, written_as: str) -> None:
+    """Raise BadReading unless the temperature is from -273.15 to 10,000 °C; `written_as` is how its sender wrote it."""
     if not TEMPERATURE_MIN_MILLI_C <= temperature_milli_c <= TEMPERATURE_MAX_MILLI_C:
-        raise BadReading(Reason.TEMPERATURE_RANGE, f"{spelled} is outside -273.15 to 10,000 °C")
+        raise BadReading(Reason.TEMPERATURE_RANGE, f"{written_as} is outside -273.15 to 10,000 °C")
 
 
 def exact_decimal(number: str) -> Fraction:

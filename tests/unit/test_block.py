@@ -33,7 +33,7 @@ from windrow.wire.block.block import (
     encode_block,
     is_block,
     open_block,
-    spell,
+    to_json_payloads,
 )
 from windrow.wire.block.buffers import numbers
 from windrow.wire.block.flatbuffers import BadStream
@@ -206,7 +206,7 @@ def test_an_id_with_a_control_character_is_bad_by_itself(sensor_id: str, index: 
     found = decode_block(block_of(columns if index is None else with_dictionary(columns, index)))
 
     assert is_sound(found).tolist() == [True, False, True, False]
-    for spelled in spell(found, np.array([1, 3])):
+    for spelled in to_json_payloads(found, np.array([1, 3])):
         with pytest.raises(BadReading) as caught:
             parse_reading(spelled)
         assert caught.value.reason is Reason.SENSOR_ID
@@ -351,7 +351,7 @@ def test_a_reading_is_judged_as_the_json_that_means_the_same(column: str, value:
     )
 
     assert is_sound(edge).tolist() == [reason is None]
-    (spelled,) = spell(edge, np.array([0]))
+    (spelled,) = to_json_payloads(edge, np.array([0]))
     if reason is None:
         assert [parse_reading(spelled)] == list(edge)
     else:

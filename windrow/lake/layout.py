@@ -225,8 +225,8 @@ def parse_period_rows_key(key: str) -> Period:
 
 
 def _window_path(window: Window) -> str:
-    spelled = format_sql(window.start_ms)
-    return f"dt={spelled[:10]}/hour={spelled[11:13]}/{spelled[11:13]}{spelled[14:16]}"
+    text = format_sql(window.start_ms)
+    return f"dt={text[:10]}/hour={text[11:13]}/{text[11:13]}{text[14:16]}"
 
 
 def _match(pattern: re.Pattern[str], key: str) -> re.Match[str]:

@@ -63,11 +63,11 @@ def merge(start_ms: int, parts: Sequence[Rollup]) -> Rollup:
 
 def merge_streams(start_ms: int, streams: Iterable[Iterator[Rollup]]) -> Iterator[Rollup]:
     """Merge streams of rows, each ascending by sensor id, keeping one batch of each stream in memory."""
-    for complete in rounds(streams):
+    for complete in sensor_ranges(streams):
         yield merge(start_ms, [part for _, part in complete])
 
 
-def rounds(streams: Iterable[Iterator[Rollup]]) -> Iterator[list[tuple[int, Rollup]]]:
+def sensor_ranges(streams: Iterable[Iterator[Rollup]]) -> Iterator[list[tuple[int, Rollup]]]:
     """Read streams of rows in step: yield, for ascending ranges of sensors, (number of the stream, its rows) if any.
 
     Each round ends at the least of the last ids of the current batches: up to it, all sensors are complete.

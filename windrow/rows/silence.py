@@ -23,7 +23,7 @@ import numpy as np
 from windrow.columns import arrow
 from windrow.columns.arrays import Int64s, Mask
 from windrow.columns.strings import Strings
-from windrow.rows.merge import rounds
+from windrow.rows.merge import sensor_ranges
 from windrow.rows.rollup import Rollup
 from windrow.window import WINDOW_MS, Window
 
@@ -92,7 +92,7 @@ def silence_of(window: Window, streams: Sequence[Iterator[Rollup]]) -> Silence:
     """
     totals: Counter[str] = Counter()
     kept: list[tuple[Strings, Int64s]] = []
-    for complete in rounds(streams):
+    for complete in sensor_ranges(streams):
         ids, masks = _masks(complete)
         totals.update(
             sensors=_heard(masks, 0),

@@ -121,17 +121,17 @@ def _record_like(bodies: AggregateBodies) -> UserRecordSpans:
     bounds = np.searchsorted(key_at, np.append(bodies.starts, len(bodies.octets)))
     key_at = key_at[bounds[0] :]
     owner = np.repeat(np.arange(len(bodies.starts)), np.diff(bounds))
-    turns = range(0, max(1, len(key_at)), ROWS_AT_ONCE)
+    chunks = range(0, max(1, len(key_at)), ROWS_AT_ONCE)
     return UserRecordSpans.concat(
-        [_parse(bodies, owner[i : i + ROWS_AT_ONCE], key_at[i : i + ROWS_AT_ONCE]) for i in turns]
+        [_parse(bodies, owner[i : i + ROWS_AT_ONCE], key_at[i : i + ROWS_AT_ONCE]) for i in chunks]
     )
 
 
 def _key_index_tags(octets: Octets, end: int) -> Int64s:
     """Return where the tag of a key index is, a byte that JSON never contains: int64, ascending."""
-    turns = range(0, end, _OCTETS_AT_ONCE)
+    chunks = range(0, end, _OCTETS_AT_ONCE)
     return np.concatenate(
-        [np.flatnonzero(octets[first : min(first + _OCTETS_AT_ONCE, end)] == _KEY_INDEX) + first for first in turns]
+        [np.flatnonzero(octets[first : min(first + _OCTETS_AT_ONCE, end)] == _KEY_INDEX) + first for first in chunks]
     )
 
 

@@ -10,7 +10,7 @@
     sequence             int64; may be left out when all are 0
 
 A block with a broken format is bad as a whole, because the meaning of its parts is unknown. In a well-formed block a
-reading that breaks a limit is bad by itself, and `spell` gives it as the JSON payload with the same meaning.
+reading that breaks a limit is bad by itself, and `to_json_payloads` encodes it as a JSON payload with the same meaning.
 """
 
 import json
@@ -121,7 +121,7 @@ def read_block(batch: EncodedBatch) -> Readings:
     return Readings(sensor_ids, sensor, time, sequence, milli_c)
 
 
-def spell(readings: Readings, positions: npt.NDArray[np.integer]) -> list[bytes]:
+def to_json_payloads(readings: Readings, positions: npt.NDArray[np.integer]) -> list[bytes]:
     """Encode the readings at `positions` as JSON payloads with the same meaning, whether they break limits or not."""
     chosen = readings.take(positions)
     used = np.unique(chosen.sensor)
@@ -142,8 +142,8 @@ def _quoted(sensor_id: str) -> str:
 def _check_columns(columns: tuple[ColumnSchema, ...]) -> None:
     ids, *numbers = columns or (ColumnSchema("", "", None),)
     is_id = ids.name == "sensor_id" and ids.kind == "utf8" and (ids.index is None or ids.index in _PLACES)
-    spelled = tuple((column.name, column.kind) for column in numbers if column.index is None)
-    if not is_id or len(spelled) < len(numbers) or spelled not in (_NUMBERS, _NUMBERS[:-1]):
+    declared = tuple((column.name, column.kind) for column in numbers if column.index is None)
+    if not is_id or len(declared) < len(numbers) or declared not in (_NUMBERS, _NUMBERS[:-1]):
         raise BadReading(Reason.BLOCK_MALFORMED, "other columns than those of a block")
 
 

@@ -176,12 +176,12 @@ def _messages(stream: bytes) -> Iterator[_Message]:
 
 def _schema_of(header: FlatbuffersTable) -> tuple[tuple[ColumnSchema, ...], Mapping[int, int]]:
     """Return `_schema`, cached: gateways of one make send the same few hundred bytes of schema in every block."""
-    spelled, position = header.place
-    return (_known_schema if len(spelled) <= _SCHEMA_KNOWN_BYTES_MAX else _schema_at)(spelled, position)
+    metadata, position = header.place
+    return (_known_schema if len(metadata) <= _SCHEMA_KNOWN_BYTES_MAX else _schema_at)(metadata, position)
 
 
-def _schema_at(spelled: bytes, position: int) -> tuple[tuple[ColumnSchema, ...], Mapping[int, int]]:
-    return _schema(FlatbuffersTable(CheckedBuffer(spelled), position))
+def _schema_at(metadata: bytes, position: int) -> tuple[tuple[ColumnSchema, ...], Mapping[int, int]]:
+    return _schema(FlatbuffersTable(CheckedBuffer(metadata), position))
 
 
 _known_schema = lru_cache(maxsize=16)(_schema_at)

@@ -28,7 +28,7 @@ def encode_readings(readings: Readings) -> list[bytes]:
 
     ValueError names a row with a negative sequence, or with the least 64-bit time, which has no positive counterpart.
     """
-    _check_spellable(readings)
+    _check_encodable(readings)
     ids = _quoted(readings.sensor_ids)
     payloads: list[bytes] = []
     for first in range(0, len(readings), _ROWS_MAX):
@@ -53,7 +53,7 @@ def encode_readings(readings: Readings) -> list[bytes]:
     return payloads
 
 
-def _check_spellable(readings: Readings) -> None:
+def _check_encodable(readings: Readings) -> None:
     if not len(readings):
         return
     for name, values, least in (
@@ -97,16 +97,16 @@ def _digits(values: Int64s) -> Octets:
     """Write values from 0 to 2^63-1 in decimal, right-aligned, leading zeros as filler: uint8[n, 4 * groups]."""
     greatest = int(values.max()) if len(values) else 0
     groups = next(groups for groups in range(1, _GROUPS_MAX + 1) if greatest < _GROUP**groups)
-    spelled = np.empty((len(values), groups), np.uint32)
+    written = np.empty((len(values), groups), np.uint32)
     rest = values
     for place in reversed(range(1, groups)):
         above = rest // _GROUP
         # After the first digit of a number every digit counts, zeros too.
-        spelled[:, place] = _SPELLED[rest - above * _GROUP + np.where(above > 0, _GROUP, 0)]
+        written[:, place] = _FOUR_DIGITS[rest - above * _GROUP + np.where(above > 0, _GROUP, 0)]
         rest = above
-    spelled[:, 0] = _SPELLED[rest]
+    written[:, 0] = _FOUR_DIGITS[rest]
     # A group of leading zeros is all filler; the number 0 itself keeps its last digit.
-    octets = spelled.view(np.uint8)
+    octets = written.view(np.uint8)
     octets[:, -1] = np.maximum(octets[:, -1], ord("0"))
     return octets
 
@@ -145,7 +145,7 @@ def _needs_escape(octets: Octets) -> Mask:
     return _ESCAPED[octets]
 
 
-def _spelled_groups() -> npt.NDArray[np.uint32]:
+def _four_digits() -> npt.NDArray[np.uint32]:
     """Make 0 to 9,999 as four digits in one word each: first with leading zeros as filler, then with them as digits."""
     numbers = np.arange(_GROUP)
     digits = np.stack([numbers // 10**place % 10 for place in reversed(range(_GROUP_DIGITS))], axis=1) + ord("0")
@@ -167,6 +167,6 @@ def _escaped() -> Mask:
     return table
 
 
-_SPELLED = _spelled_groups()
+_FOUR_DIGITS = _four_digits()
 _THOUSANDTHS = _thousandths()
 _ESCAPED = _escaped()

@@ -56,11 +56,11 @@ class Layout:
     @classmethod
     def of(cls, example: bytes) -> Self | None:
         """Derive the layout of a payload that `parse_reading` accepts; None if a value is written in an unusual way."""
-        spelled = example.decode("latin-1")  # one character per byte
-        spans = list(_fields(spelled))
-        unit = next((spelled[start + 1 : end - 1] for name, start, end in spans if name == "unit"), "C")
+        text = example.decode("latin-1")  # one character per byte
+        spans = list(_fields(text))
+        unit = next((text[start + 1 : end - 1] for name, start, end in spans if name == "unit"), "C")
         try:
-            found = [_value(name, spelled[start:end], start, unit=unit) for name, start, end in spans]
+            found = [_value(name, text[start:end], start, unit=unit) for name, start, end in spans]
         except _UnusualError:
             return None
         values = [value for value in found if value is not None]
@@ -76,7 +76,7 @@ class Layout:
 
         Each equals what `parse_reading` would give, provided that its id is UTF-8.
         """
-        return _in_turns(self._read, payloads, rows)
+        return _in_chunks(self._read, payloads, rows)
 
     def read_alike(self, payloads: Payloads, rows: Int64s) -> ParsedColumns:
         """Do the same faster for payloads with the shape of the example; return none unless most have its length."""
@@ -84,7 +84,7 @@ class Layout:
         if shape is None:
             return ParsedColumns.concat([])
         alike = rows[payloads.lengths[rows] == shape.octets]
-        return _in_turns(shape.read, payloads, alike if 2 * len(alike) > len(rows) else alike[:0])
+        return _in_chunks(shape.read, payloads, alike if 2 * len(alike) > len(rows) else alike[:0])
 
     def _read(self, payloads: Payloads, rows: Int64s) -> ParsedColumns:
         cursor = Cursor(payloads.octets, payloads.starts[rows])
@@ -102,32 +102,32 @@ class Layout:
         return ParsedColumns(rows, **columns).take(cursor.is_accepted)
 
 
-def _in_turns(read: Callable[[Payloads, Int64s], ParsedColumns], payloads: Payloads, rows: Int64s) -> ParsedColumns:
-    turns = range(0, len(rows), ROWS_AT_ONCE)
-    return ParsedColumns.concat([read(payloads, rows[first : first + ROWS_AT_ONCE]) for first in turns])
+def _in_chunks(read: Callable[[Payloads, Int64s], ParsedColumns], payloads: Payloads, rows: Int64s) -> ParsedColumns:
+    chunks = range(0, len(rows), ROWS_AT_ONCE)
+    return ParsedColumns.concat([read(payloads, rows[first : first + ROWS_AT_ONCE]) for first in chunks])
 
 
-def _fields(spelled: str) -> Iterator[tuple[str, int, int]]:
+def _fields(text: str) -> Iterator[tuple[str, int, int]]:
     """Yield the name of each field of a JSON object, and where its value starts and ends."""
-    at = _skip_space(spelled, 0)
-    while spelled[at] != "}":
-        name, at = _DECODER.raw_decode(spelled, _skip_space(spelled, at + 1))
-        start = _skip_space(spelled, _skip_space(spelled, at) + 1)
-        _, end = _DECODER.raw_decode(spelled, start)
+    at = _skip_space(text, 0)
+    while text[at] != "}":
+        name, at = _DECODER.raw_decode(text, _skip_space(text, at + 1))
+        start = _skip_space(text, _skip_space(text, at) + 1)
+        _, end = _DECODER.raw_decode(text, start)
         yield name, start, end
-        at = _skip_space(spelled, end)
+        at = _skip_space(text, end)
 
 
-def _skip_space(spelled: str, at: int) -> int:
-    match = _SPACE.match(spelled, at)
+def _skip_space(text: str, at: int) -> int:
+    match = _SPACE.match(text, at)
     return match.end() if match else at
 
 
-def _value(name: str, spelled: str, start: int, *, unit: str) -> ValueSpan | None:
-    """Return how to read the value `spelled` of the field `name`; None to treat it as a literal."""
-    end = start + len(spelled)
-    is_text, is_natural = _PLAIN_TEXT.fullmatch(spelled), _NATURAL.fullmatch(spelled)
-    is_number, rfc_3339 = _NUMBER.fullmatch(spelled), _RFC_3339.fullmatch(spelled)
+def _value(name: str, text: str, start: int, *, unit: str) -> ValueSpan | None:
+    """Return how to read the value `text` of the field `name`; None to treat it as a literal."""
+    end = start + len(text)
+    is_text, is_natural = _PLAIN_TEXT.fullmatch(text), _NATURAL.fullmatch(text)
+    is_number, rfc_3339 = _NUMBER.fullmatch(text), _RFC_3339.fullmatch(text)
     found: ValueSpan | None = None
     match name:
         case "sensor_id" if is_text:
@@ -144,7 +144,7 @@ def _value(name: str, spelled: str, start: int, *, unit: str) -> ValueSpan | Non
             raise _UnusualError(name)
         case "unit":
             pass  # one unit, one layout
-        case _ if is_text and spelled.isascii():
+        case _ if is_text and text.isascii():
             found = ValueSpan(IgnoredText(), start + 1, end - 1)
         case _ if is_number:
             found = ValueSpan(IgnoredNumber(), start, end)

@@ -71,11 +71,11 @@ class LayoutPart(Protocol):
 class Literal:
     """One or more bytes that are the same in every payload."""
 
-    spelled: bytes
+    content: bytes
 
     def read(self, cursor: Cursor) -> dict[str, Int64s]:
         """Check the bytes; no column."""
-        scan.literal(cursor, self.spelled)
+        scan.literal(cursor, self.content)
         return {}
 
 

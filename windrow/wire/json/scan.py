@@ -52,10 +52,10 @@ class Decimals:
     scale: Int64s
 
 
-def literal(cursor: Cursor, spelled: bytes) -> None:
+def literal(cursor: Cursor, content: bytes) -> None:
     """Refuse rows that do not have these bytes here."""
-    for first in range(0, len(spelled), WORD_OCTETS):
-        octets = spelled[first : first + WORD_OCTETS]
+    for first in range(0, len(content), WORD_OCTETS):
+        octets = content[first : first + WORD_OCTETS]
         (word,) = cursor.words(1)
         if len(octets) < WORD_OCTETS:
             word &= word_of(b"\xff" * len(octets))
@@ -118,7 +118,9 @@ def civil_ms(cursor: Cursor, *, separator: int) -> Int64s:
     """Read `YYYY-MM-DD?hh:mm:ss`, "?" being `separator`, as milliseconds since the epoch in UTC: int64[n]."""
     date, middle, last = cursor.words(3)
     last &= word_of(b"\xff" * (_CIVIL_OCTETS - 2 * WORD_OCTETS))
-    cursor.refuse_unless(_spells(date, b"0000-00-") & _spells(middle, b"00%c00:00" % separator) & _spells(last, b":00"))
+    cursor.refuse_unless(
+        _matches(date, b"0000-00-") & _matches(middle, b"00%c00:00" % separator) & _matches(last, b":00")
+    )
     cursor.advance(_CIVIL_OCTETS)
     date_pairs, middle_pairs = digit_pairs(date), digit_pairs(middle)
     year = octet_at(date_pairs, 0) * 100 + octet_at(date_pairs, 2)
@@ -136,7 +138,7 @@ def _text_in(words: Words, *, ascii_only: bool) -> Int64s:
     return length
 
 
-def _spells(word: Words, pattern: bytes) -> Mask:
+def _matches(word: Words, pattern: bytes) -> Mask:
     """Return whether each word has a digit where the pattern has a 0, and the pattern's byte elsewhere."""
     ok = np.ones(len(word), bool)
     for place, expected in enumerate(pattern):

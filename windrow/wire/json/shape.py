@@ -100,17 +100,17 @@ class _FixedLiteral:
     """Bytes that are the same in every payload."""
 
     place: int
-    spelled: bytes
+    content: bytes
 
     def read(self, rows: SameLengthPayloads) -> dict[str, Int64s]:
-        if len(self.spelled) == 1:
-            rows.refuse_unless(rows.octet(self.place) == self.spelled[0])
+        if len(self.content) == 1:
+            rows.refuse_unless(rows.octet(self.place) == self.content[0])
             return {}
-        for first, count in _words_of(len(self.spelled)):
+        for first, count in _words_of(len(self.content)):
             word = rows.word(self.place + first)
             if count < WORD_OCTETS:
                 word &= word_of(b"\xff" * count)
-            rows.refuse_unless(word == word_of(self.spelled[first : first + count]))
+            rows.refuse_unless(word == word_of(self.content[first : first + count]))
         return {}
 
 

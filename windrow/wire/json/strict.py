@@ -218,7 +218,7 @@ def _temperature_milli_c(value: object, unit: object) -> int:
     else:
         raise BadReading(Reason.UNIT, f"{ascii(unit)[:40]} is not C, F or K")
     rounded = round(milli_c)  # half to even, once
-    check_temperature_milli_c(rounded, spelled=f"{value} {unit}")
+    check_temperature_milli_c(rounded, written_as=f"{value} {unit}")
     return rounded
 
 
