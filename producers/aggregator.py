@@ -92,7 +92,7 @@ class Aggregator:
         return [buffer.take() for buffer in self._buffers if buffer]
 
     def flush_older(self, age_seconds: float) -> list[OutgoingRecord]:
-        """Do the same for the shards whose oldest payload has waited for at least `age_seconds`."""
+        """Remove what waits for shards whose oldest payload came `age_seconds` ago or earlier; return its records."""
         since_seconds = self._clock() - age_seconds
         return [buffer.take() for buffer in self._buffers if buffer and buffer.began_seconds <= since_seconds]
 

@@ -66,7 +66,7 @@ class BlockAggregator:
         return [record for buffer in self._buffers if buffer for record in self._records(buffer, len(buffer))]
 
     def flush_older(self, age_seconds: float) -> list[OutgoingRecord]:
-        """Do the same for the shards whose oldest reading has waited for at least `age_seconds`."""
+        """Remove what waits for shards whose oldest reading came `age_seconds` ago or earlier; return its records."""
         since_seconds = self._clock() - age_seconds
         old = [buffer for buffer in self._buffers if buffer and buffer.began_seconds <= since_seconds]
         return [record for buffer in old for record in self._records(buffer, len(buffer))]

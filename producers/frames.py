@@ -96,7 +96,7 @@ def _unframed(escaped: bytes) -> bytes | None:
 
 
 def read_old_entries(octets: bytes) -> Iterator[bytes | Damage]:
-    """Yield the same for a segment of the old format."""
+    """Yield the entries and the damage of a segment of the old format, as `read_frames` does."""
     search = _OldSearch(octets)
     first = 0
     while first < len(octets):

@@ -14,7 +14,7 @@ TYPE_CHECKING = False  # type checkers take a variable of this name as true
 
 if TYPE_CHECKING:
     from analytics import Windrow, connect
-    from producers import Producer, Wire
+    from producers import Producer, SpoolFull, Wire
     from windrow.errors import PermanentError, WindrowError
     from windrow.reading import BadReading, Reading, Readings
 
@@ -24,6 +24,7 @@ __all__ = [
     "Producer",
     "Reading",
     "Readings",
+    "SpoolFull",
     "Windrow",
     "WindrowError",
     "Wire",
@@ -32,10 +33,11 @@ __all__ = [
 
 _HOMES = {
     "BadReading": "windrow.reading",
+    "PermanentError": "windrow.errors",
     "Producer": "producers",
     "Reading": "windrow.reading",
     "Readings": "windrow.reading",
-    "PermanentError": "windrow.errors",
+    "SpoolFull": "producers",
     "Windrow": "analytics",
     "WindrowError": "windrow.errors",
     "Wire": "producers",

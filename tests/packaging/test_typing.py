@@ -17,7 +17,8 @@ from decimal import Decimal
 
 import numpy as np
 
-from windrow import BadReading, Producer, Reading, Readings, PermanentError, Windrow, WindrowError, Wire, connect
+from windrow import BadReading, PermanentError, Producer, Reading, Readings, SpoolFull, Wire
+from windrow import Windrow, WindrowError, connect
 
 
 def send(measured: list[tuple[str, Decimal]]) -> int:
@@ -41,7 +42,7 @@ def main() -> None:
     try:
         print(send([("roof", Decimal("21.4"))]))
         ask(connect("dev", region="eu-central-1"))
-    except PermanentError as error:
+    except (PermanentError, SpoolFull) as error:
         print(error.hint)
     except WindrowError as error:
         print(error.message)
