@@ -40,7 +40,8 @@ def keys(lake: ObjectStore, search: QuarantineSearch) -> Iterator[QuarantineKey]
                 key = parse_quarantine_key(listed.key)
             except ValueError as error:
                 raise WindrowError(
-                    f"the quarantine holds an object that windrow did not write: {listed.key}"
+                    f"the quarantine holds an object that windrow did not write: {listed.key}",
+                    hint="move it out of quarantine/",
                 ) from error
             if search.may_hold(key):
                 yield key

@@ -72,18 +72,18 @@ def sensor_ranges(streams: Iterable[Iterator[Rollup]]) -> Iterator[list[tuple[in
 
     Each round ends at the least of the last ids of the current batches: up to it, all sensors are complete.
     """
-    held = [_StreamHead(place, stream) for place, stream in enumerate(streams)]
-    while held := [one for one in held if one.has_rows()]:
-        bound = min(one.last_id for one in held)
-        complete = [(one.place, one.take_through(bound)) for one in held]
-        yield [(place, part) for place, part in complete if len(part)]
+    heads = [_StreamHead(number, stream) for number, stream in enumerate(streams)]
+    while heads := [head for head in heads if head.has_rows()]:
+        bound = min(head.last_id for head in heads)
+        complete = [(head.number, head.take_through(bound)) for head in heads]
+        yield [(number, part) for number, part in complete if len(part)]
 
 
 class _StreamHead:
     """A stream of rows and its current batch."""
 
-    def __init__(self, place: int, stream: Iterator[Rollup]) -> None:
-        self.place = place
+    def __init__(self, number: int, stream: Iterator[Rollup]) -> None:
+        self.number = number
         self._rest = stream
         self._batch: Rollup | None = None
 

@@ -66,13 +66,13 @@ def unpack(records: Sequence[bytes]) -> UnpackedPayloads:
     )
     others = np.union1d(sound[~is_usual], aggregated[~has_digest])
     owners, payloads, broken = _one_by_one(records, others.tolist())
-    remaining = Payloads.of(payloads)
+    one_by_one = Payloads.of(payloads)
     spans = (
         _PayloadSpans(plain, starts[plain], lengths[plain]),
         _PayloadSpans(sound[walked.owner], walked.payload_start, walked.payload_length),
-        _PayloadSpans(np.array(owners, np.int64), remaining.starts + len(octets), remaining.lengths),
+        _PayloadSpans(np.array(owners, np.int64), one_by_one.starts + len(octets), one_by_one.lengths),
     )
-    return _in_order(np.concatenate([octets, remaining.octets]) if payloads else octets, spans, broken)
+    return _in_order(np.concatenate([octets, one_by_one.octets]) if payloads else octets, spans, broken)
 
 
 def _has_digest(record: bytes) -> bool:

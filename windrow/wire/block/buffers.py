@@ -41,7 +41,7 @@ def strings(column: EncodedBuffer | EncodedStrings) -> Strings:
     offsets = numbers(column.offsets, np.int32, column.count + 1).astype(np.int64)
     octets = np.frombuffer(_content(column.octets), np.uint8)
     if offsets[0] < 0 or offsets[-1] > len(octets) or (np.diff(offsets) < 0).any():
-        raise BadStream("offsets that do not ascend within the octets")
+        raise BadStream("offsets that do not ascend within the bytes")
     found = Strings(offsets - offsets[0], octets[offsets[0] : offsets[-1]])
     if not found.is_utf8():
         raise BadStream("a string that is not UTF-8")

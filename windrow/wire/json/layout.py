@@ -33,7 +33,7 @@ from windrow.wire.payloads import Payloads
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _PLAIN_TEXT = re.compile(r'"[^"\\]*"')
-_NATURAL = re.compile(r"\d+", re.ASCII)
+_DIGITS = re.compile(r"\d+", re.ASCII)
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?", re.ASCII)
 _RFC_3339 = re.compile(r'"\d{4}-\d\d-\d\d([Tt ])\d\d:\d\d:\d\d(\.\d+)?(?:[Zz]|([+-])(\d\d):(\d\d))"', re.ASCII)
 _DECODER = json.JSONDecoder(parse_float=str, parse_int=str)
@@ -126,19 +126,19 @@ def _skip_space(text: str, at: int) -> int:
 def _value(name: str, text: str, start: int, *, unit: str) -> ValueSpan | None:
     """Return how to read the value `text` of the field `name`; None to treat it as a literal."""
     end = start + len(text)
-    is_text, is_natural = _PLAIN_TEXT.fullmatch(text), _NATURAL.fullmatch(text)
+    is_text, is_digits = _PLAIN_TEXT.fullmatch(text), _DIGITS.fullmatch(text)
     is_number, rfc_3339 = _NUMBER.fullmatch(text), _RFC_3339.fullmatch(text)
     found: ValueSpan | None = None
     match name:
         case "sensor_id" if is_text:
             found = ValueSpan(SensorId(), start + 1, end - 1)
-        case "event_time" if is_natural:
+        case "event_time" if is_digits:
             found = ValueSpan(UnsignedInteger("event_time_ms", INSTANT_MS_MAX), start, end)
         case "event_time" if rfc_3339:
-            found = _instant(rfc_3339, start)
+            found = _rfc3339_time(rfc_3339, start)
         case "temperature" if is_number and unit in {"C", "F", "K"}:
             found = ValueSpan(Temperature(unit), start, end)
-        case "sequence" if is_natural:
+        case "sequence" if is_digits:
             found = ValueSpan(UnsignedInteger("sequence", SEQUENCE_MAX), start, end)
         case "sensor_id" | "event_time" | "temperature" | "sequence":
             raise _UnusualError(name)
@@ -151,7 +151,7 @@ def _value(name: str, text: str, start: int, *, unit: str) -> ValueSpan | None:
     return found
 
 
-def _instant(found: re.Match[str], start: int) -> ValueSpan:
+def _rfc3339_time(found: re.Match[str], start: int) -> ValueSpan:
     separator, fraction, sign, hours, minutes = found.groups()
     offset_minutes = int(f"{sign}1") * (int(hours) * 60 + int(minutes)) if sign else 0
     part = Rfc3339Time(ord(separator), has_fraction=fraction is not None, offset_minutes=offset_minutes)

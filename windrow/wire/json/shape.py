@@ -90,6 +90,8 @@ class SameLengthPayloads:
 
 
 class _FixedField(Protocol):
+    """A literal or a value at a fixed position of every payload."""
+
     def read(self, rows: SameLengthPayloads) -> dict[str, Int64s]:
         """Return the columns read, if any, by name: int64[n]."""
         ...
@@ -165,6 +167,8 @@ class _FixedDigits:
 
 @dataclass(frozen=True, slots=True)
 class _FixedInteger:
+    """An integer of a fixed number of digits."""
+
     part: UnsignedInteger
     digits: _FixedDigits
 
@@ -177,6 +181,8 @@ class _FixedInteger:
 
 @dataclass(frozen=True, slots=True)
 class _FixedDecimal:
+    """A decimal of fixed numbers of digits before and after its point; its sign is a literal."""
+
     part: Temperature | IgnoredNumber
     is_negative: bool
     whole: _FixedDigits
