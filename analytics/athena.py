@@ -13,7 +13,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from analytics.query import Query, parse_select
-from analytics.result import ROWS_MAX, Progress, Result, collect, frame_of_text
+from analytics.result import ROWS_MAX, QueryProgress, Result, collect, frame_of_text
 from windrow.aws.clients import Place, client, readable_errors
 from windrow.errors import WindrowError
 
@@ -60,14 +60,14 @@ class AthenaEngine:
         query: Query,
         *,
         rows_max: int | None = None,
-        on_progress: Callable[[Progress], None] = lambda _: None,
+        on_progress: Callable[[QueryProgress], None] = lambda _: None,
     ) -> Result:
         """Answer `query`; see analytics.result.Engine."""
         limit = ROWS_MAX if rows_max is None else min(rows_max, ROWS_MAX)
         return collect(self.pages(query, on_progress=on_progress), limit=limit, is_asked_for=rows_max is not None)
 
     def pages(
-        self, query: Query, *, on_progress: Callable[[Progress], None] = lambda _: None
+        self, query: Query, *, on_progress: Callable[[QueryProgress], None] = lambda _: None
     ) -> Generator[Result, None, None]:
         """Answer `query` piece by piece; see analytics.result.Engine."""
         parse_select(query)  # refuses what is not a SELECT before anything is sent
@@ -82,7 +82,7 @@ class AthenaEngine:
                 frame, seconds = frame_of_text(columns, rows), self._clock.now() - started
                 yield Result(frame, self.name, bytes_scanned, seconds, dollars=dollars(bytes_scanned))
 
-    def _execute(self, query: Query, on_progress: Callable[[Progress], None]) -> tuple[str, dict[str, Any]]:
+    def _execute(self, query: Query, on_progress: Callable[[QueryProgress], None]) -> tuple[str, dict[str, Any]]:
         """The id and the description of `query` once it has succeeded."""
         query_id = self._start(query)
         return query_id, self._wait(query_id, on_progress)
@@ -103,7 +103,7 @@ class AthenaEngine:
             message = f"the Athena workgroup {self._workgroup!r} is missing"
             raise WindrowError(message, hint="run: windrow deploy") from error
 
-    def _wait(self, query_id: str, on_progress: Callable[[Progress], None]) -> dict[str, Any]:
+    def _wait(self, query_id: str, on_progress: Callable[[QueryProgress], None]) -> dict[str, Any]:
         """The description of the query once it has succeeded; it is cancelled when nobody waits any longer."""
         try:
             return self._poll(query_id, on_progress)
@@ -111,13 +111,13 @@ class AthenaEngine:
             self._client().stop_query_execution(QueryExecutionId=query_id)
             raise
 
-    def _poll(self, query_id: str, on_progress: Callable[[Progress], None]) -> dict[str, Any]:
+    def _poll(self, query_id: str, on_progress: Callable[[QueryProgress], None]) -> dict[str, Any]:
         started, pause_seconds = self._clock.now(), POLL_SECONDS_MIN
         while True:
             execution: dict[str, Any] = self._client().get_query_execution(QueryExecutionId=query_id)["QueryExecution"]
             state = execution["Status"]["State"]
             seconds = self._clock.now() - started
-            on_progress(Progress(state.lower(), seconds, _bytes_scanned(execution)))
+            on_progress(QueryProgress(state.lower(), seconds, _bytes_scanned(execution)))
             if state == "SUCCEEDED":
                 return execution
             if state in {"FAILED", "CANCELLED"}:

@@ -11,12 +11,12 @@ from typing import Any
 
 import pandas as pd
 
-from analytics.decode import Decoded, decode
+from analytics.decode import StreamTotals, decode
 from analytics.oracle import true_rows
 from analytics.presets import range_values
 from analytics.query import Query
+from analytics.readings_database import ReadingsDatabase
 from analytics.result import Engine, epoch_ms
-from analytics.spool import Spool
 from analytics.verify import Verification, rows_of_window, verify_window
 from windrow.aws.kinesis import StreamRecord
 from windrow.reading import EARLINESS_MS_MAX
@@ -25,7 +25,7 @@ from windrow.timestamps import format_rfc3339
 
 GRACE_MS = 15 * 60_000
 """A reading that arrived this long ago is in the rows: a tick, its delay, a batch and its retries, and some room."""
-_TICK_DELAY_MS = 60_000
+_CONSUMER_DELAY_MS = 60_000
 
 _IN_RANGE = (
     "dt BETWEEN :first_dt AND :last_dt"
@@ -65,7 +65,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AuditedWindow:
+class WindowAudit:
     """One window: its verdict, the comparison of the rows that can be judged, and how many cannot."""
 
     start_ms: int
@@ -87,9 +87,9 @@ class AuditedWindow:
 class Audit:
     """All windows of the range that have readings in the stream, or rows, or a lineage, ascending."""
 
-    decoded: Decoded
+    totals: StreamTotals
     evidence: Evidence
-    windows: tuple[AuditedWindow, ...] = field(default=())
+    windows: tuple[WindowAudit, ...] = field(default=())
 
     @property
     def is_exact(self) -> bool:
@@ -127,12 +127,12 @@ def audit(
 
     `on_progress` is told the step, how far it is, and of how much.
     """
-    decoded = Decoded()
-    with Spool() as spool:
-        for batch in decode(records, decoded, horizon_ms=horizon_ms):
-            spool.add(batch, start_ms=time_range.start_ms, end_ms=time_range.end_ms)
-            on_progress("records", decoded.records, None)
-        newest = spool.newest_arrivals()
+    totals = StreamTotals()
+    with ReadingsDatabase() as database:
+        for batch in decode(records, totals, horizon_ms=horizon_ms):
+            database.add(batch, start_ms=time_range.start_ms, end_ms=time_range.end_ms)
+            on_progress("records", totals.records, None)
+        newest = database.newest_arrivals()
         rolled = _rolled(engine, time_range)
         starts = sorted(newest.keys() | rolled.keys() | _stored(engine, time_range))
         windows = []
@@ -141,12 +141,14 @@ def audit(
             scheduled_ms, shards = rolled.get(start_ms, (None, ()))
             is_young = _is_young(newest.get(start_ms), start_ms=start_ms, scheduled_ms=scheduled_ms, now_ms=now_ms)
             is_whole = evidence.is_whole(start_ms, shards)
-            windows.append(_audit_window(start_ms, spool, engine, is_whole=is_whole, is_young=is_young))
-    return Audit(decoded=decoded, evidence=evidence, windows=tuple(windows))
+            windows.append(_audit_window(start_ms, database, engine, is_whole=is_whole, is_young=is_young))
+    return Audit(totals=totals, evidence=evidence, windows=tuple(windows))
 
 
-def _audit_window(start_ms: int, spool: Spool, engine: Engine, *, is_whole: bool, is_young: bool) -> AuditedWindow:
-    readings, stored = spool.readings_of(start_ms), rows_of_window(engine, start_ms)
+def _audit_window(
+    start_ms: int, database: ReadingsDatabase, engine: Engine, *, is_whole: bool, is_young: bool
+) -> WindowAudit:
+    readings, stored = database.readings_of(start_ms), rows_of_window(engine, start_ms)
     unproven = set() if is_whole else _unproven(readings, stored)
     verification = verify_window(
         start_ms,
@@ -157,7 +159,7 @@ def _audit_window(start_ms: int, spool: Spool, engine: Engine, *, is_whole: bool
         verdict = Verdict.BEHIND if is_young else Verdict.DIFFERENT
     else:
         verdict = Verdict.UNPROVEN if unproven else Verdict.EXACT
-    return AuditedWindow(start_ms=start_ms, verdict=verdict, verification=verification, rows_unproven=len(unproven))
+    return WindowAudit(start_ms=start_ms, verdict=verdict, verification=verification, rows_unproven=len(unproven))
 
 
 def _unproven(readings: pd.DataFrame, stored: pd.DataFrame) -> set[str]:
@@ -190,7 +192,7 @@ def _is_young(newest_ms: int | None, *, start_ms: int, scheduled_ms: int | None,
         return True
     if newest_ms is None or now_ms - newest_ms > GRACE_MS:
         return False
-    return scheduled_ms is None or newest_ms > scheduled_ms - _TICK_DELAY_MS
+    return scheduled_ms is None or newest_ms > scheduled_ms - _CONSUMER_DELAY_MS
 
 
 def _rolled(engine: Engine, time_range: TimeRange) -> dict[int, tuple[int | None, tuple[str, ...]]]:

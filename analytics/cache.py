@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from analytics.objects import Located
-from analytics.tables import Table
+from analytics.objects import TableObject
+from analytics.tables import ExternalTable
 from windrow.errors import WindrowError
 from windrow.lake.store import ObjectStore
 
@@ -29,18 +29,18 @@ class ObjectCache:
         self._bytes_max = bytes_max
         self._bytes_known: int | None = None
 
-    def fetch(self, needed: Sequence[tuple[Table, ObjectStore, Located]]) -> list[Path | None]:
+    def fetch(self, needed: Sequence[tuple[ExternalTable, ObjectStore, TableObject]]) -> list[Path | None]:
         """A file for each object, None for one that is gone meanwhile; fetches only what is not here.
 
         WindrowError when the objects together are larger than the whole cache.
         """
-        total_bytes = sum(located.listed.size_bytes for _, _, located in needed)
+        total_bytes = sum(one.listed.size_bytes for _, _, one in needed)
         if total_bytes > self._bytes_max:
             raise WindrowError(
                 f"the query would read {total_bytes / 1e6:,.0f} MB, more than {self._bytes_max / 1e6:,.0f} MB",
                 hint="restrict it: WHERE dt = '2026-11-20' AND hour BETWEEN 10 AND 11",
             )
-        paths = [self._path(table, located, located.listed.etag) for table, _, located in needed]
+        paths = [self._path(table, one, one.listed.etag) for table, _, one in needed]
         for path in paths:
             if path.exists():
                 os.utime(path)
@@ -54,12 +54,12 @@ class ObjectCache:
                 found[place] = file
         return found
 
-    def _fetch_one(self, table: Table, store: ObjectStore, located: Located) -> Path | None:
-        stored = store.get(located.listed.key)
+    def _fetch_one(self, table: ExternalTable, store: ObjectStore, wanted: TableObject) -> Path | None:
+        stored = store.get(wanted.listed.key)
         if stored is None:
             return None
         # It may have been overwritten since it was listed: the file is named after what came.
-        path = self._path(table, located, stored.etag)
+        path = self._path(table, wanted, stored.etag)
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f"{uuid.uuid4().hex}.part")
         try:
@@ -69,10 +69,10 @@ class ObjectCache:
             unfinished.unlink(missing_ok=True)
         return path
 
-    def _path(self, table: Table, located: Located, etag: str) -> Path:
+    def _path(self, table: ExternalTable, wanted: TableObject, etag: str) -> Path:
         """Where this version is or will be; hashed, because keys are longer than file names may be."""
-        name = hashlib.blake2b(f"{located.listed.key}\n{etag}".encode(), digest_size=16).hexdigest()
-        return self.folder / table.name / f"dt={located.dt}" / f"hour={located.hour:02}" / f"{name}{table.suffix}"
+        name = hashlib.blake2b(f"{wanted.listed.key}\n{etag}".encode(), digest_size=16).hexdigest()
+        return self.folder / table.name / f"dt={wanted.dt}" / f"hour={wanted.hour:02}" / f"{name}{table.suffix}"
 
     def _make_room(self, bytes_wanted: int) -> None:
         """Remove files, the longest unused first, until `bytes_wanted` more fit.

@@ -4,18 +4,18 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from analytics import views
-from analytics.board import Board, Shown
+from analytics import panels
 from analytics.history import Histories
 from analytics.objects import newest_window
 from analytics.result import Engine
+from analytics.row_cache import RowCache, Snapshot
 from windrow.errors import UsageError
 from windrow.lake.store import ObjectStore
 from windrow.timerange import TimeRange, parse_range
 from windrow.window import WINDOW_MS
 
 Json = dict[str, Any]
-PER_PAGE_MAX = views.PAGE_SENSORS_MAX
+PER_PAGE_MAX = panels.PAGE_SENSORS_MAX
 SEARCH_CHARACTERS_MAX = 128
 
 
@@ -25,69 +25,69 @@ class Dashboard:
     def __init__(self, *, engine: Engine, results: ObjectStore, stage: str, clock_ms: Callable[[], int]) -> None:
         """Ask `engine` about the rows in the `results` bucket; `clock_ms` says what "-2h" means."""
         asking = threading.Lock()  # an engine answers one thread at a time
-        self._board = Board(engine, results, asking)
+        self._rows = RowCache(engine, results, asking)
         self._histories = Histories(engine, asking)
         self._results = results
         self._stage = stage
         self._engine_name = engine.name
         self._clock_ms = clock_ms
         self._lock = threading.Lock()
-        self._newest: tuple[Shown, views.Sensors] | None = None
+        self._newest: tuple[Snapshot, panels.SensorSummaries] | None = None
         self._loaded = (0, 0)
 
     def overview(self, start: str | None, end: str | None) -> Json:
         """Everything but the page of sensors and the one that is open; brings the range up to date first."""
         now_ms = self._clock_ms()
-        shown, sensors = self._shown(parse_range(start, end, now_ms=now_ms))
-        newest = None if shown.rows else newest_window(self._results)
+        snapshot, sensors = self._snapshot(parse_range(start, end, now_ms=now_ms))
+        newest = None if snapshot.rows else newest_window(self._results)
         return {
             "stage": self._stage,
             "engine": self._engine_name,
             "made_ms": now_ms,
             "window_ms": WINDOW_MS,
-            "range": {"from_ms": shown.time_range.start_ms, "to_ms": shown.time_range.end_ms},
+            "range": {"from_ms": snapshot.time_range.start_ms, "to_ms": snapshot.time_range.end_ms},
             "newest_ms": None if newest is None else newest.start_ms,
-            "fleet": views.fleet(shown),
-            "completeness": views.completeness(shown),
-            "movers": views.movers(shown, sensors),
-            "silent": views.silent(shown, sensors),
+            "fleet": panels.fleet(snapshot),
+            "completeness": panels.completeness(snapshot),
+            "movers": panels.movers(snapshot, sensors),
+            "silent": panels.silent(snapshot, sensors),
         }
 
     def heatmap(self, start: str | None, end: str | None, *, search: str, sort: str, page: int, per_page: int) -> Json:
         """A page of sensors and their means over time; UsageError when what is asked for makes no sense."""
-        if sort not in views.SORTS:
-            raise UsageError(f"no order {sort!r}", hint=f"one of {', '.join(views.SORTS)}")
+        if sort not in panels.SORTS:
+            raise UsageError(f"no order {sort!r}", hint=f"one of {', '.join(panels.SORTS)}")
         if not 1 <= per_page <= PER_PAGE_MAX or page < 0:
             raise UsageError(f"no page {page} of {per_page} sensors", hint=f"1 to {PER_PAGE_MAX} sensors a page")
-        shown, sensors = self._shown(parse_range(start, end, now_ms=self._clock_ms()))
+        snapshot, sensors = self._snapshot(parse_range(start, end, now_ms=self._clock_ms()))
         wanted = search[:SEARCH_CHARACTERS_MAX]
-        return views.heatmap(shown, sensors, search=wanted, sort=sort, page=page, per_page=per_page)
+        return panels.heatmap(snapshot, sensors, search=wanted, sort=sort, page=page, per_page=per_page)
 
     def history(self, start: str | None, end: str | None, *, sensor_id: str) -> Json:
         """One sensor's windows with percentiles; WindrowError when it has none."""
-        shown, _ = self._shown(parse_range(start, end, now_ms=self._clock_ms()))
-        return self._histories.of(sensor_id, shown)
+        snapshot, _ = self._snapshot(parse_range(start, end, now_ms=self._clock_ms()))
+        return self._histories.of(sensor_id, snapshot)
 
     def progress(self) -> Json:
         """How far the refresh is that runs, or ran last."""
         loaded, windows = self._loaded
         return {"loaded": loaded, "windows": windows}
 
-    def _shown(self, time_range: TimeRange) -> tuple[Shown, views.Sensors]:
+    def _snapshot(self, time_range: TimeRange) -> tuple[Snapshot, panels.SensorSummaries]:
         """The range up to date, and what it says of each sensor; worked out anew only when the windows are others."""
 
         def loaded(done: int, windows: int) -> None:
             self._loaded = done, windows
 
-        shown = self._board.refresh(time_range, loaded)
+        snapshot = self._rows.refresh(time_range, loaded)
         self._loaded = (0, 0)
         with self._lock:
-            if self._newest is None or _content(self._newest[0]) != _content(shown):
-                self._newest = shown, views.sensors_of(shown)
-            return shown, self._newest[1]
+            if self._newest is None or _content(self._newest[0]) != _content(snapshot):
+                self._newest = snapshot, panels.summarize_sensors(snapshot)
+            return snapshot, self._newest[1]
 
 
-def _content(shown: Shown) -> tuple[int, int, int]:
+def _content(snapshot: Snapshot) -> tuple[int, int, int]:
     """Equal when the rows are the same: the version, and where the windows begin and end."""
-    starts = [rows.start_ms for rows in shown.rows] or [0]
-    return shown.version, starts[0], starts[-1]
+    starts = [rows.start_ms for rows in snapshot.rows] or [0]
+    return snapshot.version, starts[0], starts[-1]

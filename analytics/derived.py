@@ -8,7 +8,7 @@ from sqlglot import exp, parse_one
 
 from analytics.query import DIALECT
 
-Columns = tuple[tuple[str, str, str], ...]
+ViewColumns = tuple[tuple[str, str, str], ...]
 
 # n * sum of squares - (sum)^2, exact: 38 digits hold it for any day of one sensor.
 _SPREAD = (
@@ -20,7 +20,7 @@ MEAN_C = "CAST(sum_milli_c AS DOUBLE) / (1000 * readings)"
 TIME_WEIGHTED_MEAN_C = "CAST(integral_milli_c_ms AS DOUBLE) / (1000 * NULLIF(CAST(covered_ms AS BIGINT), 0))"
 
 # (name, Trino type, expression over a row of aggregates), in the order of the views.
-COLUMNS: Columns = (
+COLUMNS: ViewColumns = (
     ("dt", "varchar", "dt"),
     ("hour", "integer", "hour"),
     ("window_start", "timestamp(3)", "window_start"),

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from analytics import presets
-from analytics.board import Shown
 from analytics.result import Engine, epoch_ms
+from analytics.row_cache import Snapshot
 from windrow.errors import WindrowError
 from windrow.timerange import TimeRange
 from windrow.window import WINDOW_MS
@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 
 @dataclass(slots=True)
-class _Known:
+class _SensorHistory:
     """The windows of a sensor that were read: `rows_sha256` of the window then, and its row if it has one."""
 
     sha256: dict[int, str] = field(default_factory=dict)
@@ -33,38 +33,38 @@ class Histories:
         """Ask `engine` while holding `lock`."""
         self._engine = engine
         self._lock = lock
-        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._histories: OrderedDict[str, _SensorHistory] = OrderedDict()
 
-    def of(self, sensor_id: str, shown: Shown) -> dict[str, Any]:
-        """The windows of `shown` that the sensor has a row in, as columns; WindrowError when there is none."""
+    def of(self, sensor_id: str, snapshot: Snapshot) -> dict[str, Any]:
+        """The windows of `snapshot` that the sensor has a row in, as columns; WindrowError when there is none."""
         with self._lock:
-            known = self._known.setdefault(sensor_id, _Known())
-            self._known.move_to_end(sensor_id)
-            while len(self._known) > SENSORS_KEPT_MAX:
-                self._known.popitem(last=False)
-            self._read(sensor_id, known, shown)
-            starts = [roll.start_ms for roll in shown.rolls if roll.start_ms in known.rows]
-            rows = [known.rows[start_ms] for start_ms in starts]
+            history = self._histories.setdefault(sensor_id, _SensorHistory())
+            self._histories.move_to_end(sensor_id)
+            while len(self._histories) > SENSORS_KEPT_MAX:
+                self._histories.popitem(last=False)
+            self._read(sensor_id, history, snapshot)
+            starts = [lineage.start_ms for lineage in snapshot.lineages if lineage.start_ms in history.rows]
+            rows = [history.rows[start_ms] for start_ms in starts]
         if not rows:
             raise WindrowError(f"no sensor {sensor_id!r} in this range", hint="search for it, or choose another range")
         columns = {name: [row[name] for row in rows] for name in (*CELSIUS, *_COUNTS)}
         return {"sensor": sensor_id, "t": starts, "step_ms": WINDOW_MS} | columns
 
-    def _read(self, sensor_id: str, known: _Known, shown: Shown) -> None:
-        """Read what is not known, in one query from the first such window to the last."""
-        sha256 = {roll.start_ms: roll.rows_sha256 for roll in shown.rolls}
-        stale = [start_ms for start_ms, digest in sha256.items() if known.sha256.get(start_ms) != digest]
+    def _read(self, sensor_id: str, history: _SensorHistory, snapshot: Snapshot) -> None:
+        """Read what is missing or has changed, in one query from the first such window to the last."""
+        sha256 = {lineage.start_ms: lineage.rows_sha256 for lineage in snapshot.lineages}
+        stale = [start_ms for start_ms, digest in sha256.items() if history.sha256.get(start_ms) != digest]
         if not stale:
             return
         time_range = TimeRange(min(stale), max(stale) + WINDOW_MS)
         frame = self._engine.run(presets.sensor(sensor_id, time_range)).frame
         for start_ms in stale:
-            known.rows.pop(start_ms, None)
+            history.rows.pop(start_ms, None)
         names = [*(f"{name}_c" for name in CELSIUS), *_COUNTS]
         for start, *values in zip(epoch_ms(frame["window_start"]), *(frame[name] for name in names), strict=True):
             if start is not None:
-                known.rows[start] = dict(zip((*CELSIUS, *_COUNTS), map(_plain, values), strict=True))
-        known.sha256 |= {start_ms: sha256[start_ms] for start_ms in stale}
+                history.rows[start] = dict(zip((*CELSIUS, *_COUNTS), map(_plain, values), strict=True))
+        history.sha256 |= {start_ms: sha256[start_ms] for start_ms in stale}
 
 
 def _plain(value: Any) -> float | int:

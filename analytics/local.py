@@ -16,13 +16,14 @@ import duckdb
 from sqlglot import exp
 
 from analytics.cache import ObjectCache
-from analytics.objects import Located, needed_objects
+from analytics.objects import TableObject, needed_objects
 from analytics.prune import Scan, scans
 from analytics.query import Parameter, Query, parse_select
+from analytics.quoting import quoted_name, quoted_text
 from analytics.relation import duckdb_type, pages_of_sql
-from analytics.result import ROWS_MAX, Progress, Result, collect
+from analytics.result import ROWS_MAX, QueryProgress, Result, collect
 from analytics.rewrite import MACROS
-from analytics.tables import TABLES, Table
+from analytics.tables import TABLES, ExternalTable
 from analytics.translate import explain, resolve, to_duckdb
 from windrow.errors import WindrowError
 from windrow.lake.store import ObjectStore
@@ -53,43 +54,45 @@ class LocalEngine:
         query: Query,
         *,
         rows_max: int | None = None,
-        on_progress: Callable[[Progress], None] = lambda _: None,
+        on_progress: Callable[[QueryProgress], None] = lambda _: None,
     ) -> Result:
         """Answer `query`; see analytics.result.Engine. `bytes_scanned` is the size of the objects it needed."""
         limit = ROWS_MAX if rows_max is None else min(rows_max, ROWS_MAX)
         return collect(self.pages(query, on_progress=on_progress), limit=limit, is_asked_for=rows_max is not None)
 
     def pages(
-        self, query: Query, *, on_progress: Callable[[Progress], None] = lambda _: None
+        self, query: Query, *, on_progress: Callable[[QueryProgress], None] = lambda _: None
     ) -> Generator[Result, None, None]:
         """Answer `query` piece by piece; see analytics.result.Engine."""
         started = self._clock()
         parameters = {f"p{place}": value for place, value in enumerate(query.parameters)}
-        prepared = _prepare(query.sql, len(query.parameters))
-        on_progress(Progress("listing", self._clock() - started))
-        needed = self._needed(prepared.scans, parameters)
-        bytes_scanned = sum(located.listed.size_bytes for _, _, located in needed)
-        on_progress(Progress("fetching", self._clock() - started, bytes_scanned))
-        files = self._fetch({scan.table for scan in prepared.scans}, needed)
-        on_progress(Progress("running", self._clock() - started, bytes_scanned))
-        with _readable(prepared.select), self._connection(files) as connection:
-            for frame in pages_of_sql(connection, prepared.sql, parameters):
+        translated = _translate(query.sql, len(query.parameters))
+        on_progress(QueryProgress("listing", self._clock() - started))
+        needed = self._needed(translated.scans, parameters)
+        bytes_scanned = sum(one.listed.size_bytes for _, _, one in needed)
+        on_progress(QueryProgress("fetching", self._clock() - started, bytes_scanned))
+        files = self._fetch({scan.table for scan in translated.scans}, needed)
+        on_progress(QueryProgress("running", self._clock() - started, bytes_scanned))
+        with _readable(translated.select), self._connection(files) as connection:
+            for frame in pages_of_sql(connection, translated.sql, parameters):
                 yield Result(frame, self.name, bytes_scanned, self._clock() - started)
 
     def _needed(
         self, scanned: Iterable[Scan], parameters: Mapping[str, Parameter]
-    ) -> list[tuple[Table, ObjectStore, Located]]:
+    ) -> list[tuple[ExternalTable, ObjectStore, TableObject]]:
         """The objects that the scans can need, with the table and the bucket of each."""
         by_table: defaultdict[str, list[Scan]] = defaultdict(list)
         for scan in scanned:
             by_table[scan.table].append(scan)
         return [
-            (table, store, located)
+            (table, store, one)
             for table, store in ((TABLES[name], self._stores[TABLES[name].bucket]) for name in by_table)
-            for located in needed_objects(table, by_table[table.name], store, parameters)
+            for one in needed_objects(table, by_table[table.name], store, parameters)
         ]
 
-    def _fetch(self, tables: Iterable[str], needed: list[tuple[Table, ObjectStore, Located]]) -> dict[str, list[Path]]:
+    def _fetch(
+        self, tables: Iterable[str], needed: list[tuple[ExternalTable, ObjectStore, TableObject]]
+    ) -> dict[str, list[Path]]:
         """The files of each of the `tables` that the query reads."""
         files: dict[str, list[Path]] = {name: [] for name in tables}
         for (table, _, _), path in zip(needed, self._cache.fetch(needed), strict=True):
@@ -103,7 +106,7 @@ class LocalEngine:
         with duckdb.connect(":memory:", config=_CONFIGURATION) as connection:
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute("SET enable_progress_bar = false")  # it would draw on standard output
-            connection.execute(f"SET allowed_directories = [{_quoted(self._cache.folder)}]")
+            connection.execute(f"SET allowed_directories = [{quoted_text(self._cache.folder)}]")
             connection.execute("SET enable_external_access = false")
             connection.execute("SET lock_configuration = true")
             for macro in MACROS:
@@ -123,7 +126,7 @@ _CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
+class _TranslatedQuery:
     """A query as its parser, its pruning and DuckDB need it; none of it is ever changed."""
 
     select: exp.Query
@@ -132,39 +135,31 @@ class _Prepared:
 
 
 @functools.lru_cache(maxsize=64)
-def _prepare(sql: str, parameters: int) -> _Prepared:
+def _translate(sql: str, parameters: int) -> _TranslatedQuery:
     """Parse and translate; a preset, or a dashboard, asks the same SQL again with other values."""
     select = parse_select(Query(sql, ("",) * parameters))
     resolved = resolve(select)
-    return _Prepared(select, tuple(scans(resolved)), to_duckdb(resolved))
+    return _TranslatedQuery(select, tuple(scans(resolved)), to_duckdb(resolved))
 
 
-def _view(table: Table, files: list[Path]) -> str:
+def _view(table: ExternalTable, files: list[Path]) -> str:
     """The view of `table` over `files`, of which there may be none, with every column in its declared type."""
-    columns = [(_quoted_name(name), duckdb_type(trino_type)) for name, trino_type in table.columns]
+    columns = [(quoted_name(name), duckdb_type(trino_type)) for name, trino_type in table.columns]
     # The empty relation brings the columns that no file has: `partials` leaves out sequences that are all zero.
     rows = f"SELECT {', '.join(f'NULL::{kind} AS {name}' for name, kind in columns)} WHERE false"
     if files:
         rows += f" UNION ALL BY NAME SELECT * FROM {_reader(table, files)}"  # noqa: S608 - our own names
     typed = ", ".join(f"CAST({name} AS {kind}) AS {name}" for name, kind in columns)
-    return f"CREATE VIEW {_quoted_name(table.name)} AS SELECT {typed} FROM ({rows})"  # noqa: S608 - our own names
+    return f"CREATE VIEW {quoted_name(table.name)} AS SELECT {typed} FROM ({rows})"  # noqa: S608 - our own names
 
 
-def _reader(table: Table, files: list[Path]) -> str:
-    listed = f"[{', '.join(map(_quoted, files))}]"
+def _reader(table: ExternalTable, files: list[Path]) -> str:
+    listed = f"[{', '.join(map(quoted_text, files))}]"
     hive = "hive_partitioning = true, hive_types = {dt: VARCHAR, hour: INTEGER}"
     if table.suffix == ".parquet":
         return f"read_parquet({listed}, union_by_name = true, {hive})"
-    columns = ", ".join(f"{_quoted_name(name)}: {_quoted(duckdb_type(kind))}" for name, kind in table.own_columns)
+    columns = ", ".join(f"{quoted_name(name)}: {quoted_text(duckdb_type(kind))}" for name, kind in table.own_columns)
     return f"read_json({listed}, format = 'newline_delimited', columns = {{{columns}}}, {hive})"
-
-
-def _quoted(value: object) -> str:
-    return "'" + str(value).replace("'", "''") + "'"
-
-
-def _quoted_name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 @contextmanager

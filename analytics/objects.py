@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from analytics.prune import Scan, can_match
 from analytics.query import Parameter
-from analytics.tables import Table
+from analytics.tables import ExternalTable
 from windrow.errors import WindrowError
 from windrow.lake import layout
 from windrow.lake.store import ListedObject, ObjectStore
+from windrow.period import DAY_MS, HOUR_MS
 from windrow.timerange import TimeRange
 from windrow.timestamps import parse_sql_ms
 from windrow.window import Window
@@ -23,7 +24,7 @@ _PLACE = re.compile(r"dt=(\d{4}-\d{2}-\d{2})/hour=(\d{2})/(\d{2})(\d{2})\b")
 
 
 @dataclass(frozen=True, slots=True)
-class Located:
+class TableObject:
     """An object and what its key says: its partition, and its window as SQL reads it."""
 
     listed: ListedObject
@@ -33,33 +34,31 @@ class Located:
 
 
 def needed_objects(
-    table: Table, scans: Iterable[Scan], store: ObjectStore, parameters: Mapping[str, Parameter]
-) -> list[Located]:
+    table: ExternalTable, scans: Iterable[Scan], store: ObjectStore, parameters: Mapping[str, Parameter]
+) -> list[TableObject]:
     """What any of the `scans` of `table` can need, ascending by key; WindrowError when it is over OBJECTS_MAX."""
     days = [match[1] for prefix in store.list_prefixes(table.root) if (match := _DAY.search(prefix))]
-    needed = {
-        located.listed.key: located for scan in scans for located in _matching(table, scan, days, store, parameters)
-    }
+    needed = {one.listed.key: one for scan in scans for one in _matching(table, scan, days, store, parameters)}
     return [needed[key] for key in sorted(needed)]
 
 
 def _matching(
-    table: Table, scan: Scan, days: list[str], store: ObjectStore, parameters: Mapping[str, Parameter]
-) -> Iterator[Located]:
+    table: ExternalTable, scan: Scan, days: list[str], store: ObjectStore, parameters: Mapping[str, Parameter]
+) -> Iterator[TableObject]:
     """The objects that one scan can need."""
-    located: list[Located] = []
+    found: list[TableObject] = []
     for prefix in _prefixes(table, scan, days, parameters):
-        located += [one for listed in store.list_objects(prefix) if (one := _locate(table, listed)) is not None]
-        if len(located) > OBJECTS_MAX:
+        found += [one for listed in store.list_objects(prefix) if (one := _locate(table, listed)) is not None]
+        if len(found) > OBJECTS_MAX:
             raise WindrowError(
                 f"the query needs more than {OBJECTS_MAX} objects of {table.name!r}",
                 hint="restrict it: WHERE dt = '2026-11-20' AND hour BETWEEN 10 AND 11",
             )
-    matches = can_match(scan, [(one.dt, one.hour, one.window_start) for one in located], parameters)
-    return itertools.compress(located, matches)
+    matches = can_match(scan, [(one.dt, one.hour, one.window_start) for one in found], parameters)
+    return itertools.compress(found, matches)
 
 
-def _prefixes(table: Table, scan: Scan, days: list[str], parameters: Mapping[str, Parameter]) -> Iterator[str]:
+def _prefixes(table: ExternalTable, scan: Scan, days: list[str], parameters: Mapping[str, Parameter]) -> Iterator[str]:
     """What to list: a day at once where all its hours can match, else hour by hour."""
     for day in itertools.compress(days, can_match(scan, [(day,) for day in days], parameters)):
         midnight_ms = parse_sql_ms(f"{day} 00:00:00")
@@ -68,16 +67,16 @@ def _prefixes(table: Table, scan: Scan, days: list[str], parameters: Mapping[str
             yield layout.day_prefix(table.root, midnight_ms)
             continue
         for hour in itertools.compress(range(24), matches):
-            yield layout.hour_prefix(table.root, midnight_ms + hour * 3_600_000)
+            yield layout.hour_prefix(table.root, midnight_ms + hour * HOUR_MS)
 
 
-def _locate(table: Table, listed: ListedObject) -> Located | None:
+def _locate(table: ExternalTable, listed: ListedObject) -> TableObject | None:
     """What the key says; None for an object that is none of the table's."""
     match = _PLACE.search(listed.key, len(table.root))
     if match is None or not listed.key.endswith(table.suffix):
         return None
     dt, hour, window_hour, window_minute = match.groups()
-    return Located(listed, dt, int(hour), f"{dt} {window_hour}:{window_minute}:00")
+    return TableObject(listed, dt, int(hour), f"{dt} {window_hour}:{window_minute}:00")
 
 
 def newest_window(results: ObjectStore) -> Window | None:
@@ -90,14 +89,13 @@ def newest_window(results: ObjectStore) -> Window | None:
     return None
 
 
-def versions(table: Table, time_range: TimeRange, store: ObjectStore) -> dict[int, str]:
+def window_etags(table: ExternalTable, time_range: TimeRange, store: ObjectStore) -> dict[int, str]:
     """The ETag of each window's object of `table`, by the window's start, ascending; costs a listing a day."""
-    day_ms = 86_400_000
-    found: dict[int, str] = {}
-    for midnight_ms in range(time_range.start_ms // day_ms * day_ms, time_range.end_ms, day_ms):
+    etags: dict[int, str] = {}
+    for midnight_ms in range(time_range.start_ms // DAY_MS * DAY_MS, time_range.end_ms, DAY_MS):
         for listed in store.list_objects(layout.day_prefix(table.root, midnight_ms)):
-            located = _locate(table, listed)
-            start_ms = parse_sql_ms(located.window_start) if located else -1
+            one = _locate(table, listed)
+            start_ms = parse_sql_ms(one.window_start) if one else -1
             if time_range.start_ms <= start_ms < time_range.end_ms:
-                found[start_ms] = listed.etag
-    return found
+                etags[start_ms] = listed.etag
+    return etags

@@ -9,6 +9,8 @@ from typing import Any
 import duckdb
 import pandas as pd
 
+from analytics.quoting import quoted_name, quoted_text
+
 _TYPES = {
     "boolean": "BOOLEAN",
     "Int32": "INTEGER",
@@ -32,14 +34,13 @@ def write_parquet(frames: Iterable[pd.DataFrame], path: Path) -> int:
         connection.execute("SET enable_progress_bar = false")  # it would draw on standard output
         for number, frame in enumerate(frames):
             if number == 0:
-                columns = ", ".join(f"{_quoted_name(name)} {_type_of(frame[name])}" for name in frame.columns)
+                columns = ", ".join(f"{quoted_name(name)} {_type_of(frame[name])}" for name in frame.columns)
                 connection.execute(f"CREATE TABLE rows ({columns})")
             if not frame.empty:
                 connection.register("page", _plain(frame))
                 connection.execute("INSERT INTO rows SELECT * FROM page")
             rows += len(frame)
-        target = "'" + str(path).replace("'", "''") + "'"
-        connection.execute(f"COPY rows TO {target} (FORMAT parquet, COMPRESSION zstd)")
+        connection.execute(f"COPY rows TO {quoted_text(path)} (FORMAT parquet, COMPRESSION zstd)")
     return rows
 
 
@@ -74,7 +75,3 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
         values = [value if value is None or isinstance(value, list) else str(value) for value in frame[name]]
         plain[name] = pd.Series(values, index=frame.index, dtype="object")
     return plain
-
-
-def _quoted_name(name: object) -> str:
-    return '"' + str(name).replace('"', '""') + '"'

@@ -9,6 +9,7 @@ import sqlglot
 from sqlglot import TokenType, exp
 from sqlglot.errors import ParseError, TokenError
 
+from analytics.quoting import quoted_text
 from windrow.errors import UsageError
 
 DIALECT = "trino"
@@ -50,7 +51,7 @@ def literal(parameter: Parameter) -> str:
     """`parameter` as a literal of Trino SQL: strings quoted, with quotes doubled."""
     if isinstance(parameter, int):
         return str(parameter)
-    return "'" + parameter.replace("'", "''") + "'"
+    return quoted_text(parameter)
 
 
 def parse_select(query: Query) -> exp.Query:

@@ -47,7 +47,7 @@ def duckdb_type(trino_type: str) -> str:
     return exp.DataType.build(trino_type, dialect=DIALECT).sql("duckdb")
 
 
-def trino_type(duckdb_name: str) -> str:
+def trino_type_of_duckdb(duckdb_name: str) -> str:
     """Trino's name of DuckDB's type; an unknown one keeps its name in lower case."""
     if _TIMESTAMP.fullmatch(duckdb_name):
         return "timestamp"
@@ -69,7 +69,7 @@ def pages_of_sql(
         fetched = connection.fetch_df_chunk(PAGE_ROWS // duckdb.__standard_vector_size__)
         if fetched.empty and number > 0:
             return
-        columns = [_series(fetched.iloc[:, place], trino_type(kind)) for place, kind in enumerate(types)]
+        columns = [_series(fetched.iloc[:, place], trino_type_of_duckdb(kind)) for place, kind in enumerate(types)]
         yield frame_of(names, columns)
 
 

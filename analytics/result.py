@@ -57,7 +57,7 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class QueryProgress:
     """How far a running query is."""
 
     state: str
@@ -77,7 +77,7 @@ class Engine(Protocol):
         query: Query,
         *,
         rows_max: int | None = None,
-        on_progress: Callable[[Progress], None] = lambda _: None,
+        on_progress: Callable[[QueryProgress], None] = lambda _: None,
     ) -> Result:
         """Answer `query`: its first `rows_max` rows, or all of them.
 
@@ -85,7 +85,7 @@ class Engine(Protocol):
         """
 
     def pages(
-        self, query: Query, *, on_progress: Callable[[Progress], None] = lambda _: None
+        self, query: Query, *, on_progress: Callable[[QueryProgress], None] = lambda _: None
     ) -> Generator[Result, None, None]:
         """Answer `query` piece by piece, however many rows it has: one Result or more, the first perhaps empty.
 

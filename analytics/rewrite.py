@@ -19,7 +19,7 @@ MACROS = (
     "CREATE MACRO trino_divide(a, b) AS CASE WHEN trino_scale(typeof(a)) + trino_scale(typeof(b)) IS NULL THEN a / b "
     "ELSE round(a / b, greatest(trino_scale(typeof(a)), trino_scale(typeof(b)))) END",
 )
-"""To be run in DuckDB before any SQL that `as_trino` made."""
+"""To be run in DuckDB before any SQL that `rewrite_for_duckdb` made."""
 
 _INTEGERS = exp.DataType.INTEGER_TYPES
 _BINARY_FRACTIONS = (exp.DataType.Type.DOUBLE, exp.DataType.Type.FLOAT)
@@ -28,7 +28,7 @@ _GROUP_REFERENCE = re.compile(r"\$(\d)")
 _FRACTION = re.compile(r"\.(\d+)$")
 
 
-def as_trino(tree: exp.Query) -> exp.Query:
+def rewrite_for_duckdb(tree: exp.Query) -> exp.Query:
     """A copy of a resolved query (every expression has its type) that means in DuckDB what `tree` means in Trino."""
     tree = tree.copy()
     for node in reversed(list(tree.dfs())):  # children before their parents

@@ -10,12 +10,12 @@ from typing import Literal
 from windrow.lake import layout, quarantine
 from windrow.rows import lineage, partial_parquet, rollup_parquet, silence
 
-Columns = tuple[tuple[str, str], ...]
-PARTITION_COLUMNS: Columns = (("dt", "varchar"), ("hour", "integer"))
+ColumnTypes = tuple[tuple[str, str], ...]
+PARTITION_COLUMNS: ColumnTypes = (("dt", "varchar"), ("hour", "integer"))
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ExternalTable:
     """One table: the rows of all objects under `<root>dt=.../hour=.../` that end in `suffix`.
 
     `own_columns` are (name, Trino type), without the partition columns. A key names a window after its hour; where
@@ -26,33 +26,33 @@ class Table:
     bucket: Literal["lake", "results"]
     root: str
     suffix: Literal[".parquet", ".json", ".jsonl.gz"]
-    own_columns: Columns
+    own_columns: ColumnTypes
 
     @property
-    def columns(self) -> Columns:
+    def columns(self) -> ColumnTypes:
         """The columns in the order of SELECT *: the table's own, then the partition columns."""
         return self.own_columns + PARTITION_COLUMNS
 
 
-def trino_type(glue_type: str) -> str:
+def trino_type_of_glue(glue_type: str) -> str:
     """Trino's name of a Glue (Hive) type."""
     if glue_type.startswith("array<"):
-        return f"array({trino_type(glue_type[6:-1])})"
+        return f"array({trino_type_of_glue(glue_type[6:-1])})"
     return {"string": "varchar", "int": "integer"}.get(glue_type, glue_type)
 
 
-def _of_glue(columns: Iterable[tuple[str, str]]) -> Columns:
-    return tuple((name, trino_type(glue_type)) for name, glue_type in columns)
+def _of_glue(columns: Iterable[tuple[str, str]]) -> ColumnTypes:
+    return tuple((name, trino_type_of_glue(glue_type)) for name, glue_type in columns)
 
 
-AGGREGATES = Table("aggregates", "results", layout.AGGREGATES, ".parquet", _of_glue(rollup_parquet.COLUMNS))
-WINDOWS = Table("windows", "results", layout.WINDOWS, ".json", _of_glue(lineage.COLUMNS))
-PARTIALS = Table("partials", "lake", layout.PARTIALS, ".parquet", _of_glue(partial_parquet.COLUMNS))
-QUARANTINE = Table("quarantine", "lake", layout.QUARANTINE, ".jsonl.gz", _of_glue(quarantine.COLUMNS))
+AGGREGATES = ExternalTable("aggregates", "results", layout.AGGREGATES, ".parquet", _of_glue(rollup_parquet.COLUMNS))
+WINDOWS = ExternalTable("windows", "results", layout.WINDOWS, ".json", _of_glue(lineage.COLUMNS))
+PARTIALS = ExternalTable("partials", "lake", layout.PARTIALS, ".parquet", _of_glue(partial_parquet.COLUMNS))
+QUARANTINE = ExternalTable("quarantine", "lake", layout.QUARANTINE, ".jsonl.gz", _of_glue(quarantine.COLUMNS))
 # Hours and days have the columns of a window; their `hour` is that of the period's start.
 AGGREGATES_1H = replace(AGGREGATES, name="aggregates_1h", root=layout.AGGREGATES_1H)
 AGGREGATES_1D = replace(AGGREGATES, name="aggregates_1d", root=layout.AGGREGATES_1D)
-SILENCES = Table("silences", "results", layout.SILENCES, ".parquet", _of_glue(silence.COLUMNS))
-TABLES: dict[str, Table] = {
+SILENCES = ExternalTable("silences", "results", layout.SILENCES, ".parquet", _of_glue(silence.COLUMNS))
+TABLES: dict[str, ExternalTable] = {
     table.name: table for table in (AGGREGATES, AGGREGATES_1H, AGGREGATES_1D, WINDOWS, SILENCES, PARTIALS, QUARANTINE)
 }

@@ -15,7 +15,7 @@ from sqlglot.optimizer.scope import traverse_scope
 
 from analytics.derived import expand_views
 from analytics.query import DIALECT
-from analytics.rewrite import as_trino, refuse
+from analytics.rewrite import refuse, rewrite_for_duckdb
 from analytics.tables import TABLES
 from windrow.errors import UsageError
 
@@ -58,7 +58,7 @@ def explain(select: exp.Query) -> UsageError | None:
 def to_duckdb(resolved: exp.Query) -> str:
     """DuckDB's SQL for a resolved query; UsageError for what has no counterpart there."""
     try:
-        return as_trino(resolved).sql("duckdb", unsupported_level=ErrorLevel.RAISE)
+        return rewrite_for_duckdb(resolved).sql("duckdb", unsupported_level=ErrorLevel.RAISE)
     except UnsupportedError as error:
         raise refuse(" ".join(str(error).split())) from error
 

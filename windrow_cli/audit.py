@@ -65,7 +65,7 @@ def show(audited: "Audit", *, form: str) -> None:
     """Print the audit: the windows that are not exact, and the whole in one line; as JSON, every window."""
     from analytics.audit import Verdict
 
-    decoded = audited.decoded
+    totals = audited.totals
     if form == "json":
         windows = [
             {"window_start": format_rfc3339(window.start_ms), "verdict": window.verdict.value}
@@ -74,8 +74,8 @@ def show(audited: "Audit", *, form: str) -> None:
             | {"culprits": [str(culprit) for culprit in window.verification.culprits]}
             for window in audited.windows
         ]
-        rejected = dict(sorted(decoded.rejected.items()))
-        out.print_json(data={"records": decoded.records, "rejected": rejected, "windows": windows})
+        rejected = dict(sorted(totals.rejected.items()))
+        out.print_json(data={"records": totals.records, "rejected": rejected, "windows": windows})
         return
     worth_a_line = [window for window in audited.windows if window.verdict in {Verdict.DIFFERENT, Verdict.BEHIND}]
     for window in worth_a_line[:WINDOWS_SHOWN_MAX]:
@@ -84,9 +84,9 @@ def show(audited: "Audit", *, form: str) -> None:
             out.print(f"  {culprit}", markup=False)
     if len(worth_a_line) > WINDOWS_SHOWN_MAX:
         out.print(f"... and {len(worth_a_line) - WINDOWS_SHOWN_MAX:,} more windows")
-    oldest = "none" if decoded.oldest_arrival_ms is None else format_rfc3339(decoded.oldest_arrival_ms)
-    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(decoded.rejected.items())) or "none"
-    out.print(f"stream: {decoded.records:,} records, {decoded.readings:,} readings; oldest arrival {oldest}")
+    oldest = "none" if totals.oldest_arrival_ms is None else format_rfc3339(totals.oldest_arrival_ms)
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(totals.rejected.items())) or "none"
+    out.print(f"stream: {totals.records:,} records, {totals.readings:,} readings; oldest arrival {oldest}")
     out.print(f"not readings: {reasons}")
     if behind := audited.count(Verdict.BEHIND):
         err.print(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from analytics.query import Query
-    from analytics.result import Engine, Progress, Result
+    from analytics.result import Engine, QueryProgress, Result
 
 CAPTION_CHARACTERS_MAX = 100
 FORMATS = ("table", "csv", "json", "parquet")
@@ -122,7 +122,7 @@ def ask(engine: "Engine", question: "Query", *, rows_max: int | None) -> "Genera
 def _asked(engine: "Engine", question: "Query") -> "Generator[Result, None, None]":
     with err.status(f"asking {engine.name}") as status:
 
-        def show(progress: "Progress") -> None:
+        def show(progress: "QueryProgress") -> None:
             seen = f", {spelled_bytes(progress.bytes_scanned)}" if progress.bytes_scanned else ""
             status.update(f"{engine.name}: {progress.state}, {progress.seconds:.0f} s{seen}")
 

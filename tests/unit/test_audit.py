@@ -238,7 +238,7 @@ def test_blocks_are_read_as_the_json_that_means_the_same(stored: StoredResults) 
     ]
     found = audited(stored, records)
     assert verdicts(found) == [Verdict.EXACT] * WINDOWS
-    assert found.decoded.rejected == {"temperature_range": 1, "missing_field": 1}
+    assert found.totals.rejected == {"temperature_range": 1, "missing_field": 1}
 
 
 def test_what_does_not_count_is_counted_by_reason(stored: StoredResults) -> None:
@@ -255,5 +255,5 @@ def test_what_does_not_count_is_counted_by_reason(stored: StoredResults) -> None
     ]
     found = audited(stored, records, time_range=TimeRange(START_MS, END_MS + WINDOW_MS))
     assert found.is_exact
-    assert found.decoded.rejected == {"aggregate_broken": 1, "not_json": 1, "out_of_time": 2}
-    assert found.decoded.oldest_arrival_ms == START_MS + WINDOW_MS
+    assert found.totals.rejected == {"aggregate_broken": 1, "not_json": 1, "out_of_time": 2}
+    assert found.totals.oldest_arrival_ms == START_MS + WINDOW_MS

@@ -19,7 +19,7 @@ from analytics.export import export
 from analytics.page import FILES, exported_page, served_page, served_policy, text_of
 from analytics.web import application
 from tests.unit.stored_results import StoredResults
-from tests.unit.test_board import ALL, SENSORS, START_MS, WINDOWS, readings_of, store
+from tests.unit.test_row_cache import ALL, SENSORS, START_MS, WINDOWS, readings_of, store
 from windrow.aws.clients import Place
 from windrow.errors import UsageError, WindrowError
 from windrow.timestamps import format_rfc3339

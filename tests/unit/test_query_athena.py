@@ -11,7 +11,7 @@ from botocore.stub import ANY, Stubber
 from analytics import athena
 from analytics.athena import AthenaEngine, Clock
 from analytics.query import Query
-from analytics.result import Progress
+from analytics.result import QueryProgress
 from windrow.aws.clients import Place
 from windrow.errors import UsageError, WindrowError
 
@@ -83,7 +83,7 @@ def test_a_query_is_started_awaited_and_read(script: Script) -> None:
     script.is_in("RUNNING", scanned=500)
     script.is_in("SUCCEEDED", scanned=1_000)
     script.gives([column("sensor_id", "varchar")], [["sensor_id"], ["o'brien"]])
-    told: list[Progress] = []
+    told: list[QueryProgress] = []
     result = script.engine.run(QUERY, on_progress=told.append)
     assert result.frame["sensor_id"].tolist() == ["o'brien"]
     assert (result.engine, result.bytes_scanned, result.seconds) == ("Athena", 1_000, sum(script.slept))
@@ -183,7 +183,7 @@ def test_ctrl_c_cancels_the_query(script: Script) -> None:
     script.is_in("RUNNING")
     script.stubber.add_response("stop_query_execution", {}, {"QueryExecutionId": QUERY_ID})
 
-    def interrupt(_: Progress) -> None:
+    def interrupt(_: QueryProgress) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -17,7 +17,7 @@ from analytics.parquet import write_parquet
 from analytics.plot import plot, plot_path
 from analytics.query import Query
 from analytics.relation import PAGE_ROWS
-from analytics.result import ROWS_MAX, Progress, Result
+from analytics.result import ROWS_MAX, QueryProgress, Result
 from tests.unit.stored_results import StoredResults
 from windrow.errors import UsageError
 from windrow_cli.formats import TEXTS
@@ -187,6 +187,6 @@ def test_the_price_is_told_where_there_is_one() -> None:
 
 def test_progress_reaches_whoever_asks(stored: StoredResults) -> None:
     """Before the first page."""
-    told: list[Progress] = []
+    told: list[QueryProgress] = []
     next(stored.engine.pages(Query("SELECT 1"), on_progress=told.append))
     assert [progress.state for progress in told] == ["listing", "fetching", "running"]

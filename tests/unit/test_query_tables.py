@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from analytics.tables import TABLES, trino_type
+from analytics.tables import TABLES, trino_type_of_glue
 
 TEMPLATE = Path(__file__).parents[2] / "infra" / "template.yaml"
 
@@ -39,4 +39,4 @@ def test_glue_declares_the_columns_of_the_local_engine(name: str) -> None:
     """Names, types and order of every column, partition columns included."""
     table = glue_tables()[name]
     declared = table["StorageDescriptor"]["Columns"] + table["PartitionKeys"]
-    assert tuple((one["Name"], trino_type(one["Type"])) for one in declared) == TABLES[name].columns
+    assert tuple((one["Name"], trino_type_of_glue(one["Type"])) for one in declared) == TABLES[name].columns

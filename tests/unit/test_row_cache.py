@@ -1,4 +1,4 @@
-"""The dashboard's memory and its views: what is shown is what pandas makes of the same rows, and only news is read."""
+"""The dashboard's rows in memory and its panels: both agree with pandas over the same rows, and only news is read."""
 
 import threading
 from pathlib import Path
@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analytics import board as boards
-from analytics import presets, views
-from analytics.board import Board, Shown
+from analytics import panels, presets, row_cache
 from analytics.history import Histories
 from analytics.query import Query
+from analytics.row_cache import RowCache, Snapshot
 from tests.rows_file import encode_rollup
 from tests.unit.stored_results import START_MS, StoredResults
 from windrow.errors import WindrowError
@@ -85,8 +84,8 @@ def stored(tmp_path: Path) -> StoredResults:
 
 
 @pytest.fixture
-def board(stored: StoredResults) -> Board:
-    return Board(stored.engine, stored.results, threading.Lock())
+def cache(stored: StoredResults) -> RowCache:
+    return RowCache(stored.engine, stored.results, threading.Lock())
 
 
 def rows_of(stored: StoredResults) -> pd.DataFrame:
@@ -97,15 +96,15 @@ def milliseconds(column: "pd.Series[Any]") -> list[int]:
     return [int(at.timestamp() * 1000) for at in column]
 
 
-def heatmap(shown: Shown, **asked: Any) -> dict[str, Any]:
+def heatmap(snapshot: Snapshot, **asked: Any) -> dict[str, Any]:
     wanted = {"search": "", "sort": "name", "page": 0, "per_page": 50} | asked
-    return views.heatmap(shown, views.sensors_of(shown), **wanted)
+    return panels.heatmap(snapshot, panels.summarize_sensors(snapshot), **wanted)
 
 
-def test_the_fleet_is_the_preset(stored: StoredResults, board: Board) -> None:
+def test_the_fleet_is_the_preset(stored: StoredResults, cache: RowCache) -> None:
     """The same numbers as `windrow query fleet`, window by window."""
     frame = stored.engine.run(presets.fleet(ALL)).frame
-    fleet = views.fleet(board.refresh(ALL))
+    fleet = panels.fleet(cache.refresh(ALL))
     assert fleet["t"] == milliseconds(frame["window_start"])
     for name in ("sensors", "readings"):
         assert fleet[name] == frame[name].tolist()
@@ -114,10 +113,10 @@ def test_the_fleet_is_the_preset(stored: StoredResults, board: Board) -> None:
     assert fleet["mean"] == pytest.approx(frame["mean_c"].tolist(), abs=0.00051)
 
 
-def test_a_long_range_is_told_in_steps(stored: StoredResults, board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_range_is_told_in_steps(stored: StoredResults, cache: RowCache, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sums, counts and extremes of the windows in a step, aligned; never a mean of means."""
-    monkeypatch.setattr(views, "POINTS_MAX", 4)
-    fleet = views.fleet(board.refresh(ALL))
+    monkeypatch.setattr(panels, "POINTS_MAX", 4)
+    fleet = panels.fleet(cache.refresh(ALL))
     rows = rows_of(stored)
     step_ms = 3 * WINDOW_MS
     assert fleet["step_ms"] == step_ms
@@ -129,12 +128,12 @@ def test_a_long_range_is_told_in_steps(stored: StoredResults, board: Board, monk
     assert fleet["min"] == (groups["min_milli_c"].min() / 1000).tolist()
 
 
-def test_the_heatmap_is_the_means_of_each_sensor(stored: StoredResults, board: Board) -> None:
+def test_the_heatmap_is_the_means_of_each_sensor(stored: StoredResults, cache: RowCache) -> None:
     """None where a sensor has no row; a window that was never rolled has no column."""
     rows = rows_of(stored)
     mean_c = rows["sum_milli_c"] / rows["readings"] / 1000
     pivot = rows.assign(mean_c=mean_c).pivot_table(index="sensor_id", columns="window_start", values="mean_c")
-    found = heatmap(board.refresh(ALL))
+    found = heatmap(cache.refresh(ALL))
     assert found["sensors"] == list(pivot.index)
     assert found["total"] == SENSORS
     assert len(found["t"]) == WINDOWS - 1
@@ -156,111 +155,111 @@ def test_the_heatmap_is_the_means_of_each_sensor(stored: StoredResults, board: B
         ("silent", "site-0/Sensor-0"),
     ],
 )
-def test_sensors_are_sorted(board: Board, sort: str, first: str) -> None:
+def test_sensors_are_sorted(cache: RowCache, sort: str, first: str) -> None:
     """By id or by what they did."""
-    assert heatmap(board.refresh(ALL), sort=sort)["sensors"][0] == first
+    assert heatmap(cache.refresh(ALL), sort=sort)["sensors"][0] == first
 
 
-def test_sensors_are_searched_and_paged(board: Board) -> None:
+def test_sensors_are_searched_and_paged(cache: RowCache) -> None:
     """Whatever the case; a page beyond the last is the last."""
-    shown = board.refresh(ALL)
-    assert heatmap(shown, search="SITE-1")["total"] == 3
-    assert heatmap(shown, search="nobody")["sensors"] == []
-    pages = [heatmap(shown, page=page, per_page=3)["sensors"] for page in range(3)]
+    snapshot = cache.refresh(ALL)
+    assert heatmap(snapshot, search="SITE-1")["total"] == 3
+    assert heatmap(snapshot, search="nobody")["sensors"] == []
+    pages = [heatmap(snapshot, page=page, per_page=3)["sensors"] for page in range(3)]
     assert [len(page) for page in pages] == [3, 3, 1]
-    assert heatmap(shown, page=99, per_page=3)["page"] == 2
+    assert heatmap(snapshot, page=99, per_page=3)["page"] == 2
 
 
-def test_movers_go_from_the_first_window_to_the_last(stored: StoredResults, board: Board) -> None:
+def test_movers_go_from_the_first_window_to_the_last(stored: StoredResults, cache: RowCache) -> None:
     """A sensor that began later, or fell silent, is taken as far as it was heard."""
     rows = rows_of(stored)
     means = (rows["sum_milli_c"] / rows["readings"] / 1000).groupby(rows["sensor_id"])
     change = means.last() - means.first()
-    shown = board.refresh(ALL)
-    found = views.movers(shown, views.sensors_of(shown))
+    snapshot = cache.refresh(ALL)
+    found = panels.movers(snapshot, panels.summarize_sensors(snapshot))
     told = {one["sensor"]: one["change"] for one in (*found["rising"], *found["falling"])}
     assert told == pytest.approx(change.to_dict(), abs=0.0011)
     assert all(one["change"] > 0 for one in found["rising"])
 
 
-def test_silent_is_who_was_heard_but_not_lately(board: Board) -> None:
+def test_silent_is_who_was_heard_but_not_lately(cache: RowCache) -> None:
     """Sensor 0 has no row in the last two windows."""
-    shown = board.refresh(ALL)
-    found = views.silent(shown, views.sensors_of(shown))
+    snapshot = cache.refresh(ALL)
+    found = panels.silent(snapshot, panels.summarize_sensors(snapshot))
     assert found == {"count": 1, "sensors": [{"sensor": "site-0/Sensor-0", "heard": START_MS + 5 * WINDOW_MS}]}
 
 
-def test_completeness_names_the_window_that_was_not_rolled(board: Board) -> None:
+def test_completeness_names_the_window_that_was_not_rolled(cache: RowCache) -> None:
     """Between the first and the last lineage every window has one."""
-    found = views.completeness(board.refresh(ALL))
+    found = panels.completeness(cache.refresh(ALL))
     assert found["missing"] == [START_MS + GAP * WINDOW_MS]
     assert found["sensors"] == [6, 6, 7, 7, 7, 6, 6, 6]
     assert set(found["late"]) == {3}
 
 
-def test_a_refresh_reads_only_what_is_new(stored: StoredResults, board: Board) -> None:
+def test_a_refresh_reads_only_what_is_new(stored: StoredResults, cache: RowCache) -> None:
     """Nothing when nothing changed; the lineage and the rows of one window when that was rolled again."""
-    before = board.refresh(ALL)
+    before = cache.refresh(ALL)
     stored.results.calls.clear()
-    again = board.refresh(ALL)
+    again = cache.refresh(ALL)
     assert stored.results.calls == {"list": 2}
     assert again.version == before.version
     store(stored, readings_of(3, shift=50_000), revision=2)
-    after = board.refresh(ALL)
+    after = cache.refresh(ALL)
     assert stored.results.calls["get"] == 2
     assert after.version > before.version
-    assert views.fleet(after)["max"][3] > 50
-    assert views.completeness(after)["revision"][3] == 2
+    assert panels.fleet(after)["max"][3] > 50
+    assert panels.completeness(after)["revision"][3] == 2
 
 
-def test_a_lineage_written_again_for_the_same_rows_does_not_read_them(stored: StoredResults, board: Board) -> None:
+def test_a_lineage_written_again_for_the_same_rows_does_not_read_them(stored: StoredResults, cache: RowCache) -> None:
     """Late duplicates change the lineage alone."""
-    before = board.refresh(ALL)
+    before = cache.refresh(ALL)
     window = Window(START_MS)
     found = stored.results.get(lineage_key(window))
     assert found is not None
     stored.results.put(lineage_key(window), found.body.replace(b'"late":3', b'"late":5'))
     stored.results.calls.clear()
-    after = board.refresh(ALL)
+    after = cache.refresh(ALL)
     assert stored.results.calls["get"] == 1
     assert after.rows[0] is before.rows[0]
-    assert views.completeness(after)["late"][0] == 5
+    assert panels.completeness(after)["late"][0] == 5
 
 
-def test_a_window_that_expired_is_forgotten(stored: StoredResults, board: Board) -> None:
+def test_a_window_that_expired_is_forgotten(stored: StoredResults, cache: RowCache) -> None:
     """Gone from the listing, gone from the page."""
-    board.refresh(ALL)
+    cache.refresh(ALL)
     stored.results.delete(lineage_key(Window(START_MS)))
-    assert views.fleet(board.refresh(ALL))["t"][0] == START_MS + WINDOW_MS
+    assert panels.fleet(cache.refresh(ALL))["t"][0] == START_MS + WINDOW_MS
 
 
-def test_an_empty_range_is_empty(board: Board) -> None:
+def test_an_empty_range_is_empty(cache: RowCache) -> None:
     """No rows, no error."""
-    shown = board.refresh(TimeRange(0, WINDOW_MS))
-    assert views.fleet(shown)["t"] == []
-    assert heatmap(shown)["total"] == 0
-    assert views.movers(shown, views.sensors_of(shown)) == {"rising": [], "falling": []}
+    snapshot = cache.refresh(TimeRange(0, WINDOW_MS))
+    assert panels.fleet(snapshot)["t"] == []
+    assert heatmap(snapshot)["total"] == 0
+    assert panels.movers(snapshot, panels.summarize_sensors(snapshot)) == {"rising": [], "falling": []}
 
 
 def test_a_range_too_large_is_refused_and_another_makes_room(
-    stored: StoredResults, board: Board, monkeypatch: pytest.MonkeyPatch
+    stored: StoredResults, cache: RowCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before its rows are read; what is not shown any longer goes first."""
-    monkeypatch.setattr(boards, "CELLS_MAX", 20)
+    """Before its rows are read; what is no longer shown goes first."""
+    monkeypatch.setattr(row_cache, "ROWS_HELD_MAX", 20)
     stored.results.calls.clear()
     with pytest.raises(WindrowError, match=r"51 rows, more than the 20 .* no hours are rolled") as caught:
-        board.refresh(ALL)
+        cache.refresh(ALL)
     assert "shorter" in caught.value.hint
     assert stored.results.calls["get"] == WINDOWS - 1  # the lineages, no rows
     for first in (0, 5, 0):
         start_ms = START_MS + first * WINDOW_MS
-        shown = board.refresh(TimeRange(start_ms, start_ms + 3 * WINDOW_MS))
-        assert len(shown.rows) == 3
-        assert sum(map(len, board._rows.values())) <= 20
+        snapshot = cache.refresh(TimeRange(start_ms, start_ms + 3 * WINDOW_MS))
+        assert len(snapshot.rows) == 3
+        assert sum(map(len, cache._rows.values())) <= 20
 
 
 def test_a_range_too_large_is_shown_by_hours(
-    stored: StoredResults, board: Board, monkeypatch: pytest.MonkeyPatch
+    stored: StoredResults, cache: RowCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rows of the hours are there for that; what changes is read again."""
     hours = sorted({Period.containing(Grain.HOUR, START_MS + window * WINDOW_MS) for window in range(WINDOWS)})
@@ -270,23 +269,23 @@ def test_a_range_too_large_is_shown_by_hours(
         )
         stored.results.put(period_rows_key(hour), encode_rollup(roll(partial)))
     whole_hours = TimeRange(hours[0].start_ms, hours[-1].end_ms)
-    monkeypatch.setattr(boards, "CELLS_MAX", 20)
-    shown = board.refresh(whole_hours)
-    fleet = views.fleet(shown)
+    monkeypatch.setattr(row_cache, "ROWS_HELD_MAX", 20)
+    snapshot = cache.refresh(whole_hours)
+    fleet = panels.fleet(snapshot)
     assert fleet["t"] == [hour.start_ms for hour in hours]
     assert (fleet["step_ms"], fleet["mean"]) == (3_600_000, [8.0, 8.0])
-    assert len(views.completeness(shown)["t"]) == WINDOWS - 1
+    assert len(panels.completeness(snapshot)["t"]) == WINDOWS - 1
     stored.results.calls.clear()
-    assert board.refresh(whole_hours).version == shown.version
+    assert cache.refresh(whole_hours).version == snapshot.version
     assert stored.results.calls["get"] == 0
     (partial,) = partials_of(Readings.of([Reading("s", hours[0].start_ms, 0, 1_000)]))
     stored.results.put(period_rows_key(hours[0]), encode_rollup(roll(partial)))
-    assert views.fleet(board.refresh(whole_hours))["mean"] == [1.0, 8.0]
+    assert panels.fleet(cache.refresh(whole_hours))["mean"] == [1.0, 8.0]
 
 
 def test_rows_on_two_pages_are_one_window(stored: StoredResults, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page ends where it ends."""
-    whole = heatmap(Board(stored.engine, stored.results, threading.Lock()).refresh(ALL))
+    whole = heatmap(RowCache(stored.engine, stored.results, threading.Lock()).refresh(ALL))
 
     class Paged:
         name = "paged"
@@ -299,7 +298,7 @@ def test_rows_on_two_pages_are_one_window(stored: StoredResults, monkeypatch: py
                 for at in range(0, len(page.frame), 4):
                     yield type(page)(page.frame.iloc[at : at + 4], "paged", 0, 0.0)
 
-    assert heatmap(Board(Paged(), stored.results, threading.Lock()).refresh(ALL)) == whole
+    assert heatmap(RowCache(Paged(), stored.results, threading.Lock()).refresh(ALL)) == whole
 
 
 def test_a_load_that_fails_is_done_again(stored: StoredResults) -> None:
@@ -320,31 +319,31 @@ def test_a_load_that_fails_is_done_again(stored: StoredResults) -> None:
                 yield type(page)(page.frame.iloc[4:], "failing", 0, 0.0)
 
     engine = Failing()
-    board = Board(engine, stored.results, threading.Lock())
+    cache = RowCache(engine, stored.results, threading.Lock())
     with pytest.raises(WindrowError, match="network"):
-        board.refresh(ALL)
+        cache.refresh(ALL)
     engine.fails = False
-    assert views.fleet(board.refresh(ALL))["sensors"] == [6, 6, 7, 7, 7, 6, 6, 6]
+    assert panels.fleet(cache.refresh(ALL))["sensors"] == [6, 6, 7, 7, 7, 6, 6, 6]
 
 
-def test_a_history_is_the_preset_and_reads_only_news(stored: StoredResults, board: Board) -> None:
+def test_a_history_is_the_preset_and_reads_only_news(stored: StoredResults, cache: RowCache) -> None:
     """All percentiles of each window; after a roll, the window that changed."""
     histories = Histories(stored.engine, threading.Lock())
     sensor_id = "site-0/Sensor-2"
-    found = histories.of(sensor_id, board.refresh(ALL))
+    found = histories.of(sensor_id, cache.refresh(ALL))
     frame = stored.engine.run(presets.sensor(sensor_id, ALL)).frame
     assert found["t"] == milliseconds(frame["window_start"])
     for name in ("min", "p05", "p50", "p95", "max"):
         assert found[name] == frame[f"{name}_c"].tolist()
     assert found["mean"] == pytest.approx(frame["mean_c"].tolist(), abs=0.00051)
     store(stored, readings_of(3, shift=50_000), revision=2)
-    shown = board.refresh(ALL)
+    snapshot = cache.refresh(ALL)
     stored.results.calls.clear()
-    assert histories.of(sensor_id, shown)["max"][3] > 50
-    assert stored.results.calls == {"list": 2}  # what the board has fetched is in the cache
+    assert histories.of(sensor_id, snapshot)["max"][3] > 50
+    assert stored.results.calls == {"list": 2}  # what the cache has fetched is in the cache
 
 
-def test_a_sensor_that_is_not_there_is_said_so(stored: StoredResults, board: Board) -> None:
+def test_a_sensor_that_is_not_there_is_said_so(stored: StoredResults, cache: RowCache) -> None:
     """One line."""
     with pytest.raises(WindrowError, match="no sensor 'nobody'"):
-        Histories(stored.engine, threading.Lock()).of("nobody", board.refresh(ALL))
+        Histories(stored.engine, threading.Lock()).of("nobody", cache.refresh(ALL))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analytics.board import Shown, WindowRows
+from analytics.row_cache import Snapshot, WindowRows
 from windrow.window import WINDOW_MS
 
 POINTS_MAX = 600
@@ -30,7 +30,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sensors:
+class SensorSummaries:
     """What the range says of each of the s sensors; NaN, -1 or 0 where it has no row.
 
     first_c, last_c: float64[s], the means of its first and its last window; min_c, max_c: float64[s];
@@ -56,14 +56,14 @@ class Sensors:
         return heard
 
 
-def sensors_of(shown: Shown) -> Sensors:
+def summarize_sensors(snapshot: Snapshot) -> SensorSummaries:
     """One pass over the windows. As a rule adjacent windows have the same sensors, and are taken together."""
-    count = len(shown.sensor_ids)
+    count = len(snapshot.sensor_ids)
     first_c, last_c = np.full(count, np.nan), np.full(count, np.nan)
     low, high = np.full(count, np.iinfo(np.int32).max), np.full(count, np.iinfo(np.int32).min)
     last_row = np.full(count, -1, np.int32)
     place = -1
-    for _, same in itertools.groupby(shown.rows, key=lambda rows: id(rows.sensor)):
+    for _, same in itertools.groupby(snapshot.rows, key=lambda rows: id(rows.sensor)):
         run = list(same)
         place += len(run)
         sensor = run[0].sensor
@@ -74,7 +74,7 @@ def sensors_of(shown: Shown) -> Sensors:
         low[sensor] = np.minimum(low[sensor], functools.reduce(np.minimum, (rows.min_milli_c for rows in run)))
         high[sensor] = np.maximum(high[sensor], functools.reduce(np.maximum, (rows.max_milli_c for rows in run)))
     is_heard = last_row >= 0
-    return Sensors(
+    return SensorSummaries(
         first_c=first_c,
         last_c=last_c,
         min_c=np.where(is_heard, low / 1000.0, np.nan),
@@ -88,14 +88,14 @@ def _mean_c(rows: WindowRows) -> Floats:
     return mean_c
 
 
-def fleet(shown: Shown) -> Json:
+def fleet(snapshot: Snapshot) -> Json:
     """The fleet over time, by window or, in a long range, by several windows together: columns of equal length."""
-    groups = _grouped(shown.rows, columns_max=POINTS_MAX, shown=shown)
+    groups = _grouped(snapshot.rows, columns_max=POINTS_MAX, snapshot=snapshot)
     readings = [sum(int(rows.readings.sum(dtype=np.int64)) for rows in group) for _, group in groups]
     sums = [sum(int(rows.sum_milli_c.sum()) for rows in group) for _, group in groups]
     return {
         "t": [start_ms for start_ms, _ in groups],
-        "step_ms": _step_ms(shown, POINTS_MAX),
+        "step_ms": _step_ms(snapshot, POINTS_MAX),
         "mean": [round(total / (1000 * count), 3) for total, count in zip(sums, readings, strict=True)],
         "min": [min(int(rows.min_milli_c.min()) for rows in group) / 1000 for _, group in groups],
         "max": [max(int(rows.max_milli_c.max()) for rows in group) / 1000 for _, group in groups],
@@ -104,30 +104,30 @@ def fleet(shown: Shown) -> Json:
     }
 
 
-def completeness(shown: Shown) -> Json:
+def completeness(snapshot: Snapshot) -> Json:
     """What the lineages say, window by window, and which windows between the first and the last have none."""
-    rolls = shown.rolls
+    lineages = snapshot.lineages
     missing: list[int] = []
-    if rolls:
-        rolled = {roll.start_ms for roll in rolls}
-        every = range(rolls[0].start_ms, rolls[-1].start_ms, WINDOW_MS)
+    if lineages:
+        rolled = {lineage.start_ms for lineage in lineages}
+        every = range(lineages[0].start_ms, lineages[-1].start_ms, WINDOW_MS)
         missing = [start_ms for start_ms in every if start_ms not in rolled]
     return {
-        "t": [roll.start_ms for roll in rolls],
-        "sensors": [roll.sensors for roll in rolls],
-        "expected": [roll.sensors_expected for roll in rolls],
-        "readings": [roll.readings for roll in rolls],
-        "late": [roll.late for roll in rolls],
-        "duplicates": [roll.duplicates_removed for roll in rolls],
-        "conflicts": [roll.conflicts for roll in rolls],
-        "quarantined": [roll.quarantined for roll in rolls],
-        "revision": [roll.revision for roll in rolls],
-        "is_final": [roll.is_final for roll in rolls],
+        "t": [lineage.start_ms for lineage in lineages],
+        "sensors": [lineage.sensors for lineage in lineages],
+        "expected": [lineage.sensors_expected for lineage in lineages],
+        "readings": [lineage.readings for lineage in lineages],
+        "late": [lineage.late for lineage in lineages],
+        "duplicates": [lineage.duplicates_removed for lineage in lineages],
+        "conflicts": [lineage.conflicts for lineage in lineages],
+        "quarantined": [lineage.quarantined for lineage in lineages],
+        "revision": [lineage.revision for lineage in lineages],
+        "is_final": [lineage.is_final for lineage in lineages],
         "missing": missing,
     }
 
 
-def movers(shown: Shown, sensors: Sensors) -> Json:
+def movers(snapshot: Snapshot, sensors: SensorSummaries) -> Json:
     """The sensors whose mean rose and fell most from their first to their last window."""
     change_c = np.where(sensors.is_heard, sensors.change_c, np.nan)
     rising = [place for place in _greatest(change_c, MOVERS) if change_c[place] > 0]
@@ -135,7 +135,7 @@ def movers(shown: Shown, sensors: Sensors) -> Json:
 
     def spell(place: int) -> Json:
         return {
-            "sensor": shown.sensor_ids[place],
+            "sensor": snapshot.sensor_ids[place],
             "first": _rounded(sensors.first_c[place]),
             "last": _rounded(sensors.last_c[place]),
             "change": _rounded(change_c[place]),
@@ -144,35 +144,35 @@ def movers(shown: Shown, sensors: Sensors) -> Json:
     return {"rising": list(map(spell, rising)), "falling": list(map(spell, falling))}
 
 
-def silent(shown: Shown, sensors: Sensors) -> Json:
+def silent(snapshot: Snapshot, sensors: SensorSummaries) -> Json:
     """The sensors that were heard in the range and not in its last SILENT_WINDOWS windows with rows."""
-    places = _silent_places(shown, sensors)
-    heard_ms = [shown.rows[sensors.last_row[place]].start_ms for place in places[:SILENT_SHOWN_MAX]]
-    ids = [shown.sensor_ids[place] for place in places[:SILENT_SHOWN_MAX]]
+    places = _silent_places(snapshot, sensors)
+    heard_ms = [snapshot.rows[sensors.last_row[place]].start_ms for place in places[:SILENT_SHOWN_MAX]]
+    ids = [snapshot.sensor_ids[place] for place in places[:SILENT_SHOWN_MAX]]
     return {
         "count": len(places),
         "sensors": [{"sensor": one, "heard": at_ms} for one, at_ms in zip(ids, heard_ms, strict=True)],
     }
 
 
-def heatmap(shown: Shown, sensors: Sensors, *, search: str, sort: str, page: int, per_page: int) -> Json:
+def heatmap(snapshot: Snapshot, sensors: SensorSummaries, *, search: str, sort: str, page: int, per_page: int) -> Json:
     """A page of the sensors whose ids contain `search`, in the order `sort`, and their means over time."""
-    found = _found(shown, sensors, search=search, sort=sort)
+    found = _found(snapshot, sensors, search=search, sort=sort)
     page = max(0, min(page, math.ceil(len(found) / per_page) - 1))
     places = found[page * per_page : (page + 1) * per_page]
-    groups = _grouped(shown.rows, columns_max=HEATMAP_COLUMNS_MAX, shown=shown)
+    groups = _grouped(snapshot.rows, columns_max=HEATMAP_COLUMNS_MAX, snapshot=snapshot)
     return {
         "t": [start_ms for start_ms, _ in groups],
-        "step_ms": _step_ms(shown, HEATMAP_COLUMNS_MAX),
+        "step_ms": _step_ms(snapshot, HEATMAP_COLUMNS_MAX),
         "total": len(found),
         "page": page,
         "per_page": per_page,
-        "sensors": [shown.sensor_ids[place] for place in places],
+        "sensors": [snapshot.sensor_ids[place] for place in places],
         "last": [_rounded(sensors.last_c[place]) for place in places],
         "min": [_rounded(sensors.min_c[place]) for place in places],
         "max": [_rounded(sensors.max_c[place]) for place in places],
         "change": [_rounded(sensors.change_c[place]) for place in places],
-        "mean": _means(groups, places, len(shown.sensor_ids)),
+        "mean": _means(groups, places, len(snapshot.sensor_ids)),
     }
 
 
@@ -192,12 +192,12 @@ def _means(groups: "Groups", places: npt.NDArray[np.int64], count: int) -> list[
     return [[None if value != value else value for value in row] for row in means.tolist()]  # noqa: PLR0124 - NaN
 
 
-def _found(shown: Shown, sensors: Sensors, *, search: str, sort: str) -> npt.NDArray[np.int64]:
+def _found(snapshot: Snapshot, sensors: SensorSummaries, *, search: str, sort: str) -> npt.NDArray[np.int64]:
     """The places of the sensors that were heard and whose ids contain `search`, whatever the case, sorted."""
     places = np.flatnonzero(sensors.is_heard)
     if sort == "silent":
-        places = np.array(_silent_places(shown, sensors), np.int64)
-    ids = shown.sensor_ids
+        places = np.array(_silent_places(snapshot, sensors), np.int64)
+    ids = snapshot.sensor_ids
     if search:
         wanted = search.casefold()
         places = np.array([place for place in places.tolist() if wanted in ids[place].casefold()], np.int64)
@@ -214,9 +214,9 @@ def _found(shown: Shown, sensors: Sensors, *, search: str, sort: str) -> npt.NDA
     return places[np.argsort(keys[sort][places], kind="stable")]
 
 
-def _silent_places(shown: Shown, sensors: Sensors) -> list[int]:
+def _silent_places(snapshot: Snapshot, sensors: SensorSummaries) -> list[int]:
     """Those silent for longest first."""
-    is_silent = sensors.is_heard & (sensors.last_row < len(shown.rows) - SILENT_WINDOWS)
+    is_silent = sensors.is_heard & (sensors.last_row < len(snapshot.rows) - SILENT_WINDOWS)
     places = np.flatnonzero(is_silent)
     return [int(place) for place in places[np.argsort(sensors.last_row[places], kind="stable")]]
 
@@ -224,15 +224,15 @@ def _silent_places(shown: Shown, sensors: Sensors) -> list[int]:
 Groups = Sequence[tuple[int, Sequence[WindowRows]]]
 
 
-def _step_ms(shown: Shown, columns_max: int) -> int:
+def _step_ms(snapshot: Snapshot, columns_max: int) -> int:
     """The length of a column: as many windows (or hours) as it takes for the range to fit into `columns_max`."""
-    windows = max(1, (shown.time_range.end_ms - shown.time_range.start_ms) // shown.length_ms)
-    return math.ceil(windows / columns_max) * shown.length_ms
+    windows = max(1, (snapshot.time_range.end_ms - snapshot.time_range.start_ms) // snapshot.length_ms)
+    return math.ceil(windows / columns_max) * snapshot.length_ms
 
 
-def _grouped(rows: Sequence[WindowRows], *, columns_max: int, shown: Shown) -> Groups:
+def _grouped(rows: Sequence[WindowRows], *, columns_max: int, snapshot: Snapshot) -> Groups:
     """The windows with rows by column, each column named by its start; columns without any are left out."""
-    step_ms = _step_ms(shown, columns_max)
+    step_ms = _step_ms(snapshot, columns_max)
     groups: dict[int, list[WindowRows]] = {}
     for one in rows:
         groups.setdefault(one.start_ms // step_ms * step_ms, []).append(one)

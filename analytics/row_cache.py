@@ -1,8 +1,8 @@
 """The dashboard's memory: the rows of the windows it shows, as columns, asked for once and again only when they change.
 
 A refresh lists the lineages; a window whose lineage has another ETag is asked about through the query layer, and its
-rows only if `rows_sha256` says that they are others. So a refresh costs what is new, not what is shown. A range with
-more rows than fit is shown by hours, whose rows have the same columns.
+rows only if `rows_sha256` says that they are others. So a refresh costs what is new, not what is snapshot. A range with
+more rows than fit is snapshot by hours, whose rows have the same columns.
 """
 
 import threading
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analytics.objects import versions
+from analytics.objects import window_etags
 from analytics.presets import range_values
 from analytics.query import Query
 from analytics.result import Engine, epoch_ms
@@ -25,7 +25,7 @@ from windrow.period import HOUR_MS
 from windrow.timerange import TimeRange
 from windrow.window import WINDOW_MS
 
-CELLS_MAX = 25_000_000
+ROWS_HELD_MAX = 25_000_000
 """Rows that the board holds at once, 24 bytes each: a week of 12,000 sensors, or, by hours, a day of a million."""
 ROWS_AT_ONCE = 500_000
 WINDOWS_AT_ONCE = 72
@@ -55,7 +55,7 @@ _ROWS_SQL = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Roll:
+class LineageSummary:
     """What the lineage says of a window."""
 
     start_ms: int
@@ -88,22 +88,22 @@ class WindowRows:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shown:
-    """What the board has of a range: rolls, and rows of `length_ms` each, ascending; what has no rows is left out.
+class Snapshot:
+    """What the board has of a range: lineages, and rows of `length_ms` each, ascending; what has no rows is left out.
 
     `version` differs whenever anything in it does. `sensor_ids` only ever grows.
     """
 
     time_range: TimeRange
     version: int
-    rolls: tuple[Roll, ...]
+    lineages: tuple[LineageSummary, ...]
     rows: tuple[WindowRows, ...]
     sensor_ids: Sequence[str]
     length_ms: int = WINDOW_MS
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class _NeededRows:
     """The rows that a range needs: the table, and by the start of each window or hour a name of its content."""
 
     table: str
@@ -111,7 +111,7 @@ class _Wanted:
     contents: Mapping[int, str]
 
 
-class Board:
+class RowCache:
     """The rows in memory; safe for several threads, of which one refreshes at a time."""
 
     def __init__(self, engine: Engine, results: ObjectStore, lock: threading.Lock) -> None:
@@ -120,7 +120,7 @@ class Board:
         self._results = results
         self._lock = lock
         self._etags: dict[int, str] = {}
-        self._rolls: dict[int, Roll] = {}
+        self._lineages: dict[int, LineageSummary] = {}
         self._rows: dict[tuple[str, int], WindowRows] = {}
         self._contents: dict[tuple[str, int], str] = {}
         self._places: dict[str, int] = {}
@@ -128,76 +128,76 @@ class Board:
         self._newest_ids: tuple[npt.NDArray[Any], npt.NDArray[np.int32]] | None = None
         self._version = 0
 
-    def refresh(self, time_range: TimeRange, on_progress: Callable[[int, int], object] = lambda *_: None) -> Shown:
+    def refresh(self, time_range: TimeRange, on_progress: Callable[[int, int], object] = lambda *_: None) -> Snapshot:
         """Bring the windows that start in `time_range` up to date, and give them.
 
         `on_progress` is told how many windows are loaded, and of how many. WindrowError when the range has more rows
-        than CELLS_MAX, even by hours.
+        than ROWS_HELD_MAX, even by hours.
         """
         with self._lock:
-            rolls = self._refresh_rolls(time_range)
-            wanted = self._wanted(time_range, rolls)
-            stale = [start for start, content in wanted.contents.items() if self._contents_of(wanted, start) != content]
-            for start_ms in [start for table, start in self._rows if table == wanted.table]:
-                if start_ms in stale or (_is_in(time_range, start_ms) and start_ms not in wanted.contents):
-                    self._forget(wanted.table, start_ms)
-            sensors = max((roll.sensors for roll in rolls), default=0)
-            self._make_room(time_range, wanted, rows_more=len(stale) * sensors)
+            lineages = self._refresh_lineages(time_range)
+            needed = self._needed_rows(time_range, lineages)
+            stale = [start for start, content in needed.contents.items() if self._contents_of(needed, start) != content]
+            for start_ms in [start for table, start in self._rows if table == needed.table]:
+                if start_ms in stale or (_is_in(time_range, start_ms) and start_ms not in needed.contents):
+                    self._forget(needed.table, start_ms)
+            sensors = max((lineage.sensors for lineage in lineages), default=0)
+            self._make_room(time_range, needed, rows_more=len(stale) * sensors)
             at_once = max(1, min(WINDOWS_AT_ONCE, ROWS_AT_ONCE // max(1, sensors)))
-            for run in _runs(stale, step_ms=wanted.length_ms, at_once=at_once):
-                self._load_rows(run, wanted)
-                on_progress(sum((wanted.table, start) in self._rows for start in wanted.contents), len(wanted.contents))
+            for run in _runs(stale, step_ms=needed.length_ms, at_once=at_once):
+                self._load_rows(run, needed)
+                on_progress(sum((needed.table, start) in self._rows for start in needed.contents), len(needed.contents))
             self._version += bool(stale)
-            found = [self._rows.get((wanted.table, start_ms)) for start_ms in wanted.contents]
+            found = [self._rows.get((needed.table, start_ms)) for start_ms in needed.contents]
             rows = tuple(one for one in found if one is not None)
-            return Shown(time_range, self._version, rolls, rows, self._sensor_ids, wanted.length_ms)
+            return Snapshot(time_range, self._version, lineages, rows, self._sensor_ids, needed.length_ms)
 
-    def _refresh_rolls(self, time_range: TimeRange) -> tuple[Roll, ...]:
+    def _refresh_lineages(self, time_range: TimeRange) -> tuple[LineageSummary, ...]:
         """The lineages of the range, of which those are read that have changed."""
-        found = versions(WINDOWS, time_range, self._results)
+        found = window_etags(WINDOWS, time_range, self._results)
         changed = [start_ms for start_ms, etag in found.items() if self._etags.get(start_ms) != etag]
         for start_ms in [start for start in self._etags if _is_in(time_range, start) and start not in found]:
-            del self._etags[start_ms], self._rolls[start_ms]
+            del self._etags[start_ms], self._lineages[start_ms]
             self._version += 1
         for run in _runs(changed, step_ms=WINDOW_MS, at_once=LINEAGES_AT_ONCE):
-            for roll in self._rolls_between(run[0], run[-1] + WINDOW_MS):
-                self._rolls[roll.start_ms] = roll
-        self._etags |= {start_ms: found[start_ms] for start_ms in changed if start_ms in self._rolls}
+            for lineage in self._lineages_between(run[0], run[-1] + WINDOW_MS):
+                self._lineages[lineage.start_ms] = lineage
+        self._etags |= {start_ms: found[start_ms] for start_ms in changed if start_ms in self._lineages}
         self._version += bool(changed)
-        return tuple(self._rolls[start_ms] for start_ms in found if start_ms in self._rolls)
+        return tuple(self._lineages[start_ms] for start_ms in found if start_ms in self._lineages)
 
-    def _rolls_between(self, start_ms: int, end_ms: int) -> Iterator[Roll]:
+    def _lineages_between(self, start_ms: int, end_ms: int) -> Iterator[LineageSummary]:
         frame = self._engine.run(Query.bind(_LINEAGES_SQL, range_values(TimeRange(start_ms, end_ms)))).frame
         columns = [frame[name].tolist() for name in _LINEAGE_COLUMNS]
         for start, *values in zip(epoch_ms(frame["window_start"]), *columns, strict=True):
             if start is not None:
                 plain: list[Any] = [None if value is pd.NA else value for value in values]
-                yield Roll(start_ms=start, **dict(zip(_LINEAGE_COLUMNS, plain, strict=True)))
+                yield LineageSummary(start_ms=start, **dict(zip(_LINEAGE_COLUMNS, plain, strict=True)))
 
-    def _wanted(self, time_range: TimeRange, rolls: Sequence[Roll]) -> _Wanted:
+    def _needed_rows(self, time_range: TimeRange, lineages: Sequence[LineageSummary]) -> _NeededRows:
         """The windows of the range or, where they are too many, its hours; WindrowError where those are too."""
-        needed = sum(roll.sensors for roll in rolls)
-        if needed <= CELLS_MAX:
-            contents = {roll.start_ms: roll.rows_sha256 for roll in rolls if roll.sensors}
-            return _Wanted(AGGREGATES.name, WINDOW_MS, contents)
-        hours = versions(AGGREGATES_1H, time_range, self._results)
-        by_hour = len(hours) * max(roll.sensors for roll in rolls)
-        if by_hour > CELLS_MAX or not hours:
+        rows = sum(lineage.sensors for lineage in lineages)
+        if rows <= ROWS_HELD_MAX:
+            contents = {lineage.start_ms: lineage.rows_sha256 for lineage in lineages if lineage.sensors}
+            return _NeededRows(AGGREGATES.name, WINDOW_MS, contents)
+        hours = window_etags(AGGREGATES_1H, time_range, self._results)
+        by_hour = len(hours) * max(lineage.sensors for lineage in lineages)
+        if by_hour > ROWS_HELD_MAX or not hours:
             raise WindrowError(
-                f"the range has {needed:,} rows, more than the {CELLS_MAX:,} that the dashboard holds"
+                f"the range has {rows:,} rows, more than the {ROWS_HELD_MAX:,} that the dashboard holds"
                 + (f", and {by_hour:,} by hours" if hours else ", and no hours are rolled"),
                 hint="choose a shorter range",
             )
-        return _Wanted(AGGREGATES_1H.name, HOUR_MS, hours)
+        return _NeededRows(AGGREGATES_1H.name, HOUR_MS, hours)
 
-    def _contents_of(self, wanted: _Wanted, start_ms: int) -> str | None:
-        return self._contents.get((wanted.table, start_ms))
+    def _contents_of(self, needed: _NeededRows, start_ms: int) -> str | None:
+        return self._contents.get((needed.table, start_ms))
 
-    def _load_rows(self, run: Sequence[int], wanted: _Wanted) -> None:
+    def _load_rows(self, run: Sequence[int], needed: _NeededRows) -> None:
         """Read the rows of adjacent windows; when that fails, keep none of them."""
-        values = range_values(TimeRange(run[0], run[-1] + wanted.length_ms))
+        values = range_values(TimeRange(run[0], run[-1] + needed.length_ms))
         loaded: dict[int, WindowRows] = {}
-        for page in self._engine.pages(Query.bind(_ROWS_SQL.format(table=wanted.table), values)):
+        for page in self._engine.pages(Query.bind(_ROWS_SQL.format(table=needed.table), values)):
             starts = page.frame["window_start"].astype("int64").to_numpy()  # of datetime64[ms, UTC]
             cuts = np.flatnonzero(np.diff(starts, prepend=-1))
             for first, last in zip(cuts, [*cuts[1:], len(starts)], strict=True):
@@ -205,9 +205,9 @@ class Board:
                 before = loaded.get(rows.start_ms)
                 loaded[rows.start_ms] = rows if before is None else _joined(before, rows)
         for start_ms in run:
-            self._contents[wanted.table, start_ms] = wanted.contents[start_ms]
+            self._contents[needed.table, start_ms] = needed.contents[start_ms]
             if start_ms in loaded:
-                self._rows[wanted.table, start_ms] = loaded[start_ms]
+                self._rows[needed.table, start_ms] = loaded[start_ms]
 
     def _columns(self, start_ms: int, frame: pd.DataFrame) -> WindowRows:
         return WindowRows(
@@ -231,14 +231,14 @@ class Board:
         self._newest_ids = (sensor_ids, places)
         return places
 
-    def _make_room(self, time_range: TimeRange, wanted: _Wanted, *, rows_more: int) -> None:
-        """Forget what is not wanted, the farthest from the range first, until `rows_more` fit."""
+    def _make_room(self, time_range: TimeRange, needed: _NeededRows, *, rows_more: int) -> None:
+        """Forget what is not needed, the farthest from the range first, until `rows_more` fit."""
         held = rows_more + sum(map(len, self._rows.values()))
         middle_ms = (time_range.start_ms + time_range.end_ms) // 2
         for table, start_ms in sorted(self._rows, key=lambda key: -abs(key[1] - middle_ms)):
-            if held <= CELLS_MAX:
+            if held <= ROWS_HELD_MAX:
                 break
-            if table != wanted.table or start_ms not in wanted.contents:
+            if table != needed.table or start_ms not in needed.contents:
                 held -= len(self._rows[table, start_ms])
                 self._forget(table, start_ms)
 

@@ -16,7 +16,7 @@ _CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
 }
 
 
-class Spool:
+class ReadingsDatabase:
     """A context manager; what was added is gone with it."""
 
     def __enter__(self) -> Self:
