@@ -1,1 +1,1 @@
-"""The stage that builds and deploys: template, packaging, stacks, the embedded place."""
+"""Building and deploying: the template, the functions' packages, stacks, and the embedded stack."""

@@ -1,4 +1,4 @@
-"""Buckets as deploy and destroy need them: the one for code, and emptying and removing those of a stage."""
+"""S3 buckets for deployment: the code bucket, and emptying and removing the buckets of a stage."""
 
 import hashlib
 from collections.abc import Iterable
@@ -10,27 +10,27 @@ from infra.package import Package
 from windrow.aws.clients import DEFAULT_REGION, Place, client
 from windrow.errors import WindrowError
 
-DELETE_KEYS_MAX = 1000  # of one DeleteObjects request
+DELETE_KEYS_MAX = 1000  # per DeleteObjects request
 _MISSING = frozenset({"404", "NoSuchBucket", "NoSuchKey", "NotFound"})
 
 
 def code_bucket(place: Place) -> str:
-    """The name of the bucket for the functions' code: one per account and region, shared by its stages."""
+    """Return the name of the bucket for the functions' code: one per account and region, shared by all stages."""
     account = client("sts", place).get_caller_identity()["Account"]
-    # Bucket names are public and global; the account's number is not for everybody to read.
+    # Bucket names are public, and the account number should not be.
     digest = hashlib.sha256(f"windrow {account} {place.region}".encode()).hexdigest()
     return f"windrow-code-{digest[:16]}"
 
 
 def ensure_code_bucket(place: Place, bucket: str) -> None:
-    """Create the code bucket, closed to the public, unless it is there.
+    """Create the code bucket, without public access, unless it exists.
 
-    Nothing in it expires: to roll back, CloudFormation reads the code of the deployment before.
+    Nothing in it expires, because CloudFormation needs the previous deployment's code to roll back.
     """
     s3 = client("s3", place)
     if _exists(s3, bucket):
         return
-    elsewhere = place.region != DEFAULT_REGION  # which must not be named
+    elsewhere = place.region != DEFAULT_REGION  # S3 rejects the default region as a LocationConstraint
     s3.create_bucket(
         Bucket=bucket, **({"CreateBucketConfiguration": {"LocationConstraint": place.region}} if elsewhere else {})
     )
@@ -39,7 +39,7 @@ def ensure_code_bucket(place: Place, bucket: str) -> None:
 
 
 def upload(place: Place, bucket: str, packages: Iterable[Package]) -> tuple[str, ...]:
-    """Put each package under the key its content gives it; return the keys that were not there yet."""
+    """Upload each package under its key, which is named after its content; return the keys that were new."""
     s3 = client("s3", place)
     uploaded = []
     for key, package in {package.key: package for package in packages}.items():
@@ -54,7 +54,7 @@ def upload(place: Place, bucket: str, packages: Iterable[Package]) -> tuple[str,
 
 
 def upload_template(place: Place, bucket: str, text: str) -> str:
-    """Put the template into the bucket, under a key its content gives it; return the URL CloudFormation finds it at."""
+    """Upload the template under a key named after its content; return its URL for CloudFormation."""
     s3 = client("s3", place)
     body = text.encode()
     key = f"templates/{hashlib.sha256(body).hexdigest()}.yaml"
@@ -63,7 +63,7 @@ def upload_template(place: Place, bucket: str, text: str) -> str:
 
 
 def empty(place: Place, bucket: str) -> int:
-    """Delete everything in a bucket, all versions included; return how many objects it had. A missing one has none."""
+    """Delete all objects in all versions; return how many there were, 0 if the bucket is missing."""
     s3 = client("s3", place)
     if not _exists(s3, bucket):
         return 0
@@ -80,15 +80,15 @@ def empty(place: Place, bucket: str) -> int:
 
 
 def _refuse_leftovers(bucket: str, errors: list[dict[str, Any]]) -> None:
-    """WindrowError naming the first object that would not go."""
+    """Raise WindrowError, naming the first object that S3 did not delete, if any."""
     if errors:
         first = errors[0]
-        message = f"{len(errors)} objects of bucket {bucket} are not deleted, the first {first.get('Key')}"
-        raise WindrowError(f"{message}: {first.get('Code')}: {first.get('Message')}")
+        message = f"{len(errors)} objects in bucket {bucket} were not deleted, the first {first.get('Key')}"
+        raise WindrowError(f"{message}: {first.get('Code')}: {first.get('Message')}", hint="run it again")
 
 
 def remove(place: Place, bucket: str) -> int:
-    """Empty a bucket and remove it; return how many objects it had."""
+    """Empty a bucket and delete it; return how many objects it had."""
     removed = empty(place, bucket)
     s3 = client("s3", place)
     if _exists(s3, bucket):

@@ -1,4 +1,4 @@
-"""What an update would do to a stack: CloudFormation's change set, as values."""
+"""Change sets: what an update would do to a CloudFormation stack, as values."""
 
 import uuid
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from infra.waiting import OPERATION_MINUTES_MAX, wait_for_operation
 from windrow.aws.clients import Place, client
 from windrow.errors import WindrowError
 
-# SAM is a macro and the roles have generated names.
+# The template uses the SAM macro and roles with generated names.
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
-HOLD_DATA = frozenset({"AWS::Kinesis::Stream", "AWS::KMS::Key", "AWS::S3::Bucket"})
+DATA_RESOURCE_TYPES = frozenset({"AWS::Kinesis::Stream", "AWS::KMS::Key", "AWS::S3::Bucket"})
 _NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 
 
 class Effect(StrEnum):
-    """What becomes of a resource."""
+    """What would happen to a resource."""
 
     ADD = "add"
     MODIFY = "change"
@@ -27,7 +27,7 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One resource that would change. ``because`` are the properties that differ, and may be empty."""
+    """A resource that would change; ``because`` names the properties that differ, if they are known."""
 
     resource: str
     resource_type: str
@@ -36,13 +36,13 @@ class Change:
 
     @property
     def is_loss(self) -> bool:
-        """Whether what is there now would be gone; of what holds data, also whether it may be."""
+        """Whether the resource would be lost. If it holds data, possibly being replaced counts as a loss."""
         if self.effect is Effect.MAYBE_REPLACE:
-            return self.resource_type in HOLD_DATA
+            return self.resource_type in DATA_RESOURCE_TYPES
         return self.effect in (Effect.REPLACE, Effect.REMOVE)
 
     def __str__(self) -> str:
-        """One line."""
+        """Return one line for people."""
         reasons = f": {', '.join(self.because)}" if self.because else ""
         return f"{self.effect} {self.resource} ({self.resource_type}){reasons}"
 
@@ -57,7 +57,7 @@ class ChangeSet:
 
     @property
     def losses(self) -> tuple[Change, ...]:
-        """Those changes that take away what is there."""
+        """The changes that replace or remove a resource."""
         return tuple(change for change in self.changes if change.is_loss)
 
 
@@ -70,9 +70,9 @@ def create(
     tags: dict[str, str],
     is_new: bool,
 ) -> ChangeSet | None:
-    """Have CloudFormation work out the changes of stack ``name``; None if there are none.
+    """Create a change set for stack ``name`` and return it; None if nothing would change.
 
-    WindrowError if it cannot, or does not in time.
+    WindrowError if CloudFormation rejects the template or parameters, or does not answer in time.
     """
     cloudformation = client("cloudformation", place)
     change_set_id: str = cloudformation.create_change_set(
@@ -93,14 +93,14 @@ def create(
         raise WindrowError(f"stack {name} cannot be changed: {reason}")
     found = _changes(place, change_set_id, name)
     if not found and place.endpoint_url is not None:
-        # LocalStack makes one that is empty; on AWS an empty one still changes outputs or tags.
+        # LocalStack creates empty change sets. On AWS, one without resources still changes outputs or tags.
         discard(place, name, change_set_id, is_new=is_new)
         return None
     return ChangeSet(change_set_id=change_set_id, is_new_stack=is_new, changes=found)
 
 
 def discard(place: Place, name: str, change_set_id: str, *, is_new: bool) -> None:
-    """Remove a change set that will not be executed, and with it the empty stack it was the first of."""
+    """Delete a change set instead of executing it; if it was for a new stack, delete that empty stack too."""
     cloudformation = client("cloudformation", place)
     cloudformation.delete_change_set(ChangeSetName=change_set_id, StackName=name)
     if is_new:
@@ -151,5 +151,5 @@ def _effect(entry: dict[str, Any]) -> Effect:
             return Effect.REPLACE
         case "Modify", "False":
             return Effect.MODIFY
-        case _:  # Conditional, Dynamic, and whatever is new: not known before it happens
+        case _:  # "Conditional", or a value added to the API later: not known in advance
             return Effect.MAYBE_REPLACE

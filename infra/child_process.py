@@ -1,4 +1,4 @@
-"""Child processes that outlive the command: told apart by pid and start time, stopped with their whole group."""
+"""Child processes that outlive the command, identified by pid and start time and stopped with their whole group."""
 
 import contextlib
 import os
@@ -11,20 +11,20 @@ from pathlib import Path
 from infra.waiting import poll
 
 PAUSE_SECONDS = 0.05
-# The children of this very process, kept so that they can be reaped and leave no zombie behind.
+# Children of this process, kept so that they can be reaped and leave no zombies.
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class ChildProcess:
-    """One process of this machine. ``started`` is its start time as the system tells it: a pid alone is recycled."""
+    """A process on this machine. ``started`` is its start time as the system prints it, because pids are reused."""
 
     pid: int
     started: str
 
 
 def start(command: Sequence[str], *, environment: Mapping[str, str], folder: Path, log: Path) -> ChildProcess:
-    """Start ``command`` in ``folder``, detached from the terminal and leading a process group of its own."""
+    """Start ``command`` in ``folder``, detached from the terminal and in a process group of its own."""
     with log.open("ab") as output:
         child = subprocess.Popen(  # noqa: S603 - the command is ours: this interpreter and a module
             command,
@@ -40,15 +40,15 @@ def start(command: Sequence[str], *, environment: Mapping[str, str], folder: Pat
 
 
 def is_running(process: ChildProcess) -> bool:
-    """Whether exactly this process still runs; False for another one that was given the same pid since."""
+    """Return whether this process still runs; False if its pid now belongs to another one."""
     _reap(process.pid)
     return process.started != "" and _started(process.pid) == process.started
 
 
 def stop(process: ChildProcess, *, patience_seconds: float) -> None:
-    """End the process and every member of its group: TERM, and KILL for what is left after ``patience_seconds``.
+    """End the process and its whole group: SIGTERM, then SIGKILL for what is left after ``patience_seconds``.
 
-    Does nothing if the process no longer runs, for then its pid may be somebody else's.
+    Do nothing if the process no longer runs, because its pid may belong to another process.
     """
     if not is_running(process):
         return
@@ -71,13 +71,13 @@ def _group_exists(pid: int) -> bool:
         os.killpg(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # macOS says so of a group whose members are all being torn down
+    except PermissionError:  # macOS raises it for a group whose members are all exiting
         return True
     return True
 
 
 def _started(pid: int) -> str | None:
-    """The start time of ``pid``, in the system's own spelling; None if there is no such process."""
+    """Return the start time of ``pid`` as the system prints it; None if there is no such process."""
     if Path("/proc/self/stat").exists():
         return _started_from_proc(pid)
     answer = subprocess.run(  # noqa: S603 - fixed arguments
@@ -91,6 +91,6 @@ def _started_from_proc(pid: int) -> str | None:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
-    # The command's name is in parentheses and may hold anything; state is field 3, starttime field 22 (proc(5)).
+    # The command name is in parentheses and may contain anything; state is field 3, starttime field 22 (proc(5)).
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else fields[19]

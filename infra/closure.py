@@ -1,6 +1,6 @@
-"""What a handler imports: our own modules it reaches, and the names of everybody else's.
+"""The import closure of a handler: our modules that it can reach, and the third-party modules that these import.
 
-Read from the source, without running it. Imports inside functions count; those under ``if TYPE_CHECKING`` do not.
+Found in the source without running it. Imports inside functions count; those under ``if TYPE_CHECKING`` do not.
 """
 
 import ast
@@ -14,8 +14,8 @@ from pathlib import Path
 class Closure:
     """What a handler can reach.
 
-    files: our own, path with slashes -> content; third_party: top-level modules, without the standard library's;
-    services: those that ``windrow.aws.clients.client`` is asked for, such as ``s3``.
+    files: our modules, path with slashes -> content; third_party: top-level modules, without the standard library;
+    services: arguments of ``windrow.aws.clients.client``, such as ``s3``.
     """
 
     files: dict[str, bytes]
@@ -24,9 +24,9 @@ class Closure:
 
 
 def closure_of(module: str, *, sources: Path) -> Closure:
-    """Everything that importing ``module``, and whatever its functions import later, can reach under ``sources``.
+    """Return what ``module`` can import under ``sources``, at once or when its functions run.
 
-    ``files`` is empty if the module is not there.
+    ``files`` is empty if there is no such module.
     """
     files: dict[str, bytes] = {}
     third_party: set[str] = set()
@@ -49,7 +49,7 @@ def closure_of(module: str, *, sources: Path) -> Closure:
 
 
 def _imports(tree: ast.AST) -> Iterator[str]:
-    """Dotted names; ``from a import b`` gives ``a`` and ``a.b``, which may be a module or not."""
+    """Yield dotted names; ``from a import b`` gives ``a`` and ``a.b``, which need not be a module."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -69,7 +69,7 @@ def _is_for_type_checkers(node: ast.AST) -> bool:
 
 
 def _services(tree: ast.AST) -> Iterator[str]:
-    """The first argument of each call of ``client`` where it is spelled out."""
+    """Yield the first argument of each call of ``client``, if it is a literal."""
     for node in ast.walk(tree):
         match node:
             case ast.Call(func=ast.Name(id="client"), args=[ast.Constant(value=str(service)), *_]):
@@ -84,7 +84,7 @@ def _and_parents(module: str) -> list[str]:
 
 
 def _file_of(module: str, sources: Path) -> Path | None:
-    """The file of one of our modules or packages; None if there is no such."""
+    """Return the file of one of our modules or packages; None if there is none."""
     base = sources.joinpath(*module.split("."))
     for path in (base / "__init__.py", base.with_suffix(".py")):
         if path.is_file():

@@ -1,6 +1,6 @@
-"""What a fleet costs a month on AWS, part by part: a rough model with its assumptions named.
+"""A rough model of what a fleet costs per month on AWS, part by part, with its assumptions named.
 
-Prices and measured numbers come from `prices.json` beside this module, with their date and sources.
+Prices and measurements are in `prices.json` beside this module, with their date and sources.
 """
 
 import json
@@ -15,24 +15,24 @@ from windrow.window import WINDOW_MS
 HOURS_PER_MONTH = 730
 SECONDS_PER_MONTH = HOURS_PER_MONTH * 3600
 
-# What a shard takes, and how full it is planned to be.
+# The limits of a shard, and how much of them to use.
 SHARD_BYTES_PER_SECOND = 1_000_000
 SHARD_RECORDS_PER_SECOND = 1_000
 SHARD_LOAD = 0.8
 PUT_UNIT_BYTES = 25 * 1024
-# The producer sends what it has once a second, in aggregates of at most this size.
+# The producer sends once a second, in aggregates of at most this size.
 LINGER_SECONDS = 1.0
 AGGREGATE_BYTES = 51_200
 BLOCK_RECORD_BYTES = 200_000
-# The consumer is called every 20 s, or when Lambda's 6 MB are full, which are 4.4 MB before base64.
+# Lambda calls the consumer every 20 s, or when a batch reaches 6 MB, which is 4.4 MB before base64.
 BATCHING_SECONDS = 20
 BATCH_BYTES = 4_400_000
-# Waiting for S3, and waking up, whatever the batch holds.
+# Start-up and waiting for S3, per call.
 CALL_SECONDS = 0.3
 CONSUMER_GB = 1769 / 1024
 DISPATCHER_GB = 3008 / 1024
 TICK_SECONDS = 2.0
-# A tick lists and reads the last 24 windows, and a 288th of the horizon's 2016.
+# A tick lists and reads the last 24 windows, and 1/288 of the 2,016 windows within the horizon.
 SETTLED_WINDOWS_PER_TICK = 24 + 7
 PARTIALS_DAYS = 30
 GB = 1e9
@@ -41,20 +41,20 @@ ATHENA_BYTES_MIN = 10_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
-    """So many sensors, each with one reading in `interval_seconds`."""
+    """A number of sensors, each with one reading every `interval_seconds`."""
 
     sensors: int
     interval_seconds: float
 
     @property
     def readings_per_second(self) -> float:
-        """All sensors together."""
+        """The rate of all sensors together."""
         return self.sensors / self.interval_seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What a fleet needs and costs in one wire form; `dollars`: for each part, a month's; `query`: one query's."""
+    """What a fleet needs and costs in one wire form. `dollars` is per part and month, `query` per query."""
 
     wire: str
     shards: int
@@ -65,7 +65,7 @@ class Cost:
 
     @property
     def total(self) -> float:
-        """All parts of a month, without queries."""
+        """The sum of all parts for a month, without queries."""
         return sum(self.dollars.values())
 
 
@@ -117,7 +117,7 @@ def cost(fleet: Fleet, wire: str, table: Mapping[str, Any]) -> Cost:
 
 
 def _stream(fleet: Fleet, wire: str, measured: Mapping[str, float]) -> tuple[float, int, float]:
-    """Bytes per second, shards, records per second."""
+    """Return bytes per second, the number of shards, and records per second."""
     per_second = fleet.readings_per_second
     if wire == "plain":
         bytes_per_second = per_second * measured["json_plain_bytes"]
@@ -129,5 +129,5 @@ def _stream(fleet: Fleet, wire: str, measured: Mapping[str, float]) -> tuple[flo
     if wire == "plain":
         return bytes_per_second, shards, per_second
     full_bytes = AGGREGATE_BYTES if wire == "json" else BLOCK_RECORD_BYTES
-    # What is not full after the linger goes all the same, one record per shard; never more than there are readings.
+    # A record that is not full is sent after LINGER_SECONDS, one per shard; there are never more records than readings.
     return bytes_per_second, shards, max(bytes_per_second / full_bytes, min(per_second, shards / LINGER_SECONDS))

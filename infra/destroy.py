@@ -1,4 +1,4 @@
-"""Removing a stage: its stack, and its data where that is asked for."""
+"""Removal of a stage: its stack, and its data if asked for."""
 
 from dataclasses import dataclass
 
@@ -7,15 +7,15 @@ from windrow.aws.clients import Place, client, readable_errors
 from windrow.deployment import stack_name
 from windrow.errors import WindrowError
 
-# The least that KMS allows; until then a deletion can be cancelled.
+# The shortest waiting period that KMS allows; until it ends, the deletion can be cancelled.
 KEY_DELETION_DAYS = 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DestructionPlan:
-    """What destroying a stage removes and keeps.
+    """What would be removed and what kept.
 
-    ``buckets`` hold its partials, results and given-up batches; ``keys`` are what these are sealed with.
+    ``buckets`` hold partials, results and batches that were given up; ``keys`` are the KMS keys that encrypt them.
     """
 
     place: Place
@@ -26,7 +26,7 @@ class DestructionPlan:
 
     @property
     def kept(self) -> tuple[str, ...]:
-        """What is still there afterwards, in words."""
+        """What remains afterwards, in words."""
         if self.deletes_data:
             return ()
         return (
@@ -35,7 +35,7 @@ class DestructionPlan:
         )
 
     def lines(self) -> list[str]:
-        """The plan in words, one line each."""
+        """Return the plan in words, line by line."""
         first = f"delete stack {stack_name(self.stage)}, with its stream and whatever was not processed yet"
         if not self.deletes_data:
             return [first, *(f"keep {what}" for what in self.kept)]
@@ -47,7 +47,7 @@ class DestructionPlan:
 
 
 def plan_destruction(place: Place, stage: str, *, deletes_data: bool) -> DestructionPlan:
-    """Look up what the stage has; WindrowError if it is not deployed or is being changed."""
+    """Return what destroying the stage would do; WindrowError if it is not deployed or is being changed."""
     name = stack_name(stage)
     with readable_errors(place):
         existing = stack.describe(place, name)
@@ -69,25 +69,25 @@ def plan_destruction(place: Place, stage: str, *, deletes_data: bool) -> Destruc
     )
 
 
-def apply(destruction: DestructionPlan, on_event: stack.OnEvent) -> int:
-    """Delete the stack, which keeps its data, then that too if so planned; return how many objects went with it."""
-    place = destruction.place
+def apply(plan: DestructionPlan, on_event: stack.OnEvent) -> int:
+    """Delete the stack, then its data if the plan says so; return the number of deleted objects."""
+    place = plan.place
     with readable_errors(place):
         removed = 0
-        if destruction.deletes_data and place.endpoint_url is not None:
-            # LocalStack deletes buckets that the template retains, and fails over those that hold something.
-            removed += sum(buckets.empty(place, bucket) for bucket in destruction.buckets)
-        stack.delete(place, stack_name(destruction.stage), on_event)
-        if not destruction.deletes_data:
+        if plan.deletes_data and place.endpoint_url is not None:
+            # LocalStack deletes even buckets that the template retains, and fails if one is not empty.
+            removed += sum(buckets.empty(place, bucket) for bucket in plan.buckets)
+        stack.delete(place, stack_name(plan.stage), on_event)
+        if not plan.deletes_data:
             return 0
-        removed += sum(buckets.remove(place, bucket) for bucket in destruction.buckets)
-        for key in destruction.keys:  # last: what cannot be removed above can still be read
+        removed += sum(buckets.remove(place, bucket) for bucket in plan.buckets)
+        for key in plan.keys:  # last, so that objects which could not be removed stay readable
             _delete_key(place, key)
     return removed
 
 
 def _delete_key(place: Place, key: str) -> None:
     kms = client("kms", place)
-    # LocalStack lets go of a key that the template retains, too.
+    # LocalStack has already scheduled it, although the template retains the key.
     if kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] != "PendingDeletion":
         kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=KEY_DELETION_DAYS)

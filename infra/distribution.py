@@ -1,4 +1,4 @@
-"""A wheel as packaging needs it: what it provides, what it requires, and those of its files a function may need."""
+"""Wheels as packaging needs them: what one provides and requires, and which of its files a function may need."""
 
 import email.parser
 import re
@@ -15,14 +15,14 @@ from infra.wheels import Platform
 from infra.zips import ZipEntry, read_entries
 from windrow.errors import WindrowError
 
-# What no function reads: types for editors, sources and headers for compilers, tests, commands.
+# Files that no function reads: type stubs, sources and headers, tests, entry points.
 _USELESS_SUFFIXES = frozenset({".pyi", ".pyx", ".pxd", ".pxi", ".h", ".hpp", ".c", ".cpp", ".a", ".lib", ".whl"})
 _USELESS_NAMES = frozenset({"py.typed", "RECORD", "INSTALLER", "entry_points.txt"})
 _USELESS_FOLDERS = frozenset({"tests", "__pycache__"})
 _USELESS_PREFIXES = ("boto3/examples/", "boto3/data/", "numpy/f2py/", "numpy/distutils/")
-# botocore's description of each service lies in a folder of its own; common to all of them are the files beside.
+# botocore describes each service in a folder of its own; files outside these folders are needed by all.
 _SERVICE_FILE = re.compile(r"botocore/data/(?P<service>[a-z0-9-]+)/.+")
-# Services that botocore itself loads when credentials come from a role, beside those that we ask for.
+# Services that botocore loads by itself, when credentials come from a role.
 _BOTOCORE_OWN = frozenset({"sts"})
 
 
@@ -34,22 +34,22 @@ class Distribution:
 
     @cached_property
     def entries(self) -> Mapping[str, ZipEntry]:
-        """Its files by the path they have when installed; none of its scripts."""
+        """Its files by their path when installed, without scripts."""
         return dict(_installed(read_entries(self.path)))
 
     @cached_property
     def name(self) -> str:
-        """Its normalised name."""
+        """Its normalized name."""
         return canonicalize_name(self.path.name.split("-", 1)[0])
 
     @cached_property
     def modules(self) -> frozenset[str]:
-        """The top-level modules it provides; a namespace's name where it has a part in one."""
+        """The top-level modules it provides; for a part of a namespace package, the name of the namespace."""
         tops = {PurePosixPath(name).parts[0] for name in self.entries if not _is_metadata(name)}
         return frozenset(top.split(".")[0] for top in tops if not top.endswith(".libs"))
 
     def requires(self, platform: Platform) -> frozenset[str]:
-        """Normalised names of what it needs on ``platform``, without its extras."""
+        """Return the normalized names of its requirements on ``platform``, without extras."""
         with zipfile.ZipFile(self.path) as archive:
             (metadata,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
             message = email.parser.BytesHeaderParser().parsebytes(archive.read(metadata))
@@ -62,12 +62,12 @@ class Distribution:
         )
 
     def useful(self, services: frozenset[str]) -> dict[str, ZipEntry]:
-        """Its files without what no function reads; of botocore only the given services."""
+        """Return the files that a function may need; of botocore, only the given ``services``."""
         return {name: entry for name, entry in self.entries.items() if _is_useful(name, services | _BOTOCORE_OWN)}
 
 
 def needed(modules: frozenset[str], *, among: Iterable[Distribution], platform: Platform) -> tuple[Distribution, ...]:
-    """The distributions that provide ``modules``, and what these require in turn; WindrowError if one is missing."""
+    """Return the distributions that provide ``modules``, and their requirements; WindrowError if one is missing."""
     known = {one.name: one for one in among}
     waiting = []
     for module in sorted(modules):

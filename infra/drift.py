@@ -1,4 +1,4 @@
-"""Drift: what somebody changed in a stage without the template."""
+"""Drift: what was changed in a stage by hand, outside the template."""
 
 import json
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ _DRIFTED = ["MODIFIED", "DELETED"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """One property that is not as the template says; values as JSON, empty where there is none.
+    """A property that differs from the template. Values are JSON, or empty if there is none.
 
-    A resource that is gone has the property ``""``.
+    If the whole resource was deleted, ``path`` is empty.
     """
 
     resource: str
@@ -27,14 +27,17 @@ class Difference:
     actual: str = ""
 
     def __str__(self) -> str:
-        """One line."""
+        """Return one line for people."""
         if not self.path:
             return f"{self.resource} ({self.resource_type}) is gone"
         return f"{self.resource} ({self.resource_type}) {self.path}: {self.actual or 'unset'}, not {self.expected}"
 
 
 def differences(place: Place, stage: str) -> tuple[Difference, ...]:
-    """Have CloudFormation compare the stage with its template; WindrowError if it is missing, or it takes too long."""
+    """Have CloudFormation compare the stage with its template, and return what differs.
+
+    WindrowError if there is no such stage, or it takes too long.
+    """
     name = stack_name(stage)
     with readable_errors(place):
         if not describe(place, name):
@@ -59,7 +62,7 @@ def _wait_until_detected(place: Place, name: str, detection: str) -> None:
         answer = cloudformation.describe_stack_drift_detection_status(StackDriftDetectionId=detection)
         if answer["DetectionStatus"] == "DETECTION_FAILED":
             reason = " ".join(answer.get("DetectionStatusReason", "no reason was given").split())
-            raise WindrowError(f"the drift of stack {name} cannot be told: {reason}")
+            raise WindrowError(f"CloudFormation cannot detect the drift of stack {name}: {reason}")
         return bool(answer["DetectionStatus"] == "DETECTION_COMPLETE")
 
     message = f"the drift of stack {name} is not known within {OPERATION_MINUTES_MAX} minutes"

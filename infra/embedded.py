@@ -1,7 +1,7 @@
-"""The embedded stack: MiniStack as a child process on the loopback interface, and its state on disk.
+"""The embedded stack: MiniStack as a child process on the loopback interface, and its files on disk.
 
-Everything it writes lies in ``<home>/embedded``: ``state.json`` (which process, which port), ``log.txt`` and
-``tmp`` (the functions' unpacked code). ``down`` removes the folder.
+All its files are in ``<home>/embedded``: ``state.json`` (pid, port), ``log.txt``, and ``tmp`` (the functions' unpacked
+code). ``down`` removes the folder.
 """
 
 import contextlib
@@ -31,10 +31,10 @@ HOST = "127.0.0.1"
 START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 5.0
 PORT_ATTEMPTS_MAX = 3
-# A function worker that was idle for longer is ended; starting one takes about a second.
+# A function worker is stopped after being idle for this long; starting one takes about a second.
 WORKER_IDLE_SECONDS_MAX = 3600
 HEALTH_PATH = "/_ministack/health"
-# What the child may see of the user's environment; no AWS profile, key or proxy reaches the functions.
+# The variables that the child inherits: no AWS profile, key or proxy, so none reaches the functions.
 INHERITED = (
     "PATH",
     "HOME",
@@ -51,7 +51,7 @@ INHERITED = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Embedded:
-    """A running embedded stack. Its health answer carries ``token``, which tells it from another server on the port."""
+    """A running embedded stack. Its health check returns ``token``, which no other server on the port can."""
 
     process: ChildProcess
     port: int
@@ -60,43 +60,43 @@ class Embedded:
 
     @property
     def endpoint_url(self) -> str:
-        """Where its services answer."""
+        """The URL of all its services."""
         return f"http://{HOST}:{self.port}"
 
 
 def home_folder(environment: Mapping[str, str]) -> Path:
-    """``$WINDROW_HOME``, else ``~/.windrow``."""
+    """Return ``$WINDROW_HOME``, else ``~/.windrow``."""
     chosen = environment.get(settings.HOME)
     return Path(chosen).expanduser().absolute() if chosen else Path.home() / ".windrow"
 
 
 def version() -> str:
-    """The installed emulator's version, such as ``1.5.33``."""
+    """Return the version of the installed MiniStack, such as ``1.5.33``."""
     return importlib.metadata.version("ministack")
 
 
 def up(home: Path, *, port: int = PORT_WANTED, enforces_iam: bool = False) -> Embedded:
-    """Start the stack and wait until it answers; return the running one if there is one, as it is.
+    """Start the stack and wait until it answers; if one is already running, return it unchanged.
 
-    Takes another free port when ``port`` is taken, and any free one for 0. With ``enforces_iam`` each function may do
-    what its role allows and nothing else. Raises WindrowError with the log's last line when it does not start.
+    If ``port`` is taken or 0, another free port is used. With ``enforces_iam``, functions may only do what their roles
+    allow. If the stack does not start, WindrowError has the last line of its log.
     """
     with _locked(home):
         running = status(home)
         if running is not None:
             _wait_until_healthy(running)
             return running
-        _remove(_folder(home))  # what a crashed one left
+        _remove(_folder(home))  # left by a stack that crashed
         return _start(home, port, enforces_iam=enforces_iam)
 
 
 def status(home: Path) -> Embedded | None:
-    """The running stack of ``home``; None if none runs, also when its pid now belongs to another process."""
+    """Return the running stack of ``home``; None if none is running or its pid now belongs to another process."""
     try:
         state = json.loads(_state_file(home).read_text())
         found = ChildProcess(int(state["pid"]), str(state["started"]))
         port, token = int(state["port"]), str(state["token"])
-    except (OSError, ValueError, KeyError):  # none, or cut short by a crash
+    except (OSError, ValueError, KeyError):  # no file, or one that a crash cut short
         return None
     if not child_process.is_running(found):
         return None
@@ -104,8 +104,8 @@ def status(home: Path) -> Embedded | None:
 
 
 def is_healthy(embedded: Embedded) -> bool:
-    """Whether the stack answers its health check within two seconds."""
-    connection = http.client.HTTPConnection(HOST, embedded.port, timeout=2)  # goes past any proxy settings
+    """Return whether the stack answers its health check within two seconds."""
+    connection = http.client.HTTPConnection(HOST, embedded.port, timeout=2)  # ignores proxy settings
     try:
         connection.request("GET", HEALTH_PATH)
         response = connection.getresponse()
@@ -117,7 +117,7 @@ def is_healthy(embedded: Embedded) -> bool:
 
 
 def down(home: Path) -> bool:
-    """Stop the stack with all its function workers and remove what it wrote; False if none was running."""
+    """Stop the stack and its function workers, and remove its files; return False if none was running."""
     if not home.exists():
         return False
     with _locked(home):
@@ -125,16 +125,17 @@ def down(home: Path) -> bool:
         if running is not None:
             child_process.stop(running.process, patience_seconds=STOP_SECONDS_MAX)
             if child_process.is_running(running.process):
-                raise WindrowError(f"the embedded stack (pid {running.process.pid}) does not stop")
+                message = f"the embedded stack (pid {running.process.pid}) does not stop"
+                raise WindrowError(message, hint=f"end it: kill -9 {running.process.pid}")
         _remove(_folder(home))
         _lock_file(home).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # holds something else, then it stays
+    with contextlib.suppress(OSError):  # it stays if it has other files
         home.rmdir()
     return running is not None
 
 
 def place(home: Path) -> Place:
-    """The embedded place; WindrowError if the stack of ``home`` does not run."""
+    """Return where the stack of ``home`` answers; WindrowError if it is not running."""
     running = status(home)
     if running is None:
         raise WindrowError("the embedded stack is not running", hint="run: windrow up")
@@ -164,7 +165,7 @@ def _start(home: Path, port: int, *, enforces_iam: bool) -> Embedded:
             if not any("already in use" in line for line in _log_lines(embedded.log)):
                 raise
             embedded.log.unlink()
-            port = _free_port()  # somebody was faster
+            port = _free_port()  # another process took the port first
             continue
         return embedded
     raise WindrowError(f"no free port was found near {port}", hint="run: windrow up --port N")
@@ -183,13 +184,13 @@ def _wait_until_healthy(embedded: Embedded) -> None:
 
 
 def _environment(folder: Path, port: int, token: str, *, enforces_iam: bool) -> dict[str, str]:
-    """The child's whole environment; its function workers inherit it."""
+    """Return the child's whole environment, which its function workers inherit."""
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     return inherited | {
         "AUTH": "true" if enforces_iam else "false",
         "BIND_HOST": HOST,
         "GATEWAY_PORT": str(port),
-        "MINISTACK_EDITION": token,  # free text of its health answer
+        "MINISTACK_EDITION": token,  # free text that the health check returns
         "MINISTACK_REGION": DEFAULT_REGION,
         "SFTP_ENABLED": "0",
         "IOT_MTLS_ENABLED": "0",
@@ -212,7 +213,8 @@ def _environment(folder: Path, port: int, token: str, *, enforces_iam: bool) -> 
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does: TIME_WAIT is no owner
+        # As the server does: a port in TIME_WAIT counts as free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except OSError:
@@ -245,12 +247,12 @@ def _lock_file(home: Path) -> Path:
 
 @contextlib.contextmanager
 def _locked(home: Path) -> Iterator[None]:
-    """One ``up`` or ``down`` of a home at a time; the lock falls with the process that holds it."""
+    """Let one ``up`` or ``down`` of a home run at a time. The lock is released if its process dies."""
     while True:
         home.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError), _lock_file(home).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if os.fstat(lock.fileno()).st_nlink:  # else a ``down`` removed it while we waited
+            if os.fstat(lock.fileno()).st_nlink:  # otherwise a ``down`` removed the file while we waited
                 yield
                 return
 
@@ -261,9 +263,9 @@ def _remove(folder: Path) -> None:
 
 
 def _log_lines(log: Path) -> list[str]:
-    """The log's lines that are not blank, at least one."""
+    """Return the lines of the log that are not blank; at least one."""
     try:
         text = log.read_text(errors="replace")
     except OSError:
         text = ""
-    return [line.strip() for line in text.splitlines() if line.strip()] or ["it said nothing"]
+    return [line.strip() for line in text.splitlines() if line.strip()] or ["its log is empty"]

@@ -1,4 +1,4 @@
-"""The event source mapping of a stage: recreating it makes it read the stream again from the beginning."""
+"""The event source mapping of a stage. A new one reads the stream again from its beginning."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,8 +10,8 @@ from windrow.stage import Stage
 
 WAIT_SECONDS_MAX = 300.0
 _PAUSE_SECONDS = 0.2
-# What CreateEventSourceMapping takes of what GetEventSourceMapping tells.
-_KEPT = (
+# The settings in the answer of GetEventSourceMapping that CreateEventSourceMapping accepts.
+_SETTINGS = (
     "EventSourceArn",
     "BatchSize",
     "MaximumBatchingWindowInSeconds",
@@ -26,17 +26,17 @@ _KEPT = (
 
 
 def recreate(stage: Stage) -> str:
-    """Delete the mapping of the stage's stream and create it again as it was; the id of the new one.
+    """Delete the mapping of the stage's stream, create it again with the same settings, and return its id.
 
-    It starts where the template says: at the oldest record that the stream keeps. Until the next deployment the stack
-    does not know the new mapping, so this is for a rehearsal. WindrowError if it does not come to rest in time.
+    The new mapping starts at the oldest record in the stream, as the template says. The stack does not know it until
+    the next deployment, so use this for rehearsals only. WindrowError if it takes longer than WAIT_SECONDS_MAX.
     """
     functions = client("lambda", stage.place)
     with readable_errors(stage.place):
         old = _mapping_of(functions, stage)
         functions.delete_event_source_mapping(UUID=old["UUID"])
         _wait_until(lambda: old["UUID"] not in _uuids(functions), f"mapping {old['UUID']} is not deleted")
-        settings = {name: old[name] for name in _KEPT if old.get(name) not in (None, "", [], {})}
+        settings = {name: old[name] for name in _SETTINGS if old.get(name) not in (None, "", [], {})}
         new = functions.create_event_source_mapping(FunctionName=old["FunctionArn"], **settings)
         uuid = str(new["UUID"])
         _wait_until(
@@ -50,7 +50,7 @@ def _mapping_of(functions: Any, stage: Stage) -> dict[str, Any]:
     for mapping in _mappings(functions):
         if mapping.get("EventSourceArn", "").endswith(f":stream/{stage.stream_name}"):
             return mapping
-    raise WindrowError(f"no mapping reads {stage.stream_name}", hint="run: windrow deploy")
+    raise WindrowError(f"no event source mapping reads stream {stage.stream_name}", hint="run: windrow deploy")
 
 
 def _mappings(functions: Any) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The functions' code: one zip per function with only what it imports, the same bytes on any machine."""
+"""The functions' code: one zip per function, with only what it imports, and the same bytes on any machine."""
 
 import hashlib
 from collections.abc import Iterable
@@ -13,13 +13,13 @@ from infra.wheels import Platform
 from windrow.errors import WindrowError
 
 SOURCES = Path(__file__).resolve().parent.parent
-# Imported by a function's modules in places that a function does not come to.
+# Imported only on code paths that a function never runs.
 NEVER_PACKAGED = frozenset({"localstack_client"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
-    """A function and its handler."""
+    """A Lambda function and its handler."""
 
     name: str
     handler: str
@@ -27,7 +27,7 @@ class Function:
 
 @dataclass(frozen=True, kw_only=True)
 class Package:
-    """One function's zip; ``parts`` is its unpacked size in bytes by source: ours, and each distribution."""
+    """One function's zip. ``parts`` is its unpacked size in bytes by source: OURS, and each distribution."""
 
     function: str
     body: bytes
@@ -35,17 +35,17 @@ class Package:
 
     @cached_property
     def sha256(self) -> str:
-        """Hexadecimal; names its content."""
+        """The SHA-256 of its content, in hexadecimal."""
         return hashlib.sha256(self.body).hexdigest()
 
     @property
     def unzipped_bytes(self) -> int:
-        """What it takes on the function's disk."""
+        """The space it takes on the function's disk."""
         return sum(self.parts.values())
 
     @property
     def is_complete(self) -> bool:
-        """Whether it holds more than our own modules, so that it runs on a bare Python."""
+        """Whether it has third-party modules too, so that it runs on a bare Python."""
         return len(self.parts) > 1
 
     @property
@@ -70,10 +70,10 @@ def build(
     wheels: Iterable[Path] | None = None,
     platform: Platform | None = None,
 ) -> Package:
-    """Zip the modules under ``sources`` that ``function`` imports, and from ``wheels`` what these import in turn.
+    """Zip the modules under ``sources`` that ``function`` imports, and the distributions in ``wheels`` that these need.
 
-    Without ``wheels`` it is our own modules alone: the embedded place runs its functions with this interpreter's
-    packages. Raises WindrowError if the handler's module or a distribution is missing.
+    Without ``wheels`` the zip has only our own modules: the embedded stack runs functions with this interpreter's
+    packages. WindrowError if the handler's module or a distribution is missing.
     """
     module = function.handler.rpartition(".")[0]
     closure = closure_of(module, sources=sources)

@@ -1,4 +1,4 @@
-"""What a deployment would do, as a value: packages, parameters, and what the place makes it leave out."""
+"""The plan of a deployment: packages, template parameters, and what the place cannot do."""
 
 import platform as machine
 from collections.abc import Mapping, Sequence
@@ -15,15 +15,16 @@ from windrow.deployment import stack_name
 from windrow.errors import UsageError
 
 STAGE_CHARACTERS_MAX = 20
-# These are decided here, by the stage's name, the code and the place.
+# Set here, from the stage's name, the code and the place.
 OWN_PARAMETERS = frozenset(
     {"Stage", "Architecture", "CodeBucket", "ConsumerCodeKey", "FanoutCodeKey", "DispatcherCodeKey", "RequireTls"}
 )
-# What a place cannot make of the template, by parameter; and in words, with what it makes but does not do.
-_LACKS: dict[str, dict[str, str]] = {
+# Parameters that switch off what a place cannot create.
+_PARAMETERS_BY_PLACE: dict[str, dict[str, str]] = {
     EMBEDDED: {"RequireTls": "false", "SavedQueries": "false", "Operations": "simple"},
     LOCALSTACK: {"RequireTls": "false", "SavedQueries": "false", "AnalyticsResources": "none"},
 }
+# The same in words, with what a place creates but ignores.
 _LEFT_OUT: dict[str, tuple[str, ...]] = {
     EMBEDDED: (
         "the TLS-only bucket policies (the embedded stack speaks plain HTTP)",
@@ -43,9 +44,9 @@ _LEFT_OUT: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentOptions:
-    """What the user chose. None keeps what the stage has, or takes the template's default for a new one.
+    """What the user chose. None keeps the stage's current value; for a new stage, the template's default.
 
-    ``parameters`` are any others of the template, by name.
+    ``parameters`` are other parameters of the template, by name.
     """
 
     shard_count: int | None = None
@@ -56,7 +57,7 @@ class DeploymentOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentPlan:
-    """One deployment. ``parameters`` are those decided here; any other keeps its value or has its default."""
+    """One deployment. Parameters of the template that are not in ``parameters`` keep their value or their default."""
 
     place: Place
     stage: str
@@ -66,7 +67,7 @@ class DeploymentPlan:
     left_out: tuple[str, ...]
 
     def lines(self) -> list[str]:
-        """The plan in words, one line each, for ``--dry-run``."""
+        """Return the plan in words, line by line, for ``--dry-run``."""
         where = self.place.endpoint_url or f"AWS {self.place.region}"
         return [
             f"deploy stack {stack_name(self.stage)} to {where}",
@@ -77,38 +78,38 @@ class DeploymentPlan:
 
 
 def check_stage(stage: str) -> str:
-    """Return ``stage``; UsageError unless it is a small letter and then at most 19 small letters or digits."""
+    """Return ``stage``; UsageError unless it is a lower-case letter and at most 19 lower-case letters or digits."""
     is_plain = stage.isascii() and stage.isalnum() and stage == stage.lower() and stage[:1].isalpha()
     if not is_plain or len(stage) > STAGE_CHARACTERS_MAX:
-        message = f"{stage!r} is no stage name"
-        raise UsageError(message, hint="a small letter, then at most 19 small letters or digits")
+        message = f"{stage!r} is not a stage name"
+        raise UsageError(message, hint="use a lower-case letter, then at most 19 lower-case letters or digits")
     return stage
 
 
 def parse_parameters(assignments: tuple[str, ...]) -> dict[str, str]:
-    """``NAME=VALUE`` of template parameters, parsed; UsageError for what is none, or is decided elsewhere."""
+    """Parse ``NAME=VALUE`` assignments of template parameters; UsageError for a name that cannot be set."""
     parsed: dict[str, str] = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not equals:
-            raise UsageError(f"{assignment!r} is no NAME=VALUE", hint="such as ResultsRetentionDays=365")
+            raise UsageError(f"{assignment!r} is not NAME=VALUE", hint="for example: ResultsRetentionDays=365")
         if name not in template.parameter_names() or name in OWN_PARAMETERS:
             free = ", ".join(sorted(template.parameter_names() - OWN_PARAMETERS))
-            raise UsageError(f"{name!r} is no parameter that can be set", hint=f"those are: {free}")
+            raise UsageError(f"{name!r} is not a parameter you can set", hint=f"choose from: {free}")
         parsed[name] = value
     return parsed
 
 
 def platform_of(place: Place) -> Platform:
-    """What functions run on at ``place``: arm64 on AWS; at a stand-in, what this machine is."""
+    """Return what functions run on at ``place``: arm64 on AWS, this machine's architecture at a stand-in."""
     is_x86 = machine.machine().lower() in {"x86_64", "amd64"}
     return Platform(architecture="x86_64" if place.endpoint_url is not None and is_x86 else "arm64")
 
 
 def wheels_for(place: Place, *, home: Path) -> tuple[Path, ...] | None:
-    """The wheels that functions at ``place`` need, from the cache under ``home`` or from wherever pip gets them.
+    """Return the wheels that functions at ``place`` need, from the cache under ``home`` or fetched by pip.
 
-    None at the embedded place, whose functions run with this interpreter's own packages.
+    None for the embedded stack, whose functions use this interpreter's own packages.
     """
     if place.name == EMBEDDED:
         return None
@@ -118,7 +119,7 @@ def wheels_for(place: Place, *, home: Path) -> tuple[Path, ...] | None:
 def plan_deployment(
     place: Place, stage: str, options: DeploymentOptions, *, wheels: Sequence[Path] | None = None
 ) -> DeploymentPlan:
-    """Build the packages, with what ``wheels`` hold, and decide the parameters; reaches no network."""
+    """Build the packages, with the modules in ``wheels``, and set the parameters; make no request."""
     check_stage(stage)
     platform = platform_of(place)
     packages = {one.name: package.build(one, wheels=wheels, platform=platform) for one in package.FUNCTIONS}
@@ -130,7 +131,7 @@ def plan_deployment(
         "FanoutCodeKey": packages["fanout"].key,
         "DispatcherCodeKey": packages["dispatcher"].key,
     }
-    parameters |= {**_LACKS.get(place.name, {}), **options.parameters}
+    parameters |= {**_PARAMETERS_BY_PLACE.get(place.name, {}), **options.parameters}
     if options.shard_count is not None:
         parameters["ShardCount"] = str(options.shard_count)
     if options.mode is not None:

@@ -1,4 +1,4 @@
-"""A stage's CloudFormation stack: apply a plan to it, follow what happens, say readably why it failed."""
+"""A stage's CloudFormation stack: applying a plan, following its events, and saying why it failed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from windrow.deployment import find_stage, stack_name
 from windrow.errors import WindrowError
 from windrow.stage import Stage
 
-# A first deployment that failed leaves a shell that can only be deleted.
-_SHELLS = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"})
+# A failed first deployment leaves a stack that can only be deleted.
+_DELETABLE_ONLY = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"})
 _ABSENT = frozenset({"", "REVIEW_IN_PROGRESS"})
 _SUCCESSES = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "DELETE_COMPLETE"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackEvent:
-    """One thing that happened to one resource; ``reason`` is empty unless something is wrong."""
+    """A change in the status of one resource; ``reason`` is empty unless something is wrong."""
 
     event_id: str
     resource: str
@@ -33,18 +33,18 @@ class StackEvent:
 
     @property
     def is_failure(self) -> bool:
-        """Whether this resource failed by itself, and not because another one did."""
+        """Whether this resource failed by itself, rather than being cancelled because another one failed."""
         return self.status.endswith("_FAILED") and "cancelled" not in self.reason.lower()
 
     @property
     def is_end_of_stack(self) -> bool:
-        """Whether the whole operation ended with this event."""
+        """Whether this event ends the whole operation."""
         return self.resource_type == "AWS::CloudFormation::Stack" and self.status.endswith(("_COMPLETE", "_FAILED"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentResult:
-    """The result of a deployment; ``is_changed`` is False when there was nothing to do."""
+    """The result of a deployment: the keys that were new in the code bucket, and whether anything changed."""
 
     stage: Stage
     uploaded: tuple[str, ...]
@@ -53,7 +53,7 @@ class DeploymentResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedDeployment:
-    """A deployment whose code is uploaded and whose changes are known; ``change_set`` is None if there are none."""
+    """A deployment whose code is uploaded and whose changes are known; ``change_set`` is None if nothing changes."""
 
     plan: DeploymentPlan
     uploaded: tuple[str, ...]
@@ -64,17 +64,17 @@ OnEvent = Callable[[StackEvent], None]
 
 
 def apply(plan: DeploymentPlan, on_event: OnEvent) -> DeploymentResult:
-    """Upload the code and create or update the stack without asking anybody; return when it is done.
+    """Deploy without asking: upload the code, create or update the stack, and wait until that is done.
 
-    Raises WindrowError: the stack is being changed by somebody else, or the resource that failed and its reason.
+    WindrowError if the stack is already being changed; or with the resource that failed, and why.
     """
     return execute(prepare(plan, on_event), on_event)
 
 
 def prepare(plan: DeploymentPlan, on_event: OnEvent) -> PreparedDeployment:
-    """Upload the code and have the changes worked out, but change nothing that is deployed.
+    """Upload the code and create a change set, but change nothing that is deployed.
 
-    What is left of a first deployment that failed is deleted, for nothing else can be done with it.
+    A stack left by a failed first deployment is deleted first, because CloudFormation cannot update it.
     """
     place, name = plan.place, stack_name(plan.stage)
     if place.name != EMBEDDED and not all(package.is_complete for package in plan.packages):
@@ -83,10 +83,10 @@ def prepare(plan: DeploymentPlan, on_event: OnEvent) -> PreparedDeployment:
         existing = describe(place, name)
         status = existing.get("StackStatus", "")
         refuse_if_busy(name, status)
-        if status in _SHELLS:
+        if status in _DELETABLE_ONLY:
             delete(place, name, on_event)
             existing, status = {}, ""
-        _refuse_what_fails(plan, existing)
+        _refuse_unsupported_change(plan, existing)
         bucket = buckets.code_bucket(place)
         buckets.ensure_code_bucket(place, bucket)
         uploaded = buckets.upload(place, bucket, plan.packages)
@@ -102,7 +102,7 @@ def prepare(plan: DeploymentPlan, on_event: OnEvent) -> PreparedDeployment:
 
 
 def execute(prepared: PreparedDeployment, on_event: OnEvent) -> DeploymentResult:
-    """Carry out what was prepared and return when it is done; WindrowError names the resource that failed."""
+    """Execute the change set and wait until that is done; WindrowError names the resource that failed."""
     place, name = prepared.plan.place, stack_name(prepared.plan.stage)
     change_set = prepared.change_set
     with readable_errors(place):
@@ -115,7 +115,7 @@ def execute(prepared: PreparedDeployment, on_event: OnEvent) -> DeploymentResult
 
 
 def discard(prepared: PreparedDeployment) -> None:
-    """Leave everything as it is."""
+    """Delete the change set and leave the stack as it is."""
     change_set = prepared.change_set
     if change_set is not None:
         place, name = prepared.plan.place, stack_name(prepared.plan.stage)
@@ -124,16 +124,16 @@ def discard(prepared: PreparedDeployment) -> None:
 
 
 def delete(place: Place, name: str, on_event: OnEvent) -> None:
-    """Delete the stack and return when it is gone; WindrowError names the resource that would not go."""
+    """Delete the stack and wait until it is gone; WindrowError names the resource that could not be deleted."""
     seen = {event.event_id for event in events(place, name)}
-    # Followed by its id, for a deleted stack no longer answers to its name.
+    # Followed by id, because a deleted stack cannot be found by name.
     stack_id = describe(place, name)["StackId"]
     client("cloudformation", place).delete_stack(StackName=name)
     _follow(place, stack_id, seen, on_event)
 
 
 def describe(place: Place, name: str) -> dict[str, Any]:
-    """The stack as CloudFormation describes it; empty if there is none."""
+    """Return CloudFormation's description of the stack; empty if there is none."""
     try:
         stack: dict[str, Any] = client("cloudformation", place).describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:
@@ -144,7 +144,7 @@ def describe(place: Place, name: str) -> dict[str, Any]:
 
 
 def refuse_if_busy(name: str, status: str) -> None:
-    """WindrowError if an operation on the stack is under way."""
+    """Raise WindrowError if an operation on the stack is in progress."""
     if status.endswith("_IN_PROGRESS") and status not in _ABSENT:
         raise WindrowError(
             f"stack {name} is already being changed ({status})", hint="wait until it is done: windrow status"
@@ -152,7 +152,7 @@ def refuse_if_busy(name: str, status: str) -> None:
 
 
 def events(place: Place, name: str) -> list[StackEvent]:
-    """Everything that happened to the stack, oldest first; empty if there is none of that name."""
+    """Return all events of the stack, oldest first; empty if there is no stack of that name."""
     try:
         pages = client("cloudformation", place).get_paginator("describe_stack_events").paginate(StackName=name)
         found = [_event(one) for page in pages for one in page["StackEvents"]]
@@ -163,10 +163,11 @@ def events(place: Place, name: str) -> list[StackEvent]:
     return found[::-1]
 
 
-def _refuse_what_fails(plan: DeploymentPlan, existing: dict[str, Any]) -> None:
-    """A stand-in keeps the shards it has and says nothing when their number is changed; AWS does change it.
+def _refuse_unsupported_change(plan: DeploymentPlan, existing: dict[str, Any]) -> None:
+    """Raise WindrowError for a change that works on AWS but not at this stand-in.
 
-    LocalStack's CloudFormation trips over resources whose condition changes, as the fan-out's do with the mode.
+    Stand-ins silently ignore a new number of shards. LocalStack fails on resources whose condition changes, which a
+    change of mode does to those of the fan-out.
     """
     has = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in existing.get("Parameters", [])}
     fixed = {"ShardCount": "shards"} if plan.place.endpoint_url is not None else {}
@@ -180,7 +181,7 @@ def _refuse_what_fails(plan: DeploymentPlan, existing: dict[str, Any]) -> None:
 
 
 def _parameters(decided: dict[str, str], existing: dict[str, Any]) -> list[dict[str, Any]]:
-    """The request's parameters: those decided, and the stack's own for the others that the template still takes."""
+    """Return the request's parameters: those in ``decided``; others that the template still has keep their value."""
     had = {parameter["ParameterKey"] for parameter in existing.get("Parameters", [])}
     kept = (had & template.parameter_names()) - decided.keys()
     return [{"ParameterKey": name, "ParameterValue": value} for name, value in sorted(decided.items())] + [
@@ -189,7 +190,7 @@ def _parameters(decided: dict[str, str], existing: dict[str, Any]) -> list[dict[
 
 
 def _follow(place: Place, name: str, seen: set[str], on_event: OnEvent) -> None:
-    """Report the events that are not in ``seen`` until the stack itself is done; WindrowError unless it went well."""
+    """Report events that are not in ``seen`` until the operation ends; WindrowError unless it succeeded."""
     failures: list[StackEvent] = []
 
     def last_event() -> StackEvent | None:

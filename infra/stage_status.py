@@ -12,9 +12,9 @@ from windrow.timestamps import format_rfc3339
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageStatus:
-    """One stage. ``newest_window`` is the start of the newest window with a lineage, RFC 3339; empty if there is none.
+    """The state of one stage. ``newest_window`` is the start of the newest rolled window (RFC 3339), empty if none.
 
-    All but the first two are empty or 0 while the stack is not usable.
+    While the stack is not usable, all but the first two are empty or 0.
     """
 
     stage: str
@@ -41,7 +41,7 @@ def stage_statuses(place: Place) -> list[StageStatus]:
 
 
 def _status_of(place: Place, name: str, status: str) -> StageStatus:
-    # While a first deployment runs, there are no outputs yet.
+    # During a first deployment there are no outputs yet.
     if status not in USABLE_STATUSES:
         return StageStatus(stage=name, stack_status=status)
     stage = find_stage(place, name)
@@ -59,7 +59,7 @@ def _status_of(place: Place, name: str, status: str) -> StageStatus:
 
 
 def _mapping(stage: Stage) -> dict[str, Any]:
-    """The event source mapping of the stage's stream, whichever function it leads to."""
+    """Return the event source mapping of the stage's stream, for whichever function; empty if there is none."""
     pages = client("lambda", stage.place).get_paginator("list_event_source_mappings").paginate()
     for page in pages:
         for mapping in page["EventSourceMappings"]:

@@ -1,4 +1,4 @@
-"""Where a command finds a stage: the embedded stack, a LocalStack, or AWS."""
+"""The place that a command talks to: the embedded stack, LocalStack, or AWS."""
 
 import os
 from pathlib import Path
@@ -15,30 +15,32 @@ _HINT_REGION = "give --region, set AWS_REGION, or name one in the profile"
 
 
 def find_place(target: str, *, home: Path, region: str | None = None, profile: str | None = None) -> Place:
-    """The place that ``target`` (one of windrow.aws.clients.TARGETS) means on this machine; reaches no network.
+    """Return the place that ``target`` (one of windrow.aws.clients.TARGETS) means on this machine; make no request.
 
-    ``region`` and ``profile`` are for AWS; where they are None, its own configuration decides. UsageError when they
-    make no sense; WindrowError when the embedded stack does not run.
+    ``region`` and ``profile`` are for AWS; where they are None, its own configuration decides. UsageError if they
+    do not fit the target; WindrowError if the embedded stack is not running.
     """
     if target == AWS:
         return _aws(region, profile)
     if profile is not None:
-        raise UsageError(f"--profile is for --target {AWS}", hint="a stand-in takes any credentials")
+        raise UsageError(f"--profile is for --target {AWS} only", hint="leave it out: a stand-in takes any credentials")
     if target == LOCALSTACK:
         return Place(LOCALSTACK, _localstack_endpoint(), region or DEFAULT_REGION)
     if region not in (None, DEFAULT_REGION):
-        raise UsageError(f"the embedded stack is in {DEFAULT_REGION} alone", hint="leave out --region")
+        raise UsageError(f"the embedded stack is always in {DEFAULT_REGION}", hint="leave out --region")
     return embedded.place(home)
 
 
 def _localstack_endpoint() -> str:
-    """Where localstack-client looks: AWS_ENDPOINT_URL, else LOCALSTACK_HOST, else this machine's port 4566."""
+    """Return the URL that localstack-client uses: AWS_ENDPOINT_URL, else LOCALSTACK_HOST, else port 4566 here."""
     from localstack_client import config  # noqa: PLC0415 - slow to import, and for this target alone
 
     try:
         return str(config.get_service_endpoint("s3"))
     except RuntimeError as error:
-        raise UsageError(f"LOCALSTACK_HOST makes no sense: {error}", hint="write it as localhost:4566") from error
+        raise UsageError(
+            f"LOCALSTACK_HOST is not a host and port: {error}", hint="for example: localhost:4566"
+        ) from error
 
 
 def _aws(region: str | None, profile: str | None) -> Place:

@@ -9,28 +9,28 @@ import yaml
 from windrow.errors import WindrowError
 
 PATH = Path(__file__).with_name("template.yaml")
-# CloudFormation takes a template of at most so many bytes from a bucket ("CloudFormation quotas").
+# The largest template that CloudFormation reads from a bucket ("CloudFormation quotas").
 BYTES_MAX = 1_000_000
 
 
 @cache
 def text() -> str:
-    """The template as it is uploaded; WindrowError if it has outgrown what CloudFormation takes."""
+    """Return the template as it is uploaded; WindrowError if it is too large for CloudFormation."""
     body = PATH.read_text()
     if len(body.encode()) > BYTES_MAX:
-        raise WindrowError(f"{PATH.name} is larger than the {BYTES_MAX:,} bytes that CloudFormation takes")
+        raise WindrowError(f"{PATH.name} is larger than the {BYTES_MAX:,} bytes that CloudFormation accepts")
     return body
 
 
 def load() -> dict[str, Any]:
-    """The template parsed: ``!Ref X`` is ``{"Ref": "X"}``, ``!Sub X`` is ``{"Fn::Sub": "X"}``, and so on."""
+    """Return the parsed template: ``!Ref X`` is ``{"Ref": "X"}``, ``!Sub X`` is ``{"Fn::Sub": "X"}``, and so on."""
     parsed: dict[str, Any] = yaml.load(text(), Loader=_Loader)  # noqa: S506 - a SafeLoader
     return parsed
 
 
 @cache
 def parameter_names() -> frozenset[str]:
-    """The parameters the template takes."""
+    """Return the names of the template's parameters."""
     return frozenset(load()["Parameters"])
 
 

@@ -1,7 +1,7 @@
-"""Wheels of the functions' requirements for the machine they run on, whatever machine this is.
+"""The wheels of the functions' requirements, for the platform that functions run on.
 
-They are those of the lock ``infra/functions.txt``, by name, version and hash; pip fetches them from wherever it
-is configured to, once, into a cache.
+The lock ``infra/functions.txt`` names each by version and hash. pip fetches them once into a cache, from wherever it is
+configured to.
 """
 
 import contextlib
@@ -21,36 +21,36 @@ from windrow.errors import WindrowError
 
 LOCK = Path(__file__).resolve().parent / "functions.txt"
 CACHE_FOLDER = "wheels"
-"""Under the home of windrow on this machine."""
+"""The cache's folder, under the home folder of windrow on this machine."""
 DOWNLOAD_SECONDS_MAX = 900
-# Amazon Linux 2023, which Lambda's Pythons from 3.12 on run on, has glibc 2.34; older tags than 2.17 are out of use.
+# Lambda's Python 3.12 and later run on Amazon Linux 2023 with glibc 2.34; tags older than 2.17 are no longer in use.
 GLIBC_MINOR_MAX, GLIBC_MINOR_MIN = 34, 17
 MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
-"""Lambda's name of an architecture -> the kernel's, which wheels use."""
+"""Lambda's name of an architecture -> the name in wheel tags."""
 _PINNED = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;]+)\s*(?:;\s*(?P<marker>[^\\]+?))?\s*(?=--hash|$)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
-    """Where a function runs: ``python`` such as ``3.13``, ``architecture`` as Lambda calls it."""
+    """What a function runs on: ``python`` such as ``3.13``, and Lambda's name of the ``architecture``."""
 
     python: str = "3.13"
     architecture: str = "arm64"
 
     def __str__(self) -> str:
-        """As it is shown."""
+        """Return it as shown to people."""
         return f"python{self.python} on {self.architecture}"
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """The platform tags of wheels that run there, best first."""
+        """The platform tags of wheels that run on it, best first."""
         machine = MACHINES[self.architecture]
         minors = range(GLIBC_MINOR_MAX, GLIBC_MINOR_MIN - 1, -1)
         return (*(f"manylinux_2_{minor}_{machine}" for minor in minors), f"manylinux2014_{machine}")
 
     @property
     def environment(self) -> dict[str, str]:
-        """The values of environment markers there."""
+        """The values of environment markers on it."""
         return {
             "implementation_name": "cpython",
             "implementation_version": f"{self.python}.0",
@@ -65,17 +65,17 @@ class Platform:
 
 
 def requirements(platform: Platform, *, lock: Path = LOCK) -> tuple[str, ...]:
-    """The lines of ``lock`` that hold for ``platform``, without their markers, with their hashes.
+    """Return the lines of ``lock`` that apply to ``platform``, with hashes and without markers.
 
-    The markers are judged here, for pip would judge them by the Python it runs on.
+    Markers are evaluated here, because pip would evaluate them for the Python it runs on.
     """
     return tuple(_chosen(lock.read_text(), platform))
 
 
 def fetch(platform: Platform, *, cache: Path, lock: Path = LOCK) -> tuple[Path, ...]:
-    """The wheels of ``lock`` for ``platform``, by name; fetched by pip unless they are in ``cache``.
+    """Return the wheels of ``lock`` for ``platform``, by name; pip fetches them unless they are in ``cache``.
 
-    WindrowError if pip cannot get them: there is no wheel for the platform, or nothing to fetch from.
+    WindrowError if pip cannot: there is no wheel for the platform, or no index can be reached.
     """
     wanted = "\n".join(requirements(platform, lock=lock)) + "\n"
     digest = hashlib.sha256(wanted.encode()).hexdigest()
@@ -84,8 +84,8 @@ def fetch(platform: Platform, *, cache: Path, lock: Path = LOCK) -> tuple[Path, 
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as scratch:
             _download(wanted, platform, Path(scratch))
-            # All of them or none: an interrupted download must not look like a complete one.
-            with contextlib.suppress(OSError):  # somebody else was faster
+            # All or nothing: an interrupted download must not look complete.
+            with contextlib.suppress(OSError):  # another process was faster
                 (Path(scratch) / "wheels").rename(folder)
     return tuple(sorted(_checked(folder, wanted)))
 
@@ -97,7 +97,7 @@ def _chosen(lock: str, platform: Platform) -> Iterator[str]:
             continue
         found = _PINNED.match(line)
         if found is None:
-            raise WindrowError(f"the lock has a line that pins no version: {line[:80]!r}")
+            raise WindrowError(f"{LOCK.name} has a line that pins no version: {line[:80]!r}", hint="run: make lock")
         if found["marker"] and not Marker(found["marker"]).evaluate(dict(platform.environment)):
             continue
         hashes = " ".join(re.findall(r"--hash=\S+", line))
@@ -119,14 +119,16 @@ def _download(wanted: str, platform: Platform, scratch: Path) -> None:
             command, capture_output=True, text=True, check=False, timeout=DOWNLOAD_SECONDS_MAX
         )
     except subprocess.TimeoutExpired as error:
-        raise WindrowError(f"pip did not fetch the wheels within {DOWNLOAD_SECONDS_MAX // 60} minutes") from error
+        raise WindrowError(
+            f"pip did not fetch the wheels within {DOWNLOAD_SECONDS_MAX // 60} minutes", hint="run it again"
+        ) from error
     if ended.returncode != 0:
         errors = [line for line in ended.stderr.splitlines() if line.startswith("ERROR")] or ["it gave no reason"]
         raise WindrowError(f"pip cannot fetch the wheels for {platform}: {errors[-1].removeprefix('ERROR: ')}")
 
 
 def _checked(folder: Path, wanted: str) -> Iterator[Path]:
-    """The wheels in ``folder``, each with a hash that the lock names."""
+    """Yield the wheels in ``folder``; WindrowError if one does not have a hash from the lock."""
     for path in folder.glob("*.whl"):
         if hashlib.sha256(path.read_bytes()).hexdigest() not in wanted:
             raise WindrowError(f"{path} is not the wheel that the lock names", hint=f"remove {folder} and try again")

@@ -120,10 +120,10 @@ def test_losses_are_red(run: Callable[..., Result], monkeypatch: pytest.MonkeyPa
 def test_parameters_are_set_by_name() -> None:
     """Those of the template that are not decided elsewhere."""
     assert parse_parameters(("LogLevel=DEBUG", "AlarmEmail=a@b=c")) == {"LogLevel": "DEBUG", "AlarmEmail": "a@b=c"}
-    with pytest.raises(UsageError, match="is no NAME=VALUE"):
+    with pytest.raises(UsageError, match="is not NAME=VALUE"):
         parse_parameters(("LogLevel",))
     for name in ("Nonsense", "Stage", "ConsumerCodeKey"):
-        with pytest.raises(UsageError, match=f"{name!r} is no parameter that can be set"):
+        with pytest.raises(UsageError, match=f"{name!r} is not a parameter you can set"):
             parse_parameters((f"{name}=1",))
 
 
