@@ -8,7 +8,8 @@ import click
 from windrow.errors import WindrowError
 from windrow.timerange import TimeRange, parse_time
 from windrow.timestamps import format_rfc3339
-from windrow_cli.console import err, out, progress_bar
+from windrow_cli.console import err, out
+from windrow_cli.progress import progress_bar
 from windrow_cli.stage import clock_ms, home_folder, open_stage, stage_option
 
 if TYPE_CHECKING:
@@ -19,19 +20,20 @@ WINDOWS_SHOWN_MAX = 20
 
 @click.command()
 @click.option(
-    "--from", "start", metavar="TIME", help="First window start (RFC 3339, or -2h); default: all it can tell."
+    "--from", "start", metavar="TIME", help="First window start (RFC 3339, or -2h); default: all that the stream keeps."
 )
 @click.option("--to", "end", metavar="TIME", help="Last window start, exclusive; default: now.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @stage_option
 def audit(start: str | None, end: str | None, *, form: str, stage_name: str) -> None:
-    """Read the stream again, and compare the results with what it holds: every row and every column.
+    """Compare the results with what the stream holds: every row and every column.
 
-    The records are decoded strictly and worked out in pandas, by another way than the pipeline's. Rows must have all
-    that is in the stream. What is too much in them is proven for windows that start 5 minutes after the oldest arrival
-    that the stream keeps, or all windows of a stream that is younger than its retention; other rows count as unproven.
+    The stream is read again; its records are decoded strictly and aggregated in pandas, independently of the pipeline.
+    Rows must contain everything in the stream. Extra readings can only be proven for windows that start 5 minutes or
+    more after the oldest arrival that the stream keeps, or for all windows if the stream is younger than its
+    retention; other rows count as unproven.
 
-    Exit code 0 when nothing is missing, extra or different, 1 otherwise.
+    Exit code 0 if nothing is missing, extra or different, else 1.
 
     \b
     windrow audit
@@ -58,11 +60,11 @@ def audit(start: str | None, end: str | None, *, form: str, stage_name: str) -> 
         )
     show(audited, form=form)
     if not audited.is_exact:
-        raise WindrowError("the results are not what the stream holds", hint="windrow replay heals what is missing")
+        raise WindrowError("the results are not what the stream holds", hint="windrow replay restores what is missing")
 
 
 def show(audited: "Audit", *, form: str) -> None:
-    """Print the audit: the windows that are not exact, and the whole in one line; as JSON, every window."""
+    """Print the windows that are not exact, and one line about all; as JSON, every window."""
     from analytics.audit import Verdict
 
     totals = audited.totals
@@ -90,6 +92,6 @@ def show(audited: "Audit", *, form: str) -> None:
     out.print(f"not readings: {reasons}")
     if behind := audited.count(Verdict.BEHIND):
         err.print(
-            f"{behind} windows have readings that arrived after their last roll: run windrow tick, then this again"
+            f"{behind} windows have readings that arrived after their last roll: run windrow tick, then audit again"
         )
     out.print(str(audited), markup=False)

@@ -1,4 +1,4 @@
-"""`windrow cost`: what a fleet needs and costs a month on AWS."""
+"""`windrow cost`: estimate what a fleet needs and costs per month on AWS."""
 
 import json
 from dataclasses import asdict
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--sensors", type=click.IntRange(min=1), default=1_000, show_default=True, help="How many sensors.")
+@click.option("--sensors", type=click.IntRange(min=1), default=1_000, show_default=True, help="Number of sensors.")
 @click.option(
     "--interval",
     type=click.FloatRange(min=0, min_open=True),
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     help="Time between two readings of a sensor.",
 )
 @click.option(
-    "--wire", type=click.Choice(["json", "blocks"]), default="json", show_default=True, help="Form of readings."
+    "--wire", type=click.Choice(["json", "blocks"]), default="json", show_default=True, help="How readings are encoded."
 )
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def cost(sensors: int, interval: float, wire: str, form: str) -> None:
-    """Say what a fleet costs a month on AWS, part by part: one record per reading against the chosen form.
+    """Estimate what a fleet costs per month on AWS, part by part: one record per reading against the chosen encoding.
 
-    Nothing is looked up: prices come from infra/prices.json, with their date and sources, and compute from measured
-    CPU time per reading. Logs, alarms, data transfer, free tiers and queries are not in the total.
+    Nothing is looked up: prices come from infra/prices.json, with their date and sources, and compute time from
+    measured CPU time per reading. Logs, alarms, data transfer, free tiers and queries are not in the total.
 
     \b
     windrow cost --sensors 20000 --interval 10

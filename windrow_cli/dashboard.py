@@ -36,12 +36,12 @@ DEFAULT_FROM = "-24h"
 def dashboard(
     *, port: int | None, is_opened: bool, start: str | None, end: str | None, exported: str | None, stage_name: str
 ) -> None:
-    """Show the results as a web page on this machine: the fleet over time, every sensor, who is silent, what came late.
+    """Show the results as a web page on this machine: the fleet over time, each sensor, silent sensors, late readings.
 
-    It listens on the loopback interface alone, needs no network, and runs until Ctrl-C. It reads the rows themselves,
-    each once, so that looking at it costs no Athena queries.
+    It listens on the loopback interface only, needs no network, and runs until Ctrl-C. It reads the rows themselves,
+    each once, so using it costs no Athena queries.
 
-    --export writes the same page with its numbers to one file, which can be sent and opened anywhere.
+    --export writes the same page with its numbers to one file that can be sent and opened anywhere.
 
     \b
     windrow dashboard
@@ -49,7 +49,7 @@ def dashboard(
     windrow dashboard --export yesterday.html --from -24h
     """
     if exported is None and (start is not None or end is not None):
-        raise UsageError("--from and --to belong to --export", hint="on the page itself, choose a range there")
+        raise UsageError("--from and --to belong to --export", hint="without it, choose the range on the page")
     stage = open_stage(stage_name)
     made = dashboard_of(stage, home=home_folder())
     if exported is not None:
@@ -79,7 +79,7 @@ def export_to(made: "Dashboard", exported: str, start: str | None, end: str | No
 
     path = Path(exported)
     if not path.absolute().parent.is_dir() or path.is_dir():
-        raise UsageError(f"cannot write to {exported}", hint="name a file in a folder that is there")
+        raise UsageError(f"cannot write to {exported}", hint="name a file in a folder that exists")
     with readable_errors(place), err.status("reading the results"):
         text, sensors, of_sensors = export(made, start, end)
     unfinished = path.with_name(f".{path.name}.part")
@@ -114,7 +114,7 @@ def serve(made: "Dashboard", place: "Place", *, port: int | None, is_opened: boo
 
 
 def listening(port: int | None) -> socket.socket:
-    """A socket on loopback: on `port`, or, when none is given, on DEFAULT_PORT or another that is free."""
+    """Return a socket on loopback: on `port`, or, if none is given, on DEFAULT_PORT or another free one."""
     for candidate in (DEFAULT_PORT, 0) if port is None else (port,):
         listener = socket.socket()
         if os.name == "posix":  # elsewhere it would let two processes share the port
@@ -127,4 +127,4 @@ def listening(port: int | None) -> socket.socket:
                 raise
         else:
             return listener
-    raise UsageError(f"port {port} is taken", hint="give another --port, or none")
+    raise UsageError(f"port {port} is taken", hint="choose another --port, or leave it out")

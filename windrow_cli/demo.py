@@ -25,14 +25,14 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 
 @click.command()
-@click.option("--sensors", type=click.IntRange(1, 20_000), default=200, show_default=True, help="How many sensors.")
+@click.option("--sensors", type=click.IntRange(1, 20_000), default=200, show_default=True, help="Number of sensors.")
 @click.option("--seed", default=7, show_default=True, help="The same seed gives the same fleet.")
 def demo(sensors: int, seed: int) -> None:
     """Run the whole pipeline once on this machine, and prove it exact.
 
-    Starts an embedded stack of its own, deploys, simulates a fleet over the last four windows with duplicates, shuffled
+    Starts an embedded stack of its own, deploys, simulates a fleet over the last four windows with duplicate, shuffled
     and malformed readings, waits until the stream is drained, closes the windows, shows the fleet, verifies every row
-    against the truth, delivers everything twice more, shows that not one byte changed, and takes all down again.
+    against the truth, delivers everything twice more, shows that not one byte changed, and removes everything again.
 
     \b
     windrow demo
@@ -48,7 +48,7 @@ def demo(sensors: int, seed: int) -> None:
 
 @contextmanager
 def _stage(home: Path) -> "Iterator[Stage]":
-    """An embedded stack with a stage; taken down whatever happens."""
+    """Start an embedded stack, deploy a stage to it, and take it down whatever happens."""
     from infra import embedded
     from infra import stack as stacks
     from infra.plan import DeploymentOptions, plan_deployment
@@ -88,7 +88,9 @@ def _show_the_way(stage: "Stage", fleet: "FleetSpec", home: Path) -> None:
         verification = verify_stage(stage, home=home, on_warning=lambda line: err.print(line, markup=False))
     out.print(str(verification))
     if not verification.is_exact:
-        raise WindrowError("the results are not the truth", hint="this is a bug: please report it with the seed")
+        raise WindrowError(
+            "the results are not the truth", hint="this is a bug in windrow: please report it with the seed"
+        )
     _rewind(stage, windows)
 
 
@@ -105,12 +107,12 @@ def _rewind(stage: "Stage", windows: Sequence[Window]) -> None:
     _tick(stage, windows)
     after = rows_digests(stage, windows)
     if len(before) != len(windows) or before != after:
-        raise WindrowError("rewind: results changed", hint="this is a bug: please report it with the seed")
+        raise WindrowError("rewind: results changed", hint="this is a bug in windrow: please report it with the seed")
     out.print("rewind: results unchanged")
 
 
 def _fleet(*, sensors: int, seed: int) -> "FleetSpec":
-    """A fleet over the last ended windows, with some of everything that goes wrong."""
+    """Return a fleet over the last ended windows, with a little of everything that goes wrong."""
     from producers.faults import Faults
     from producers.fleet import FleetSpec
 
@@ -127,12 +129,12 @@ def _fleet(*, sensors: int, seed: int) -> "FleetSpec":
 
 
 def _tick(stage: "Stage", windows: Sequence[Window]) -> None:
-    from dispatcher.due import TICK_DELAY_MS
+    from dispatcher.due import FIRST_TICK_AFTER_MS
     from windrow_operations.ticks import invoke_tick, scheduled_event
 
-    # A tick closes windows that ended TICK_DELAY_MS before it. The stream is known to be drained, so this asks for the
-    # tick of the moment when the last window can be closed, though the clock may not be there yet.
-    report = invoke_tick(stage, scheduled_event(windows[-1].end_ms + TICK_DELAY_MS, is_dry_run=False))
+    # A tick closes windows that ended FIRST_TICK_AFTER_MS before it. The stream is known to be drained, so ask for the
+    # first tick that can close the last window, though the clock may not be there yet.
+    report = invoke_tick(stage, scheduled_event(windows[-1].end_ms + FIRST_TICK_AFTER_MS, is_dry_run=False))
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items()))
     _said("tick", f"scheduled {format_rfc3339(report.scheduled_time_ms)}: {outcomes} windows")
 
@@ -151,7 +153,7 @@ def _show_fleet(stage: "Stage", windows: Sequence[Window], home: Path) -> None:
 
 
 def _site_means(stage: "Stage", windows: Sequence[Window], home: Path) -> dict[str, list[float]]:
-    """The mean of each of the first sites, window by window, asked in SQL."""
+    """Return the mean of each site, window by window, asked in SQL."""
     from analytics.engine import engine_of
     from analytics.query import Query
     from windrow.timerange import TimeRange
@@ -177,7 +179,7 @@ def _site_means(stage: "Stage", windows: Sequence[Window], home: Path) -> dict[s
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """One character a value, as high as the value is between the least and the greatest."""
+    """Return one character per value, as high as the value is between the least and the greatest."""
     low, high = min(values), max(values)
     span = (high - low) or 1.0
     return "".join(_BARS[round((value - low) / span * (len(_BARS) - 1))] for value in values)

@@ -1,4 +1,4 @@
-"""`windrow deploy` and `windrow destroy`: a stage comes and goes."""
+"""`windrow deploy` and `windrow destroy`: create, change and remove a stage."""
 
 import time
 from typing import TYPE_CHECKING
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     metavar="NAME=VALUE",
     help="Another parameter of the template; may be repeated. Default: as it is, the template's for a new stage.",
 )
-@click.option("--dry-run", "is_dry_run", is_flag=True, help="Show what would be done, and do nothing.")
+@click.option("--dry-run", "is_dry_run", is_flag=True, help="Show what would be done; do nothing.")
 @click.option("--yes", "is_agreed", is_flag=True, help="Do not ask, not even before something is replaced or removed.")
 @stage_option
 def deploy(
@@ -46,8 +46,8 @@ def deploy(
 ) -> None:
     """Package the functions and deploy a stage: a CloudFormation stack of its own.
 
-    Run again, it shows what would change, and changes that and nothing else. It asks before anything is replaced or
-    removed. When a change fails, CloudFormation rolls back, and the reason is told.
+    Run again, it shows what would change, and changes only that. It asks before anything is replaced or removed. When a
+    change fails, CloudFormation rolls it back, and the reason is shown.
 
     \b
     windrow deploy
@@ -79,8 +79,8 @@ def deploy(
 
 
 @click.command()
-@click.option("--delete-data", is_flag=True, help="Delete its buckets and their key too; a stand-in never keeps them.")
-@click.option("--dry-run", "is_dry_run", is_flag=True, help="Show what would be done, and do nothing.")
+@click.option("--delete-data", is_flag=True, help="Also delete its buckets and their key; a stand-in never keeps them.")
+@click.option("--dry-run", "is_dry_run", is_flag=True, help="Show what would be done; do nothing.")
 @click.option("--yes", "is_agreed", is_flag=True, help="Do not ask.")
 @stage_option
 def destroy(*, delete_data: bool, is_dry_run: bool, is_agreed: bool, stage_name: str) -> None:
@@ -109,7 +109,7 @@ def destroy(*, delete_data: bool, is_dry_run: bool, is_agreed: bool, stage_name:
 
 
 def _carry_out(plan: "DeploymentPlan", *, is_agreed: bool) -> "DeploymentResult":
-    """Prepare, show what would change, ask if something would be lost, and do it; click.Abort if that is refused."""
+    """Prepare, show what would change, ask if anything would be lost, and do it; click.Abort if the answer is no."""
     from infra import stack
 
     with err.status(f"preparing stage {plan.stage}") as progress:
@@ -118,7 +118,7 @@ def _carry_out(plan: "DeploymentPlan", *, is_agreed: bool) -> "DeploymentResult"
     losses = () if prepared.change_set is None else prepared.change_set.losses
     if losses and not is_agreed:
         try:
-            click.confirm(f"{len(losses)} of these take away what is there now. Go on?", abort=True, err=True)
+            click.confirm(f"{len(losses)} of these changes replace or remove something. Go on?", abort=True, err=True)
         except click.Abort:
             stack.discard(prepared)
             raise
@@ -127,7 +127,7 @@ def _carry_out(plan: "DeploymentPlan", *, is_agreed: bool) -> "DeploymentResult"
 
 
 def _print_changes(prepared: "PreparedDeployment") -> None:
-    """Each change of a stack that is there already; a new one would list the whole template."""
+    """Print each change of an existing stack; a new one would list the whole template."""
     if prepared.change_set is None or prepared.change_set.is_new_stack:
         return
     for change in prepared.change_set.changes:
@@ -135,9 +135,9 @@ def _print_changes(prepared: "PreparedDeployment") -> None:
 
 
 def _shown_by(progress: "Status", place: "Place") -> "OnEvent":
-    """Progress: the latest event in one moving line, and on AWS, where it takes minutes, each in a line that stays.
+    """Show the latest event in one moving line; on AWS, where it takes minutes, each event in a line that stays.
 
-    What fails always stays.
+    A failure always stays.
     """
 
     def show(event: "StackEvent") -> None:

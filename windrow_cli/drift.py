@@ -1,4 +1,4 @@
-"""`windrow drift`: what was changed in a stage behind the template's back."""
+"""`windrow drift`: show what was changed in a stage outside its template."""
 
 import click
 
@@ -12,8 +12,8 @@ from windrow_cli.stage import chosen_place, stage_option
 def drift(stage_name: str) -> None:
     """Compare a deployed stage with its template: what somebody changed by hand, or removed.
 
-    Exit code 0 when nothing was, 1 otherwise. The next deployment does not mend it by itself, for CloudFormation
-    compares templates: put the property back, or change the template.
+    Exit code 0 if nothing was, else 1. The next deployment does not repair it, because CloudFormation compares
+    templates: set the property back, or change the template.
 
     \b
     windrow drift
@@ -27,4 +27,4 @@ def drift(stage_name: str) -> None:
         out.print(str(difference), markup=False)
     if found:
         raise WindrowError(f"stage {stage_name} differs from its template in {len(found)} places")
-    out.print(f"stage {stage_name} is as its template says")
+    out.print(f"stage {stage_name} matches its template")

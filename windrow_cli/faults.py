@@ -1,4 +1,4 @@
-"""What may go wrong with a simulated fleet, as options: a preset, and a rate for each fault."""
+"""Options for the faults of a simulated fleet: a preset, and a rate for each fault."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,21 +10,21 @@ if TYPE_CHECKING:
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _HELP = {
-    "malformed": "Part whose payload is broken.",
-    "duplicates": "Part that is sent again in another record.",
-    "echoes": "Part whose bytes are sent twice in a row.",
-    "late": "Part that is sent a second to a day after its time.",
-    "shuffled": "Part that is sent out of order.",
-    "truncated": "Part of the aggregates of which a cut copy is sent before.",
-    "dropout": "Part that is missing, ten minutes of a sensor at a time.",
-    "stuck": "Part that repeats an old value, fifteen minutes of a sensor at a time.",
-    "spikes": "Part that is off by 20 to 80 degrees.",
-    "skewed": "Part of the sensors whose clock is wrong by up to two minutes.",
+    "malformed": "Share of readings whose payload is broken.",
+    "duplicates": "Share sent again in another record.",
+    "echoes": "Share whose bytes are sent twice in a row.",
+    "late": "Share sent a second to a day after its time.",
+    "shuffled": "Share sent out of order.",
+    "truncated": "Share of aggregates preceded by a truncated copy.",
+    "dropout": "Share missing, ten minutes of a sensor at a time.",
+    "stuck": "Share that repeats an old value, fifteen minutes of a sensor at a time.",
+    "spikes": "Share off by 20 to 80 degrees.",
+    "skewed": "Share of sensors whose clock is wrong by up to two minutes.",
 }
 
 
 def fault_options(command: _Command) -> _Command:
-    """Adds the options; the command hands their values to `chosen_faults`."""
+    """Add the options; the command passes their values to `chosen_faults`."""
     for name, text in reversed(_HELP.items()):
         command = click.option(f"--{name}", type=click.FloatRange(0, 1), metavar="RATE", help=text)(command)
     preset = click.option(
@@ -33,13 +33,13 @@ def fault_options(command: _Command) -> _Command:
         type=click.Choice(["none", "some"]),
         default="none",
         show_default=True,
-        help="The rates, 0 to 1, that the options below leave open.",
+        help="Default rates, 0 to 1, for the options below.",
     )
     return preset(command)
 
 
 def chosen_faults(*, preset: str, **rates: float | None) -> "Faults":
-    """The preset, with every rate that was given instead of its own."""
+    """Return the preset, with each rate that was given in place of its own."""
     import dataclasses
 
     from producers.faults import SOME, Faults

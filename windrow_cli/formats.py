@@ -1,4 +1,4 @@
-"""How rows are printed: as a table for people, as CSV, or as JSON; nothing is cut off in any of them.
+"""Rows as text: a table for people, CSV, or JSON; none of them cuts anything off.
 
 Times are UTC: RFC 3339 in CSV and JSON. Numbers are exact there; the table rounds to three places.
 """
@@ -23,13 +23,13 @@ _NUMBERS = (int, float, Decimal)
 
 
 def as_table(frame: "pd.DataFrame") -> str:
-    """Aligned columns under their names, numbers to the right."""
+    """Return aligned columns under their names, numbers to the right."""
     columns = [_aligned(str(name), values) for name, values in _columns(frame)]
     return "\n".join("  ".join(row).rstrip() for row in zip(*columns, strict=True))
 
 
 def _aligned(name: str, values: list[Any]) -> list[str]:
-    """Name and values as cells of one width."""
+    """Return name and values as cells of one width."""
     cells = [name, *map(_cell, values)]
     width = max(map(cell_len, cells))
     padding = [" " * (width - cell_len(cell)) for cell in cells]
@@ -38,7 +38,7 @@ def _aligned(name: str, values: list[Any]) -> list[str]:
 
 
 def as_csv(frame: "pd.DataFrame", *, has_header: bool = True) -> str:
-    """RFC 4180, with a header unless told otherwise, lines ending in a line feed; NULL is empty."""
+    """Return RFC 4180 with a header (unless not `has_header`) and line feeds; NULL is empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     if has_header:
@@ -48,7 +48,7 @@ def as_csv(frame: "pd.DataFrame", *, has_header: bool = True) -> str:
 
 
 def as_json(frame: "pd.DataFrame") -> str:
-    """One array with an object per row, each on a line of its own."""
+    """Return one array with an object per row, each on a line of its own."""
     return "\n".join(_json_texts([frame]))
 
 
@@ -59,7 +59,7 @@ def _csv_texts(frames: "Iterable[pd.DataFrame]") -> Iterator[str]:
 
 
 def _json_texts(frames: "Iterable[pd.DataFrame]") -> Iterator[str]:
-    """The pieces of one array; a line is held back until it is known whether another follows."""
+    """Yield the pieces of one array; a line is held back until it is known whether another follows."""
     held: str | None = None
     for line in itertools.chain.from_iterable(map(_json_lines, frames)):
         yield "[" if held is None else f"{held},"
@@ -77,7 +77,7 @@ def _json_lines(frame: "pd.DataFrame") -> Iterator[str]:
 
 
 def _table_texts(frames: "Iterable[pd.DataFrame]") -> Iterator[str]:
-    """One table, whose columns are as wide as they need: it is not printed before all rows are there."""
+    """Yield one table; its columns are as wide as they need, so all rows are collected first."""
     import pandas as pd
 
     pages = list(frames)
@@ -93,7 +93,7 @@ TEXTS: dict[str, Callable[["Iterable[pd.DataFrame]"], Iterator[str]]] = {
 
 
 def _columns(frame: "pd.DataFrame") -> list[tuple[Any, list[Any]]]:
-    """Name and values of each column; times as _Instant, NULL as None."""
+    """Return name and values of each column; times as _Instant, NULL as None."""
     return [(name, _plain_values(frame[name])) for name in frame.columns]
 
 
@@ -112,7 +112,7 @@ def _plain_values(column: "pd.Series[Any]") -> list[Any]:
 
 
 def _cell(value: object) -> str:
-    """A value as one short line without control characters."""
+    """Return a value as one short line without control characters."""
     match value:
         case None:
             text = ""
@@ -140,7 +140,7 @@ def _csv_value(value: object) -> str:
 
 
 def _json_value(value: object) -> object:
-    """What JSON can hold: a whole decimal is a number, another one text, and what is no number is null."""
+    """Return a JSON value: a whole decimal as a number, another one as text, NaN and infinity as null."""
     match value:
         case _Instant():
             return format_rfc3339(value)

@@ -1,4 +1,4 @@
-"""`windrow ingest`: the readings of real sensors, from a file, by the same path as all others."""
+"""`windrow ingest`: send readings of real sensors from a file, by the same path as all others."""
 
 import json
 import shutil
@@ -16,9 +16,8 @@ import click
 from windrow.errors import UsageError
 from windrow.timerange import parse_time
 from windrow.timestamps import format_rfc3339
-from windrow_cli.console import err, out, progress_bar
-from windrow_cli.draining import wait_with_bar
-from windrow_cli.sending import progress_note
+from windrow_cli.console import err, out
+from windrow_cli.progress import progress_bar, progress_note, wait_with_bar
 from windrow_cli.stage import clock_ms, open_stage, stage_option
 
 if TYPE_CHECKING:
@@ -50,10 +49,10 @@ class _How:
 @click.option("--retime", "retimed", metavar="TIME", help="Move all times, so that the last reading falls at TIME.")
 @click.option("--backfill", "is_backfill", is_flag=True, help="Write partials directly, for windows not rolled yet.")
 @click.option(
-    "--wire", type=click.Choice(["json", "blocks"]), default="json", show_default=True, help="Form of readings."
+    "--wire", type=click.Choice(["json", "blocks"]), default="json", show_default=True, help="How readings are encoded."
 )
-@click.option("--wait", "waits", is_flag=True, help="Return when the consumer has come to the end of it.")
-@click.option("--dry-run", "is_dry_run", is_flag=True, help="Look through everything, but send nothing.")
+@click.option("--wait", "waits", is_flag=True, help="Wait until the consumer has processed everything sent.")
+@click.option("--dry-run", "is_dry_run", is_flag=True, help="Check and count everything; send nothing.")
 @click.option("--format", "report_form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @stage_option
 def ingest(
@@ -73,9 +72,9 @@ def ingest(
 ) -> None:
     """Send the readings of real sensors from a file, or from standard input.
 
-    JSON lines hold one reading each, as in the stream. CSV and Parquet have columns, named by the options. Times are
-    RFC 3339, or numbers since 1970. Rows that are no readings are counted and left out; so that nothing comes as a
-    surprise, readings that would be quarantined for their time are counted before anything is sent.
+    JSON lines hold one reading each, as in the stream. CSV and Parquet have columns, which the options name. Times are
+    RFC 3339, or numbers since 1970. Rows that are not readings are counted and left out. Readings whose time would put
+    them in quarantine are counted before anything is sent.
 
     \b
     windrow ingest readings.jsonl --wait
@@ -84,9 +83,9 @@ def ingest(
     windrow ingest 2024.parquet --backfill
     zcat *.jsonl.gz | windrow ingest - --input-format jsonl
     """
-    from producers.recording import Columns, Form, Recording, TimeUnit, form_of
+    from producers.recording import ColumnNames, FileFormat, Recording, TimeUnit, format_of
 
-    columns = Columns(
+    columns = ColumnNames(
         sensor=sensor,
         time=when,
         temperature=temperature,
@@ -97,10 +96,12 @@ def ingest(
     )
     chosen = _How(**how)
     if chosen.is_backfill and chosen.waits:
-        raise UsageError("--wait and --backfill exclude each other", hint="a backfill is there when it returns")
+        raise UsageError(
+            "--wait and --backfill exclude each other", hint="a backfill is complete when the command returns"
+        )
     stage = open_stage(stage_name)
     with _seekable(source) as path:
-        recording = Recording(path, form_of(Path(source)) if form is None else Form(form), columns)
+        recording = Recording(path, format_of(Path(source)) if form is None else FileFormat(form), columns)
         report = ingest_recording(recording, stage, now_ms=clock_ms(), how=chosen)
     if report_form == "json":
         out.print_json(json.dumps(report))
@@ -109,10 +110,10 @@ def ingest(
 
 
 def ingest_recording(recording: "Recording", stage: "Stage", *, now_ms: int, how: _How) -> dict[str, Any]:
-    """Look the recording through, say what is odd about it, and send it or backfill it; the report as JSON's types."""
+    """Check the recording, warn of what is odd about it, and send or backfill it; return the report in JSON's types."""
     from windrow_operations.ingesting import survey_recording
 
-    with err.status("looking through the recording"):
+    with err.status("checking the recording"):
         survey, shift_ms = survey_recording(
             recording, stage, shift_of=lambda extent: _shift_ms(extent, how.retimed, now_ms=now_ms), now_ms=now_ms
         )
@@ -133,9 +134,9 @@ def ingest_recording(recording: "Recording", stage: "Stage", *, now_ms: int, how
 
 
 def warnings(survey: "Survey", *, horizon_hours: int, is_backfill: bool) -> list[str]:
-    """What the user should know before anything is sent."""
-    told = [f"{survey.bad:,} rows are no readings and are left out"] if survey.bad else []
-    told += [f"  row {row.number:,}: {row.why}" for row in survey.shown]
+    """Return what the user should know before anything is sent, one line each."""
+    told = [f"{survey.bad:,} rows are not readings and are left out"] if survey.bad else []
+    told += [f"  row {row.number:,}: {row.why}" for row in survey.first_bad]
     if survey.too_late and not is_backfill:
         told.append(
             f"{survey.too_late:,} of {survey.readings:,} readings are older than {horizon_hours} h and will be"
@@ -204,7 +205,7 @@ def _backfill(
 
 @contextmanager
 def _seekable(source: str) -> Iterator[Path]:
-    """The source as a file that can be read twice: standard input is copied to a temporary one."""
+    """Provide the source as a file that can be read twice: standard input is copied to a temporary one."""
     if source != "-":
         yield Path(source)
         return

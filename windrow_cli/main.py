@@ -1,4 +1,4 @@
-"""The `windrow` command: names of commands, and one way to report what went wrong."""
+"""The `windrow` command: the list of its commands, and how errors are reported."""
 
 import importlib
 import os
@@ -8,8 +8,8 @@ import click
 
 from windrow.errors import WindrowError
 
-# Command name -> (module, function, one line of help). A command's module is imported when it is called, so that
-# help is instant and a stage's libraries are loaded by those who use them.
+# Command name -> (module, function, one line of help). A command's module is imported when it is called, so help is
+# instant and libraries are loaded only by the commands that use them.
 _COMMANDS = {
     "demo": ("windrow_cli.demo", "demo", "Run the whole pipeline once on this machine, and prove it exact."),
     "up": ("windrow_cli.place", "up", "Start the embedded stack."),
@@ -17,19 +17,19 @@ _COMMANDS = {
     "status": ("windrow_cli.place", "status", "Show what runs and what is deployed."),
     "deploy": ("windrow_cli.deploy", "deploy", "Package the functions and deploy a stage."),
     "destroy": ("windrow_cli.deploy", "destroy", "Remove a deployed stage."),
-    "drift": ("windrow_cli.drift", "drift", "Tell what was changed in a stage by hand."),
+    "drift": ("windrow_cli.drift", "drift", "Show what was changed in a stage by hand."),
     "package": ("windrow_cli.package", "package", "Build the functions' zips and show their sizes."),
     "simulate": ("windrow_cli.simulate", "simulate", "Send the readings of a simulated fleet."),
     "ingest": ("windrow_cli.ingest", "ingest", "Send the readings of real sensors from a file."),
     "tick": ("windrow_cli.tick", "tick", "Close the windows that are due, as the schedule would."),
-    "query": ("windrow_cli.query", "query", "Ask the results, by preset or in SQL."),
+    "query": ("windrow_cli.query", "query", "Query the results, by preset or in SQL."),
     "verify": ("windrow_cli.verify", "verify", "Compare the results with the truth of the simulations."),
     "audit": ("windrow_cli.audit", "audit", "Compare the results with the stream itself."),
     "dashboard": ("windrow_cli.dashboard", "dashboard", "Show the results as a web page on this machine."),
-    "cost": ("windrow_cli.cost", "cost", "Say what a fleet costs a month, part by part."),
-    "replay": ("windrow_cli.replay", "replay", "Read the stream again and process it once more."),
-    "quarantine": ("windrow_cli.quarantine", "quarantine", "List and show what did not count."),
-    "redrive": ("windrow_cli.redrive", "redrive", "Process once more what was put aside."),
+    "cost": ("windrow_cli.cost", "cost", "Estimate what a fleet costs per month, part by part."),
+    "replay": ("windrow_cli.replay", "replay", "Process the stream's records once more."),
+    "quarantine": ("windrow_cli.quarantine", "quarantine", "List and show payloads that did not count."),
+    "redrive": ("windrow_cli.redrive", "redrive", "Process quarantined payloads and failed batches once more."),
 }
 
 
@@ -60,7 +60,7 @@ def windrow() -> None:
     windrow up && windrow deploy      start a stack on this machine and deploy to it
     windrow simulate --wait           send the readings of a simulated fleet
     windrow tick                      close the windows that have ended
-    windrow query fleet               ask
+    windrow query fleet               query the results
     """
 
 
@@ -75,7 +75,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        # Whoever read our output has seen enough, such as `head`. Python would complain when it flushes at exit.
+        # The reader of our output, such as `head`, has closed it. Python would complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except (click.Abort, KeyboardInterrupt):

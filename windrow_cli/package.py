@@ -1,4 +1,4 @@
-"""`windrow package`: the functions' zips, and what is in them."""
+"""`windrow package`: build the functions' zips, and show what is in them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     "--into",
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Write the zips there, as <function>.zip; default: only show their sizes.",
+    help="Write the zips to this folder, as <function>.zip; default: only show their sizes.",
 )
 def package(*, version: str, architecture: str, folder: Path | None) -> None:
-    """Build the zip of each function, with only what it imports, and show what takes how much room.
+    """Build the zip of each function, with only what it imports, and show how large each part is.
 
-    The same sources and lock give the same bytes on any machine. `windrow deploy` does this by itself.
+    The same sources and lock give the same bytes on any machine. `windrow deploy` does this itself.
 
     \b
     windrow package

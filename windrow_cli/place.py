@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option(
-    "--port", type=click.IntRange(1, 65535), default=4566, show_default=True, help="Taken if free, else another one."
+    "--port", type=click.IntRange(1, 65535), default=4566, show_default=True, help="Used if free, else another one."
 )
 @click.option("--enforce-iam", "enforces_iam", is_flag=True, help="Let functions do only what their roles allow.")
 def up(port: int, *, enforces_iam: bool) -> None:
     """Start the embedded stack on this machine: Kinesis, S3, Lambda and the rest, with no account and no Docker.
 
-    It listens on the loopback interface alone, keeps what it needs in $WINDROW_HOME (default ~/.windrow), and runs
-    until `windrow down`. If it runs already, nothing happens.
+    It listens on the loopback interface only, keeps its files in $WINDROW_HOME (default ~/.windrow), and runs until
+    `windrow down`. If it runs already, nothing happens.
 
     \b
     windrow up
@@ -85,7 +85,7 @@ def _running() -> "Embedded | None":
 
 
 def _place_facts(place: "Place") -> dict[str, object]:
-    """What can be said of the place itself; of the embedded stack, what runs it."""
+    """Return the facts about the place itself; for the embedded stack, its process too."""
     from infra import embedded
 
     running = _running() if chosen_target() == "embedded" else None

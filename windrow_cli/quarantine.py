@@ -1,4 +1,4 @@
-"""`windrow quarantine list|show`: what did not count, why, and its bytes."""
+"""`windrow quarantine list|show`: payloads that did not count, why, and their bytes."""
 
 import base64
 import csv
@@ -12,7 +12,7 @@ import click
 
 from windrow.timestamps import format_rfc3339
 from windrow_cli.console import err, out
-from windrow_cli.put_aside import put_aside_options, search_of
+from windrow_cli.search import search_of, search_options
 from windrow_cli.stage import clock_ms, open_stage, stage_option
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _FORMATS = click.Choice(["table", "csv", "json"])
 
 @click.group()
 def quarantine() -> None:
-    """List and show what did not count.
+    """List and show payloads that did not count.
 
     Redelivery may leave a payload in several objects; here each counts once.
 
@@ -37,13 +37,13 @@ def quarantine() -> None:
 
 
 @quarantine.command("list")
-@put_aside_options
+@search_options
 @click.option("--format", "form", type=_FORMATS, default="table", show_default=True)
 @stage_option
 def list_command(
     *, start: str | None, end: str | None, reasons: tuple[str, ...], shard: str | None, form: str, stage_name: str
 ) -> None:
-    """Count what is in quarantine, by reason and shard.
+    """Count the payloads in quarantine, by reason and shard.
 
     \b
     windrow quarantine list
@@ -56,9 +56,9 @@ def list_command(
 
 
 @quarantine.command("show")
-@put_aside_options
-@click.option("--sequence-number", metavar="NUMBER", help="Only those of this record.")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Show at most so many.")
+@search_options
+@click.option("--sequence-number", metavar="NUMBER", help="Only payloads of this record.")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="The most to show.")
 @click.option("--format", "form", type=_FORMATS, default="table", show_default=True)
 @stage_option
 def show_command(
@@ -74,8 +74,8 @@ def show_command(
 ) -> None:
     """Show payloads in quarantine: where they came from, why they did not count, and their bytes.
 
-    Bytes that are no printable text are escaped, so a payload cannot do anything to your terminal. JSON and CSV have
-    them whole, as base64.
+    Bytes that are not printable text are escaped, so a payload cannot harm your terminal. JSON and CSV have the whole
+    payload, as base64.
 
     \b
     windrow quarantine show --reason not_json --limit 3
@@ -90,12 +90,12 @@ def show_command(
     else:
         _print([_row(one) for one in chosen[:limit]], form, columns=_PAYLOAD_COLUMNS)
     if len(chosen) > limit:
-        err.print(f"there are more than {limit:,}: raise --limit, or ask for less")
+        err.print(f"there are more than {limit:,}: raise --limit, or narrow the search")
 
 
 @dataclass(slots=True)
 class Tally:
-    """How many payloads there are of one reason and shard, and when the first and the last of them arrived."""
+    """The number of payloads of one reason and shard, and the arrival of the first and the last."""
 
     reason: str
     stream: str
@@ -112,7 +112,7 @@ class Tally:
             self.last_ms = one.arrival_ms if self.last_ms is None else max(self.last_ms, one.arrival_ms)
 
     def row(self) -> dict[str, Any]:
-        """As it is printed."""
+        """Return the tally as it is printed."""
         values = (self.reason, self.stream, self.shard, self.payloads, _time(self.first_ms), _time(self.last_ms))
         return dict(zip(_TALLY_COLUMNS, values, strict=True))
 
@@ -133,7 +133,7 @@ _PAYLOAD_COLUMNS = (
 
 
 def tallies(payloads: Iterable["QuarantinedPayload"]) -> list[Tally]:
-    """One tally for each reason and shard, the largest first."""
+    """Count per reason and shard; the largest first."""
     by_kind: dict[tuple[str, str, str], Tally] = {}
     for one in payloads:
         kind = (one.reason.value, one.stream, one.shard)
@@ -142,7 +142,7 @@ def tallies(payloads: Iterable["QuarantinedPayload"]) -> list[Tally]:
 
 
 def described(one: "QuarantinedPayload") -> str:
-    """A payload for people, in three lines."""
+    """Describe a payload for people, in three lines."""
     row = "" if one.block_row is None else f", row {one.block_row:,} of its block"
     where = f"{one.stream} {one.shard} {one.sequence_number}, index {one.index:,}{row}"
     arrived = _time(one.arrival_ms) or "unknown"
@@ -178,7 +178,7 @@ def _time(instant_ms: int | None) -> str | None:
 
 
 def _escaped(payload: bytes) -> str:
-    """Printable text as it is, everything else as Python spells it in a literal of bytes or text."""
+    """Return printable text as it is, and everything else as in a Python literal."""
     try:
         return _printable(payload.decode())
     except UnicodeDecodeError:

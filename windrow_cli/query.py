@@ -1,4 +1,4 @@
-"""`windrow query`: questions about the results, ready-made or in SQL."""
+"""`windrow query`: ask the results a ready-made question, or one in SQL."""
 
 import itertools
 import shutil
@@ -39,9 +39,9 @@ FORMATS = ("table", "csv", "json", "parquet")
 @click.option("--to", "end", metavar="TIME", help="End of the range, exclusive: RFC 3339, or -30m.  [default: now]")
 @click.option("--window", type=click.Choice(WINDOWS), help="Windows, hours or days.  [default: 5m]")
 @click.option("--sql", metavar="SQL", help="Trino SQL of your own: a file, - for standard input, or the text itself.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="ROWS", help="At most so many rows.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="ROWS", help="The most rows to print.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
-@click.option("--plot", "plotted", metavar="FILE", help="Draw the rows as well, to a .png or .svg file.")
+@click.option("--plot", "plotted", metavar="FILE", help="Also draw the rows, to a .png or .svg file.")
 @stage_option
 def query(
     *,
@@ -56,7 +56,7 @@ def query(
     plotted: str | None,
     stage_name: str,
 ) -> None:
-    """Ask the results. Rows go to standard output; who answered, and what it took, to standard error.
+    """Query the results. Rows go to standard output; the engine, bytes scanned, time and price to standard error.
 
     \b
     fleet         one row per window over all sensors
@@ -90,7 +90,7 @@ def query(
         question, time_range = query_of_preset(preset, sensor_id, start=start, end=end, window=window, limit=limit)
         caption = f"{sensor_id or preset}, {time_range}"
     if form == "parquet" and sys.stdout.isatty():
-        raise UsageError("a Parquet file is nothing to read on a terminal", hint="add: > rows.parquet")
+        raise UsageError("a terminal cannot show a Parquet file", hint="add: > rows.parquet")
     picture = plot_path(plotted) if plotted is not None else None
     stage = open_stage(stage_name)
     with readable_errors(stage.place):
@@ -104,9 +104,9 @@ def query(
 
 
 def ask(engine: "Engine", question: "Query", *, rows_max: int | None) -> "Generator[Result, None, None]":
-    """The answer page by page, its first `rows_max` rows or all; shows how far it is, on a terminal, until the first.
+    """Yield the answer page by page, its first `rows_max` rows or all; on a terminal, show progress until the first.
 
-    The query ends when the iterator is closed, and with Ctrl-C.
+    The query is cancelled when the iterator is closed, and on Ctrl-C.
     """
     with closing(_asked(engine, question)) as pages:
         rows = 0
@@ -133,12 +133,12 @@ def _asked(engine: "Engine", question: "Query") -> "Generator[Result, None, None
 
 
 def print_pages(pages: "Iterator[Result]", *, form: str, picture: Path | None, title: str) -> str:
-    """Print every page to standard output, draw them all if there is a file for it; says what it took."""
+    """Print every page to standard output, draw them to `picture` if given, and return a line about what it took."""
     from analytics.plot import plot
     from analytics.result import ROWS_MAX, collect
     from windrow_cli.formats import TEXTS
 
-    counted = Counted(pages)
+    counted = PageCounter(pages)
     frames: Iterator[pd.DataFrame] = (page.frame for page in counted.pages())
     if picture is not None:
         whole = collect(counted.pages(), limit=ROWS_MAX, is_asked_for=False).frame
@@ -152,8 +152,8 @@ def print_pages(pages: "Iterator[Result]", *, form: str, picture: Path | None, t
     return about(counted.whole()) + (f"; drawn to {picture}" if picture is not None else "")
 
 
-class Counted:
-    """Pages that pass by, and what they came to."""
+class PageCounter:
+    """Passes pages on, and counts their rows."""
 
     def __init__(self, pages: "Iterator[Result]") -> None:
         self._pages = pages
@@ -161,21 +161,21 @@ class Counted:
         self._rows = 0
 
     def pages(self) -> "Generator[Result, None, None]":
-        """Each page, counted."""
+        """Yield each page, and count it."""
         for page in self._pages:
             self._rows += len(page.frame)
             self._last = page
             yield page
 
     def whole(self) -> "tuple[int, Result]":
-        """How many rows there were, and the last page."""
+        """Return the number of rows, and the last page."""
         if self._last is None:
             raise ValueError("no page has passed")
         return self._rows, self._last
 
 
 def _print_parquet(frames: "Iterator[pd.DataFrame]") -> None:
-    """The bytes of one Parquet file, whose end must be known before its beginning can be."""
+    """Print one Parquet file; its footer is written last, so it is assembled on disk first."""
     from analytics.parquet import write_parquet
 
     with tempfile.TemporaryDirectory(prefix="windrow-query-") as folder:
@@ -186,7 +186,7 @@ def _print_parquet(frames: "Iterator[pd.DataFrame]") -> None:
 
 
 def about(whole: "tuple[int, Result]") -> str:
-    """Who answered and what it took, in one line: rows, engine, bytes, seconds, and the price where there is one."""
+    """Return one line: rows, engine, bytes scanned, seconds, and the price if any."""
     rows, last = whole
     more = " (there are more)" if last.is_truncated else ""
     took = f"{spelled_bytes(last.bytes_scanned)} scanned, {last.seconds:.2f} s"
@@ -195,7 +195,7 @@ def about(whole: "tuple[int, Result]") -> str:
 
 
 def spelled_bytes(count: int) -> str:
-    """`count` in the largest unit that leaves a number of at least 1."""
+    """Return `count` in the largest unit in which it is at least 1."""
     size = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if size < 1_000:

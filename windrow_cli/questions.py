@@ -1,4 +1,4 @@
-"""What `windrow query` is asked: SQL of the user's own, or a preset with its range."""
+"""The question of `windrow query`: the user's SQL, or a preset with its range."""
 
 import sys
 from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PRESETS = ("fleet", "sensors", "sensor", "latest", "hottest", "completeness", "silences")
 WINDOWS = ("5m", "1h", "1d")
-# What a preset tells when no --from is given: a few dozen rows of the fleet.
+# The range of a preset when no --from is given: a few dozen rows of the fleet.
 _DEFAULT_FROM_MS = {"5m": 2 * 3_600_000, "1h": 2 * 86_400_000, "1d": 30 * 86_400_000}
 _ABOUT_WINDOWS = ("completeness", "silences")
 SQL_BYTES_MAX = 1024**2
@@ -26,7 +26,7 @@ SQL_BYTES_MAX = 1024**2
 def query_of_sql(
     sql: str, *, preset: str | None, start: str | None, end: str | None, window: str | None = None
 ) -> "Query":
-    """The query of `--sql`, which brings its own range."""
+    """Return the query of `--sql`, which has its own range."""
     from analytics.query import Query, parse_select
 
     if preset is not None:
@@ -41,7 +41,7 @@ def query_of_sql(
 
 
 def _read_sql(sql: str) -> str:
-    """SQL from standard input, from a file, or as it stands."""
+    """Read SQL from standard input or a file, or return it as it is."""
     if sql == "-":
         return sys.stdin.read(SQL_BYTES_MAX)
     try:
@@ -66,12 +66,12 @@ def query_of_preset(
     limit: int | None,
     window: str | None = None,
 ) -> tuple["Query", "TimeRange"]:
-    """The query of a preset, and its range."""
+    """Return the query of a preset, and its range."""
     from analytics import presets
     from windrow.timerange import parse_range
 
     if preset is None:
-        raise UsageError("nothing is asked", hint=f"give --sql, or one of {', '.join(PRESETS)}")
+        raise UsageError("no question", hint=f"give --sql, or one of {', '.join(PRESETS)}")
     if (preset == "sensor") != (sensor_id is not None):
         wrong = "'sensor' needs a sensor id" if preset == "sensor" else f"{preset!r} takes no sensor id"
         raise UsageError(wrong, hint="windrow query sensor site-03/sensor-000003")
@@ -79,7 +79,7 @@ def query_of_preset(
     time_range = parse_range(start, end, now_ms=clock_ms(), length_ms=_DEFAULT_FROM_MS[length])
     if preset in _ABOUT_WINDOWS:
         if length != WINDOWS[0]:
-            raise UsageError(f"{preset}: told per five-minute window", hint="leave out --window")
+            raise UsageError(f"{preset} has a row per five-minute window only", hint="leave out --window")
         question = presets.completeness if preset == "completeness" else presets.silences
         return question(time_range), time_range
     if sensor_id is not None:
@@ -93,14 +93,14 @@ def query_of_preset(
 def nothing_there(
     engine: "Engine", results: "ObjectStore", time_range: "TimeRange", *, sensor_id: str | None
 ) -> WindrowError:
-    """Why a preset has no rows in a range, and where there are some."""
+    """Return the error that says why a preset has no rows in a range, and where there are some."""
     from analytics import presets
     from analytics.objects import newest_window
 
     if sensor_id is not None and not engine.run(presets.fleet(time_range)).frame.empty:
         bounds = f"--from {format_rfc3339(time_range.start_ms)} --to {format_rfc3339(time_range.end_ms)}"
         message = f"no sensor {sensor_id!r} from {time_range}"
-        return WindrowError(message, hint=f"who is there: windrow query latest {bounds}")
+        return WindrowError(message, hint=f"see which sensors there are: windrow query latest {bounds}")
     newest = newest_window(results)
     if newest is None:
         return WindrowError(f"no rows from {time_range}, nor at any other time", hint="run: windrow tick")

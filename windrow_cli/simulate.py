@@ -13,10 +13,9 @@ from windrow.reading import EARLINESS_MS_MAX
 from windrow.timerange import TimeRange, parse_time
 from windrow.timestamps import format_rfc3339
 from windrow.window import WINDOW_MS
-from windrow_cli.console import out, progress_bar
-from windrow_cli.draining import wait_with_bar
+from windrow_cli.console import out
 from windrow_cli.faults import chosen_faults, fault_options
-from windrow_cli.sending import progress_note
+from windrow_cli.progress import progress_bar, progress_note, wait_with_bar
 from windrow_cli.stage import clock_ms, open_stage, stage_option
 
 if TYPE_CHECKING:
@@ -31,21 +30,21 @@ _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 @click.command()
-@click.option("--sensors", default=200, show_default=True, help="How many sensors, up to 1,000,000.")
-@click.option("--sites", default=10, show_default=True, help="How many sites they are spread over, up to 100.")
+@click.option("--sensors", default=200, show_default=True, help="Number of sensors, up to 1,000,000.")
+@click.option("--sites", default=10, show_default=True, help="Number of sites they are spread over, up to 100.")
 @click.option("--interval", default=10.0, show_default=True, metavar="SECONDS", help="Time between two samples.")
-@click.option("--windows", type=click.IntRange(min=1), help="The last so many ended windows.  [default: 4]")
+@click.option("--windows", type=click.IntRange(min=1), help="This many of the last ended windows.  [default: 4]")
 @click.option("--from", "start", metavar="TIME", help="First event time, inclusive (RFC 3339).")
 @click.option("--to", "end", metavar="TIME", help="Last event time, exclusive (RFC 3339); default: now.")
 @click.option("--seed", default=7, show_default=True, help="The same seed gives the same readings.")
 @click.option("--realtime", "is_realtime", is_flag=True, help="Send each reading when it is measured, from now on.")
 @click.option("--for", "length", metavar="LENGTH", help="How long --realtime lasts, such as 90s or 2h.  [default: 10m]")
 @click.option(
-    "--wire", type=click.Choice(["json", "blocks"]), default="json", show_default=True, help="Form of readings."
+    "--wire", type=click.Choice(["json", "blocks"]), default="json", show_default=True, help="How readings are encoded."
 )
 @fault_options
-@click.option("--wait", "waits", is_flag=True, help="Return when the consumer has come to the end of it.")
-@click.option("--dry-run", "is_dry_run", is_flag=True, help="Make and count everything, but send nothing.")
+@click.option("--wait", "waits", is_flag=True, help="Wait until the consumer has processed everything sent.")
+@click.option("--dry-run", "is_dry_run", is_flag=True, help="Generate and count everything; send nothing.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @stage_option
 def simulate(
@@ -68,8 +67,8 @@ def simulate(
 ) -> None:
     """Send the readings of a simulated fleet.
 
-    They are aggregated by shard as the Kinesis Producer Library does. What was sent is recorded in the lake, so that
-    `windrow verify` can make the truth again, whatever goes wrong on the way.
+    Readings are aggregated by shard, as the Kinesis Producer Library does. A manifest of the run is stored in the lake,
+    so that `windrow verify` can compute the truth again, whatever goes wrong on the way.
 
     \b
     windrow simulate --wait && windrow tick
@@ -100,7 +99,7 @@ def simulate(
             faults=chosen_faults(**faults),
         )
     except (ValueError, OverflowError) as error:
-        raise UsageError(f"there is no such fleet: {error}") from error
+        raise UsageError(f"no such fleet is possible: {error}") from error
     stage = open_stage(stage_name)
     check_horizon(spec, now_ms=now_ms, horizon_ms=stage.lifetimes.lateness_horizon_ms)
     options = SendingOptions(wire=Wire(wire), is_realtime=is_realtime, is_dry_run=is_dry_run)
@@ -114,7 +113,7 @@ def simulate(
 
 
 def event_range_ms(start: str | None, end: str | None, *, windows: int | None, now_ms: int) -> tuple[int, int]:
-    """The half-open range of event times that the options ask for; UsageError when it is not one."""
+    """Return the half-open range of event times that the options ask for; UsageError when it is empty."""
     if start is None and end is not None:
         raise UsageError("--to needs --from", hint="give both, or --windows")
     if start is not None and windows is not None:
@@ -136,13 +135,13 @@ def event_range_ms(start: str | None, end: str | None, *, windows: int | None, n
 def realtime_range_ms(
     start: str | None, end: str | None, *, windows: int | None, length: str | None, now_ms: int
 ) -> tuple[int, int]:
-    """From now on, as long as the option says."""
+    """Return the range that begins now and lasts as long as `--for` says."""
     if start is not None or end is not None or windows is not None:
         raise UsageError("--realtime excludes --from, --to and --windows", hint="say how long it lasts: --for 10m")
     text = length or REALTIME_DEFAULT
     match = re.fullmatch(r"(\d{1,9})([smhd])", text, re.ASCII)
     if match is None or int(match[1]) == 0:
-        raise UsageError(f"--for {text!r} is no length", hint="write 90s, 10m, 2h or 1d")
+        raise UsageError(f"--for {text!r} is not a length of time", hint="write 90s, 10m, 2h or 1d")
     return now_ms, now_ms + int(match[1]) * _UNITS_MS[match[2]]
 
 
@@ -164,7 +163,7 @@ def simulate_with_bar(spec: "FleetSpec", stage: "Stage", *, now_ms: int, options
 
 
 def report_json(report: "RunReport", spec: "FleetSpec", *, is_dry_run: bool) -> dict[str, object]:
-    """The report as JSON's types; sequence numbers are strings. A dry run has neither an id nor numbers."""
+    """Return the report in JSON's types, sequence numbers as strings. A dry run has neither an id nor numbers."""
     last = {} if is_dry_run else report.last_sequence_numbers
     return {
         "run_id": None if is_dry_run else report.run_id,

@@ -1,4 +1,4 @@
-"""What most commands begin with: which stage, where it is, and what time an option means."""
+"""What most commands begin with: which stage, where it is, and what time it is."""
 
 import os
 import time
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from windrow.stage import Stage
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-# windrow.aws.clients has the same names, but takes a while to import.
+# The same names as in windrow.aws.clients, which takes a while to import.
 _TARGETS = ("embedded", "localstack", "aws")
 _META = "windrow.target"
 
@@ -25,7 +25,7 @@ def _remember(context: click.Context, parameter: click.Parameter, value: str | N
 
 
 def target_option(command: _Command) -> _Command:
-    """Options that say where a stage is. They are no arguments of the command: `chosen_place` reads them."""
+    """Add options that say where a stage is. They are not arguments of the command: `chosen_place` reads them."""
     options = (
         click.option(
             "--target",
@@ -72,19 +72,19 @@ def stage_option(command: _Command) -> _Command:
 
 
 def home_folder() -> Path:
-    """Where windrow keeps what it needs on this machine."""
+    """Return the folder where windrow keeps its files on this machine."""
     from infra import embedded
 
     return embedded.home_folder(os.environ)
 
 
 def chosen_target() -> str:
-    """The target that the running command was given; the embedded stack outside of any command."""
+    """Return the target of the running command; the embedded stack outside of any command."""
     return _chosen("target") or _TARGETS[0]
 
 
 def chosen_place() -> "Place":
-    """The place that the running command was given; WindrowError when it cannot be there."""
+    """Return the place that the running command's options name; WindrowError when there is none."""
     from infra.targets import find_place
 
     region = _chosen("region")
@@ -101,7 +101,7 @@ def open_stage(name: str) -> "Stage":
 
 
 def clock_ms() -> int:
-    """The clock, in epoch milliseconds: read here, by commands, and passed on."""
+    """Return the time in epoch milliseconds. Commands read the clock here and pass it on."""
     return time.time_ns() // 1_000_000
 
 

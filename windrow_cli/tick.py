@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--at", "at", metavar="TIME", help="The scheduled time (RFC 3339); default: now.")
-@click.option("--dry-run", "is_dry_run", is_flag=True, help="List the due windows with their reasons, roll nothing.")
+@click.option("--dry-run", "is_dry_run", is_flag=True, help="List the due windows and why they are due; roll nothing.")
 @click.option("--local", "is_local", is_flag=True, help="Run in this process instead of the deployed function.")
 @stage_option
 def tick(at: str | None, *, is_dry_run: bool, is_local: bool, stage_name: str) -> None:
     """Close the windows that are due, as the schedule would.
 
-    A tick for TIME closes the windows that end at least two minutes before it. It does no harm to run it at any time,
-    twice, or beside another: a window that is settled stays as it is.
+    A tick for TIME closes the windows that end at least two minutes before it. It is safe to run at any time, twice, or
+    beside another tick: a settled window stays as it is.
 
     \b
     windrow tick
@@ -39,7 +39,7 @@ def tick(at: str | None, *, is_dry_run: bool, is_local: bool, stage_name: str) -
 
 
 def instant_ms(at: str | None, *, now_ms: int) -> int:
-    """The instant of `--at`; UsageError when it is not one that a tick can have."""
+    """Return the instant of `--at`; UsageError when a tick cannot have it."""
     if at is None:
         return now_ms
     instant = parse_time(at, now_ms=now_ms, option="--at")
@@ -50,7 +50,7 @@ def instant_ms(at: str | None, *, now_ms: int) -> int:
 
 def show(report: "TickReport") -> None:
     """Print one line for each due window; WindrowError when one failed or is frozen."""
-    from dispatcher.report import Outcome
+    from dispatcher.report import RollOutcome
 
     for window in report.windows:
         out.print(_line(window), markup=False)
@@ -59,13 +59,13 @@ def show(report: "TickReport") -> None:
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items())) or "nothing is due"
     calls = ", ".join(f"{count} {kind}" for kind, count in report.s3_calls.items())
     err.print(f"tick of {format_rfc3339(report.scheduled_time_ms)}: {counts}; S3 calls: {calls}", markup=False)
-    for key in report.strange_keys:
+    for key in report.unknown_keys:
         err.print(f"none of ours: {key}", markup=False)
     starts: list[tuple[int, WindowReport | PeriodReport]] = [
         (window.window.start_ms, window) for window in report.windows
     ]
     starts += [(period.period.start_ms, period) for period in report.periods]
-    bad = [(start_ms, one) for start_ms, one in starts if one.outcome in (Outcome.FAILED, Outcome.FROZEN)]
+    bad = [(start_ms, one) for start_ms, one in starts if one.outcome in (RollOutcome.FAILED, RollOutcome.FROZEN)]
     if bad:
         start_ms, first = bad[0]
         where = f"{format_rfc3339(start_ms)} is {first.outcome}"

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from windrow.errors import WindrowError
-from windrow_cli.console import err, progress_bar
+from windrow_cli.console import err
+from windrow_cli.progress import progress_bar
 from windrow_cli.stage import home_folder, open_stage, stage_option
 
 if TYPE_CHECKING:
@@ -15,15 +16,15 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--run", "run_id", metavar="ID", help="Only this simulation, and as if there were no other.")
+@click.option("--run", "run_id", metavar="ID", help="Only this simulation, as if there were no other.")
 @stage_option
 def verify(run_id: str | None, *, stage_name: str) -> None:
     """Compare the results with the truth of all simulations on the stage.
 
-    The truth is worked out anew from their seeds, in pandas and by another way than the pipeline's, and compared with
-    the stored rows: every row and every column of every window that the simulations touch.
+    The truth is computed again from their seeds, in pandas and independently of the pipeline, and compared with the
+    stored rows: every row and every column of every window that the simulations touch.
 
-    Exit code 0 when they agree, 1 when they do not.
+    Exit code 0 if they agree, else 1.
 
     \b
     windrow verify
@@ -42,7 +43,7 @@ def verify(run_id: str | None, *, stage_name: str) -> None:
 
 
 def verify_with_bar(stage: "Stage", *, home: Path, run_id: str | None = None) -> "Verification":
-    """Verify the stage, with a progress bar; say on standard error what makes a difference likely."""
+    """Verify the stage, with a progress bar; warn on standard error of what makes a difference likely."""
     from windrow_operations.verifying import verify_stage
 
     with progress_bar("verifying", total=None, unit="windows") as bar:

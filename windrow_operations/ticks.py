@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from dispatcher import handler
-from dispatcher.look import Buckets
+from dispatcher.observation import Buckets
 from dispatcher.report import TickReport
 from windrow.aws.clients import readable_errors
 from windrow.errors import WindrowError

@@ -1,4 +1,4 @@
-"""Blocks as other writers make them: pyarrow's streams behind our magic."""
+"""Blocks as other writers make them: our magic and a stream of pyarrow."""
 
 import io
 from typing import Any

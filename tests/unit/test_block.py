@@ -1,4 +1,4 @@
-"""Blocks: what is one, what breaks one, and that no bytes cost more than their limits."""
+"""Blocks: what a valid block is, how each fault is refused, and that no bytes cost more than the limits allow."""
 
 import re
 import struct
@@ -62,12 +62,12 @@ def refused(payload: bytes) -> Reason:
 
 
 def test_a_block_gives_back_its_readings_in_order() -> None:
-    """Ids of any characters, sequences, and several readings of one sensor."""
+    """Also with ids of any characters, sequences, and several readings of one sensor."""
     assert list(decode_block(encode_block(Readings.of(THREE)))) == THREE
 
 
 def test_sequences_that_are_all_zero_are_left_out() -> None:
-    """The column costs nothing where nobody numbers readings."""
+    """Producers that do not number their readings pay nothing for the column."""
     without = [reading(at_ms=t) for t in range(3)]
 
     payload = encode_block(Readings.of(without))
@@ -77,7 +77,7 @@ def test_sequences_that_are_all_zero_are_left_out() -> None:
 
 
 def test_ids_that_no_reading_has_are_left_out() -> None:
-    """A slice of a large batch does not carry the ids of all of it."""
+    """A block of a part of a batch does not carry the ids of the whole batch."""
     readings = Readings.of([reading(f"sensor-{n}") for n in range(1_000)])
 
     payload = encode_block(readings.take(np.array([999])))
@@ -88,12 +88,12 @@ def test_ids_that_no_reading_has_are_left_out() -> None:
 
 
 def test_the_same_readings_give_the_same_bytes() -> None:
-    """A producer that sends again sends the same."""
+    """A producer that retries sends the same bytes."""
     assert len({encode_block(Readings.of(THREE)) for _ in range(10)}) == 1
 
 
-def test_a_block_is_told_by_its_first_octet() -> None:
-    """It is no UTF-8, so no JSON begins with it, and no KPL aggregate does."""
+def test_a_block_is_recognised_by_its_first_byte() -> None:
+    """The byte is not UTF-8, so no JSON begins with it, and no KPL aggregate does either."""
     with pytest.raises(UnicodeDecodeError):
         BLOCK_MAGIC[:1].decode()
     assert not MAGIC.startswith(BLOCK_MAGIC[:1])
@@ -116,7 +116,7 @@ def test_blocks_of_another_writer_are_read(
 
 
 def test_the_example_of_the_documentation_is_a_block() -> None:
-    """As it stands there."""
+    """The code is run exactly as the page shows it."""
     text = (Path(__file__).parents[2] / "docs" / "blocks.md").read_text()
     (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     names: dict[str, bytes] = {}
@@ -125,8 +125,8 @@ def test_the_example_of_the_documentation_is_a_block() -> None:
     assert [one.sensor_id for one in decode_block(names["payload"])] == ["roof", "cellar"]
 
 
-def test_how_many_readings_it_holds_is_told_without_decompressing() -> None:
-    """What the slices of a batch are cut by."""
+def test_the_number_of_readings_is_known_without_decompressing() -> None:
+    """Batches are cut into slices by this number."""
     assert open_block(encode_block(Readings.of(THREE))).rows == 3
 
 
@@ -134,19 +134,19 @@ def test_how_many_readings_it_holds_is_told_without_decompressing() -> None:
 
 
 def test_every_cut_of_a_block_is_refused() -> None:
-    """No part of a block that was cut off counts."""
+    """No reading of a truncated block is used."""
     payload = encode_block(Readings.of(THREE))
 
     assert {refused(payload[:length]) for length in range(len(BLOCK_MAGIC), len(payload))} == {Reason.BLOCK_MALFORMED}
 
 
-def test_bytes_behind_the_end_are_refused() -> None:
-    """Nobody may hide something there."""
+def test_bytes_after_the_end_are_refused() -> None:
+    """Nothing can be hidden after the end of the stream."""
     assert refused(encode_block(Readings.of(THREE)) + b"\0") is Reason.BLOCK_MALFORMED
 
 
 def test_another_version_is_refused() -> None:
-    """What it means is not known yet; a redrive reads it when it is."""
+    """A later release may read it; until then the block is in quarantine and can be redriven."""
     payload = bytearray(encode_block(Readings.of(THREE)))
     payload[len(BLOCK_MAGIC)] = 2
 
@@ -176,19 +176,19 @@ COLUMNS = table(Readings.of(THREE))
     ],
 )
 def test_other_columns_are_refused(columns: pa.Table) -> None:
-    """Names, order, types, nulls: a block is exactly what it is said to be."""
+    """Names, order and types must be those of the definition, without nulls."""
     assert refused(block_of(columns)) is Reason.BLOCK_MALFORMED
 
 
 def test_lz4_and_several_batches_are_refused() -> None:
-    """One codec and one batch are enough, and each more would have to be bounded too."""
+    """One codec and one batch are enough; each further one would need bounds of its own."""
     assert refused(block_of(COLUMNS, compression="lz4")) is Reason.BLOCK_MALFORMED
     assert refused(block_of(pa.concat_tables([COLUMNS, COLUMNS]))) is Reason.BLOCK_MALFORMED
 
 
 @pytest.mark.parametrize("length", [0, 129])
 def test_an_id_of_a_forbidden_length_refuses_the_block(length: int) -> None:
-    """128 characters, not octets; one longer could be repeated by every reading."""
+    """The limit is 128 characters, not bytes; a longer id could be repeated by every reading."""
     columns = table(Readings.of([reading("é" * 128), reading("a")]))
     assert len(list(decode_block(block_of(columns)))) == 2
 
@@ -200,7 +200,7 @@ def test_an_id_of_a_forbidden_length_refuses_the_block(length: int) -> None:
 @pytest.mark.parametrize("index", [None, pa.int8()])
 @pytest.mark.parametrize("sensor_id", ["\0", "a\x1fb", "roof\x7f", "\u0080", "é\u009f"])
 def test_an_id_with_a_control_character_is_bad_by_itself(sensor_id: str, index: pa.DataType | None) -> None:
-    """Its readings are not sound, and as JSON they are bad for the id; all others of the block are sound."""
+    """Its readings are unsound, and as JSON they are bad because of the id; all other readings are sound."""
     columns = table(Readings.of([reading("roof"), reading(sensor_id), reading("é\u00a0"), reading(sensor_id, at_ms=1)]))
 
     found = decode_block(block_of(columns if index is None else with_dictionary(columns, index)))
@@ -213,7 +213,7 @@ def test_an_id_with_a_control_character_is_bad_by_itself(sensor_id: str, index: 
 
 
 def test_ids_that_are_no_utf8_refuse_the_block() -> None:
-    """Each for itself: octets that make characters only across two ids are none."""
+    """Every id must be UTF-8 by itself: a character that spans two ids is not enough."""
     payload = block_of(table(Readings.of([reading("aé"), reading("b")])), compression=None)
     torn = payload.replace(struct.pack("<iii", 0, 3, 4), struct.pack("<iii", 0, 2, 4))
 
@@ -224,7 +224,7 @@ def test_ids_that_are_no_utf8_refuse_the_block() -> None:
 
 @pytest.mark.parametrize("places", [[0, 2], [-1, 1], [2**31 - 1, 0]])
 def test_a_place_outside_the_dictionary_refuses_the_block(places: list[int]) -> None:
-    """Below and above."""
+    """Below 0 and beyond the last entry."""
     columns = table(Readings.of([reading("a"), reading("b", at_ms=1)]))
     ids = pa.DictionaryArray.from_arrays(pa.array(places, pa.int32()), pa.array(["a", "b"]), safe=False)
 
@@ -234,7 +234,7 @@ def test_a_place_outside_the_dictionary_refuses_the_block(places: list[int]) -> 
 # ---- limits --------------------------------------------------------------------------------------------------------
 
 
-def test_a_block_holds_at_most_so_many_readings() -> None:
+def test_the_number_of_readings_in_a_block_is_limited() -> None:
     """The limit itself is allowed, one more is not."""
     most = readings_of(READINGS_PER_RECORD_MAX)
     assert len(decode_block(encode_block(most))) == READINGS_PER_RECORD_MAX
@@ -246,8 +246,8 @@ def test_a_block_holds_at_most_so_many_readings() -> None:
         encode_block(readings_of(0))
 
 
-def test_readings_over_and_over_are_refused() -> None:
-    """A batch of such blocks would take minutes; the limit itself is allowed."""
+def test_readings_repeated_over_and_over_are_refused() -> None:
+    """A batch of such blocks would take minutes; exactly at the limit they are allowed."""
     repeated = readings_of(1).take(np.zeros(20_000, np.int64))
     payload = encode_block(repeated)
     assert refused(payload) is Reason.BLOCK_TOO_LARGE
@@ -261,13 +261,13 @@ def test_readings_over_and_over_are_refused() -> None:
 
 
 def padded_block(columns: pa.Table, *, at_least: int) -> bytes:
-    """A block of about `at_least` bytes, the rest in metadata that nobody reads."""
+    """Make a block of at least `at_least` bytes, padded with metadata that is ignored."""
     padding = at_least - len(block_of(columns.combine_chunks().replace_schema_metadata({"padding": ""})))
     return block_of(columns.combine_chunks().replace_schema_metadata({"padding": "x" * padding}))
 
 
 def test_what_a_block_decompresses_to_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By what its metadata declare, before anything is decompressed; the limit itself is allowed."""
+    """The declared sizes decide, before anything is decompressed; the limit itself is allowed."""
     payload = encode_block(Readings.of(THREE))
     size_bytes = parse_stream(payload[len(HEAD) :]).decompressed_bytes
 
@@ -277,8 +277,8 @@ def test_what_a_block_decompresses_to_is_bounded(monkeypatch: pytest.MonkeyPatch
     assert refused(payload) is Reason.BLOCK_TOO_LARGE
 
 
-def test_a_bomb_that_tells_its_size_is_refused() -> None:
-    """Zeros in place of ids, many times what a block may take."""
+def test_a_decompression_bomb_that_declares_its_size_is_refused() -> None:
+    """Zeros instead of ids, many times the limit of a block."""
     ids = pa.array(["\0" * (2 * BLOCK_DECOMPRESSED_BYTES_MAX)])
     payload = block_of(table(readings_of(1)).set_column(0, "sensor_id", ids))
 
@@ -287,7 +287,7 @@ def test_a_bomb_that_tells_its_size_is_refused() -> None:
 
 
 def compressed(content: bytes, *, declared_bytes: int, **options: int) -> EncodedBuffer:
-    """A buffer whose frame holds `content`, and says nothing of its length, while the metadata declare another one."""
+    """Make a buffer whose frame holds `content` without its length, while the metadata declare `declared_bytes`."""
     settings = {CompressionParameter[name]: value for name, value in options.items()}
     compressor = ZstdCompressor(options={CompressionParameter.content_size_flag: 0, **settings})
     frame = compressor.compress(content) + compressor.flush()
@@ -295,7 +295,7 @@ def compressed(content: bytes, *, declared_bytes: int, **options: int) -> Encode
 
 
 def test_a_frame_is_never_decompressed_beyond_what_is_declared() -> None:
-    """A gigabyte that declares 64 bytes costs no more than those, and is refused."""
+    """A gigabyte that declares 64 bytes costs no more than 64 bytes, and is refused."""
     bomb = compressed(bytes(1 << 30), declared_bytes=64)
     tracemalloc.start()
     try:
@@ -308,14 +308,14 @@ def test_a_frame_is_never_decompressed_beyond_what_is_declared() -> None:
 
 @pytest.mark.parametrize("declared_bytes", [65, 1_000])
 def test_a_frame_that_falls_short_is_refused(declared_bytes: int) -> None:
-    """Nothing is made up for what is missing."""
+    """Missing bytes are not replaced by anything."""
     assert numbers(compressed(bytes(64), declared_bytes=64), np.int64, 8).tolist() == [0] * 8
     with pytest.raises(BadStream, match="not as long as it declares"):
         numbers(compressed(bytes(64), declared_bytes=declared_bytes), np.int64, 8)
 
 
 def test_a_frame_that_asks_for_a_large_window_is_refused() -> None:
-    """A decompressor would have to keep 128 MiB for it."""
+    """The decompressor would have to allocate 128 MiB."""
     assert len(numbers(compressed(bytes(64), declared_bytes=64, window_log=24), np.int64, 8)) == 8
     with pytest.raises(BadStream, match="broken"):
         numbers(compressed(bytes(64), declared_bytes=64, window_log=25), np.int64, 8)
@@ -343,7 +343,7 @@ def test_a_frame_that_asks_for_a_large_window_is_refused() -> None:
     ],
 )
 def test_a_reading_is_judged_as_the_json_that_means_the_same(column: str, value: int, reason: Reason | None) -> None:
-    """At every edge the block says what the strict reader says of the same reading."""
+    """At every limit, a reading in a block is judged as the strict reader judges it in JSON."""
     columns = table(Readings.of([reading('ro"o\u2028f', sequence=1)]))
     place = columns.schema.get_field_index(column)
     edge = decode_block(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dispatcher.due import TICK_DELAY_MS
+from dispatcher.due import FIRST_TICK_AFTER_MS
 from processors.consumer import LATE_AFTER_MS, MARKER_AFTER_MS, WrittenPlan, plan
 from processors.event import UNKNOWN_ORIGIN, MalformedRecord, Record
 from tests.consuming import consume
@@ -152,7 +152,7 @@ def test_shards_of_a_mixed_batch_are_kept_apart(lake: Lake) -> None:
 @pytest.mark.parametrize(("after_end_ms", "marked"), [(MARKER_AFTER_MS, False), (MARKER_AFTER_MS + 1, True)])
 def test_a_partial_that_may_miss_the_first_tick_gets_a_marker(lake: Lake, after_end_ms: int, marked: bool) -> None:
     """Over a minute after the window's end; what is planned before that is there when the first tick lists."""
-    assert 2 * MARKER_AFTER_MS == TICK_DELAY_MS
+    assert 2 * MARKER_AFTER_MS == FIRST_TICK_AFTER_MS
     lake.consume(record(encoded([reading()])[0]), now_ms=WINDOW.end_ms + after_end_ms)
 
     assert [parse_marker_key(key).window for key in lake.keys(MARKERS)] == [WINDOW] * marked

@@ -81,7 +81,7 @@ def test_replacement_is_shown_and_asked_for(run: Callable[..., Result]) -> None:
         result = run(refused, answer=answer)
         assert result.exit_code == 1
         assert "replace Stream (AWS::Kinesis::Stream): Name" in result.stderr
-        assert "1 of these take away what is there now" in result.stderr
+        assert "1 of these changes replace or remove something" in result.stderr
         assert refused.done == ["discarded"]
 
 

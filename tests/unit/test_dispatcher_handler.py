@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from moto import mock_aws
 
 from dispatcher import handler
-from dispatcher.due import Reason
-from dispatcher.report import Outcome, TickReport, WindowReport
+from dispatcher.due import DueReason
+from dispatcher.report import RollOutcome, TickReport, WindowReport
 from tests.simulation.lake import LAKE, RESULTS, at, buckets, partial_put, window_at
 from tests.simulation.simulated_s3 import S3State
 from windrow.aws import clients as aws
@@ -78,17 +78,17 @@ def test_scheduled_event_closes_its_windows(handle: Handle) -> None:
     """A rule's event is a tick of its `time`, over the real adapter and a pool of readers."""
     report = TickReport.from_fields(json.loads(json.dumps(handle(EVENT))))
     recent = next(one for one in report.windows if one.window == RECENT)
-    assert (recent.outcome, recent.revision, recent.readings) == (Outcome.ROLLED, 1, 1)
+    assert (recent.outcome, recent.revision, recent.readings) == (RollOutcome.ROLLED, 1, 1)
     again = TickReport.from_fields(handle(EVENT))
-    assert again.outcomes.keys() == {Outcome.SETTLED}
+    assert again.outcomes.keys() == {RollOutcome.SETTLED}
     assert "put" not in again.s3_calls
 
 
 def test_dry_run_writes_nothing(handle: Handle) -> None:
     """`detail.dry_run` asks for the plan alone."""
     planned = TickReport.from_fields(handle(EVENT | {"detail": {"dry_run": True}}))
-    assert planned.outcomes.keys() == {Outcome.DUE}
-    assert TickReport.from_fields(handle(EVENT)).outcomes.keys() == {Outcome.ROLLED}
+    assert planned.outcomes.keys() == {RollOutcome.DUE}
+    assert TickReport.from_fields(handle(EVENT)).outcomes.keys() == {RollOutcome.ROLLED}
 
 
 def test_metrics_count_the_outcomes(handle: Handle, capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,7 +108,7 @@ def test_failed_window_is_logged_as_an_error_and_raises_nothing(
     strange = f"{partials_prefix(RECENT)}strange"
     S3Store(aws.client("s3", aws.Place.of_function(ENVIRONMENT)), LAKE).put(strange, b"")
     report = TickReport.from_fields(handle(EVENT))
-    assert report.outcomes[Outcome.FAILED] == 1
+    assert report.outcomes[RollOutcome.FAILED] == 1
     errors = [record for record in caplog.records if record.levelname == "ERROR"]
     assert len(errors) == 1
     assert strange in errors[0].__dict__["detail"]
@@ -139,22 +139,22 @@ def test_no_roll_begins_in_the_reserve(left_ms: list[int], rolls: int) -> None:
     report = handler.run(
         EVENT, buckets=buckets(S3State().apply), lifetimes=lifetimes(), remaining_ms=lambda: next(answers)
     )
-    assert report.outcomes[Outcome.ROLLED] == rolls
-    assert report.outcomes[Outcome.DEFERRED] == len(report.windows) - rolls
+    assert report.outcomes[RollOutcome.ROLLED] == rolls
+    assert report.outcomes[RollOutcome.DEFERRED] == len(report.windows) - rolls
 
 
 def test_report_survives_json() -> None:
     """The function's response is read back as the value it was."""
     one = WindowReport(
         window=Window(at("10:00")),
-        reasons=(Reason.NEW, Reason.MARKED),
-        outcome=Outcome.FROZEN,
+        reasons=(DueReason.NEW, DueReason.MARKED),
+        outcome=RollOutcome.FROZEN,
         revision=3,
         readings=12,
         detail="why",
         markers_kept=("0" * 32,),
     )
-    report = TickReport(scheduled_time_ms=at("10:07"), windows=(one,), s3_calls={"get": 1}, strange_keys=("x",))
+    report = TickReport(scheduled_time_ms=at("10:07"), windows=(one,), s3_calls={"get": 1}, unknown_keys=("x",))
     assert TickReport.from_fields(json.loads(json.dumps(report.to_fields()))) == report
 
 
@@ -210,7 +210,9 @@ def test_tick_hands_the_scheduled_time_to_the_function_and_prints_its_report(
     place: Callable[[FakeLambda], None],
 ) -> None:
     """A line for each window: start, reasons, outcome, revision."""
-    rolled = WindowReport(window=RECENT, reasons=(Reason.RECENT,), outcome=Outcome.ROLLED, revision=2, readings=1234)
+    rolled = WindowReport(
+        window=RECENT, reasons=(DueReason.RECENT,), outcome=RollOutcome.ROLLED, revision=2, readings=1234
+    )
     fake = FakeLambda(answer_of(rolled))
     place(fake)
     result = CliRunner().invoke(command.tick, ["--at", "2026-11-20T11:07:00+01:00", "--dry-run"])
@@ -223,7 +225,9 @@ def test_tick_hands_the_scheduled_time_to_the_function_and_prints_its_report(
 
 def test_tick_with_a_frozen_window_is_an_error(place: Callable[[FakeLambda], None]) -> None:
     """A tick that could not do its work must not look as if it had; the windows are printed all the same."""
-    frozen = WindowReport(window=RECENT, reasons=(Reason.RECENT,), outcome=Outcome.FROZEN, detail="2 partials are gone")
+    frozen = WindowReport(
+        window=RECENT, reasons=(DueReason.RECENT,), outcome=RollOutcome.FROZEN, detail="2 partials are gone"
+    )
     place(FakeLambda(answer_of(frozen)))
     result = CliRunner().invoke(command.tick, ["--at", "2026-11-20T10:07:00Z"])
     assert isinstance(result.exception, WindrowError)

@@ -4,11 +4,11 @@ import pytest
 
 from dispatcher.due import (
     FINAL_SWEEPS,
-    NEWEST_FIRST_EVERY,
     RECENT_WINDOWS,
+    REVERSED_EVERY_TICKS,
     SWEEP_TICKS,
+    DueReason,
     DueWindow,
-    Reason,
     closing_ms,
     days_within_reach,
     due_windows,
@@ -75,7 +75,7 @@ def test_last_two_hours_are_always_due() -> None:
       -          R   24 windows   R          -
     """
     found = due()
-    recent = [one for one in found if Reason.RECENT in found[one].reasons]
+    recent = [one for one in found if DueReason.RECENT in found[one].reasons]
     assert recent == [Window(window("20T08:05").start_ms + number * WINDOW_MS) for number in range(RECENT_WINDOWS)]
     assert recent[-1] == window("20T10:00")
 
@@ -85,7 +85,7 @@ def test_window_with_partials_and_no_lineage_is_due() -> None:
     new, rolled, empty = window("18T03:00"), window("18T04:00"), window("18T05:00")
     lineages = set(windows_within_reach(SCHEDULED, WEEK)) - {new, empty}
     found = due(with_lineage=lineages, with_partials=(new, rolled))
-    assert found[new].reasons == (Reason.NEW,)
+    assert found[new].reasons == (DueReason.NEW,)
     assert rolled not in found
     assert empty not in found
 
@@ -100,7 +100,7 @@ def test_new_window_beyond_reach_is_left_to_its_marker() -> None:
     """Listings end at the reach; markers do not."""
     old = Window(windows_within_reach(SCHEDULED, WEEK)[0].start_ms - WINDOW_MS)
     assert old not in due(with_lineage=set(), with_partials=(old,))
-    assert due(markers=(MarkerKey(window=old, digest="0" * 32),))[old].reasons == (Reason.MARKED,)
+    assert due(markers=(MarkerKey(window=old, digest="0" * 32),))[old].reasons == (DueReason.MARKED,)
 
 
 def test_markers_of_a_window_come_with_it() -> None:
@@ -108,8 +108,8 @@ def test_markers_of_a_window_come_with_it() -> None:
     recent, old = window("20T09:00"), window("19T01:00")
     markers = tuple(MarkerKey(window=one, digest=digit * 32) for one in (recent, old) for digit in "21")
     found = due(markers=markers)
-    assert found[recent].reasons == (Reason.RECENT, Reason.MARKED)
-    assert found[old].reasons == (Reason.MARKED,)
+    assert found[recent].reasons == (DueReason.RECENT, DueReason.MARKED)
+    assert found[old].reasons == (DueReason.MARKED,)
     assert [marker.digest[0] for marker in found[old].markers] == ["1", "2"]
 
 
@@ -127,7 +127,7 @@ def test_sweep_visits_every_window_within_reach_once_a_day() -> None:
     swept: list[Window] = []
     for scheduled in ticks:
         found = due(scheduled_time_ms=scheduled)
-        share = [one for one in found if Reason.SWEEP in found[one].reasons]
+        share = [one for one in found if DueReason.SWEEP in found[one].reasons]
         assert len({one.start_ms % DAY_MS for one in share}) == 1
         swept += share
     assert len(swept) == len(set(swept))
@@ -146,7 +146,7 @@ def test_sweep_sees_every_window_again_and_again_when_it_is_final(horizon: int, 
         scheduled = one.end_ms + 120_000 + number * WINDOW_MS
         found = due_windows(scheduled, lifetimes, with_lineage=set(), with_partials=(), markers=())
         reasons = next((due.reasons for due in found if due.window == one), ())
-        final_visits += Reason.SWEEP in reasons and lifetimes.is_final(one, scheduled_time_ms=scheduled)
+        final_visits += DueReason.SWEEP in reasons and lifetimes.is_final(one, scheduled_time_ms=scheduled)
     assert final_visits == FINAL_SWEEPS > 1
 
 
@@ -182,7 +182,7 @@ def test_hours_without_gaps_are_not_listed() -> None:
 def test_every_gap_is_covered_by_the_hours_listed_or_due_anyway() -> None:
     """Rule NEW is complete: on an empty lake every window within reach is in a listed hour or recent."""
     hours = hours_to_list(SCHEDULED, WEEK, with_lineage=set())
-    recent = {one for one, found in due().items() if Reason.RECENT in found.reasons}
+    recent = {one for one, found in due().items() if DueReason.RECENT in found.reasons}
     for one in windows_within_reach(SCHEDULED, WEEK):
         assert one.start_ms // HOUR_MS * HOUR_MS in hours or one in recent
 
@@ -211,7 +211,7 @@ def test_what_kills_the_run_keeps_nothing_from_its_turn() -> None:
     """One window that ends every run it is tried in: within a few ticks all the others have been worked off."""
     windows = list(range(100))
     done: set[int] = set()
-    for tick in range(NEWEST_FIRST_EVERY):
+    for tick in range(REVERSED_EVERY_TICKS):
         for one in work_order(windows, SCHEDULED + tick * WINDOW_MS):
             if one == 42:
                 break
@@ -221,8 +221,8 @@ def test_what_kills_the_run_keeps_nothing_from_its_turn() -> None:
 
 def test_the_newest_window_waits_for_no_backlog() -> None:
     """It is first at every tick; then mostly the oldest."""
-    for tick in range(2 * NEWEST_FIRST_EVERY):
+    for tick in range(2 * REVERSED_EVERY_TICKS):
         assert work_order([1, 2, 3, 4], SCHEDULED + tick * WINDOW_MS)[0] == 4
-    orders = [work_order([1, 2, 3, 4], SCHEDULED + tick * WINDOW_MS) for tick in range(NEWEST_FIRST_EVERY)]
-    assert sorted(orders) == [[4, 1, 2, 3]] * (NEWEST_FIRST_EVERY - 1) + [[4, 3, 2, 1]]
+    orders = [work_order([1, 2, 3, 4], SCHEDULED + tick * WINDOW_MS) for tick in range(REVERSED_EVERY_TICKS)]
+    assert sorted(orders) == [[4, 1, 2, 3]] * (REVERSED_EVERY_TICKS - 1) + [[4, 3, 2, 1]]
     assert work_order([], SCHEDULED) == []

@@ -1,4 +1,4 @@
-"""The frontier: whether the consumer has come as far as the producer, told from keys."""
+"""The frontier: whether the consumer has caught up with the producer, derived from keys."""
 
 from windrow.lake.frontier import Frontier, frontier_of, is_drained
 from windrow.lake.layout import Origin, PartialKey, QuarantineKey
@@ -26,7 +26,7 @@ FIRST, SECOND = "shardId-000000000000", "shardId-000000000001"
 
 
 def test_a_shard_is_behind_until_a_batch_ends_with_its_last_number() -> None:
-    """One number less is behind; the number itself, or a later one of someone else, is not."""
+    """A batch that ends one number earlier is not enough; the number itself, or a later one of another producer, is."""
     assert frontier(partial_key(0, 1, 9)).shards_behind({FIRST: 10}) == (FIRST,)
     assert frontier(partial_key(0, 1, 10)).shards_behind({FIRST: 10}) == ()
     assert frontier(partial_key(0, 1, 11)).shards_behind({FIRST: 10}) == ()
@@ -39,7 +39,7 @@ def test_numbers_are_compared_as_integers() -> None:
 
 
 def test_a_batch_of_nothing_but_bad_readings_counts_by_its_quarantine() -> None:
-    """It has no partial."""
+    """Such a batch has no partial."""
     assert frontier(quarantine_key(0, 1, 10)).shards_behind({FIRST: 10}) == ()
 
 
@@ -49,14 +49,14 @@ def test_the_highest_number_counts_in_whatever_order_keys_come() -> None:
 
 
 def test_every_shard_that_took_records_must_be_reached() -> None:
-    """Another shard or another stream does not help."""
+    """Progress on another shard or another stream does not count."""
     seen = frontier(partial_key(0, 1, 10), partial_key(1, 1, 99, stream="other"))
     assert seen.shards_behind({FIRST: 10, SECOND: 10}) == (SECOND,)
     assert seen.objects == 1
 
 
 def test_a_stream_is_drained_when_two_listings_agree() -> None:
-    """A batch's objects are written at once: the one that shows its end may come before its others."""
+    """The objects of a batch are written concurrently: the first one visible does not prove that the others exist."""
     produced = {FIRST: 10}
     behind = frontier(partial_key(0, 1, 9))
     reached = frontier(partial_key(0, 1, 9), partial_key(0, 9, 10))
@@ -68,5 +68,5 @@ def test_a_stream_is_drained_when_two_listings_agree() -> None:
 
 
 def test_nothing_produced_is_drained_at_once() -> None:
-    """An empty run waits for nobody."""
+    """An empty run is drained without waiting."""
     assert is_drained(frontier(), frontier(), produced={})

@@ -1,4 +1,4 @@
-"""The KPL format: strict reading, and the same bytes as others understand."""
+"""The KPL format: strict reading, and bytes that other implementations understand."""
 
 import base64
 import hashlib
@@ -61,12 +61,12 @@ def test_we_read_what_awslabs_python_writes(records: list[UserRecord]) -> None:
 
 @given(st.binary(max_size=60).filter(lambda record: not record.startswith(MAGIC)))
 def test_without_the_magic_a_record_is_plain(record: bytes) -> None:
-    """Nothing else decides."""
+    """Only the magic decides."""
     assert deaggregate(record) is None
 
 
 def test_a_flipped_bit_anywhere_breaks_the_digest() -> None:
-    """Every octet behind the magic is under the MD5, and the MD5 itself is compared whole."""
+    """Every byte after the magic is covered by the MD5, and the whole MD5 is compared."""
     record = aggregate([UserRecord("key", b"payload", "5"), UserRecord("other", b"more")])
     for position in range(len(MAGIC), len(record)):
         for bit in range(8):
@@ -77,7 +77,7 @@ def test_a_flipped_bit_anywhere_breaks_the_digest() -> None:
 
 
 def test_a_truncated_aggregate_is_broken_at_every_length() -> None:
-    """From the bare magic to one octet short."""
+    """From the bare magic to one byte short."""
     record = aggregate([UserRecord("key", b"payload")])
     for length in range(len(MAGIC), len(record)):
         with pytest.raises(BrokenDigest):
@@ -104,13 +104,13 @@ def test_a_sound_digest_over_an_unsound_protobuf_is_broken(body: str, message: s
 
 
 def test_one_bad_key_index_spoils_the_whole_aggregate() -> None:
-    """Part of an aggregate is never given."""
+    """An aggregate is read as a whole or not at all."""
     good, bad = "1a 06 08 00 1a 02 68 69", "1a 06 08 07 1a 02 68 69"
     with pytest.raises(BrokenAggregate):
         deaggregate(seal(bytes.fromhex("0a 01 6b" + good + bad + good)))
 
 
 def test_tags_and_unknown_fields_are_passed_over() -> None:
-    """What a newer producer adds does not hurt."""
+    """Additions of newer producers are ignored."""
     tagged = "0a 01 6b" "1a 0f 08 00 1a 02 6869 22 07 0a 01 74 12 02 7676" "52 01 78"  # fmt: skip
     assert deaggregate(seal(bytes.fromhex(tagged))) == [UserRecord("k", b"hi")]

@@ -1,4 +1,4 @@
-"""Keys: spelled and parsed in one place, and nothing of a reading in them."""
+"""Keys: made and parsed in one place, and nothing of a reading in them."""
 
 import pytest
 
@@ -11,7 +11,7 @@ DIGEST = "0123456789abcdef" * 2
 ORIGIN = Origin(stream="fleet-dev.v1", shard="shardId-000000000003", first=49590338, last=4959033827149025608555969)
 
 
-def test_keys_are_spelled_as_documented() -> None:
+def test_keys_are_as_documented() -> None:
     """The layout is public: people and lifecycle rules read it."""
     origin = "fleet-dev.v1-shardId-000000000003-49590338-4959033827149025608555969"
     partial = PartialKey(window=WINDOW, origin=ORIGIN, digest=DIGEST)
@@ -26,8 +26,8 @@ def test_keys_are_spelled_as_documented() -> None:
     assert layout.hour_prefix(layout.PARTIALS, WINDOW.start_ms) == "partials/dt=2025-11-20/hour=10/"
 
 
-def test_parsing_is_the_inverse_of_spelling() -> None:
-    """Each key says again what it was made of."""
+def test_parsing_is_the_inverse_of_formatting() -> None:
+    """Parsing a key gives the values it was made from."""
     partial = PartialKey(window=WINDOW, origin=ORIGIN, digest=DIGEST)
     bad = QuarantineKey(window=WINDOW, origin=ORIGIN, count=3, digest=DIGEST)
     marker = MarkerKey(window=WINDOW, digest=DIGEST)
@@ -54,6 +54,6 @@ def test_parsing_is_the_inverse_of_spelling() -> None:
     ],
 )
 def test_a_stray_key_is_refused_by_name(key: str) -> None:
-    """What somebody else put there is not taken for ours."""
+    """Objects that somebody else put there are not mistaken for windrow's."""
     with pytest.raises(ValueError, match="not a"):
         layout.parse_partial_key(key)

@@ -51,7 +51,7 @@ def test_a_lineage_is_one_line_with_the_columns_of_the_table() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"null", LINEAGE.to_json().replace(b'"revision"', b'"x"')])
 def test_anything_else_is_unreadable(body: bytes) -> None:
-    """A lineage is never guessed."""
+    """A damaged lineage raises; nothing is guessed."""
     with pytest.raises(UnreadableLineage):
         Lineage.from_json(body)
 
@@ -78,7 +78,7 @@ def test_every_field_reaches_the_json() -> None:
 
 
 def test_completeness_is_what_was_heard_of_what_was_expected() -> None:
-    """Unknown before the silence was worked out, and when no sensor was there before; half and more is no outage."""
+    """Unknown until the silence is computed, and if no sensor was expected; half of them or more is no outage."""
     assert json.loads(LINEAGE.to_json())["completeness"] == LINEAGE.completeness == 0.8
     for expected in (None, 0):
         unknown = dataclasses.replace(LINEAGE, sensors_expected=expected)

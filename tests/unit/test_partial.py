@@ -24,7 +24,7 @@ def test_a_reading_of_another_window_is_refused(event_time_ms: int) -> None:
 
 
 def test_union_refuses_another_window() -> None:
-    """Windows are merged one by one."""
+    """A union is of one window."""
     with pytest.raises(ValueError, match="in the union"):
         union(Window(START + WINDOW_MS), [partial(("a", START, 0, 1))])
 
@@ -36,7 +36,7 @@ def test_conflicting_values_are_all_kept() -> None:
 
 
 def test_the_digest_is_stable() -> None:
-    """Keys in the lake carry it: it may change only together with the format."""
+    """Keys in the lake contain it, so it may change only together with the format."""
     assert partial(("a", START, 0, 1), ("b", START + 7, 3, -5)).digest == DIGEST
 
 
@@ -52,7 +52,7 @@ def test_sequences_of_zero_take_no_column() -> None:
 
 
 def test_bytes_that_are_no_partial_are_unreadable() -> None:
-    """A damaged object is named by the caller, never counted as empty."""
+    """A damaged object raises, so that the caller can name it; it never counts as empty."""
     body = encode_partial(partial(("a", START, 0, 1)), DeliveryCounts())
     other = arrow.write_parquet({}, metadata={"format": 99}, encodings={})
     for damaged in (b"", b"PAR1", body[:-1], body[:50] + b"\0" * 20 + body[70:], other):

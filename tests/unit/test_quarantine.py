@@ -26,7 +26,7 @@ from windrow.lake.quarantine_search import QuarantineSearch, keys, payloads
 from windrow.reading import Reason
 from windrow.window import WINDOW_MS
 from windrow_cli import quarantine as command
-from windrow_cli.put_aside import search_of
+from windrow_cli.search import search_of
 
 DAY_MS = 86_400_000
 EVERYTHING = QuarantineSearch(start_ms=0, end_ms=ARRIVAL_MS + 365 * DAY_MS)

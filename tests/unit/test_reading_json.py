@@ -1,4 +1,4 @@
-"""JSON readings: what is legal, what is not and why, and exact decimals."""
+"""JSON readings: which are valid, why others are not, and exact decimals."""
 
 import json
 from decimal import ROUND_HALF_EVEN, Context, Decimal
@@ -45,7 +45,7 @@ def reason_of(body: bytes) -> Reason:
     ],
 )
 def test_temperatures_are_exact_and_rounded_once_half_to_even(spelled: str, unit: str, milli_c: int) -> None:
-    """The decimal that is spelt is what counts, in every unit."""
+    """The decimal as written counts, in every unit."""
     assert parse_reading(payload(temperature=spelled, unit=f'"{unit}"')).temperature_milli_c == milli_c
 
 
@@ -66,7 +66,7 @@ def test_celsius_agrees_with_decimal_rounding(degrees: Decimal) -> None:
     ],
 )
 def test_layout_order_and_other_fields_do_not_matter(body: bytes, expected: int) -> None:
-    """Any JSON spelling of the same reading is that reading."""
+    """Any JSON text of the same reading gives the same reading."""
     assert parse_reading(body) == Reading("roof-7", TIME_MS, expected, 21_437)
 
 
@@ -78,7 +78,7 @@ def test_ids_are_not_normalised() -> None:
 
 @pytest.mark.parametrize("code", [*range(0x20), *range(0x7F, 0xA0)])
 def test_a_control_character_is_no_part_of_an_id(code: int) -> None:
-    """It is named with its place. JSON has those below U+0020 as escapes only, and the others as themselves too."""
+    """The error names it with its position. Below U+0020 JSON has escapes only; the others may stand unescaped."""
     spellings = [f"\\u{code:04x}"] if code < 0x20 else [f"\\u{code:04x}", chr(code)]
     for spelled in spellings:
         with pytest.raises(BadReading) as caught:
@@ -121,7 +121,7 @@ def test_a_control_character_is_no_part_of_an_id(code: int) -> None:
     ],
 )
 def test_what_breaks_the_definition_is_bad_with_its_reason(body: bytes, reason: Reason) -> None:
-    """Each way to be wrong has a name."""
+    """Each fault has its own reason."""
     assert reason_of(body) == reason
 
 

@@ -1,4 +1,4 @@
-"""The vectorised JSON encoder: every payload is one object that means its reading, and looks as it always did."""
+"""The vectorised JSON encoder: every payload is one object that means its reading, in an unchanging form."""
 
 import json
 
@@ -16,7 +16,7 @@ from windrow.wire.json.strict import parse_reading
 
 
 def spelled(reading: Reading) -> bytes:
-    """The payload, spelled one by one."""
+    """Encode one reading the simple way."""
     sign, milli_c = "-" if reading.temperature_milli_c < 0 else "", abs(reading.temperature_milli_c)
     return (
         f'{{"sensor_id":{json.dumps(reading.sensor_id, ensure_ascii=False)},"event_time":{reading.event_time_ms},'
@@ -49,8 +49,8 @@ def _readings(sensor_ids: st.SearchStrategy[str]) -> st.SearchStrategy[list[Read
 
 
 @given(_readings(st.one_of(strategies.sensor_ids, st.text('"\\\n\r\t\x00\x1f\x7f/é', min_size=1, max_size=5))))
-def test_payloads_are_those_spelled_one_by_one(readings: list[Reading]) -> None:
-    """Any ids, times, sequences and temperatures, however their widths differ."""
+def test_payloads_equal_those_encoded_one_by_one(readings: list[Reading]) -> None:
+    """For any ids, times, sequences and temperatures, whatever their widths."""
     assert encode_readings(Readings.of(readings)) == [spelled(reading) for reading in readings]
 
 
@@ -61,7 +61,7 @@ def test_the_strict_reader_is_the_inverse(readings: list[Reading]) -> None:
 
 
 def test_many_rows_are_encoded_in_several_sweeps() -> None:
-    """More than one matrix holds, with ids of different lengths, only some of which are used."""
+    """More rows than one matrix holds, with ids of different lengths, not all of them used."""
     count = 20_000
     number = np.arange(count)
     ids = Strings.of(f"{'s' * (which % 90 + 1)}-{which}" for which in range(300))
@@ -77,8 +77,8 @@ def test_many_rows_are_encoded_in_several_sweeps() -> None:
 )
 @pytest.mark.parametrize("row", [0, 1, 2_999])
 @pytest.mark.parametrize("beside", [0, 12_345_678, SEQUENCE_MAX])
-def test_what_digits_do_not_spell_is_refused(column: str, value: int, row: int, beside: int) -> None:
-    """By its row, whatever stands beside it: another number in its place would be another identity."""
+def test_numbers_that_cannot_be_encoded_are_refused(column: str, value: int, row: int, beside: int) -> None:
+    """The error names the row; writing another number instead would change the identity."""
     numbers = {"event_time_ms": np.full(3_000, 1), "sequence": np.full(3_000, beside)}
     numbers[column][row] = value
     readings = Readings(
@@ -89,5 +89,5 @@ def test_what_digits_do_not_spell_is_refused(column: str, value: int, row: int, 
 
 
 def test_no_readings_are_no_payloads() -> None:
-    """There is no row to be wrong."""
+    """An empty batch is valid."""
     assert encode_readings(Readings.of([])) == []

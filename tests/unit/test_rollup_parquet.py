@@ -1,4 +1,4 @@
-"""The rows object as Athena reads it: row groups, statistics, page index; and the same bytes however rows came."""
+"""The rows object as Athena reads it: row groups, statistics, page index; the same rows always give the same bytes."""
 
 import io
 import itertools
@@ -34,7 +34,7 @@ def rollup() -> Rollup:
 
 
 def test_every_column_has_statistics_and_a_page_index(rollup: Rollup) -> None:
-    """What engines skip row groups and pages by."""
+    """Engines use them to skip row groups and pages."""
     file = pyarrow.parquet.ParquetFile(io.BytesIO(encode_rollup(rollup)))
     assert [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)] == [
         BATCH_ROWS,
@@ -51,7 +51,7 @@ def test_every_column_has_statistics_and_a_page_index(rollup: Rollup) -> None:
 
 
 def test_row_groups_are_ranges_of_sensors(rollup: Rollup) -> None:
-    """A question about one sensor needs one of them."""
+    """A query of one sensor reads one row group."""
     file = pyarrow.parquet.ParquetFile(io.BytesIO(encode_rollup(rollup)))
     place = [name for name, _ in COLUMNS].index("sensor_id")
     bounds = [file.metadata.row_group(number).column(place).statistics for number in range(file.num_row_groups)]
@@ -70,7 +70,7 @@ def test_no_column_is_unsigned_or_null(rollup: Rollup) -> None:
 
 @pytest.mark.parametrize("cuts", [[], [1], [BATCH_ROWS], [5, BATCH_ROWS - 1, BATCH_ROWS + 1]])
 def test_bytes_depend_on_the_rows_alone(rollup: Rollup, cuts: list[int]) -> None:
-    """However the ranges were cut that the rows came in, down to every page."""
+    """However the rows were divided into parts, every page is the same."""
     bounds = [0, *cuts, SENSORS]
     file = io.BytesIO()
     parts = [rollup.between(start, end) for start, end in itertools.pairwise(bounds)]
@@ -81,7 +81,7 @@ def test_bytes_depend_on_the_rows_alone(rollup: Rollup, cuts: list[int]) -> None
 
 
 def test_rows_are_taken_as_they_are_written(rollup: Rollup) -> None:
-    """Never all of them at once: a batch is written before the rows of the one after the next are made."""
+    """Rows are consumed lazily: a batch is written before the rows of the batch after the next are made."""
     file = io.BytesIO()
     written_at: list[int] = []
 
@@ -96,7 +96,7 @@ def test_rows_are_taken_as_they_are_written(rollup: Rollup) -> None:
 
 
 def test_no_rows_are_a_file_too() -> None:
-    """With the columns, and without rows."""
+    """The file has all columns and no rows."""
     file = io.BytesIO()
     summary = write_rows(WINDOW.start_ms, [], file)
     file.seek(0)
@@ -107,7 +107,7 @@ def test_no_rows_are_a_file_too() -> None:
 
 
 def test_other_bytes_and_other_windows_are_unreadable(rollup: Rollup) -> None:
-    """Rows are never taken for those of another window."""
+    """Rows are never mistaken for those of another window."""
     body = encode_rollup(rollup.between(0, 3))
     for start_ms, found in ((WINDOW.start_ms, b"PAR1"), (WINDOW.start_ms, body[:-9]), (WINDOW.end_ms, body)):
         with pytest.raises(UnreadableRows):

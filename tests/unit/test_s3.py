@@ -1,4 +1,4 @@
-"""The S3 adapter when S3 hesitates, fails, or loses an answer, over moto with answers put in between."""
+"""The S3 adapter when S3 is slow, fails, or loses an answer: moto, with some answers replaced."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,7 +18,7 @@ class Hesitation:
     """A client of moto's S3 whose answers to the next requests of an operation are replaced by errors."""
 
     def __init__(self) -> None:
-        """Begin with nothing in between, and one attempt a call, so that every retry seen is ours."""
+        """Begin without replaced answers, and with one attempt per call: every retry seen is the adapter's."""
         self.client: Any = boto3.session.Session().client(
             "s3", region_name="us-east-1", config=Config(retries={"total_max_attempts": 1, "mode": "standard"})
         )
@@ -61,7 +61,7 @@ def response(url: str, status: int, code: str) -> AWSResponse:
 
 @pytest.fixture
 def hesitation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hesitation]:
-    """An S3 that can be told to hesitate."""
+    """An S3 whose next answers can be replaced."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     with mock_aws():
@@ -80,7 +80,7 @@ REQUESTS: dict[str, Callable[[S3Store], object]] = {
 
 @pytest.mark.parametrize("operation", REQUESTS)
 def test_passing_failures_are_retried_with_growing_pauses(hesitation: Hesitation, operation: str) -> None:
-    """409, 5xx and SlowDown pass; the request is sent again, each time a little later."""
+    """409, 5xx and SlowDown are temporary; the request is sent again after growing pauses."""
     hesitation.answer(operation, *PASSING)
     REQUESTS[operation](hesitation.store)
     assert hesitation.requests == len(PASSING) + 1
@@ -98,7 +98,7 @@ def test_retries_end(hesitation: Hesitation, operation: str) -> None:
 
 @pytest.mark.parametrize("operation", REQUESTS)
 def test_refusal_is_not_retried(hesitation: Hesitation, operation: str) -> None:
-    """Access denied stays denied, and is no missing object: S3 answers 403 for one where listing is not allowed."""
+    """Access denied is final; it is not a missing object, although S3 answers 403 for those if listing is denied."""
     hesitation.answer(operation, *[(403, "AccessDenied")] * 100)
     with pytest.raises(StoreError, match=r"s3://bucket/k: .*AccessDenied"):
         REQUESTS[operation](hesitation.store)
@@ -150,7 +150,7 @@ def test_body_that_breaks_off_is_read_again(hesitation: Hesitation) -> None:
 
 
 def test_dead_endpoint_is_one_line(hesitation: Hesitation) -> None:
-    """What the SDK gave up on is not tried for minutes more."""
+    """After the SDK has given up, the adapter does not retry for minutes."""
     calls = []
 
     def get_object(**request: Any) -> Any:

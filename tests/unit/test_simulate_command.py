@@ -114,7 +114,7 @@ def test_a_fleet_that_cannot_be_is_a_usage_error(options: str) -> None:
     """Before anything is looked up, with exit code 2."""
     result = click.testing.CliRunner().invoke(command.simulate, options.split(), standalone_mode=False)
     assert isinstance(result.exception, UsageError)
-    assert "there is no such fleet" in result.exception.message
+    assert "no such fleet is possible" in result.exception.message
 
 
 def test_a_run_is_in_the_stream_and_in_the_lake(kinesis: Any) -> None:

@@ -1,4 +1,4 @@
-"""The range of a question."""
+"""The time range of a query."""
 
 import pytest
 
@@ -43,7 +43,7 @@ def test_what_is_no_time_is_refused_by_name(text: str) -> None:
     ],
 )
 def test_a_range_without_windows_is_refused(start: str, end: str | None, message: str) -> None:
-    """Empty, reversed, or before there were sensors."""
+    """Empty, reversed, or before 1970."""
     with pytest.raises(UsageError, match=message):
         parse_range(start, end, now_ms=NOW_MS)
 

@@ -30,7 +30,7 @@ from windrow.timestamps import (
     ],
 )
 def test_rfc_3339_times_are_read_and_floored(text: str, instant_ms: int) -> None:
-    """Offsets, fractions of any length and small letters are legal; what is finer than a millisecond is cut."""
+    """Offsets, fractions of any length and lower-case letters are valid; digits finer than a millisecond are cut."""
     assert parse_rfc3339_ms(text) == instant_ms
 
 
@@ -44,14 +44,14 @@ def test_rfc_3339_times_are_read_and_floored(text: str, instant_ms: int) -> None
     ],
 )
 def test_anything_else_is_refused(text: str) -> None:
-    """No guess is made about a time that is no RFC 3339 time."""
+    """Other texts are refused, not guessed."""
     with pytest.raises(ValueError, match=r".+"):
         parse_rfc3339_ms(text)
 
 
 @given(st.integers(INSTANT_MS_MIN, INSTANT_MS_MAX))
 def test_formatting_is_the_inverse_of_parsing(instant_ms: int) -> None:
-    """Every instant of the years 1 to 9999 survives both spellings."""
+    """Every instant of the years 1 to 9999 survives both text forms."""
     assert parse_rfc3339_ms(format_rfc3339(instant_ms)) == instant_ms
     assert parse_sql_ms(format_sql(instant_ms)) == instant_ms
 

@@ -1,7 +1,7 @@
-"""Clients of AWS: made in this one place, once per process, service and place, with every wait bounded.
+"""AWS clients: made in this one module, once per process, service and place, with every wait bounded.
 
-They are botocore's, which boto3 would only wrap; it is imported when the first client is made, because it takes as long
-to import as everything else that a function does.
+They are botocore's, which boto3 would only wrap. botocore is imported when the first client is made, because importing
+it takes as long as everything else that a function does.
 """
 
 import re
@@ -38,7 +38,7 @@ EMBEDDED = "embedded"
 LOCALSTACK = "localstack"
 AWS = "aws"
 TARGETS = (EMBEDDED, LOCALSTACK, AWS)
-"""Where a command can find a stage; a function finds its own."""
+"""Where a command can find a stage."""
 FUNCTION = "function"
 DEFAULT_REGION = "us-east-1"
 
@@ -47,14 +47,14 @@ READ_TIMEOUT_SECONDS = 60
 # A synchronous invoke answers when the function returns: the template's longest timeout, 240 s, and a margin.
 INVOKE_READ_TIMEOUT_SECONDS = 270
 ATTEMPTS_MAX = 4
-ATTEMPTS_MAX_LOCAL = 3  # a stand-in that refuses the connection is not there; each further attempt doubles the wait
+ATTEMPTS_MAX_LOCAL = 3  # a stand-in that refuses the connection is down; each further attempt doubles the wait
 POOL_CONNECTIONS_MAX = 64
 _STARTS = {EMBEDDED: "run: windrow up", LOCALSTACK: "start LocalStack, or say where it is in LOCALSTACK_HOST"}
 _CHECKS = "check the network and the region"
 _SIGN_IN = "the credentials are not valid, or no longer: sign in again, or choose another --profile"
 _ASK = "the policy of these credentials must allow it; or choose another --profile"
 _UNLOCK = "the KMS key of the stream must be enabled, and these credentials allowed to use it"
-# What AWS refuses until somebody changes something ("Common errors" of each service's API reference), and the hint.
+# Error codes that last until somebody changes something ("Common errors" in each API reference), and the hint.
 _PERMANENT = {
     **dict.fromkeys(
         (
@@ -88,18 +88,18 @@ _PERMANENT = {
         _UNLOCK,
     ),
 }
-# A signature counts for some minutes; a clock that is set right mends this by itself.
+# A signature is valid for some minutes, so setting the clock right is the only cure.
 _WRONG_CLOCK = re.compile(r"[Ss]ignature (expired|not yet current)")
 _SET_CLOCK = "the clock of this machine is wrong"
-SAID_CHARACTERS_MAX = 500
-"""So much of what a service said is told: enough for every message of AWS, too little for a whole web page."""
-# The id of an access key is no secret, but it has no business in a terminal or a bug report either.
+MESSAGE_CHARACTERS_MAX = 500
+"""How much of a service's message is shown: enough for all of AWS's, too little for a whole web page."""
+# An access key id is not a secret, but it has no business in a terminal or a bug report.
 _ACCESS_KEY_ID = re.compile(r"\b(A[KS]IA)[A-Z0-9]{12,}\b")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a stage lives. ``endpoint_url`` is None for AWS itself; ``profile`` is one of the AWS configuration's."""
+    """Where a stage lives. `endpoint_url` is None for AWS itself; `profile` names one of the AWS configuration."""
 
     name: str
     endpoint_url: str | None
@@ -108,7 +108,7 @@ class Place:
 
     @classmethod
     def of_function(cls, environment: Mapping[str, str]) -> "Place":
-        """The place a function runs in, from its environment; an emulator names its endpoint there."""
+        """Return the place a function runs in, from its environment, where an emulator names its endpoint."""
         region = environment.get(settings.AWS_REGION) or environment.get(settings.AWS_DEFAULT_REGION)
         return cls(FUNCTION, environment.get(settings.AWS_ENDPOINT_URL) or None, region or DEFAULT_REGION)
 
@@ -118,10 +118,10 @@ _lock = threading.Lock()
 
 
 def client(service: str, place: Place, *, repeats: bool = True) -> Any:
-    """The process's boto3 client for ``service`` at ``place``; thread-safe, made at the first call.
+    """Return the process's client for `service` at `place`, made at the first call; thread-safe.
 
-    Without ``repeats`` it sends every request once: its caller repeats, and counts what may have been done twice.
-    Raises PermanentError when the place has no such profile, or its region is no name of a region.
+    Without `repeats` it sends every request once: the caller repeats, and counts what may have been done twice.
+    Raises PermanentError when there is no such profile, or the region is not the name of one.
     """
     key = (service, place, repeats)
     made = _clients.get(key)
@@ -154,7 +154,7 @@ def _make(service: str, place: Place, *, repeats: bool) -> Any:
 
 
 def client_config(service: str, place: Place) -> "Config":
-    """Bounded timeouts and standard retries; buckets by path where bucket.localhost may not resolve."""
+    """Return bounded timeouts and standard retries; path-style buckets where bucket.localhost may not resolve."""
     from botocore.config import Config  # noqa: PLC0415 - see above
 
     local = place.endpoint_url is not None
@@ -183,7 +183,7 @@ def readable_errors(place: Place) -> Iterator[None]:
             raise
         # A stand-in that fell over answers in another format.
         where = place.endpoint_url or place.region
-        raise WindrowError(f"{where} gave an answer that cannot be read: {one_line(error)}") from error
+        raise WindrowError(f"{where} gave an answer that cannot be parsed: {one_line(error)}") from error
 
 
 def readable(error: BotoCoreError | ClientError, place: Place) -> WindrowError:
@@ -202,7 +202,7 @@ def readable(error: BotoCoreError | ClientError, place: Place) -> WindrowError:
 
 
 def _refused(error: ClientError, where: str) -> WindrowError:
-    """What a service refused, and whether it always will."""
+    """Return the error for a refusal, PermanentError if the service will always refuse."""
     details = error.response.get("Error", {})
     code, said = str(details.get("Code", "unknown")), one_line(details.get("Message", ""))
     message = f"{where} refused {error.operation_name}: {code}: {said}"
@@ -214,7 +214,7 @@ def _refused(error: ClientError, where: str) -> WindrowError:
 
 
 def _unusable(error: BotoCoreError) -> PermanentError | None:
-    """The error for what no request was even sent with, until somebody changes something; None for all others."""
+    """Return the error for what stops every request until somebody changes something; None for all other errors."""
     if isinstance(error, NoCredentialsError):
         return PermanentError("no AWS credentials were found", hint="set AWS_PROFILE, or run: aws configure")
     if isinstance(error, PartialCredentialsError):
@@ -229,6 +229,6 @@ def _unusable(error: BotoCoreError) -> PermanentError | None:
 
 
 def one_line(said: object) -> str:
-    """What somebody said, on one line, cut to SAID_CHARACTERS_MAX, without ids of access keys."""
+    """Return a message on one line, cut to MESSAGE_CHARACTERS_MAX, without access key ids."""
     line = _ACCESS_KEY_ID.sub(r"\1...", " ".join(str(said).split()))
-    return line if len(line) <= SAID_CHARACTERS_MAX else f"{line[:SAID_CHARACTERS_MAX]}..."
+    return line if len(line) <= MESSAGE_CHARACTERS_MAX else f"{line[:MESSAGE_CHARACTERS_MAX]}..."

@@ -1,7 +1,6 @@
-"""The Kinesis stream as typed values: its shards and their lineage, requests of records, all records between two times.
+"""The one adapter of boto3's `kinesis` client: list shards, put records, read all records between two times.
 
-The one adapter between boto3's `kinesis` client and the producer, the replay and the audit. A sequence number
-is the decimal string that the stream gave; it is compared as an integer.
+A sequence number is the decimal string that the stream gave; it is compared as an integer.
 """
 
 import time
@@ -61,23 +60,23 @@ __all__ = [
 _PAGE_RECORDS_MAX = 10_000
 _THROTTLED_PAUSE_SECONDS = 0.25
 _PAUSES_IN_A_ROW_MAX = 120
-# An iterator lives five minutes, and whoever takes the records may take longer over a page.
+# An iterator lives five minutes, and the caller may take longer over a page.
 _REOPENINGS_IN_A_ROW_MAX = 3
 _MAYBE_STORED = frozenset({"InternalFailure", "InternalServerError", "ServiceUnavailable", "RequestTimeout"})
 # No request went out, so nothing can be stored.
 _NOT_SENT = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError, SSLError)
-# Of what stands between the client and Kinesis: a proxy, the sign-in page of a network.
-_IN_BETWEEN = "something answers in the place of Kinesis: check the network, its proxy, and the endpoint"
+# A proxy, say, or the sign-in page of a network.
+_IN_BETWEEN = "something else answers in place of Kinesis: check the network, its proxy, and the endpoint"
 ARRIVAL_STEP_BACK_MS_MAX = 60_000
-"""How far an arrival time may be behind one before it in the shard.
+"""How far an arrival time may step back behind an earlier one of the shard.
 
 "There are no guarantees about the time stamp accuracy, or that the time stamp is always increasing" (API reference,
-Record). The clocks of servers differ by far less than a minute, and a minute more of a shard is soon read.
+Record). The clocks of servers differ by far less than a minute, and reading one more minute of a shard costs little.
 """
 
 
 class KinesisStream:
-    """The stream `name` at `place`; what boto3 raises becomes a WindrowError that names the stream."""
+    """The stream `name` at `place`. What boto3 raises becomes a WindrowError that names the stream."""
 
     def __init__(
         self,
@@ -88,9 +87,9 @@ class KinesisStream:
         sleep: Callable[[float], None] = time.sleep,
         put_client: Any = None,
     ) -> None:
-        """`kinesis` is a boto3 client; `sleep` takes seconds and is called while reading is throttled.
+        """Use the boto3 client `kinesis`; `sleep` takes seconds and is called while reading is throttled.
 
-        put_client: another client for PutRecords, one that does not repeat requests by itself.
+        put_client: the client for PutRecords, if another: one that does not repeat requests by itself.
         """
         self._kinesis = kinesis
         self._put_client = kinesis if put_client is None else put_client
@@ -100,7 +99,7 @@ class KinesisStream:
 
     @classmethod
     def at(cls, place: Place, name: str) -> Self:
-        """The stream through the process's own client."""
+        """Return the stream, reached through the process's shared clients."""
         return cls(client("kinesis", place), name=name, place=place, put_client=client("kinesis", place, repeats=False))
 
     @property
@@ -111,9 +110,9 @@ class KinesisStream:
     def put_records(self, records: Sequence[OutgoingRecord]) -> Answers:
         """Send one request, within REQUEST_RECORDS_MAX and REQUEST_BYTES_MAX.
 
-        A request throttled as a whole, or one that could not be sent, answers Refused for every record. Raises
-        Unanswered when it may have been stored, which is also what an answer of any other shape than Kinesis's says;
-        PermanentError, or another WindrowError, for what the same request again cannot mend.
+        If the whole request was throttled or could not be sent, every record is Refused. Raises Unanswered when it may
+        have been stored, which includes any answer that does not have the shape of Kinesis's; PermanentError or another
+        WindrowError when repeating the request cannot help.
         """
         entries = [_entry(record) for record in records]
         try:
@@ -128,12 +127,12 @@ class KinesisStream:
         except BotoCoreError as error:
             raise self._readable(error) from error
         except Exception as error:
-            # botocore lets slip what its parser meets in an answer that is not Kinesis's: AttributeError, TypeError,
-            # UnicodeDecodeError, RecursionError and others. The request went out, and nobody knows what became of it.
+            # When an answer is not Kinesis's, botocore's parser raises whatever it runs into: AttributeError,
+            # TypeError, UnicodeDecodeError, RecursionError. The request went out, and nobody knows its fate.
             raise Unanswered(_unreadable(error)) from error
 
     def _refused(self, error: ClientError, count: int) -> Answers:
-        """What an answer with an error code, or with no more than an HTTP status, says of `count` records."""
+        """Return the answers for `count` records from an error code, or from an HTTP status alone."""
         failure = Refused(_code(error), one_line(error.response["Error"].get("Message", "")))
         if failure.is_throttled:
             return Answers((failure,) * count)
@@ -142,7 +141,7 @@ class KinesisStream:
         raise self._readable(error) from error
 
     def summary(self) -> StreamSummary:
-        """Ask for what holds for the whole stream; raises as `list_shards` does."""
+        """Ask for the facts about the whole stream; raises as `list_shards` does."""
         with self._readable_errors():
             answer = self._kinesis.describe_stream_summary(StreamName=self.name)["StreamDescriptionSummary"]
             return StreamSummary(
@@ -153,9 +152,9 @@ class KinesisStream:
             )
 
     def list_shards(self) -> list[Shard]:
-        """Every shard that still holds records or takes them, parents before their children.
+        """Return every shard that still holds or takes records, parents before their children.
 
-        Raises PermanentError where no later try can succeed, another WindrowError for everything else that goes wrong.
+        Raises PermanentError when no later try can succeed, another WindrowError for everything else.
         """
         with self._readable_errors():
             shards, token = shard_page(self._kinesis.list_shards(StreamName=self.name))
@@ -165,22 +164,22 @@ class KinesisStream:
         return _parents_first(shards)
 
     def records_between(self, start_ms: int, end_ms: int) -> Iterator[StreamRecord]:
-        """The records with `start_ms <= arrival < end_ms`, shard by shard, parents before their children.
+        """Yield the records with `start_ms <= arrival < end_ms`, shard by shard, parents before their children.
 
-        Within a shard they come in sequence. Nothing waits for records yet to come: a shard ends at its tip.
+        Within a shard they come in sequence. It does not wait for new records: a shard ends at its tip.
         """
         for shard in self.list_shards():
             yield from self._shard_records(shard.shard_id, start_ms=start_ms, end_ms=end_ms)
 
     def shard_records_between(self, shard_id: str, *, start_ms: int, end_ms: int) -> Iterator[StreamRecord]:
-        """The records of one shard with `start_ms <= arrival < end_ms`, in sequence; none when it has expired."""
+        """Yield the records of one shard with `start_ms <= arrival < end_ms`, in sequence; none if it has expired."""
         if any(shard.shard_id == shard_id for shard in self.list_shards()):
             yield from self._shard_records(shard_id, start_ms=start_ms, end_ms=end_ms)
 
     def _shard_records(self, shard_id: str, *, start_ms: int, end_ms: int) -> Iterator[StreamRecord]:
-        """From where the first of them may be to where no more of them can be.
+        """Read from before the first possible record to after the last possible one.
 
-        That holds as long as no arrival time steps back by more than ARRIVAL_STEP_BACK_MS_MAX.
+        This finds all records as long as no arrival time steps back by more than ARRIVAL_STEP_BACK_MS_MAX.
         """
         for records in self._pages(shard_id, max(0, start_ms - ARRIVAL_STEP_BACK_MS_MAX)):
             yield from (record for record in records if start_ms <= record.arrival_ms < end_ms)
@@ -189,7 +188,7 @@ class KinesisStream:
                 return
 
     def _pages(self, shard_id: str, start_ms: int) -> Iterator[tuple[StreamRecord, ...]]:
-        """Pages of one shard from `start_ms` to its tip, or to its end if it is closed; pages may be empty."""
+        """Yield the pages of one shard from `start_ms` to its tip, or its end if it is closed; pages may be empty."""
         iterator = self._iterator(shard_id, start_ms=start_ms)
         last: str | None = None
         reopenings = 0
@@ -209,7 +208,7 @@ class KinesisStream:
             iterator = page.next_iterator
 
     def _iterator(self, shard_id: str, *, start_ms: int, after: str | None = None) -> str | None:
-        """Where to read on; None when the shard, and with it all its records, has expired since it was listed."""
+        """Return where to read on; None when the shard, with all its records, has expired since it was listed."""
         where: dict[str, Any] = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": after}
         if after is None:
             where = {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": EPOCH + timedelta(milliseconds=start_ms)}
@@ -223,7 +222,7 @@ class KinesisStream:
             return None
 
     def _get_records(self, iterator: str, shard_id: str) -> Page | None:
-        """One page, or None when the iterator has expired; waits while the shard is throttled."""
+        """Return one page, or None when the iterator has expired; waits while the shard is throttled."""
         for _ in range(_PAUSES_IN_A_ROW_MAX):
             with self._readable_errors():
                 try:
@@ -239,7 +238,7 @@ class KinesisStream:
 
     @contextmanager
     def _readable_errors(self) -> Iterator[None]:
-        """Around one request and what is taken from its answer: whatever goes wrong names the stream."""
+        """Turn whatever a request and the reading of its answer raise into a WindrowError that names the stream."""
         try:
             yield
         except (BotoCoreError, ClientError) as error:
@@ -260,17 +259,17 @@ class KinesisStream:
 
 
 def _code(error: ClientError) -> str:
-    """The error code; where the answer has none, botocore gives the HTTP status."""
+    """Return the error code; if the answer has none, botocore gives the HTTP status."""
     return str(error.response["Error"].get("Code", ""))
 
 
 def _status(error: ClientError) -> int:
-    """The HTTP status, 0 when it is not known."""
+    """Return the HTTP status, 0 if it is not known."""
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def _is_of_another(error: ClientError) -> bool:
-    """Whether the answer has no error code of its own, as every refusal by Kinesis has: it is somebody else's page."""
+    """Whether the answer lacks the error code that every refusal by Kinesis has: it is somebody else's page."""
     code = _code(error)
     return not code or code.isdecimal()
 
@@ -287,7 +286,7 @@ def _entry(record: OutgoingRecord) -> dict[str, Any]:
 
 
 def _parents_first(shards: Iterable[Shard]) -> list[Shard]:
-    """`shards` by id, but never a child before a parent that is still listed."""
+    """Return `shards` by id, but never a child before a parent that is still listed."""
     by_id = {shard.shard_id: shard for shard in sorted(shards, key=lambda shard: shard.shard_id)}
     listed = {key: [parent for parent in shard.parents if parent in by_id] for key, shard in by_id.items()}
     return [by_id[shard_id] for shard_id in TopologicalSorter(listed).static_order()]

@@ -22,12 +22,12 @@ Value = TypeVar("Value")
 
 
 class WrongShape(Exception):  # noqa: N818 - what an answer is, not an error of the caller
-    """The answer is none of Kinesis's; the text says where it differs."""
+    """The answer does not have the shape of Kinesis's; the message says where it differs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """An answer to GetRecords. next_iterator: None when a closed shard ends here; is_at_tip: nothing follows by now."""
+    """An answer to GetRecords. next_iterator: None when a closed shard ends here; is_at_tip: nothing follows yet."""
 
     records: tuple[StreamRecord, ...]
     next_iterator: str | None
@@ -35,7 +35,7 @@ class Page:
 
 
 def put_answers(response: object, *, asked: int) -> Answers:
-    """The answers to a PutRecords request of `asked` records; raises WrongShape."""
+    """Parse the answer to a PutRecords request of `asked` records; raises WrongShape."""
     answer = _as(dict, response, "PutRecords")
     entries = _as(list, answer.get("Records"), "Records")
     if len(entries) != asked:
@@ -53,7 +53,7 @@ def _put_answer(entry: object) -> Stored | Refused:
 
 
 def shard_page(response: object) -> tuple[list[Shard], str | None]:
-    """The shards in an answer to ListShards, and the token of the next page, None on the last; raises WrongShape."""
+    """Parse an answer to ListShards: its shards, and the token of the next page, if any; raises WrongShape."""
     answer = _as(dict, response, "ListShards")
     token = answer.get("NextToken") or None
     return [_shard(one) for one in _as(list, answer.get("Shards"), "Shards")], token
@@ -74,12 +74,12 @@ def _shard(described: object) -> Shard:
 
 
 def shard_iterator(response: object) -> str:
-    """The iterator in an answer to GetShardIterator; raises WrongShape."""
+    """Parse the iterator in an answer to GetShardIterator; raises WrongShape."""
     return _as(str, _as(dict, response, "GetShardIterator").get("ShardIterator"), "ShardIterator")
 
 
 def record_page(response: object, *, shard_id: str) -> Page:
-    """An answer to GetRecords of a shard; raises WrongShape."""
+    """Parse an answer to GetRecords for a shard; raises WrongShape."""
     answer = _as(dict, response, "GetRecords")
     records = _as(list, answer.get("Records"), "Records")
     iterator = answer.get("NextShardIterator")

@@ -1,4 +1,4 @@
-"""A stream's shards, records and answers as typed values, and its limits: what the producer and the adapter share."""
+"""Kinesis as typed values: shards, records, answers and limits, shared by the producer and the adapter."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ THROTTLED = frozenset(
         "ThrottlingException",
     }
 )
-# The code of a refusal that is not the stream's: nothing answers where it should be.
+# Our own code for a refusal that did not come from the stream: nothing answers at its endpoint.
 UNREACHABLE = "Unreachable"
 
 
@@ -46,7 +46,7 @@ class StreamSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutgoingRecord:
-    """A record to be written. `shard_id` is where the writer expects it to go, `readings` what it carries."""
+    """A record to be written. `shard_id` is where the writer expects it to go, `readings` how many it carries."""
 
     partition_key: str
     body: bytes
@@ -56,13 +56,13 @@ class OutgoingRecord:
 
     @property
     def size_bytes(self) -> int:
-        """What counts against the limits: the body and the partition key."""
+        """The bytes that count against the limits: the body and the partition key."""
         return len(self.body) + len(self.partition_key.encode())
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The stream's answer to a record that it took."""
+    """The answer to a record that the stream took."""
 
     shard_id: str
     sequence_number: str
@@ -70,37 +70,37 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The stream's answer to a record that it did not take; another try may succeed."""
+    """The answer to a record that the stream did not take; another try may succeed."""
 
     code: str
     message: str
 
     @property
     def is_throttled(self) -> bool:
-        """True when the shard or the account is over its rate, so that only slowing down helps."""
+        """Whether the shard or the account is over its rate, so that only slowing down helps."""
         return self.code in THROTTLED
 
     @property
     def is_unreachable(self) -> bool:
-        """True when no request could be sent."""
+        """Whether no request could be sent."""
         return self.code == UNREACHABLE
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """One answer per record of a request, in its order. `repeats`: how often the client itself sent it again."""
+    """One answer per record of a request, in order. `repeats`: how often the client itself sent the request again."""
 
     entries: tuple[Stored | Refused, ...]
     repeats: int = 0
 
 
 class Unanswered(Exception):  # noqa: N818 - what happened to the request, not an error of the caller
-    """The request may have been stored or not: no answer came, or one that does not say."""
+    """The request may or may not have been stored: there was no answer, or one that does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamRecord:
-    """A record read from the stream. `arrival_ms`: when the stream took it, epoch milliseconds."""
+    """A record read from the stream. `arrival_ms`: when the stream took it, in epoch milliseconds."""
 
     shard_id: str
     sequence_number: str

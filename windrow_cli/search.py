@@ -1,4 +1,4 @@
-"""Options that say which of the payloads that were put aside a command is about."""
+"""Options that choose among the payloads in quarantine."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -13,8 +13,8 @@ from windrow.timerange import TimeRange, parse_time
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-def put_aside_options(command: _Command) -> _Command:
-    """`--from`, `--to`, `--reason` and `--shard`: the arguments start, end, reasons and shard."""
+def search_options(command: _Command) -> _Command:
+    """Add `--from`, `--to`, `--reason` and `--shard`: the arguments start, end, reasons and shard."""
     options = (
         click.option(
             "--from",
@@ -40,9 +40,9 @@ def put_aside_options(command: _Command) -> _Command:
 def search_of(
     start: str | None, end: str | None, reasons: Sequence[str], shard: str | None, *, now_ms: int
 ) -> QuarantineSearch:
-    """What the options ask for; UsageError when that is nothing."""
+    """Return the search that the options ask for; UsageError when it can find nothing."""
     start_ms = 0 if start is None else max(0, parse_time(start, now_ms=now_ms, option="--from"))
-    # What arrives while the command runs is meant too, and a stand-in's clock may be ahead.
+    # What arrives while the command runs is included, and the clock of a stand-in may be ahead.
     end_ms = now_ms + 60_000 if end is None else parse_time(end, now_ms=now_ms, option="--to")
     arrivals = TimeRange(start_ms, end_ms)
     known = [reason.value for reason in Reason]
