@@ -53,14 +53,14 @@ def left_over(payloads: Sequence[bytes]) -> int:
     st.sampled_from((0.0, 0.05, 0.5)),
 )
 def test_columns_and_one_by_one_agree(seed: int, styles: list[Style], size: int, odd: float, damaged: float) -> None:
-    """Whatever layouts are mixed, and however many payloads are odd or damaged."""
+    """For any mix of layouts, and any share of odd or damaged payloads."""
     check(batch(seed, styles, size=size, odd=odd, damaged=damaged))
 
 
 @settings(deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from(STYLES), st.sampled_from((0.0, 0.3)), st.sampled_from((0.0, 0.3)))
 def test_payloads_of_one_length_agree_too(seed: int, style: Style, odd: float, damaged: float) -> None:
-    """Most of them are spelled alike, and so are read by their places; the others have only the length."""
+    """Most of them have one shape and are read by position; the others have only its length."""
     payloads = batch(seed, [style], size=200, odd=odd, damaged=damaged)
     usual_length, _ = Counter(map(len, payloads)).most_common(1)[0]
     alike = [payload for payload in payloads if len(payload) == usual_length]
@@ -69,13 +69,13 @@ def test_payloads_of_one_length_agree_too(seed: int, style: Style, odd: float, d
 
 @given(st.lists(st.binary(max_size=60), max_size=80))
 def test_noise_is_bad_in_both(noise: list[bytes]) -> None:
-    """No layout is found in noise, and nothing breaks."""
+    """No layout is found in noise, and nothing fails."""
     check(noise)
 
 
 @pytest.mark.parametrize("style", STYLES, ids=lambda style: f"{'-'.join(style.names)}:{style.time}")
 def test_a_usual_layout_leaves_nothing_over(style: Style) -> None:
-    """Each layout is read as columns: without this the comparison would compare `parse_reading` with itself."""
+    """Each layout is read as columns; otherwise these tests would compare `parse_reading` with itself."""
     payloads = [payload for payload in batch(1, [style], size=400, odd=0, damaged=0) if one_by_one([payload])[0]]
     assert len(payloads) > ROWS_MIN
     assert left_over(payloads) <= len(payloads) // 10  # doubles below 1 may have more digits than are read as columns
@@ -93,14 +93,14 @@ SPELLED_ALIKE = [
 
 @pytest.mark.parametrize("body", SPELLED_ALIKE)
 def test_every_octet_at_every_place_of_payloads_spelled_alike(body: bytes) -> None:
-    """All 256 octets, put for each octet of a payload whose length all others have."""
+    """All 256 values in place of each byte of a payload, among payloads of the same length."""
     replaced = [body[:at] + bytes([octet]) + body[at + 1 :] for at in range(len(body)) for octet in range(256)]
     check([body] * ROWS_MIN + replaced)  # the first one is taken for the example
 
 
 @pytest.mark.parametrize("body", SPELLED_ALIKE)
 def test_payloads_spelled_alike_are_read_by_their_places(body: bytes) -> None:
-    """Without this the comparison would not meet what it is for."""
+    """Otherwise the tests above would not reach the code they are for."""
     layout = Layout.of(body)
     assert layout is not None
     assert len(layout.read_alike(Payloads.of([body] * 5 + [body + b" "]), np.arange(6)).rows) == 5
@@ -127,7 +127,7 @@ def test_every_odd_time_among_usual_ones(time: str) -> None:
 
 @pytest.mark.parametrize("field", ["sensor_id", "event_time", "temperature", "sequence", "site", "battery"])
 def test_every_octet_at_every_place_of_a_field(field: str) -> None:
-    """All 256 octets, inserted into and put for each octet of one payload among usual ones."""
+    """All 256 values, inserted before and replacing each byte of one payload among usual ones."""
     style = Style((*OURS.names, "site", "battery"))
     usual = batch(4, [style], size=2 * ROWS_MIN, odd=0, damaged=0)
     body = (
@@ -141,7 +141,7 @@ def test_every_octet_at_every_place_of_a_field(field: str) -> None:
 
 
 def test_a_payload_never_reads_on_into_the_next() -> None:
-    """A payload cut anywhere is bad, though in the buffer the next one begins where it ends."""
+    """A payload cut off anywhere is bad, although the next one begins right there in the buffer."""
     body = b'{"sensor_id":"ab","event_time":1795169100000,"temperature":2.5,"sequence":17}'
     column = Payloads.of([body] * ROWS_MIN + [body, body])
     for cut in range(len(body)):
@@ -152,13 +152,13 @@ def test_a_payload_never_reads_on_into_the_next() -> None:
 
 
 def test_a_payload_cut_at_the_end_of_the_buffer_is_bad() -> None:
-    """Also where the layout goes on for longer than there is anything behind it."""
+    """Even if the layout continues beyond the end of the buffer."""
     body = b'{"sensor_id":"ab","event_time":1795169100000,"note":["%s"],"temperature":2.5}' % (b"x" * 5_000)
     check([body] * ROWS_MIN + [body[:9]])
 
 
 def test_a_payload_beyond_the_limit_is_bad_in_any_layout() -> None:
-    """Two payloads of one layout, one of them an octet longer than the limit."""
+    """Two payloads of one layout, one of them a byte longer than the limit."""
     body = b'{"sensor_id":"a%s","event_time":1795169100000,"temperature":2.5%s}'
     room = b" " * (PAYLOAD_BYTES_MAX - len(body % (b"", b"")))
     payloads = [body % (b"", room)] * ROWS_MIN + [body % (b"b", room)]
@@ -167,7 +167,7 @@ def test_a_payload_beyond_the_limit_is_bad_in_any_layout() -> None:
 
 
 def test_more_rows_than_are_read_at_once_keep_their_order() -> None:
-    """Bad and odd payloads on both sides of a turn's edge stay where they are."""
+    """Bad and odd payloads on both sides of a chunk's edge keep their positions."""
     rows = [
         (f"s{number % 50}", 1_795_169_100_000 + number, number, number % 40_000) for number in range(ROWS_AT_ONCE + 50)
     ]
@@ -179,7 +179,7 @@ def test_more_rows_than_are_read_at_once_keep_their_order() -> None:
 
 
 def test_a_run_of_bad_payloads_does_not_slow_down_the_good() -> None:
-    """The examples of layouts are taken from all over the batch."""
+    """The examples of layouts are taken from the whole batch."""
     good = batch(5, [OURS], size=2_000, odd=0, damaged=0)
     good = [payload for payload in good if one_by_one([payload])[0]]
     bad = [b"{}"] * 1_000
@@ -188,7 +188,7 @@ def test_a_run_of_bad_payloads_does_not_slow_down_the_good() -> None:
 
 
 def test_an_id_that_is_not_utf8_is_bad_and_hurts_no_other() -> None:
-    """Overlong forms, surrogates, stray and missing continuation octets, in ids that are otherwise plain."""
+    """Overlong forms, surrogates, stray and missing continuation bytes, in ids that are otherwise plain."""
     ids = [
         b"\xff",
         b"\xc0\xaf",
@@ -207,7 +207,7 @@ def test_an_id_that_is_not_utf8_is_bad_and_hurts_no_other() -> None:
 
 @pytest.mark.parametrize("code", [0x00, 0x1F, 0x20, 0x7E, 0x7F, 0x80, 0x85, 0x9F, 0xA0, 0x7FF])
 def test_control_characters_in_ids_are_bad_in_both(code: int) -> None:
-    """So many payloads of each that all of them are tried as columns; the neighbours of the range are sensor ids."""
+    """Enough payloads of each that all are tried as columns; characters next to the range are allowed."""
     ids = [stem.replace("*", chr(code)) for stem in ("*", "a*b", f"{'s' * 40}*", "é*")]
     spellings = [one.encode() for one in ids] + [ascii(one)[1:-1].replace("\\x", "\\u00").encode() for one in ids]
     body = b'{"sensor_id":"%s","event_time":1795169100000,"temperature":2.5,"sequence":17}'
@@ -224,7 +224,7 @@ def test_control_characters_in_ids_are_bad_in_both(code: int) -> None:
 
 
 def test_payloads_may_lie_anywhere_in_the_buffer() -> None:
-    """Out of order, apart and more than once."""
+    """Out of order, with gaps, and more than once."""
     payloads = batch(6, [OURS, STYLES[1]], size=200, odd=0.1, damaged=0.1)
     column = Payloads.of(payloads)
     order = np.random.default_rng(6).integers(0, len(payloads), 300)

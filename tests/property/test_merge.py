@@ -112,7 +112,7 @@ def test_any_grouping_in_any_order_gives_the_same_bytes(day: list[Fact], seed: i
 
 @given(days, st.integers(1, 5))
 def test_streams_give_what_whole_parts_give(day: list[Fact], rows: int) -> None:
-    """However small the pieces that the parts come in."""
+    """Whatever the size of the batches that the parts come in."""
     parts = windows_of(day)
     streams = [batches_of([part], rows=rows) for part in parts]
     pieces = list(merge_streams(DAY_START_MS, streams))
@@ -121,7 +121,7 @@ def test_streams_give_what_whole_parts_give(day: list[Fact], rows: int) -> None:
 
 @given(days, st.integers(1, 5))
 def test_rows_are_read_back_as_they_were_written(day: list[Fact], rows: int) -> None:
-    """Every column survives the file, piece by piece."""
+    """Every column survives the file, batch by batch."""
     for part in windows_of(day):
         pieces = list(decode_rows(part.start_ms, io.BytesIO(encode_rollup(part)), rows=rows))
         assert max(map(len, pieces)) <= rows

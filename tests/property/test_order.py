@@ -27,14 +27,14 @@ _rows = st.integers(1, 4).flatmap(lambda width: st.lists(st.tuples(*[_values] * 
 @example(_EACH_BIT)
 @example([(1, 2**63 - 1), (0, 2**63 - 1), (1, 0), (0, 0), (3, 0), (3, 2**63 - 1)])
 def test_distinct_is_the_sorted_set(rows: list[tuple[int, ...]]) -> None:
-    """However many bits the columns take together, no two rows become one and none is lost."""
+    """Whatever the total bits of the columns, no two rows are merged and none is lost."""
     found = order.distinct([np.array(column, np.int64) for column in zip(*rows, strict=True)])
     assert list(zip(*(column.tolist() for column in found), strict=True)) == sorted(set(rows))
 
 
 @given(st.integers(1, 62), st.integers(-1, 2), st.integers(0, 2**32))
 def test_distinct_keeps_rows_apart_about_the_width_of_a_word(first_bits: int, beyond: int, seed: int) -> None:
-    """Two columns of 63, 64, 65 or 66 bits in all, with every corner of their ranges."""
+    """Two columns of 63 to 66 bits in all, with every corner of their ranges."""
     second_bits = min(63, max(1, 64 + beyond - first_bits))
     rng = np.random.default_rng(seed)
     highest = (2**first_bits - 1, 2**second_bits - 1)
@@ -48,7 +48,7 @@ def test_distinct_keeps_rows_apart_about_the_width_of_a_word(first_bits: int, be
 @given(st.lists(st.tuples(_signed, _signed), min_size=1, max_size=40))
 @example([(-1, 0), (0, 0), (-1, 2**32), (0, 2**32)])
 def test_distinct_takes_columns_below_zero(rows: list[tuple[int, int]]) -> None:
-    """Where a column's range is itself within 63 bits."""
+    """If the range of each column fits into 63 bits."""
     columns = [np.array(column, np.int64) for column in zip(*rows, strict=True)]
     if any(int(column.max()) - int(column.min()) >= 2**63 for column in columns):
         return
@@ -61,7 +61,7 @@ def test_distinct_takes_columns_below_zero(rows: list[tuple[int, int]]) -> None:
 @example(_EACH_BIT)
 @example([(2**63 - 1, *row) for row in _EACH_BIT] + [(0, 0, 0, 0)])
 def test_ascending_is_an_order_of_the_rows(rows: list[tuple[int, ...]]) -> None:
-    """Each row once, none before a lesser one."""
+    """Each row appears once, and none before a lesser one."""
     places = order.ascending([np.array(column, np.uint64) for column in zip(*rows, strict=True)])
     assert sorted(places.tolist()) == list(range(len(rows)))
     assert [rows[place] for place in places.tolist()] == sorted(rows)

@@ -64,7 +64,7 @@ def reason_of(fact: Fact, *, is_put: bool = False) -> str | None:
 @example(("a\u0085", TIME_MS, 0, 0))
 @example(("a\u00a0", YEAR_1_MS, 2**63 - 1, -273_150))
 def test_the_strict_reader_says_what_the_definition_says(fact: Fact) -> None:
-    """The JSON that means the fact is the reading, or is bad for the reason."""
+    """The fact as JSON gives the reading, or is bad for the expected reason."""
     reason = None
     try:
         assert parse_reading(plain(fact)) == Reading(*fact)
@@ -78,7 +78,7 @@ def test_the_strict_reader_says_what_the_definition_says(fact: Fact) -> None:
 @example([("a\u0085", TIME_MS, 0, 0)])
 @example([("a\x7f", TIME_MS, 0, 0)])
 def test_columns_of_json_say_the_same(facts: list[Fact]) -> None:
-    """Among so many sound payloads of their layout that all are tried as columns."""
+    """Among enough sound payloads of their layout that all are tried as columns."""
     mixed = [one for fact in facts for one in (SOUND, fact, fact)] + [SOUND] * ROWS_MIN
 
     parsed = parse_readings([plain(fact) for fact in mixed])
@@ -94,7 +94,7 @@ def test_columns_of_json_say_the_same(facts: list[Fact]) -> None:
 @example([SOUND, ("a\u0085", TIME_MS, 0, 0), SOUND])
 @example([SOUND, ("roof", -(2**63), 0, 0), ("roof", 2**63 - 1, 0, 0)])
 def test_the_judge_of_blocks_says_the_same_of_each_row(facts: list[Fact]) -> None:
-    """With a horizon that everything is within; only ids of a forbidden length are told of the block as a whole."""
+    """With an unlimited horizon; only ids of a forbidden length make the block bad as a whole."""
     block = record(encode_block(Readings.of(facts)), arrival_ms=YEAR_9999_MS)
 
     judged = judge_all([block], horizon_ms=2**62)
@@ -112,7 +112,7 @@ def test_the_judge_of_blocks_says_the_same_of_each_row(facts: list[Fact]) -> Non
 @example(("roof", YEAR_2020_MS - 1, 0, 0))
 @example(("roof", YEAR_2020_MS, 0, 0))
 def test_the_producer_says_the_same_of_a_reading(fact: Fact) -> None:
-    """Only what is too late for every stream is refused besides."""
+    """In addition, only readings too late for every stream are refused."""
     sensor_id, time_ms, sequence, milli_c = fact
     reason = None
     try:
@@ -127,7 +127,7 @@ def test_the_producer_says_the_same_of_a_reading(fact: Fact) -> None:
 @example([SOUND, ("a\u0085", TIME_MS, 0, 0)], [])
 @example([("roof", YEAR_2020_MS - 1, 0, 0)], [SOUND])
 def test_the_producer_says_the_same_of_columns(facts: list[Fact], before: list[Fact]) -> None:
-    """The first bad row is named, with its reason; without a bad row the readings are as they were."""
+    """The first bad row is named, with its reason; without a bad row the readings are unchanged."""
     rows = before + facts
     reasons = [reason_of(fact, is_put=True) for fact in rows]
     first = next((row for row, reason in enumerate(reasons) if reason is not None), None)

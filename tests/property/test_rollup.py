@@ -57,7 +57,7 @@ def test_rows_sha256_tells_rows_apart(some: list[Reading], others: list[Reading]
 
 
 def test_the_file_has_the_columns_of_the_table() -> None:
-    """Names and order in the file are those that Glue is told."""
+    """Names and order in the file are those of the Glue table."""
     assert list(rows_of([Reading("a", FIRST_WINDOW_MS, 0, 1)])[0]) == [name for name, _ in COLUMNS]
 
 

@@ -46,7 +46,7 @@ def states(shown: Silence) -> dict[str, SilenceState]:
 
 
 def silent_at(fleet: Fleet, age: int) -> set[str]:
-    """Who is silent at one window, by the definition."""
+    """Return the sensors that are silent in one window, by the definition."""
     return {one for one in everybody(fleet) if is_silent(one in ids for ids in fleet[age : age + AGES])}
 
 
@@ -69,7 +69,7 @@ def is_outage(fleet: Fleet, age: int) -> bool:
 
 @given(fleets, st.integers(1, 4))
 def test_rows_are_those_of_the_model(fleet: Fleet, rows: int) -> None:
-    """Who is silent, who began, lasts, is back or is given up, and how complete the window is."""
+    """The silent sensors, their states, and the completeness of the window equal those of the model."""
     found = silence(fleet, rows=rows)
     now, before = shown_now(fleet), shown_before(fleet)
     expected = {one: SilenceState.LASTS if one in before else SilenceState.BEGAN for one in now} | {
@@ -86,21 +86,21 @@ histories = st.lists(st.booleans(), min_size=AGES, max_size=AGES)
 
 
 @given(histories)
-def test_who_is_heard_and_then_misses_two_windows_is_silent(history: list[bool]) -> None:
-    """Whatever was before."""
+def test_a_sensor_that_misses_two_windows_is_silent(history: list[bool]) -> None:
+    """Whatever happened before it was last heard."""
     missing = [False] * MISSING_WINDOWS + history[: AGES - MISSING_WINDOWS]
     assert is_silent(missing) == any(missing)
 
 
 @given(histories)
 def test_every_silence_ends(history: list[bool]) -> None:
-    """Two windows running clear it; so does the passing of everything that was heard."""
+    """Two consecutive windows with rows end it; so does a history without any."""
     assert not is_silent([True, True, *history][:AGES])
     assert not is_silent([False] * AGES)
 
 
 def test_one_stray_reading_clears_nothing() -> None:
-    """Hysteresis: heard once after a silence, the sensor is still silent; heard twice running, it is not."""
+    """Hysteresis: heard in one window after a silence, the sensor is still silent; heard in two in a row, it is not."""
     before = [False, False, True, True]
     assert is_silent(before)
     assert is_silent([True, *before])
@@ -109,13 +109,13 @@ def test_one_stray_reading_clears_nothing() -> None:
 
 
 def test_a_sensor_that_misses_one_window_is_not_silent() -> None:
-    """Neither is one that is new."""
+    """A new sensor is not silent either."""
     assert not is_silent([False, True, True])
     assert not is_silent([True])
 
 
 def test_an_outage_is_not_a_million_silences() -> None:
-    """Below half of the sensors nobody is called silent; after it, those who did not come back are, and no others."""
+    """With fewer than half of the sensors none is silent; after the outage, only those that did not come back are."""
     fleet = {f"s{number}" for number in range(10)}
     steady = [fleet] * HISTORY_WINDOWS
     outage = silence([{"s0"}, {"s0"}, *steady][:HISTORY_WINDOWS])
@@ -126,7 +126,7 @@ def test_an_outage_is_not_a_million_silences() -> None:
 
 
 def test_the_file_has_the_columns_of_the_table() -> None:
-    """As another reader finds them, and the same bytes each time."""
+    """As another reader sees them, and with the same bytes each time."""
     found = silence([{"a"}, {"a"}, *[{"a", "b"}] * 13])
     bodies = []
     for _ in range(2):

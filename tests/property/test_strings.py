@@ -24,7 +24,7 @@ lists = st.lists(st.one_of(any_strings, _near), max_size=30)
 
 @given(lists)
 def test_a_column_gives_back_its_strings(strings: list[str]) -> None:
-    """of and to_list are inverse, and so is the way through Arrow."""
+    """`of` and `to_list` are inverse, and so is the conversion to Arrow and back."""
     column = Strings.of(strings)
     assert column.to_list() == strings
     assert arrow.strings_of(arrow.string_column(column)).to_list() == strings
@@ -32,13 +32,13 @@ def test_a_column_gives_back_its_strings(strings: list[str]) -> None:
 
 @given(lists, lists)
 def test_concat_is_list_addition(some: list[str], others: list[str]) -> None:
-    """One column after the other."""
+    """The strings of one column follow those of the other."""
     assert Strings.concat([Strings.of(some), Strings.of(others)]).to_list() == some + others
 
 
 @given(lists.filter(bool), st.data())
 def test_take_is_indexing(strings: list[str], data: st.DataObject) -> None:
-    """Any positions, repeated or not."""
+    """For any positions, repeated or not."""
     positions = data.draw(st.lists(st.integers(0, len(strings) - 1), max_size=40))
     taken = Strings.of(strings).take(np.array(positions, np.int64))
     assert taken.to_list() == [strings[position] for position in positions]
@@ -54,8 +54,8 @@ def test_take_is_indexing(strings: list[str], data: st.DataObject) -> None:
 @example(["12345678a", "12345678b", "-"])
 @example(["12345678123456a", "12345678123456b", "12345678123456a-"])
 @example(["a", "b", "b", "c"])
-def test_rank_sorts_by_octets_and_tells_trailing_nuls_apart(strings: list[str]) -> None:
-    """Distinct strings ascend by their UTF-8, and each string knows its place."""
+def test_rank_sorts_by_bytes_and_distinguishes_trailing_nuls(strings: list[str]) -> None:
+    """Distinct strings ascend by their UTF-8, and each string gets its position."""
     distinct, place = Strings.of(strings).rank()
     assert distinct.to_list() == sorted(set(strings), key=str.encode)
     assert [distinct.to_list()[which] for which in place] == strings
@@ -65,21 +65,21 @@ def test_rank_sorts_by_octets_and_tells_trailing_nuls_apart(strings: list[str]) 
 @example([b"a\xc3", b"\xa9", b"e"])
 @example(["é".encode(), b"", b"\xff"])
 def test_are_utf8_is_what_decoding_says(octets: list[bytes]) -> None:
-    """String by string, though they lie side by side."""
+    """For each string by itself, although they share a buffer."""
     assert [bool(ok) for ok in Strings.of_octets(octets).are_utf8()] == [decodes(string) for string in octets]
 
 
 @given(st.lists(st.binary(max_size=6), max_size=30))
 @example([bytes([octet]) for octet in range(256)])
-def test_are_plain_is_said_string_by_string(octets: list[bytes]) -> None:
-    """Though they lie side by side."""
+def test_are_plain_is_decided_string_by_string(octets: list[bytes]) -> None:
+    """Neighbours in the buffer do not matter."""
     escaped = {*range(0x20), *b'"\\'}
     assert Strings.of_octets(octets).are_plain().tolist() == [not escaped & set(string) for string in octets]
 
 
 @given(lists)
 @example(["é", "\u00a0", "\u009f", "\u0080", "~\x7f", "\x1f", " ", ""])
-def test_characters_and_controls_are_told_string_by_string(strings: list[str]) -> None:
+def test_characters_and_controls_are_found_string_by_string(strings: list[str]) -> None:
     """As Python counts them, and as Unicode's category Cc has them."""
     column = Strings.of(strings)
     assert column.characters.tolist() == [len(string) for string in strings]
@@ -89,8 +89,8 @@ def test_characters_and_controls_are_told_string_by_string(strings: list[str]) -
 @given(st.lists(st.binary(max_size=4), max_size=30))
 @example([b"a\xc2", b"\x80", b"a"])
 @example([b"a\xc2", b"b", b"\xc2a"])
-def test_octets_that_are_no_utf8_make_no_control_of_a_neighbour(octets: list[bytes]) -> None:
-    """What is said of a string that is UTF-8 does not depend on those beside it."""
+def test_invalid_utf8_never_gives_a_neighbour_a_control_character(octets: list[bytes]) -> None:
+    """The result for a valid string does not depend on its neighbours."""
     have_controls = Strings.of_octets(octets).have_controls().tolist()
     for one, has_control in zip(octets, have_controls, strict=True):
         if decodes(one):
@@ -108,7 +108,7 @@ def test_slices_of_a_buffer_become_a_column(octets: list[bytes], data: st.DataOb
 
 @pytest.mark.parametrize("missing", range(5))
 def test_a_slice_that_ends_before_the_longest_would(missing: int) -> None:
-    """So many octets are missing behind the last slice, beginning with none."""
+    """The buffer ends `missing` bytes too early for a fetch of the longest length, from none on."""
     octets = np.arange(20, dtype=np.uint8)
     starts, lengths = np.array([0, 20 - 6 + missing], np.int64), np.array([6, 6 - missing], np.int64)
     taken = Strings.of_slices(octets, starts, lengths)
@@ -122,7 +122,7 @@ def test_a_slice_that_ends_before_the_longest_would(missing: int) -> None:
 @example([b"ab", b"ac"], [b"ab", b"ab\0", b"abc", b""])
 @example([b"a\0", b"ac"], [b"a", b"a\0"])
 def test_positions_count_what_is_less(strings: list[bytes], needles: list[bytes]) -> None:
-    """In octet order, whatever the lengths are, and zeros count."""
+    """In byte order, whatever the lengths are, and zeros count."""
     ascending = sorted(strings)
     positions = Strings.of_octets(ascending).positions_of(needles)
     assert positions == [sum(string < needle for string in ascending) for needle in needles]
@@ -142,12 +142,12 @@ def decodes(string: bytes) -> bool:
 
 @given(lists, sensor_ids)
 def test_a_prefix_comes_before_each_string(strings: list[str], prefix: str) -> None:
-    """Of empty ones too."""
+    """Also of empty strings."""
     assert Strings.of(strings).with_prefix(prefix.encode()).to_list() == [prefix + string for string in strings]
 
 
 @given(lists)
 def test_the_width_is_that_of_all_strings(strings: list[str]) -> None:
-    """0 where they differ, and where there are none."""
+    """0 if widths differ, and if there are no strings."""
     widths = {len(string.encode()) for string in strings}
     assert Strings.of(strings).width == (widths.pop() if len(widths) == 1 else 0)

@@ -1,4 +1,4 @@
-"""Records taken apart together against `deaggregate` one by one: the same payloads, the same broken records."""
+"""Unpacking a batch at once against `deaggregate` record by record: the same payloads, the same broken records."""
 
 import random
 
@@ -23,7 +23,7 @@ from windrow.wire.kpl_walk import AggregateBodies, walk
 from windrow.wire.payloads import join_octets
 from windrow.wire.unpack import BrokenRecord, unpack
 
-KEY_LENGTHS = (0, 1, 8, 10, 18, 26, 127, 128, 300)  # 10, 18 and 26 are the octets of tags
+KEY_LENGTHS = (0, 1, 8, 10, 18, 26, 127, 128, 300)  # 10, 18 and 26 are the bytes of tags
 PAYLOAD_LENGTHS = (0, 1, 8, 20, 26, 104, 127, 128, 300, 16_383, 16_384, 20_000)
 
 keys = st.one_of(
@@ -55,7 +55,7 @@ def check(records: list[bytes]) -> None:
 
 
 def walked(records: list[bytes]) -> list[bool]:
-    """Which aggregates the walk takes."""
+    """Return which aggregates the walk reads."""
     bounds = offsets_of(np.array([len(record) for record in records], np.int64))
     bodies = AggregateBodies(join_octets(records), bounds[:-1] + len(MAGIC), bounds[1:] - DIGEST_BYTES)
     taken: list[bool] = walk(bodies)[1].tolist()
@@ -63,7 +63,7 @@ def walked(records: list[bytes]) -> list[bool]:
 
 
 def mutated(body: bytes, seed: int) -> bytes:
-    """The protobuf with a few octets changed, put in, left out or moved; it gets a right MD5 afterwards."""
+    """Change, insert, delete or move a few bytes of the protobuf; it gets a correct MD5 afterwards."""
     rng = random.Random(seed)
     for _ in range(rng.randrange(1, 4)):
         at, to = sorted((rng.randrange(len(body) + 1), rng.randrange(len(body) + 1)))
@@ -86,7 +86,7 @@ def mutated(body: bytes, seed: int) -> bytes:
 @settings(deadline=None)
 @given(st.lists(st.one_of(aggregates, payloads, aggregates.map(lambda record: record[:-1])), max_size=8))
 def test_together_and_one_by_one_agree(records: list[bytes]) -> None:
-    """Aggregates, plain records and broken ones in any mix."""
+    """For any mix of aggregates, plain records and broken ones."""
     check(records)
 
 
@@ -94,13 +94,13 @@ def test_together_and_one_by_one_agree(records: list[bytes]) -> None:
 @settings(deadline=None, max_examples=400)
 @given(st.lists(aggregates, min_size=1, max_size=4), st.lists(st.integers(0, 2**32), min_size=4, max_size=4))
 def test_mutated_messages_agree(records: list[bytes], seeds: list[int]) -> None:
-    """The MD5 is right, the protobuf is not, or is another one than the usual."""
+    """The MD5 is correct, but the protobuf is broken or unusual."""
     bodies = [record[len(MAGIC) : -DIGEST_BYTES] for record in records]
     check([seal(mutated(body, seed)) for body, seed in zip(bodies, seeds, strict=False)] + records)
 
 
 def test_a_wrong_digest_is_broken_whatever_it_is_taken_over() -> None:
-    """The message is of the usual shape, and one bit of it, or of its MD5, is another."""
+    """A message of the usual shape with one flipped bit, in it or in its MD5."""
     record = aggregate([UserRecord("key", b"payload"), UserRecord("other", b"more")])
     flipped = [
         record[:at] + bytes([record[at] ^ 1 << bit]) + record[at + 1 :]
@@ -112,8 +112,8 @@ def test_a_wrong_digest_is_broken_whatever_it_is_taken_over() -> None:
     assert len(unpack(flipped).broken) == len(flipped)
 
 
-def test_every_octet_at_every_place_of_a_message() -> None:
-    """A small aggregate with two keys and a hash key, each octet replaced by each other."""
+def test_every_byte_at_every_position_of_a_message() -> None:
+    """A small aggregate with two keys and a hash key, each byte replaced by every other value."""
     body = aggregate([UserRecord("a", b"{}"), UserRecord("bc", b"[]", "7"), UserRecord("a", b"")])[4:-16]
     check([seal(body[:at] + bytes([octet]) + body[at + 1 :]) for at in range(len(body)) for octet in range(256)])
     check([seal(body[:at] + bytes([octet]) + body[at:]) for at in range(len(body) + 1) for octet in range(256)])
@@ -122,7 +122,7 @@ def test_every_octet_at_every_place_of_a_message() -> None:
 @pytest.mark.parametrize("key_length", [1, 9, 10, 11, 18, 21, 26, 36, 127])
 @pytest.mark.parametrize("payload_length", [2, 20, 26, 60, 104, 125, 130, 1_000, 17_000])
 def test_aggregates_of_readings_are_walked(key_length: int, payload_length: int) -> None:
-    """Else the comparison would compare `deaggregate` with itself. Lengths that look like tags are among them."""
+    """Otherwise these tests would compare `deaggregate` with itself. Some lengths look like tags."""
     rng = random.Random(key_length)
     many = [f"{rng.randrange(10**9):09}".rjust(key_length, "s")[-key_length:] for _ in range(200)]
     records = [
@@ -132,8 +132,8 @@ def test_aggregates_of_readings_are_walked(key_length: int, payload_length: int)
     check(records)
 
 
-def test_unicode_keys_are_walked_and_other_octets_are_not() -> None:
-    """A key of several octets per character is like others; half a character is broken, even beside its other half."""
+def test_unicode_keys_are_walked_and_invalid_ones_are_not() -> None:
+    """Keys may have characters of several bytes; half a character is broken, even next to its other half."""
     halves = [
         seal(bytes.fromhex("0a 01 c3 0a 01 a9 1a 04 08 00 1a 00")),
         seal(bytes.fromhex("0a 02 c3a9 1a 04 08 00 1a 00")),
@@ -168,23 +168,23 @@ def test_unicode_keys_are_walked_and_other_octets_are_not() -> None:
     ],
 )
 def test_unusual_messages_agree_among_usual_ones(body: str) -> None:
-    """What the format allows beside its usual shape, and what it does not."""
+    """Unusual shapes, allowed by the format or not."""
     usual = aggregate([UserRecord("k", b"{}"), UserRecord("l", b"{}")])
     check([usual, seal(bytes.fromhex(body)), usual])
 
 
 def varint(value: int, octets: int) -> bytes:
-    """A varint that is spelled in so many octets, or in as many as it needs."""
-    spelled = bytearray()
-    while value > 0x7F or len(spelled) < octets - 1:
-        spelled.append(value & 0x7F | 0x80)
+    """Encode a varint in `octets` bytes, or in as many as it needs."""
+    encoded = bytearray()
+    while value > 0x7F or len(encoded) < octets - 1:
+        encoded.append(value & 0x7F | 0x80)
         value >>= 7
-    return bytes([*spelled, value])
+    return bytes([*encoded, value])
 
 
 @st.composite
 def indexed(draw: st.DrawFn) -> bytes:
-    """An aggregate whose records name their keys and hash keys by any index about the tables' ends, spelled anyhow."""
+    """Aggregates with key and hash key indices around the ends of the tables, as varints of any length."""
     tables = [draw(st.integers(0, 3) | st.sampled_from([127, 128, 129, 300])) for _ in range(2)]
     body = b"".join(
         bytes([tag, 1]) + b"k" for tag, count in zip((0x0A, 0x12), tables, strict=True) for _ in range(count)
@@ -206,18 +206,18 @@ def indexed(draw: st.DrawFn) -> bytes:
 @example([seal(b"\x0a\x01k" + b"\x12\x01k" * 5 + b"\x1a\x07\x08\x00\x10\x81\x01\x1a\x00")])  # hash key 129 of 5
 @example([seal(b"\x0a\x01k" * 5 + b"\x1a\x05\x08\x81\x01\x1a\x00")])  # key 129 of 5
 @example([seal(b"\x0a\x01k\x12\x01k\x1a\x08\x08\x00\x10\x80\x80\x01\x1a\x00")])  # hash key 16,384 of 1
-def test_every_octet_of_an_index_counts(records: list[bytes]) -> None:
-    """An index beyond its table breaks the aggregate, however many octets say so."""
+def test_every_byte_of_an_index_counts(records: list[bytes]) -> None:
+    """An index beyond its table breaks the aggregate, whatever the length of its varint."""
     check(records)
 
 
 def test_keys_beyond_a_hundred_are_walked() -> None:
-    """Their indices take two octets; else the walk would not have been compared."""
+    """Their indices take two bytes; without this test the walk would not be compared for them."""
     many = [UserRecord(f"key {number}", b"{}", str(number)) for number in range(300)]
     assert walked([aggregate(many)]) == [True]
     check([aggregate(many)])
 
 
 def test_no_records_are_no_payloads() -> None:
-    """An empty batch is legal."""
+    """An empty batch is valid."""
     check([])

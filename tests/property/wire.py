@@ -1,4 +1,4 @@
-"""Payloads as fleets spell them and as they should not, from a seed: for tests of the columns against one by one."""
+"""Payloads as fleets write them, and as they should not, from a seed: they compare the fast and the strict reader."""
 
 import json
 import random
@@ -76,7 +76,7 @@ OTHERS = (
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How one make of producer spells its readings."""
+    """How one make of producer writes its readings."""
 
     names: tuple[str, ...]
     comma: str = ","
@@ -87,12 +87,12 @@ class Style:
     decimals: int = 3
 
     def spell(self, values: dict[str, str]) -> bytes:
-        """A payload of raw JSON values by field."""
+        """Make a payload from raw JSON values by field."""
         pairs = (f'"{name}"{self.colon}{values[name]}' for name in self.names)
         return f"{self.margin}{{{self.margin}{self.comma.join(pairs)}{self.margin}}}{self.margin}".encode()
 
     def values(self, rng: random.Random) -> dict[str, str]:
-        """Usual values of every field."""
+        """Draw usual values of every field."""
         milliseconds = rng.randrange(1_000)
         times = {
             "epoch": str(1_795_169_000_000 + rng.randrange(10**9)),
@@ -132,7 +132,7 @@ STYLES = (
 
 
 def batch(seed: int, styles: Sequence[Style], *, size: int, odd: float, damaged: float) -> list[bytes]:
-    """Payloads of these styles; a part has an odd value in one field, and the octets of a part are damaged."""
+    """Make payloads of these styles; some have an odd value in one field, and some have damaged bytes."""
     rng = random.Random(seed)
     payloads = []
     for _ in range(size):
@@ -147,7 +147,7 @@ def batch(seed: int, styles: Sequence[Style], *, size: int, odd: float, damaged:
 
 
 def damage(rng: random.Random, payload: bytes) -> bytes:
-    """The payload with one or two small changes."""
+    """Damage the payload by one or two small changes."""
     for _ in range(rng.choice((1, 1, 2))):
         at = rng.randrange(len(payload) + 1)
         more = rng.choice(
