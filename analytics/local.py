@@ -19,7 +19,7 @@ from analytics.cache import ObjectCache
 from analytics.objects import TableObject, needed_objects
 from analytics.prune import Scan, scans
 from analytics.query import Parameter, Query, parse_select
-from analytics.quoting import quoted_name, quoted_text
+from windrow.quoting import quoted_name, quoted_text
 from analytics.relation import duckdb_type, pages_of_sql
 from analytics.result import ROWS_MAX, QueryProgress, Result, collect
 from analytics.rewrite import MACROS

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from analytics.quoting import quoted_name, quoted_text
+from windrow.quoting import quoted_name, quoted_text
 
 _TYPES = {
     "boolean": "BOOLEAN",

@@ -9,7 +9,7 @@ import sqlglot
 from sqlglot import TokenType, exp
 from sqlglot.errors import ParseError, TokenError
 
-from analytics.quoting import quoted_text
+from windrow.quoting import quoted_text
 from windrow.errors import UsageError
 
 DIALECT = "trino"

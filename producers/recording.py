@@ -15,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from windrow.errors import UsageError
+from windrow.quoting import quoted_name
 from windrow.reading import Readings
 from windrow.wire.json.strict import BadPayload, parse_readings
 
@@ -159,9 +160,9 @@ def _parquet_rows(path: Path, columns: ColumnNames) -> Iterator[Mapping[str, str
             )
         has_instants = kinds[columns.time] == "TIMESTAMP WITH TIME ZONE"
         unit = TimeUnit.US if has_instants else columns.time_unit
-        spelled = {name: f"{_quoted(name)}::VARCHAR" for name in columns.names}
+        spelled = {name: f"{quoted_name(name)}::VARCHAR" for name in columns.names}
         if has_instants:
-            spelled[columns.time] = f"epoch_us({_quoted(columns.time)})::VARCHAR"
+            spelled[columns.time] = f"epoch_us({quoted_name(columns.time)})::VARCHAR"
         connection.execute(f"SELECT {', '.join(spelled.values())} FROM read_parquet(?)", [str(path)])  # noqa: S608 - quoted names
         while rows := connection.fetchmany(BATCH_ROWS):
             for row in rows:
@@ -213,7 +214,3 @@ def _in_ms(text: str, unit: TimeUnit) -> str:
         return str((Decimal(text) / _PER_MS[unit]).__floor__())
     except InvalidOperation:
         return text
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
