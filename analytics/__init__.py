@@ -1,11 +1,11 @@
-"""Answers from the results: SQL, tables, plots, verification; and, as a library, DataFrames in three lines.
+"""Questions about the results: SQL, plots, the dashboard, verification; and DataFrames in three lines.
 
     from windrow import connect
 
     windrow = connect("dev", region="eu-central-1")
     frame = windrow.fleet("-2h")
 
-Every column comes in a proper dtype (see analytics.result); rows of windows are indexed by their start, in UTC.
+Columns have the dtypes listed in analytics.result. Rows of windows are indexed by the start of the window, in UTC.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ __all__ = ["Windrow", "connect"]
 
 
 def __getattr__(name: str) -> Any:
-    """The library, imported when it is used: the command's other parts do without pandas and boto3."""
+    """Import the library when it is first used, so that commands which need no pandas start fast."""
     if name not in __all__:
         raise AttributeError(f"module 'analytics' has no attribute {name!r}")
     from analytics import library  # noqa: PLC0415

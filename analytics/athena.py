@@ -1,4 +1,4 @@
-"""Athena: a query in the deployment's workgroup, from its start to its typed rows.
+"""Athena as an engine: a query in the stage's workgroup, from its start to its typed rows.
 
 The workgroup decides where results go and how much a query may scan. Every wait is bounded; Ctrl-C cancels the query.
 """
@@ -17,14 +17,14 @@ from analytics.result import ROWS_MAX, QueryProgress, Result, collect, frame_of_
 from windrow.aws.clients import Place, client, readable_errors
 from windrow.errors import WindrowError
 
-QUERY_SECONDS_MAX = 30 * 60  # Athena's own default limit on the run time of a query
+QUERY_SECONDS_MAX = 30 * 60  # Athena's default limit on the run time of a query
 POLL_SECONDS_MIN = 0.25
 POLL_SECONDS_MAX = 5.0
-PAGE_ROWS_MAX = 1_000  # of GetQueryResults
-# "Pricing per query": each is charged for the megabytes it scans, ten at least. The price is that of most regions.
+PAGE_ROWS_MAX = 1_000  # limit of GetQueryResults
+# "Pricing per query": Athena charges for the megabytes a query scans, at least ten. Most regions have this price.
 DOLLARS_PER_TERABYTE = 5.0
 CHARGED_MEGABYTES_MIN = 10
-# A roll may overwrite an object while Athena reads it; the next try reads the new one. Athena says so in many words.
+# A roll may overwrite an object while Athena reads it; a retry reads the new one. Athena reports it in many ways.
 _OVERWRITTEN = re.compile(
     r"^HIVE_\w+:.*(PreconditionFailed|pre-conditions|NoSuchKey|key does not exist|Status Code: (404|412)|"
     r"not (a )?(valid )?Parquet)",
@@ -37,7 +37,7 @@ _EXPIRED = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Where an engine takes its time from: seconds that only rise, and a way to let them pass."""
+    """The engine's clock: monotonic seconds, and a way to sleep."""
 
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
@@ -69,8 +69,8 @@ class AthenaEngine:
     def pages(
         self, query: Query, *, on_progress: Callable[[QueryProgress], None] = lambda _: None
     ) -> Generator[Result, None, None]:
-        """Answer `query` piece by piece; see analytics.result.Engine."""
-        parse_select(query)  # refuses what is not a SELECT before anything is sent
+        """Answer `query` page by page; see analytics.result.Engine."""
+        parse_select(query)  # so that nothing but a SELECT is ever sent
         started = self._clock.now()
         with readable_errors(self._place):
             try:
@@ -83,7 +83,7 @@ class AthenaEngine:
                 yield Result(frame, self.name, bytes_scanned, seconds, dollars=dollars(bytes_scanned))
 
     def _execute(self, query: Query, on_progress: Callable[[QueryProgress], None]) -> tuple[str, dict[str, Any]]:
-        """The id and the description of `query` once it has succeeded."""
+        """Run `query`; return its id and its description once it has succeeded."""
         query_id = self._start(query)
         return query_id, self._wait(query_id, on_progress)
 
@@ -104,7 +104,7 @@ class AthenaEngine:
             raise WindrowError(message, hint="run: windrow deploy") from error
 
     def _wait(self, query_id: str, on_progress: Callable[[QueryProgress], None]) -> dict[str, Any]:
-        """The description of the query once it has succeeded; it is cancelled when nobody waits any longer."""
+        """Wait until the query has succeeded and return its description; cancel it on Ctrl-C or when time is up."""
         try:
             return self._poll(query_id, on_progress)
         except (KeyboardInterrupt, _TimeoutError):
@@ -129,12 +129,12 @@ class AthenaEngine:
             pause_seconds = min(POLL_SECONDS_MAX, pause_seconds * 1.5)
 
     def _read(self, query_id: str) -> Iterator[tuple[list[tuple[str, str]], list[list[str | None]]]]:
-        """(name, Trino type) of each column, and the rows, page by page."""
+        """Yield (name, Trino type) of each column and the rows, page by page."""
         is_first = True
         for page in self._pages(query_id):
             columns = [_column(info) for info in page["ResultSetMetadata"]["ColumnInfo"]]
             rows = [[value.get("VarCharValue") for value in row["Data"]] for row in page["Rows"]]
-            yield columns, rows[1:] if is_first else rows  # the first row repeats the names
+            yield columns, rows[1:] if is_first else rows  # the first row has the column names
             is_first = False
 
     def _pages(self, query_id: str) -> Iterator[dict[str, Any]]:
@@ -156,15 +156,15 @@ class AthenaEngine:
 
 
 class _TimeoutError(WindrowError):
-    """The wait is over, the query is not."""
+    """The query did not finish in time."""
 
 
 class _OverwrittenError(WindrowError):
-    """An object changed while the query read it; another try reads what is there now."""
+    """An object changed while the query read it; a retry reads the new one."""
 
 
 def dollars(bytes_scanned: int) -> float:
-    """What a query is charged that scanned so much, about."""
+    """Return about what Athena charges for a query that scanned so many bytes."""
     megabytes = math.ceil(bytes_scanned / 1e6)
     return max(megabytes, CHARGED_MEGABYTES_MIN) * DOLLARS_PER_TERABYTE / 1e6 if megabytes else 0.0
 
@@ -179,7 +179,7 @@ def _bytes_scanned(execution: dict[str, Any]) -> int:
 
 
 def _failure(execution: dict[str, Any]) -> WindrowError:
-    """One line for a query that Athena gave up, with the next step."""
+    """Return the error for a query that failed or was cancelled, with a hint what to do."""
     status = execution["Status"]
     reason = status.get("StateChangeReason") or status.get("AthenaError", {}).get("ErrorMessage") or "no reason given"
     line = " ".join(reason.split())

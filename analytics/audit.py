@@ -1,7 +1,7 @@
-"""Whether the results are what the stream holds: the stream read again, and every row compared with what it says.
+"""Audit of the results against the stream: it is read again, and every row is compared with its readings.
 
-What the stream still holds is a subset of what it ever held. So rows may never lack anything that is in it; that they
-have too much, or another value, is proven only where nothing of the window can have expired: see `Evidence`.
+The stream still has a subset of what was ever sent. So a row must have everything that is in the stream. That it has
+too much, or another value, can only be proven for windows of which nothing can have expired: see `Evidence`.
 """
 
 from collections.abc import Callable, Iterable
@@ -24,7 +24,10 @@ from windrow.timerange import TimeRange
 from windrow.timestamps import format_rfc3339
 
 GRACE_MS = 15 * 60_000
-"""A reading that arrived this long ago is in the rows: a tick, its delay, a batch and its retries, and some room."""
+"""A reading that arrived longer ago must be in the rows: this covers a batch, its retries and the next tick."""
+# A reading that arrived this long before a tick was in the lake when the tick ran: batching takes 20 s by default, and
+# the consumer needs the rest. Shorter than the dispatcher's delay, so a reading that was in time for its window's first
+# tick is never excused.
 _CONSUMER_DELAY_MS = 60_000
 
 _IN_RANGE = (
@@ -39,16 +42,16 @@ _STORED_SQL = f"SELECT DISTINCT window_start FROM aggregates WHERE {_IN_RANGE}" 
 class Evidence:
     """What the stream can prove.
 
-    Everything that arrived at `complete_from_ms` or later is still in it (0: it never lost anything, because it is
-    younger than its retention). No reading comes more than EARLINESS_MS_MAX before its time, so a window that starts
-    that much later is whole in the stream. Results of a window that other streams fed as well are not.
+    Everything that arrived at `complete_from_ms` or later is still in it; 0 means that nothing has expired yet. A
+    reading counts only if it arrives at most EARLINESS_MS_MAX before its event time, so the stream has all readings of
+    windows that start that much later than `complete_from_ms`, unless other streams contributed to them.
     """
 
     stream_name: str
     complete_from_ms: int
 
     def is_whole(self, window_start_ms: int, shards: Iterable[str]) -> bool:
-        """Whether all readings of a window, whose lineage names `shards`, are in the stream."""
+        """Return whether the stream has all readings of a window whose lineage names `shards`."""
         is_alone = all(shard.startswith(f"{self.stream_name}-shardId-") for shard in shards)
         return is_alone and window_start_ms >= self.complete_from_ms + (
             EARLINESS_MS_MAX if self.complete_from_ms else 0
@@ -56,17 +59,17 @@ class Evidence:
 
 
 class Verdict(StrEnum):
-    """What the comparison of a window came to."""
+    """The result of comparing one window."""
 
-    EXACT = "exact"  # every column of every row is what the stream says
-    UNPROVEN = "unproven"  # nothing is missing; whether something is too much the stream no longer tells
-    BEHIND = "behind"  # differs, but readings arrived after its last roll, and only just
+    EXACT = "exact"  # every column of every row agrees with the stream
+    UNPROVEN = "unproven"  # nothing is missing; the stream can no longer prove whether something is extra
+    BEHIND = "behind"  # differs, but readings have just arrived that the last roll could not see
     DIFFERENT = "different"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowAudit:
-    """One window: its verdict, the comparison of the rows that can be judged, and how many cannot."""
+    """One window: its verdict, the comparison of the rows that can be compared, and how many cannot."""
 
     start_ms: int
     verdict: Verdict
@@ -74,7 +77,7 @@ class WindowAudit:
     rows_unproven: int = 0
 
     def __str__(self) -> str:
-        """The window as one line."""
+        """Return the window in one line."""
         found = self.verification
         line = f"{format_rfc3339(self.start_ms)}  {self.verdict:<9}  {found.rows} rows, {found.readings} readings"
         if not found.is_exact:
@@ -85,7 +88,7 @@ class WindowAudit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
-    """All windows of the range that have readings in the stream, or rows, or a lineage, ascending."""
+    """The windows of the range that have readings in the stream, rows or a lineage, in ascending order."""
 
     totals: StreamTotals
     evidence: Evidence
@@ -97,11 +100,11 @@ class Audit:
         return all(window.verdict is not Verdict.DIFFERENT for window in self.windows)
 
     def count(self, verdict: Verdict) -> int:
-        """How many windows have this verdict."""
+        """Return how many windows have this verdict."""
         return sum(window.verdict is verdict for window in self.windows)
 
     def __str__(self) -> str:
-        """The audit as one line."""
+        """Return the audit in one line."""
         judged = sum(
             (window.verification for window in self.windows if window.verdict is not Verdict.BEHIND), Verification()
         )
@@ -123,9 +126,9 @@ def audit(
     now_ms: int,
     on_progress: Callable[[str, int, int | None], object] = lambda *_: None,
 ) -> Audit:
-    """Compare the windows that start in `time_range` with what `records`, all that may touch them, say.
+    """Compare the windows that start in `time_range` with `records`, which are all that can have readings of them.
 
-    `on_progress` is told the step, how far it is, and of how much.
+    `on_progress` is called with the name of the step, how much is done, and of how much, if known.
     """
     totals = StreamTotals()
     with ReadingsDatabase() as database:
@@ -163,10 +166,10 @@ def _audit_window(
 
 
 def _unproven(readings: pd.DataFrame, stored: pd.DataFrame) -> set[str]:
-    """The sensors whose rows hold more than the stream, and nothing that contradicts it.
+    """Return the sensors whose rows have more than the stream, and nothing that contradicts it.
 
-    What is in the stream is in the row. So if a row counts as many readings and conflicts, its set is the stream's
-    and it must be equal; if it counts more, only its maximum must be as high.
+    A row has everything that is in the stream. So a row with the same counts of readings and conflicts is made from the
+    same readings and must be equal; one with higher counts must only have a maximum that is at least as high.
     """
     truth = {row["sensor_id"]: row for row in _records(true_rows(readings))}
     unproven: set[str] = set()
@@ -187,7 +190,7 @@ def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _is_young(newest_ms: int | None, *, start_ms: int, scheduled_ms: int | None, now_ms: int) -> bool:
-    """Whether the pipeline may still be on its way with a window."""
+    """Return whether the pipeline may still be working on a window."""
     if scheduled_ms is None and now_ms < start_ms + GRACE_MS:
         return True
     if newest_ms is None or now_ms - newest_ms > GRACE_MS:
@@ -196,7 +199,7 @@ def _is_young(newest_ms: int | None, *, start_ms: int, scheduled_ms: int | None,
 
 
 def _rolled(engine: Engine, time_range: TimeRange) -> dict[int, tuple[int | None, tuple[str, ...]]]:
-    """Scheduled time and shards of each lineage, by the start of its window."""
+    """Return scheduled time and shards of each lineage, by the start of its window."""
     frame = engine.run(Query.bind(_ROLLED_SQL, _values(time_range))).frame
     starts, scheduled = epoch_ms(frame["window_start"]), epoch_ms(frame["scheduled_time"])
     return {
@@ -207,7 +210,7 @@ def _rolled(engine: Engine, time_range: TimeRange) -> dict[int, tuple[int | None
 
 
 def _stored(engine: Engine, time_range: TimeRange) -> set[int]:
-    """The starts of the windows that have rows."""
+    """Return the starts of the windows that have rows."""
     frame = engine.run(Query.bind(_STORED_SQL, _values(time_range))).frame
     return {start_ms for start_ms in epoch_ms(frame["window_start"]) if start_ms is not None}
 

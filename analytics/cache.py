@@ -1,4 +1,4 @@
-"""Objects on local disk, each under a name that says which version it is, so that nothing is fetched twice."""
+"""A cache of S3 objects on local disk. Names contain the version, so nothing is fetched twice."""
 
 import hashlib
 import os
@@ -13,26 +13,26 @@ from windrow.errors import WindrowError
 from windrow.lake.store import ObjectStore
 
 CACHE_BYTES_MAX = 2 * 1024**3
-"""Disk that the cache may take; also the most that one query may read."""
+"""The size of the cache, and so the most that one query may read."""
 FETCHES_AT_ONCE = 8
 
 
 class ObjectCache:
-    """A folder of at most `bytes_max`, laid out as Hive partitions; what was used longest ago makes room first.
+    """A folder of at most `bytes_max`, laid out as Hive partitions; the least recently used files are removed first.
 
-    Several processes may share it: files appear whole, and a file once there never changes.
+    Several processes may share it: files appear whole and never change.
     """
 
     def __init__(self, folder: Path, *, bytes_max: int = CACHE_BYTES_MAX) -> None:
-        """Use `folder`, which is made when it is needed."""
+        """Use `folder`, which is created when it is needed."""
         self.folder = folder
         self._bytes_max = bytes_max
         self._bytes_known: int | None = None
 
     def fetch(self, needed: Sequence[tuple[ExternalTable, ObjectStore, TableObject]]) -> list[Path | None]:
-        """A file for each object, None for one that is gone meanwhile; fetches only what is not here.
+        """Return a file for each object, None if it was deleted meanwhile; fetch those that are not in the cache.
 
-        WindrowError when the objects together are larger than the whole cache.
+        WindrowError if the objects together are larger than the cache.
         """
         total_bytes = sum(one.listed.size_bytes for _, _, one in needed)
         if total_bytes > self._bytes_max:
@@ -58,7 +58,7 @@ class ObjectCache:
         stored = store.get(wanted.listed.key)
         if stored is None:
             return None
-        # It may have been overwritten since it was listed: the file is named after what came.
+        # It may have been overwritten since it was listed, so the file is named after the ETag that came with the body.
         path = self._path(table, wanted, stored.etag)
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f"{uuid.uuid4().hex}.part")
@@ -70,15 +70,15 @@ class ObjectCache:
         return path
 
     def _path(self, table: ExternalTable, wanted: TableObject, etag: str) -> Path:
-        """Where this version is or will be; hashed, because keys are longer than file names may be."""
+        """Return the file of this version; its name is a hash, because keys can be longer than file names."""
         name = hashlib.blake2b(f"{wanted.listed.key}\n{etag}".encode(), digest_size=16).hexdigest()
         return self.folder / table.name / f"dt={wanted.dt}" / f"hour={wanted.hour:02}" / f"{name}{table.suffix}"
 
     def _make_room(self, bytes_wanted: int) -> None:
-        """Remove files, the longest unused first, until `bytes_wanted` more fit.
+        """Remove the least recently used files until `bytes_wanted` more fit.
 
-        That never takes a file of the running query: those are the last used, and fit with the rest of it. The folder
-        is looked at when it may be full, as far as this process knows, and at first.
+        Files of the running query are never removed: they were used last, and the whole query fits. The folder is
+        scanned the first time, and whenever it may be full as far as this process knows.
         """
         if self._bytes_known is not None and self._bytes_known + bytes_wanted <= self._bytes_max:
             self._bytes_known += bytes_wanted

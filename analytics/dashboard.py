@@ -1,4 +1,4 @@
-"""What the dashboard's page asks for, answered as values that become JSON; the server and the export both use it."""
+"""The dashboard's answers as values that become JSON, for the server and for the export."""
 
 import threading
 from collections.abc import Callable
@@ -23,7 +23,7 @@ class Dashboard:
     """The answers for one stage; safe for several threads."""
 
     def __init__(self, *, engine: Engine, results: ObjectStore, stage: str, clock_ms: Callable[[], int]) -> None:
-        """Ask `engine` about the rows in the `results` bucket; `clock_ms` says what "-2h" means."""
+        """Ask `engine` about the rows in the `results` bucket; times such as "-2h" are relative to `clock_ms`."""
         asking = threading.Lock()  # an engine answers one thread at a time
         self._rows = RowCache(engine, results, asking)
         self._histories = Histories(engine, asking)
@@ -36,7 +36,7 @@ class Dashboard:
         self._loaded = (0, 0)
 
     def overview(self, start: str | None, end: str | None) -> Json:
-        """Everything but the page of sensors and the one that is open; brings the range up to date first."""
+        """Bring the range up to date, and return everything but the heatmap and the history of a sensor."""
         now_ms = self._clock_ms()
         snapshot, sensors = self._snapshot(parse_range(start, end, now_ms=now_ms))
         newest = None if snapshot.rows else newest_window(self._results)
@@ -54,9 +54,9 @@ class Dashboard:
         }
 
     def heatmap(self, start: str | None, end: str | None, *, search: str, sort: str, page: int, per_page: int) -> Json:
-        """A page of sensors and their means over time; UsageError when what is asked for makes no sense."""
+        """Return a page of sensors and their means over time; UsageError for an unknown order or a bad page."""
         if sort not in panels.SORTS:
-            raise UsageError(f"no order {sort!r}", hint=f"one of {', '.join(panels.SORTS)}")
+            raise UsageError(f"no order {sort!r}", hint=f"choose one of {', '.join(panels.SORTS)}")
         if not 1 <= per_page <= PER_PAGE_MAX or page < 0:
             raise UsageError(f"no page {page} of {per_page} sensors", hint=f"1 to {PER_PAGE_MAX} sensors a page")
         snapshot, sensors = self._snapshot(parse_range(start, end, now_ms=self._clock_ms()))
@@ -64,17 +64,17 @@ class Dashboard:
         return panels.heatmap(snapshot, sensors, search=wanted, sort=sort, page=page, per_page=per_page)
 
     def history(self, start: str | None, end: str | None, *, sensor_id: str) -> Json:
-        """One sensor's windows with percentiles; WindrowError when it has none."""
+        """Return the windows of one sensor with percentiles; WindrowError if it has none."""
         snapshot, _ = self._snapshot(parse_range(start, end, now_ms=self._clock_ms()))
         return self._histories.of(sensor_id, snapshot)
 
     def progress(self) -> Json:
-        """How far the refresh is that runs, or ran last."""
+        """Return how far the current refresh is."""
         loaded, windows = self._loaded
         return {"loaded": loaded, "windows": windows}
 
     def _snapshot(self, time_range: TimeRange) -> tuple[Snapshot, panels.SensorSummaries]:
-        """The range up to date, and what it says of each sensor; worked out anew only when the windows are others."""
+        """Bring the range up to date, and return it with the summaries of its sensors."""
 
         def loaded(done: int, windows: int) -> None:
             self._loaded = done, windows
@@ -82,12 +82,13 @@ class Dashboard:
         snapshot = self._rows.refresh(time_range, loaded)
         self._loaded = (0, 0)
         with self._lock:
+            # The summaries are computed again only if rows have changed.
             if self._newest is None or _content(self._newest[0]) != _content(snapshot):
                 self._newest = snapshot, panels.summarize_sensors(snapshot)
             return snapshot, self._newest[1]
 
 
 def _content(snapshot: Snapshot) -> tuple[int, int, int]:
-    """Equal when the rows are the same: the version, and where the windows begin and end."""
+    """Return the version and the first and last window: equal values mean equal rows."""
     starts = [rows.start_ms for rows in snapshot.rows] or [0]
     return snapshot.version, starts[0], starts[-1]

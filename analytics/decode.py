@@ -1,4 +1,4 @@
-"""What the records of a stream say, read strictly and without the consumer's code."""
+"""Decoding of a stream's records for the audit: strict, and without the consumer's code."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -23,7 +23,7 @@ OUT_OF_TIME = "out_of_time"
 
 @dataclass(slots=True)
 class StreamTotals:
-    """What the records came to so far; `rejected` counts by reason the payloads that do not count."""
+    """Running totals of what was decoded; `rejected` has the number of payloads that do not count, by reason."""
 
     records: int = 0
     readings: int = 0
@@ -32,9 +32,10 @@ class StreamTotals:
 
 
 def decode(records: Iterable[StreamRecord], totals: StreamTotals, *, horizon_ms: int) -> Iterator[pd.DataFrame]:
-    """The readings that count, with COLUMNS, in frames of about BATCH_READINGS; counts into `totals` as it goes.
+    """Yield the readings that count, in frames of about BATCH_READINGS with COLUMNS, and add to `totals`.
 
-    A reading counts from `horizon_ms` before its record's arrival to EARLINESS_MS_MAX after it.
+    A reading counts if its event time is at most `horizon_ms` before its record's arrival and at most EARLINESS_MS_MAX
+    after it.
     """
     rows: list[tuple[str, int, int, int, int]] = []
     for record in records:
@@ -76,7 +77,7 @@ def _readings_of(record: StreamRecord, totals: StreamTotals) -> Iterator[Reading
 
 
 def _declared(payload: bytes) -> int:
-    """How many readings a payload says it holds."""
+    """Return the number of readings that a payload's header announces."""
     try:
         return open_block(payload).rows if is_block(payload) else 1
     except BadReading:
@@ -84,7 +85,7 @@ def _declared(payload: bytes) -> int:
 
 
 def _readings_of_block(payload: bytes, totals: StreamTotals) -> Iterator[Reading]:
-    """The sound readings of a block; the others are named as the JSON that means the same would be."""
+    """Yield the sound readings of a block; reject each of the others for the reason its JSON form would be."""
     readings = decode_block(payload)
     sound = is_sound(readings)
     yield from readings.take(sound)

@@ -1,7 +1,7 @@
-"""What follows from a row of aggregates: the one place where means and deviations are spelled.
+"""The SQL views over the aggregates, and the one place where means and deviations are defined.
 
-They are views, not columns: worked out when they are asked for, from exact integers, in doubles. The template declares
-the same views to Glue, so the SQL is Trino's.
+They are computed from exact integers, in doubles, whenever a query asks for them. The template declares the same views
+to Glue, so the SQL is Trino's.
 """
 
 from sqlglot import exp, parse_one
@@ -10,13 +10,13 @@ from analytics.query import DIALECT
 
 ViewColumns = tuple[tuple[str, str, str], ...]
 
-# n * sum of squares - (sum)^2, exact: 38 digits hold it for any day of one sensor.
+# n * sum of squares - (sum)^2, exact: 38 digits are enough for any day of one sensor.
 _SPREAD = (
     "CAST(readings * sum_squares_milli_c2 - CAST(sum_milli_c AS DECIMAL(38, 0)) * CAST(sum_milli_c AS DECIMAL(38, 0))"
     " AS DOUBLE)"
 )
 MEAN_C = "CAST(sum_milli_c AS DOUBLE) / (1000 * readings)"
-# NULL when no reading's value held for any time. A day has more milliseconds than an integer can multiply.
+# NULL if no value was held for any time. BIGINT, because 1000 times the milliseconds of a day overflow an INTEGER.
 TIME_WEIGHTED_MEAN_C = "CAST(integral_milli_c_ms AS DOUBLE) / (1000 * NULLIF(CAST(covered_ms AS BIGINT), 0))"
 
 # (name, Trino type, expression over a row of aggregates), in the order of the views.
@@ -45,17 +45,17 @@ COLUMNS: ViewColumns = (
     ("conflicts", "bigint", "conflicts"),
 )
 VIEWS = {"sensors_5m": "aggregates", "sensors_1h": "aggregates_1h", "sensors_1d": "aggregates_1d"}
-"""Each view, and the table it is of."""
+"""View -> the table it reads."""
 
 
 def view_sql(view: str) -> str:
-    """The SELECT of one of VIEWS."""
+    """Return the SELECT of one of VIEWS."""
     columns = ", ".join(name if name == sql else f"{sql} AS {name}" for name, _, sql in COLUMNS)
     return f"SELECT {columns} FROM {VIEWS[view]}"  # noqa: S608 - our own names
 
 
 def expand_views(select: exp.Query) -> tuple[exp.Query, bool]:
-    """A copy of `select` with the views' SELECTs in their places, and whether there were any."""
+    """Return a copy of `select` with views replaced by their SELECTs, and whether there were any."""
     select = select.copy()
     found = [table for table in select.find_all(exp.Table) if table.name.lower() in VIEWS and not _is_local(table)]
     for table in found:
@@ -66,7 +66,7 @@ def expand_views(select: exp.Query) -> tuple[exp.Query, bool]:
 
 
 def _is_local(table: exp.Table) -> bool:
-    """Whether the query itself calls something by this name."""
+    """Return whether the query itself defines this name, in a WITH clause."""
     select: exp.Expr | None = table
     while select is not None:
         with_ = select.args.get("with_") or select.args.get("with")

@@ -1,4 +1,4 @@
-"""Which engine answers for a stage."""
+"""The choice of the engine that answers for a stage."""
 
 from pathlib import Path
 
@@ -9,11 +9,11 @@ from analytics.result import Engine
 from windrow.stage import Stage
 
 CACHE_FOLDER = "cache"
-"""Under the home of windrow on this machine."""
+"""The cache's folder, under the home folder of windrow on this machine."""
 
 
 def engine_of(stage: Stage, *, home: Path) -> Engine:
-    """Athena where the place has a real one and the stage a workgroup, else DuckDB on this machine."""
+    """Return Athena on AWS if the stage has a workgroup, else DuckDB on this machine."""
     if stage.place.endpoint_url is None and stage.workgroup:
         return AthenaEngine(place=stage.place, workgroup=stage.workgroup, database=stage.database)
     return local_engine(stage, home=home)

@@ -1,4 +1,4 @@
-"""The dashboard of a time range as one file to send to a colleague: the page, and what it would have asked for."""
+"""Export of the dashboard: the page of a time range and all its answers in one file that can be sent."""
 
 from typing import Any
 
@@ -6,13 +6,13 @@ from analytics.dashboard import PER_PAGE_MAX, Dashboard
 from analytics.page import exported_page
 
 SENSORS_MAX = 1_000
-"""Sensors whose means are in the file: those with the highest readings, when there are more."""
+"""The most sensors whose means are in the file; if there are more, those with the highest readings."""
 HISTORY_ROWS_MAX = 50_000
-"""Rows of percentiles in the file, about 70 bytes each: of so many sensors as that is enough for."""
+"""The most rows of percentiles in the file, about 70 bytes each; histories are added until it is reached."""
 
 
 def export(dashboard: Dashboard, start: str | None, end: str | None) -> tuple[str, int, int]:
-    """The file's text, how many sensors are in it, and of how many."""
+    """Return the file's text, the number of sensors in it, and the number of all sensors."""
     overview = dashboard.overview(start, end)
     heatmap = _all_sensors(dashboard, start, end)
     histories = _histories(dashboard, start, end, overview, heatmap["sensors"])
@@ -21,7 +21,7 @@ def export(dashboard: Dashboard, start: str | None, end: str | None) -> tuple[st
 
 
 def _all_sensors(dashboard: Dashboard, start: str | None, end: str | None) -> dict[str, Any]:
-    """Every page of the heatmap as one, up to SENSORS_MAX; by name when they are all there."""
+    """Return all pages of the heatmap as one, up to SENSORS_MAX sensors; sorted by name if none is left out."""
 
     def page(number: int, sort: str) -> dict[str, Any]:
         return dashboard.heatmap(start, end, search="", sort=sort, page=number, per_page=PER_PAGE_MAX)
@@ -36,7 +36,7 @@ def _all_sensors(dashboard: Dashboard, start: str | None, end: str | None) -> di
 def _histories(
     dashboard: Dashboard, start: str | None, end: str | None, overview: dict[str, Any], sensor_ids: list[str]
 ) -> dict[str, Any]:
-    """The histories of the sensors that one would look at first, and of others as far as they fit."""
+    """Return histories of movers and silent sensors first, then of others until HISTORY_ROWS_MAX."""
     movers = overview["movers"]
     striking = [one["sensor"] for one in (*movers["rising"], *movers["falling"], *overview["silent"]["sensors"])]
     histories: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""One sensor's history for the dashboard: the percentiles of every window, asked for again only when they change."""
+"""Histories of single sensors for the dashboard: the percentiles of every window, read again only if they change."""
 
 import threading
 from collections import OrderedDict
@@ -20,14 +20,14 @@ Row = dict[str, Any]
 
 @dataclass(slots=True)
 class _SensorHistory:
-    """The windows of a sensor that were read: `rows_sha256` of the window then, and its row if it has one."""
+    """The windows of a sensor that were read: the window's `rows_sha256` at that time, and the sensor's row if any."""
 
     sha256: dict[int, str] = field(default_factory=dict)
     rows: dict[int, Row] = field(default_factory=dict)
 
 
 class Histories:
-    """The histories that were asked for last; safe for several threads."""
+    """The histories that were asked for most recently; safe for several threads."""
 
     def __init__(self, engine: Engine, lock: threading.Lock) -> None:
         """Ask `engine` while holding `lock`."""
@@ -36,7 +36,7 @@ class Histories:
         self._histories: OrderedDict[str, _SensorHistory] = OrderedDict()
 
     def of(self, sensor_id: str, snapshot: Snapshot) -> dict[str, Any]:
-        """The windows of `snapshot` that the sensor has a row in, as columns; WindrowError when there is none."""
+        """Return the sensor's rows in the windows of `snapshot`, as columns; WindrowError if there are none."""
         with self._lock:
             history = self._histories.setdefault(sensor_id, _SensorHistory())
             self._histories.move_to_end(sensor_id)

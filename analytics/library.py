@@ -22,56 +22,56 @@ DEFAULT_FROM = "-2h"
 
 
 class Windrow:
-    """The results of one stage. A range is RFC 3339, or a length before now such as "-2h"; it ends now by default.
+    """The results of one stage. Times are RFC 3339, or relative to now such as "-2h"; a range ends now by default.
 
-    What cannot be answered is a WindrowError that says in one line why, and what to do.
+    A query that cannot be answered raises WindrowError, which says in one line why, and what to do.
     """
 
     def __init__(self, engine: Engine, place: Place, *, clock_ms: Callable[[], int] | None = None) -> None:
-        """Ask `engine`, which is at `place`; see `connect`."""
+        """Ask `engine`, which is at `place`. Use `connect` to make one."""
         self._engine = engine
         self._place = place
         self._clock_ms = clock_ms or (lambda: time.time_ns() // 1_000_000)
 
     def fleet(self, start: str = DEFAULT_FROM, end: str | None = None, *, window: str = "5m") -> pd.DataFrame:
-        """One row per window over all sensors."""
+        """Return one row per window over all sensors."""
         return self._by_window(presets.fleet(self._range(start, end), window=window))
 
     def sensors(self, start: str = DEFAULT_FROM, end: str | None = None, *, window: str = "5m") -> pd.DataFrame:
-        """One row per window and sensor."""
+        """Return one row per window and sensor."""
         return self._by_window(presets.sensors(self._range(start, end), window=window))
 
     def sensor(
         self, sensor_id: str, start: str = DEFAULT_FROM, end: str | None = None, *, window: str = "5m"
     ) -> pd.DataFrame:
-        """Everything about one sensor, a row per window; no rows when it has none."""
+        """Return all columns of one sensor, a row per window; an empty frame if it has none."""
         return self._by_window(presets.sensor(sensor_id, self._range(start, end), window=window))
 
     def latest(self, start: str = DEFAULT_FROM, end: str | None = None, *, window: str = "5m") -> pd.DataFrame:
-        """The newest row of each sensor, indexed by its id."""
+        """Return the newest row of each sensor, indexed by sensor id."""
         frame = self._ask(presets.latest(self._range(start, end), window=window))
         return frame.set_index("sensor_id")
 
     def hottest(
         self, start: str = DEFAULT_FROM, end: str | None = None, *, sensors: int = presets.HOTTEST_SENSORS
     ) -> pd.DataFrame:
-        """The sensors with the highest reading, indexed by their place."""
+        """Return the sensors with the highest readings, indexed by `place`, from 1."""
         return self._ask(presets.hottest(self._range(start, end), sensors=sensors)).set_index("place")
 
     def completeness(self, start: str = DEFAULT_FROM, end: str | None = None) -> pd.DataFrame:
-        """What the lineage says of each window: who was heard, what came late or twice, whether it can change."""
+        """Return the lineage of each window: sensors heard, readings that came late or twice, whether it is final."""
         return self._by_window(presets.completeness(self._range(start, end)))
 
     def silences(self, start: str = DEFAULT_FROM, end: str | None = None) -> pd.DataFrame:
-        """One row per window and sensor that is silent in it, or was until then."""
+        """Return one row per window and sensor that is silent in it, or was until then."""
         return self._by_window(presets.silences(self._range(start, end)))
 
     def sql(self, sql: str, **values: Parameter) -> pd.DataFrame:
-        """The answer to Trino SQL of your own; `:name` in its WHERE clauses stands for the value of that name."""
+        """Answer Trino SQL of your own; `:name` in its WHERE clauses stands for the value of that name."""
         return self._ask(Query.bind(sql, values) if values else Query(sql))
 
     def result(self, sql: str, values: Mapping[str, Parameter] | None = None) -> Result:
-        """The same with what it took: engine, bytes scanned, seconds, dollars."""
+        """Answer as `sql` does, and also return engine, bytes scanned, seconds and dollars."""
         with readable_errors(self._place):
             return self._engine.run(Query.bind(sql, values) if values else Query(sql))
 
@@ -94,13 +94,13 @@ def connect(
     endpoint_url: str | None = None,
     is_local: bool = False,
 ) -> Windrow:
-    """The results of a deployed stage, WINDROW_STAGE or "dev" by default; WindrowError when it is not there.
+    """Return the results of a deployed stage, by default WINDROW_STAGE or "dev"; WindrowError if it is not deployed.
 
-    On AWS, with boto3's usual chain of credentials, unless `endpoint_url` or AWS_ENDPOINT_URL names a stand-in; what
-    the embedded stack's is, `windrow status` says. Athena answers where there is one; with `is_local`, DuckDB on this
-    machine does everywhere, over the same rows.
+    The stage is on AWS, with boto3's usual credentials, unless `endpoint_url` or AWS_ENDPOINT_URL names a stand-in;
+    `windrow status` prints the URL of the embedded stack. Athena answers if there is one; with `is_local`, DuckDB on
+    this machine always does, over the same rows.
     """
-    from analytics.engine import engine_of, local_engine  # noqa: PLC0415 - they take a while to import
+    from analytics.engine import engine_of, local_engine  # noqa: PLC0415 - slow to import
 
     place = _place(region, profile, endpoint_url or os.environ.get(settings.AWS_ENDPOINT_URL) or None)
     found = find_stage(place, stage or os.environ.get(settings.STAGE) or "dev")

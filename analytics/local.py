@@ -1,7 +1,7 @@
-"""The local engine: the SQL that Athena gets, run by DuckDB over the same objects, for places without Athena.
+"""The local engine: DuckDB runs the SQL that Athena gets over the same objects, for places without Athena.
 
-Objects are fetched through the store into a bounded cache, and only those that the query's conditions on `dt`, `hour`
-and `window_start` leave. DuckDB itself may read nothing but that cache, load nothing, and takes bounded memory.
+Objects are fetched into a bounded cache, and only those that can meet the query's conditions on `dt`, `hour` and
+`window_start`. DuckDB may read only that cache, may load no extensions, and has bounded memory.
 """
 
 import functools
@@ -19,7 +19,6 @@ from analytics.cache import ObjectCache
 from analytics.objects import TableObject, needed_objects
 from analytics.prune import Scan, scans
 from analytics.query import Parameter, Query, parse_select
-from windrow.quoting import quoted_name, quoted_text
 from analytics.relation import duckdb_type, pages_of_sql
 from analytics.result import ROWS_MAX, QueryProgress, Result, collect
 from analytics.rewrite import MACROS
@@ -27,12 +26,13 @@ from analytics.tables import TABLES, ExternalTable
 from analytics.translate import explain, resolve, to_duckdb
 from windrow.errors import WindrowError
 from windrow.lake.store import ObjectStore
+from windrow.quoting import quoted_name, quoted_text
 
 MEMORY_BYTES_MAX = 2 * 1024**3
 
 
 class LocalEngine:
-    """Answers queries over the objects of two buckets; safe for one thread at a time."""
+    """Answers queries over the objects in two buckets; for one thread at a time."""
 
     name = "DuckDB on this machine"
 
@@ -44,7 +44,7 @@ class LocalEngine:
         cache: ObjectCache,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Read from the `lake` and `results` buckets through `cache`; `clock` gives seconds."""
+        """Read from the `lake` and `results` buckets through `cache`; `clock` returns seconds."""
         self._stores: dict[str, ObjectStore] = {"lake": lake, "results": results}
         self._cache = cache
         self._clock = clock
@@ -56,14 +56,14 @@ class LocalEngine:
         rows_max: int | None = None,
         on_progress: Callable[[QueryProgress], None] = lambda _: None,
     ) -> Result:
-        """Answer `query`; see analytics.result.Engine. `bytes_scanned` is the size of the objects it needed."""
+        """Answer `query`; see analytics.result.Engine. `bytes_scanned` is the size of the objects that were needed."""
         limit = ROWS_MAX if rows_max is None else min(rows_max, ROWS_MAX)
         return collect(self.pages(query, on_progress=on_progress), limit=limit, is_asked_for=rows_max is not None)
 
     def pages(
         self, query: Query, *, on_progress: Callable[[QueryProgress], None] = lambda _: None
     ) -> Generator[Result, None, None]:
-        """Answer `query` piece by piece; see analytics.result.Engine."""
+        """Answer `query` page by page; see analytics.result.Engine."""
         started = self._clock()
         parameters = {f"p{place}": value for place, value in enumerate(query.parameters)}
         translated = _translate(query.sql, len(query.parameters))
@@ -80,7 +80,7 @@ class LocalEngine:
     def _needed(
         self, scanned: Iterable[Scan], parameters: Mapping[str, Parameter]
     ) -> list[tuple[ExternalTable, ObjectStore, TableObject]]:
-        """The objects that the scans can need, with the table and the bucket of each."""
+        """Return the objects that the scans can need, each with its table and bucket."""
         by_table: defaultdict[str, list[Scan]] = defaultdict(list)
         for scan in scanned:
             by_table[scan.table].append(scan)
@@ -93,7 +93,7 @@ class LocalEngine:
     def _fetch(
         self, tables: Iterable[str], needed: list[tuple[ExternalTable, ObjectStore, TableObject]]
     ) -> dict[str, list[Path]]:
-        """The files of each of the `tables` that the query reads."""
+        """Return the files of each of the `tables`."""
         files: dict[str, list[Path]] = {name: [] for name in tables}
         for (table, _, _), path in zip(needed, self._cache.fetch(needed), strict=True):
             if path is not None:
@@ -102,10 +102,10 @@ class LocalEngine:
 
     @contextmanager
     def _connection(self, files: Mapping[str, Iterable[Path]]) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A fresh DuckDB with a view for each table in `files`; shut in before any of the user's SQL reaches it."""
+        """Open a new DuckDB with a view for each table in `files`, locked down before it sees any of the user's SQL."""
         with duckdb.connect(":memory:", config=_CONFIGURATION) as connection:
             connection.execute("SET TimeZone = 'UTC'")
-            connection.execute("SET enable_progress_bar = false")  # it would draw on standard output
+            connection.execute("SET enable_progress_bar = false")  # it would be drawn on standard output
             connection.execute(f"SET allowed_directories = [{quoted_text(self._cache.folder)}]")
             connection.execute("SET enable_external_access = false")
             connection.execute("SET lock_configuration = true")
@@ -121,13 +121,13 @@ _CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
     "memory_limit": f"{MEMORY_BYTES_MAX}B",
-    "temp_directory": "",  # nothing spills to disk: what does not fit into memory is refused
+    "temp_directory": "",  # nothing spills to disk; a query that does not fit into memory fails
 }
 
 
 @dataclass(frozen=True, slots=True)
 class _TranslatedQuery:
-    """A query as its parser, its pruning and DuckDB need it; none of it is ever changed."""
+    """A query parsed, with its scans for pruning, and as DuckDB SQL. Cached, so never change it."""
 
     select: exp.Query
     scans: tuple[Scan, ...]
@@ -136,16 +136,16 @@ class _TranslatedQuery:
 
 @functools.lru_cache(maxsize=64)
 def _translate(sql: str, parameters: int) -> _TranslatedQuery:
-    """Parse and translate; a preset, or a dashboard, asks the same SQL again with other values."""
+    """Parse and translate SQL; cached, because presets and the dashboard ask the same SQL with other values."""
     select = parse_select(Query(sql, ("",) * parameters))
     resolved = resolve(select)
     return _TranslatedQuery(select, tuple(scans(resolved)), to_duckdb(resolved))
 
 
 def _view(table: ExternalTable, files: list[Path]) -> str:
-    """The view of `table` over `files`, of which there may be none, with every column in its declared type."""
+    """Return the SQL of the view of `table` over `files`, if any, with every column in its declared type."""
     columns = [(quoted_name(name), duckdb_type(trino_type)) for name, trino_type in table.columns]
-    # The empty relation brings the columns that no file has: `partials` leaves out sequences that are all zero.
+    # The empty relation adds columns that are in no file: `partials` leaves out sequences that are all zero.
     rows = f"SELECT {', '.join(f'NULL::{kind} AS {name}' for name, kind in columns)} WHERE false"
     if files:
         rows += f" UNION ALL BY NAME SELECT * FROM {_reader(table, files)}"  # noqa: S608 - our own names
@@ -164,7 +164,7 @@ def _reader(table: ExternalTable, files: list[Path]) -> str:
 
 @contextmanager
 def _readable(select: exp.Query) -> Iterator[None]:
-    """Turn what DuckDB raises for `select` into one line; its suggestions become the hint."""
+    """Turn an exception of DuckDB into a one-line WindrowError, with DuckDB's suggestion as the hint."""
     try:
         yield
     except duckdb.OutOfMemoryException as error:

@@ -1,4 +1,4 @@
-"""The objects of a table that a query can need: listed day by day, and only where its conditions can hold."""
+"""The objects of a table that a query can need, listed by day or hour where its conditions can be met."""
 
 import itertools
 import re
@@ -17,7 +17,7 @@ from windrow.timestamps import parse_sql_ms
 from windrow.window import Window
 
 OBJECTS_MAX = 100_000
-"""Objects of one table in one query: a hundred pages of a listing."""
+"""The most objects of one table that a query may need: a hundred pages of a listing."""
 
 _DAY = re.compile(r"dt=(\d{4}-\d{2}-\d{2})/")
 _PLACE = re.compile(r"dt=(\d{4}-\d{2}-\d{2})/hour=(\d{2})/(\d{2})(\d{2})\b")
@@ -25,7 +25,7 @@ _PLACE = re.compile(r"dt=(\d{4}-\d{2}-\d{2})/hour=(\d{2})/(\d{2})(\d{2})\b")
 
 @dataclass(frozen=True, slots=True)
 class TableObject:
-    """An object and what its key says: its partition, and its window as SQL reads it."""
+    """An object of a table, and what its key says: its partition, and the start of its window as SQL text."""
 
     listed: ListedObject
     dt: str
@@ -36,7 +36,7 @@ class TableObject:
 def needed_objects(
     table: ExternalTable, scans: Iterable[Scan], store: ObjectStore, parameters: Mapping[str, Parameter]
 ) -> list[TableObject]:
-    """What any of the `scans` of `table` can need, ascending by key; WindrowError when it is over OBJECTS_MAX."""
+    """Return what any of the `scans` of `table` can need, by key; WindrowError if there are more than OBJECTS_MAX."""
     days = [match[1] for prefix in store.list_prefixes(table.root) if (match := _DAY.search(prefix))]
     needed = {one.listed.key: one for scan in scans for one in _matching(table, scan, days, store, parameters)}
     return [needed[key] for key in sorted(needed)]
@@ -45,7 +45,7 @@ def needed_objects(
 def _matching(
     table: ExternalTable, scan: Scan, days: list[str], store: ObjectStore, parameters: Mapping[str, Parameter]
 ) -> Iterator[TableObject]:
-    """The objects that one scan can need."""
+    """Yield the objects that one scan can need."""
     found: list[TableObject] = []
     for prefix in _prefixes(table, scan, days, parameters):
         found += [one for listed in store.list_objects(prefix) if (one := _locate(table, listed)) is not None]
@@ -59,7 +59,7 @@ def _matching(
 
 
 def _prefixes(table: ExternalTable, scan: Scan, days: list[str], parameters: Mapping[str, Parameter]) -> Iterator[str]:
-    """What to list: a day at once where all its hours can match, else hour by hour."""
+    """Yield the prefixes to list: a whole day if all its hours can match, else the hours that can."""
     for day in itertools.compress(days, can_match(scan, [(day,) for day in days], parameters)):
         midnight_ms = parse_sql_ms(f"{day} 00:00:00")
         matches = can_match(scan, [(day, hour) for hour in range(24)], parameters)
@@ -71,7 +71,7 @@ def _prefixes(table: ExternalTable, scan: Scan, days: list[str], parameters: Map
 
 
 def _locate(table: ExternalTable, listed: ListedObject) -> TableObject | None:
-    """What the key says; None for an object that is none of the table's."""
+    """Return the object with what its key says; None if it does not belong to the table."""
     match = _PLACE.search(listed.key, len(table.root))
     if match is None or not listed.key.endswith(table.suffix):
         return None
@@ -80,7 +80,7 @@ def _locate(table: ExternalTable, listed: ListedObject) -> TableObject | None:
 
 
 def newest_window(results: ObjectStore) -> Window | None:
-    """The latest window that has rows, None when none has; three listings."""
+    """Return the latest window that has rows, None if there is none; makes three listings."""
     for day in reversed(list(results.list_prefixes(layout.AGGREGATES))):
         for hour in reversed(list(results.list_prefixes(day))):
             keys = [listed.key for listed in results.list_objects(hour)]
@@ -90,7 +90,7 @@ def newest_window(results: ObjectStore) -> Window | None:
 
 
 def window_etags(table: ExternalTable, time_range: TimeRange, store: ObjectStore) -> dict[int, str]:
-    """The ETag of each window's object of `table`, by the window's start, ascending; costs a listing a day."""
+    """Return the ETag of each window's object of `table`, by the window's start, ascending; one listing per day."""
     etags: dict[int, str] = {}
     for midnight_ms in range(time_range.start_ms // DAY_MS * DAY_MS, time_range.end_ms, DAY_MS):
         for listed in store.list_objects(layout.day_prefix(table.root, midnight_ms)):

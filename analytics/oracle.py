@@ -1,7 +1,7 @@
-"""The truth by an independent way: the rows of a window worked out in plain Python, reading by reading.
+"""An independent oracle: computes the rows of a window in plain Python, reading by reading.
 
-It shares no code with the core that it judges, not even the length of a window, and prefers being obviously right to
-being fast.
+It shares no code with the core that it checks, not even the length of a window. It is meant to be obviously right, not
+fast.
 """
 
 import math
@@ -48,10 +48,10 @@ Reading = tuple[int, int, int]
 
 
 def true_rows(readings: pd.DataFrame) -> pd.DataFrame:
-    """The rows that `readings` must lead to, in any order and however often each was sent.
+    """Return the rows that `readings` must produce, in whatever order and however often each was sent.
 
-    `readings` has READING_COLUMNS; the result has ROW_COLUMNS and a row per window and sensor, by window, then sensor
-    id. Every value is an exact Python int (or a list of them, or the sensor id); times are in ms since the epoch.
+    `readings` has READING_COLUMNS. The result has ROW_COLUMNS and a row per window and sensor, sorted by window, then
+    sensor id. Values are exact Python ints (or lists of them, or the sensor id); times are in ms since the epoch.
     """
     groups: defaultdict[tuple[int, str], list[Reading]] = defaultdict(list)
     for sensor_id, event_time_ms, sequence, milli_c in zip(
@@ -64,7 +64,7 @@ def true_rows(readings: pd.DataFrame) -> pd.DataFrame:
 
 
 def _row(window_start_ms: int, sensor_id: str, readings: Iterable[Reading]) -> list[object]:
-    """One row, in the order of ROW_COLUMNS."""
+    """Return one row, in the order of ROW_COLUMNS."""
     winners, conflicts = _winners(readings)
     times = [event_time_ms for event_time_ms, _, _ in winners]
     values = [milli_c for _, _, milli_c in winners]
@@ -93,15 +93,18 @@ def _row(window_start_ms: int, sensor_id: str, readings: Iterable[Reading]) -> l
 
 
 def _winners(readings: Iterable[Reading]) -> tuple[list[Reading], int]:
-    """The readings that count, by time and sequence, and how many other values were told under their identities."""
+    """Return the readings that count, by time and sequence, and the number of conflicts.
+
+    Of several values with the same time and sequence the highest counts; each other value is a conflict.
+    """
     values: defaultdict[tuple[int, int], set[int]] = defaultdict(set)
     for event_time_ms, sequence, milli_c in readings:
         values[event_time_ms, sequence].add(milli_c)
     winners = [(*identity, max(values[identity])) for identity in sorted(values)]
-    return winners, sum(len(told) - 1 for told in values.values())
+    return winners, sum(len(different) - 1 for different in values.values())
 
 
 def _held_ms(times: list[int], *, window_end_ms: int) -> list[int]:
-    """How long the value of each reading holds: until the next, the window's end or HOLD_MS_MAX later."""
+    """Return how long each reading's value is held: until the next reading or the window's end, at most HOLD_MS_MAX."""
     ends = [*times[1:], window_end_ms]
     return [min(end, time + HOLD_MS_MAX) - time for time, end in zip(times, ends, strict=True)]

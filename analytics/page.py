@@ -1,7 +1,7 @@
-"""The dashboard's page as HTML: served in pieces, or exported as one file that needs nothing else.
+"""The dashboard's page as HTML: served with separate files, or exported as a single file that loads nothing.
 
-The page's modules import each other by names such as `windrow/charts`; an import map says where those are: at the
-server, or, in an exported file, in the map itself.
+The page's JavaScript modules import each other by names such as `windrow/charts`. An import map resolves these to URLs
+on the server, or, in an exported file, to data URLs.
 """
 
 import base64
@@ -16,17 +16,17 @@ VENDORED = ("uPlot.iife.min.js", "uPlot.min.css")
 FILES = (*(f"{name}.js" for name in MODULES), "style.css", *(f"vendor/{name}" for name in VENDORED))
 
 _HEAD, _END = "<!-- head -->", "<!-- end -->"
-# An exported file may load nothing, not even from the folder it lies in.
+# An exported file may load nothing, not even from its own folder.
 _EXPORT_POLICY = "default-src 'none'; script-src 'unsafe-inline' data:; style-src 'unsafe-inline'; img-src data:"
 
 
 def text_of(name: str) -> str:
-    """One of the page's own files."""
+    """Return the content of one of the page's files."""
     return _folder().joinpath(*name.split("/")).read_text("utf-8")
 
 
 def served_page() -> str:
-    """The page that loads its files from the server it came from."""
+    """Return the page that loads its files from its own server."""
     head = f"""<script type="importmap">{_served_import_map()}</script>
 <link rel="stylesheet" href="static/vendor/uPlot.min.css">
 <link rel="stylesheet" href="static/style.css">
@@ -37,7 +37,7 @@ def served_page() -> str:
 
 
 def served_policy() -> str:
-    """The Content-Security-Policy of the served page: its own files, and the one import map in it."""
+    """Return the Content-Security-Policy of the served page: only its own files and its inline import map."""
     digest = base64.b64encode(hashlib.sha256(_served_import_map().encode()).digest()).decode()
     return (
         f"default-src 'none'; script-src 'self' 'sha256-{digest}'; style-src 'self'; connect-src 'self'; "
@@ -46,7 +46,7 @@ def served_policy() -> str:
 
 
 def exported_page(answers: dict[str, Any]) -> str:
-    """The page with its files and the `answers` in it: {overview, heatmap, histories}."""
+    """Return the page with its files and `answers` ({overview, heatmap, histories}) inline."""
     urls = {f"windrow/{name}": _data_url(text_of(f"{name}.js")) for name in MODULES}
     imports = json.dumps({"imports": urls})
     head = f"""<meta http-equiv="Content-Security-Policy" content="{_EXPORT_POLICY}">
@@ -54,7 +54,7 @@ def exported_page(answers: dict[str, Any]) -> str:
 <style>{text_of("style.css")}</style>
 <script type="importmap">{imports}</script>
 <script>{text_of("vendor/uPlot.iife.min.js")}</script>"""
-    # In JSON a "<" may be spelled otherwise, so nothing in it can end the element that holds it.
+    # "<" is escaped, so that nothing in the JSON can end the script element.
     data = json.dumps(answers, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     end = f"""<script type="application/json" id="exported">{data}</script>
 <script type="module">import "windrow/app";</script>"""

@@ -1,6 +1,6 @@
-"""What the dashboard shows, worked out from the board's columns: plain lists and numbers, ready for JSON.
+"""The panels of the dashboard, computed from a snapshot of rows: plain lists and numbers, ready for JSON.
 
-Temperatures are in °C with three digits, times in ms since the epoch. A mean weighs every reading alike.
+Temperatures are in °C with three decimals, times in ms since the epoch. In a mean every reading has the same weight.
 """
 
 import functools
@@ -21,7 +21,7 @@ HEATMAP_COLUMNS_MAX = 96
 PAGE_SENSORS_MAX = 200
 MOVERS = 8
 SILENT_SHOWN_MAX = 100
-# As many windows without a row make a sensor silent; one may be on its way.
+# A sensor is silent after this many windows without a row; with one, its readings may just be late.
 SILENT_WINDOWS = 2
 SORTS = ("name", "hottest", "coldest", "rising", "falling", "silent")
 
@@ -31,10 +31,10 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SensorSummaries:
-    """What the range says of each of the s sensors; NaN, -1 or 0 where it has no row.
+    """Columns with one value for each of the s sensors; NaN, or -1 in `last_row`, if it has no row in the range.
 
-    first_c, last_c: float64[s], the means of its first and its last window; min_c, max_c: float64[s];
-    last_row: int32[s], the place of its last window among those with rows.
+    first_c, last_c: float64[s], means of its first and last window; min_c, max_c: float64[s];
+    last_row: int32[s], the position of its last window in `Snapshot.rows`.
     """
 
     first_c: Floats
@@ -45,19 +45,22 @@ class SensorSummaries:
 
     @property
     def change_c(self) -> Floats:
-        """How far the last mean is above the first."""
+        """The last mean minus the first."""
         change_c: Floats = self.last_c - self.first_c
         return change_c
 
     @property
     def is_heard(self) -> npt.NDArray[np.bool_]:
-        """Whether there is any row."""
+        """Whether the sensor has any row."""
         heard: npt.NDArray[np.bool_] = self.last_row >= 0
         return heard
 
 
 def summarize_sensors(snapshot: Snapshot) -> SensorSummaries:
-    """One pass over the windows. As a rule adjacent windows have the same sensors, and are taken together."""
+    """Summarize every sensor in one pass over the windows.
+
+    Adjacent windows usually have the same sensors; these are handled together.
+    """
     count = len(snapshot.sensor_ids)
     first_c, last_c = np.full(count, np.nan), np.full(count, np.nan)
     low, high = np.full(count, np.iinfo(np.int32).max), np.full(count, np.iinfo(np.int32).min)
@@ -89,7 +92,7 @@ def _mean_c(rows: WindowRows) -> Floats:
 
 
 def fleet(snapshot: Snapshot) -> Json:
-    """The fleet over time, by window or, in a long range, by several windows together: columns of equal length."""
+    """Return the fleet over time, in columns of equal length; in a long range, a step has several windows."""
     groups = _grouped(snapshot.rows, columns_max=POINTS_MAX, snapshot=snapshot)
     readings = [sum(int(rows.readings.sum(dtype=np.int64)) for rows in group) for _, group in groups]
     sums = [sum(int(rows.sum_milli_c.sum()) for rows in group) for _, group in groups]
@@ -105,7 +108,7 @@ def fleet(snapshot: Snapshot) -> Json:
 
 
 def completeness(snapshot: Snapshot) -> Json:
-    """What the lineages say, window by window, and which windows between the first and the last have none."""
+    """Return the lineages, window by window, and the windows between the first and the last that have none."""
     lineages = snapshot.lineages
     missing: list[int] = []
     if lineages:
@@ -128,12 +131,12 @@ def completeness(snapshot: Snapshot) -> Json:
 
 
 def movers(snapshot: Snapshot, sensors: SensorSummaries) -> Json:
-    """The sensors whose mean rose and fell most from their first to their last window."""
+    """Return the sensors whose mean rose and fell most from their first to their last window."""
     change_c = np.where(sensors.is_heard, sensors.change_c, np.nan)
     rising = [place for place in _greatest(change_c, MOVERS) if change_c[place] > 0]
     falling = [place for place in _greatest(-change_c, MOVERS) if change_c[place] < 0]
 
-    def spell(place: int) -> Json:
+    def mover(place: int) -> Json:
         return {
             "sensor": snapshot.sensor_ids[place],
             "first": _rounded(sensors.first_c[place]),
@@ -141,11 +144,11 @@ def movers(snapshot: Snapshot, sensors: SensorSummaries) -> Json:
             "change": _rounded(change_c[place]),
         }
 
-    return {"rising": list(map(spell, rising)), "falling": list(map(spell, falling))}
+    return {"rising": list(map(mover, rising)), "falling": list(map(mover, falling))}
 
 
 def silent(snapshot: Snapshot, sensors: SensorSummaries) -> Json:
-    """The sensors that were heard in the range and not in its last SILENT_WINDOWS windows with rows."""
+    """Return the sensors with rows in the range, but none in its last SILENT_WINDOWS windows that have rows."""
     places = _silent_places(snapshot, sensors)
     heard_ms = [snapshot.rows[sensors.last_row[place]].start_ms for place in places[:SILENT_SHOWN_MAX]]
     ids = [snapshot.sensor_ids[place] for place in places[:SILENT_SHOWN_MAX]]
@@ -156,7 +159,7 @@ def silent(snapshot: Snapshot, sensors: SensorSummaries) -> Json:
 
 
 def heatmap(snapshot: Snapshot, sensors: SensorSummaries, *, search: str, sort: str, page: int, per_page: int) -> Json:
-    """A page of the sensors whose ids contain `search`, in the order `sort`, and their means over time."""
+    """Return a page of the sensors whose ids contain `search`, sorted by `sort`, with their means over time."""
     found = _found(snapshot, sensors, search=search, sort=sort)
     page = max(0, min(page, math.ceil(len(found) / per_page) - 1))
     places = found[page * per_page : (page + 1) * per_page]
@@ -177,7 +180,7 @@ def heatmap(snapshot: Snapshot, sensors: SensorSummaries, *, search: str, sort: 
 
 
 def _means(groups: "Groups", places: npt.NDArray[np.int64], count: int) -> list[list[float | None]]:
-    """For each of the sensors at `places` its mean in each group of windows, None where it has no row."""
+    """Return for each of the sensors at `places` its mean in each group of windows, None if it has no row there."""
     row_of = np.full(count, -1, np.int32)
     row_of[places] = np.arange(len(places))
     sums, readings = np.zeros((len(places), len(groups))), np.zeros((len(places), len(groups)))
@@ -193,7 +196,7 @@ def _means(groups: "Groups", places: npt.NDArray[np.int64], count: int) -> list[
 
 
 def _found(snapshot: Snapshot, sensors: SensorSummaries, *, search: str, sort: str) -> npt.NDArray[np.int64]:
-    """The places of the sensors that were heard and whose ids contain `search`, whatever the case, sorted."""
+    """Return the positions of sensors that have rows and whose ids contain `search`, ignoring case, sorted."""
     places = np.flatnonzero(sensors.is_heard)
     if sort == "silent":
         places = np.array(_silent_places(snapshot, sensors), np.int64)
@@ -215,7 +218,7 @@ def _found(snapshot: Snapshot, sensors: SensorSummaries, *, search: str, sort: s
 
 
 def _silent_places(snapshot: Snapshot, sensors: SensorSummaries) -> list[int]:
-    """Those silent for longest first."""
+    """Return the positions of silent sensors, those silent for longest first."""
     is_silent = sensors.is_heard & (sensors.last_row < len(snapshot.rows) - SILENT_WINDOWS)
     places = np.flatnonzero(is_silent)
     return [int(place) for place in places[np.argsort(sensors.last_row[places], kind="stable")]]
@@ -225,13 +228,13 @@ Groups = Sequence[tuple[int, Sequence[WindowRows]]]
 
 
 def _step_ms(snapshot: Snapshot, columns_max: int) -> int:
-    """The length of a column: as many windows (or hours) as it takes for the range to fit into `columns_max`."""
+    """Return the length of a step: as many windows (or hours) as needed to fit the range into `columns_max`."""
     windows = max(1, (snapshot.time_range.end_ms - snapshot.time_range.start_ms) // snapshot.length_ms)
     return math.ceil(windows / columns_max) * snapshot.length_ms
 
 
 def _grouped(rows: Sequence[WindowRows], *, columns_max: int, snapshot: Snapshot) -> Groups:
-    """The windows with rows by column, each column named by its start; columns without any are left out."""
+    """Group the windows by step; return (start of the step, its windows) without empty steps."""
     step_ms = _step_ms(snapshot, columns_max)
     groups: dict[int, list[WindowRows]] = {}
     for one in rows:
@@ -240,7 +243,7 @@ def _grouped(rows: Sequence[WindowRows], *, columns_max: int, snapshot: Snapshot
 
 
 def _greatest(values: Floats, count: int) -> list[int]:
-    """The places of the `count` greatest values that are numbers, the greatest first."""
+    """Return the positions of the `count` greatest values, the greatest first, ignoring NaN."""
     places = np.flatnonzero(~np.isnan(values))
     if len(places) > count:
         places = places[np.argpartition(-values[places], count)[:count]]

@@ -1,4 +1,4 @@
-"""Results as a Parquet file, written by DuckDB: any number of rows, page by page, with their types."""
+"""Results as a Parquet file, written by DuckDB page by page: any number of rows, with their types."""
 
 import tempfile
 from collections.abc import Iterable
@@ -23,15 +23,15 @@ _TYPES = {
 
 
 def write_parquet(frames: Iterable[pd.DataFrame], path: Path) -> int:
-    """Write all `frames`, of the same columns, to one file at `path`; how many rows that were. At least one frame."""
+    """Write `frames`, at least one and all with the same columns, to a file at `path`; return the number of rows."""
     rows = 0
     with (
         tempfile.TemporaryDirectory(prefix="windrow-parquet-") as folder,
-        # On disk, so that the rows need not fit into memory.
+        # On disk, because the rows may not fit into memory.
         duckdb.connect(str(Path(folder) / "rows.duckdb"), config=_CONFIGURATION) as connection,
     ):
         connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("SET enable_progress_bar = false")  # it would draw on standard output
+        connection.execute("SET enable_progress_bar = false")  # it would be drawn on standard output
         for number, frame in enumerate(frames):
             if number == 0:
                 columns = ", ".join(f"{quoted_name(name)} {_type_of(frame[name])}" for name in frame.columns)
@@ -52,7 +52,7 @@ _CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
 
 
 def _type_of(column: "pd.Series[Any]") -> str:
-    """DuckDB's type for a column of a result; one that holds objects is known by the first of them."""
+    """Return DuckDB's type for a column of a result; for objects, judge by the first that is not None."""
     if (known := _TYPES.get(str(column.dtype))) is not None:
         return known
     match next((value for value in column if value is not None), None):
@@ -69,7 +69,7 @@ def _type_of(column: "pd.Series[Any]") -> str:
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with decimals and what is neither number nor list as text, from which DuckDB casts without loss."""
+    """Return the frame with objects other than lists as text, which DuckDB casts to the column's type without loss."""
     plain = frame.copy(deep=False)
     for name in frame.columns[frame.dtypes == "object"]:
         values = [value if value is None or isinstance(value, list) else str(value) for value in frame[name]]

@@ -1,6 +1,6 @@
-"""A result as a picture, drawn by matplotlib, which is an optional extra (`pip install "windrow[plot]"`).
+"""Plots of results, drawn by matplotlib, which is an optional extra (`pip install "windrow[plot]"`).
 
-Rows with a time become lines over it, temperatures with their bands; rows that name each thing once become bars.
+Rows with a time become lines, temperatures with bands of percentiles. Rows with a unique label become bars.
 """
 
 from collections.abc import Sequence
@@ -18,35 +18,35 @@ SUFFIXES = (".png", ".svg")
 LINES_MAX = 12
 BARS_MAX = 40
 PANELS_MAX = 6
-# From the outer to the inner; drawn where a result has both columns.
+# From outer to inner; a band is drawn if the result has both columns.
 _BANDS = (("min_c", "max_c", 0.12), ("p05_c", "p95_c", 0.18), ("p25_c", "p75_c", 0.28))
 _CENTRES = ("mean_c", "p50_c", "last_c")
 _COLOUR = "#2563eb"
 
 
 def plot_path(text: str) -> Path:
-    """The file that `--plot` names; UsageError when its suffix is none that can be drawn."""
+    """Return the path that `--plot` names; UsageError if nothing can be drawn to it."""
     path = Path(text)
     if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"--plot {text!r} is no PNG or SVG file", hint="end it in .png or .svg")
+        raise UsageError(f"--plot {text!r} is not a PNG or SVG file", hint="use a name that ends in .png or .svg")
     if not path.absolute().parent.is_dir():
-        raise UsageError(f"--plot {text!r}: there is no folder {path.parent}", hint="make it, or name another file")
+        raise UsageError(f"--plot {text!r}: there is no folder {path.parent}", hint="create it, or name another file")
     try:
-        import matplotlib  # noqa: F401, PLC0415 - only whether it is there
+        import matplotlib  # noqa: F401, PLC0415 - only to see whether it is installed
     except ImportError as error:
         raise UsageError("--plot needs matplotlib", hint='run: pip install "windrow[plot]"') from error
     return path
 
 
 def plot(frame: pd.DataFrame, path: Path, *, title: str) -> None:
-    """Draw `frame` to `path`; UsageError when it has nothing to draw."""
+    """Draw `frame` to `path`; UsageError if it has no numbers."""
     from matplotlib import rc_context  # noqa: PLC0415 - optional, and slow to import
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     numbers = [str(name) for name in frame.columns if pd.api.types.is_numeric_dtype(frame[name].dtype)]
     numbers = [name for name in numbers if str(frame[name].dtype) != "boolean"]
     if not numbers or frame.empty:
-        raise UsageError("the result has nothing to draw", hint="ask for numbers, with a time or a name beside them")
+        raise UsageError("the result has nothing to draw", hint="select numbers, with a time or a name beside them")
     with rc_context({"svg.hashsalt": "windrow", "svg.fonttype": "none", "axes.axisbelow": True}):
         figure = Figure(figsize=(9, 4.5), layout="constrained")
         label = _label_of(frame)
@@ -67,7 +67,7 @@ def _label_of(frame: pd.DataFrame) -> str | None:
 
 
 def _over_time(figure: Any, frame: pd.DataFrame, time: str, label: str | None, numbers: Sequence[str]) -> None:
-    """The temperatures in one panel, with bands; every other number in one of its own below."""
+    """Draw all temperatures in one panel with bands, and every other number in a panel of its own below."""
     celsius = [name for name in numbers if name.endswith("_c")]
     others = [name for name in numbers if name not in celsius and name not in {"hour", "place"}]
     panels: list[list[str]] = ([celsius] if celsius else []) + [[name] for name in others]
@@ -101,7 +101,7 @@ def _bands(axes: "Axes", frame: pd.DataFrame, time: str, names: Sequence[str]) -
 
 
 def _line_per_label(axes: "Axes", frame: pd.DataFrame, time: str, label: str, names: Sequence[str]) -> None:
-    """One line for each of the first LINES_MAX things, of the number that says most."""
+    """Draw one line for each of the first LINES_MAX labels, of the most telling number."""
     name = next((centre for centre in _CENTRES if centre in names), names[0])
     things = list(dict.fromkeys(frame[label]))
     for thing in things[:LINES_MAX]:
@@ -112,7 +112,7 @@ def _line_per_label(axes: "Axes", frame: pd.DataFrame, time: str, label: str, na
 
 
 def _bars(axes: "Axes", frame: pd.DataFrame, label: str | None, numbers: Sequence[str]) -> None:
-    """A bar a row, the first at the top."""
+    """Draw a bar per row, the first at the top."""
     useful = [name for name in numbers if name not in {"place", "hour"}] or list(numbers)
     name = next((name for name in useful if name.endswith("_c")), useful[0])
     places = range(len(frame))

@@ -1,7 +1,7 @@
-"""Ready-made questions as Trino SQL. Temperatures come out in degrees Celsius.
+"""Presets: ready-made queries in Trino SQL. Temperatures are returned in degrees Celsius.
 
-What is exact stays exact: a milli-degree column becomes a DECIMAL with three places; means are doubles. Every
-preset names the partitions (dt, hour) of its range beside its windows, so that Athena reads no others.
+Exact values stay exact: a column in milli-degrees becomes a DECIMAL with three places; means are doubles. Every preset
+restricts not only the windows but also the partitions (dt, hour), so Athena reads no others.
 """
 
 from analytics.derived import MEAN_C, TIME_WEIGHTED_MEAN_C
@@ -10,7 +10,7 @@ from windrow.timerange import TimeRange
 
 HOTTEST_SENSORS = 10
 TABLES_BY_WINDOW = {"5m": "aggregates", "1h": "aggregates_1h", "1d": "aggregates_1d"}
-"""Hours and days are rolled from the windows' exact state: the same questions, the same columns."""
+"""Length of the rows -> table. Hours and days have the same columns as windows, so presets work on each."""
 
 _IN_RANGE = """dt BETWEEN :first_dt AND :last_dt
   AND hour BETWEEN :hour_min AND :hour_max
@@ -158,37 +158,37 @@ ORDER BY window_start, sensor_id
 
 
 def sensors(time_range: TimeRange, *, window: str = "5m") -> Query:
-    """One row per window and sensor, by window, then sensor id."""
+    """Return one row per window and sensor, sorted by window, then sensor id."""
     return _bind(_SENSORS, time_range, window=window)
 
 
 def sensor(sensor_id: str, time_range: TimeRange, *, window: str = "5m") -> Query:
-    """Everything about one sensor: a row per window."""
+    """Return all columns of one sensor, a row per window."""
     return _bind(_SENSOR, time_range, window=window, sensor_id=sensor_id)
 
 
 def fleet(time_range: TimeRange, *, window: str = "5m") -> Query:
-    """One row per window over all its sensors; the mean weighs every reading alike."""
+    """Return one row per window over all sensors; in the mean every reading has the same weight."""
     return _bind(_FLEET, time_range, window=window)
 
 
 def latest(time_range: TimeRange, *, window: str = "5m") -> Query:
-    """The newest row of each sensor in the range, by sensor id."""
+    """Return the newest row of each sensor in the range, sorted by sensor id."""
     return _bind(_LATEST, time_range, window=window)
 
 
 def hottest(time_range: TimeRange, *, sensors: int = HOTTEST_SENSORS, window: str = "5m") -> Query:
-    """The `sensors` with the highest reading and the (first) window of it; ties go to the smaller sensor id."""
+    """Return the sensors with the highest readings, each with its first such window; ties go to the smaller id."""
     return _bind(_HOTTEST, time_range, window=window, sensors=sensors)
 
 
 def completeness(time_range: TimeRange) -> Query:
-    """What the lineage says of each window that was rolled: who was heard, and how the readings came."""
+    """Return the lineage of each rolled window: sensors heard, and readings that came late or twice."""
     return _bind(_COMPLETENESS, time_range)
 
 
 def silences(time_range: TimeRange) -> Query:
-    """One row per window and sensor that is silent in it, or was until then."""
+    """Return one row per window and sensor that is silent in it, or was until then."""
     return _bind(_SILENCES, time_range)
 
 
@@ -198,10 +198,10 @@ def _bind(sql: str, time_range: TimeRange, *, window: str = "5m", **values: Para
 
 
 def range_values(time_range: TimeRange) -> dict[str, Parameter]:
-    """The parameters that restrict partitions and windows to `time_range`.
+    """Return the parameters that restrict partitions and windows to `time_range`.
 
-    The hours are bounded on their own as well, because a planner prunes by that even where it cannot use the
-    two corner conditions.
+    `hour_min` and `hour_max` look redundant, but a planner can prune by them even if it cannot use the conditions on
+    the first and the last day.
     """
     (first_dt, first_hour), (last_dt, last_hour) = time_range.first_partition, time_range.last_partition
     hour_min, hour_max = (first_hour, last_hour) if first_dt == last_dt else (0, 23)

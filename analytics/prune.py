@@ -1,8 +1,8 @@
-"""Which partitions and windows of a table a query can need, so that nothing else is fetched.
+"""Pruning: which partitions and windows of a table a query can need, so that nothing else is fetched.
 
-Only what is certain counts: conditions joined by AND in the WHERE clause of the very SELECT that reads the table,
-over its partition columns and window_start alone, and no outer join beside it. They are judged by DuckDB itself
-over the values that keys spell, so that every expression means what it means in the query.
+Only safe conditions are used: those joined by AND in the WHERE clause of the SELECT that reads the table, without an
+outer join, and on nothing but its partition columns and window_start. DuckDB itself evaluates them on the values in
+the keys, so every expression means the same as in the query.
 """
 
 import functools
@@ -15,16 +15,16 @@ from sqlglot.optimizer.scope import Scope, traverse_scope
 
 from analytics.query import Parameter
 
-# What a key spells, the coarsest first.
+# The columns whose values are in a key, the coarsest first.
 KEY_COLUMNS: tuple[tuple[str, str], ...] = (("dt", "VARCHAR"), ("hour", "INTEGER"), ("window_start", "TIMESTAMP"))
 _NAMES = tuple(name for name, _ in KEY_COLUMNS)
-# Judged on its own, such an expression may differ from what it is in the query.
+# Evaluated on its own, such an expression may have another value than in the query.
 _DEPENDENT = (exp.Query, exp.AggFunc, exp.Window, exp.Rand, exp.Uuid)
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What every row of a scan must meet: DuckDB SQL over the first `columns` KEY_COLUMNS, and its parameters."""
+    """A condition on every row of a scan: DuckDB SQL on the first `columns` KEY_COLUMNS, and its parameters."""
 
     sql: str
     columns: int
@@ -40,7 +40,7 @@ class Scan:
 
 
 def scans(resolved: exp.Query) -> list[Scan]:
-    """Every scan of a table in a resolved query."""
+    """Return every scan of a table in a resolved query."""
     return [
         Scan(source.name, _conditions(scope, alias) if _unmatched_rows_fall_away(scope) else ())
         for scope in traverse_scope(resolved)
@@ -52,7 +52,10 @@ def scans(resolved: exp.Query) -> list[Scan]:
 def can_match(
     scan: Scan, candidates: Sequence[tuple[str | int, ...]], parameters: Mapping[str, Parameter]
 ) -> list[bool]:
-    """For each candidate, a value for each of the first KEY_COLUMNS, whether `scan` can have rows there."""
+    """Return for each candidate whether `scan` can have rows there.
+
+    A candidate has a value for each of the first KEY_COLUMNS, as many in each.
+    """
     columns = len(candidates[0]) if candidates else 0
     conditions = [condition for condition in scan.conditions if condition.columns <= columns]
     if not conditions:
@@ -71,14 +74,14 @@ def can_match(
 
 @functools.cache
 def _database() -> duckdb.DuckDBPyConnection:
-    """An empty database, made once: that takes longer than a judgement. Each judgement has a cursor of its own."""
+    """Return an empty database; made once, because that takes longer than a check. Each check has its own cursor."""
     return duckdb.connect(":memory:", config={"enable_external_access": False, "threads": 1})
 
 
 def _misses(
     connection: duckdb.DuckDBPyConnection, condition: Condition, parameters: Mapping[str, Parameter]
 ) -> list[int]:
-    """The places of the candidates that do not meet `condition`; none if it cannot be judged on its own."""
+    """Return the positions of candidates that do not meet `condition`; none if it cannot be evaluated on its own."""
     sql = f"SELECT place FROM candidates WHERE ({condition.sql}) IS NOT TRUE"  # noqa: S608 - the query's own text
     try:
         found = connection.execute(sql, {name: parameters[name] for name in condition.parameters}).fetchall()
@@ -88,7 +91,7 @@ def _misses(
 
 
 def _unmatched_rows_fall_away(scope: Scope) -> bool:
-    """Whether a row that fails WHERE changes nothing; beside an outer join its absence may."""
+    """Return whether rows that fail WHERE can be left out; with an outer join, leaving them out adds others."""
     joins = scope.expression.args.get("joins") or []
     return not any(join.side or join.kind in {"SEMI", "ANTI"} for join in joins)
 
@@ -102,7 +105,7 @@ def _conditions(scope: Scope, alias: str) -> tuple[Condition, ...]:
 
 
 def _condition(part: exp.Expr, alias: str) -> Condition | None:
-    """`part` of a WHERE clause as a condition; None when it needs anything else than key columns of `alias`."""
+    """Return `part` of a WHERE clause as a condition; None if it needs more than key columns of `alias`."""
     columns = list(part.find_all(exp.Column))
     foreign = any(column.table != alias or column.name not in _NAMES for column in columns)
     if not columns or foreign or part.find(*_DEPENDENT) is not None:

@@ -1,4 +1,4 @@
-"""A question in Trino SQL with its parameters, and the gate that lets only a single SELECT pass."""
+"""Queries in Trino SQL with parameters, and the check that they are a single SELECT."""
 
 import re
 from collections.abc import Mapping
@@ -9,15 +9,15 @@ import sqlglot
 from sqlglot import TokenType, exp
 from sqlglot.errors import ParseError, TokenError
 
-from windrow.quoting import quoted_text
 from windrow.errors import UsageError
+from windrow.quoting import quoted_text
 
 DIALECT = "trino"
 SQL_CHARACTERS_MAX = 262_144  # Athena's limit on a query string
-# What a query may begin with; everything else is another kind of statement, or none.
+# The tokens that a SELECT can begin with.
 _BEGINNINGS = frozenset({TokenType.SELECT, TokenType.WITH, TokenType.L_PAREN})
 _NAMED = re.compile(r":([a-z_]+)")
-# How sqlglot's tokenizer says where it was when the text ended: "Missing ' from 2:26", line and offset in the text.
+# sqlglot's tokenizer reports an open quote as "Missing ' from 2:26": the line, and the offset in the text.
 _UNFINISHED = re.compile(r"from \d+:(\d+)$")
 _NOT_A_SELECT_HINT = "only a single SELECT (or WITH ... SELECT) can be run"
 
@@ -26,14 +26,14 @@ Parameter = str | int
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Trino SQL with `?` in its WHERE clauses, where Athena allows them, and a value for each, in order."""
+    """Trino SQL with a value for each `?`, in order. Athena allows `?` only in WHERE clauses."""
 
     sql: str
     parameters: tuple[Parameter, ...] = ()
 
     @classmethod
     def bind(cls, sql: str, values: Mapping[str, Parameter]) -> Self:
-        """The query for SQL of our own that names its parameters (`:start`); values never enter the text."""
+        """Return the query for SQL with named parameters such as `:start`; values never become part of the text."""
         parameters: list[Parameter] = []
 
         def positional(match: re.Match[str]) -> str:
@@ -43,21 +43,21 @@ class Query:
         return cls(_NAMED.sub(positional, sql), tuple(parameters))
 
     def literals(self) -> list[str]:
-        """The parameters as SQL literals, which is what Athena's ExecutionParameters are."""
+        """Return the parameters as SQL literals, as Athena's ExecutionParameters must be."""
         return [literal(parameter) for parameter in self.parameters]
 
 
 def literal(parameter: Parameter) -> str:
-    """`parameter` as a literal of Trino SQL: strings quoted, with quotes doubled."""
+    """Return `parameter` as a literal of Trino SQL."""
     if isinstance(parameter, int):
         return str(parameter)
     return quoted_text(parameter)
 
 
 def parse_select(query: Query) -> exp.Query:
-    """The syntax tree of `query`; UsageError unless it is exactly one SELECT, pointing at the place that is wrong.
+    """Return the syntax tree of `query`; UsageError unless it is exactly one SELECT, with the position of the error.
 
-    Placeholders come out named p0, p1, ... in the order of the text.
+    In the tree, placeholders are named p0, p1, ... in the order of the text.
     """
     if len(query.sql) > SQL_CHARACTERS_MAX:
         raise UsageError(f"the SQL has {len(query.sql)} characters, more than {SQL_CHARACTERS_MAX}", hint="shorten it")
@@ -85,7 +85,7 @@ def _parse(query: Query) -> list[exp.Expr | None]:
     except ParseError as error:
         raise UsageError(f"SQL syntax error{_place(error)}", hint="correct the SQL") from error
     except RecursionError as error:
-        raise UsageError("the SQL is nested too deep", hint="write it flatter") from error
+        raise UsageError("the SQL is nested too deep", hint="simplify it") from error
 
 
 def _tokens(sql: str) -> list[sqlglot.Token]:
@@ -101,7 +101,7 @@ def _tokens(sql: str) -> list[sqlglot.Token]:
 
 
 def _name_placeholders(sql: str, marks: list[sqlglot.Token]) -> str:
-    """`sql` with its `?` replaced by `:p0`, `:p1`, ...: the tree alone does not tell their order."""
+    """Return `sql` with `?` replaced by `:p0`, `:p1`, ..., because the tree alone does not keep their order."""
     pieces, after = [], 0
     for number, mark in enumerate(marks):
         pieces += [sql[after : mark.start], f":p{number}"]
@@ -114,7 +114,7 @@ def _line_and_column(sql: str, offset: int) -> str:
 
 
 def _place(error: ParseError) -> str:
-    """Line, column (both from 1) and word where the parser gave up."""
+    """Return line and column (both from 1) and the word where the parser failed."""
     if not error.errors:
         return f": {' '.join(str(error).split())}"
     first = error.errors[0]

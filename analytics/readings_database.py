@@ -1,4 +1,4 @@
-"""Readings on local disk, window by window: more of them than fit into memory, for as long as an audit takes."""
+"""A temporary database of readings on local disk, for an audit of more readings than fit into memory."""
 
 import tempfile
 from pathlib import Path
@@ -17,14 +17,14 @@ _CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
 
 
 class ReadingsDatabase:
-    """A context manager; what was added is gone with it."""
+    """Readings by window, in DuckDB. A context manager: the readings are deleted at its end."""
 
     def __enter__(self) -> Self:
-        """Make room in a temporary folder."""
+        """Create the database in a temporary folder."""
         self._folder = tempfile.TemporaryDirectory(prefix="windrow-audit-")
         path = Path(self._folder.name)
         self._connection = duckdb.connect(str(path / "readings.duckdb"), config=_CONFIGURATION)
-        self._connection.execute("SET enable_progress_bar = false")  # it would draw on standard output
+        self._connection.execute("SET enable_progress_bar = false")  # it would be drawn on standard output
         self._connection.execute(f"SET temp_directory = '{path}'")
         self._connection.execute(
             "CREATE TABLE readings (window_start_ms BIGINT, sensor_id VARCHAR, event_time_ms BIGINT, sequence BIGINT, "
@@ -35,12 +35,12 @@ class ReadingsDatabase:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Remove everything."""
+        """Delete the database."""
         self._connection.close()
         self._folder.cleanup()
 
     def add(self, batch: pd.DataFrame, *, start_ms: int, end_ms: int) -> None:
-        """Keep the readings of `batch` (analytics.decode.COLUMNS) whose windows start in the half-open range."""
+        """Add the readings of `batch` (analytics.decode.COLUMNS) whose windows start in [start_ms, end_ms)."""
         if batch.empty:
             return
         self._connection.register("batch", batch)
@@ -52,14 +52,14 @@ class ReadingsDatabase:
         self._connection.unregister("batch")
 
     def newest_arrivals(self) -> dict[int, int]:
-        """The start of each window that has readings, ascending, and when the last of them arrived."""
+        """Return the start of each window with readings, ascending, and the newest arrival among these."""
         found = self._connection.execute(
             "SELECT window_start_ms, MAX(arrival_ms) FROM readings GROUP BY 1 ORDER BY 1"
         ).fetchall()
         return {int(window_start_ms): int(arrival_ms) for window_start_ms, arrival_ms in found}
 
     def readings_of(self, window_start_ms: int) -> pd.DataFrame:
-        """The distinct readings of a window, with the columns of analytics.oracle."""
+        """Return the distinct readings of a window, with READING_COLUMNS of analytics.oracle."""
         columns = ", ".join(READING_COLUMNS)
         found = self._connection.execute(
             f"SELECT DISTINCT {columns} FROM readings WHERE window_start_ms = $start",  # noqa: S608 - our own names

@@ -1,4 +1,4 @@
-"""DuckDB's types and results as Trino's: the same dtypes come out of the local engine as out of Athena."""
+"""DuckDB's results with Trino's types, so that the local engine returns the same dtypes as Athena."""
 
 import functools
 import itertools
@@ -25,7 +25,7 @@ _TRINO_NAMES = {
     "BIGINT": "bigint",
     "UINTEGER": "bigint",
     "UBIGINT": "bigint",
-    "HUGEINT": "bigint",  # what DuckDB makes of SUM(bigint)
+    "HUGEINT": "bigint",  # DuckDB's type of SUM(bigint)
     "UHUGEINT": "bigint",
     "FLOAT": "real",
     "DOUBLE": "double",
@@ -35,7 +35,7 @@ _TRINO_NAMES = {
 }
 
 PAGE_ROWS = 65_536
-"""A multiple of DuckDB's vectors, which it hands over whole."""
+"""Rows per page: a multiple of the size of DuckDB's vectors, which it returns whole."""
 
 _WIDE_INTEGERS = frozenset({"UBIGINT", "HUGEINT", "UHUGEINT"})
 _TIMESTAMP = re.compile(r"TIMESTAMP(_S|_MS|_NS|\(\d+\))?")
@@ -43,12 +43,12 @@ _TIMESTAMP = re.compile(r"TIMESTAMP(_S|_MS|_NS|\(\d+\))?")
 
 @functools.cache
 def duckdb_type(trino_type: str) -> str:
-    """DuckDB's name of a Trino type."""
+    """Return DuckDB's name of a Trino type."""
     return exp.DataType.build(trino_type, dialect=DIALECT).sql("duckdb")
 
 
 def trino_type_of_duckdb(duckdb_name: str) -> str:
-    """Trino's name of DuckDB's type; an unknown one keeps its name in lower case."""
+    """Return Trino's name of a type of DuckDB; for an unknown type, its own name in lower case."""
     if _TIMESTAMP.fullmatch(duckdb_name):
         return "timestamp"
     return _TRINO_NAMES.get(duckdb_name, duckdb_name.lower())
@@ -57,9 +57,9 @@ def trino_type_of_duckdb(duckdb_name: str) -> str:
 def pages_of_sql(
     connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, object]
 ) -> Iterator[pd.DataFrame]:
-    """The rows of `sql` with the dtypes of analytics.result, in frames of up to PAGE_ROWS; one frame at least.
+    """Yield the rows of `sql` with the dtypes of analytics.result, in frames of up to PAGE_ROWS; at least one frame.
 
-    A sum beyond 64 bits raises duckdb.Error.
+    duckdb.Error if a sum does not fit into 64 bits.
     """
     described = connection.sql(sql, params=dict(parameters) or None)
     names, types = described.columns, [str(kind) for kind in described.types]
@@ -74,7 +74,7 @@ def pages_of_sql(
 
 
 def _exactly(place: int, kind: str) -> str:
-    """Column `place` in a form that reaches pandas without loss."""
+    """Return SQL for column `place` in a form that pandas receives without loss."""
     if kind in _WIDE_INTEGERS:
         return f"CAST(#{place} AS BIGINT)"
     if (decimal_digits(kind.lower()) or 0) > DECIMAL_DIGITS_OF_DOUBLE or kind in {"TIME", "UUID", "JSON"}:
@@ -97,7 +97,7 @@ def _decimal(text: object) -> Decimal | None:
 
 
 def _plain(value: object) -> object:
-    """Lists instead of arrays, at any depth."""
+    """Return lists instead of numpy arrays, at any depth."""
     if isinstance(value, np.ndarray):
         return [_plain(element) for element in value.tolist()]
     return value

@@ -1,4 +1,4 @@
-"""What an engine answers: a pandas frame whose dtypes follow the SQL types, the same from either engine.
+"""Results of queries: a pandas frame whose dtypes follow from the SQL types, the same from either engine.
 
 boolean -> boolean; tinyint, smallint, integer -> Int32; bigint -> Int64; real, double -> float64;
 decimal -> float64 up to 15 digits (the double nearest to it prints the same digits), else decimal.Decimal;
@@ -19,9 +19,9 @@ from analytics.query import Query
 from windrow.errors import WindrowError
 
 ROWS_MAX = 1_000_000
-"""More rows than this are for a table of their own, not for the memory of one client."""
+"""The most rows of a result in memory; write a larger one to a file, page by page."""
 
-DECIMAL_DIGITS_OF_DOUBLE = 15  # DBL_DIG: so many decimal digits survive the way through a double
+DECIMAL_DIGITS_OF_DOUBLE = 15  # DBL_DIG: this many decimal digits survive conversion to a double and back
 _DECIMAL = re.compile(r"decimal\((\d+),\s*(\d+)\)")
 _LENGTH = re.compile(r"\(\d+\)")  # as in varchar(128), timestamp(3) with time zone
 _DTYPES = {
@@ -43,9 +43,9 @@ _DTYPES = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """The rows of one query and what they took; `is_truncated` when there were more rows than asked for.
+    """The rows of a query, and what it took. `is_truncated` says that there are more rows than were asked for.
 
-    `dollars` is what the service charges for the query, about; 0 for an engine that nobody is paid for.
+    `dollars` is about what the query costs; 0 for the local engine.
     """
 
     frame: pd.DataFrame
@@ -66,11 +66,11 @@ class QueryProgress:
 
 
 class Engine(Protocol):
-    """Something that answers a query."""
+    """Something that answers queries."""
 
     @property
     def name(self) -> str:
-        """The engine, for people."""
+        """The name of the engine, for people."""
 
     def run(
         self,
@@ -79,24 +79,24 @@ class Engine(Protocol):
         rows_max: int | None = None,
         on_progress: Callable[[QueryProgress], None] = lambda _: None,
     ) -> Result:
-        """Answer `query`: its first `rows_max` rows, or all of them.
+        """Return the first `rows_max` rows of `query`, or all.
 
-        WindrowError when it cannot be run, or when all of them are more than ROWS_MAX.
+        WindrowError if it cannot be run, or if all rows are asked for and there are more than ROWS_MAX.
         """
 
     def pages(
         self, query: Query, *, on_progress: Callable[[QueryProgress], None] = lambda _: None
     ) -> Generator[Result, None, None]:
-        """Answer `query` piece by piece, however many rows it has: one Result or more, the first perhaps empty.
+        """Yield the rows of `query` page by page, however many there are: at least one Result, perhaps empty.
 
-        `bytes_scanned` and `dollars` are the query's in each. Closing the iterator ends the query.
+        `bytes_scanned` and `dollars` in each are those of the whole query. Closing the iterator ends the query.
         """
 
 
 def collect(pages: Iterator[Result], *, limit: int, is_asked_for: bool) -> Result:
-    """The first `limit` rows of all pages as one Result; no page beyond them is read.
+    """Return the first `limit` rows of all pages as one Result; read no more pages than needed.
 
-    More rows are an error, unless the limit is what was asked for.
+    If there are more rows, raise WindrowError, unless the user asked for the limit.
     """
     taken: list[Result] = []
     rows = 0
@@ -113,18 +113,18 @@ def collect(pages: Iterator[Result], *, limit: int, is_asked_for: bool) -> Resul
 
 
 def too_many_rows() -> WindrowError:
-    """The error for a result of more than ROWS_MAX rows."""
+    """Return the error for a result of more than ROWS_MAX rows."""
     return WindrowError(f"the result has more than {ROWS_MAX} rows", hint="give --limit, or a shorter range")
 
 
 def decimal_digits(sql_type: str) -> int | None:
-    """The precision of a decimal type, None for another type."""
+    """Return the precision of a decimal type, None for other types."""
     match = _DECIMAL.fullmatch(sql_type)
     return int(match[1]) if match else None
 
 
 def dtype_of(sql_type: str) -> str:
-    """The pandas dtype for a Trino type in lower case, such as `decimal(10,3)`."""
+    """Return the pandas dtype for a Trino type in lower case, such as `decimal(10,3)`."""
     digits = decimal_digits(sql_type)
     if digits is not None:
         return "float64" if digits <= DECIMAL_DIGITS_OF_DOUBLE else "object"
@@ -132,32 +132,32 @@ def dtype_of(sql_type: str) -> str:
 
 
 def with_dtype(column: "pd.Series[Any]", dtype: str) -> "pd.Series[Any]":
-    """`column` with the dtype that is named."""
+    """Return `column` converted to `dtype`."""
     return column.astype(pd.api.types.pandas_dtype(dtype))
 
 
 def epoch_ms(column: "pd.Series[Any]") -> list[int | None]:
-    """The instants of a timestamp column in ms since the epoch, None for NULL."""
+    """Return the instants of a timestamp column in ms since the epoch, None for NULL."""
     instants = column.dt.tz_convert(None).to_numpy().astype("datetime64[ms]").astype("int64").tolist()
     return [None if missing else ms for ms, missing in zip(instants, column.isna(), strict=True)]
 
 
 def frame_of_text(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str | None]]) -> pd.DataFrame:
-    """The frame of `rows` whose values are text, as Athena returns them; `columns` are (name, Trino type)."""
+    """Return the frame of `rows` whose values are text, as from Athena; `columns` are (name, Trino type)."""
     by_column = list(zip(*rows, strict=True)) or [()] * len(columns)
     series = [_series_of_text(values, sql_type) for values, (_, sql_type) in zip(by_column, columns, strict=True)]
     return frame_of([name for name, _ in columns], series)
 
 
 def frame_of(names: Sequence[str], series: Sequence["pd.Series[Any]"]) -> pd.DataFrame:
-    """The frame of columns; a name that repeats gets the number of its repetition (`x`, `x_1`)."""
+    """Return the frame of the columns; repeated names are numbered (`x`, `x_1`)."""
     frame = pd.concat(series, axis=1) if series else pd.DataFrame()
     frame.columns = pd.Index(unique_names(names))
     return frame
 
 
 def unique_names(names: Iterable[str]) -> list[str]:
-    """`names` with repetitions numbered."""
+    """Return `names` with repeated ones numbered."""
     unique: dict[str, None] = {}
     for name in names:
         candidate, number = name, 0
@@ -185,7 +185,7 @@ def _parse_other(sql_type: str) -> Callable[[str], Any]:
 
 
 def _array(text: str) -> Any:
-    """Athena writes arrays as [1, 2]; arrays of text carry no quotes and so stay text."""
+    """Parse an array such as [1, 2]. Athena writes arrays of text without quotes, so these stay text."""
     try:
         return json.loads(text)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Where Trino and DuckDB mean different things by the same SQL: each rewritten so that DuckDB answers as Trino does.
+"""Rewrites of SQL that means one thing in Trino and another in DuckDB, so that DuckDB answers as Trino does.
 
-What sqlglot translates rightly is not here. What cannot be rewritten is refused, because a wrong answer is worse than
-none; what is left is the table "What differs" of docs/query.md.
+What sqlglot translates correctly is not here. What cannot be rewritten is refused, because a wrong answer is worse than
+none. The differences that remain are in the table "What differs" in docs/query.md.
 """
 
 import re
@@ -19,7 +19,7 @@ MACROS = (
     "CREATE MACRO trino_divide(a, b) AS CASE WHEN trino_scale(typeof(a)) + trino_scale(typeof(b)) IS NULL THEN a / b "
     "ELSE round(a / b, greatest(trino_scale(typeof(a)), trino_scale(typeof(b)))) END",
 )
-"""To be run in DuckDB before any SQL that `rewrite_for_duckdb` made."""
+"""Macros that the SQL from `rewrite_for_duckdb` uses; run these in DuckDB first."""
 
 _INTEGERS = exp.DataType.INTEGER_TYPES
 _BINARY_FRACTIONS = (exp.DataType.Type.DOUBLE, exp.DataType.Type.FLOAT)
@@ -29,7 +29,7 @@ _FRACTION = re.compile(r"\.(\d+)$")
 
 
 def rewrite_for_duckdb(tree: exp.Query) -> exp.Query:
-    """A copy of a resolved query (every expression has its type) that means in DuckDB what `tree` means in Trino."""
+    """Return a copy of a resolved query (see translate.resolve) that means in DuckDB what `tree` means in Trino."""
     tree = tree.copy()
     for node in reversed(list(tree.dfs())):  # children before their parents
         rewrite = _REWRITES.get(type(node))
@@ -41,25 +41,25 @@ def rewrite_for_duckdb(tree: exp.Query) -> exp.Query:
 
 
 def refuse(what: str) -> UsageError:
-    """The error for SQL that only Athena can run."""
+    """Return the error for SQL that only Athena can run."""
     return UsageError(f"the local engine cannot run this: {what}", hint="write it differently, or run it on AWS")
 
 
 def _call(name: str, *arguments: exp.Expr | str) -> exp.Anonymous:
-    """A call of a function of DuckDB's."""
+    """Return a call of a DuckDB function."""
     parsed = [exp.Literal.string(one) if isinstance(one, str) else one.copy() for one in arguments]
     return exp.Anonymous(this=name, expressions=parsed)
 
 
 def _divide(node: exp.Expr) -> exp.Expr:
-    """Integers are truncated, as by DuckDB's `//`; by way of a double they would not be exact."""
+    """Truncate a quotient of integers, as DuckDB's `//` does; by way of a double it would not be exact."""
     if node.this.is_type(*_INTEGERS) and node.expression.is_type(*_INTEGERS):
         return exp.IntDiv(this=exp.paren(node.this), expression=exp.paren(node.expression))
     return _call("trino_divide", node.this, node.expression)
 
 
 def _unnest(node: exp.Expr) -> exp.Expr:
-    """UNNEST(a, b) walks through its arrays together; in DuckDB two UNNESTs in one SELECT do."""
+    """Unnest several arrays in step: UNNEST(a, b) in Trino, two UNNESTs in one SELECT in DuckDB."""
     if len(node.expressions) < 2 or node.args.get("offset"):
         return node
     columns = [exp.alias_(exp.Explode(this=array), f"c{place}") for place, array in enumerate(node.expressions)]
@@ -67,12 +67,12 @@ def _unnest(node: exp.Expr) -> exp.Expr:
 
 
 def _date_diff(node: exp.Expr) -> exp.Expr:
-    """Trino counts whole units that have passed; DuckDB's DATE_DIFF how often the unit's boundary was crossed."""
+    """Count whole units that have passed, as Trino does; DuckDB's DATE_DIFF counts boundaries crossed."""
     return _call("DATE_SUB", node.args["unit"].name.lower(), node.expression, node.this)
 
 
 def _date_add(node: exp.Expr) -> exp.Expr:
-    """A date stays a date."""
+    """Keep a date a date; DuckDB makes it a timestamp."""
     if not node.this.is_type(exp.DataType.Type.DATE) or isinstance(node.parent, exp.Cast):
         return node
     return exp.cast(node.copy(), "DATE")
@@ -81,15 +81,15 @@ def _date_add(node: exp.Expr) -> exp.Expr:
 def _cast(node: exp.Expr) -> exp.Expr:
     target: exp.DataType = node.args["to"]
     if target.is_type(*_INTEGERS) and node.this.is_type(*_BINARY_FRACTIONS):
-        # Half away from zero; DuckDB would take the even neighbour.
+        # Round half away from zero; DuckDB rounds half to even.
         return exp.cast(_call("ROUND", node.this), target)
     if target.is_type(*exp.DataType.TEXT_TYPES) and node.this.is_type(*_TIMESTAMPS):
-        return _spelled(node.this)
+        return _timestamp_text(node.this)
     return node
 
 
-def _spelled(instant: exp.Expr) -> exp.Expr:
-    """A timestamp as text: with as many digits after the second as its type has, three for a column."""
+def _timestamp_text(instant: exp.Expr) -> exp.Expr:
+    """Write a timestamp as text, with as many digits after the second as its type has: three for a column."""
     literal = instant.this if isinstance(instant, exp.Cast) and isinstance(instant.this, exp.Literal) else None
     if literal is None:
         return _call("strftime", instant, "%Y-%m-%d %H:%M:%S.%g")
@@ -101,14 +101,14 @@ def _spelled(instant: exp.Expr) -> exp.Expr:
 
 
 def _regexp_extract(node: exp.Expr) -> exp.Expr:
-    """NULL where nothing matches, not the empty string."""
+    """Return NULL if nothing matches, not an empty string."""
     matches = _call("regexp_matches", node.this, node.expression)
     group = node.args.get("group") or exp.Literal.number(0)
     return exp.Case().when(matches, _call("regexp_extract", node.this, node.expression, group))
 
 
 def _regexp_replace(node: exp.Expr) -> exp.Expr:
-    """Every match is replaced; groups are written $1, where DuckDB writes \\1."""
+    """Replace every match; Trino writes a group as $1, DuckDB as \\1."""
     replacement = node.args.get("replacement") or exp.Literal.string("")
     if not isinstance(replacement, exp.Literal):
         raise refuse("regexp_replace with a replacement that is not a literal")
@@ -117,34 +117,34 @@ def _regexp_replace(node: exp.Expr) -> exp.Expr:
 
 
 def _split_part(node: exp.Expr) -> exp.Expr:
-    """NULL where there are fewer parts, not the empty string."""
+    """Return NULL if there are fewer parts, not an empty string."""
     return _call("list_extract", _call("str_split", node.this, node.args["delimiter"]), node.args["part_index"])
 
 
 def _extract(node: exp.Expr) -> exp.Expr:
-    """Sunday is day 7 of the week, not 0."""
+    """Count Sunday as day 7 of the week, not 0."""
     if node.this.name.upper() in {"DOW", "DAY_OF_WEEK", "DAYOFWEEK"}:
         return _call("isodow", node.expression)
     return node
 
 
 def _approx_percentile(node: exp.Expr) -> exp.Expr:
-    """Exact, which is within what Trino promises, and of the argument's own type as there."""
+    """Compute it exactly, which is within Trino's tolerance; as in Trino, the type is that of the argument."""
     if node.args.get("weight") or node.args.get("error_tolerance"):
         raise refuse("approx_percentile with weights or an accuracy")
     return _call("quantile_disc", node.this, node.args["quantile"])
 
 
 def _approx_distinct(node: exp.Expr) -> exp.Expr:
-    """Exact, which is within what Trino promises."""
+    """Count exactly, which is within Trino's tolerance."""
     return exp.Count(this=exp.Distinct(expressions=[node.this.copy()]))
 
 
 def _at_time_zone(node: exp.Expr) -> exp.Expr:
-    """The clock on the wall there, for a function to take apart; as a value it would pass for UTC."""
+    """Convert to local time, for use inside a function only; as a value it would be taken for UTC."""
     if not isinstance(node.parent, exp.Func):
         raise refuse("AT TIME ZONE outside a function: write CAST(... AT TIME ZONE 'Europe/Berlin' AS TIMESTAMP)")
-    instant = exp.cast(node.this.copy(), "TIMESTAMPTZ")  # what has no zone is in the session's, which is UTC
+    instant = exp.cast(node.this.copy(), "TIMESTAMPTZ")  # a timestamp without a zone is in UTC, the session's zone
     return exp.paren(exp.AtTimeZone(this=instant, zone=node.args["zone"].copy()))
 
 

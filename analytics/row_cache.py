@@ -1,8 +1,8 @@
-"""The dashboard's memory: the rows of the windows it shows, as columns, asked for once and again only when they change.
+"""The dashboard's rows in memory, as columns: read once, and again only if they change.
 
-A refresh lists the lineages; a window whose lineage has another ETag is asked about through the query layer, and its
-rows only if `rows_sha256` says that they are others. So a refresh costs what is new, not what is snapshot. A range with
-more rows than fit is snapshot by hours, whose rows have the same columns.
+A refresh lists the lineages. It reads those with a new ETag, and the rows of a window only if its `rows_sha256` has
+changed. So a refresh costs as much as there is new, not as much as is shown. If a range has more rows than fit, it is
+shown by hours, whose rows have the same columns.
 """
 
 import threading
@@ -26,7 +26,7 @@ from windrow.timerange import TimeRange
 from windrow.window import WINDOW_MS
 
 ROWS_HELD_MAX = 25_000_000
-"""Rows that the board holds at once, 24 bytes each: a week of 12,000 sensors, or, by hours, a day of a million."""
+"""The most rows in memory, 24 bytes each: a week of 12,000 sensors or, by hours, a day of a million."""
 ROWS_AT_ONCE = 500_000
 WINDOWS_AT_ONCE = 72
 LINEAGES_AT_ONCE = 288
@@ -56,7 +56,7 @@ _ROWS_SQL = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineageSummary:
-    """What the lineage says of a window."""
+    """The columns of a window's lineage that the dashboard shows."""
 
     start_ms: int
     revision: int
@@ -73,7 +73,7 @@ class LineageSummary:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WindowRows:
-    """The k rows of a window or hour. sensor: int32[k], places in the board's `sensor_ids`; temperatures in m°C."""
+    """The k rows of a window or hour. sensor: int32[k], positions in `Snapshot.sensor_ids`; temperatures in m°C."""
 
     start_ms: int
     sensor: npt.NDArray[np.int32]
@@ -83,15 +83,15 @@ class WindowRows:
     max_milli_c: npt.NDArray[np.int32]
 
     def __len__(self) -> int:
-        """How many rows, which is how many sensors."""
+        """Return the number of rows, which is the number of sensors."""
         return len(self.sensor)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """What the board has of a range: lineages, and rows of `length_ms` each, ascending; what has no rows is left out.
+    """The lineages of a range, and its rows by windows of `length_ms`, ascending; windows without rows are left out.
 
-    `version` differs whenever anything in it does. `sensor_ids` only ever grows.
+    Snapshots with different content have a different `version`. `sensor_ids` only ever grows.
     """
 
     time_range: TimeRange
@@ -104,11 +104,11 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class _NeededRows:
-    """The rows that a range needs: the table, and by the start of each window or hour a name of its content."""
+    """The rows that a range needs: the table, and the start of each window or hour -> a fingerprint of its content."""
 
     table: str
     length_ms: int
-    contents: Mapping[int, str]
+    fingerprints: Mapping[int, str]
 
 
 class RowCache:
@@ -122,38 +122,41 @@ class RowCache:
         self._etags: dict[int, str] = {}
         self._lineages: dict[int, LineageSummary] = {}
         self._rows: dict[tuple[str, int], WindowRows] = {}
-        self._contents: dict[tuple[str, int], str] = {}
+        self._fingerprints: dict[tuple[str, int], str] = {}
         self._places: dict[str, int] = {}
         self._sensor_ids: list[str] = []
         self._newest_ids: tuple[npt.NDArray[Any], npt.NDArray[np.int32]] | None = None
         self._version = 0
 
     def refresh(self, time_range: TimeRange, on_progress: Callable[[int, int], object] = lambda *_: None) -> Snapshot:
-        """Bring the windows that start in `time_range` up to date, and give them.
+        """Bring the windows that start in `time_range` up to date, and return them.
 
-        `on_progress` is told how many windows are loaded, and of how many. WindrowError when the range has more rows
-        than ROWS_HELD_MAX, even by hours.
+        `on_progress` is called with the number of windows that are loaded, and of all. WindrowError if the range has
+        more rows than ROWS_HELD_MAX, even by hours.
         """
         with self._lock:
             lineages = self._refresh_lineages(time_range)
             needed = self._needed_rows(time_range, lineages)
-            stale = [start for start, content in needed.contents.items() if self._contents_of(needed, start) != content]
+            stale = [
+                start for start, digest in needed.fingerprints.items() if self._fingerprint_of(needed, start) != digest
+            ]
             for start_ms in [start for table, start in self._rows if table == needed.table]:
-                if start_ms in stale or (_is_in(time_range, start_ms) and start_ms not in needed.contents):
+                if start_ms in stale or (_is_in(time_range, start_ms) and start_ms not in needed.fingerprints):
                     self._forget(needed.table, start_ms)
             sensors = max((lineage.sensors for lineage in lineages), default=0)
             self._make_room(time_range, needed, rows_more=len(stale) * sensors)
             at_once = max(1, min(WINDOWS_AT_ONCE, ROWS_AT_ONCE // max(1, sensors)))
             for run in _runs(stale, step_ms=needed.length_ms, at_once=at_once):
                 self._load_rows(run, needed)
-                on_progress(sum((needed.table, start) in self._rows for start in needed.contents), len(needed.contents))
+                loaded = sum((needed.table, start) in self._rows for start in needed.fingerprints)
+                on_progress(loaded, len(needed.fingerprints))
             self._version += bool(stale)
-            found = [self._rows.get((needed.table, start_ms)) for start_ms in needed.contents]
+            found = [self._rows.get((needed.table, start_ms)) for start_ms in needed.fingerprints]
             rows = tuple(one for one in found if one is not None)
             return Snapshot(time_range, self._version, lineages, rows, self._sensor_ids, needed.length_ms)
 
     def _refresh_lineages(self, time_range: TimeRange) -> tuple[LineageSummary, ...]:
-        """The lineages of the range, of which those are read that have changed."""
+        """Read the lineages of the range that have changed, and return all."""
         found = window_etags(WINDOWS, time_range, self._results)
         changed = [start_ms for start_ms, etag in found.items() if self._etags.get(start_ms) != etag]
         for start_ms in [start for start in self._etags if _is_in(time_range, start) and start not in found]:
@@ -175,11 +178,11 @@ class RowCache:
                 yield LineageSummary(start_ms=start, **dict(zip(_LINEAGE_COLUMNS, plain, strict=True)))
 
     def _needed_rows(self, time_range: TimeRange, lineages: Sequence[LineageSummary]) -> _NeededRows:
-        """The windows of the range or, where they are too many, its hours; WindrowError where those are too."""
+        """Return the windows of the range or, if they have too many rows, its hours; WindrowError if both have."""
         rows = sum(lineage.sensors for lineage in lineages)
         if rows <= ROWS_HELD_MAX:
-            contents = {lineage.start_ms: lineage.rows_sha256 for lineage in lineages if lineage.sensors}
-            return _NeededRows(AGGREGATES.name, WINDOW_MS, contents)
+            fingerprints = {lineage.start_ms: lineage.rows_sha256 for lineage in lineages if lineage.sensors}
+            return _NeededRows(AGGREGATES.name, WINDOW_MS, fingerprints)
         hours = window_etags(AGGREGATES_1H, time_range, self._results)
         by_hour = len(hours) * max(lineage.sensors for lineage in lineages)
         if by_hour > ROWS_HELD_MAX or not hours:
@@ -190,11 +193,11 @@ class RowCache:
             )
         return _NeededRows(AGGREGATES_1H.name, HOUR_MS, hours)
 
-    def _contents_of(self, needed: _NeededRows, start_ms: int) -> str | None:
-        return self._contents.get((needed.table, start_ms))
+    def _fingerprint_of(self, needed: _NeededRows, start_ms: int) -> str | None:
+        return self._fingerprints.get((needed.table, start_ms))
 
     def _load_rows(self, run: Sequence[int], needed: _NeededRows) -> None:
-        """Read the rows of adjacent windows; when that fails, keep none of them."""
+        """Read the rows of adjacent windows; if that fails, keep none of them."""
         values = range_values(TimeRange(run[0], run[-1] + needed.length_ms))
         loaded: dict[int, WindowRows] = {}
         for page in self._engine.pages(Query.bind(_ROWS_SQL.format(table=needed.table), values)):
@@ -205,7 +208,7 @@ class RowCache:
                 before = loaded.get(rows.start_ms)
                 loaded[rows.start_ms] = rows if before is None else _joined(before, rows)
         for start_ms in run:
-            self._contents[needed.table, start_ms] = needed.contents[start_ms]
+            self._fingerprints[needed.table, start_ms] = needed.fingerprints[start_ms]
             if start_ms in loaded:
                 self._rows[needed.table, start_ms] = loaded[start_ms]
 
@@ -220,7 +223,7 @@ class RowCache:
         )
 
     def _places_of(self, sensor_ids: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
-        """The place of each id in the list of ids; a new one is added. As a rule they are those of the last window."""
+        """Return the position of each id, and add new ids. Usually the ids are those of the previous call."""
         if self._newest_ids is not None and np.array_equal(self._newest_ids[0], sensor_ids):
             return self._newest_ids[1]
         for sensor_id in sensor_ids:
@@ -232,19 +235,19 @@ class RowCache:
         return places
 
     def _make_room(self, time_range: TimeRange, needed: _NeededRows, *, rows_more: int) -> None:
-        """Forget what is not needed, the farthest from the range first, until `rows_more` fit."""
+        """Forget rows that are not needed, the farthest from the range first, until `rows_more` fit."""
         held = rows_more + sum(map(len, self._rows.values()))
         middle_ms = (time_range.start_ms + time_range.end_ms) // 2
         for table, start_ms in sorted(self._rows, key=lambda key: -abs(key[1] - middle_ms)):
             if held <= ROWS_HELD_MAX:
                 break
-            if table != needed.table or start_ms not in needed.contents:
+            if table != needed.table or start_ms not in needed.fingerprints:
                 held -= len(self._rows[table, start_ms])
                 self._forget(table, start_ms)
 
     def _forget(self, table: str, start_ms: int) -> None:
         self._rows.pop((table, start_ms), None)
-        self._contents.pop((table, start_ms), None)
+        self._fingerprints.pop((table, start_ms), None)
 
 
 def _is_in(time_range: TimeRange, start_ms: int) -> bool:
@@ -263,7 +266,7 @@ def _joined(before: WindowRows, after: WindowRows) -> WindowRows:
 
 
 def _runs(starts: Iterable[int], *, step_ms: int, at_once: int) -> list[list[int]]:
-    """Starts that are `step_ms` apart together, at most `at_once` a run; in any order."""
+    """Group starts, in any order, into runs that are `step_ms` apart, each of at most `at_once`."""
     runs: list[list[int]] = []
     for start_ms in sorted(starts):
         if runs and start_ms == runs[-1][-1] + step_ms and len(runs[-1]) < at_once:

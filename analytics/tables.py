@@ -1,6 +1,6 @@
-"""The tables that can be queried: their columns in Trino's types, and where their objects lie.
+"""The tables that can be queried: their columns with Trino's types, and where their objects are.
 
-The codecs declare the columns to Glue and to us alike; times are UTC and carry no zone.
+Columns come from the codecs' declarations, as in Glue. Times are in UTC, without a zone.
 """
 
 from collections.abc import Iterable
@@ -16,10 +16,10 @@ PARTITION_COLUMNS: ColumnTypes = (("dt", "varchar"), ("hour", "integer"))
 
 @dataclass(frozen=True, slots=True)
 class ExternalTable:
-    """One table: the rows of all objects under `<root>dt=.../hour=.../` that end in `suffix`.
+    """A table over files: the rows of all objects under `<root>dt=.../hour=.../` that end in `suffix`.
 
-    `own_columns` are (name, Trino type), without the partition columns. A key names a window after its hour; where
-    there is a column `window_start`, it is the same window.
+    `own_columns` are (name, Trino type), without the partition columns. In a key, the hour is followed by the start of
+    the window; it is the same as in the column `window_start`, if there is one.
     """
 
     name: str
@@ -35,7 +35,7 @@ class ExternalTable:
 
 
 def trino_type_of_glue(glue_type: str) -> str:
-    """Trino's name of a Glue (Hive) type."""
+    """Return Trino's name of a Glue (Hive) type."""
     if glue_type.startswith("array<"):
         return f"array({trino_type_of_glue(glue_type[6:-1])})"
     return {"string": "varchar", "int": "integer"}.get(glue_type, glue_type)

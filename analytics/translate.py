@@ -1,7 +1,7 @@
-"""Trino SQL over windrow's tables, made ready for DuckDB.
+"""Translation of Trino SQL over windrow's tables into DuckDB's SQL.
 
-Types are inferred from the tables' columns first, because they decide what an operator means: in Trino
-`readings / 7` is an integer. Unnamed columns of the result are called `_col0`, `_col1`, ..., as Athena calls them.
+Types are inferred from the tables' columns first, because the meaning of an operator depends on them: in Trino
+`readings / 7` is an integer. Unnamed columns of the result are called `_col0`, `_col1`, ..., as in Athena.
 """
 
 import re
@@ -20,15 +20,15 @@ from analytics.tables import TABLES
 from windrow.errors import UsageError
 
 _SCHEMA: dict[str, object] = {table.name: dict(table.columns) for table in TABLES.values()}
-# How sqlglot says it; the column it counts is that of the name's last character.
+# sqlglot's message; its column is that of the name's last character.
 _UNKNOWN_COLUMN = re.compile(r"Column '(.+)' could not be resolved\. Line: (\d+), Col: (\d+)")
 
 
 def resolve(select: exp.Query) -> exp.Query:
-    """A copy of `select` in which every column names its table and every expression has its type.
+    """Return a copy of `select` in which every column names its table and every expression has its type.
 
-    Tables may be written with database and catalog, which fall away; views are put in their places, merged with what
-    is asked of them, so that its conditions reach the tables. UsageError when a table is not one of ours.
+    Database and catalog of a table are dropped. Views are replaced by their SELECTs and merged with the query, so that
+    its conditions apply to the tables. UsageError if a table is unknown.
     """
     select, has_views = expand_views(select)
     for scope in traverse_scope(select):
@@ -37,7 +37,7 @@ def resolve(select: exp.Query) -> exp.Query:
                 _resolve_table(source)
     _name_columns(select)
     try:
-        # sqlglot does not know every name that a query may bring in, so what it cannot find is left to DuckDB.
+        # sqlglot does not know every name that a query can define, so unknown names are left for DuckDB to report.
         qualified = qualify(select, schema=_SCHEMA, dialect=DIALECT, validate_qualify_columns=False)
         if has_views:
             qualified = merge_subqueries(qualified)
@@ -47,7 +47,7 @@ def resolve(select: exp.Query) -> exp.Query:
 
 
 def explain(select: exp.Query) -> UsageError | None:
-    """What is wrong with the names in a query that DuckDB refused, pointing at the place, if that can be told."""
+    """Return the error, with its position, for an unknown name in a query that DuckDB refused; None if unclear."""
     try:
         qualify(resolve(select), schema=_SCHEMA, dialect=DIALECT)
     except OptimizeError as error:
@@ -56,7 +56,7 @@ def explain(select: exp.Query) -> UsageError | None:
 
 
 def to_duckdb(resolved: exp.Query) -> str:
-    """DuckDB's SQL for a resolved query; UsageError for what has no counterpart there."""
+    """Return DuckDB's SQL for a resolved query; UsageError if something has no counterpart there."""
     try:
         return rewrite_for_duckdb(resolved).sql("duckdb", unsupported_level=ErrorLevel.RAISE)
     except UnsupportedError as error:
@@ -82,7 +82,7 @@ def _resolve_table(table: exp.Table) -> None:
 
 
 def _name_columns(select: exp.Query) -> None:
-    """Name the outermost unnamed columns as Athena does, by their place."""
+    """Name the unnamed columns of the result by their position, as Athena does."""
     outermost: exp.Expr = select
     while isinstance(outermost, exp.SetOperation | exp.Subquery):
         outermost = outermost.this  # the first SELECT names the columns of a UNION

@@ -1,4 +1,4 @@
-"""Whether the rows that are stored are the truth: every row and every column, window by window."""
+"""Verification: stored rows compared with the oracle's, every row and every column, window by window."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -28,7 +28,7 @@ WHERE dt = :dt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Culprit:
-    """One value that is not what it must be; `column` is "row" when a whole row is missing or too many."""
+    """A value that is wrong; `column` is "row" if a whole row is missing or extra."""
 
     window_start_ms: int
     sensor_id: str
@@ -37,17 +37,17 @@ class Culprit:
     found: object
 
     def __str__(self) -> str:
-        """The culprit as one line."""
+        """Return the culprit in one line."""
         where = f"{format_rfc3339(self.window_start_ms)} {self.sensor_id!r} {self.column}"
-        return f"{where}: expected {_spelled(self.expected)}, found {_spelled(self.found)}"
+        return f"{where}: expected {_text(self.expected)}, found {_text(self.found)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """What a comparison found.
+    """The result of a comparison.
 
-    windows, rows, readings: of the truth; lost, duplicated: readings that rows count too few or too many of;
-    wrong: rows of which any column differs; rows_missing, rows_extra; culprits: the first CULPRITS_MAX.
+    windows, rows, readings: totals of the truth; lost, duplicated: readings that stored rows count too few or too many;
+    wrong: rows with any column that differs; rows_missing, rows_extra; culprits: the first CULPRITS_MAX.
     """
 
     windows: int = 0
@@ -62,11 +62,11 @@ class Verification:
 
     @property
     def is_exact(self) -> bool:
-        """Whether the rows are the truth."""
+        """Whether the stored rows are exactly the truth."""
         return not (self.lost or self.duplicated or self.wrong or self.rows_missing or self.rows_extra)
 
     def __str__(self) -> str:
-        """The verdict as one line."""
+        """Return the result in one line."""
         missing = f", rows missing {self.rows_missing}" if self.rows_missing else ""
         extra = f", rows extra {self.rows_extra}" if self.rows_extra else ""
         return (
@@ -75,7 +75,7 @@ class Verification:
         )
 
     def __add__(self, other: "Verification") -> "Verification":
-        """Both comparisons as one."""
+        """Return both comparisons as one."""
         return Verification(
             windows=self.windows + other.windows,
             rows=self.rows + other.rows,
@@ -90,7 +90,7 @@ class Verification:
 
 
 def verify(windows: Iterable[tuple[int, pd.DataFrame]], stored_rows: Callable[[int], pd.DataFrame]) -> Verification:
-    """Compare the truth of each window (its start in ms, its readings as in analytics.oracle) with its stored rows."""
+    """Compare windows with their stored rows; a window is its start in ms and its readings as in analytics.oracle."""
     verification = Verification()
     for window_start_ms, readings in windows:
         verification += verify_window(window_start_ms, readings, stored_rows(window_start_ms))
@@ -98,14 +98,14 @@ def verify(windows: Iterable[tuple[int, pd.DataFrame]], stored_rows: Callable[[i
 
 
 def rows_of_window(engine: Engine, window_start_ms: int) -> pd.DataFrame:
-    """The rows stored for a window, with the columns of analytics.oracle.ROW_COLUMNS."""
+    """Return the stored rows of a window, with the columns of analytics.oracle.ROW_COLUMNS."""
     dt, hour = partition_of(window_start_ms)
     values: dict[str, str | int] = {"dt": dt, "hour": hour, "window_start": format_sql(window_start_ms)}
     return engine.run(Query.bind(_ROWS_SQL.strip(), values)).frame
 
 
 def verify_window(window_start_ms: int, readings: pd.DataFrame, stored: pd.DataFrame) -> Verification:
-    """Compare the rows that `readings` of one window must lead to with those `stored`."""
+    """Compare the rows that the `readings` of a window must produce with those `stored`."""
     truth = _by_sensor(true_rows(readings))
     found = _by_sensor(stored)
     verification = Verification(
@@ -121,7 +121,7 @@ def verify_window(window_start_ms: int, readings: pd.DataFrame, stored: pd.DataF
 def _verify_sensor(
     window_start_ms: int, sensor_id: str, truth: Mapping[str, list[Row]], found: Mapping[str, list[Row]]
 ) -> Verification:
-    """Compare a sensor's one row, or none, with those found; the counts of the truth stay 0."""
+    """Compare the one row of a sensor, if any, with those found. The totals of the truth stay 0."""
 
     def culprit(column: str, expected: object, found: object) -> Culprit:
         return Culprit(
@@ -152,7 +152,7 @@ def _verify_sensor(
 
 
 def _by_sensor(rows: pd.DataFrame) -> dict[str, list[Row]]:
-    """The rows of each sensor, with plain values: ints (times in ms), lists of ints, None for NULL."""
+    """Return the rows of each sensor with plain values: ints (times in ms), lists of ints, None for NULL."""
     columns = [_plain_values(rows[name]) for name in ROW_COLUMNS]
     by_sensor: defaultdict[str, list[Row]] = defaultdict(list)
     for values in zip(*columns, strict=True):
@@ -175,5 +175,5 @@ def _plain(value: object) -> object:
     return None if pd.isna(value) else value  # type: ignore[call-overload]  # any scalar
 
 
-def _spelled(value: object) -> str:
+def _text(value: object) -> str:
     return "none" if value is None else str(value)

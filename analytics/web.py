@@ -1,4 +1,4 @@
-"""The dashboard's server: an ASGI application for loopback, which answers GETs and nothing else."""
+"""The dashboard's server: an ASGI application for the loopback interface, which only answers GET."""
 
 import json
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from windrow.aws.clients import Place, readable_errors
 from windrow.errors import UsageError, WindrowError
 
 HOSTS = ["127.0.0.1", "localhost", "[::1]"]
-"""Whom a request may be for: a page of another site that resolves to loopback names itself."""
+"""The hosts that a request may name. This stops another site whose domain resolves to loopback."""
 PAGE_SENSORS = 25
 _TYPES = {".js": "text/javascript", ".css": "text/css"}
 
@@ -26,7 +26,10 @@ Answer = Callable[[Dashboard, Request], Json]
 
 
 def application(dashboard: Dashboard, place: Place) -> Starlette:
-    """The page, its files, and the answers of `dashboard` under api/; what `place` refuses is told in one line."""
+    """Return the application: the page, its files, and the answers of `dashboard` under api/.
+
+    An error becomes JSON with a message and a hint, including what boto3 raises at `place`.
+    """
 
     def answering(answer: Answer) -> Callable[[Request], Response]:
         def endpoint(request: Request) -> Response:
@@ -91,7 +94,7 @@ def _number(text: str | None, default: int) -> int:
     if not text:
         return default
     if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise UsageError(f"{text[:20]!r} is no number of a page", hint="write digits")
+        raise UsageError(f"{text[:20]!r} is not a page number", hint="use digits")
     return int(text)
 
 

@@ -1,4 +1,4 @@
-/** The page: what it shows is kept in the address, so that a reload or a bookmark shows it again. */
+/** The page. What it shows is kept in the address, so a reload or a bookmark shows it again. */
 
 import { drawFleet, drawHistory } from "windrow/charts";
 import { count, instant, rfc3339 } from "windrow/format";
@@ -27,7 +27,7 @@ let running = null;
 const heatmap = new Heatmap({
   names: byId("names"), canvas: byId("cells"), hours: byId("hours"), cell: byId("cell"), scale: byId("scale"), onSensor: openSensor,
 });
-// For tests, and for the curious: what is drawn, as numbers.
+// For tests and debugging: what is drawn, as numbers.
 window.windrow = { state, shown, heatmap, shadeOf };
 
 const range = () => ({ from: state.from, to: state.to });
@@ -47,7 +47,7 @@ function complain(error) {
   byId("status").textContent = "";
 }
 
-/** Ask for everything and draw it; a newer call takes the place of one that still runs. */
+/** Ask for everything and draw it; a newer call replaces one that is still running. */
 async function refresh() {
   running?.abort();
   const mine = (running = new AbortController());

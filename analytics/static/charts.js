@@ -1,10 +1,10 @@
-/** Lines and bands over time, drawn by uPlot. Columns come as views.py makes them: `t` in ms, then numbers or null. */
+/** Lines and bands over time, drawn by uPlot. Columns come as analytics/panels.py makes them: `t` in ms, then numbers or null. */
 
 import { celsius, colour, count, instant, tick } from "windrow/format";
 
 const SYNC = "time";
 
-/** The columns with a row of nulls wherever a step has none, so that a gap is seen as one; times in s. */
+/** Adds a row of nulls for each missing step, so that gaps are shown as gaps; times in s. */
 export function withGaps(t, stepMs, columns) {
   const x = [];
   const filled = columns.map(() => []);
@@ -49,7 +49,7 @@ const time = { label: "UTC", value: (_, at) => (at == null ? "–" : instant(at 
 const degrees = (_, value) => celsius(value);
 const number = (_, value) => count(value);
 
-/** A chart that follows its host's width and can be read with the arrow keys. */
+/** A chart that is as wide as its host and can be read with the arrow keys. */
 function draw(host, options, data) {
   host.windrow?.destroy();
   host.replaceChildren();
@@ -80,7 +80,7 @@ const line = (label, name, width = 2) => ({ label, stroke: colour(name), width, 
 const edge = (label) => ({ label, stroke: "transparent", width: 0, points: { show: false }, value: degrees });
 const shade = (percent) => `color-mix(in srgb, ${colour("accent")} ${percent}%, transparent)`;
 
-/** uPlot takes colours as a canvas does, which may not know color-mix. */
+/** uPlot passes colours to a canvas, which may not support color-mix. */
 function resolved(value) {
   const probe = document.createElement("span");
   probe.style.color = value;

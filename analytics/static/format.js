@@ -1,4 +1,4 @@
-/** How numbers and times are written; all times are UTC. */
+/** Formatting of numbers and times; all times are in UTC. */
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const two = (number) => String(number).padStart(2, "0");
@@ -32,7 +32,7 @@ export function rfc3339(ms) {
   return `${new Date(ms).toISOString().slice(0, 19)}Z`;
 }
 
-/** A colour of the page's style sheet, as it is now. */
+/** The current value of a colour of the page's style sheet. */
 export function colour(name) {
   const probe = document.createElement("span");
   probe.style.color = `var(--${name})`;
@@ -42,7 +42,7 @@ export function colour(name) {
   return value;
 }
 
-/** An element with attributes and children; text is never taken for markup. */
+/** An element with attributes and children; text is never parsed as markup. */
 export function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {

@@ -1,4 +1,4 @@
-/** Sensors by time: a canvas of cells beside a list of names, both to be used with the keyboard. */
+/** Sensors by time: a canvas of cells beside a list of names, both usable with the keyboard. */
 
 import { celsius, element, instant, tick } from "windrow/format";
 
@@ -35,7 +35,7 @@ export class Heatmap {
     const values = page.mean.flat().filter((value) => value !== null);
     this.low = values.reduce((a, b) => Math.min(a, b), Infinity);
     this.high = values.reduce((a, b) => Math.max(a, b), -Infinity);
-    // Columns lie where their time is, so that a window without rows leaves a gap.
+    // Columns are placed by time, so a window without rows leaves a gap.
     this.firstMs = page.t[0] ?? 0;
     this.columns = page.t.length ? Math.round((page.t.at(-1) - this.firstMs) / page.step_ms) + 1 : 0;
     this.placeOf = new Map(page.t.map((at, place) => [Math.round((at - this.firstMs) / page.step_ms), place]));
@@ -96,7 +96,7 @@ export class Heatmap {
     this.hours.replaceChildren(...spans);
   }
 
-  /** What is under a place: {sensor, at, value}; value is null where there is no row. */
+  /** The cell at a position: {sensor, at, value}; value is null if there is no row. */
   cellAt(row, column) {
     const place = this.placeOf.get(column);
     return {

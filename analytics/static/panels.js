@@ -1,4 +1,4 @@
-/** The facts in short, movers, silent sensors, and what the lineages say. */
+/** The key figures, movers, silent sensors, and the completeness from the lineages. */
 
 import { drawCounts } from "windrow/charts";
 import { celsius, count, element, instant } from "windrow/format";

@@ -1,6 +1,6 @@
 /**
- * Where the page has its numbers from: the server it came from, or, in an exported file, the file itself.
- * Both answer the same three questions with the same shapes; see analytics/panels.py.
+ * The source of the page's numbers: its server or, in an exported file, the file itself.
+ * Both give the same three answers in the same shapes; see analytics/panels.py.
  */
 
 export function sourceOf(document) {

@@ -37,7 +37,7 @@ RANGE = TimeRange(START_MS, START_MS + WINDOWS * WINDOW_MS)
         (["--sql", "SELECT 1", "--from", "-2h"], "do not apply to --sql", "WHERE"),
         (["--sql", "SELECT 1", "--window", "1h"], "--window does not apply", "aggregates_1h"),
         (["completeness", "--window", "1h"], "per five-minute window", "leave out"),
-        (["fleet", "--plot", "fleet.gif"], "no PNG or SVG file", ".svg"),
+        (["fleet", "--plot", "fleet.gif"], "not a PNG or SVG file", ".svg"),
         (["--sql", "DROP TABLE aggregates"], "not a SELECT", "SELECT"),
         (["--sql", ""], "not a SELECT", "SELECT"),
         (["--sql", "SELECT * FRM aggregates"], "line 1, column 14", "correct"),
