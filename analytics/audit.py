@@ -18,7 +18,7 @@ from analytics.query import Query
 from analytics.readings_database import ReadingsDatabase
 from analytics.result import Engine, epoch_ms
 from analytics.verify import Verification, rows_of_window, verify_window
-from windrow.aws.kinesis import StreamRecord
+from windrow.aws.stream import StreamRecord
 from windrow.reading import EARLINESS_MS_MAX
 from windrow.timerange import TimeRange
 from windrow.timestamps import format_rfc3339

@@ -15,7 +15,7 @@ _HINT_REGION = "give --region, set AWS_REGION, or name one in the profile"
 
 
 def find_place(target: str, *, home: Path, region: str | None = None, profile: str | None = None) -> Place:
-    """Return the place that ``target`` (one of windrow.aws.clients.TARGETS) means on this machine; make no request.
+    """Return the place that ``target`` ("embedded", "localstack" or "aws") means on this machine; make no request.
 
     ``region`` and ``profile`` are for AWS; where they are None, its own configuration decides. UsageError if they
     do not fit the target; WindrowError if the embedded stack is not running.

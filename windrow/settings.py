@@ -37,7 +37,6 @@ AWS_DEFAULT_REGION = "AWS_DEFAULT_REGION"
 # Read by the command on the user's machine.
 HOME = "WINDROW_HOME"
 TARGET = "WINDROW_TARGET"
-AWS_PROFILE = "AWS_PROFILE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,22 +71,6 @@ class Settings:
             processor_function=environment.get(PROCESSOR_FUNCTION) or None,
             silence_topic_arn=environment.get(SILENCE_TOPIC_ARN) or None,
         )
-
-    def to_environment(self) -> dict[str, str]:
-        """The variables that ``from_environment`` turns into an equal value."""
-        environment = {
-            STAGE: self.stage,
-            STREAM_NAME: self.stream_name,
-            LAKE_BUCKET: self.lake_bucket,
-            RESULTS_BUCKET: self.results_bucket,
-            LATENESS_HORIZON_HOURS: str(self.lateness_horizon_hours),
-            STREAM_RETENTION_HOURS: str(self.stream_retention_hours),
-        }
-        if self.processor_function is not None:
-            environment[PROCESSOR_FUNCTION] = self.processor_function
-        if self.silence_topic_arn is not None:
-            environment[SILENCE_TOPIC_ARN] = self.silence_topic_arn
-        return environment
 
 
 def _text(environment: Mapping[str, str], name: str) -> str:

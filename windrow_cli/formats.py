@@ -47,11 +47,6 @@ def as_csv(frame: "pd.DataFrame", *, has_header: bool = True) -> str:
     return text.getvalue().removesuffix("\n")
 
 
-def as_json(frame: "pd.DataFrame") -> str:
-    """Return one array with an object per row, each on a line of its own."""
-    return "\n".join(_json_texts([frame]))
-
-
 def _csv_texts(frames: "Iterable[pd.DataFrame]") -> Iterator[str]:
     for number, frame in enumerate(frames):
         if number == 0 or not frame.empty:
@@ -59,7 +54,7 @@ def _csv_texts(frames: "Iterable[pd.DataFrame]") -> Iterator[str]:
 
 
 def _json_texts(frames: "Iterable[pd.DataFrame]") -> Iterator[str]:
-    """Yield the pieces of one array; a line is held back until it is known whether another follows."""
+    """Yield one array, each row an object on its own line, held back until it is known whether another follows."""
     held: str | None = None
     for line in itertools.chain.from_iterable(map(_json_lines, frames)):
         yield "[" if held is None else f"{held},"

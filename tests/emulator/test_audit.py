@@ -12,7 +12,7 @@ import pytest
 
 from analytics.audit import Audit, Verdict
 from tests.rows_file import encode_rollup
-from windrow.aws.kinesis import OutgoingRecord, Stored
+from windrow.aws.stream import OutgoingRecord, Stored
 from windrow.lake.layout import rows_key
 from windrow.lake.s3 import S3Store
 from windrow.reading import Reading, Readings

@@ -19,7 +19,7 @@ from infra.plan import DeploymentOptions, plan_deployment
 from tests.emulator.conftest import SHARDS, ignore
 from windrow import settings
 from windrow.aws.clients import Place
-from windrow.aws.kinesis import OutgoingRecord, Stored
+from windrow.aws.stream import OutgoingRecord, Stored
 from windrow.lake import layout
 from windrow.lake.store import ObjectStore
 from windrow.period import HOUR_MS, Grain, Period

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from windrow import settings
-from windrow.aws.kinesis import OutgoingRecord, Stored
+from windrow.aws.stream import OutgoingRecord, Stored
 from windrow.reading import Reading, Readings
 from windrow.stage import Stage
 from windrow.wire.json.encode import encode_readings

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from producers.aggregator import Aggregator
 from producers.shards import ShardMap
 from tests.simulation.scripted_stream import even_shards, hash_key_of
-from windrow.aws.kinesis import HASH_KEY_MAX, OutgoingRecord, Shard
+from windrow.aws.stream import HASH_KEY_MAX, OutgoingRecord, Shard
 from windrow.columns.strings import Strings
 from windrow.wire.kpl import MAGIC, deaggregate
 

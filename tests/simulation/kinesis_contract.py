@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from windrow.aws.kinesis import HASH_KEY_MAX, KinesisStream, OutgoingRecord, Stored
+from windrow.aws.kinesis import KinesisStream
+from windrow.aws.stream import HASH_KEY_MAX, OutgoingRecord, Stored
 
 MIDDLE = (HASH_KEY_MAX + 1) // 2
 

@@ -24,7 +24,8 @@ from producers.writer import Writer, WriterCounters
 from tests.simulation.scripted_stream import hash_key_of
 from tests.simulation.silent_endpoint import SilentEndpoint, silent_endpoint
 from windrow.aws.clients import Place, client, client_config
-from windrow.aws.kinesis import KinesisStream, OutgoingRecord, Shard
+from windrow.aws.kinesis import KinesisStream
+from windrow.aws.stream import OutgoingRecord, Shard
 from windrow.reading import Reading
 from windrow.wire.block.block import decode_block, is_block
 from windrow.wire.json.strict import parse_readings
@@ -139,7 +140,9 @@ def _send(stream: KinesisStream, wire: Wire) -> tuple[Counter[Reading], WriterCo
         return seconds
 
     uniform = np.random.default_rng(7).random
-    writer = Writer(stream, clock=clock, sleep=sleep, uniform=uniform, rate_limit=None, waiting_bytes_max=REQUEST_BYTES[wire])
+    writer = Writer(
+        stream, clock=clock, sleep=sleep, uniform=uniform, rate_limit=None, waiting_bytes_max=REQUEST_BYTES[wire]
+    )
     sender = Sender(
         writer,
         ShardMap(stream.list_shards()),

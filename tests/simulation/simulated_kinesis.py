@@ -34,7 +34,7 @@ from tests.simulation.faults import Chance
 from tests.simulation.process import Process
 from tests.simulation.virtual_time import Signal
 from tests.simulation.wrong_shapes import wrong_answer, wrong_put_answer
-from windrow.aws.kinesis import HASH_KEY_MAX, RECORD_BYTES_MAX, REQUEST_BYTES_MAX, REQUEST_RECORDS_MAX
+from windrow.aws.stream import HASH_KEY_MAX, RECORD_BYTES_MAX, REQUEST_BYTES_MAX, REQUEST_RECORDS_MAX
 
 ITERATOR_LIFE_MS = 300_000
 PUT_LATENCY_MS = 25

@@ -15,7 +15,8 @@ from producers.writer import Writer
 from tests.simulation import resharded_run
 from tests.simulation.scripted_stream import hash_key_of
 from windrow.aws.clients import EMBEDDED, Place, client
-from windrow.aws.kinesis import KinesisStream, OutgoingRecord
+from windrow.aws.kinesis import KinesisStream
+from windrow.aws.stream import OutgoingRecord
 from windrow.reading import Reading
 from windrow.wire.json.strict import parse_readings
 from windrow.wire.kpl import deaggregate

@@ -31,7 +31,7 @@ from tests.simulation.scenes import (
     put_facts,
     settled_faults,
 )
-from windrow.aws.kinesis import HASH_KEY_MAX
+from windrow.aws.stream import HASH_KEY_MAX
 from windrow.wire.kpl import UserRecord, aggregate
 
 SETUP = Setup(shards=2, options=AT_ONCE, target_bytes=200)

@@ -10,8 +10,7 @@ from producers.shards import ShardMap
 from producers.spool import Spool
 from producers.writer import Writer
 from tests.simulation.scripted_stream import ScriptedStream
-from windrow.aws.kinesis import Answers, OutgoingRecord, Refused
-from windrow.aws.stream import UNREACHABLE
+from windrow.aws.stream import UNREACHABLE, Answers, OutgoingRecord, Refused
 from windrow.wire.block.block import decode_block, is_block
 from windrow.wire.json.strict import parse_reading
 from windrow.wire.kpl import deaggregate

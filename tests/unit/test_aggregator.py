@@ -7,7 +7,7 @@ from producers import shards
 from producers.aggregator import Aggregator
 from producers.shards import ShardMap
 from tests.simulation.scripted_stream import even_shards, hash_key_of
-from windrow.aws.kinesis import HASH_KEY_MAX, RECORD_BYTES_MAX, OutgoingRecord, Shard
+from windrow.aws.stream import HASH_KEY_MAX, RECORD_BYTES_MAX, OutgoingRecord, Shard
 from windrow.columns.strings import Strings
 from windrow.errors import WindrowError
 from windrow.reading import Readings

@@ -12,7 +12,7 @@ import pytest
 
 from analytics.audit import GRACE_MS, Audit, Evidence, Verdict, audit
 from tests.unit.stored_results import SENSORS, START_MS, WINDOWS, StoredResults, some_readings
-from windrow.aws.kinesis import StreamRecord
+from windrow.aws.stream import StreamRecord
 from windrow.lake.layout import lineage_key, rows_key
 from windrow.reading import Reading, Readings
 from windrow.rows.lineage import Lineage

@@ -22,11 +22,11 @@ from moto import mock_aws
 import windrow.aws.clients
 from producers.shards import ShardMap
 from windrow.aws.clients import Place
-from windrow.aws.kinesis import (
-    ARRIVAL_STEP_BACK_MS_MAX,
+from windrow.aws.kinesis import ARRIVAL_STEP_BACK_MS_MAX, KinesisStream
+from windrow.aws.stream import (
     HASH_KEY_MAX,
+    UNREACHABLE,
     Answers,
-    KinesisStream,
     OutgoingRecord,
     Refused,
     Shard,
@@ -306,7 +306,7 @@ def test_a_request_that_never_went_out_is_refused_and_not_ambiguous(failure: Any
     """Nothing listens there now: nothing is stored, and another try may succeed."""
     fake = FakeClient({}, put=failure(endpoint_url="https://kinesis"))
     answers = stream_of(fake).put_records(outgoing(2))
-    assert [isinstance(answer, Refused) and answer.is_unreachable for answer in answers.entries] == [True, True]
+    assert [isinstance(answer, Refused) and answer.code for answer in answers.entries] == [UNREACHABLE] * 2
 
 
 def test_records_are_put_by_a_client_that_never_repeats_by_itself(client: Any) -> None:

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from tests.unit.answering_endpoint import HTML, JSON, AnsweringEndpoint, HttpAnswer, answering_endpoint
 from windrow.aws.clients import EMBEDDED, Place
-from windrow.aws.kinesis import Answers, KinesisStream, OutgoingRecord, Refused, Stored, Unanswered
+from windrow.aws.kinesis import KinesisStream
 from windrow.aws.kinesis_answers import EPOCH, WrongShape, put_answers, record_page, shard_page
+from windrow.aws.stream import Answers, OutgoingRecord, Refused, Stored, Unanswered
 from windrow.errors import PermanentError, WindrowError
 
 PAGE = b"<html><body>Please sign in</body></html>"

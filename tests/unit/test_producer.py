@@ -20,7 +20,7 @@ from producers.sender import Sender
 from producers.spool import Spool, SpoolFull
 from tests.simulation.scripted_stream import ScriptedStream, even_shards
 from tests.unit.producers_to import NOON, NOON_MS, Away, producer_to, put, reading, readings_in
-from windrow.aws.kinesis import Answers, OutgoingRecord, Unanswered
+from windrow.aws.stream import Answers, OutgoingRecord, Unanswered
 from windrow.columns.strings import Strings
 from windrow.errors import WindrowError
 from windrow.reading import BadReading

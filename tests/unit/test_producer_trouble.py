@@ -20,7 +20,7 @@ from tests.simulation.payloads import plain
 from tests.simulation.scripted_stream import ScriptedStream
 from tests.unit.answering_endpoint import HTML, HttpAnswer, answering_endpoint
 from tests.unit.producers_to import NOON_MS, Away, producer_to, put, reading, readings_in
-from windrow.aws.kinesis import Answers, OutgoingRecord, Refused
+from windrow.aws.stream import Answers, OutgoingRecord, Refused
 from windrow.errors import PermanentError, WindrowError
 from windrow.reading import BadReading
 

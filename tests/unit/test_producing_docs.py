@@ -18,7 +18,7 @@ from producers.shards import ShardMap
 from producers.writer import Writer
 from tests.simulation.payloads import walk
 from tests.simulation.scripted_stream import ScriptedStream
-from windrow.aws.kinesis import Answers, OutgoingRecord
+from windrow.aws.stream import Answers, OutgoingRecord
 from windrow.errors import WindrowError
 from windrow.wire.json.strict import parse_reading
 

@@ -16,7 +16,7 @@ from tests.unit.stored_results import START_MS, WINDOWS, StoredResults, some_rea
 from windrow.errors import UsageError, WindrowError
 from windrow.timerange import TimeRange
 from windrow.window import WINDOW_MS
-from windrow_cli.formats import as_csv, as_json, as_table
+from windrow_cli.formats import TEXTS, as_csv, as_table
 from windrow_cli.query import about, query
 from windrow_cli.questions import nothing_there, query_of_preset, query_of_sql
 
@@ -161,7 +161,7 @@ def test_csv_reads_back_whole() -> None:
 
 def test_json_reads_back_whole() -> None:
     """One object a line in one array; whole numbers exact, NULL null."""
-    text = as_json(AWKWARD)
+    text = "\n".join(TEXTS["json"]([AWKWARD]))
     first, second = json.loads(text)
     assert len(text.split("\n")) == 4
     assert first["squares"] == 10**30
@@ -175,7 +175,7 @@ def test_no_rows_print_as_their_columns(stored: StoredResults) -> None:
     frame = stored.engine.run(presets.sensor("nobody", RANGE)).frame
     assert as_table(frame).startswith("window_start  readings")
     assert as_csv(frame).startswith("window_start,readings")
-    assert as_json(frame) == "[]"
+    assert "\n".join(TEXTS["json"]([frame])) == "[]"
 
 
 def test_exact_temperatures_print_exactly(stored: StoredResults) -> None:

@@ -157,7 +157,8 @@ def test_results_become_pictures(tmp_path: Path, frame: pd.DataFrame, suffix: st
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("x.gif", "not a PNG or SVG"), ("x", "not a PNG or SVG"), ("/nowhere/at/all/x.png", "no folder")]
+    ("text", "message"),
+    [("x.gif", "not a PNG or SVG"), ("x", "not a PNG or SVG"), ("/nowhere/at/all/x.png", "no folder")],
 )
 def test_a_picture_needs_a_place_and_a_kind(text: str, message: str) -> None:
     """Found before anything is asked."""

@@ -21,7 +21,8 @@ from tests.horizon import LATENESS_HORIZON_MS
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from tests.unit.stream_records import ARRIVAL_MS, STREAM_ARN, aggregated, encoded, reading
 from windrow.aws import clients as aws
-from windrow.aws.kinesis import KinesisStream, StreamRecord
+from windrow.aws.kinesis import KinesisStream
+from windrow.aws.stream import StreamRecord
 from windrow.errors import UsageError, WindrowError
 from windrow.stage import Stage
 from windrow.timestamps import parse_rfc3339_ms

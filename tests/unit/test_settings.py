@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.environment import environment_of
 from windrow import settings
 from windrow.errors import WindrowError
 from windrow.settings import Settings
@@ -34,7 +35,7 @@ hours = st.integers(min_value=1, max_value=10_000)
 )
 def test_settings_survive_the_way_through_an_environment(written: Settings):
     """Reading what was written gives an equal value."""
-    assert Settings.from_environment(written.to_environment()) == written
+    assert Settings.from_environment(environment_of(written)) == written
 
 
 @pytest.mark.parametrize("name", ENVIRONMENT)

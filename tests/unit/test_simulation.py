@@ -21,7 +21,7 @@ from producers.writer import Writer
 from tests.horizon import LATENESS_HORIZON_MS
 from tests.simulation.scripted_stream import ScriptedStream, even_shards
 from tests.simulation.simulated_s3 import S3State, SimulatedStore, losing_acknowledgement
-from windrow.aws.kinesis import Answers, OutgoingRecord
+from windrow.aws.stream import Answers, OutgoingRecord
 from windrow.errors import WindrowError
 from windrow.lake.layout import simulation_key
 from windrow.reading import EARLINESS_MS_MAX, BadReading, Reading, Readings

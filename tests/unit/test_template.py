@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from infra import package, template
+from tests.environment import environment_of
 from tests.horizon import LATENESS_HORIZON_MS
 from windrow import settings
 from windrow.aws.clients import INVOKE_READ_TIMEOUT_SECONDS
@@ -63,7 +64,7 @@ def test_environment_is_what_the_settings_read(function: str):
     read = Settings.from_environment(variables)
     assert read.stage == "dev"
     assert read.lateness_horizon_hours * 3_600_000 == LATENESS_HORIZON_MS
-    assert set(variables) == {*read.to_environment(), *settings.POWERTOOLS, *settings.RUNTIME}
+    assert set(variables) == {*environment_of(read), *settings.POWERTOOLS, *settings.RUNTIME}
     assert settings.RUNTIME.items() <= variables.items()
     assert (read.processor_function is not None) == (function == "fanout")
 

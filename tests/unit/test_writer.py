@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from producers.shard_queue import BACKOFF_MAX_SECONDS, RateLimit
 from producers.writer import ATTEMPTS_MAX, WAITING_RECORDS_MAX, Writer, WriterCounters
 from tests.simulation.scripted_stream import ScriptedStream, even_shards
-from windrow.aws.kinesis import REQUEST_BYTES_MAX, REQUEST_RECORDS_MAX, Answers, OutgoingRecord
+from windrow.aws.stream import REQUEST_BYTES_MAX, REQUEST_RECORDS_MAX, Answers, OutgoingRecord
 from windrow.errors import WindrowError
 
 THROTTLED = "ProvisionedThroughputExceededException"

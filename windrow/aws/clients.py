@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 EMBEDDED = "embedded"
 LOCALSTACK = "localstack"
 AWS = "aws"
-TARGETS = (EMBEDDED, LOCALSTACK, AWS)
-"""Where a command can find a stage."""
 FUNCTION = "function"
 DEFAULT_REGION = "us-east-1"
 

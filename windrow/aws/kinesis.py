@@ -23,38 +23,17 @@ from botocore.exceptions import (
 from windrow.aws.clients import Place, client, one_line, readable
 from windrow.aws.kinesis_answers import EPOCH, Page, put_answers, record_page, shard_iterator, shard_page
 from windrow.aws.stream import (
-    HASH_KEY_MAX,
-    RECORD_BYTES_MAX,
-    REQUEST_BYTES_MAX,
-    REQUEST_RECORDS_MAX,
     THROTTLED,
     UNREACHABLE,
     Answers,
     OutgoingRecord,
     Refused,
     Shard,
-    Stored,
     StreamRecord,
     StreamSummary,
     Unanswered,
 )
 from windrow.errors import PermanentError, WindrowError
-
-__all__ = [
-    "ARRIVAL_STEP_BACK_MS_MAX",
-    "HASH_KEY_MAX",
-    "RECORD_BYTES_MAX",
-    "REQUEST_BYTES_MAX",
-    "REQUEST_RECORDS_MAX",
-    "Answers",
-    "KinesisStream",
-    "OutgoingRecord",
-    "Refused",
-    "Shard",
-    "Stored",
-    "StreamRecord",
-    "Unanswered",
-]
 
 # GetRecords gives at most 10,000 records and 10 MiB, and takes five calls a second and shard.
 _PAGE_RECORDS_MAX = 10_000

@@ -80,11 +80,6 @@ class Refused:
         """Whether the shard or the account is over its rate, so that only slowing down helps."""
         return self.code in THROTTLED
 
-    @property
-    def is_unreachable(self) -> bool:
-        """Whether no request could be sent."""
-        return self.code == UNREACHABLE
-
 
 @dataclass(frozen=True, slots=True)
 class Answers:

@@ -1,0 +1,21 @@
+"""The environment of a function, as the template would set it."""
+
+from windrow import settings
+from windrow.settings import Settings
+
+
+def environment_of(stage: Settings) -> dict[str, str]:
+    """Return the variables that `Settings.from_environment` turns into an equal value."""
+    environment = {
+        settings.STAGE: stage.stage,
+        settings.STREAM_NAME: stage.stream_name,
+        settings.LAKE_BUCKET: stage.lake_bucket,
+        settings.RESULTS_BUCKET: stage.results_bucket,
+        settings.LATENESS_HORIZON_HOURS: str(stage.lateness_horizon_hours),
+        settings.STREAM_RETENTION_HOURS: str(stage.stream_retention_hours),
+    }
+    if stage.processor_function is not None:
+        environment[settings.PROCESSOR_FUNCTION] = stage.processor_function
+    if stage.silence_topic_arn is not None:
+        environment[settings.SILENCE_TOPIC_ARN] = stage.silence_topic_arn
+    return environment
