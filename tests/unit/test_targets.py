@@ -101,7 +101,7 @@ def test_embedded_stack_that_does_not_run_says_how_to_start_it(tmp_path: Path):
     """The default target."""
     with pytest.raises(WindrowError, match="the embedded stack is not running"):
         find_place(EMBEDDED, home=tmp_path)
-    with pytest.raises(UsageError, match="us-east-1 alone"):
+    with pytest.raises(UsageError, match="always in us-east-1"):
         find_place(EMBEDDED, home=tmp_path, region="eu-west-1")
 
 
