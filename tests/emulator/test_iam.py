@@ -67,7 +67,7 @@ def write_stream(clients: Clients, stage: Stage) -> object:
 
 
 def unseal_directly(clients: Clients, stage: Stage) -> object:
-    return clients("kms").generate_data_key(KeyId=f"alias/windrow-{stage.stage}", KeySpec="AES_256")
+    return clients("kms").generate_data_key(KeyId=f"alias/windrow-{stage.name}", KeySpec="AES_256")
 
 
 ACTIONS: dict[str, Callable[[Clients, Stage], object]] = {
@@ -90,9 +90,9 @@ ACTIONS: dict[str, Callable[[Clients, Stage], object]] = {
     "read a lineage": get("results_bucket", "windows/iam"),
     "write an answer": put("results_bucket", "athena/iam"),
     "list the results": listing("results_bucket"),
-    "give a batch up": put("on_failure_bucket", "aws/lambda/iam"),
-    "read what was given up": get("on_failure_bucket", "aws/lambda/iam"),
-    "list what was given up": listing("on_failure_bucket"),
+    "give a batch up": put("failures_bucket", "aws/lambda/iam"),
+    "read what was given up": get("failures_bucket", "aws/lambda/iam"),
+    "list what was given up": listing("failures_bucket"),
     "invoke the consumer": invoking("consumer_function"),
     "invoke the dispatcher": invoking("dispatcher_function"),
     "read the stream": read_stream,

@@ -34,7 +34,7 @@ def test_the_example_runs(stack: Stage, home: Path) -> None:
     environment = os.environ | {
         settings.AWS_ENDPOINT_URL: str(stack.place.endpoint_url),
         settings.HOME: str(home),
-        settings.STAGE: stack.stage,
+        settings.STAGE: stack.name,
     }
     done = subprocess.run([sys.executable, str(EXAMPLE)], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

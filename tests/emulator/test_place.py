@@ -191,7 +191,7 @@ def test_functions_do_not_see_the_users_aws_settings(monkeypatch: pytest.MonkeyP
 
 def test_deploy_twice_changes_nothing(place: Place, stack: Stage):
     """The second deployment uploads nothing, changes nothing, and finds the same resources."""
-    again = deploy(plan_deployment(place, stack.stage, DeploymentOptions()))
+    again = deploy(plan_deployment(place, stack.name, DeploymentOptions()))
     assert not again.is_changed
     assert again.uploaded == ()
     assert again.stage == stack
@@ -243,7 +243,7 @@ def test_refused_template_is_one_line(place: Place):
 def test_number_of_shards_is_not_changed_here(place: Place, stack: Stage):
     """The embedded stack would lose records over it, so the stage refuses before it touches anything."""
     with pytest.raises(WindrowError, match="2 shards, and this place cannot change that"):
-        deploy(plan_deployment(place, stack.stage, DeploymentOptions(shard_count=3)))
+        deploy(plan_deployment(place, stack.name, DeploymentOptions(shard_count=3)))
 
 
 def test_destroy_removes_stage_and_data(place: Place):
@@ -253,7 +253,7 @@ def test_destroy_removes_stage_and_data(place: Place):
     for number in range(3):
         s3.put_object(Bucket=deployed.lake_bucket, Key=f"partials/{number}", Body=b"x")
     planned = destroy.plan_destruction(place, "shortlived", deletes_data=True)
-    assert set(planned.buckets) == {deployed.lake_bucket, deployed.results_bucket, deployed.on_failure_bucket}
+    assert set(planned.buckets) == {deployed.lake_bucket, deployed.results_bucket, deployed.failures_bucket}
     destroy.apply(planned, ignore)
     with pytest.raises(WindrowError, match="no stage 'shortlived' is deployed"):
         find_stage(place, "shortlived")
@@ -266,10 +266,10 @@ def test_destroy_removes_stage_and_data(place: Place):
 def test_stages_live_side_by_side(place: Place, stack: Stage):
     """Two stages share no resource."""
     other = deploy(plan_deployment(place, "other", DeploymentOptions(shard_count=1, is_scheduled=False))).stage
-    names = ("stream_name", "lake_bucket", "results_bucket", "on_failure_bucket", "consumer_function")
+    names = ("stream_name", "lake_bucket", "results_bucket", "failures_bucket", "consumer_function")
     assert not [name for name in names if getattr(other, name) == getattr(stack, name)]
     destroy.apply(destroy.plan_destruction(place, "other", deletes_data=True), ignore)
-    assert find_stage(place, stack.stage) == stack
+    assert find_stage(place, stack.name) == stack
 
 
 def test_record_put_into_the_stream_becomes_a_partial(place: Place):
@@ -290,9 +290,9 @@ def test_status_shows_the_stage(cli, stack: Stage):
     """In JSON for programs, in lines for people."""
     shown = json.loads(cli(place_cli.status, "--format", "json"))
     assert shown["place"]["endpoint_url"] == stack.place.endpoint_url
-    (facts,) = [one for one in shown["stages"] if one["stage"] == stack.stage]
+    (facts,) = [one for one in shown["stages"] if one["stage"] == stack.name]
     assert (facts["stream"], facts["shards"], facts["mapping"]) == (stack.stream_name, 2, "Enabled")
-    assert f"stage {stack.stage}: CREATE_COMPLETE" in cli(place_cli.status)
+    assert f"stage {stack.name}: CREATE_COMPLETE" in cli(place_cli.status)
 
 
 def test_dry_run_does_nothing(cli, place: Place):
@@ -307,7 +307,7 @@ def test_commands_deploy_and_destroy_a_stage(cli, place: Place):
     assert "stage bycommand is deployed" in cli(deploy_cli.deploy, "--stage", "bycommand", "--no-schedule")
     assert "stage bycommand is up to date" in cli(deploy_cli.deploy, "--stage", "bycommand")
     assert "delete stack windrow-bycommand" in cli(deploy_cli.destroy, "--stage", "bycommand", "--dry-run")
-    assert find_stage(place, "bycommand").stage == "bycommand"
+    assert find_stage(place, "bycommand").name == "bycommand"
     assert "stage bycommand is destroyed" in cli(deploy_cli.destroy, "--stage", "bycommand")
     assert stacks.describe(place, "windrow-bycommand") == {}
 
