@@ -85,12 +85,12 @@ def _declared(payload: bytes) -> int:
 
 
 def _readings_of_block(payload: bytes, totals: StreamTotals) -> Iterator[Reading]:
-    """Yield the sound readings of a block; reject each of the others for the reason its JSON form would be."""
+    """Yield the sound readings of a block; reject each of the others with the reason for its JSON form."""
     readings = decode_block(payload)
     sound = is_sound(readings)
     yield from readings.take(sound)
-    for spelled in to_json_payloads(readings, np.flatnonzero(~sound)):
+    for json_payload in to_json_payloads(readings, np.flatnonzero(~sound)):
         try:
-            yield parse_reading(spelled)
+            yield parse_reading(json_payload)
         except BadReading as error:
             totals.rejected[error.reason.value] += 1

@@ -33,7 +33,7 @@ def find_place(target: str, *, home: Path, region: str | None = None, profile: s
 
 def _localstack_endpoint() -> str:
     """Return the URL that localstack-client uses: AWS_ENDPOINT_URL, else LOCALSTACK_HOST, else port 4566 here."""
-    from localstack_client import config  # noqa: PLC0415 - slow to import, and for this target alone
+    from localstack_client import config  # noqa: PLC0415 - slow to import, and only for this target
 
     try:
         return str(config.get_service_endpoint("s3"))

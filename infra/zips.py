@@ -58,12 +58,12 @@ def write(entries: Mapping[str, ZipEntry]) -> bytes:
     """Return a zip of the entries, in the order of their names; ValueError if it would need to be a zip64."""
     body, directory = bytearray(), bytearray()
     for name in sorted(entries):
-        entry, spelled = entries[name], name.encode()
+        entry, encoded_name = entries[name], name.encode()
         sizes = (entry.crc, len(entry.packed), entry.size)
-        common = (_VERSION, _UTF8, entry.method, _DOS_TIME, _DOS_DATE, *sizes, len(spelled), 0)
+        common = (_VERSION, _UTF8, entry.method, _DOS_TIME, _DOS_DATE, *sizes, len(encoded_name), 0)
         made_by = _UNIX << 8 | _VERSION
-        directory += _CENTRAL.pack(b"PK\x01\x02", made_by, *common, 0, 0, 0, _MODE << 16, len(body)) + spelled
-        body += _LOCAL.pack(b"PK\x03\x04", *common) + spelled + entry.packed
+        directory += _CENTRAL.pack(b"PK\x01\x02", made_by, *common, 0, 0, 0, _MODE << 16, len(body)) + encoded_name
+        body += _LOCAL.pack(b"PK\x03\x04", *common) + encoded_name + entry.packed
     if len(entries) > _ENTRIES_MAX or len(body) + len(directory) > _BYTES_MAX:
         raise ValueError(f"{len(entries):,} files of {len(body):,} bytes are too much for one zip")
     end = _END.pack(b"PK\x05\x06", 0, 0, len(entries), len(entries), len(directory), len(body), 0)

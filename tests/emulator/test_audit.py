@@ -15,6 +15,7 @@ from tests.rows_file import encode_rollup
 from windrow.aws.stream import OutgoingRecord, Stored
 from windrow.lake.layout import rows_key
 from windrow.lake.s3 import S3Store
+from windrow.period import HOUR_MS
 from windrow.reading import Reading, Readings
 from windrow.rows.partial import partials_of
 from windrow.rows.rollup import roll
@@ -26,7 +27,6 @@ from windrow_operations.auditing import audit_stage
 from windrow_operations.draining import wait_until_drained
 from windrow_operations.ticks import invoke_tick, scheduled_event
 
-HOUR_MS = 3_600_000
 # Windows that no other test of the session touches.
 HOURS_BACK = 20
 
