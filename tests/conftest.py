@@ -1,5 +1,6 @@
 """What holds for every test: settings, and a place for wheels."""
 
+import atexit
 import os
 from pathlib import Path
 
@@ -21,6 +22,15 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("windrow")
+
+
+def _silence_exit() -> None:
+    """Close standard error to what DuckDB's binding says after the end: it names each object that pytest still holds."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    atexit.register(_silence_exit)
 
 
 @pytest.fixture(scope="session")

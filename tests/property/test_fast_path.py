@@ -91,6 +91,7 @@ SPELLED_ALIKE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", SPELLED_ALIKE)
 def test_every_octet_at_every_place_of_payloads_spelled_alike(body: bytes) -> None:
     """All 256 values in place of each byte of a payload, among payloads of the same length."""
@@ -125,6 +126,7 @@ def test_every_odd_time_among_usual_ones(time: str) -> None:
     check(usual + [style.spell(values | {"event_time": spelled}) for spelled in TIMES])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("field", ["sensor_id", "event_time", "temperature", "sequence", "site", "battery"])
 def test_every_octet_at_every_place_of_a_field(field: str) -> None:
     """All 256 values, inserted before and replacing each byte of one payload among usual ones."""

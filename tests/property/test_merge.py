@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -128,6 +129,7 @@ def test_rows_are_read_back_as_they_were_written(day: list[Fact], rows: int) -> 
         assert Rollup.concat(pieces).rows_sha256 == part.rows_sha256
 
 
+@pytest.mark.slow
 def test_sums_of_squares_of_a_fleet_day_leave_64_bits() -> None:
     """Two parts whose sums of squares are just below 2^64 carry into the high word."""
     readings = [("a", DAY_START_MS + index, 0, 10_000_000) for index in range(100_000)]

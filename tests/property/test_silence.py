@@ -3,6 +3,7 @@
 import io
 
 import pyarrow.parquet
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,6 +68,7 @@ def is_outage(fleet: Fleet, age: int) -> bool:
     return 2 * len(fleet[age]) < len(expected)
 
 
+@pytest.mark.slow
 @given(fleets, st.integers(1, 4))
 def test_rows_are_those_of_the_model(fleet: Fleet, rows: int) -> None:
     """The silent sensors, their states, and the completeness of the window equal those of the model."""

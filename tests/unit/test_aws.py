@@ -29,6 +29,7 @@ def test_dead_endpoint_is_one_line_with_a_hint():
     assert caught.value.hint == "run: windrow up"
 
 
+@pytest.mark.slow
 def test_client_is_made_once_per_service_and_place():
     """The same service and place give the same client, another place another one."""
     assert client("s3", NOBODY) is client("s3", Place(EMBEDDED, "http://127.0.0.1:1", "us-east-1"))

@@ -294,6 +294,7 @@ def compressed(content: bytes, *, declared_bytes: int, **options: int) -> Encode
     return EncodedBuffer(memoryview(frame), declared_bytes, is_compressed=True)
 
 
+@pytest.mark.slow
 def test_a_frame_is_never_decompressed_beyond_what_is_declared() -> None:
     """A gigabyte that declares 64 bytes costs no more than 64 bytes, and is refused."""
     bomb = compressed(bytes(1 << 30), declared_bytes=64)

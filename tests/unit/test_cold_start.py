@@ -30,6 +30,7 @@ print(json.dumps(sorted({*sys.modules, *(name.split(".")[0] for name in sys.modu
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("handler", ["processors.consumer_handler", "processors.fanout_handler"])
 def test_a_handler_imports_nothing_it_can_do_without(handler: str) -> None:
     """Import time is paid by every new execution environment; docs/performance.md has the milliseconds."""

@@ -17,6 +17,7 @@ SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())["services"]
 STANDS_IN = {name: one for name, one in SERVICES.items() if name != "windrow"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("schema", "path"), [("compose-spec", COMPOSE), ("github-workflows", WORKFLOW)])
 def test_file_keeps_its_schema(schema: str, path: Path) -> None:
     """The Compose specification's own schema, and that of GitHub's workflows."""
@@ -25,6 +26,7 @@ def test_file_keeps_its_schema(schema: str, path: Path) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
+@pytest.mark.slow
 def test_schema_is_no_rubber_stamp(tmp_path: Path) -> None:
     """A misspelt key is refused."""
     spoiled = yaml.safe_load(COMPOSE.read_text())

@@ -92,6 +92,7 @@ def script_until_executed(s3, sts, cloudformation) -> None:
 ANY_CHANGE_SET = {"ChangeSetName": "arn:change-set", "StackName": NAME}
 
 
+@pytest.mark.slow
 def test_deployment_uploads_prepares_executes_and_follows():
     """The requests in their order; events that were there before are not shown again."""
     seen: list[str] = []

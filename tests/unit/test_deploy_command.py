@@ -74,6 +74,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result
     return run
 
 
+@pytest.mark.slow
 def test_replacement_is_shown_and_asked_for(run: Callable[..., Result]) -> None:
     """Anything but yes leaves everything as it is."""
     for answer in ("n\n", "", "\n"):
@@ -85,6 +86,7 @@ def test_replacement_is_shown_and_asked_for(run: Callable[..., Result]) -> None:
         assert refused.done == ["discarded"]
 
 
+@pytest.mark.slow
 def test_yes_goes_on(run: Callable[..., Result]) -> None:
     """Said at the question, or before."""
     for arguments, answer in (((), "y\n"), (("--yes",), "")):
@@ -94,6 +96,7 @@ def test_yes_goes_on(run: Callable[..., Result]) -> None:
         assert agreed.done == ["executed"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stands_in", [Stack(changes=(CHANGED,)), Stack(changes=(REPLACED,), is_new=False), Stack()])
 def test_only_losses_are_asked_for(run: Callable[..., Result], stands_in: Stack) -> None:
     """A change that takes nothing away goes on by itself; each is shown."""
@@ -103,11 +106,13 @@ def test_only_losses_are_asked_for(run: Callable[..., Result], stands_in: Stack)
         assert str(change) in result.stderr
 
 
+@pytest.mark.slow
 def test_nothing_to_do_is_said(run: Callable[..., Result]) -> None:
     """No change set, no change."""
     assert "stage dev is up to date" in run(Stack()).stdout
 
 
+@pytest.mark.slow
 def test_losses_are_red(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal, what goes is red and the rest is not."""
     console = Console(stderr=True, highlight=False, soft_wrap=True, force_terminal=True, color_system="standard")

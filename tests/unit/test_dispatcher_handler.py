@@ -74,6 +74,7 @@ def handle(monkeypatch: pytest.MonkeyPatch) -> Iterator[Handle]:
         yield lambda event: fresh.handle(event, Context())
 
 
+@pytest.mark.slow
 def test_scheduled_event_closes_its_windows(handle: Handle) -> None:
     """A rule's event is a tick of its `time`, over the real adapter and a pool of readers."""
     report = TickReport.from_fields(json.loads(json.dumps(handle(EVENT))))
@@ -84,6 +85,7 @@ def test_scheduled_event_closes_its_windows(handle: Handle) -> None:
     assert "put" not in again.s3_calls
 
 
+@pytest.mark.slow
 def test_dry_run_writes_nothing(handle: Handle) -> None:
     """`detail.dry_run` asks for the plan alone."""
     planned = TickReport.from_fields(handle(EVENT | {"detail": {"dry_run": True}}))
@@ -91,6 +93,7 @@ def test_dry_run_writes_nothing(handle: Handle) -> None:
     assert TickReport.from_fields(handle(EVENT)).outcomes.keys() == {RollOutcome.ROLLED}
 
 
+@pytest.mark.slow
 def test_metrics_count_the_outcomes(handle: Handle, capsys: pytest.CaptureFixture[str]) -> None:
     """One EMF line, with every outcome, so that an alarm on a missing metric is no false one."""
     report = TickReport.from_fields(handle(EVENT))
@@ -101,6 +104,7 @@ def test_metrics_count_the_outcomes(handle: Handle, capsys: pytest.CaptureFixtur
     assert lines[0]["S3Calls"] == [float(sum(report.s3_calls.values()))]
 
 
+@pytest.mark.slow
 def test_failed_window_is_logged_as_an_error_and_raises_nothing(
     handle: Handle, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -265,6 +269,7 @@ def test_function_that_fails_is_one_line(place: Callable[[FakeLambda], None], fa
     assert "\n" not in result.exception.message
 
 
+@pytest.mark.slow
 def test_local_tick_does_what_the_function_would(
     handle: Handle, place: Callable[[FakeLambda], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

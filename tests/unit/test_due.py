@@ -194,6 +194,7 @@ def test_time_near_the_beginning_of_all_time_is_no_error() -> None:
     assert days_within_reach(early, WEEK)
 
 
+@pytest.mark.slow
 def test_partials_outlive_the_reach_whatever_a_stage_chooses() -> None:
     """The template's limits: a window that a tick can look at still has all of its partials, with a day to spare."""
     parameters = template.load()["Parameters"]

@@ -49,6 +49,7 @@ def test_a_seed_means_the_same_readings_on_every_machine_and_in_every_version() 
     assert digest == "a79e3b42cd0a559c234eb1c9a4fdfe534fc7a665fec76b9674bc5f3f898e9393"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_samples_max", [1, 5, 23, 24, 100])
 def test_the_readings_do_not_depend_on_the_size_of_batches(batch_samples_max: int) -> None:
     """However the samples are cut into batches, the same readings come in the same order."""
@@ -108,6 +109,7 @@ def test_a_sensor_samples_in_sequence_at_its_interval() -> None:
     assert gaps_ms.max() < spec.interval_ms * 1.1
 
 
+@pytest.mark.slow
 def test_sensor_ids_name_site_and_sensor() -> None:
     """Site i % sites, with leading zeros, up to the last of a million."""
     spec = dataclasses.replace(SPEC, sensors=SENSORS_MAX, sites=100, end_ms=START_MS + 10, faults=Faults())
@@ -148,6 +150,7 @@ def test_the_truth_leaves_out_what_was_malformed_and_nothing_else() -> None:
 FAULTY = dataclasses.replace(SPEC, sensors=200, faults=Faults(dropout=0.2, stuck=0.2, spikes=0.02, skewed=0.3))
 
 
+@pytest.mark.slow
 def test_with_faulty_sensors_a_part_of_the_time_still_has_exactly_that_part() -> None:
     """Silent, stuck and skewed sensors too: a window's truth does not depend on where a range is cut."""
     whole = flat(readings(FAULTY))
@@ -161,6 +164,7 @@ def test_with_faulty_sensors_a_part_of_the_time_still_has_exactly_that_part() ->
     assert all(one.event_time_ms < middle_ms for one in cut[0])
 
 
+@pytest.mark.slow
 def test_a_silent_sensor_is_missing_for_ten_minutes() -> None:
     """The others are untouched."""
     clean, silent = (

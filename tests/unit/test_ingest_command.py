@@ -62,6 +62,7 @@ def sent(kinesis: Any) -> list[Reading]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wire", ["json", "blocks"])
 def test_a_recording_is_sent_and_reported(aws: Any, tmp_path: Path, wire: str) -> None:
     """In either form; the report on standard output can be read by a program."""
@@ -72,6 +73,7 @@ def test_a_recording_is_sent_and_reported(aws: Any, tmp_path: Path, wire: str) -
     assert set(report["last_sequence_numbers"]) <= {"shardId-000000000000", "shardId-000000000001"}
 
 
+@pytest.mark.slow
 def test_what_will_be_quarantined_is_said_before(aws: Any, tmp_path: Path) -> None:
     """Readings beyond the horizon or in the future are counted; so are rows that are no readings."""
     path = csv_of(tmp_path, [-8 * DAY_MS, -1, 600_000])
@@ -89,6 +91,7 @@ def test_a_recording_can_be_moved(aws: Any, tmp_path: Path) -> None:
     assert [one.event_time_ms for one in sent(aws)] == [NOW_MS - 60_500, NOW_MS - 60_000]
 
 
+@pytest.mark.slow
 def test_standard_input_needs_a_form(aws: Any) -> None:
     """It has no name that would tell it."""
     line = json.dumps({"sensor_id": "roof", "event_time": NOW_MS, "temperature": 1})
@@ -97,6 +100,7 @@ def test_standard_input_needs_a_form(aws: Any) -> None:
     assert isinstance(run("-", text=line).exception, UsageError)
 
 
+@pytest.mark.slow
 def test_a_backfill_goes_past_the_stream(aws: Any, tmp_path: Path) -> None:
     """However old; a rolled window is left out, and so is what is in the future."""
     path = csv_of(tmp_path, [-90 * DAY_MS, -60 * DAY_MS, 600_000])
@@ -108,6 +112,7 @@ def test_a_backfill_goes_past_the_stream(aws: Any, tmp_path: Path) -> None:
     assert sent(aws) == []
 
 
+@pytest.mark.slow
 def test_waiting_for_a_backfill_makes_no_sense(aws: Any, tmp_path: Path) -> None:
     """It is there when the command returns."""
     assert isinstance(run(str(csv_of(tmp_path, [0])), "--backfill", "--wait").exception, UsageError)

@@ -157,6 +157,7 @@ def tiny_user_records(count: int) -> bytes:
     return seal(b"\x0a\x01a" + TINY_USER_RECORD * count)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("long_tags", [False, True])
 def test_a_record_with_too_many_user_records_is_quarantined_whole(long_tags: bool) -> None:
     """One row instead of a hundred thousand, however the tags are spelled; its neighbours count."""

@@ -309,6 +309,7 @@ def test_a_request_that_never_went_out_is_refused_and_not_ambiguous(failure: Any
     assert [isinstance(answer, Refused) and answer.code for answer in answers.entries] == [UNREACHABLE] * 2
 
 
+@pytest.mark.slow
 def test_records_are_put_by_a_client_that_never_repeats_by_itself(client: Any) -> None:
     """So that every request that may have been stored twice is seen and counted."""
     place = Place("test-repeats", None, PLACE.region)
@@ -321,6 +322,7 @@ def test_records_are_put_by_a_client_that_never_repeats_by_itself(client: Any) -
     assert reading.meta.config.retries["total_max_attempts"] > 1
 
 
+@pytest.mark.slow
 def test_a_stream_that_is_not_there_is_said_to_be_missing(client: Any) -> None:
     """Writing, listing and reading say the same."""
     stream = stream_of(client, "missing")

@@ -137,6 +137,7 @@ _json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     entries=st.lists(_json_values, max_size=3), wraps=st.booleans(), status=st.sampled_from([200, 200, 200, 403, 500])

@@ -44,6 +44,7 @@ def test_rows_are_indexed_by_their_window_in_utc(windrow: Windrow) -> None:
     assert fleet.resample("10min")["readings"].sum().tolist() == [180, 180]
 
 
+@pytest.mark.slow
 def test_every_question_is_its_preset(windrow: Windrow) -> None:
     """The same rows as the command prints."""
     bounds = ("-20m", None)

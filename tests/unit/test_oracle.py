@@ -9,6 +9,7 @@ held     50 s      5 s   60 s (HOLD)       60 s       5 s
 import itertools
 
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,6 +106,7 @@ def test_no_readings_make_no_rows() -> None:
     assert tuple(rows.columns) == ROW_COLUMNS
 
 
+@pytest.mark.slow
 def test_sums_leave_64_bits_without_loss() -> None:
     """The hottest sensor's squares are exact beyond what a double or a bigint holds."""
     row = true_rows(frame([("a", START_MS + n, 0, 10_000_000) for n in range(100_000)])).iloc[0]

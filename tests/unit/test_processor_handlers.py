@@ -118,6 +118,7 @@ def test_metrics_and_logs_tell_counts_and_no_payloads(lake: Any, capsys: pytest.
     assert {"Batches", "Records", "Late", "Partials", "PayloadBytes", "LakeBytes", "OldestEventAge"} <= set(metrics)
 
 
+@pytest.mark.slow
 def test_the_consumer_fails_when_s3_does(lake: Any) -> None:
     """An exception is what makes Lambda deliver the batch again."""
     handle = fresh(consumer_handler)
@@ -157,6 +158,7 @@ def test_the_fan_out_processes_a_throttled_chunk_itself(lake: Any, function: Stu
     assert "partials" in roots(lake)
 
 
+@pytest.mark.slow
 def test_the_fan_out_reports_the_record_from_which_the_batch_must_come_again(lake: Any, function: Stubber) -> None:
     """A processor that fails every time fails its chunk from the first record on."""
     handle = fresh(fanout_handler)

@@ -310,6 +310,7 @@ def test_a_closed_producer_takes_nothing() -> None:
         producer.put("roof", 1.0)
 
 
+@pytest.mark.slow
 def test_a_large_batch_fits_the_spool_in_several_entries(tmp_path: Path) -> None:
     """More readings than one block may hold."""
     number = np.arange(150_000)

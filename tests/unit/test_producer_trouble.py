@@ -233,6 +233,7 @@ def test_a_permanent_cause_is_raised_at_the_first_contact_and_the_spool_is_free(
         assert isinstance(producer.last_error, PermanentError)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("environment", "port", "match"),  # a port each, as a client is made once for each place
     [

@@ -149,6 +149,7 @@ def test_an_empty_result_keeps_its_columns(script: Script) -> None:
     assert list(frame.columns) == ["a", "a_1"]
 
 
+@pytest.mark.slow
 def test_pages_are_read_to_the_end(script: Script) -> None:
     """The header comes on the first page alone."""
     script.starts()

@@ -27,6 +27,7 @@ def test_there_are_ten_queries() -> None:
     assert len(QUERIES) == 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sql", QUERIES)
 def test_every_query_runs(stored: StoredResults, sql: str) -> None:
     """Whatever rows it finds."""

@@ -44,6 +44,7 @@ def gets(stored: StoredResults, sql: str) -> int:
     return stored.results.calls["get"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_without_objects_has_its_columns(tmp_path: Path, name: str) -> None:
     """A stage that was just deployed can be asked."""
@@ -64,6 +65,7 @@ def test_rows_come_with_the_dtypes_of_their_sql_types(stored: StoredResults) -> 
     assert (frame["dt"][0], frame["hour"][0]) == ("2026-11-20", 23)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("expression", "expected"),
     [
@@ -114,6 +116,7 @@ def test_tables_may_carry_database_and_catalog(stored: StoredResults) -> None:
     assert ask(stored, sql)["n"][0] == WINDOWS * len(SENSORS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("where", "objects"),
     [
@@ -136,6 +139,7 @@ def test_only_what_the_conditions_leave_is_fetched(stored: StoredResults, where:
     assert gets(stored, f"SELECT COUNT(*) FROM aggregates WHERE {where}") == objects
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sql", "expected"),
     [

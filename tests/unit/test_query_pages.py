@@ -40,6 +40,7 @@ def test_pages_hold_every_row_in_order(stored: StoredResults) -> None:
     assert [x for page in pages for x in page.frame["x"]] == list(range(1, MANY + 1))
 
 
+@pytest.mark.slow
 def test_more_rows_than_a_frame_may_have_come_in_pages(stored: StoredResults) -> None:
     """What `run` refuses can be streamed."""
     sql = f"SELECT x FROM UNNEST(sequence(1, {ROWS_MAX + 1})) AS t(x)"
@@ -142,6 +143,7 @@ FLEET = pd.DataFrame(
 HOTTEST = pd.DataFrame({"place": [1, 2], "sensor_id": pd.Series(["a$b", "b"], dtype="str"), "max_c": [30.0, 29.0]})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frame", [FLEET, HOTTEST, FLEET[["window_start", "sensors"]], FLEET[["mean_c"]]])
 @pytest.mark.parametrize("suffix", ["png", "svg"])
 def test_results_become_pictures(tmp_path: Path, frame: pd.DataFrame, suffix: str) -> None:
@@ -172,6 +174,7 @@ def test_a_result_without_numbers_cannot_be_drawn(tmp_path: Path) -> None:
         plot(HOTTEST[["sensor_id"]], tmp_path / "x.png", title="")
 
 
+@pytest.mark.slow
 def test_the_command_does_without_matplotlib_until_it_draws() -> None:
     """It is an optional extra."""
     script = "import sys, analytics.plot, analytics.engine, windrow_cli.query; sys.exit('matplotlib' in sys.modules)"

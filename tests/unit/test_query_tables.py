@@ -34,6 +34,7 @@ def glue_tables() -> dict[str, Any]:
     return {one["Name"]: one for one in inputs if one["TableType"] == "EXTERNAL_TABLE"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", glue_tables())
 def test_glue_declares_the_columns_of_the_local_engine(name: str) -> None:
     """Names, types and order of every column, partition columns included."""

@@ -216,6 +216,7 @@ def kinesis(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         yield boto3.client("kinesis", region_name=PLACE.region)
 
 
+@pytest.mark.slow
 def test_a_stage_is_replayed_from_its_stream_to_its_consumer(kinesis: Any) -> None:
     """What was put into the stream is, to the byte, what the mapping would hand to the consumer function."""
     kinesis.create_stream(StreamName="windrow-test", ShardCount=1)
@@ -246,6 +247,7 @@ def test_a_stage_is_replayed_from_its_stream_to_its_consumer(kinesis: Any) -> No
     assert (replayed.records, replayed.invocations, replayed.failed) == (1, 1, ())
 
 
+@pytest.mark.slow
 def test_a_dry_run_of_a_stage_invokes_no_function(kinesis: Any) -> None:
     """A stubbed client without answers would refuse the call."""
     kinesis.create_stream(StreamName="windrow-test", ShardCount=1)

@@ -33,6 +33,7 @@ def rollup() -> Rollup:
     return roll(Partial.of(WINDOW, columns))
 
 
+@pytest.mark.slow
 def test_every_column_has_statistics_and_a_page_index(rollup: Rollup) -> None:
     """Engines use them to skip row groups and pages."""
     file = pyarrow.parquet.ParquetFile(io.BytesIO(encode_rollup(rollup)))

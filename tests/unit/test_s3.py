@@ -78,6 +78,7 @@ REQUESTS: dict[str, Callable[[S3Store], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", REQUESTS)
 def test_passing_failures_are_retried_with_growing_pauses(hesitation: Hesitation, operation: str) -> None:
     """409, 5xx and SlowDown are temporary; the request is sent again after growing pauses."""
@@ -87,6 +88,7 @@ def test_passing_failures_are_retried_with_growing_pauses(hesitation: Hesitation
     assert hesitation.pauses == [0.1, 0.2, 0.4, 0.8]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", REQUESTS)
 def test_retries_end(hesitation: Hesitation, operation: str) -> None:
     """A store that stays unavailable is an error that names the object and the reason."""
@@ -96,6 +98,7 @@ def test_retries_end(hesitation: Hesitation, operation: str) -> None:
     assert hesitation.requests == ROUNDS_MAX
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", REQUESTS)
 def test_refusal_is_not_retried(hesitation: Hesitation, operation: str) -> None:
     """Access denied is final; it is not a missing object, although S3 answers 403 for those if listing is denied."""
@@ -149,6 +152,7 @@ def test_body_that_breaks_off_is_read_again(hesitation: Hesitation) -> None:
     assert len(broken) == ROUNDS_MAX
 
 
+@pytest.mark.slow
 def test_dead_endpoint_is_one_line(hesitation: Hesitation) -> None:
     """After the SDK has given up, the adapter does not retry for minutes."""
     calls = []

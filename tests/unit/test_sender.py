@@ -155,6 +155,7 @@ def is_at_home(shard: Shard, reading: Reading) -> bool:
     return shard.first_hash_key <= key <= shard.last_hash_key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wire", list(Wire))
 @pytest.mark.parametrize(("before", "after"), [(1, 4), (4, 1), (3, 2)])
 def test_a_reshard_loses_nothing_and_doubles_nothing(wire: Wire, before: int, after: int) -> None:
@@ -173,6 +174,7 @@ def test_a_reshard_loses_nothing_and_doubles_nothing(wire: Wire, before: int, af
     assert all(is_at_home(by_id[stored.shard_id], one) for stored in last for one in contents(stored.record))
 
 
+@pytest.mark.slow
 def test_what_waits_is_made_anew_for_the_shards_that_are() -> None:
     """One request shows that the shards are others; what was made for the old ones goes into new records."""
     stream = Resharded(even_shards(1), later=renamed(even_shards(4)), at_request=0)
@@ -191,6 +193,7 @@ def test_what_waits_is_made_anew_for_the_shards_that_are() -> None:
     assert len(stream.stored) > 3 * len(strays)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wire", list(Wire))
 @pytest.mark.parametrize("target_bytes", [90, 2_000], ids=["plain records", "aggregates"])
 @pytest.mark.parametrize("counts", [(2, 5), (5, 2), (3, 3), (1, 2, 4), (1, 4, 1), (4, 2, 3, 8)], ids=str)
@@ -212,6 +215,7 @@ def test_a_kcl_consumer_gets_every_reading_across_reshards(
     assert kcl_readings(stream) == sent
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(random=st.randoms(use_true_random=False))
 def test_a_kcl_consumer_gets_every_reading_whatever_the_shards(random: Random) -> None:

@@ -141,6 +141,7 @@ def test_a_dry_run_sends_and_stores_nothing(kinesis: Any) -> None:
     assert dry.counters == simulate_fleet(FLEET, STAGE, now_ms=NOW_MS).counters
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["table", "json"])
 def test_the_result_is_on_stdout_in_either_form(
     form: str, kinesis: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -30,6 +30,7 @@ def ranges_of(partials: list[Partial], *, held_max: int) -> list[Partial]:
         return list(spill.ranges())
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(batches(windows=1), max_size=6), st.sampled_from([1, 2, 5, 20, 1000]))
 def test_ranges_one_after_another_are_the_union(cuts: list[list[Reading]], held_max: int) -> None:

@@ -54,6 +54,7 @@ def test_bad_stage_name_is_refused(stage: str):
         check_stage(stage)
 
 
+@pytest.mark.slow
 def test_plan_decides_only_what_was_chosen():
     """Without choices no parameter of the user's is set, so that an update keeps what the stage has."""
     parameters = plan_deployment(AWS, "dev", DeploymentOptions()).parameters
@@ -69,6 +70,7 @@ def test_modes_are_those_of_the_template():
     assert list(modes) == template.load()["Parameters"]["ProcessingMode"]["AllowedValues"]
 
 
+@pytest.mark.slow
 def test_plan_says_what_the_place_lacks():
     """On AWS nothing is left out; the embedded stack has no TLS, and says so."""
     on_aws, here = (

@@ -128,6 +128,7 @@ def instant(ms: int) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(ms / 1000, datetime.UTC).replace(tzinfo=None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VIEWS)
 def test_view_has_the_columns_it_declares(name: str, database: duckdb.DuckDBPyConnection) -> None:
     """Presto's document, Glue's columns and what the SQL gives agree in names, order and types."""
@@ -185,6 +186,7 @@ def test_open_readings_are_those_of_open_windows_each_once(database: duckdb.Duck
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUERIES)
 def test_saved_query_runs(name: str, database: duckdb.DuckDBPyConnection) -> None:
     """It names views and columns that exist."""

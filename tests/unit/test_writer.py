@@ -262,6 +262,7 @@ def raise_at_sleep(time: Time, act: Callable[[], None]) -> None:
         act()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rate_limit", "body_bytes", "least_seconds"),
     [
