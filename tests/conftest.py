@@ -25,7 +25,7 @@ settings.load_profile("windrow")
 
 
 def _silence_exit() -> None:
-    """Close standard error to what DuckDB's binding says after the end: it names each object that pytest still holds."""
+    """Silence what DuckDB's binding prints at exit: it names each object that pytest still holds."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
