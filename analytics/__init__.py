@@ -8,7 +8,7 @@
 Columns have the dtypes listed in analytics.result. Rows of windows are indexed by the start of the window, in UTC.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from analytics.library import Windrow, connect
@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 __all__ = ["Windrow", "connect"]
 
 
-def __getattr__(name: str) -> Any:
-    """Import the library when it is first used, so that commands which need no pandas start fast."""
-    if name not in __all__:
-        raise AttributeError(f"module 'analytics' has no attribute {name!r}")
-    from analytics import library  # noqa: PLC0415
+if not TYPE_CHECKING:  # a type checker that saw it would accept any name
 
-    return getattr(library, name)
+    def __getattr__(name: str) -> object:
+        """Import the library when it is first used, so that commands which need no pandas start fast."""
+        if name not in __all__:
+            raise AttributeError(f"module 'analytics' has no attribute {name!r}")
+        from analytics import library  # noqa: PLC0415
+
+        return getattr(library, name)

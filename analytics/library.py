@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import boto3
 import pandas as pd
@@ -17,7 +16,6 @@ from windrow.deployment import find_stage
 from windrow.errors import UsageError
 from windrow.timerange import TimeRange, parse_range
 
-HOME_FOLDER = ".windrow"
 DEFAULT_FROM = "-2h"
 
 
@@ -104,7 +102,7 @@ def connect(
 
     place = _place(region, profile, endpoint_url or os.environ.get(settings.AWS_ENDPOINT_URL) or None)
     found = find_stage(place, stage or os.environ.get(settings.STAGE) or "dev")
-    home = Path(os.environ.get(settings.HOME) or Path.home() / HOME_FOLDER)
+    home = settings.home_folder(os.environ)
     return Windrow((local_engine if is_local else engine_of)(found, home=home), place)
 
 

@@ -14,14 +14,13 @@ import shutil
 import socket
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from infra import child_process
 from infra.child_process import ChildProcess
 from infra.waiting import wait_for
-from windrow import settings
 from windrow.aws.clients import DEFAULT_REGION, EMBEDDED, Place
 from windrow.errors import WindrowError
 
@@ -62,12 +61,6 @@ class Embedded:
     def endpoint_url(self) -> str:
         """The URL of all its services."""
         return f"http://{HOST}:{self.port}"
-
-
-def home_folder(environment: Mapping[str, str]) -> Path:
-    """Return ``$WINDROW_HOME``, else ``~/.windrow``."""
-    chosen = environment.get(settings.HOME)
-    return Path(chosen).expanduser().absolute() if chosen else Path.home() / ".windrow"
 
 
 def version() -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from windrow.errors import WindrowError
 
@@ -71,6 +72,12 @@ class Settings:
             processor_function=environment.get(PROCESSOR_FUNCTION) or None,
             silence_topic_arn=environment.get(SILENCE_TOPIC_ARN) or None,
         )
+
+
+def home_folder(environment: Mapping[str, str]) -> Path:
+    """Return the folder for windrow's files on the user's machine: ``$WINDROW_HOME``, else ``~/.windrow``."""
+    chosen = environment.get(HOME)
+    return Path(chosen).expanduser().absolute() if chosen else Path.home() / ".windrow"
 
 
 def _text(environment: Mapping[str, str], name: str) -> str:

@@ -73,9 +73,7 @@ def stage_option(command: _Command) -> _Command:
 
 def home_folder() -> Path:
     """Return the folder where windrow keeps its files on this machine."""
-    from infra import embedded
-
-    return embedded.home_folder(os.environ)
+    return settings.home_folder(os.environ)
 
 
 def chosen_target() -> str:
