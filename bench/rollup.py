@@ -166,14 +166,14 @@ def _work(way: str, folder: Path) -> None:
 
 
 def _ours(folder: Path) -> None:
-    from dispatcher.look import Buckets, list_partials  # noqa: PLC0415
-    from dispatcher.rows import making_rows  # noqa: PLC0415
+    from dispatcher.observation import Buckets, list_partials  # noqa: PLC0415
+    from dispatcher.rows import rolled_rows  # noqa: PLC0415
 
     store = FolderStore(folder / "ours")
     buckets = Buckets(lake=store, results=store)
     with (
         ThreadPoolExecutor(2) as readers,
-        making_rows(buckets, WINDOW, list_partials(buckets, WINDOW), mapper=readers.map) as made,
+        rolled_rows(buckets, WINDOW, list_partials(buckets, WINDOW), mapper=readers.map) as made,
     ):
         print(made.rows)
 

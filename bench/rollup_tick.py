@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from dispatcher.due import due_windows, windows_within_reach
-from dispatcher.look import Buckets
-from dispatcher.report import Outcome
+from dispatcher.observation import Buckets
+from dispatcher.report import RollOutcome
 from dispatcher.tick import Tick
 from tests.simulation.simulated_s3 import Put, S3State, SimulatedStore
 from windrow.lake.layout import Origin, PartialKey, lineage_key, period_lineages_key, period_rows_key, rows_key
@@ -31,7 +31,7 @@ def settled_tick(shards: int) -> tuple[Mapping[str, int], int]:
     _settle_periods(state, Grain.DAY, hours)
     buckets = Buckets(lake=SimulatedStore(state.apply, "lake"), results=SimulatedStore(state.apply, "results"))
     report = Tick(buckets=buckets, lifetimes=LIFETIMES, scheduled_time_ms=SCHEDULED).run()
-    assert report.outcomes == {Outcome.SETTLED: len(due)}, report.outcomes
+    assert report.outcomes == {RollOutcome.SETTLED: len(due)}, report.outcomes
     assert not report.periods, report.periods[:2]
     return report.s3_calls, len(due)
 

@@ -5,8 +5,8 @@
         S . . . . S . . . . . . . N . . . . S . . . M . . RRRR
     N: partials, no lineage    R: the last 24    M: marked    S: this tick's share of the sweep
 
-A tick looks only at windows that end at or before `closing`. Nothing here remembers an earlier tick, so a tick
-that was late, lost, doubled or cut short changes nothing but when a window is looked at.
+A tick looks only at windows that end at or before `closing`. Nothing here remembers an earlier tick, so a tick that was
+late, lost, doubled or cut short changes only when a window is looked at.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -20,40 +20,40 @@ from windrow.period import DAY_MS, HOUR_MS
 from windrow.timestamps import INSTANT_MS_MIN
 from windrow.window import WINDOW_MS, Window, windows_between
 
-TICK_DELAY_MS = 120_000
-"""How long after a window's end the schedule fires: batching takes 20 s, the rest is room for the consumer."""
+FIRST_TICK_AFTER_MS = 120_000
+"""How long after a window's end its first tick is scheduled: batching takes 20 s, the rest is for the consumer."""
 RECENT_WINDOWS = 24
 """How many of the last windows every tick looks at: two hours."""
 SWEEP_TICKS = 288
 """A sweep of everything within reach takes this many ticks: a day."""
 FINAL_SWEEPS = 3
-"""How often the sweep comes to a window that is final, so that it is told so though ticks are missed."""
-NEWEST_FIRST_EVERY = 4
-"""Every so many ticks begin with the newest window, so that what a broken one keeps from its turn is newer at most."""
+"""Sweeps that pass a final window, so it is marked final even if two of its ticks are missed."""
+REVERSED_EVERY_TICKS = 4
+"""One of so many ticks works from the newest window back: a window that kills its run cannot starve older ones."""
 
-Worked = TypeVar("Worked")
+Work = TypeVar("Work")
 
 
-class Reason(StrEnum):
+class DueReason(StrEnum):
     """Why a window is due."""
 
     NEW = "new"  # it has partials and no lineage
     RECENT = "recent"  # it is one of the last RECENT_WINDOWS
     MARKED = "marked"  # a marker says that a partial came after its end
-    SWEEP = "sweep"  # its turn in the slow sweep
+    SWEEP = "sweep"  # it is its turn in the slow sweep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueWindow:
-    """A window to look at, with every reason, in the order of Reason, and the markers that name it."""
+    """A window to look at, with all reasons in the order of DueReason, and the markers that name it."""
 
     window: Window
-    reasons: tuple[Reason, ...]
+    reasons: tuple[DueReason, ...]
     markers: tuple[MarkerKey, ...] = ()
 
 
 def reach_ms(lifetimes: Lifetimes) -> int:
-    """How far back a tick looks: so many sweeps past the end of lateness that each window is seen when it is final.
+    """Return how far back a tick looks: FINAL_SWEEPS sweeps past the time when a window becomes final.
 
     Partials must live longer than this, or final windows freeze.
     """
@@ -61,25 +61,25 @@ def reach_ms(lifetimes: Lifetimes) -> int:
 
 
 def closing_ms(scheduled_time_ms: int) -> int:
-    """The instant up to which a tick closes windows: `end_ms <= closing_ms`."""
-    return (scheduled_time_ms - TICK_DELAY_MS) // WINDOW_MS * WINDOW_MS
+    """Return the instant up to which a tick closes windows: those with `end_ms <= closing_ms`."""
+    return (scheduled_time_ms - FIRST_TICK_AFTER_MS) // WINDOW_MS * WINDOW_MS
 
 
 def windows_within_reach(scheduled_time_ms: int, lifetimes: Lifetimes) -> list[Window]:
-    """The closable windows that end after `closing_ms - reach_ms`, ascending."""
+    """Return the windows that end after `closing_ms - reach_ms` and may be closed, ascending."""
     closing = closing_ms(scheduled_time_ms)
     return windows_between(max(closing - reach_ms(lifetimes), INSTANT_MS_MIN), closing)
 
 
 def days_within_reach(scheduled_time_ms: int, lifetimes: Lifetimes) -> list[int]:
-    """The starts of the UTC days that have windows within reach, in ms, ascending."""
+    """Return the starts of the UTC days that have windows within reach, in ms, ascending."""
     return sorted({window.start_ms // DAY_MS * DAY_MS for window in windows_within_reach(scheduled_time_ms, lifetimes)})
 
 
 def hours_to_list(scheduled_time_ms: int, lifetimes: Lifetimes, *, with_lineage: Collection[Window]) -> list[int]:
-    """The starts of the hours in which a listing of partials could show a window that only rule NEW finds.
+    """Return the starts, in ms, of the hours in which a listing of partials may show a window that only rule NEW finds.
 
-    An hour whose windows all have lineages cannot, nor can the RECENT windows, which are due anyway.
+    These are the hours with a window that has no lineage and is not RECENT; those are due anyway.
     """
     older = windows_within_reach(scheduled_time_ms, lifetimes)[:-RECENT_WINDOWS]
     return sorted({window.start_ms // HOUR_MS * HOUR_MS for window in older if window not in with_lineage})
@@ -93,10 +93,10 @@ def due_windows(
     with_partials: Iterable[Window],
     markers: Iterable[MarkerKey],
 ) -> tuple[DueWindow, ...]:
-    """The windows that are due at a tick, oldest first.
+    """Return the windows that are due at a tick, oldest first.
 
-    `with_partials` must cover the hours of `hours_to_list`; `with_lineage` the windows within reach. A marked
-    window may lie beyond reach; one that has not ended waits, and its marker with it.
+    `with_partials` must cover the hours of `hours_to_list`, `with_lineage` the windows within reach. A marked window
+    may lie beyond reach. One that cannot be closed yet waits, and its marker with it.
     """
     closing = closing_ms(scheduled_time_ms)
     within_reach = windows_within_reach(scheduled_time_ms, lifetimes)
@@ -104,28 +104,29 @@ def due_windows(
     for marker in markers:
         if marker.window.end_ms <= closing:
             named.setdefault(marker.window, []).append(marker)
+    swept = {window for window in within_reach if (closing // WINDOW_MS - window.index) % SWEEP_TICKS == 0}
     found = {
-        Reason.NEW: {window for window in with_partials if window not in with_lineage} & set(within_reach),
-        Reason.RECENT: set(within_reach[-RECENT_WINDOWS:]),
-        Reason.MARKED: named.keys(),
-        Reason.SWEEP: {window for window in within_reach if (closing // WINDOW_MS - window.index) % SWEEP_TICKS == 0},
+        DueReason.NEW: {window for window in with_partials if window not in with_lineage} & set(within_reach),
+        DueReason.RECENT: set(within_reach[-RECENT_WINDOWS:]),
+        DueReason.MARKED: named.keys(),
+        DueReason.SWEEP: swept,
     }
     return tuple(
         DueWindow(
             window=window,
-            reasons=tuple(reason for reason in Reason if window in found[reason]),
+            reasons=tuple(reason for reason in DueReason if window in found[reason]),
             markers=tuple(sorted(named.get(window, ()), key=str)),
         )
         for window in sorted(set().union(*found.values()))
     )
 
 
-def work_order(due: Sequence[Worked], scheduled_time_ms: int) -> list[Worked]:
-    """In which order a tick works off what is due, given oldest first: the newest at once, then the oldest first.
+def work_order(due: Sequence[Work], scheduled_time_ms: int) -> list[Work]:
+    """Return `due`, which is given oldest first, in the order of work: the newest, then the others, oldest first.
 
-    Every NEWEST_FIRST_EVERY-th tick goes backwards. So if one of them should kill the run each time it is tried,
-    all that is older than it is done by the one kind of tick, and all that is newer by the other.
+    Every REVERSED_EVERY_TICKS-th tick goes from the newest to the oldest. So if one window kills the run whenever it is
+    tried, the usual ticks do the older ones, and the reversed ticks do the newer ones.
     """
-    if closing_ms(scheduled_time_ms) // WINDOW_MS % NEWEST_FIRST_EVERY == 0:
+    if closing_ms(scheduled_time_ms) // WINDOW_MS % REVERSED_EVERY_TICKS == 0:
         return list(reversed(due))
     return [*due[-1:], *due[:-1]]

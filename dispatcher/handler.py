@@ -1,4 +1,4 @@
-"""The Lambda function of the dispatcher: a scheduled event in, a tick, its report out."""
+"""The Lambda function of the dispatcher: it runs the tick of a scheduled event and returns the report."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -9,21 +9,21 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from dispatcher.look import Buckets
-from dispatcher.report import Outcome, TickReport
-from dispatcher.rows import Mapper
+from dispatcher.observation import Buckets
+from dispatcher.report import RollOutcome, TickReport
 from dispatcher.silences import Notifier
 from dispatcher.tick import Tick
 from windrow.aws.clients import client
 from windrow.errors import WindrowError
+from windrow.lake.store import Mapper
 from windrow.lifetimes import Lifetimes
 from windrow.stage import Stage
 from windrow.timestamps import parse_rfc3339_ms
 
 READERS = 16
-"""Partials read at once."""
+"""Partials that are read at once."""
 RESERVE_MS_MAX = 60_000
-"""No roll begins with less time than this left, or than a quarter of what the run began with."""
+"""No roll begins with less time left than this, or than a quarter of the run's time if that is less."""
 SUBJECT_CHARACTERS_MAX = 100
 
 logger = Logger()
@@ -44,7 +44,7 @@ def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             mapper=readers.map,
             notifier=topic_of(stage),
         )
-    _tell(report)
+    _log(report)
     return report.to_fields()
 
 
@@ -57,7 +57,7 @@ def run(
     mapper: Mapper = map,
     notifier: Notifier | None = None,
 ) -> TickReport:
-    """The tick that `event` asks for: an EventBridge event with `time`; a true `detail.dry_run` only plans."""
+    """Run the tick that `event` asks for, an EventBridge event with `time`; a true `detail.dry_run` only plans."""
     try:
         scheduled_time_ms = parse_rfc3339_ms(event["time"])
     except (KeyError, TypeError, ValueError) as error:
@@ -82,8 +82,8 @@ class Topic:
         self._sns = sns
         self._arn = arn
 
-    def tell(self, subject: str, message: str) -> None:
-        """Publish; SNS takes subjects of up to 100 characters."""
+    def notify(self, subject: str, message: str) -> None:
+        """Publish one message; SNS takes subjects of up to 100 characters."""
         self._sns.publish(TopicArn=self._arn, Subject=subject[:SUBJECT_CHARACTERS_MAX], Message=message)
 
 
@@ -94,23 +94,23 @@ def topic_of(stage: Stage) -> Topic | None:
     return Topic(client("sns", stage.place), stage.silence_topic_arn)
 
 
-def _tell(report: TickReport) -> None:
+def _log(report: TickReport) -> None:
     for window in report.windows:
-        if window.outcome in (Outcome.FAILED, Outcome.FROZEN):
+        if window.outcome in (RollOutcome.FAILED, RollOutcome.FROZEN):
             logger.error("window needs attention", **window.to_fields())
-        elif window.outcome is not Outcome.SETTLED:
+        elif window.outcome is not RollOutcome.SETTLED:
             logger.info("window", **window.to_fields())
     for period in report.periods:
-        if period.outcome in (Outcome.FAILED, Outcome.FROZEN):
+        if period.outcome in (RollOutcome.FAILED, RollOutcome.FROZEN):
             logger.error("period needs attention", **period.to_fields())
         else:
             logger.info("period", **period.to_fields())
-    if report.strange_keys:
-        logger.warning("keys that are none of ours", keys=report.strange_keys[:20])
-    for outcome in Outcome:
+    if report.unknown_keys:
+        logger.warning("keys that windrow does not write", keys=report.unknown_keys[:20])
+    for outcome in RollOutcome:
         metrics.add_metric(f"Windows{outcome.title()}", MetricUnit.Count, report.outcomes[outcome])
     outcomes = [period.outcome for period in report.periods]
-    for outcome in (Outcome.ROLLED, Outcome.FROZEN, Outcome.FAILED, Outcome.DEFERRED):
+    for outcome in (RollOutcome.ROLLED, RollOutcome.FROZEN, RollOutcome.FAILED, RollOutcome.DEFERRED):
         metrics.add_metric(f"Periods{outcome.title()}", MetricUnit.Count, outcomes.count(outcome))
     metrics.add_metric("MarkersKept", MetricUnit.Count, sum(len(window.markers_kept) for window in report.windows))
     metrics.add_metric("S3Calls", MetricUnit.Count, sum(report.s3_calls.values()))

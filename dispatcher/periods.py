@@ -1,25 +1,24 @@
-"""Hours and days, after the windows: which have changed, and their roll from the rows of their parts.
+"""Hours and days: which of them have changed, and their roll from the rows of their parts, after those of the windows.
 
     windows' rows ──▶ hour's rows ──▶ day's rows          each with a lineage that names its parts and their ETags
 
-A period is due once it has ended, when the listed ETags of its parts' rows, or of its own, are not those of its
-lineage. That is told from listings anew at every tick, so a tick that dies anywhere is made good by the next one. Days
-are rolled at most once an hour. The order of a roll is that of a window's (see dispatcher.roll), for the same reasons:
-observe, list the parts, read them, write the rows, then the lineage, each under the condition that it is as observed.
+A period is due once it has ended, if the listed ETags of its parts' rows, or of its own, are not those in its lineage.
+Every tick lists them anew, so what a tick that dies leaves undone is done by the next one. Days are rolled at most once
+an hour. A roll goes in the order of a window's (see dispatcher.roll), for the same reasons: observe, list the parts,
+read them, write the rows, then the lineage, each on the condition that it is as observed.
 """
 
 import dataclasses
 import logging
-import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import IO
 
 from dispatcher.due import closing_ms
-from dispatcher.look import Buckets, Unreadable
-from dispatcher.report import Outcome, PeriodReport
-from dispatcher.rows import ROWS_IN_MEMORY_BYTES_MAX, body_of
+from dispatcher.observation import Buckets, UnreadableObject
+from dispatcher.report import PeriodReport, RollOutcome
+from dispatcher.roll import ROUNDS_MAX
+from dispatcher.rows import body_of, read_in_pieces, rows_file
 from windrow.lake.layout import (
     AGGREGATES,
     day_prefix,
@@ -33,34 +32,28 @@ from windrow.lake.layout import (
     period_rows_root,
     rows_key,
 )
-from windrow.lake.store import ObjectStore, PreconditionFailed, StoreError, etag_of
+from windrow.lake.store import ObjectStore, PreconditionFailed, StoreError, etag_of, put_if_unchanged
 from windrow.period import HOUR_MS, Grain, Period
 from windrow.rows.lineage import Lineage, UnreadableLineage
 from windrow.rows.merge import merge_streams
 from windrow.rows.period_lineage import PeriodLineage, PeriodPart, from_json_lines, to_json_lines
-from windrow.rows.rollup_parquet import UnreadableRows, read_rows, write_rows
+from windrow.rows.rollup import Rollup
+from windrow.rows.rollup_parquet import UnreadableRows, write_rows
 from windrow.window import Window
 
 log = logging.getLogger(__name__)
 
-ROUNDS_MAX = 5
-"""How often a roll starts over when it loses to another."""
-PIECE_ROWS = 1 << 13
-"""Rows of a part that are held at once; a day has 24 parts."""
-PART_IN_MEMORY_BYTES_MAX = 1 << 20
-"""Rows objects up to this size are kept in memory while they are merged, larger ones on local disk."""
-
 Etags = Mapping[int, str]
-"""The ETag of each part's rows by the start of the part."""
+"""The ETag of each part's rows, by the start of the part in ms."""
 
 
-class Moved(Exception):  # noqa: N818 - the domain's noun
-    """A part was written while it was being read; the roll starts over."""
+class ChangedPart(Exception):  # noqa: N818 - the domain's noun
+    """A part was written after it was listed; the roll starts over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lineages:
-    """The object of lineages that a period's own belongs to, and its ETag."""
+    """The lineages in the object that holds a period's own, and the ETag of that object."""
 
     by_period: Mapping[Period, PeriodLineage]
     etag: str | None
@@ -68,18 +61,18 @@ class Lineages:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeriodRoller:
-    """What all rolls of one tick share."""
+    """Rolls the hours and days of one tick."""
 
     buckets: Buckets
     scheduled_time_ms: int
 
     def due_hours(self, day_ms: int, windows: Etags, hours: Mapping[Period, str]) -> list[Period]:
-        """The hours of a day that have ended and changed, by the listed ETags of windows' and of hours' rows."""
+        """Return the hours of a day that have ended and changed, by the listed ETags of windows' and hours' rows."""
         of_day = [Period(Grain.HOUR, start) for start in Period(Grain.DAY, day_ms).part_starts_ms]
         return self._changed(of_day, windows, hours)
 
     def due_days(self, days_ms: Iterable[int], hours: Mapping[Period, str], days: Mapping[Period, str]) -> list[Period]:
-        """The days that have ended and changed and were not rolled in this hour already."""
+        """Return the days that have ended and changed and were not yet rolled in this hour."""
         periods = [Period(Grain.DAY, start) for start in days_ms]
         return self._changed(periods, {hour.start_ms: etag for hour, etag in hours.items()}, days)
 
@@ -98,14 +91,14 @@ class PeriodRoller:
         return changed
 
     def _known(self, period: Period) -> Mapping[Period, PeriodLineage]:
-        """The lineages beside the period's own; none when they cannot be read, so that its roll says why."""
+        """Return the lineages in the period's object; none if they cannot be read: the roll will report why."""
         try:
             return read_lineages(self.buckets, period).by_period
-        except Unreadable:
+        except UnreadableObject:
             return {}
 
     def _is_too_soon(self, lineage: PeriodLineage | None) -> bool:
-        """Days are rolled at most once an hour, however many of their hours change."""
+        """Tell whether it is a day that was rolled in this hour: hours may change often, and days are large."""
         return (
             lineage is not None
             and lineage.period.grain is Grain.DAY
@@ -113,22 +106,22 @@ class PeriodRoller:
         )
 
     def roll(self, period: Period) -> PeriodReport:
-        """Bring one period up to date; never raises for what is wrong with this period alone."""
+        """Bring one period up to date; whatever is wrong with it is reported, not raised."""
         try:
             for _ in range(ROUNDS_MAX):
                 try:
                     return self._roll_once(period)
-                except (PreconditionFailed, Moved):
+                except (PreconditionFailed, ChangedPart):
                     continue
-            return _report(period, Outcome.CONTENDED, None, "lost to another dispatcher every time")
-        except (Unreadable, StoreError) as error:
-            return _report(period, Outcome.FAILED, None, str(error))
+            return _report(period, RollOutcome.CONTENDED, None, "lost to another dispatcher every time")
+        except (UnreadableObject, StoreError) as error:
+            return _report(period, RollOutcome.FAILED, None, str(error))
         except Exception as error:
             log.exception("the roll of %s failed", period)
-            return _report(period, Outcome.FAILED, None, f"{type(error).__name__}: {error}")
+            return _report(period, RollOutcome.FAILED, None, f"{type(error).__name__}: {error}")
 
     def _roll_once(self, period: Period) -> PeriodReport:
-        """One round; PreconditionFailed or Moved when it must start over."""
+        """Do one round; PreconditionFailed or ChangedPart if it must start over."""
         rows_etag = etag_of(self.buckets.results, period_rows_key(period))
         lineages = read_lineages(self.buckets, period)
         before = lineages.by_period.get(period)
@@ -136,10 +129,10 @@ class PeriodRoller:
         missing = [part.start_ms for part in before.parts if part.start_ms not in listed] if before else []
         if missing:
             detail = f"{len(missing)} of its parts are gone, the first is {_part_key(period, missing[0])}"
-            return _report(period, Outcome.FROZEN, before, detail)
+            return _report(period, RollOutcome.FROZEN, before, detail)
         parts = name_parts(self.buckets, period, listed)
         if parts is None:
-            return _report(period, Outcome.WAITING, before, "one of its parts is being rolled")
+            return _report(period, RollOutcome.WAITING, before, "one of its parts is being rolled")
         lineage = PeriodLineage(
             period=period,
             parts=parts,
@@ -153,63 +146,52 @@ class PeriodRoller:
         )
         if before and before.fingerprint == lineage.fingerprint and before.result_etag == lineage.result_etag:
             if before.parts == parts:
-                return _report(period, Outcome.SETTLED, before)
-            lineage, outcome = dataclasses.replace(before, parts=parts), Outcome.RECORDED
+                return _report(period, RollOutcome.SETTLED, before)
+            lineage, outcome = dataclasses.replace(before, parts=parts), RollOutcome.RECORDED
         else:
             lineage, outcome = self._write_rows(lineage, before, rows_etag)
-        self._put(
-            period_lineages_key(period),
-            to_json_lines({**lineages.by_period, period: lineage}.values()),
-            lineages.etag,
-        )
+        body = to_json_lines({**lineages.by_period, period: lineage}.values())
+        put_if_unchanged(self.buckets.results, period_lineages_key(period), body, observed_etag=lineages.etag)
         return _report(period, outcome, lineage)
 
     def _write_rows(
         self, lineage: PeriodLineage, before: PeriodLineage | None, rows_etag: str | None
-    ) -> tuple[PeriodLineage, Outcome]:
-        """Merge the parts and write their rows, unless they stand already; the lineage is completed."""
+    ) -> tuple[PeriodLineage, RollOutcome]:
+        """Merge the parts and write their rows, unless the same are there; return the completed lineage."""
         period = lineage.period
         with ExitStack() as stack:
-            files = {part: stack.enter_context(_spooled(PART_IN_MEMORY_BYTES_MAX)) for part in lineage.parts}
-            for part, file in files.items():
-                self._fetch(period, part, file)
-            out = stack.enter_context(_spooled(ROWS_IN_MEMORY_BYTES_MAX))
-            streams = [read_rows(part.start_ms, file, rows=PIECE_ROWS) for part, file in files.items()]
+            streams = [self._read_part(period, part, stack) for part in lineage.parts]
+            out = stack.enter_context(rows_file())
             try:
-                made = write_rows(period.start_ms, merge_streams(period.start_ms, streams), out)
+                rows = write_rows(period.start_ms, merge_streams(period.start_ms, streams), out)
             except UnreadableRows as error:
-                raise Unreadable(f"the parts of {period_rows_key(period)}: {error}") from error
-            is_same = before is not None and before.rows_sha256 == made.rows_sha256
+                raise UnreadableObject(f"the parts of {period_rows_key(period)}: {error}") from error
+            is_same = before is not None and before.rows_sha256 == rows.rows_sha256
             lineage = dataclasses.replace(
                 lineage,
-                rows_sha256=made.rows_sha256,
+                rows_sha256=rows.rows_sha256,
                 revision=(before.revision if before else 0) + (0 if is_same else 1),
-                readings=made.readings,
-                sensors=made.sensors,
-                conflicts=made.conflicts,
+                readings=rows.readings,
+                sensors=rows.sensors,
+                conflicts=rows.conflicts,
             )
             if is_same and before is not None and before.result_etag == lineage.result_etag:
-                return lineage, Outcome.RECORDED
-            etag = self._put(period_rows_key(period), body_of(out), rows_etag)
-            return dataclasses.replace(lineage, result_etag=etag), Outcome.ROLLED
+                return lineage, RollOutcome.RECORDED
+            etag = put_if_unchanged(
+                self.buckets.results, period_rows_key(period), body_of(out), observed_etag=rows_etag
+            )
+            return dataclasses.replace(lineage, result_etag=etag), RollOutcome.ROLLED
 
-    def _fetch(self, period: Period, part: PeriodPart, file: IO[bytes]) -> None:
-        """The rows of a part, as long as they are those that were named."""
+    def _read_part(self, period: Period, part: PeriodPart, stack: ExitStack) -> Iterator[Rollup]:
+        """Read the rows of a part; ChangedPart if they are no longer those that were listed."""
         stored = self.buckets.results.get(_part_key(period, part.start_ms))
         if stored is None or stored.etag != part.etag:
-            raise Moved
-        file.write(stored.body)
-        file.seek(0)
-
-    def _put(self, key: str, body: bytes | IO[bytes], observed_etag: str | None) -> str:
-        """Write a result under the condition that it is as observed."""
-        if observed_etag is None:
-            return self.buckets.results.put(key, body, if_absent=True)
-        return self.buckets.results.put(key, body, if_match=observed_etag)
+            raise ChangedPart
+        return read_in_pieces(part.start_ms, stored.body, stack)
 
 
 def read_lineages(buckets: Buckets, period: Period) -> Lineages:
-    """The lineages that the period's own belongs to, as they are now; raises Unreadable."""
+    """Read the lineages in the period's object as they are now; raises UnreadableObject."""
     key = period_lineages_key(period)
     stored = buckets.results.get(key)
     if stored is None:
@@ -217,11 +199,11 @@ def read_lineages(buckets: Buckets, period: Period) -> Lineages:
     try:
         return Lineages(by_period=from_json_lines(period.grain, stored.body), etag=stored.etag)
     except UnreadableLineage as error:
-        raise Unreadable(f"{key}: {error}") from error
+        raise UnreadableObject(f"{key}: {error}") from error
 
 
 def list_rows(store: ObjectStore, grain: Grain, days_ms: Iterable[int]) -> dict[Period, str]:
-    """The ETags of the rows of all periods in the months of `days_ms`; keys of others are passed over."""
+    """List the ETags of the rows of all periods in the months of `days_ms`; other keys are ignored."""
     prefixes = {month_prefix(period_rows_root(grain), day_ms) for day_ms in days_ms}
     return {
         parse_period_rows_key(listed.key): listed.etag
@@ -232,7 +214,7 @@ def list_rows(store: ObjectStore, grain: Grain, days_ms: Iterable[int]) -> dict[
 
 
 def list_parts(buckets: Buckets, period: Period) -> dict[int, str]:
-    """The parts that have rows, by their starts, with the ETags of these."""
+    """List the parts of `period` that have rows: the ETags of these, by the start of the part in ms."""
     if period.grain is Grain.DAY:
         listed = buckets.results.list_objects(day_prefix(period_rows_root(Grain.HOUR), period.start_ms))
         return {
@@ -246,12 +228,12 @@ def list_parts(buckets: Buckets, period: Period) -> dict[int, str]:
 
 
 def window_etags(etags: Mapping[str, str]) -> dict[int, str]:
-    """The ETags of windows' rows by the windows' starts, from those by key; keys of others are passed over."""
+    """Return the ETags of windows' rows by the start of the window, given those by key; other keys are ignored."""
     return {parse_result_key(key).start_ms: etag for key, etag in etags.items() if _parses(parse_result_key, key)}
 
 
 def name_parts(buckets: Buckets, period: Period, listed: Etags) -> tuple[PeriodPart, ...] | None:
-    """What the parts say, by their own lineages; None when one of these is not that of the rows listed."""
+    """Name the listed parts by their own lineages; None if one of these is not the lineage of the rows listed."""
     named: Mapping[int, tuple[str, str]]
     if period.grain is Grain.DAY:
         lineages = read_lineages(buckets, Period(Grain.HOUR, period.start_ms)).by_period
@@ -274,7 +256,7 @@ def _named_by_lineage(buckets: Buckets, window: Window) -> tuple[str, str]:
     try:
         lineage = Lineage.from_json(stored.body)
     except UnreadableLineage as error:
-        raise Unreadable(f"{lineage_key(window)}: {error}") from error
+        raise UnreadableObject(f"{lineage_key(window)}: {error}") from error
     return lineage.result_etag, lineage.rows_sha256
 
 
@@ -298,11 +280,7 @@ def _parses(parse: Callable[[str], object], key: str) -> bool:
     return True
 
 
-def _spooled(bytes_max: int) -> "tempfile.SpooledTemporaryFile[bytes]":
-    return tempfile.SpooledTemporaryFile(max_size=bytes_max)
-
-
-def _report(period: Period, outcome: Outcome, lineage: PeriodLineage | None, detail: str = "") -> PeriodReport:
+def _report(period: Period, outcome: RollOutcome, lineage: PeriodLineage | None, detail: str = "") -> PeriodReport:
     return PeriodReport(
         period=period,
         outcome=outcome,

@@ -1,4 +1,4 @@
-"""What a tick did, as values that travel: the dispatcher function's response, and what `windrow tick` prints."""
+"""The report of a tick: the dispatcher function's response, and what `windrow tick` prints."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -6,20 +6,20 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from dispatcher.due import Reason
+from dispatcher.due import DueReason
 from windrow.period import Grain, Period
 from windrow.timestamps import format_rfc3339, parse_rfc3339_ms
 from windrow.window import Window
 
 
-class Outcome(StrEnum):
-    """What became of a due window."""
+class RollOutcome(StrEnum):
+    """What became of a window, hour or day that was due."""
 
     DUE = "due"  # a dry run: nothing was done
     ROLLED = "rolled"  # rows and lineage written
     RECORDED = "recorded"  # same rows: only the lineage written
     SETTLED = "settled"  # nothing to do
-    FROZEN = "frozen"  # a partial that its rows were made of is gone: nothing written
+    FROZEN = "frozen"  # a partial that its rows were made from is gone: nothing written
     FAILED = "failed"  # something could not be read or written; `detail` names it
     CONTENDED = "contended"  # lost to another dispatcher every time; the next tick looks again
     DEFERRED = "deferred"  # the run's time was over; the next tick goes on
@@ -28,31 +28,31 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowReport:
-    """One due window: `revision` is that of the lineage that stands afterwards, 0 if none is known.
+    """One due window. `revision` is that of the lineage that stands afterwards, 0 if none is known.
 
-    `detail` says what is wrong, naming the culprit, or is empty. `markers_kept` are the digests of markers that name
-    a partial which neither the listing nor the lineage has, or whose window could not be rolled.
+    `detail` says what is wrong, and with which object, or is empty. `markers_kept` are the digests of markers whose
+    partial is not in the lineage, or whose window could not be rolled.
     """
 
     window: Window
-    reasons: tuple[Reason, ...]
-    outcome: Outcome
+    reasons: tuple[DueReason, ...]
+    outcome: RollOutcome
     revision: int = 0
     readings: int = 0
     detail: str = ""
     markers_kept: tuple[str, ...] = ()
 
     def to_fields(self) -> dict[str, Any]:
-        """JSON-ready; the window as the RFC 3339 time of its start."""
+        """Return the fields as JSON has them; the window as the RFC 3339 time of its start."""
         return asdict(self) | {"window": format_rfc3339(self.window.start_ms)}
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> "WindowReport":
-        """The inverse of `to_fields`, also after a passage through JSON."""
+        """Undo `to_fields`, also after a passage through JSON."""
         parsed = {
             "window": Window(parse_rfc3339_ms(fields["window"])),
-            "reasons": tuple(Reason(reason) for reason in fields["reasons"]),
-            "outcome": Outcome(fields["outcome"]),
+            "reasons": tuple(DueReason(reason) for reason in fields["reasons"]),
+            "outcome": RollOutcome(fields["outcome"]),
             "markers_kept": tuple(fields["markers_kept"]),
         }
         return cls(**dict(fields) | parsed)
@@ -60,33 +60,33 @@ class WindowReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeriodReport:
-    """One hour or day that had changed: as WindowReport."""
+    """One hour or day that had changed; fields as in WindowReport."""
 
     period: Period
-    outcome: Outcome
+    outcome: RollOutcome
     revision: int = 0
     readings: int = 0
     detail: str = ""
 
     def to_fields(self) -> dict[str, Any]:
-        """JSON-ready; the period as its grain and the RFC 3339 time of its start."""
+        """Return the fields as JSON has them; the period as its grain and the RFC 3339 time of its start."""
         own = {"grain": self.period.grain.value, "start": format_rfc3339(self.period.start_ms)}
         return asdict(self) | {"period": own}
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> "PeriodReport":
-        """The inverse of `to_fields`, also after a passage through JSON."""
+        """Undo `to_fields`, also after a passage through JSON."""
         own = fields["period"]
         parsed = {
             "period": Period(Grain(own["grain"]), parse_rfc3339_ms(own["start"])),
-            "outcome": Outcome(fields["outcome"]),
+            "outcome": RollOutcome(fields["outcome"]),
         }
         return cls(**dict(fields) | parsed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TickReport:
-    """One tick: its windows, oldest first, the S3 requests it took, and keys that are none of ours.
+    """One tick: its windows, oldest first, the S3 requests it made, and keys that windrow does not write.
 
     `periods` are the hours, then the days, that had changed.
     """
@@ -95,30 +95,30 @@ class TickReport:
     windows: tuple[WindowReport, ...]
     periods: tuple[PeriodReport, ...] = ()
     s3_calls: Mapping[str, int]
-    strange_keys: tuple[str, ...] = ()
+    unknown_keys: tuple[str, ...] = ()
 
     @property
-    def outcomes(self) -> Counter[Outcome]:
-        """How many windows had each outcome."""
+    def outcomes(self) -> Counter[RollOutcome]:
+        """The number of windows with each outcome."""
         return Counter(report.outcome for report in self.windows)
 
     def to_fields(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Return the fields as JSON has them."""
         return {
             "scheduled_time": format_rfc3339(self.scheduled_time_ms),
             "windows": [report.to_fields() for report in self.windows],
             "periods": [report.to_fields() for report in self.periods],
             "s3_calls": dict(self.s3_calls),
-            "strange_keys": list(self.strange_keys),
+            "unknown_keys": list(self.unknown_keys),
         }
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> "TickReport":
-        """The inverse of `to_fields`, also after a passage through JSON."""
+        """Undo `to_fields`, also after a passage through JSON."""
         return cls(
             scheduled_time_ms=parse_rfc3339_ms(fields["scheduled_time"]),
             windows=tuple(WindowReport.from_fields(report) for report in fields["windows"]),
             periods=tuple(PeriodReport.from_fields(report) for report in fields["periods"]),
             s3_calls=dict(fields["s3_calls"]),
-            strange_keys=tuple(fields["strange_keys"]),
+            unknown_keys=tuple(fields["unknown_keys"]),
         )

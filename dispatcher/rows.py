@@ -1,41 +1,35 @@
-"""The rows of a window, made from its listed partials in one pass over them, in bounded memory."""
+"""Rows in bounded memory: a window's, made in one pass over its listed partials, and rows read back in pieces."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial as bind
-from typing import IO, Protocol, TypeVar
+from typing import IO
 
-from dispatcher.look import Buckets, Listing, count_quarantined, read_partial
+from dispatcher.observation import Buckets, Listing, count_quarantined, read_partial
 from dispatcher.spill import Spill
 from windrow.lake.layout import PartialKey
-from windrow.lake.store import Body
+from windrow.lake.store import Body, Mapper
 from windrow.rows.rollup import Rollup, roll
-from windrow.rows.rollup_parquet import RowsSummary, write_rows
+from windrow.rows.rollup_parquet import RowsSummary, read_rows, write_rows
 from windrow.window import Window
 
-Argument = TypeVar("Argument")
-Value = TypeVar("Value")
-
 IN_FLIGHT_BYTES_MAX = 8 << 20
-"""Objects read at once; decoded, a partial takes up to ten times its size in S3."""
+"""Bytes of the objects that are read at once; decoded, a partial takes up to ten times its size in S3."""
 IN_FLIGHT_MAX = 16
-"""Objects read at once."""
+"""Number of the objects that are read at once."""
 ROWS_IN_MEMORY_BYTES_MAX = 16 << 20
-"""Rows objects up to this size are kept in memory, larger ones on local disk."""
-
-
-class Mapper(Protocol):
-    """The builtin `map`, or one that calls in parallel and keeps the order."""
-
-    def __call__(self, function: Callable[[Argument], Value], arguments: Iterable[Argument], /) -> Iterable[Value]:
-        """`function` of each argument, in order."""
+"""A rows object up to this size is written in memory, a larger one on local disk."""
+PART_IN_MEMORY_BYTES_MAX = 1 << 20
+"""A rows object up to this size is merged from memory, a larger one from local disk; a day has 24 of them."""
+PIECE_ROWS = 1 << 13
+"""Rows of one object that are decoded at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """What reading every listed partial gave: the rows object, and what is known of the delivery."""
+class RolledRows:
+    """The rows object of all listed partials of a window, and what is known of their delivery."""
 
     rows: RowsSummary
     body: Body
@@ -45,10 +39,10 @@ class Made:
 
 
 @contextmanager
-def making_rows(buckets: Buckets, window: Window, listing: Listing, *, mapper: Mapper) -> Iterator[Made]:
+def rolled_rows(buckets: Buckets, window: Window, listing: Listing, *, mapper: Mapper) -> Iterator[RolledRows]:
     """Read one object of each digest, unite them and write their rows; `body` lives as long as the context.
 
-    Raises Unreadable or Vanished.
+    Raises UnreadableObject or MissingPartial.
     """
     delivered = late = united = 0
 
@@ -60,7 +54,7 @@ def making_rows(buckets: Buckets, window: Window, listing: Listing, *, mapper: M
 
     with (
         Spill(window, bytes_expected=sum(listing.size_bytes.values())) as spill,
-        tempfile.SpooledTemporaryFile(max_size=ROWS_IN_MEMORY_BYTES_MAX) as file,
+        rows_file() as file,
     ):
         for group in _in_flight(listing):
             for key, (partial, delivery) in zip(group, mapper(bind(read_partial, buckets), group), strict=True):
@@ -68,7 +62,7 @@ def making_rows(buckets: Buckets, window: Window, listing: Listing, *, mapper: M
                 delivered += (len(partial) + delivery.duplicates) * len(listing.keys[key.digest])
                 late += delivery.late
         rows = write_rows(window.start_ms, parts(), file)
-        yield Made(
+        yield RolledRows(
             rows=rows,
             body=body_of(file),
             duplicates_removed=delivered - united,
@@ -77,16 +71,32 @@ def making_rows(buckets: Buckets, window: Window, listing: Listing, *, mapper: M
         )
 
 
+def rows_file() -> "tempfile.SpooledTemporaryFile[bytes]":
+    """Return an empty file to write a rows object to; it moves to disk as it grows."""
+    return tempfile.SpooledTemporaryFile(max_size=ROWS_IN_MEMORY_BYTES_MAX)
+
+
 def body_of(file: IO[bytes]) -> Body:
-    """What to put of a file just written: its bytes if they are few, else the file."""
+    """Return what to put of a file that has just been written: its bytes if they are few, else the file itself."""
     if file.tell() > ROWS_IN_MEMORY_BYTES_MAX:
         return file
     file.seek(0)
     return file.read()
 
 
+def read_in_pieces(start_ms: int, body: bytes, stack: ExitStack) -> Iterator[Rollup]:
+    """Return the rows in `body`, of the window or period that starts at `start_ms`, a piece at a time.
+
+    The pieces come from a file that lives as long as `stack`. UnreadableRows if the body is not rows.
+    """
+    file = stack.enter_context(tempfile.SpooledTemporaryFile(max_size=PART_IN_MEMORY_BYTES_MAX))  # noqa: SIM115
+    file.write(body)
+    file.seek(0)
+    return read_rows(start_ms, file, rows=PIECE_ROWS)
+
+
 def _in_flight(listing: Listing) -> Iterator[Sequence[PartialKey]]:
-    """The keys to read, in groups that are read at once: bounded in number and in bytes, each at least one."""
+    """Return the keys in groups that are read at once: bounded in number and in bytes, each with at least one key."""
     group: list[PartialKey] = []
     group_bytes = 0
     for key in listing.chosen:

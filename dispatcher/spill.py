@@ -1,12 +1,12 @@
-"""The partials of one window, sorted into ranges of sensor ids: in memory while they are few, else on local disk.
+"""The partials of one window, split into ranges of sensor ids: in memory while they are few, else on local disk.
 
     partials ──▶ held in memory ──▶ too many: splitters are sampled ──▶ file 0 │ file 1 │ ... │ file n
     ranges   ◀── one union each, ascending: the ranges one after another are the window in order
 
 Partials ascend by id, so a partial is cut by a few binary searches, and its parts are copied as they are, those of a
-few partials at once. What the ids of a range begin with, which is most of them, stays out of its file: a new page
-costs more than the copy. Files have no name: whatever happens to the process, nothing of them is left. Memory follows
-READINGS_HELD_MAX alone.
+few partials at once. The prefix that all ids of a range share, usually most of their bytes, is not written to its file:
+a new page costs more than the copy. Files have no name, so nothing of them is left, whatever happens to the process.
+READINGS_HELD_MAX alone bounds the memory.
 """
 
 import dataclasses
@@ -26,26 +26,29 @@ from windrow.rows.partial import Partial, union
 from windrow.window import Window
 
 READINGS_HELD_MAX = 1 << 18
-"""Readings in memory at once; their union takes about 150 bytes each. More than that go to disk."""
+"""Readings that are held in memory; their union takes about 150 bytes each. Beyond that they go to disk."""
 RANGES_MAX = 128
-"""Ranges, and so open files, of one split. A range that still holds too much is split again."""
+"""Ranges, and so open files, of one split. A range that is still too large is split again."""
 BLOCKS_PER_HELD = 4
-"""Once there are files, so many times fewer readings are held before they are written, each range's as one block."""
+"""With files, READINGS_HELD_MAX / this many readings are held before they are written, one block for each range."""
 SAMPLES_PER_RANGE = 64
 DEPTH_MAX = 4
-"""Splits within splits: 128^4 ranges of READINGS_HELD_MAX are more than any disk. One sensor cannot be split."""
-# Of a block: its ids, their octets, its readings, and the kinds of its columns.
+"""Nested splits: 128^4 ranges of READINGS_HELD_MAX are more than any disk holds. One sensor cannot be split."""
+# The header of a block: number of ids, their bytes, number of readings, and the types of its columns.
 _HEADER = struct.Struct("<qqq5s")
 _KINDS: tuple[np.dtype[np.integer], ...] = (np.dtype("u1"), np.dtype("u2"), np.dtype("i4"), np.dtype("i8"))
 
 
 class Spill:
-    """Add partials, then take the ranges, once; leaving the context gives the disk back."""
+    """A window's readings on their way to ranges: add partials, then take the ranges, once.
+
+    Leaving the context frees the disk.
+    """
 
     def __init__(
         self, window: Window, *, bytes_expected: int, held_max: int = READINGS_HELD_MAX, depth: int = 0
     ) -> None:
-        """Expect partials of `window` that come to `bytes_expected`, by the same measure as `add` is told."""
+        """Expect partials of `window` of `bytes_expected` in total, in the measure of `size_bytes` in `add`."""
         self._window = window
         self._bytes_expected = bytes_expected
         self._held_max = held_max
@@ -58,7 +61,7 @@ class Spill:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Return itself."""
         return self
 
     def __exit__(
@@ -67,25 +70,20 @@ class Spill:
         """Close the files, which frees their space."""
         self._stack.close()
 
-    @property
-    def is_on_disk(self) -> bool:
-        """Whether it came to that."""
-        return bool(self._files)
-
     def add(self, partial: Partial, *, size_bytes: int) -> None:
-        """Take one partial, which made up `size_bytes` of what is expected."""
+        """Take one partial, which is `size_bytes` of what is expected."""
         self._held.append(partial)
         self._held_readings += len(partial)
         self._held_bytes += size_bytes
         if self._held_readings > (self._held_max // BLOCKS_PER_HELD if self._files else self._held_max):
             if not self._files:
-                # The digests' order makes what is held a fair sample of what is to come.
+                # Partials come in the order of their digests, so those held are a fair sample of all.
                 expected = self._held_readings * max(self._bytes_expected, self._held_bytes) // self._held_bytes
                 self._split(self._held, readings=self._held_readings, readings_expected=expected)
             self._write_held()
 
     def ranges(self) -> Iterator[Partial]:
-        """The union of everything added, as partials of ascending ranges of sensors; none of them is empty."""
+        """Return the union of everything added, as partials of ascending ranges of sensors; none of them is empty."""
         if self._files:
             self._write_held()
         else:
@@ -105,7 +103,7 @@ class Spill:
         file.close()
 
     def _finer_ranges(self, file: "_RangeFile") -> Iterator[Partial]:
-        """What was held when the ranges were chosen was no fair sample: this one is sampled as a whole, and split."""
+        """Split a range that is too large, because the sample was not fair: this time all of it is the sample."""
         with Spill(self._window, bytes_expected=0, held_max=self._held_max, depth=self._depth + 1) as finer:
             finer._split(file.read(self._window), readings=file.readings)
             for part in file.read(self._window):
@@ -114,8 +112,8 @@ class Spill:
             yield from finer.ranges()
 
     def _split(self, sample: Iterable[Partial], *, readings: int, readings_expected: int = 0) -> None:
-        """Choose the ranges by `sample`, which has so many `readings`."""
-        # Half of what a range may hold, so that an uneven one seldom has to be split again.
+        """Choose ranges by a sample of so many `readings`, and open a file for each."""
+        # Half of what a range may hold, so an uneven one seldom needs another split.
         ranges = min(2 * max(readings, readings_expected) // self._held_max + 1, RANGES_MAX)
         self._splitters = _splitters(sample, ranges, step=max(1, readings // (ranges * SAMPLES_PER_RANGE)))
         for prefix in _prefixes(self._splitters):
@@ -132,9 +130,9 @@ class Spill:
 
 
 def _splitters(sample: Iterable[Partial], ranges: int, *, step: int) -> list[bytes]:
-    """At most `ranges` - 1 ascending sensor ids; range i has the ids from splitter i - 1 on, below splitter i.
+    """Return at most `ranges` - 1 ascending sensor ids: range i has the ids in `splitters[i - 1] <= id < splitters[i]`.
 
-    Every `step`-th reading counts, so that a range is measured by its readings.
+    Every `step`-th reading is sampled, so the size of a range is that in readings.
     """
     sampled: list[bytes] = []
     for partial in sample:
@@ -142,12 +140,12 @@ def _splitters(sample: Iterable[Partial], ranges: int, *, step: int) -> list[byt
         sampled += [partial.sensor_ids.octets_at(sensor) for sensor in sensors.tolist()]
     sampled.sort()
     chosen = {sampled[len(sampled) * number // ranges] for number in range(1, ranges)}
-    # Nothing lies below the least id, so it would only make an empty range.
+    # Nothing lies below the least id: as a splitter it would make an empty range.
     return sorted(chosen - {sampled[0]})
 
 
 def _prefixes(splitters: Sequence[bytes]) -> list[bytes]:
-    """What all ids of each range begin with: that of both of its bounds, and nothing where it has but one."""
+    """Return the prefix that all ids of each range share: that of its two bounds, or b"" if it has only one."""
     return list(itertools.starmap(_common_prefix, itertools.pairwise([b"", *splitters, b""])))
 
 
@@ -159,14 +157,14 @@ def _common_prefix(one: bytes, other: bytes) -> bytes:
 def _blocks(
     partials: Sequence[Partial], splitters: Sequence[bytes], prefixes: Sequence[bytes]
 ) -> Iterator[tuple[int, bytes]]:
-    """For each range, what `partials` have in it: how many readings, and these as one block.
+    """Yield, for each range, how many readings `partials` have in it, and these as one block.
 
-    A block is a header and the columns: octets and readings of each id; offset, sequence and value of each reading,
-    in ms and m°C; the octets of the ids behind the prefix of the range.
+    A block is a header and columns: the length of each id in bytes and its number of readings; offset (ms), sequence
+    and value (m°C) of each reading; the bytes of the ids after the prefix of the range.
     """
     id_bounds = [[0, *partial.sensor_ids.positions_of(splitters), partial.sensors] for partial in partials]
     bounds = [partial.offsets[places].tolist() for partial, places in zip(partials, id_bounds, strict=True)]
-    octets = [_octets_after(partial.sensor_ids, at, prefixes) for partial, at in zip(partials, id_bounds, strict=True)]
+    suffixes = [_suffixes(partial.sensor_ids, at, prefixes) for partial, at in zip(partials, id_bounds, strict=True)]
     columns = (
         _narrow([partial.sensor_ids.lengths for partial in partials]),
         _narrow([partial.readings_per_sensor for partial in partials]),
@@ -183,7 +181,7 @@ def _blocks(
             for column, slices in zip(columns, (ids, ids, readings, readings, readings), strict=True)
             for part, (start, end) in zip(column, slices, strict=True)
         ]
-        own = b"".join(each[number] for each in octets)
+        own = b"".join(each[number] for each in suffixes)
         count = _extent(readings)
         yield count, b"".join([_HEADER.pack(_extent(ids), len(own), count, kinds), *parts, own])
 
@@ -193,14 +191,14 @@ def _extent(slices: Iterable[tuple[int, int]]) -> int:
 
 
 def _narrow(parts: Sequence[npt.NDArray[np.integer]]) -> list[npt.NDArray[np.integer]]:
-    """The parts of a column, none of them empty, in the narrowest of _KINDS that holds all values."""
+    """Convert the parts of a column, none of them empty, to the narrowest of _KINDS that holds all values."""
     least, greatest = min(int(part.min()) for part in parts), max(int(part.max()) for part in parts)
     kind = next(kind for kind in _KINDS if np.iinfo(kind).min <= least and greatest <= np.iinfo(kind).max)
     return [part.astype(kind) for part in parts]
 
 
-def _octets_after(ids: Strings, bounds: Sequence[int], prefixes: Sequence[bytes]) -> list[bytes]:
-    """The octets of the ids of each range, without the prefix that they have in common."""
+def _suffixes(ids: Strings, bounds: Sequence[int], prefixes: Sequence[bytes]) -> list[bytes]:
+    """Return the bytes of the ids of each range, without their common prefix."""
     ranges = list(zip(itertools.pairwise(bounds), map(len, prefixes), strict=True))
     width = ids.width
     if width:
@@ -212,7 +210,7 @@ def _octets_after(ids: Strings, bounds: Sequence[int], prefixes: Sequence[bytes]
 
 
 class _RangeFile:
-    """Blocks, one after another."""
+    """The file of one range: blocks, one after another."""
 
     def __init__(self, file: IO[bytes], prefix: bytes) -> None:
         self._file = file
@@ -220,24 +218,24 @@ class _RangeFile:
         self.readings = 0
 
     def write(self, block: bytes, *, readings: int) -> None:
-        """Add a block, which holds so many `readings`."""
+        """Append a block of so many `readings`."""
         if readings:
             self._file.write(block)
             self.readings += readings
 
     def united(self, window: Window) -> Partial:
-        """The union of all blocks."""
+        """Return the union of all blocks."""
         self._file.seek(0)
         return self._union(window, self._file.read())
 
     def read(self, window: Window) -> Iterator[Partial]:
-        """The blocks in the order they were written, one in memory at a time."""
+        """Read the blocks in the order they were written, one in memory at a time."""
         self._file.seek(0)
         while header := self._file.read(_HEADER.size):
             yield self._union(window, header + self._file.read(_columns_bytes(*_HEADER.unpack(header))))
 
     def close(self) -> None:
-        """Give the disk back."""
+        """Close the file, which frees its space."""
         self._file.close()
 
     def _union(self, window: Window, raw: bytes) -> Partial:
@@ -260,7 +258,7 @@ def _columns_bytes(sensors: int, octets: int, readings: int, kinds: bytes) -> in
 
 
 def _columns(raw: bytes) -> Iterator[list[npt.NDArray[Any]]]:
-    """The columns of each block, and last the octets."""
+    """Read the columns of each block, and last the bytes of its ids."""
     position = 0
     while position < len(raw):
         sensors, octets, readings, kinds = _HEADER.unpack_from(raw, position)

@@ -44,7 +44,7 @@ SENSORS = 60
 SILENT = 4
 WAIT_SECONDS_MAX = 30.0
 ANY_FREE_PORT = 0
-TICK_DELAY_MS = 120_000
+FIRST_TICK_AFTER_MS = 120_000
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -94,7 +94,7 @@ def stage(home: Path, fleet: FleetSpec) -> Stage:
     for one in (fleet, silent):
         sent = simulate_fleet(one, stage, now_ms=time.time_ns() // 1_000_000)
         wait_until_drained(stage, sent.last_sequence_numbers)
-        invoke_tick(stage, scheduled_event(fleet.end_ms + TICK_DELAY_MS, is_dry_run=False))
+        invoke_tick(stage, scheduled_event(fleet.end_ms + FIRST_TICK_AFTER_MS, is_dry_run=False))
     return stage
 
 

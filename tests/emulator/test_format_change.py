@@ -6,12 +6,12 @@ import shutil
 import time
 from pathlib import Path
 
-from dispatcher.report import Outcome, TickReport
+from dispatcher.report import RollOutcome, TickReport
 from infra import destroy, package
 from infra import stack as stacks
 from infra.plan import DeploymentOptions, DeploymentPlan, plan_deployment
 from windrow.aws.clients import Place
-from windrow.aws.kinesis import OutgoingRecord, Stored
+from windrow.aws.stream import OutgoingRecord, Stored
 from windrow.columns.arrow import read_parquet
 from windrow.lake import layout
 from windrow.reading import Reading, Readings
@@ -94,7 +94,7 @@ def test_new_formats_do_not_break_what_is_in_flight(place: Place, tmp_path: Path
     put(stage, "b", window)
     assert formats_of_partials(stage, window) == [1, 2]
     outcomes = {one.window: one.outcome for one in tick(stage).windows}
-    assert outcomes[window] is Outcome.ROLLED
+    assert outcomes[window] is RollOutcome.ROLLED
     assert b'"readings":2' in lineage_of(stage, window)
     assert b'"format":2' in lineage_of(stage, window)
 
@@ -102,13 +102,13 @@ def test_new_formats_do_not_break_what_is_in_flight(place: Place, tmp_path: Path
     before = lineage_of(stage, window)
     stage = deploy(old)
     (report,) = [one for one in tick(stage).windows if one.window == window]
-    assert report.outcome is Outcome.FAILED
+    assert report.outcome is RollOutcome.FAILED
     assert "format 2, this release reads 1" in report.detail
     assert lineage_of(stage, window) == before
 
     stage = deploy(new)
     (report,) = [one for one in tick(stage).windows if one.window == window]
-    assert (report.outcome, report.readings) == (Outcome.ROLLED, 3)
+    assert (report.outcome, report.readings) == (RollOutcome.ROLLED, 3)
     destroy.apply(destroy.plan_destruction(place, "formats", deletes_data=True), lambda _: None)
 
 

@@ -14,7 +14,7 @@ import pyarrow.parquet
 import pytest
 from click.testing import CliRunner
 
-from dispatcher.report import Outcome, TickReport
+from dispatcher.report import RollOutcome, TickReport
 from infra import stack as stacks
 from infra.plan import DeploymentOptions, plan_deployment
 from processors.event import Record
@@ -25,7 +25,7 @@ from tests.consuming import encode_event
 from tests.emulator.conftest import SHARDS, STAGE, ignore
 from windrow import settings
 from windrow.aws.clients import Place
-from windrow.aws.kinesis import OutgoingRecord, Stored
+from windrow.aws.stream import OutgoingRecord, Stored
 from windrow.lake import layout
 from windrow.reading import Reading, Readings
 from windrow.rows.lineage import Lineage
@@ -118,7 +118,7 @@ def json_of(*readings: Reading) -> list[bytes]:
     return encode_readings(Readings.of(readings))
 
 
-def outcomes(report: TickReport) -> dict[Window, Outcome]:
+def outcomes(report: TickReport) -> dict[Window, RollOutcome]:
     return {window.window: window.outcome for window in report.windows}
 
 
@@ -161,7 +161,7 @@ def test_a_late_reading_changes_one_window_and_raises_its_revision(pipeline: Pip
     reported = outcomes(pipeline.tick())
     after = rows_digests(pipeline.stage, windows)
     assert [window for window in windows if before[window] != after[window]] == [windows[1]]
-    assert reported[windows[1]] is Outcome.ROLLED
+    assert reported[windows[1]] is RollOutcome.ROLLED
     assert [pipeline.lineage(window).revision for window in windows] == [1, 2, 1]
     assert pipeline.rows(windows[1])["latecomer"]["sum_milli_c"] == 12_345
     assert not list(pipeline.lake.list_objects(f"{layout.MARKERS}dt="))
@@ -267,7 +267,7 @@ def test_a_deleted_result_heals(pipeline: Pipeline) -> None:
     pipeline.tick()
     before, revision = rows_digests(pipeline.stage, [window]), pipeline.lineage(window).revision
     pipeline.results.delete(layout.rows_key(window))
-    assert outcomes(pipeline.tick())[window] is Outcome.ROLLED
+    assert outcomes(pipeline.tick())[window] is RollOutcome.ROLLED
     assert rows_digests(pipeline.stage, [window]) == before
     assert pipeline.lineage(window).revision == revision
 
@@ -283,6 +283,6 @@ def test_a_deleted_partial_freezes_its_window(pipeline: Pipeline, start_ms: int)
     assert len(partials) == 2
     pipeline.lake.delete(partials[0])
     pipeline.put(json_of(Reading("latecomer", start_ms, 0, 20_000))[0])
-    assert outcomes(pipeline.tick())[window] is Outcome.FROZEN
+    assert outcomes(pipeline.tick())[window] is RollOutcome.FROZEN
     assert rows_digests(pipeline.stage, [window]) == before
     pipeline.lake.delete(str(next(listed.key for listed in pipeline.lake.list_objects(layout.MARKERS))))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from dispatcher.look import Buckets
+from dispatcher.observation import Buckets
 from dispatcher.report import TickReport, WindowReport
 from dispatcher.tick import Tick
 from tests.simulation.simulated_s3 import Delete, Get, Perform, Put, S3State, SimulatedStore

@@ -82,11 +82,13 @@ SEEDS_MAX = 40
 """Within so many seeds the swarm must find a mutant that no scenario is named for."""
 HOUR_MS = 3_600_000
 
+ROWS_WRITTEN = """            etag = put_if_unchanged(roller.buckets.results, rows_key(window), rolled.body, observed_etag=seen.rows_etag)
+"""
 LINEAGE_FIRST = """            import hashlib
-            etag = hashlib.md5(made.body).hexdigest()
-            _write(roller.buckets, lineage_key(window), dataclasses.replace(lineage, result_etag=etag).to_json(), seen.lineage_etag)
-            _write(roller.buckets, rows_key(window), made.body, seen.rows_etag)
-            return _Standing(outcome=Outcome.ROLLED, lineage=dataclasses.replace(lineage, result_etag=etag))
+            etag = hashlib.md5(rolled.body).hexdigest()
+            put_if_unchanged(roller.buckets.results, lineage_key(window), dataclasses.replace(lineage, result_etag=etag).to_json(), observed_etag=seen.lineage_etag)
+            put_if_unchanged(roller.buckets.results, rows_key(window), rolled.body, observed_etag=seen.rows_etag)
+            return _RollResult(outcome=RollOutcome.ROLLED, lineage=dataclasses.replace(lineage, result_etag=etag))
 """
 RELISTED = """        lineage.fingerprint == listing.fingerprint
         and lineage.result_etag == (seen.rows_etag or "")
@@ -195,19 +197,20 @@ MUTANTS = (
     mutant("settled without relisting", "dispatcher.roll", RELISTED, '        lineage.result_etag == (seen.rows_etag or "")'),
     mutant("settled whatever the rows are", "dispatcher.roll", '        and lineage.result_etag == (seen.rows_etag or "")\n', "", faults_of_damaged_results),
     mutant("superset rule off", "dispatcher.roll", "    missing = sorted(set(seen.lineage.digests) - listing.digests) if seen.lineage else []", "    missing: list[str] = []", faults_of_taken_partial),
-    mutant("unconditional overwrite", "dispatcher.roll", "return buckets.results.put(key, body, if_match=observed_etag)", "return buckets.results.put(key, body)"),
-    mutant("lineage before rows", "dispatcher.roll", "            etag = _write(roller.buckets, rows_key(window), made.body, seen.rows_etag)\n", LINEAGE_FIRST),
+    mutant("unconditional overwrite", "windrow.lake.store", "return store.put(key, body, if_match=observed_etag)", "return store.put(key, body)"),
+    mutant("rows overwrite unconditionally", "dispatcher.roll", ROWS_WRITTEN, "            etag = roller.buckets.results.put(rows_key(window), rolled.body)\n"),
+    mutant("lineage before rows", "dispatcher.roll", ROWS_WRITTEN, LINEAGE_FIRST),
     mutant("marker deleted whatever was rolled", "dispatcher.roll", "contained = frozenset(lineage.digests) if lineage else frozenset()", "contained = frozenset(marker.digest for marker in markers)", faults_of_marker_of_frozen_window),
     mutant("markers deleted before the roll", "dispatcher.roll", "    look = first_look\n", "    look = first_look\n    for marker in due.markers:\n        roller.buckets.lake.delete(str(marker))\n", faults_of_two_dispatchers),
     mutant("observed after listing", "dispatcher.roll", "    seen = look(roller.buckets, window)\n    listing = list_partials(roller.buckets, window)\n", "    listing = list_partials(roller.buckets, window)\n    seen = observe(roller.buckets, window)\n", faults_of_two_dispatchers),
     mutant("silence of an old window is not marked", "dispatcher.roll", "        if lineage.is_silence_unknown:\n", "        if False:\n", lambda: faults_of_killed_ticks(after=False)),
     mutant("silence is marked after the lineage", "dispatcher.roll", "            _mark_silence(roller, lineage, before)\n        _write_lineage(roller, lineage, seen.lineage_etag)\n", "            _write_lineage(roller, lineage, seen.lineage_etag)\n            _mark_silence(roller, lineage, before)\n        else:\n            _write_lineage(roller, lineage, seen.lineage_etag)\n", lambda: faults_of_killed_ticks(after=True)),
     mutant("revision rises with every roll", "dispatcher.roll", "+ (0 if is_same else 1)", "+ 1"),
-    mutant("a partial that is gone is skipped", "dispatcher.look", "        raise Vanished(str(key))", f"        return {EMPTY}", faults_of_vanished_partial),
+    mutant("a partial that is gone is skipped", "dispatcher.observation", "        raise MissingPartial(str(key))", f"        return {EMPTY}", faults_of_vanished_partial),
     # What is due.
-    mutant("windows without a lineage are not due", "dispatcher.due", "Reason.NEW: {window for window in with_partials if window not in with_lineage} & set(within_reach),", "Reason.NEW: set(),", lambda: faults_of_missed_hours(3)),
-    mutant("no sweep", "dispatcher.due", "Reason.SWEEP: {window for window in within_reach if (closing // WINDOW_MS - window.index) % SWEEP_TICKS == 0},", "Reason.SWEEP: set(),", faults_of_sweep),
-    mutant("markers make nothing due", "dispatcher.due", "Reason.MARKED: named.keys(),", "Reason.MARKED: set(),", lambda: faults_of_late_reading(3 * HOUR_MS)),
+    mutant("windows without a lineage are not due", "dispatcher.due", "DueReason.NEW: {window for window in with_partials if window not in with_lineage} & set(within_reach),", "DueReason.NEW: set(),", lambda: faults_of_missed_hours(3)),
+    mutant("no sweep", "dispatcher.due", "        DueReason.SWEEP: swept,\n", "        DueReason.SWEEP: set(),\n", faults_of_sweep),
+    mutant("markers make nothing due", "dispatcher.due", "DueReason.MARKED: named.keys(),", "DueReason.MARKED: set(),", lambda: faults_of_late_reading(3 * HOUR_MS)),
     # Adapters, replay, redrive.
     mutant("a lost race overwrites", "windrow.lake.s3", "                raise PreconditionFailed(key) from error", "                return self.put(key, body)"),
     mutant("a file is sent from where it was left", "windrow.lake.s3", "body.seek(0)", "body.tell()"),

@@ -17,7 +17,7 @@ import pytest
 
 import dispatcher.periods
 from dispatcher.periods import PeriodRoller, list_rows, read_lineages, window_etags
-from dispatcher.report import Outcome, PeriodReport, TickReport
+from dispatcher.report import PeriodReport, RollOutcome, TickReport
 from tests.rows_file import encode_rollup
 from tests.simulation.interleaving import Node, Program, every_node
 from tests.simulation.lake import (
@@ -92,7 +92,7 @@ def report_of(report: TickReport, period: Period) -> PeriodReport | None:
     return next((one for one in report.periods if one.period == period), None)
 
 
-def outcome_of(report: TickReport, period: Period) -> Outcome | None:
+def outcome_of(report: TickReport, period: Period) -> RollOutcome | None:
     """What became of it."""
     found = report_of(report, period)
     return found.outcome if found else None
@@ -103,7 +103,7 @@ def test_hour_holds_what_its_windows_hold() -> None:
     state = three_windows()
     report = tick(state.apply, SCHEDULED)
     assert [one.period for one in report.periods] == [HOUR, OTHER_HOUR]
-    assert {one.outcome for one in report.periods} == {Outcome.ROLLED}
+    assert {one.outcome for one in report.periods} == {RollOutcome.ROLLED}
     parts = parts_of(state, FIVE, FIVE_PAST)
     assert bytes_of(state, HOUR) == encode_rollup(merge(HOUR.start_ms, parts))
     lineage = lineage_of(state, HOUR)
@@ -121,7 +121,7 @@ def test_hour_that_has_not_ended_waits() -> None:
     state.apply(partial_put(window_at("10:00"), FIRST))
     hour = Period.containing(Grain.HOUR, at("10:00"))
     assert outcome_of(tick(state.apply, at("10:57")), hour) is None
-    assert outcome_of(tick(state.apply, at("11:02")), hour) is Outcome.ROLLED
+    assert outcome_of(tick(state.apply, at("11:02")), hour) is RollOutcome.ROLLED
 
 
 def test_day_merges_its_hours_when_it_has_ended() -> None:
@@ -142,11 +142,11 @@ def test_late_partial_reaches_its_hour_at_once_and_its_day_within_an_hour() -> N
     state.apply(partial_put(FIVE, LATE, first=3))
     state.apply(marker_put(FIVE, LATE))
     report = tick(state.apply, next_tick(NEXT_DAY))
-    assert outcome_of(report, HOUR) is Outcome.ROLLED
+    assert outcome_of(report, HOUR) is RollOutcome.ROLLED
     assert outcome_of(report, DAY) is None
     assert lineage_of(state, HOUR).revision == 2
     report = tick(state.apply, NEXT_DAY + HOUR_MS)
-    assert [(one.period, one.outcome, one.revision) for one in report.periods] == [(DAY, Outcome.ROLLED, 2)]
+    assert [(one.period, one.outcome, one.revision) for one in report.periods] == [(DAY, RollOutcome.ROLLED, 2)]
     assert bytes_of(state, DAY) == encode_rollup(merge(DAY.start_ms, parts_of(state, FIVE, FIVE_PAST, OLD)))
 
 
@@ -160,7 +160,7 @@ def test_window_that_is_written_again_alike_changes_no_hour() -> None:
     state.apply(Delete(RESULTS, lineage_key(FIVE)))
     report = report_of(tick(state.apply, SCHEDULED), HOUR)
     assert report is not None
-    assert (report.outcome, report.revision) == (Outcome.RECORDED, 1)
+    assert (report.outcome, report.revision) == (RollOutcome.RECORDED, 1)
     assert bytes_of(state, HOUR) == before
     assert not tick(state.apply, SCHEDULED).periods
 
@@ -171,7 +171,7 @@ def test_deleted_results_heal_at_the_next_tick(key: str) -> None:
     state = rolled_up()
     before = contents(state)
     state.apply(Delete(RESULTS, key))
-    assert outcome_of(tick(state.apply, SCHEDULED), HOUR) is Outcome.ROLLED
+    assert outcome_of(tick(state.apply, SCHEDULED), HOUR) is RollOutcome.ROLLED
     assert contents(state) == before
 
 
@@ -184,7 +184,7 @@ def test_overwritten_rows_heal() -> None:
     assert contents(state) == before
     empty = Period(Grain.HOUR, at("06:00"))
     state.apply(Put(RESULTS, period_rows_key(empty), b"what is this?"))
-    assert outcome_of(tick(state.apply, SCHEDULED), empty) is Outcome.ROLLED
+    assert outcome_of(tick(state.apply, SCHEDULED), empty) is RollOutcome.ROLLED
     assert lineage_of(state, empty).readings == 0
     assert not tick(state.apply, SCHEDULED).periods
 
@@ -198,7 +198,7 @@ def test_hour_never_shrinks() -> None:
     before = bytes_of(state, HOUR)
     report = report_of(tick(state.apply, SCHEDULED), HOUR)
     assert report is not None
-    assert report.outcome is Outcome.FROZEN
+    assert report.outcome is RollOutcome.FROZEN
     assert rows_key(FIVE) in report.detail
     assert bytes_of(state, HOUR) == before
 
@@ -210,9 +210,9 @@ def test_hour_waits_for_a_window_that_is_being_rolled() -> None:
     before = bytes_of(state, HOUR)
     state.apply(Put(RESULTS, rows_key(FIVE), b"another roll's"))
     roller = PeriodRoller(buckets=buckets(state.apply), scheduled_time_ms=SCHEDULED)
-    assert roller.roll(HOUR).outcome is Outcome.WAITING
+    assert roller.roll(HOUR).outcome is RollOutcome.WAITING
     state.buckets[RESULTS][lineage_key(FIVE)] = stored
-    assert roller.roll(HOUR).outcome is Outcome.WAITING
+    assert roller.roll(HOUR).outcome is RollOutcome.WAITING
     assert bytes_of(state, HOUR) == before
     assert outcome_of(tick(state.apply, SCHEDULED), HOUR) is None or rows_of(state, FIVE) == b"another roll's"
 
@@ -222,8 +222,11 @@ def test_unreadable_lineages_fail_their_hours_and_nothing_else() -> None:
     state = three_windows()
     state.apply(Put(RESULTS, period_lineages_key(HOUR), b"{}"))
     report = tick(state.apply, SCHEDULED)
-    assert {one.period: one.outcome for one in report.periods} == {HOUR: Outcome.FAILED, OTHER_HOUR: Outcome.FAILED}
-    assert report.outcomes.keys() == {Outcome.ROLLED}
+    assert {one.period: one.outcome for one in report.periods} == {
+        HOUR: RollOutcome.FAILED,
+        OTHER_HOUR: RollOutcome.FAILED,
+    }
+    assert report.outcomes.keys() == {RollOutcome.ROLLED}
     found = report_of(report, HOUR)
     assert found is not None
     assert period_lineages_key(HOUR) in found.detail
@@ -387,7 +390,7 @@ def lineage_faults(before: S3State, after: S3State) -> list[str]:
 def outcome_faults(node: Node) -> list[str]:
     """Nobody may find the hour frozen, failed or lost for good."""
     reports = [value for value in node.results.values() if isinstance(value, PeriodReport)]
-    bad = (Outcome.FROZEN, Outcome.FAILED, Outcome.CONTENDED)
+    bad = (RollOutcome.FROZEN, RollOutcome.FAILED, RollOutcome.CONTENDED)
     return [f"{report.outcome}: {report.detail}" for report in reports if report.outcome in bad]
 
 
@@ -453,8 +456,13 @@ MUTANTS = {
 """,
     },
     "unconditional overwrite": {
-        "replace": "return self.buckets.results.put(key, body, if_match=observed_etag)",
-        "by": "return self.buckets.results.put(key, body)",
+        "replace": "\nlog = logging.getLogger(__name__)\n",
+        "by": """
+log = logging.getLogger(__name__)
+
+def put_if_unchanged(store, key, body, *, observed_etag):
+    return store.put(key, body)
+""",
     },
     "parts of a roll that has not ended": {
         "replace": "        if result_etag != etag:\n            return None\n",

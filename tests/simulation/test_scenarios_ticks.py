@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pytest
 
-from dispatcher.report import Outcome
+from dispatcher.report import RollOutcome
 from tests.simulation.faults import Rates
 from tests.simulation.process import Fate
 from tests.simulation.scenes import (
@@ -157,7 +157,7 @@ def test_missed_six_hours_with_too_little_time_for_one_run() -> None:
         for _ in range(4):
             world.tick()
         outcomes = [report.outcomes for report in world.monitor.reports]
-        assert outcomes[0][Outcome.DEFERRED] > 0
+        assert outcomes[0][RollOutcome.DEFERRED] > 0
         assert settled_faults(world) == []
 
 
@@ -217,7 +217,7 @@ def faults_of_taken_partial() -> list[str]:
         put_facts(world, facts(2, first_ms=START_MS + 77))
         world.tick()
         faults = [] if rows_bytes(world)[rows_key(FIRST)] == before[rows_key(FIRST)] else ["the rows changed"]
-        frozen = world.monitor.reports[-1].outcomes[Outcome.FROZEN]
+        frozen = world.monitor.reports[-1].outcomes[RollOutcome.FROZEN]
         faults += [] if frozen == 1 else [f"{frozen} windows are frozen"]
         world.s3.apply(Put("lake", key, stored.body, if_absent=True))
         return faults + settled_faults(world)
@@ -238,7 +238,7 @@ def faults_of_marker_of_frozen_window() -> list[str]:
         put_facts(world, facts(2, first_ms=START_MS - 5 * HOUR_MS + 77))
         world.drain()
         world.tick()
-        faults = [] if world.monitor.reports[-1].outcomes[Outcome.FROZEN] else ["it is not frozen"]
+        faults = [] if world.monitor.reports[-1].outcomes[RollOutcome.FROZEN] else ["it is not frozen"]
         world.s3.buckets["lake"][key] = stored
         world.tick()
         return faults + rows_faults_of(world)

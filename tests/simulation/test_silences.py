@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from dispatcher.due import TICK_DELAY_MS
+from dispatcher.due import FIRST_TICK_AFTER_MS
 from dispatcher.tick import Tick, plan_tick
 from tests.oracle import read_rows
 from tests.simulation.lake import (
@@ -32,7 +32,7 @@ class Messages:
 
     told: list[tuple[str, str]] = field(default_factory=list)
 
-    def tell(self, subject: str, message: str) -> None:
+    def notify(self, subject: str, message: str) -> None:
         """Keep it."""
         self.told.append((subject, message))
 
@@ -182,7 +182,7 @@ def test_a_silence_that_there_was_no_time_for_is_worked_out_at_the_next_tick() -
         asked.append(window)
         return len(asked) < len(plan_tick(buckets(site.state.apply), first_ms, LIFETIMES).due)
 
-    first_ms = window.end_ms + 40 * WINDOW_MS + TICK_DELAY_MS
+    first_ms = window.end_ms + 40 * WINDOW_MS + FIRST_TICK_AFTER_MS
     Tick(
         buckets=buckets(site.state.apply),
         lifetimes=LIFETIMES,
@@ -214,7 +214,7 @@ def test_nobody_who_listens_is_no_failure_of_the_tick() -> None:
     """A topic that is gone costs the message, not the windows."""
 
     class Deaf:
-        def tell(self, subject: str, message: str) -> None:
+        def notify(self, subject: str, message: str) -> None:
             raise ConnectionError(subject, message)
 
     site = Site()

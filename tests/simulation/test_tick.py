@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from dispatcher.due import FINAL_SWEEPS, NEWEST_FIRST_EVERY, Reason, closing_ms
-from dispatcher.report import Outcome
+from dispatcher.due import FINAL_SWEEPS, REVERSED_EVERY_TICKS, DueReason, closing_ms
+from dispatcher.report import RollOutcome
 from dispatcher.tick import Tick
 from tests.simulation.lake import (
     FIRST,
@@ -64,7 +64,7 @@ def test_lineage_states_the_facts_of_the_roll() -> None:
         state.apply(Put(LAKE, str(QuarantineKey(window=RECENT, origin=origin, count=count, digest="0" * 32)), b""))
     report = report_of(tick(state.apply, SCHEDULED), RECENT)
     lineage = lineage_of(state, RECENT)
-    assert (report.outcome, report.revision, report.readings) == (Outcome.ROLLED, 1, 3)
+    assert (report.outcome, report.revision, report.readings) == (RollOutcome.ROLLED, 1, 3)
     assert (lineage.readings, lineage.sensors, lineage.conflicts, lineage.duplicates_removed) == (3, 3, 1, 5)
     assert lineage.readings + lineage.conflicts + lineage.duplicates_removed == 5 + 4
     assert (lineage.late, lineage.quarantined, lineage.partials, lineage.revision) == (3, 7, 3, 1)
@@ -80,7 +80,7 @@ def test_settled_window_costs_one_list_and_one_get() -> None:
     state, operations = rolled(), []
     before = contents(state)
     report = tick(recording(state.apply, operations), SCHEDULED)
-    assert report.outcomes == {Outcome.SETTLED: len(report.windows)}
+    assert report.outcomes == {RollOutcome.SETTLED: len(report.windows)}
     for one in report.windows:
         assert [type(operation) for operation in operations_on(one.window, operations)] == [Get, ListPage]
     assert not [operation for operation in operations if isinstance(operation, Put | Delete)]
@@ -116,13 +116,13 @@ def test_late_partial_changes_its_window_alone_and_raises_the_revision() -> None
     report_all = tick(state.apply, SCHEDULED)
     report = report_of(report_all, OLD)
     after = contents(state)
-    assert report.reasons == (Reason.MARKED,)
-    assert (report.outcome, report.revision, report.markers_kept) == (Outcome.ROLLED, 2, ())
+    assert report.reasons == (DueReason.MARKED,)
+    assert (report.outcome, report.revision, report.markers_kept) == (RollOutcome.ROLLED, 2, ())
     hour = Period.containing(Grain.HOUR, OLD.start_ms)
     of_the_hour = {period_rows_key(hour), period_lineages_key(hour)}
     changed = {key for key in after if after[key] != before.get(key)}
     # Some windows after it are told how complete they are, and who is silent, by the sensors of those before.
-    told = {lineage_key(one.window) for one in report_all.windows if one.outcome is Outcome.SETTLED}
+    told = {lineage_key(one.window) for one in report_all.windows if one.outcome is RollOutcome.SETTLED}
     results = {key for key in changed if not key.startswith(SILENCES)}
     assert results - told == {rows_key(OLD), lineage_key(OLD), *of_the_hour}
     assert not markers_of(state)
@@ -133,7 +133,7 @@ def test_readings_that_are_known_already_leave_the_rows_alone() -> None:
     state, operations = rolled(), []
     state.apply(partial_put(RECENT, FIRST[:1], first=9))
     report = report_of(tick(recording(state.apply, operations), SCHEDULED), RECENT)
-    assert (report.outcome, report.revision) == (Outcome.RECORDED, 1)
+    assert (report.outcome, report.revision) == (RollOutcome.RECORDED, 1)
     assert [operation.key for operation in operations if isinstance(operation, Put)] == [lineage_key(RECENT)]
     assert lineage_of(state, RECENT).duplicates_removed == 2
 
@@ -147,10 +147,10 @@ def test_same_digest_under_two_keys_is_read_once_and_counted_twice() -> None:
     state.apply(partial_put(RECENT, FIRST, first=2))
     report = report_of(tick(recording(state.apply, operations), SCHEDULED), RECENT)
     lineage = lineage_of(state, RECENT)
-    assert (report.outcome, lineage.partials, lineage.duplicates_removed) == (Outcome.RECORDED, 2, 2)
+    assert (report.outcome, lineage.partials, lineage.duplicates_removed) == (RollOutcome.RECORDED, 2, 2)
     assert len([one for one in operations_on(RECENT, operations) if isinstance(one, Get) and one.bucket == LAKE]) == 1
     del state.buckets[LAKE][partial_put(RECENT, FIRST).key]
-    assert report_of(tick(state.apply, SCHEDULED), RECENT).outcome is Outcome.SETTLED
+    assert report_of(tick(state.apply, SCHEDULED), RECENT).outcome is RollOutcome.SETTLED
 
 
 def test_as_many_partials_are_not_the_same_partials() -> None:
@@ -161,7 +161,7 @@ def test_as_many_partials_are_not_the_same_partials() -> None:
     tick(state.apply, SCHEDULED)
     state.apply(Delete(LAKE, partial_put(RECENT, FIRST).key))
     state.apply(partial_put(RECENT, SECOND, first=3))
-    assert report_of(tick(state.apply, SCHEDULED), RECENT).outcome is Outcome.ROLLED
+    assert report_of(tick(state.apply, SCHEDULED), RECENT).outcome is RollOutcome.ROLLED
     assert lineage_of(state, RECENT).readings == 3
 
 
@@ -178,11 +178,11 @@ def test_rows_of_nobody_are_replaced_by_no_rows() -> None:
     """A rows object in a window without readings becomes an empty one, and then the window is settled."""
     state = S3State()
     state.apply(Put(RESULTS, rows_key(RECENT), b"what is this?"))
-    assert report_of(tick(state.apply, SCHEDULED), RECENT).outcome is Outcome.ROLLED
+    assert report_of(tick(state.apply, SCHEDULED), RECENT).outcome is RollOutcome.ROLLED
     rows = rows_of(state, RECENT)
     assert rows is not None
     assert rows.startswith(b"PAR1")
-    assert report_of(tick(state.apply, SCHEDULED), RECENT).outcome is Outcome.SETTLED
+    assert report_of(tick(state.apply, SCHEDULED), RECENT).outcome is RollOutcome.SETTLED
 
 
 def test_deleted_rows_heal_at_the_next_tick() -> None:
@@ -191,7 +191,7 @@ def test_deleted_rows_heal_at_the_next_tick() -> None:
     before = contents(state)
     forget_rows(state, RECENT)
     report = report_of(tick(state.apply, SCHEDULED), RECENT)
-    assert (report.outcome, report.revision) == (Outcome.ROLLED, 1)
+    assert (report.outcome, report.revision) == (RollOutcome.ROLLED, 1)
     assert contents(state) == before
 
 
@@ -210,7 +210,7 @@ def test_deleted_lineage_heals_at_the_next_tick() -> None:
     before = contents(state)
     state.apply(Delete(RESULTS, lineage_key(OLD)))
     report = report_of(tick(state.apply, SCHEDULED), OLD)
-    assert report.reasons == (Reason.NEW,)
+    assert report.reasons == (DueReason.NEW,)
     assert contents(state) == before
 
 
@@ -222,7 +222,7 @@ def test_marked_window_beyond_reach_is_rolled() -> None:
     assert all(one.window != ancient for one in tick(state.apply, SCHEDULED).windows)
     state.apply(marker_put(ancient, FIRST))
     report = report_of(tick(state.apply, SCHEDULED), ancient)
-    assert (report.reasons, report.outcome) == ((Reason.MARKED,), Outcome.ROLLED)
+    assert (report.reasons, report.outcome) == ((DueReason.MARKED,), RollOutcome.ROLLED)
     assert lineage_of(state, ancient).is_final
 
 
@@ -233,10 +233,10 @@ def test_window_becomes_final_in_the_sweep_without_a_look_at_its_partials() -> N
     day_ms = 288 * WINDOW_MS
     its_turn = RECENT.start_ms + day_ms + 120_000
     report = report_of(tick(recording(state.apply, operations), its_turn), RECENT)
-    assert (report.reasons, report.outcome) == ((Reason.SWEEP,), Outcome.RECORDED)
+    assert (report.reasons, report.outcome) == ((DueReason.SWEEP,), RollOutcome.RECORDED)
     assert lineage_of(state, RECENT) == dataclasses.replace(before, is_final=True, scheduled_time_ms=its_turn)
     assert not [one for one in operations_on(RECENT, operations) if isinstance(one, Get) and one.bucket == LAKE]
-    assert report_of(tick(state.apply, its_turn), RECENT).outcome is Outcome.SETTLED
+    assert report_of(tick(state.apply, its_turn), RECENT).outcome is RollOutcome.SETTLED
     assert all(one.window != RECENT for one in tick(state.apply, its_turn + FINAL_SWEEPS * day_ms).windows)
 
 
@@ -244,7 +244,7 @@ def test_window_becomes_final_though_the_first_tick_that_could_say_so_was_missed
     """The sweep comes by again the next day."""
     state = rolled()
     its_second_turn = RECENT.start_ms + 2 * 288 * WINDOW_MS + 120_000
-    assert report_of(tick(state.apply, its_second_turn), RECENT).outcome is Outcome.RECORDED
+    assert report_of(tick(state.apply, its_second_turn), RECENT).outcome is RollOutcome.RECORDED
     assert lineage_of(state, RECENT).is_final
 
 
@@ -261,10 +261,10 @@ def test_six_hours_of_missed_ticks_heal_in_one_run_and_a_doubled_one_changes_not
     """The next tick rolls every window of the outage; its double finds them all settled or not due."""
     state, missed = six_hours_missed()
     report = tick(state.apply, SCHEDULED)
-    assert all(report_of(report, window).outcome is Outcome.ROLLED for window in missed)
+    assert all(report_of(report, window).outcome is RollOutcome.ROLLED for window in missed)
     assert [one.window for one in report.windows] == sorted(one.window for one in report.windows)
     before = contents(state)
-    assert tick(state.apply, SCHEDULED).outcomes.keys() == {Outcome.SETTLED}
+    assert tick(state.apply, SCHEDULED).outcomes.keys() == {RollOutcome.SETTLED}
     assert contents(state) == before
 
 
@@ -284,10 +284,10 @@ def test_outage_is_caught_up_oldest_first_over_as_many_runs_as_it_takes() -> Non
 
         both = buckets(state.apply)
         report = Tick(buckets=both, lifetimes=LIFETIMES, scheduled_time_ms=scheduled, time_left=time_left).run()
-        done = [one.window for one in report.windows if one.outcome is Outcome.ROLLED]
-        deferred = [one.window for one in report.windows if one.outcome is Outcome.DEFERRED]
+        done = [one.window for one in report.windows if one.outcome is RollOutcome.ROLLED]
+        deferred = [one.window for one in report.windows if one.outcome is RollOutcome.DEFERRED]
         assert report.windows[-1].window not in deferred  # the newest is done at once
-        if closing_ms(scheduled) // WINDOW_MS % NEWEST_FIRST_EVERY:
+        if closing_ms(scheduled) // WINDOW_MS % REVERSED_EVERY_TICKS:
             assert not deferred or max(done[:-1]) < min(deferred)
         left -= set(done)
         runs, scheduled = runs + 1, next_tick(scheduled)
@@ -300,7 +300,7 @@ def test_run_without_any_time_still_gets_on_by_one_window() -> None:
     state, _ = six_hours_missed()
     both = buckets(state.apply)
     report = Tick(buckets=both, lifetimes=LIFETIMES, scheduled_time_ms=SCHEDULED, time_left=lambda: False).run()
-    assert report.outcomes[Outcome.DEFERRED] == len(report.windows) - 1
+    assert report.outcomes[RollOutcome.DEFERRED] == len(report.windows) - 1
 
 
 def test_dry_run_lists_what_is_due_and_writes_nothing() -> None:
@@ -309,7 +309,7 @@ def test_dry_run_lists_what_is_due_and_writes_nothing() -> None:
     before = contents(state)
     both = buckets(state.apply)
     planned = Tick(buckets=both, lifetimes=LIFETIMES, scheduled_time_ms=SCHEDULED).run(is_dry_run=True)
-    assert planned.outcomes == {Outcome.DUE: len(planned.windows)}
+    assert planned.outcomes == {RollOutcome.DUE: len(planned.windows)}
     assert contents(state) == before
     done = tick(state.apply, SCHEDULED)
     assert [(one.window, one.reasons) for one in planned.windows] == [(one.window, one.reasons) for one in done.windows]

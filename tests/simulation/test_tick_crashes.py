@@ -6,7 +6,7 @@ from functools import cache
 
 import pytest
 
-from dispatcher.report import Outcome
+from dispatcher.report import RollOutcome
 from tests.simulation.lake import (
     FIRST,
     LATE,
@@ -143,7 +143,7 @@ def test_lost_acknowledgement_of_any_write_changes_nothing() -> None:
         state = before_the_tick()
         report = tick(losing_acknowledgement(state.apply, at=position), SCHEDULED)
         assert contents(state) == expected
-        assert report.outcomes.keys() <= {Outcome.ROLLED, Outcome.SETTLED}
+        assert report.outcomes.keys() <= {RollOutcome.ROLLED, RollOutcome.SETTLED}
 
 
 def test_unavailable_store_fails_one_window_and_heals_at_the_next_tick() -> None:
@@ -158,7 +158,7 @@ def test_unavailable_store_fails_one_window_and_heals_at_the_next_tick() -> None
         except StoreError:
             pass
         else:
-            failed = [one for one in (*report.windows, *report.periods) if one.outcome is Outcome.FAILED]
+            failed = [one for one in (*report.windows, *report.periods) if one.outcome is RollOutcome.FAILED]
             # A silence that could not be worked out is logged, and waits.
             assert len(failed) <= 1
         tick(state.apply, next_tick(SCHEDULED))
@@ -176,5 +176,5 @@ def test_vanished_partial_makes_the_roll_start_over() -> None:
         return state.apply(operation)
 
     report = tick(expiring, SCHEDULED)
-    assert report_of(report, NEW).outcome is Outcome.ROLLED
+    assert report_of(report, NEW).outcome is RollOutcome.ROLLED
     assert report_of(report, NEW).readings == len(FIRST)

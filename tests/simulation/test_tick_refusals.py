@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from dispatcher.report import Outcome
+from dispatcher.report import RollOutcome
 from tests.simulation.lake import (
     FIRST,
     LAKE,
@@ -42,11 +42,11 @@ def test_deleted_partial_freezes_its_window(also_rows: bool) -> None:
         forget_rows(state, RECENT)
     before = contents(state)
     report = report_of(tick(state.apply, SCHEDULED), RECENT)
-    assert (report.outcome, report.revision) == (Outcome.FROZEN, 1)
+    assert (report.outcome, report.revision) == (RollOutcome.FROZEN, 1)
     assert partial_of(RECENT, SECOND).digest in report.detail
     assert contents(state) == before
     state.apply(gone)
-    assert report_of(tick(state.apply, SCHEDULED), RECENT).outcome is Outcome.ROLLED
+    assert report_of(tick(state.apply, SCHEDULED), RECENT).outcome is RollOutcome.ROLLED
     assert lineage_of(state, RECENT).readings == 4  # a, b, c, d
 
 
@@ -54,14 +54,14 @@ def test_marker_goes_only_with_a_lineage_that_names_its_partial() -> None:
     """Markers of settled windows go, markers of frozen windows stay unless their partial was rolled before."""
     state = rolled(OLD)
     state.apply(marker_put(OLD, FIRST))
-    assert report_of(tick(state.apply, SCHEDULED), OLD).outcome is Outcome.SETTLED
+    assert report_of(tick(state.apply, SCHEDULED), OLD).outcome is RollOutcome.SETTLED
     assert not markers_of(state)
     state.apply(Delete(LAKE, partial_put(OLD, SECOND, first=2, shard=1).key))
     for rows in (FIRST, SECOND, LATE):
         state.apply(marker_put(OLD, rows))
     state.apply(partial_put(OLD, LATE, first=3))
     report = report_of(tick(state.apply, SCHEDULED), OLD)
-    assert (report.outcome, report.markers_kept) == (Outcome.FROZEN, (partial_of(OLD, LATE).digest,))
+    assert (report.outcome, report.markers_kept) == (RollOutcome.FROZEN, (partial_of(OLD, LATE).digest,))
     assert markers_of(state) == [marker_put(OLD, LATE).key]
 
 
@@ -71,7 +71,7 @@ def test_marker_whose_partial_is_not_there_stays_and_is_told() -> None:
     state.apply(marker_put(OLD, LATE))
     for _ in range(2):
         report = report_of(tick(state.apply, SCHEDULED), OLD)
-        assert (report.outcome, report.markers_kept) == (Outcome.SETTLED, (partial_of(OLD, LATE).digest,))
+        assert (report.outcome, report.markers_kept) == (RollOutcome.SETTLED, (partial_of(OLD, LATE).digest,))
     assert markers_of(state) == [marker_put(OLD, LATE).key]
 
 
@@ -83,7 +83,7 @@ def test_marker_of_a_window_that_has_not_ended_waits() -> None:
     state.apply(marker_put(ahead, FIRST))
     assert all(one.window != ahead for one in tick(state.apply, SCHEDULED).windows)
     assert markers_of(state)
-    assert report_of(tick(state.apply, next_tick(SCHEDULED)), ahead).outcome is Outcome.ROLLED
+    assert report_of(tick(state.apply, next_tick(SCHEDULED)), ahead).outcome is RollOutcome.ROLLED
     assert not markers_of(state)
 
 
@@ -113,12 +113,12 @@ def test_unreadable_partial_fails_its_window_by_name_and_no_other(corrupt: Put) 
     state.apply(corrupt)
     before = contents(state)
     report = tick(state.apply, SCHEDULED)
-    assert report.outcomes[Outcome.FAILED] == 1
-    assert report_of(report, RECENT).outcome is Outcome.FAILED
+    assert report.outcomes[RollOutcome.FAILED] == 1
+    assert report_of(report, RECENT).outcome is RollOutcome.FAILED
     assert corrupt.key in report_of(report, RECENT).detail
     assert contents(state) == before
     state.apply(Delete(LAKE, corrupt.key))
-    assert report_of(tick(state.apply, SCHEDULED), RECENT).outcome in (Outcome.ROLLED, Outcome.RECORDED)
+    assert report_of(tick(state.apply, SCHEDULED), RECENT).outcome in (RollOutcome.ROLLED, RollOutcome.RECORDED)
 
 
 def test_unreadable_lineage_fails_its_window_and_is_not_overwritten() -> None:
@@ -127,7 +127,7 @@ def test_unreadable_lineage_fails_its_window_and_is_not_overwritten() -> None:
     state.apply(Put(RESULTS, lineage_key(RECENT), b"{}"))
     before = contents(state)
     report = report_of(tick(state.apply, SCHEDULED), RECENT)
-    assert (report.outcome, lineage_key(RECENT) in report.detail) == (Outcome.FAILED, True)
+    assert (report.outcome, lineage_key(RECENT) in report.detail) == (RollOutcome.FAILED, True)
     assert contents(state) == before
 
 
@@ -145,8 +145,8 @@ def test_what_nobody_expected_fails_its_window_and_no_other() -> None:
 
     report = tick(breaking, SCHEDULED)
     assert report_of(report, bad).detail == "ZeroDivisionError: our own"
-    assert report_of(report, RECENT).outcome is Outcome.ROLLED
-    assert report.outcomes[Outcome.FAILED] == 1
+    assert report_of(report, RECENT).outcome is RollOutcome.ROLLED
+    assert report.outcomes[RollOutcome.FAILED] == 1
 
 
 def test_keys_of_others_are_told_and_stop_nothing() -> None:
@@ -157,12 +157,12 @@ def test_keys_of_others_are_told_and_stop_nothing() -> None:
         state.apply(Put(LAKE, key, b""))
     state.apply(Put(RESULTS, "windows/dt=2026-11-20/note.txt", b""))
     report = tick(state.apply, SCHEDULED)
-    assert set(report.strange_keys) == {
+    assert set(report.unknown_keys) == {
         *strange[:2],
         "partials/dt=2026-11-20/hour=03/tmp/",
         "windows/dt=2026-11-20/note.txt",
     }
-    assert report.outcomes.keys() == {Outcome.ROLLED}
+    assert report.outcomes.keys() == {RollOutcome.ROLLED}
 
 
 def test_roll_that_loses_every_time_gives_up_and_says_so() -> None:
@@ -179,5 +179,5 @@ def test_roll_that_loses_every_time_gives_up_and_says_so() -> None:
         return state.apply(operation)
 
     report = report_of(tick(overtaking, SCHEDULED), RECENT)
-    assert (report.outcome, writes) == (Outcome.CONTENDED, 5)
-    assert report_of(tick(state.apply, SCHEDULED), RECENT).outcome is Outcome.ROLLED
+    assert (report.outcome, writes) == (RollOutcome.CONTENDED, 5)
+    assert report_of(tick(state.apply, SCHEDULED), RECENT).outcome is RollOutcome.ROLLED

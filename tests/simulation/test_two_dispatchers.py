@@ -18,7 +18,7 @@ from types import ModuleType
 import pytest
 
 import dispatcher.roll
-from dispatcher.report import Outcome, WindowReport
+from dispatcher.report import RollOutcome, WindowReport
 from dispatcher.roll import Roller
 from dispatcher.tick import RowsIndex, plan_tick
 from tests.simulation.interleaving import Node, Program, every_node
@@ -145,7 +145,7 @@ def lineage_at(state: S3State) -> Lineage | None:
 def outcome_faults(node: Node) -> list[str]:
     """No party may find a window frozen, failed or lost for good: nothing was deleted or broken."""
     reports = [value for value in node.results.values() if isinstance(value, WindowReport)]
-    bad = (Outcome.FROZEN, Outcome.FAILED, Outcome.CONTENDED)
+    bad = (RollOutcome.FROZEN, RollOutcome.FAILED, RollOutcome.CONTENDED)
     return [f"{report.outcome}: {report.detail}" for report in reports if report.outcome in bad]
 
 
@@ -230,16 +230,17 @@ def test_etags_that_are_no_digests_end_alike() -> None:
 
 
 LINEAGE_FIRST = {
-    "replace": """            etag = _write(roller.buckets, rows_key(window), made.body, seen.rows_etag)
+    "replace": """\
+            etag = put_if_unchanged(roller.buckets.results, rows_key(window), rolled.body, observed_etag=seen.rows_etag)
             lineage = dataclasses.replace(lineage, result_etag=etag)
         if lineage.is_silence_unknown:
             _mark_silence(roller, lineage, before)
         _write_lineage(roller, lineage, seen.lineage_etag)
 """,
     "by": """            import hashlib
-            lineage = dataclasses.replace(lineage, result_etag=hashlib.md5(made.body).hexdigest())
+            lineage = dataclasses.replace(lineage, result_etag=hashlib.md5(rolled.body).hexdigest())
             _write_lineage(roller, lineage, seen.lineage_etag)
-            _write(roller.buckets, rows_key(window), made.body, seen.rows_etag)
+            put_if_unchanged(roller.buckets.results, rows_key(window), rolled.body, observed_etag=seen.rows_etag)
         else:
             _write_lineage(roller, lineage, seen.lineage_etag)
 """,

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from dispatcher.due import DueWindow
-from dispatcher.look import Buckets
-from dispatcher.report import Outcome
+from dispatcher.observation import Buckets
+from dispatcher.report import RollOutcome
 from dispatcher.roll import Roller, roll_window
 from processors.event import decode_event
 from tests.consuming import consume
@@ -227,7 +227,7 @@ def _rest_faults(world: World) -> Iterator[str]:
     changed = sorted(key for key in with_partials if before.get(key) != after.get(key))
     if changed:
         yield f"not at rest: the last tick wrote {changed[0]}"
-    bad = (Outcome.FAILED, Outcome.FROZEN, Outcome.CONTENDED, Outcome.DEFERRED)
+    bad = (RollOutcome.FAILED, RollOutcome.FROZEN, RollOutcome.CONTENDED, RollOutcome.DEFERRED)
     last = world.monitor.reports[-1]
     yield from (f"{one.window}: {one.outcome}: {one.detail}" for one in last.windows if one.outcome in bad)
 

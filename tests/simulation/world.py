@@ -18,13 +18,12 @@ from types import ModuleType
 from typing import Any, Self
 
 import dispatcher.due
-import dispatcher.periods
 import dispatcher.rows
 import dispatcher.tick
 from dispatcher import handler as dispatcher_handler
 from dispatcher.due import RECENT_WINDOWS
 from dispatcher.handler import READERS
-from dispatcher.look import Buckets
+from dispatcher.observation import Buckets
 from dispatcher.spill import Spill
 from dispatcher.tick import Tick
 from processors import batch as consumer_batch
@@ -164,9 +163,8 @@ class World:
                 (dispatcher.rows, "Spill", partial(Spill, held_max=self.setup.held_readings_max)),
                 (dispatcher.rows, "IN_FLIGHT_MAX", 2),
                 (dispatcher.rows, "ROWS_IN_MEMORY_BYTES_MAX", 1),
-                (dispatcher.periods, "ROWS_IN_MEMORY_BYTES_MAX", 1),
-                (dispatcher.periods, "PART_IN_MEMORY_BYTES_MAX", 1),
-                (dispatcher.periods, "PIECE_ROWS", 2),
+                (dispatcher.rows, "PART_IN_MEMORY_BYTES_MAX", 1),
+                (dispatcher.rows, "PIECE_ROWS", 2),
             ]
         return bounds
 
