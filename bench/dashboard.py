@@ -60,8 +60,9 @@ class Memory:
         keys = sorted(key for key in self.objects if key.startswith(prefix))
         return (ListedObject(key, _etag(self.objects[key]), len(self.objects[key])) for key in keys)
 
-    def list_prefixes(self, prefix: str) -> Iterator[str]:
-        return iter(sorted({key[: key.index("/", len(prefix)) + 1] for key in self.objects if key.startswith(prefix)}))
+    def list_prefixes(self, prefix: str, *, delimiter: str = "/") -> Iterator[str]:
+        found = {key[: key.index(delimiter, len(prefix)) + 1] for key in self.objects if key.startswith(prefix)}
+        return iter(sorted(found))
 
 
 @functools.cache  # an object that is not written again keeps its tag

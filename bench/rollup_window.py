@@ -107,9 +107,10 @@ class FolderStore:
         del key
 
     def list_objects(self, prefix: str) -> Iterator[ListedObject]:
-        for path in sorted((self._folder / prefix).glob("*")):
+        folder, _, start = prefix.rpartition("/")
+        for path in sorted((self._folder / folder).glob(f"{start}*")):
             yield ListedObject(str(path.relative_to(self._folder)), "etag", path.stat().st_size)
 
-    def list_prefixes(self, prefix: str) -> Iterator[str]:
-        del prefix
+    def list_prefixes(self, prefix: str, *, delimiter: str = "/") -> Iterator[str]:
+        del prefix, delimiter
         return iter(())

@@ -28,6 +28,7 @@ from windrow.lake.layout import (
     MARKERS,
     PARTIALS,
     SILENCE_MARKERS,
+    WINDOW_MARK,
     WINDOWS,
     SilenceMarkerKey,
     day_prefix,
@@ -250,7 +251,7 @@ def _window_prefixes(lake: ObjectStore, hours: Iterable[int]) -> Iterator[str]:
         by_day.setdefault(day_prefix(PARTIALS, hour_ms), []).append(hour_prefix(PARTIALS, hour_ms))
     for day, wanted in by_day.items():
         for hour in sorted(set(wanted).intersection(lake.list_prefixes(day))):
-            yield from lake.list_prefixes(hour)
+            yield from lake.list_prefixes(hour, delimiter=WINDOW_MARK)
 
 
 def _keys(store: ObjectStore, prefix: str) -> Iterator[str]:

@@ -181,7 +181,7 @@ MUTANTS = (
     mutant("a block in an aggregate is one reading of its slice", "processors.judge_blocks", "    if _holds_block(payload):\n        return READINGS_PER_RECORD_MAX\n", "", faults_of_slices_of_blocks),
     mutant("JSON beside blocks is counted by itself", "processors.judge_blocks", "index=record.index + others[one.index - record.index]) for one", "index=one.index) for one", faults_of_mixed_aggregates),
     # The consumer's writes.
-    mutant("digest out of the key", "windrow.lake.layout", "{partials_prefix(self.window)}{self.origin}-{self.digest}", "{partials_prefix(self.window)}{self.origin}-{'0' * 32}"),
+    mutant("digest out of the key", "windrow.lake.layout", "{partials_prefix(self.window)}{mark}{self.origin}-{self.digest}", "{partials_prefix(self.window)}{mark}{self.origin}-{'0' * 32}"),
     mutant("partials overwrite", "processors.consumer", "store.put(planned.key, planned.body, if_absent=True)", "store.put(planned.key, planned.body)"),
     mutant("no marker beside a partial that is there", "processors.consumer", "            continue  # a key names", "            return new  # a key names", lambda: faults_of_marker_after_crash(1)),
     mutant("marker only when other ticks have passed", "processors.consumer", "window.end_ms > MARKER_AFTER_MS", "window.end_ms > 300_000", lambda: faults_of_reading_behind_the_last_tick(60_000)),

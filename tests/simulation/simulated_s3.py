@@ -52,7 +52,7 @@ class ListPage:
 
     bucket: str
     prefix: str
-    delimited: bool
+    delimiter: str
     after: str
 
 
@@ -130,8 +130,8 @@ class S3State:
         last = listing.after
         for key in sorted((key for key in objects if key.startswith(listing.prefix)), key=str.encode):
             rest = key[len(listing.prefix) :]
-            folded = listing.delimited and "/" in rest
-            entry = listing.prefix + rest.split("/", 1)[0] + "/" if folded else key
+            folded = bool(listing.delimiter) and listing.delimiter in rest
+            entry = listing.prefix + rest.split(listing.delimiter, 1)[0] + listing.delimiter if folded else key
             if entry.encode() <= last.encode():
                 continue
             if len(listed) + len(prefixes) == self.page_keys:
@@ -177,18 +177,18 @@ class SimulatedStore:
 
     def list_objects(self, prefix: str) -> Iterator[ListedObject]:
         """ListObjectsV2, page by page."""
-        for page in self._pages(prefix, delimited=False):
+        for page in self._pages(prefix, delimiter=""):
             yield from page.objects
 
-    def list_prefixes(self, prefix: str) -> Iterator[str]:
-        """ListObjectsV2 with delimiter "/", page by page."""
-        for page in self._pages(prefix, delimited=True):
+    def list_prefixes(self, prefix: str, *, delimiter: str = "/") -> Iterator[str]:
+        """ListObjectsV2 with a delimiter, page by page."""
+        for page in self._pages(prefix, delimiter=delimiter):
             yield from page.prefixes
 
-    def _pages(self, prefix: str, *, delimited: bool) -> Iterator[Page]:
+    def _pages(self, prefix: str, *, delimiter: str) -> Iterator[Page]:
         after: str | None = ""
         while after is not None:
-            page = self._perform(ListPage(self._bucket, prefix, delimited, after))
+            page = self._perform(ListPage(self._bucket, prefix, delimiter, after))
             assert isinstance(page, Page)
             yield page
             after = page.resume_after

@@ -95,7 +95,7 @@ class SimulatedS3Client:
     ) -> dict[str, Any]:
         """ListObjectsV2; the bucket's own page size counts when it is less than `MaxKeys`."""
         assert self._state.page_keys <= MaxKeys
-        page = self._send(ListPage(Bucket, Prefix, bool(Delimiter), ContinuationToken), "ListObjectsV2")
+        page = self._send(ListPage(Bucket, Prefix, Delimiter, ContinuationToken), "ListObjectsV2")
         assert isinstance(page, Page)
         contents = [{"Key": one.key, "ETag": f'"{one.etag}"', "Size": one.size_bytes} for one in page.objects]
         answer: dict[str, Any] = {"IsTruncated": page.resume_after is not None, "Contents": contents}

@@ -131,6 +131,12 @@ class StoreContract:
             store.put(key, b"")
         assert list(store.list_prefixes("p/")) == ["p/a/", "p/b/"]
 
+    def test_prefixes_are_folded_at_the_next_dash(self, store: ObjectStore) -> None:
+        """Any character can be the delimiter; a slash is none then."""
+        for key in ("p/b-1", "p/a-1", "p/a-2/x", "p/c/x-1", "p/plain", "q-1"):
+            store.put(key, b"")
+        assert list(store.list_prefixes("p/", delimiter="-")) == ["p/a-", "p/b-", "p/c/x-"]
+
     def test_prefixes_go_on_over_pages(self, paged_store: ObjectStore) -> None:
         """A prefix whose keys fill a page comes once, and those after it come too."""
         for number in range(7):

@@ -209,7 +209,7 @@ def faults_of_taken_partial() -> list[str]:
         before_the_tick(world)
         world.tick()
         before = rows_bytes(world)
-        prefix = f"{PARTIALS}dt=2026-11-20/hour=10/1000/"
+        prefix = f"{PARTIALS}dt=2026-11-20/hour=10/1000-"
         key = min(key for key in world.s3.buckets["lake"] if key.startswith(prefix))
         stored = world.s3.apply(Get("lake", key))
         assert isinstance(stored, StoredObject)
@@ -233,7 +233,7 @@ def faults_of_marker_of_frozen_window() -> list[str]:
     with World(1, SETUP) as world:
         before_the_tick(world)
         world.tick()
-        key = min(key for key in world.s3.buckets["lake"] if key.startswith(f"{PARTIALS}dt=2026-11-20/hour=05/0500/"))
+        key = min(key for key in world.s3.buckets["lake"] if key.startswith(f"{PARTIALS}dt=2026-11-20/hour=05/0500-"))
         stored = world.s3.buckets["lake"].pop(key)
         put_facts(world, facts(2, first_ms=START_MS - 5 * HOUR_MS + 77))
         world.drain()

@@ -101,7 +101,7 @@ def corruptions() -> dict[str, Put]:
         "another window's": dataclasses.replace(good, body=other.body),
         "another window's, under its own digest": dataclasses.replace(good, key=str(strayed), body=other.body),
         "another digest": dataclasses.replace(good, key=str(moved)),
-        "no partial's key": dataclasses.replace(good, key=f"{partials_prefix(RECENT)}_SUCCESS"),
+        "no partial's key": dataclasses.replace(good, key=f"{partials_prefix(RECENT)}-_SUCCESS"),
     }
 
 
@@ -152,14 +152,14 @@ def test_what_nobody_expected_fails_its_window_and_no_other() -> None:
 def test_keys_of_others_are_told_and_stop_nothing() -> None:
     """Whatever lies about under our prefixes is no marker, no lineage and no window."""
     state = S3State()
-    strange = ["markers/x", "markers/dt=2026-11-20/hour=10/0905/" + "0" * 32, "partials/dt=2026-11-20/hour=03/tmp/x"]
+    strange = ["markers/x", "markers/dt=2026-11-20/hour=10/0905/" + "0" * 32, "partials/dt=2026-11-20/hour=03/tmp-1/x"]
     for key in strange:
         state.apply(Put(LAKE, key, b""))
     state.apply(Put(RESULTS, "windows/dt=2026-11-20/note.txt", b""))
     report = tick(state.apply, SCHEDULED)
     assert set(report.unknown_keys) == {
         *strange[:2],
-        "partials/dt=2026-11-20/hour=03/tmp/",
+        "partials/dt=2026-11-20/hour=03/tmp-",
         "windows/dt=2026-11-20/note.txt",
     }
     assert report.outcomes.keys() == {RollOutcome.ROLLED}

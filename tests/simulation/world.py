@@ -52,7 +52,7 @@ from tests.simulation.simulated_schedule import OFFSET_MS, PERIOD_MS, Schedule
 from tests.simulation.timeline import Timeline
 from tests.simulation.virtual_time import Task, VirtualTime
 from windrow.aws.functions import LambdaFunction
-from windrow.lake.layout import PARTIALS, parse_window_prefix
+from windrow.lake.layout import PARTIALS, parse_partial_key
 from windrow.lake.s3 import S3Store
 from windrow.lake.store import StoredObject
 from windrow.lifetimes import Lifetimes
@@ -380,7 +380,7 @@ class World:
 def windows_with_partials(s3: S3State) -> list[Window]:
     """The windows that have partials, ascending."""
     keys = [key for key in s3.buckets.get(LAKE, {}) if key.startswith(PARTIALS)]
-    return sorted({parse_window_prefix(key[: key.rindex("/") + 1]) for key in keys})
+    return sorted({parse_partial_key(key).window for key in keys})
 
 
 @cache

@@ -335,7 +335,7 @@ def test_a_malformed_event_record_is_quarantined_beside_its_neighbours(lake: Lak
     assert lake.readings() == {reading()}
     (row,) = lake.quarantine()
     assert (row["reason"], row["shard"], row["arrival_time"]) == (Reason.RECORD_MALFORMED, UNKNOWN_ORIGIN, None)
-    assert lake.keys(QUARANTINE)[0].startswith(f"{QUARANTINE}dt=2026-11-20/hour=10/1005/")
+    assert lake.keys(QUARANTINE)[0].startswith(f"{QUARANTINE}dt=2026-11-20/hour=10/1005-")
 
 
 def test_quarantine_is_filed_by_arrival_and_named_after_its_content(lake: Lake) -> None:

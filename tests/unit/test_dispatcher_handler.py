@@ -109,7 +109,7 @@ def test_failed_window_is_logged_as_an_error_and_raises_nothing(
     handle: Handle, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The log and the metric name what the schedule's retry could not mend."""
-    strange = f"{partials_prefix(RECENT)}strange"
+    strange = f"{partials_prefix(RECENT)}-strange"
     S3Store(aws.client("s3", aws.Place.of_function(ENVIRONMENT)), LAKE).put(strange, b"")
     report = TickReport.from_fields(handle(EVENT))
     assert report.outcomes[RollOutcome.FAILED] == 1

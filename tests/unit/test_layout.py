@@ -16,8 +16,8 @@ def test_keys_are_as_documented() -> None:
     origin = "fleet-dev.v1-shardId-000000000003-49590338-4959033827149025608555969"
     partial = PartialKey(window=WINDOW, origin=ORIGIN, digest=DIGEST)
     bad = QuarantineKey(window=WINDOW, origin=ORIGIN, count=3, digest=DIGEST)
-    assert str(partial) == f"partials/dt=2025-11-20/hour=10/1005/{origin}-{DIGEST}.parquet"
-    assert str(bad) == f"quarantine/dt=2025-11-20/hour=10/1005/{origin}-3-{DIGEST}.jsonl.gz"
+    assert str(partial) == f"partials/dt=2025-11-20/hour=10/1005-{origin}-{DIGEST}.parquet"
+    assert str(bad) == f"quarantine/dt=2025-11-20/hour=10/1005-{origin}-3-{DIGEST}.jsonl.gz"
     assert str(MarkerKey(window=WINDOW, digest=DIGEST)) == f"markers/dt=2025-11-20/hour=10/1005/{DIGEST}"
     of_silence = SilenceMarkerKey(window=WINDOW, digest=DIGEST)
     assert str(of_silence) == f"markers/silences/dt=2025-11-20/hour=10/1005/{DIGEST}"
@@ -36,9 +36,23 @@ def test_parsing_is_the_inverse_of_formatting() -> None:
     assert layout.parse_marker_key(str(marker)) == marker
     of_silence = SilenceMarkerKey(window=WINDOW, digest=DIGEST)
     assert layout.parse_silence_marker_key(str(of_silence)) == of_silence
-    assert layout.parse_window_prefix(layout.partials_prefix(WINDOW)) == WINDOW
+    assert layout.parse_window_prefix(f"{layout.partials_prefix(WINDOW)}{layout.WINDOW_MARK}") == WINDOW
     assert layout.parse_result_key(layout.rows_key(WINDOW)) == WINDOW
     assert layout.parse_result_key(layout.lineage_key(WINDOW)) == WINDOW
+
+
+def test_keys_of_the_first_version_are_read_and_found_by_the_same_listings() -> None:
+    """A folder per window: what lies there is read where it is."""
+    origin = "fleet-dev.v1-shardId-000000000003-49590338-4959033827149025608555969"
+    partial = f"partials/dt=2025-11-20/hour=10/1005/{origin}-{DIGEST}.parquet"
+    bad = f"quarantine/dt=2025-11-20/hour=10/1005/{origin}-3-{DIGEST}.jsonl.gz"
+    assert str(layout.parse_partial_key(partial)) == partial
+    assert layout.parse_partial_key(partial).window == WINDOW
+    assert str(layout.parse_quarantine_key(bad)) == bad
+    assert partial.startswith(layout.partials_prefix(WINDOW))
+    assert bad.startswith(layout.quarantine_prefix(WINDOW))
+    folded = partial[: partial.index(layout.WINDOW_MARK, len(layout.hour_prefix(layout.PARTIALS, WINDOW.start_ms))) + 1]
+    assert layout.parse_window_prefix(folded) == WINDOW
 
 
 @pytest.mark.parametrize(

@@ -264,7 +264,7 @@ def test_lineage_partials_and_quarantine_can_be_asked(stored: StoredResults) -> 
 
     bad = {"reason": "not_json", "sequence_number": str(10**55), "index": 3, "arrival_time": "2026-11-20 23:51:00.125"}
     body = gzip.compress(json.dumps(bad).encode() + b"\n")
-    stored.lake.put(f"quarantine/dt=2026-11-20/hour=23/2350/{origin}-1-{0:032}.jsonl.gz", body)
+    stored.lake.put(f"quarantine/dt=2026-11-20/hour=23/2350-{origin}-1-{0:032}.jsonl.gz", body)
     frame = ask(stored, 'SELECT reason, sequence_number, arrival_time, detail FROM quarantine WHERE "index" = 3')
     assert frame["sequence_number"][0] == str(10**55)
     assert frame["arrival_time"][0] == pd.Timestamp("2026-11-20T23:51:00.125Z")

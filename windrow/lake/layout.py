@@ -1,10 +1,10 @@
 """The S3 keys of all objects; they are made and parsed here and nowhere else.
 
 lake bucket
-    partials/dt=2026-11-20/hour=10/1005/<stream>-<shard>-<first>-<last>-<digest>.parquet
+    partials/dt=2026-11-20/hour=10/1005-<stream>-<shard>-<first>-<last>-<digest>.parquet
     markers/dt=2026-11-20/hour=10/1005/<digest>
     markers/silences/dt=2026-11-20/hour=10/1005/<digest>
-    quarantine/dt=2026-11-20/hour=10/1005/<stream>-<shard>-<first>-<last>-<count>-<digest>.jsonl.gz
+    quarantine/dt=2026-11-20/hour=10/1005-<stream>-<shard>-<first>-<last>-<count>-<digest>.jsonl.gz
     simulations/<run id>.json
 results bucket
     aggregates/dt=2026-11-20/hour=10/1005.parquet
@@ -17,6 +17,10 @@ results bucket
 
 Dates, hours and minutes are those of a window's start, UTC: the window of the event time, or, under quarantine/, of the
 record's arrival. First and last are sequence numbers of the records of the batch, in decimal.
+
+Objects of tables lie right in the folder of their partition (dt and hour), because engines that do not descend into
+folders, Trino's and Hive's default, would find nothing and say nothing. Version 0.1 had a folder per window there:
+`1005/<stream>...`. Its keys are read, and no longer written.
 """
 
 import re
@@ -39,14 +43,17 @@ AGGREGATES_1D = "aggregates_1d/"
 WINDOWS_1H = "windows_1h/"
 WINDOWS_1D = "windows_1d/"
 
+WINDOW_MARK = "-"
+"""What ends the window in the name of a partial: listing an hour up to it gives the windows, not the partials."""
+
 _WINDOW = r"dt=(?P<dt>\d{4}-\d{2}-\d{2})/hour=(?P<hour>\d{2})/(?P<hhmm>\d{4})"
 _ORIGIN = r"(?P<stream>[A-Za-z0-9_.-]+)-(?P<shard>shardId-\d+|unknown)-(?P<first>\d+)-(?P<last>\d+)"
 _DIGEST = r"(?P<digest>[0-9a-f]{32})"
-_PARTIAL_KEY = re.compile(rf"{PARTIALS}{_WINDOW}/{_ORIGIN}-{_DIGEST}\.parquet")
+_PARTIAL_KEY = re.compile(rf"{PARTIALS}{_WINDOW}(?P<mark>[-/]){_ORIGIN}-{_DIGEST}\.parquet")
 _MARKER_KEY = re.compile(rf"{MARKERS}{_WINDOW}/{_DIGEST}")
 _SILENCE_MARKER_KEY = re.compile(rf"{SILENCE_MARKERS}{_WINDOW}/{_DIGEST}")
-_QUARANTINE_KEY = re.compile(rf"{QUARANTINE}{_WINDOW}/{_ORIGIN}-(?P<count>\d+)-{_DIGEST}\.jsonl\.gz")
-_WINDOW_PREFIX = re.compile(rf"(?:{PARTIALS}|{MARKERS}|{QUARANTINE}){_WINDOW}/")
+_QUARANTINE_KEY = re.compile(rf"{QUARANTINE}{_WINDOW}(?P<mark>[-/]){_ORIGIN}-(?P<count>\d+)-{_DIGEST}\.jsonl\.gz")
+_WINDOW_PREFIX = re.compile(rf"{PARTIALS}{_WINDOW}(?:-|/[^/]*-)")
 _PERIOD_ROWS_KEY = re.compile(rf"(?P<root>{AGGREGATES_1H}|{AGGREGATES_1D}){_WINDOW}\.parquet")
 _RESULT_KEY = re.compile(rf"(?:{AGGREGATES}{_WINDOW}\.parquet|{WINDOWS}{_WINDOW.replace('?P<', '?P<w_')}\.json)")
 
@@ -67,15 +74,17 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartialKey:
-    """The key of a partial."""
+    """The key of a partial. `is_in_folder`: it has the form of version 0.1, a folder per window."""
 
     window: Window
     origin: Origin
     digest: str
+    is_in_folder: bool = False
 
     def __str__(self) -> str:
         """Return the key."""
-        return f"{partials_prefix(self.window)}{self.origin}-{self.digest}.parquet"
+        mark = "/" if self.is_in_folder else "-"
+        return f"{partials_prefix(self.window)}{mark}{self.origin}-{self.digest}.parquet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,26 +113,31 @@ class SilenceMarkerKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuarantineKey:
-    """The key of a quarantine object; `window` is that of the arrival, `count` the number of payloads in it."""
+    """The key of a quarantine object; `window` is that of the arrival, `count` the number of payloads in it.
+
+    `is_in_folder`: it has the form of version 0.1, a folder per window.
+    """
 
     window: Window
     origin: Origin
     count: int
     digest: str
+    is_in_folder: bool = False
 
     def __str__(self) -> str:
         """Return the key."""
-        return f"{quarantine_prefix(self.window)}{self.origin}-{self.count}-{self.digest}.jsonl.gz"
+        mark = "/" if self.is_in_folder else "-"
+        return f"{quarantine_prefix(self.window)}{mark}{self.origin}-{self.count}-{self.digest}.jsonl.gz"
 
 
 def partials_prefix(window: Window) -> str:
-    """Return the prefix of the partials of `window`."""
-    return f"{PARTIALS}{_window_path(window)}/"
+    """Return the prefix of the partials of `window`, in the folder of its hour."""
+    return f"{PARTIALS}{_window_path(window)}"
 
 
 def quarantine_prefix(window: Window) -> str:
     """Return the prefix of the quarantine objects with payloads that arrived during `window`."""
-    return f"{QUARANTINE}{_window_path(window)}/"
+    return f"{QUARANTINE}{_window_path(window)}"
 
 
 def rows_key(window: Window) -> str:
@@ -181,7 +195,12 @@ def hour_prefix(root: str, instant_ms: int) -> str:
 def parse_partial_key(key: str) -> PartialKey:
     """Parse the key of a partial; raises ValueError naming the key."""
     match = _match(_PARTIAL_KEY, key)
-    return PartialKey(window=_window_of(match), origin=_origin_of(match), digest=match["digest"])
+    return PartialKey(
+        window=_window_of(match),
+        origin=_origin_of(match),
+        digest=match["digest"],
+        is_in_folder=match["mark"] == "/",
+    )
 
 
 def parse_marker_key(key: str) -> MarkerKey:
@@ -200,11 +219,17 @@ def parse_quarantine_key(key: str) -> QuarantineKey:
     """Parse the key of a quarantine object; raises ValueError naming the key."""
     match = _match(_QUARANTINE_KEY, key)
     count = int(match["count"])
-    return QuarantineKey(window=_window_of(match), origin=_origin_of(match), count=count, digest=match["digest"])
+    return QuarantineKey(
+        window=_window_of(match),
+        origin=_origin_of(match),
+        count=count,
+        digest=match["digest"],
+        is_in_folder=match["mark"] == "/",
+    )
 
 
 def parse_window_prefix(prefix: str) -> Window:
-    """Parse a prefix that listing an hour returns, into its window; raises ValueError naming the prefix."""
+    """Parse a prefix that listing an hour of partials up to WINDOW_MARK returns; raises ValueError naming it."""
     return _window_of(_match(_WINDOW_PREFIX, prefix))
 
 

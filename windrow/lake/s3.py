@@ -97,9 +97,9 @@ class S3Store:
             for entry in page.get("Contents", []):
                 yield ListedObject(entry["Key"], _bare(entry["ETag"]), entry["Size"])
 
-    def list_prefixes(self, prefix: str) -> Iterator[str]:
-        """Yield the distinct continuations of `prefix` up to and including the next "/", ascending."""
-        for page in self._pages(prefix, {"Delimiter": "/"}):
+    def list_prefixes(self, prefix: str, *, delimiter: str = "/") -> Iterator[str]:
+        """Yield the distinct continuations of `prefix` up to and including the next `delimiter`, ascending."""
+        for page in self._pages(prefix, {"Delimiter": delimiter}):
             for entry in page.get("CommonPrefixes", []):
                 yield entry["Prefix"]
 

@@ -77,8 +77,8 @@ class ObjectStore(Protocol):
     def list_objects(self, prefix: str) -> Iterator[ListedObject]:
         """Yield every object whose key begins with `prefix`, ascending by key; pages are fetched lazily."""
 
-    def list_prefixes(self, prefix: str) -> Iterator[str]:
-        """Yield the distinct continuations of `prefix` up to and including the next "/", ascending."""
+    def list_prefixes(self, prefix: str, *, delimiter: str = "/") -> Iterator[str]:
+        """Yield the distinct continuations of `prefix` up to and including the next `delimiter`, ascending."""
 
 
 def etag_of(store: ObjectStore, key: str) -> str | None:
@@ -135,9 +135,9 @@ class CountingStore:
         """List objects, counted once for each page begun."""
         return self._paged(self._store.list_objects(prefix))
 
-    def list_prefixes(self, prefix: str) -> Iterator[str]:
+    def list_prefixes(self, prefix: str, *, delimiter: str = "/") -> Iterator[str]:
         """List prefixes, counted once for each page begun."""
-        return self._paged(self._store.list_prefixes(prefix))
+        return self._paged(self._store.list_prefixes(prefix, delimiter=delimiter))
 
     def _paged(self, entries: Iterable[Entry]) -> Iterator[Entry]:
         self._count("list", 1)

@@ -35,12 +35,13 @@ COLUMNS: tuple[tuple[str, str], ...] = (
     ("first_sequence", "bigint"),
     ("sequence_steps", "array<bigint>"),
 )
+# All others are dictionary-encoded: 64-bit integers that are nearly all equal.
+_PLAIN = ("sensor_id", "sum_milli_c", "first_sequence")
 _ENCODINGS: dict[tuple[str, ...], arrow.Encoding] = {
-    arrow.list_path(name) if kind.startswith("array") else arrow.path(name): arrow.DELTA
-    for name, kind in COLUMNS
-    if name != "sensor_id"
+    **{arrow.path(name): arrow.PLAIN for name in _PLAIN},
+    **{arrow.path(name): arrow.DELTA for name, kind in COLUMNS if kind == "int"},
+    **{arrow.list_path(name): arrow.DELTA for name, kind in COLUMNS if kind == "array<int>"},
 }
-_ENCODINGS[arrow.path("sensor_id")] = arrow.DELTA_STRINGS
 
 
 class UnreadablePartial(ValueError):  # noqa: N818 - the domain's noun

@@ -141,7 +141,7 @@ def write_silence(silence: Silence, file: IO[bytes]) -> None:
         "missing_windows": arrow.column(silence.missing_windows.astype(np.int32)),
     }
     arrow.write_parquet_batches(
-        [columns], file, metadata={"format": FORMAT}, encodings={arrow.path("sensor_id"): arrow.DELTA_STRINGS}
+        [columns], file, metadata={"format": FORMAT}, encodings={arrow.path("sensor_id"): arrow.PLAIN}
     )
 
 
