@@ -102,7 +102,7 @@ def database(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def write_partials(folder: Path) -> None:
-    """As they lie in the lake: two of the open window, that overlap, and one of the closed."""
+    """As they lie in the lake: two of the open window, that overlap, one in the form of version 0.1; one of the closed."""
     first = Reading("a", OPEN.start_ms + 5, 0, 1_000)
     second = Reading("a", OPEN.start_ms + 9, 3, 2_500)
     cuts = (
@@ -113,7 +113,8 @@ def write_partials(folder: Path) -> None:
     for number, cut in enumerate(cuts):
         (partial,) = partials_of(Readings.of(cut))
         origin = Origin(stream="s", shard="shardId-000000000000", first=number, last=number)
-        path = folder / str(PartialKey(window=partial.window, origin=origin, digest=partial.digest))
+        key = PartialKey(window=partial.window, origin=origin, digest=partial.digest, is_in_folder=number == 1)
+        path = folder / str(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encode_partial(partial, DeliveryCounts()))
 
@@ -147,7 +148,19 @@ def test_view_is_of_the_stages_database(name: str) -> None:
     """Its tables are looked up in the stage's own schema."""
     found = document(VIEWS[name])
     assert (found["catalog"], found["schema"]) == ("awsdatacatalog", "windrow_dev")
-    assert VIEWS[name]["Parameters"]["presto_view"] == "true"
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_trino_recognizes_the_view(name: str) -> None:
+    """The table's comment is `Presto View`; a Description would replace it, and Trino would not find the view.
+
+    ``TrinoViewUtil.isView`` compares the parameter ``comment``, and ``GlueConverter.fromGlueTable`` overwrites it with
+    the table's Description, if any.
+    """
+    view = VIEWS[name]
+    assert "Description" not in view, "describe views in docs/query.md"
+    assert view["Parameters"] == {"presto_view": "true", "comment": "Presto View"}
+    assert view["ViewExpandedText"] == "/* Presto View */"
 
 
 def test_latest_is_the_newest_row_of_each_sensor(database: duckdb.DuckDBPyConnection) -> None:
