@@ -102,7 +102,7 @@ def database(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def write_partials(folder: Path) -> None:
-    """As they lie in the lake: two of the open window, that overlap, one in the form of version 0.1; one of the closed."""
+    """As they lie in the lake: two of the open window that overlap, one named as by version 0.1; one of the closed."""
     first = Reading("a", OPEN.start_ms + 5, 0, 1_000)
     second = Reading("a", OPEN.start_ms + 9, 3, 2_500)
     cuts = (
