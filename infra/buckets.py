@@ -1,7 +1,9 @@
 """S3 buckets for deployment: the code bucket, and emptying and removing the buckets of a stage."""
 
 import hashlib
+import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -12,69 +14,119 @@ from windrow.errors import WindrowError
 
 DELETE_KEYS_MAX = 1000  # per DeleteObjects request
 _MISSING = frozenset({"404", "NoSuchBucket", "NoSuchKey", "NotFound"})
+_FORBIDDEN = frozenset({"403", "AccessDenied", "Forbidden"})
 
 
-def code_bucket(place: Place) -> str:
-    """Return the name of the bucket for the functions' code: one per account and region, shared by all stages."""
-    account = client("sts", place).get_caller_identity()["Account"]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnedBucket:
+    """A bucket of this account.
+
+    Every request about it names the owner, so S3 refuses (403) where somebody else took the name, which can be
+    computed: nothing is sent to a stranger, and no code of a stranger is deployed.
+    """
+
+    name: str
+    account: str
+
+    @property
+    def request(self) -> dict[str, str]:
+        """The arguments that each request about this bucket begins with."""
+        return {"Bucket": self.name, "ExpectedBucketOwner": self.account}
+
+
+def account_of(place: Place) -> str:
+    """Return the number of the account that the credentials belong to."""
+    return str(client("sts", place).get_caller_identity()["Account"])
+
+
+def code_bucket(place: Place) -> OwnedBucket:
+    """Return the bucket for the functions' code: one per account and region, shared by all stages."""
+    account = account_of(place)
     # Bucket names are public, and the account number should not be.
     digest = hashlib.sha256(f"windrow {account} {place.region}".encode()).hexdigest()
-    return f"windrow-code-{digest[:16]}"
+    return OwnedBucket(name=f"windrow-code-{digest[:16]}", account=account)
 
 
-def ensure_code_bucket(place: Place, bucket: str) -> None:
-    """Create the code bucket, without public access, unless it exists.
+def ensure_code_bucket(place: Place, bucket: OwnedBucket) -> None:
+    """Create the code bucket unless it exists: without public access, TLS only, versioned and tagged.
 
-    Nothing in it expires, because CloudFormation needs the previous deployment's code to roll back.
+    Nothing in it expires, because CloudFormation needs the previous deployment's code to roll back; only what was
+    overwritten and what was never uploaded whole does.
     """
     s3 = client("s3", place)
     if _exists(s3, bucket):
         return
     elsewhere = place.region != DEFAULT_REGION  # S3 rejects the default region as a LocationConstraint
-    s3.create_bucket(
-        Bucket=bucket, **({"CreateBucketConfiguration": {"LocationConstraint": place.region}} if elsewhere else {})
-    )
+    location = {"CreateBucketConfiguration": {"LocationConstraint": place.region}} if elsewhere else {}
+    s3.create_bucket(Bucket=bucket.name, **location)
     flags = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
-    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=dict.fromkeys(flags, True))
+    s3.put_public_access_block(**bucket.request, PublicAccessBlockConfiguration=dict.fromkeys(flags, True))
+    s3.put_bucket_versioning(**bucket.request, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_bucket_tagging(**bucket.request, Tagging={"TagSet": [{"Key": "windrow", "Value": "code"}]})
+    s3.put_bucket_lifecycle_configuration(**bucket.request, LifecycleConfiguration={"Rules": [_LEFTOVERS]})
+    if place.endpoint_url is None:  # stand-ins speak plain HTTP
+        s3.put_bucket_policy(**bucket.request, Policy=_tls_only(bucket.name))
 
 
-def upload(place: Place, bucket: str, packages: Iterable[Package]) -> tuple[str, ...]:
+_LEFTOVERS = {
+    "ID": "leftovers",
+    "Status": "Enabled",
+    "Filter": {"Prefix": ""},
+    "NoncurrentVersionExpiration": {"NoncurrentDays": 30},
+    "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
+}
+
+
+def _tls_only(bucket: str) -> str:
+    arns = [f"arn:*:s3:::{bucket}", f"arn:*:s3:::{bucket}/*"]
+    statement = {
+        "Sid": "TlsOnly",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": arns,
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def upload(place: Place, bucket: OwnedBucket, packages: Iterable[Package]) -> tuple[str, ...]:
     """Upload each package under its key, which is named after its content; return the keys that were new."""
     s3 = client("s3", place)
     uploaded = []
     for key, package in {package.key: package for package in packages}.items():
         try:
-            s3.head_object(Bucket=bucket, Key=key)
+            s3.head_object(**bucket.request, Key=key)
         except ClientError as error:
             if error.response["Error"]["Code"] not in _MISSING:
                 raise
-            s3.put_object(Bucket=bucket, Key=key, Body=package.body)
+            s3.put_object(**bucket.request, Key=key, Body=package.body)
             uploaded.append(key)
     return tuple(uploaded)
 
 
-def upload_template(place: Place, bucket: str, text: str) -> str:
+def upload_template(place: Place, bucket: OwnedBucket, text: str) -> str:
     """Upload the template under a key named after its content; return its URL for CloudFormation."""
     s3 = client("s3", place)
     body = text.encode()
     key = f"templates/{hashlib.sha256(body).hexdigest()}.yaml"
-    s3.put_object(Bucket=bucket, Key=key, Body=body)
-    return f"{s3.meta.endpoint_url}/{bucket}/{key}"
+    s3.put_object(**bucket.request, Key=key, Body=body)
+    return f"{s3.meta.endpoint_url}/{bucket.name}/{key}"
 
 
-def empty(place: Place, bucket: str) -> int:
+def empty(place: Place, bucket: OwnedBucket) -> int:
     """Delete all objects in all versions; return how many there were, 0 if the bucket is missing."""
     s3 = client("s3", place)
     if not _exists(s3, bucket):
         return 0
     removed = 0
-    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, MaxKeys=DELETE_KEYS_MAX):
+    for page in s3.get_paginator("list_object_versions").paginate(**bucket.request, MaxKeys=DELETE_KEYS_MAX):
         versions = page.get("Versions", [])
         entries = versions + page.get("DeleteMarkers", [])
         keys = [{"Key": entry["Key"], "VersionId": entry["VersionId"]} for entry in entries]
         if keys:
-            answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
-            _refuse_leftovers(bucket, answer.get("Errors", []))
+            answer = s3.delete_objects(**bucket.request, Delete={"Objects": keys, "Quiet": True})
+            _refuse_leftovers(bucket.name, answer.get("Errors", []))
         removed += len(versions)
     return removed
 
@@ -87,20 +139,24 @@ def _refuse_leftovers(bucket: str, errors: list[dict[str, Any]]) -> None:
         raise WindrowError(f"{message}: {first.get('Code')}: {first.get('Message')}", hint="run it again")
 
 
-def remove(place: Place, bucket: str) -> int:
+def remove(place: Place, bucket: OwnedBucket) -> int:
     """Empty a bucket and delete it; return how many objects it had."""
     removed = empty(place, bucket)
     s3 = client("s3", place)
     if _exists(s3, bucket):
-        s3.delete_bucket(Bucket=bucket)
+        s3.delete_bucket(**bucket.request)
     return removed
 
 
-def _exists(s3: Any, bucket: str) -> bool:
+def _exists(s3: Any, bucket: OwnedBucket) -> bool:
     try:
-        s3.head_bucket(Bucket=bucket)
+        s3.head_bucket(**bucket.request)
     except ClientError as error:
-        if error.response["Error"]["Code"] in _MISSING:
+        code = error.response["Error"]["Code"]
+        if code in _MISSING:
             return False
+        if code in _FORBIDDEN:
+            message = f"bucket {bucket.name} belongs to another account, or these credentials may not use it"
+            raise WindrowError(message, hint="ask AWS whose it is, or widen the policy") from error
         raise
     return True

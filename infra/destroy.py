@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from infra import buckets, stack
+from infra.buckets import OwnedBucket
 from windrow.aws.clients import Place, client, readable_errors
-from windrow.deployment import stack_name
+from windrow.deployment import refuse_foreign, stack_name
 from windrow.errors import WindrowError
 
 # The shortest waiting period that KMS allows; until it ends, the deletion can be cancelled.
@@ -53,6 +54,7 @@ def plan_destruction(place: Place, stage: str, *, deletes_data: bool) -> Destruc
         existing = stack.describe(place, name)
         if not existing:
             raise WindrowError(f"no stage {stage!r} is deployed", hint="run: windrow status")
+        refuse_foreign(existing, stage)
         stack.refuse_if_busy(name, existing["StackStatus"])
         resources = client("cloudformation", place).describe_stack_resources(StackName=name)["StackResources"]
 
@@ -74,16 +76,22 @@ def apply(plan: DestructionPlan, on_event: stack.OnEvent) -> int:
     place = plan.place
     with readable_errors(place):
         removed = 0
+        owned = _owned(plan) if plan.deletes_data else []
         if plan.deletes_data and place.endpoint_url is not None:
             # LocalStack deletes even buckets that the template retains, and fails if one is not empty.
-            removed += sum(buckets.empty(place, bucket) for bucket in plan.buckets)
+            removed += sum(buckets.empty(place, bucket) for bucket in owned)
         stack.delete(place, stack_name(plan.stage), on_event)
         if not plan.deletes_data:
             return 0
-        removed += sum(buckets.remove(place, bucket) for bucket in plan.buckets)
+        removed += sum(buckets.remove(place, bucket) for bucket in owned)
         for key in plan.keys:  # last, so that objects which could not be removed stay readable
             _delete_key(place, key)
     return removed
+
+
+def _owned(plan: DestructionPlan) -> list[OwnedBucket]:
+    account = buckets.account_of(plan.place)
+    return [OwnedBucket(name=name, account=account) for name in plan.buckets]
 
 
 def _delete_key(place: Place, key: str) -> None:

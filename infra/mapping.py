@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from infra.waiting import wait_for
-from windrow.aws.clients import client, readable_errors
+from windrow.aws.clients import Place, client, readable_errors
 from windrow.errors import WindrowError
 from windrow.stage import Stage
 
@@ -33,9 +33,16 @@ def recreate(stage: Stage) -> str:
     """
     functions = client("lambda", stage.place)
     with readable_errors(stage.place):
-        old = _mapping_of(functions, stage)
+        stream_arn = stage.stream.summary().arn
+        old = next(iter(mappings_of(stage.place, stream_arn)), None)
+        if old is None:
+            message = f"no event source mapping reads stream {stage.stream_name}"
+            raise WindrowError(message, hint="run: windrow deploy")
         functions.delete_event_source_mapping(UUID=old["UUID"])
-        _wait_until(lambda: old["UUID"] not in _uuids(functions), f"mapping {old['UUID']} is not deleted")
+        _wait_until(
+            lambda: all(one["UUID"] != old["UUID"] for one in mappings_of(stage.place, stream_arn)),
+            f"mapping {old['UUID']} is not deleted",
+        )
         settings = {name: old[name] for name in _SETTINGS if old.get(name) not in (None, "", [], {})}
         new = functions.create_event_source_mapping(FunctionName=old["FunctionArn"], **settings)
         uuid = str(new["UUID"])
@@ -46,20 +53,10 @@ def recreate(stage: Stage) -> str:
     return uuid
 
 
-def _mapping_of(functions: Any, stage: Stage) -> dict[str, Any]:
-    for mapping in _mappings(functions):
-        if mapping.get("EventSourceArn", "").endswith(f":stream/{stage.stream_name}"):
-            return mapping
-    raise WindrowError(f"no event source mapping reads stream {stage.stream_name}", hint="run: windrow deploy")
-
-
-def _mappings(functions: Any) -> list[dict[str, Any]]:
-    pages = functions.get_paginator("list_event_source_mappings").paginate()
+def mappings_of(place: Place, stream_arn: str) -> list[dict[str, Any]]:
+    """Return the event source mappings of one stream."""
+    pages = client("lambda", place).get_paginator("list_event_source_mappings").paginate(EventSourceArn=stream_arn)
     return [mapping for page in pages for mapping in page["EventSourceMappings"]]
-
-
-def _uuids(functions: Any) -> set[str]:
-    return {mapping["UUID"] for mapping in _mappings(functions)}
 
 
 def _wait_until(is_done: Callable[[], bool], complaint: str) -> None:

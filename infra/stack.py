@@ -11,7 +11,7 @@ from infra.changes import ChangeSet
 from infra.plan import DeploymentPlan
 from infra.waiting import OPERATION_MINUTES_MAX, wait_for_operation
 from windrow.aws.clients import EMBEDDED, LOCALSTACK, Place, client, readable_errors
-from windrow.deployment import find_stage, stack_name
+from windrow.deployment import STAGE_TAG, find_stage, refuse_foreign, stack_name
 from windrow.errors import WindrowError
 from windrow.stage import Stage
 
@@ -82,6 +82,8 @@ def prepare(plan: DeploymentPlan, on_event: OnEvent) -> PreparedDeployment:
     with readable_errors(place):
         existing = describe(place, name)
         status = existing.get("StackStatus", "")
+        if status not in _ABSENT:
+            refuse_foreign(existing, plan.stage)
         refuse_if_busy(name, status)
         if status in _DELETABLE_ONLY:
             delete(place, name, on_event)
@@ -94,8 +96,8 @@ def prepare(plan: DeploymentPlan, on_event: OnEvent) -> PreparedDeployment:
             place,
             name,
             template_url=buckets.upload_template(place, bucket, plan.template),
-            parameters=_parameters(plan.parameters | {"CodeBucket": bucket}, existing),
-            tags={"windrow-stage": plan.stage},
+            parameters=_parameters(plan.parameters | {"CodeBucket": bucket.name}, existing),
+            tags={STAGE_TAG: plan.stage},
             is_new=status in _ABSENT,
         )
     return PreparedDeployment(plan=plan, uploaded=uploaded, change_set=change_set)

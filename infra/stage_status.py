@@ -1,10 +1,10 @@
 """The stages at a place and the state of each, from a few cheap requests."""
 
 from dataclasses import dataclass
-from typing import Any
 
+from infra.mapping import mappings_of
 from windrow.aws.clients import Place, client, readable_errors
-from windrow.deployment import STACK_PREFIX, USABLE_STATUSES, find_stage
+from windrow.deployment import STACK_PREFIX, USABLE_STATUSES, find_stage, is_stage
 from windrow.lake.layout import WINDOWS, parse_result_key
 from windrow.stage import Stage
 from windrow.timestamps import format_rfc3339
@@ -26,6 +26,15 @@ class StageStatus:
     last_batch: str = ""
     newest_window: str = ""
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether its mapping reads the stream, or will once it has settled; true while the stack is not usable."""
+        return not self.stream or self.mapping in _READING
+
+
+_READING = frozenset({"Creating", "Enabling", "Enabled", "Updating"})
+"""States of an event source mapping (API reference of Lambda) other than Disabling, Disabled and Deleting."""
+
 
 def stage_statuses(place: Place) -> list[StageStatus]:
     """Return the state of every stage at ``place``, by name; four requests each."""
@@ -35,7 +44,7 @@ def stage_statuses(place: Place) -> list[StageStatus]:
             stack["StackName"].removeprefix(STACK_PREFIX): stack["StackStatus"]
             for page in pages
             for stack in page["Stacks"]
-            if stack["StackName"].startswith(STACK_PREFIX) and stack["StackStatus"] != "DELETE_COMPLETE"
+            if is_stage(stack) and stack["StackStatus"] != "DELETE_COMPLETE"
         }
         return [_status_of(place, stage, status) for stage, status in sorted(found.items())]
 
@@ -45,27 +54,18 @@ def _status_of(place: Place, name: str, status: str) -> StageStatus:
     if status not in USABLE_STATUSES:
         return StageStatus(stage=name, stack_status=status)
     stage = find_stage(place, name)
-    mapping = _mapping(stage)
+    summary = stage.stream.summary()
+    mapping = next(iter(mappings_of(stage.place, summary.arn)), {})
     return StageStatus(
         stage=name,
         stack_status=status,
         mode=stage.mode,
         stream=stage.stream_name,
-        shards=stage.stream.summary().open_shards,
+        shards=summary.open_shards,
         mapping=mapping.get("State", ""),
         last_batch=mapping.get("LastProcessingResult", ""),
         newest_window=_newest_window(stage),
     )
-
-
-def _mapping(stage: Stage) -> dict[str, Any]:
-    """Return the event source mapping of the stage's stream, for whichever function; empty if there is none."""
-    pages = client("lambda", stage.place).get_paginator("list_event_source_mappings").paginate()
-    for page in pages:
-        for mapping in page["EventSourceMappings"]:
-            if mapping["EventSourceArn"].endswith(f"stream/{stage.stream_name}"):
-                return dict(mapping)
-    return {}
 
 
 def _newest_window(stage: Stage) -> str:

@@ -1,5 +1,8 @@
 """Finding a deployed stage: the names of its resources are the outputs of its CloudFormation stack."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from botocore.exceptions import ClientError
 
 from windrow.aws.clients import Place, client, readable_errors
@@ -7,6 +10,8 @@ from windrow.errors import WindrowError
 from windrow.stage import Stage
 
 STACK_PREFIX = "windrow-"
+STAGE_TAG = "windrow-stage"
+"""The tag of a stage's stack; its value is the name of the stage. A stack without it is somebody else's."""
 # A rolled-back update leaves the previous deployment whole; the others leave it usable or being changed.
 USABLE_STATUSES = frozenset(
     {
@@ -52,6 +57,19 @@ def find_stage(place: Place, name: str) -> Stage:
         raise WindrowError(message, hint=f"run: windrow deploy --stage {name}") from missing
 
 
+def is_stage(stack: Mapping[str, Any]) -> bool:
+    """Whether a stack, as DescribeStacks returns it, is that of the stage in its name."""
+    tags = {tag["Key"]: tag["Value"] for tag in stack.get("Tags", [])}
+    return str(stack["StackName"]) == stack_name(tags.get(STAGE_TAG, ""))
+
+
+def refuse_foreign(stack: Mapping[str, Any], stage: str) -> None:
+    """Raise WindrowError if a stack has the name of a stage's and is not windrow's."""
+    if not is_stage(stack):
+        message = f"stack {stack['StackName']} is not windrow's: it has no tag {STAGE_TAG}={stage}"
+        raise WindrowError(message, hint="choose another --stage")
+
+
 def _outputs(place: Place, stage: str) -> dict[str, str]:
     hint = "run: windrow deploy" + ("" if stage == "dev" else f" --stage {stage}")
     with readable_errors(place):
@@ -64,6 +82,7 @@ def _outputs(place: Place, stage: str) -> dict[str, str]:
     status = stack["StackStatus"]
     if status == "DELETE_COMPLETE":
         raise WindrowError(f"no stage {stage!r} is deployed", hint=hint)
+    refuse_foreign(stack, stage)
     if status not in USABLE_STATUSES:
         raise WindrowError(f"stage {stage!r} is not usable: stack {stack_name(stage)} is {status}", hint=hint)
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}

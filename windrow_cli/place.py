@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from windrow.errors import WindrowError
 from windrow_cli.console import out
 from windrow_cli.stage import chosen_place, chosen_target, home_folder, target_option
 
@@ -57,6 +58,8 @@ def down() -> None:
 def status(form: str) -> None:
     """Show what runs where, and each deployed stage: its stream, its mapping, its newest closed window.
 
+    Exit code 1 if the stream of a stage is not read, because its mapping is disabled or missing.
+
     \b
     windrow status
     windrow status --format json
@@ -76,6 +79,11 @@ def status(form: str) -> None:
         out.print_json(data={"place": _place_facts(place), "stages": [asdict(stage) for stage in stages]})
     else:
         _print_table(place, stages)
+    stopped = [stage for stage in stages if not stage.is_reading]
+    if stopped:
+        names = ", ".join(f"{stage.stage} ({stage.mapping or 'no mapping'})" for stage in stopped)
+        hint = "nothing is processed; the stream forgets records: docs/runbook.md#nothing-is-processed"
+        raise WindrowError(f"the stream is not read: {names}", hint=hint)
 
 
 def _running() -> "Embedded | None":

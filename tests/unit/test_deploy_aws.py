@@ -1,20 +1,24 @@
 """Deploying to AWS, comparing and destroying, up to the API boundary."""
 
+import ast
 import datetime
 import hashlib
+from pathlib import Path
 
 import pytest
 from botocore.stub import ANY
 
-from infra import destroy, drift, stack
+from infra import buckets, destroy, drift, stack
 from infra.package import Package
 from infra.plan import DeploymentPlan
 from tests.unit.stubbed_aws import PLACE, stubbed
+from windrow.deployment import find_stage
 from windrow.errors import WindrowError
 
 NAME = "windrow-prod"
 ACCOUNT = "123456789012"
 BUCKET = "windrow-code-" + hashlib.sha256(f"windrow {ACCOUNT} {PLACE.region}".encode()).hexdigest()[:16]
+OWNED = {"Bucket": BUCKET, "ExpectedBucketOwner": ACCOUNT}
 PACKAGE = Package(function="consumer", body=b"zip", parts={"windrow": 1, "numpy": 2})
 TEMPLATE = "Resources: {}\n"
 KEY = f"templates/{hashlib.sha256(TEMPLATE.encode()).hexdigest()}.yaml"
@@ -47,7 +51,14 @@ def plan(package: Package = PACKAGE) -> DeploymentPlan:
 
 def stack_entry(status: str, **more) -> dict:
     """The stack as DescribeStacks tells it."""
-    return {"StackName": NAME, "StackId": f"arn:{NAME}", "CreationTime": NOW, "StackStatus": status} | more
+    tags = [{"Key": "windrow-stage", "Value": "prod"}]
+    return {
+        "StackName": NAME,
+        "StackId": f"arn:{NAME}",
+        "CreationTime": NOW,
+        "StackStatus": status,
+        "Tags": tags,
+    } | more
 
 
 def event(number: int, resource: str, kind: str, status: str, reason: str = "") -> dict:
@@ -68,10 +79,10 @@ def script_until_executed(s3, sts, cloudformation) -> None:
     """Everything up to the execution of the change set: code and template are uploaded, the changes worked out."""
     cloudformation.add_response("describe_stacks", {"Stacks": [stack_entry("CREATE_COMPLETE")]}, {"StackName": NAME})
     sts.add_response("get_caller_identity", {"Account": ACCOUNT}, {})
-    s3.add_response("head_bucket", {}, {"Bucket": BUCKET})
-    s3.add_client_error("head_object", "404", expected_params={"Bucket": BUCKET, "Key": PACKAGE.key})
-    s3.add_response("put_object", {}, {"Bucket": BUCKET, "Key": PACKAGE.key, "Body": b"zip"})
-    s3.add_response("put_object", {}, {"Bucket": BUCKET, "Key": KEY, "Body": TEMPLATE.encode()})
+    s3.add_response("head_bucket", {}, OWNED)
+    s3.add_client_error("head_object", "404", expected_params={**OWNED, "Key": PACKAGE.key})
+    s3.add_response("put_object", {}, {**OWNED, "Key": PACKAGE.key, "Body": b"zip"})
+    s3.add_response("put_object", {}, {**OWNED, "Key": KEY, "Body": TEMPLATE.encode()})
     request = {
         "StackName": NAME,
         "ChangeSetName": ANY,
@@ -221,6 +232,57 @@ def test_destroying_says_what_it_keeps_and_keeps_it():
         assert destroy.apply(planned, lambda _: None) == 0
     assert planned.kept == ("bucket lake", "key 1234, without which nobody can read them")
     assert planned.lines()[1:] == ["keep bucket lake", "keep key 1234, without which nobody can read them"]
+
+
+def test_a_stack_that_only_has_the_name_is_left_alone():
+    """Somebody's stack called windrow-prod is neither updated, nor destroyed, nor taken for a stage."""
+    foreign = {"Stacks": [stack_entry("CREATE_COMPLETE", Tags=[])]}
+    for act in (
+        lambda: stack.prepare(plan(), lambda _: None),
+        lambda: destroy.plan_destruction(PLACE, "prod", deletes_data=True),
+        lambda: find_stage(PLACE, "prod"),
+    ):
+        with stubbed("cloudformation", "s3", "sts") as (cloudformation, _, _):
+            cloudformation.add_response("describe_stacks", foreign, {"StackName": NAME})
+            with pytest.raises(WindrowError, match="is not windrow's"):
+                act()
+
+
+def test_a_code_bucket_that_somebody_else_took_is_refused():
+    """Its name can be computed; S3 answers 403 when the owner is not the expected one."""
+    with stubbed("s3") as (s3,):
+        s3.add_client_error("head_bucket", "403", http_status_code=403, expected_params=OWNED)
+        with pytest.raises(WindrowError, match="belongs to another account"):
+            buckets.ensure_code_bucket(PLACE, buckets.OwnedBucket(name=BUCKET, account=ACCOUNT))
+
+
+def test_a_new_code_bucket_is_private_versioned_tagged_and_tls_only():
+    """It holds what runs with the functions' rights."""
+    with stubbed("s3") as (s3,):
+        s3.add_client_error("head_bucket", "404", http_status_code=404, expected_params=OWNED)
+        location = {"CreateBucketConfiguration": {"LocationConstraint": PLACE.region}}
+        s3.add_response("create_bucket", {}, {"Bucket": BUCKET, **location})
+        s3.add_response("put_public_access_block", {}, {**OWNED, "PublicAccessBlockConfiguration": ANY})
+        s3.add_response("put_bucket_versioning", {}, {**OWNED, "VersioningConfiguration": {"Status": "Enabled"}})
+        s3.add_response("put_bucket_tagging", {}, {**OWNED, "Tagging": ANY})
+        s3.add_response("put_bucket_lifecycle_configuration", {}, {**OWNED, "LifecycleConfiguration": ANY})
+        s3.add_response("put_bucket_policy", {}, {**OWNED, "Policy": ANY})
+        buckets.ensure_code_bucket(PLACE, buckets.OwnedBucket(name=BUCKET, account=ACCOUNT))
+
+
+def test_every_request_about_a_bucket_names_its_owner():
+    """Read from the source: a call of the S3 client without the owner's number would talk to anybody."""
+    tree = ast.parse(Path(buckets.__file__).read_text())
+    calls = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and (ast.unparse(node.func.value) == "s3" or node.func.attr == "paginate")
+        and node.func.attr not in {"create_bucket", "get_paginator"}
+    ]
+    assert len(calls) > 10
+    assert not [call for call in calls if "**bucket.request" not in ast.unparse(call)]
 
 
 def test_destroying_with_data_says_so():

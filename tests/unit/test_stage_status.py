@@ -1,0 +1,77 @@
+"""What `windrow status` finds, and what it leaves alone."""
+
+from contextlib import ExitStack
+from unittest.mock import patch
+
+import pytest
+from botocore.stub import ANY
+
+from infra.stage_status import StageStatus, stage_statuses
+from tests.unit.stubbed_aws import PLACE, stubbed
+from tests.unit.test_deploy_aws import NOW, OUTPUTS, stack_entry
+from windrow.errors import WindrowError
+from windrow_cli import place as commands
+
+STREAM_ARN = "arn:aws:kinesis:eu-central-1:123456789012:stream/windrow-prod"
+
+
+def statuses(mapping: dict[str, str] | None) -> list[StageStatus]:
+    """Of a place with a stage, and a stack of somebody else's whose name begins alike."""
+    outputs = [{"OutputKey": key, "OutputValue": value} for key, value in OUTPUTS.items()]
+    own = stack_entry("UPDATE_COMPLETE", Outputs=outputs)
+    foreign = stack_entry("CREATE_COMPLETE", StackName="windrow-cleaning", Tags=[])
+    summary = {
+        "StreamName": "windrow-prod",
+        "StreamARN": STREAM_ARN,
+        "StreamStatus": "ACTIVE",
+        "RetentionPeriodHours": 24,
+        "StreamCreationTimestamp": NOW,
+        "EnhancedMonitoring": [],
+        "OpenShardCount": 2,
+    }
+    with stubbed("cloudformation", "kinesis", "lambda", "s3") as (cloudformation, kinesis, functions, s3):
+        cloudformation.add_response("describe_stacks", {"Stacks": [foreign, own]}, {})
+        cloudformation.add_response("describe_stacks", {"Stacks": [own]}, {"StackName": "windrow-prod"})
+        kinesis.add_response(
+            "describe_stream_summary", {"StreamDescriptionSummary": summary}, {"StreamName": "windrow-prod"}
+        )
+        found = {"EventSourceMappings": [] if mapping is None else [{"EventSourceArn": STREAM_ARN, **mapping}]}
+        functions.add_response("list_event_source_mappings", found, {"EventSourceArn": STREAM_ARN})
+        s3.add_response(
+            "list_objects_v2",
+            {"IsTruncated": False},
+            {"Bucket": "results", "Prefix": ANY, "MaxKeys": ANY, "Delimiter": ANY},
+        )
+        return stage_statuses(PLACE)
+
+
+def test_only_stacks_with_the_tag_are_stages() -> None:
+    """A stack is not windrow's for its name, and mappings of other streams, queues and clusters are not asked for."""
+    (status,) = statuses({"State": "Enabled", "LastProcessingResult": "OK"})
+    assert (status.stage, status.shards, status.mapping, status.last_batch) == ("prod", 2, "Enabled", "OK")
+
+
+@pytest.mark.parametrize(
+    ("mapping", "is_reading"),
+    [
+        ({"State": "Enabled"}, True),
+        ({"State": "Updating"}, True),
+        ({"State": "Disabled"}, False),
+        ({"State": "Disabling"}, False),
+        ({"State": "Deleting"}, False),
+        (None, False),
+    ],
+)
+def test_a_stream_that_nobody_reads_is_a_problem(mapping: dict[str, str] | None, *, is_reading: bool) -> None:
+    """The command exits with 1: no alarm on errors or on age would see it."""
+    found = statuses(mapping)
+    assert [one.is_reading for one in found] == [is_reading]
+    with ExitStack() as patched:
+        patched.enter_context(patch.object(commands, "chosen_target", lambda: "aws"))
+        patched.enter_context(patch.object(commands, "chosen_place", lambda: PLACE))
+        patched.enter_context(patch("infra.stage_status.stage_statuses", lambda _: found))
+        if is_reading:
+            commands.status.main([], standalone_mode=False)
+        else:
+            with pytest.raises(WindrowError, match="the stream is not read: prod"):
+                commands.status.main([], standalone_mode=False)
