@@ -1,11 +1,8 @@
 """The views and named queries of the template, run on rows of our own codecs."""
 
-import base64
 import datetime
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pytest
@@ -13,7 +10,7 @@ import sqlglot
 
 from analytics.relation import duckdb_type
 from analytics.tables import AGGREGATES, AGGREGATES_1D, AGGREGATES_1H
-from infra import template
+from tests.template_views import QUERIES, VIEWS, document
 from windrow.lake import layout
 from windrow.lake.layout import Origin, PartialKey
 from windrow.reading import Reading, Readings
@@ -21,17 +18,6 @@ from windrow.rows.partial import partials_of
 from windrow.rows.partial_parquet import DeliveryCounts, encode_partial
 from windrow.window import WINDOW_MS, Window
 
-RESOURCES = template.load()["Resources"]
-VIEWS = {
-    one["Properties"]["TableInput"]["Name"]: one["Properties"]["TableInput"]
-    for one in RESOURCES.values()
-    if one["Type"] == "AWS::Glue::Table" and one["Properties"]["TableInput"]["TableType"] == "VIRTUAL_VIEW"
-}
-QUERIES = {
-    one["Properties"]["Name"]: one["Properties"]["QueryString"]
-    for one in RESOURCES.values()
-    if one["Type"] == "AWS::Athena::NamedQuery"
-}
 # Presto's name of a type -> Glue's, and what DuckDB calls it.
 TYPES = {
     "varchar": ("string", "VARCHAR"),
@@ -49,18 +35,6 @@ AGGREGATES_HERE = (
 TODAY = datetime.datetime.now(datetime.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 OPEN = Window(int(TODAY.timestamp() * 1000))
 CLOSED = Window(OPEN.start_ms - WINDOW_MS)
-
-
-def document(view: dict[str, Any]) -> dict[str, Any]:
-    """Presto's document of a view, as CloudFormation will encode it."""
-    text, variables = view["ViewOriginalText"]["Fn::Sub"]
-    body = variables["View"]["Fn::Base64"]["Fn::Sub"].replace("${Stage}", "dev")
-    encoded = base64.b64encode(body.encode()).decode()
-    stored = text.replace("${View}", encoded)
-    assert stored.startswith("/* Presto View: ")
-    assert stored.endswith(" */")
-    parsed: dict[str, Any] = json.loads(base64.b64decode(stored[16:-3]))
-    return parsed
 
 
 def sql_here(sql: str) -> str:

@@ -1,0 +1,122 @@
+"""Real engines beside ours: a stage on an embedded stack of its own, filled once and then only read.
+
+They need Java and downloads of a gigabyte, so they run only when asked for: `make counterparts`.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from infra import embedded
+from infra import stack as stacks
+from infra.plan import DeploymentOptions, plan_deployment
+from infra.stack import StackEvent
+from producers.faults import Faults
+from producers.fleet import FleetSpec
+from tests.counterparts import trino_server
+from windrow.aws.clients import client
+from windrow.period import DAY_MS
+from windrow.stage import Stage
+from windrow.timerange import TimeRange
+from windrow.window import WINDOW_MS
+from windrow_operations.draining import wait_until_drained
+from windrow_operations.simulating import simulate_fleet
+from windrow_operations.ticks import invoke_tick, scheduled_event
+
+ASKED_FOR = "WINDROW_COUNTERPARTS"
+STAGE = "counterparts"
+ANY_FREE_PORT = 0
+SENSORS = 40
+SENSORS_FALLING_SILENT = 4
+WINDOWS = 24
+_TABLE_INPUT = ("Name", "StorageDescriptor", "TableType", "Parameters", "ViewOriginalText", "ViewExpandedText")
+FAULTS = Faults(malformed=0.003, duplicates=0.02, late=0.02, shuffled=0.1)
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip everything in this folder unless it is asked for."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("counterparts"))  # one stage for all of them
+            if os.environ.get(ASKED_FOR) != "1":
+                item.add_marker(pytest.mark.skip(reason=f"needs Java and Trino: make counterparts ({ASKED_FOR}=1)"))
+
+
+@dataclass(frozen=True, slots=True)
+class FilledStage:
+    """A stage whose tables and views all have rows; `time_range` has the windows that are rolled."""
+
+    stage: Stage
+    time_range: TimeRange
+    home: Path
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The home of a running embedded stack."""
+    folder = tmp_path_factory.mktemp("windrow-home")
+    embedded.up(folder, port=ANY_FREE_PORT)
+    yield folder
+    embedded.down(folder)
+
+
+@pytest.fixture(scope="session")
+def filled(home: Path) -> FilledStage:
+    """The end of yesterday, and two hours of a fleet, some of it silent in the second; and a window still open."""
+    options = DeploymentOptions(shard_count=2, mode="direct", is_scheduled=False)
+    stage = stacks.apply(plan_deployment(embedded.place(home), STAGE, options), _ignore).stage
+    end_ms = _floor(_now_ms()) - WINDOW_MS
+    start_ms, middle_ms = end_ms - WINDOWS * WINDOW_MS, end_ms - WINDOWS // 2 * WINDOW_MS
+    midnight_ms = end_ms // DAY_MS * DAY_MS  # a day is rolled when it has ended
+    _send(stage, sensors=SENSORS, start_ms=midnight_ms - 2 * WINDOW_MS, end_ms=midnight_ms)
+    _send(stage, sensors=SENSORS + SENSORS_FALLING_SILENT, start_ms=start_ms, end_ms=middle_ms)
+    _send(stage, sensors=SENSORS, start_ms=middle_ms, end_ms=end_ms)
+    for _ in range(2):  # the second finishes what the first had no time for
+        invoke_tick(stage, scheduled_event(_now_ms(), is_dry_run=False))
+    open_ms = _floor(_now_ms())
+    _send(stage, sensors=SENSORS, start_ms=open_ms, end_ms=open_ms + WINDOW_MS)
+    _set_descriptions_of_views(stage)
+    return FilledStage(stage, TimeRange(min(start_ms, midnight_ms - 2 * WINDOW_MS), end_ms), home)
+
+
+@pytest.fixture(scope="session")
+def trino_url(filled: FilledStage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a Trino server that reads the stage."""
+    with trino_server.running(filled.stage.place, tmp_path_factory.mktemp("trino")) as url:
+        yield url
+
+
+def _send(stage: Stage, *, sensors: int, start_ms: int, end_ms: int) -> None:
+    fleet = FleetSpec(seed=15, sensors=sensors, sites=4, start_ms=start_ms, end_ms=end_ms, faults=FAULTS)
+    report = simulate_fleet(fleet, stage, now_ms=_now_ms())
+    wait_until_drained(stage, report.last_sequence_numbers)
+
+
+def _set_descriptions_of_views(stage: Stage) -> None:
+    """Give views without a description their comment as one, which is what Trino reads in Glue's answer on AWS.
+
+    Glue leaves out a description that is not set; the emulator answers an empty one, and Trino takes it for the
+    comment. A description in the template stays, and is as wrong here as on AWS.
+    """
+    glue = client("glue", stage.place)
+    for table in glue.get_tables(DatabaseName=stage.database)["TableList"]:
+        if table["TableType"] == "VIRTUAL_VIEW" and table["Description"] == "":
+            changed = {name: table[name] for name in _TABLE_INPUT} | {"Description": table["Parameters"]["comment"]}
+            glue.update_table(DatabaseName=stage.database, TableInput=changed)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _floor(instant_ms: int) -> int:
+    return instant_ms // WINDOW_MS * WINDOW_MS
+
+
+def _ignore(event: StackEvent) -> None:
+    """Show no progress."""
