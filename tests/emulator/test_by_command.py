@@ -71,7 +71,7 @@ def localstack_windrow(tmp_path: Path, wheel_cache: Path) -> Iterator[Windrow]:
 def test_a_stage_lives_on_the_embedded_stack(embedded_windrow: Windrow, mode: str) -> None:
     """Deployed, used, updated, compared with its template, destroyed."""
     live(embedded_windrow, mode)
-    assert "is as its template says" in embedded_windrow("drift")
+    assert "matches its template" in embedded_windrow("drift")
     sns = client("sns", embedded.place(embedded_windrow.home))
     topics = [one["TopicArn"] for one in sns.list_topics()["Topics"]]
     (topic,) = [arn for arn in topics if f"windrow-{embedded_windrow.stage}-" in arn]
