@@ -6,9 +6,11 @@ READY  := $(VENV)/.ready
 # Tools whose own requirements would pull ours down live apart.
 AUDIT       := .venv-audit
 AUDIT_READY := $(AUDIT)/.ready
+COUNTERPARTS       := .venv-counterparts
+COUNTERPARTS_READY := $(COUNTERPARTS)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check audit advisories test simulate-faults fuzz bench lock clean
+.PHONY: help setup demo check audit advisories test counterparts simulate-faults fuzz bench lock clean
 
 help:            ## show what there is to make
 	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 17
@@ -24,6 +26,11 @@ $(READY): requirements/dev.txt pyproject.toml
 $(AUDIT_READY): requirements/audit.txt
 	$(PYTHON) -m venv $(AUDIT)
 	$(AUDIT)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/audit.txt
+	@touch $@
+
+$(COUNTERPARTS_READY): requirements/counterparts.txt
+	$(PYTHON) -m venv $(COUNTERPARTS)
+	$(COUNTERPARTS)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/counterparts.txt
 	@touch $@
 
 demo: $(READY)   ## set up and run the whole pipeline once on this machine
@@ -49,6 +56,10 @@ advisories: $(AUDIT_READY)  ## look up known weaknesses of all that is locked (n
 test: $(READY) audit  ## all tests that need no account
 	$(BIN)/pytest -n 2 --dist loadgroup tests
 
+counterparts: $(READY)  ## ask a real Trino (Java 24 or newer) and a real Spark (Java 8 to 17), which it fetches
+	-@$(MAKE) --no-print-directory $(COUNTERPARTS_READY) # without it Spark is skipped
+	WINDROW_COUNTERPARTS=1 $(BIN)/pytest -n 0 -rs tests/counterparts
+
 simulate-faults: $(READY)  ## many random simulations of AWS going wrong: make simulate-faults SEEDS=20000
 	$(BIN)/python -m tests.simulation.simulate_faults --seeds $(or $(SEEDS),2000)
 
@@ -63,6 +74,7 @@ lock:            ## resolve requirements/*.in into hashed locks (needs uv)
 	cd requirements && uv pip compile -q --universal --generate-hashes --python-version 3.11 -c windrow.txt functions.in -o ../infra/functions.txt
 	cd requirements && uv pip compile -q --universal --generate-hashes --python-version 3.11 -c windrow.txt dev.in -o dev.txt
 	cd requirements && uv pip compile -q --universal --generate-hashes --python-version 3.11 audit.in -o audit.txt
+	cd requirements && uv pip compile -q --universal --generate-hashes --python-version 3.11 counterparts.in -o counterparts.txt
 
 clean:           ## remove what make made
-	rm -rf $(VENV) $(AUDIT) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(AUDIT) $(COUNTERPARTS) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
