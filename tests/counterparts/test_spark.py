@@ -56,7 +56,8 @@ def read_by_spark(files: Path) -> dict[str, list[dict[str, Any]]]:
         check=False,
         timeout=SPARK_SECONDS_MAX,
     )
-    assert ended.returncode == 0, ended.stderr[-3_000:]
+    errors = [line for line in ended.stderr.splitlines() if "Exception" in line or "Error" in line]
+    assert ended.returncode == 0, "\n".join(errors)
     lines = ended.stdout.splitlines()
     return {table.name: json.loads(line) for table, line in zip(PARQUET_TABLES, lines, strict=True)}
 

@@ -109,7 +109,7 @@ def test_saved_query_is_answered(trino: TrinoClient, name: str) -> None:
 
 def assert_same_rows(found: pd.DataFrame, expected: pd.DataFrame, *, is_ordered: bool = False) -> None:
     """Assert that there are rows and that they are equal in columns, types and values."""
-    assert len(expected) > 0
+    assert len(found) == len(expected) > 0
     if not is_ordered:
         found, expected = _sorted(found), _sorted(expected)
     with _whole_frames():
