@@ -13,7 +13,7 @@ import pandas as pd
 
 from analytics.decode import StreamTotals, decode
 from analytics.oracle import true_rows
-from analytics.presets import range_values
+from analytics.presets import IN_RANGE, range_values
 from analytics.query import Query
 from analytics.readings_database import ReadingsDatabase
 from analytics.result import Engine, epoch_ms
@@ -30,12 +30,8 @@ GRACE_MS = 15 * 60_000
 # tick is never excused.
 _CONSUMER_DELAY_MS = 60_000
 
-_IN_RANGE = (
-    "dt BETWEEN :first_dt AND :last_dt"
-    " AND window_start >= CAST(:start AS TIMESTAMP) AND window_start < CAST(:end AS TIMESTAMP)"
-)
-_ROLLED_SQL = f"SELECT window_start, scheduled_time, shards FROM windows WHERE {_IN_RANGE}"  # noqa: S608
-_STORED_SQL = f"SELECT DISTINCT window_start FROM aggregates WHERE {_IN_RANGE}"  # noqa: S608 - no value in either
+_ROLLED_SQL = f"SELECT window_start, scheduled_time, shards FROM windows WHERE {IN_RANGE}"  # noqa: S608
+_STORED_SQL = f"SELECT DISTINCT window_start FROM aggregates WHERE {IN_RANGE}"  # noqa: S608 - no value in either
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +196,7 @@ def _is_young(newest_ms: int | None, *, start_ms: int, scheduled_ms: int | None,
 
 def _rolled(engine: Engine, time_range: TimeRange) -> dict[int, tuple[int | None, tuple[str, ...]]]:
     """Return scheduled time and shards of each lineage, by the start of its window."""
-    frame = engine.run(Query.bind(_ROLLED_SQL, _values(time_range))).frame
+    frame = engine.run(Query.bind(_ROLLED_SQL, range_values(time_range))).frame
     starts, scheduled = epoch_ms(frame["window_start"]), epoch_ms(frame["scheduled_time"])
     return {
         start_ms: (scheduled_ms, tuple(shards or ()))
@@ -211,10 +207,5 @@ def _rolled(engine: Engine, time_range: TimeRange) -> dict[int, tuple[int | None
 
 def _stored(engine: Engine, time_range: TimeRange) -> set[int]:
     """Return the starts of the windows that have rows."""
-    frame = engine.run(Query.bind(_STORED_SQL, _values(time_range))).frame
+    frame = engine.run(Query.bind(_STORED_SQL, range_values(time_range))).frame
     return {start_ms for start_ms in epoch_ms(frame["window_start"]) if start_ms is not None}
-
-
-def _values(time_range: TimeRange) -> dict[str, str | int]:
-    names = ("first_dt", "last_dt", "start", "end")
-    return {name: value for name, value in range_values(time_range).items() if name in names}

@@ -12,12 +12,13 @@ HOTTEST_SENSORS = 10
 TABLES_BY_WINDOW = {"5m": "aggregates", "1h": "aggregates_1h", "1d": "aggregates_1d"}
 """Length of the rows -> table. Hours and days have the same columns as windows, so presets work on each."""
 
-_IN_RANGE = """dt BETWEEN :first_dt AND :last_dt
+IN_RANGE = """dt BETWEEN :first_dt AND :last_dt
   AND hour BETWEEN :hour_min AND :hour_max
   AND (dt > :first_dt OR hour >= :first_hour)
   AND (dt < :last_dt OR hour <= :last_hour)
   AND window_start >= CAST(:start AS TIMESTAMP)
   AND window_start < CAST(:end AS TIMESTAMP)"""
+"""The condition on partitions and windows of a range; its parameters are those of `range_values`."""
 
 _SENSORS = """
 SELECT
@@ -193,7 +194,7 @@ def silences(time_range: TimeRange) -> Query:
 
 
 def _bind(sql: str, time_range: TimeRange, *, window: str = "5m", **values: Parameter) -> Query:
-    text = sql.format(in_range=_IN_RANGE, table=TABLES_BY_WINDOW[window], **_COLUMNS).strip()
+    text = sql.format(in_range=IN_RANGE, table=TABLES_BY_WINDOW[window], **_COLUMNS).strip()
     return Query.bind(text, range_values(time_range) | values)
 
 

@@ -27,6 +27,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.lambda_context import LambdaContext
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = (
     "windrow",
@@ -122,19 +124,6 @@ def _has_stored_a_row(frame: FrameType) -> bool:
     return frame.f_code.co_name == "put" and isinstance(key, str) and key.startswith("aggregates/")
 
 
-class Context:
-    """What the handlers ask of a Lambda context."""
-
-    function_name = "windrow-test"
-    memory_limit_in_mb = 1769
-    invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:windrow-test"
-    aws_request_id = "request"
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Two minutes."""
-        return 120_000
-
-
 def kinds_on_the_way() -> dict[str, str]:
     """Run both functions and return the kind of each module that ran, in the order met.
 
@@ -169,7 +158,7 @@ def kinds_on_the_way() -> dict[str, str]:
 
 
 def _handle(module: ModuleType, event: dict[str, Any]) -> None:
-    module.handle(event, Context())
+    module.handle(event, LambdaContext())
 
 
 def _event(start_ms: int) -> dict[str, Any]:

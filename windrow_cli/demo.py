@@ -155,23 +155,17 @@ def _show_fleet(stage: "Stage", windows: Sequence[Window], home: Path) -> None:
 def _site_means(stage: "Stage", windows: Sequence[Window], home: Path) -> dict[str, list[float]]:
     """Return the mean of each site, window by window, asked in SQL."""
     from analytics.engine import engine_of
+    from analytics.presets import IN_RANGE, range_values
     from analytics.query import Query
     from windrow.timerange import TimeRange
 
     bounds = TimeRange(windows[0].start_ms, windows[-1].end_ms)
     sql = (
-        "SELECT split_part(sensor_id, '/', 1) AS site, window_start, SUM(sum_milli_c) * 0.001 / SUM(readings) AS mean_c"
-        " FROM aggregates WHERE dt BETWEEN :first_dt AND :last_dt"
-        " AND window_start >= CAST(:start AS TIMESTAMP) AND window_start < CAST(:end AS TIMESTAMP)"
-        " GROUP BY 1, 2 ORDER BY 1, 2"
+        "SELECT split_part(sensor_id, '/', 1) AS site, window_start,"  # noqa: S608 - no value in it
+        " SUM(sum_milli_c) * 0.001 / SUM(readings) AS mean_c"
+        f" FROM aggregates WHERE {IN_RANGE} GROUP BY 1, 2 ORDER BY 1, 2"
     )
-    values = {
-        "first_dt": bounds.first_partition[0],
-        "last_dt": bounds.last_partition[0],
-        "start": bounds.start_sql,
-        "end": bounds.end_sql,
-    }
-    frame = engine_of(stage, home=home).run(Query.bind(sql, values)).frame
+    frame = engine_of(stage, home=home).run(Query.bind(sql, range_values(bounds))).frame
     means: dict[str, list[float]] = {}
     for site, mean_c in zip(frame["site"], frame["mean_c"], strict=True):
         means.setdefault(str(site), []).append(float(mean_c))

@@ -13,11 +13,12 @@ from producers.simulation import RunProgress, RunReport
 from producers.termination import Termination
 from producers.writer import RecordStream, Writer
 from windrow.errors import UsageError
+from windrow.period import HOUR_MS
 from windrow.stage import Stage
 from windrow.timestamps import format_rfc3339
 
 # The readings must still be within the lateness horizon when the last of them arrives.
-SENDING_MS_MAX = 3_600_000
+SENDING_MS_MAX = HOUR_MS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,7 @@ def check_horizon(spec: FleetSpec, *, now_ms: int, horizon_ms: int) -> None:
     """Raise UsageError for a fleet whose first readings would be quarantined as too late."""
     first_ms = now_ms - horizon_ms + SENDING_MS_MAX
     if spec.start_ms < first_ms:
-        hours = horizon_ms // 3_600_000
+        hours = horizon_ms // HOUR_MS
         raise UsageError(
             f"the range begins at {format_rfc3339(spec.start_ms)}: its readings would be quarantined as too late",
             hint=f"the stage takes readings of the last {hours} h: begin at {format_rfc3339(first_ms)}",

@@ -9,6 +9,7 @@ import pandas as pd
 
 from analytics.engine import local_engine
 from analytics.oracle import READING_COLUMNS
+from analytics.presets import IN_RANGE, range_values
 from analytics.query import Query
 from analytics.result import Engine, epoch_ms
 from analytics.verify import Verification, rows_of_window, verify
@@ -104,17 +105,8 @@ def readings_of_window(fleets: Sequence[FleetSpec], window: Window) -> pd.DataFr
 def unrolled_windows(engine: Engine, windows: Sequence[Window]) -> list[Window]:
     """Return those of the windows that have no lineage yet, ascending."""
     bounds = TimeRange(windows[0].start_ms, windows[-1].end_ms)
-    sql = (
-        "SELECT window_start FROM windows WHERE dt BETWEEN :first_dt AND :last_dt"
-        " AND window_start >= CAST(:start AS TIMESTAMP) AND window_start < CAST(:end AS TIMESTAMP)"
-    )
-    values = {
-        "first_dt": bounds.first_partition[0],
-        "last_dt": bounds.last_partition[0],
-        "start": bounds.start_sql,
-        "end": bounds.end_sql,
-    }
-    rolled = set(epoch_ms(engine.run(Query.bind(sql, values)).frame["window_start"]))
+    sql = f"SELECT window_start FROM windows WHERE {IN_RANGE}"  # noqa: S608 - no value in it
+    rolled = set(epoch_ms(engine.run(Query.bind(sql, range_values(bounds))).frame["window_start"]))
     return [window for window in windows if window.start_ms not in rolled]
 
 

@@ -16,6 +16,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
 from analytics.web import application
+from dispatcher.due import FIRST_TICK_AFTER_MS
 from infra import embedded
 from infra import stack as stacks
 from infra.plan import DeploymentOptions, plan_deployment
@@ -44,7 +45,6 @@ SENSORS = 60
 SILENT = 4
 WAIT_SECONDS_MAX = 30.0
 ANY_FREE_PORT = 0
-FIRST_TICK_AFTER_MS = 120_000
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -98,10 +98,11 @@ def _send(stage: Stage, *, sensors: int, start_ms: int, end_ms: int) -> None:
 
 
 def _set_descriptions_of_views(stage: Stage) -> None:
-    """Give views without a description their comment as one, which is what Trino reads in Glue's answer on AWS.
+    """Give views without a description their comment as one, which Trino then reads as such.
 
-    Glue leaves out a description that is not set; the emulator answers an empty one, and Trino takes it for the
-    comment. A description in the template stays, and is as wrong here as on AWS.
+    The emulator answers an empty description where none is set, and Trino takes it for the comment. Glue's API has the
+    field as optional, so on AWS it should be absent, and Trino then reads the comment; this was not tried on AWS. A
+    description in the template stays, and is as wrong here as there.
     """
     glue = client("glue", stage.place)
     for table in glue.get_tables(DatabaseName=stage.database)["TableList"]:

@@ -28,6 +28,7 @@ from processors.puts import Puts
 from tests.consuming import encode_event
 from tests.fuzz.mutation import Mutator
 from tests.horizon import LATENESS_HORIZON_MS
+from tests.lambda_context import LambdaContext
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from tests.unit.stream_records import ARRIVAL_MS, SHARD, STREAM_ARN
 from windrow.lake.layout import PARTIALS, QUARANTINE
@@ -58,18 +59,6 @@ class Broken(AssertionError):  # noqa: N818 - what the invariant is
     """An invariant does not hold; the message says which."""
 
 
-class Context:
-    """What the handler asks of a Lambda context."""
-
-    function_name = "windrow-fuzz"
-    memory_limit_in_mb = 1769
-    invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:windrow-fuzz"
-    aws_request_id = "request"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return 120_000
-
-
 class Harness:
     """The handler with a lake that is simulated anew for every input."""
 
@@ -91,7 +80,7 @@ class Harness:
             mock.patch.object(batch, "consumer_of_environment", return_value=consumer),
             contextlib.redirect_stdout(io.StringIO()),
         ):
-            answer = consumer_handler.handle(event, Context())
+            answer = consumer_handler.handle(event, LambdaContext())
         if answer != {"batchItemFailures": []}:
             raise Broken(f"the handler answered {answer}")
         self._compare(event, state)

@@ -14,6 +14,7 @@ from moto import mock_aws
 from dispatcher import handler
 from dispatcher.due import DueReason
 from dispatcher.report import RollOutcome, TickReport, WindowReport
+from tests.lambda_context import LambdaContext
 from tests.simulation.lake import LAKE, RESULTS, at, buckets, partial_put, window_at
 from tests.simulation.simulated_s3 import S3State
 from windrow.aws import clients as aws
@@ -42,19 +43,6 @@ RECENT = window_at("10:00")
 EVENT = {"time": "2026-11-20T10:07:00Z", "detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}
 
 
-class Context:
-    """What powertools and the handler ask of a Lambda context."""
-
-    function_name = "windrow-test-dispatcher"
-    memory_limit_in_mb = 3008
-    invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:windrow-test-dispatcher"
-    aws_request_id = "request"
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Plenty."""
-        return 240_000
-
-
 Handle = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -71,7 +59,7 @@ def handle(monkeypatch: pytest.MonkeyPatch) -> Iterator[Handle]:
             client.create_bucket(Bucket=bucket)
         put = partial_put(RECENT, [("a", 0, 0, 20_000)])
         S3Store(client, LAKE).put(put.key, put.body)
-        yield lambda event: fresh.handle(event, Context())
+        yield lambda event: fresh.handle(event, LambdaContext(remaining_ms=240_000))
 
 
 @pytest.mark.slow

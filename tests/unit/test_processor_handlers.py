@@ -16,6 +16,7 @@ from moto import mock_aws
 
 from processors import batch, consumer_handler, fanout_handler
 from tests.consuming import encode_event
+from tests.lambda_context import LambdaContext
 from tests.unit.stream_records import aggregated, encoded, reading, record
 from windrow.aws import clients as aws
 from windrow.lake.store import StoreError
@@ -35,18 +36,6 @@ ENVIRONMENT = {
     "AWS_SECRET_ACCESS_KEY": "test",
     "AWS_REGION": "us-east-1",
 }
-
-
-class Context:
-    """What powertools and the fan-out ask of a Lambda context."""
-
-    function_name = "windrow-test"
-    memory_limit_in_mb = 1769
-    invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:windrow-test"
-    aws_request_id = "request"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return 120_000
 
 
 Handle = Callable[[object, object], dict[str, Any]]
@@ -95,7 +84,7 @@ def test_the_consumer_writes_to_the_lake_and_reports_success(lake: Any) -> None:
     """Partials and quarantine are in the bucket, and no record is to be delivered again."""
     handle = fresh(consumer_handler)
 
-    answer = handle(event(aggregated([*encoded([reading()]), b"bad"])), Context())
+    answer = handle(event(aggregated([*encoded([reading()]), b"bad"])), LambdaContext())
 
     assert answer == {"batchItemFailures": []}
     assert {"partials", "quarantine"} <= roots(lake)
@@ -105,7 +94,7 @@ def test_metrics_and_logs_tell_counts_and_no_payloads(lake: Any, capsys: pytest.
     """Dimensions are bounded (service, reason), and neither ids nor bytes of a reading are printed."""
     handle = fresh(consumer_handler)
 
-    handle(event(aggregated([*encoded([reading("secret")] * 2), b"bad secret"])), Context())
+    handle(event(aggregated([*encoded([reading("secret")] * 2), b"bad secret"])), LambdaContext())
 
     printed, metrics = metrics_of(capsys)
     assert "secret" not in printed
@@ -125,7 +114,7 @@ def test_the_consumer_fails_when_s3_does(lake: Any) -> None:
     lake.delete()
 
     with pytest.raises(StoreError):
-        handle(event(*encoded([reading()])), Context())
+        handle(event(*encoded([reading()])), LambdaContext())
 
 
 def test_the_fan_out_invokes_the_processor_with_the_records_it_got(
@@ -141,7 +130,7 @@ def test_the_fan_out_invokes_the_processor_with_the_records_it_got(
     }
     function.add_response("invoke", _response(b'{"batchItemFailures": []}'), expected)
 
-    assert handle(sent, Context()) == {"batchItemFailures": []}
+    assert handle(sent, LambdaContext()) == {"batchItemFailures": []}
 
     function.assert_no_pending_responses()
     assert roots(lake) == set()
@@ -153,7 +142,7 @@ def test_the_fan_out_processes_a_throttled_chunk_itself(lake: Any, function: Stu
     handle = fresh(fanout_handler)
     function.add_client_error("invoke", "TooManyRequestsException", http_status_code=429)
 
-    assert handle(event(*encoded([reading()])), Context()) == {"batchItemFailures": []}
+    assert handle(event(*encoded([reading()])), LambdaContext()) == {"batchItemFailures": []}
 
     assert "partials" in roots(lake)
 
@@ -165,7 +154,7 @@ def test_the_fan_out_reports_the_record_from_which_the_batch_must_come_again(lak
     for _ in range(3):
         function.add_response("invoke", {**_response(b'{"errorMessage": "boom"}'), "FunctionError": "Unhandled"})
 
-    assert handle(event(*encoded([reading()])), Context()) == {"batchItemFailures": [{"itemIdentifier": "1"}]}
+    assert handle(event(*encoded([reading()])), LambdaContext()) == {"batchItemFailures": [{"itemIdentifier": "1"}]}
 
 
 def _response(payload: bytes) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def test_no_yaml_aliases():
 
 
 def test_outputs_are_those_a_deployment_is_read_from():
-    """The names that windrow.aws.deployment looks for, and two for people: who hears of alarms, what opens the data."""
+    """The names that windrow.deployment looks for, and two for people: who hears of alarms, what opens the data."""
     assert set(TEMPLATE["Outputs"]) == {
         "AlarmTopicArn",
         "KeyArn",
