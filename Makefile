@@ -42,7 +42,7 @@ check: $(READY)  ## lint, types, import rules and the fast tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/cfn-lint infra/template.yaml
-	WINDROW_EXAMPLES=10 $(BIN)/pytest -n 2 -m "not slow" tests/unit tests/property tests/golden
+	WINDROW_EXAMPLES=5 $(BIN)/pytest -n 2 -m "not slow" tests/unit tests/property tests/golden
 
 audit: $(AUDIT_READY)  ## look for what is unsafe in the template and the code
 	$(AUDIT)/bin/checkov --quiet --compact --skip-download --framework cloudformation --file infra/template.yaml \

@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ def compared() -> Iterator[Finding]:
     """Other engines that are installed, from the event to grouped numbers, without partials: no targets."""
     parsed = event(sensors=200)
     for name, consume in others.installed().items():
-        (seconds,) = medians(lambda consume=consume: consume(parsed))
+        (seconds,) = medians(partial(consume, parsed))
         yield Finding(name=f"consumer.json.{name}", ours=READINGS / seconds, unit=RATE)
 
 

@@ -10,6 +10,7 @@ import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -49,7 +50,10 @@ class Memory:
         body = self.objects.get(key)
         return None if body is None else StoredObject(body, _etag(body))
 
-    def put(self, key: str, body: bytes, **_: object) -> str:
+    def put(self, key: str, body: bytes | IO[bytes], *, if_match: str | None = None, if_absent: bool = False) -> str:
+        assert isinstance(body, bytes)
+        assert if_match is None
+        assert not if_absent
         self.objects[key] = body
         return _etag(body)
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -118,6 +119,7 @@ def test_how_the_producer_aggregates_does_not_matter(sent: list[Reading], some: 
     assert digests[0] == digests[1]
 
 
+@pytest.mark.slow
 @given(batches(), st.lists(junk, max_size=4), aggregate_sizes, st.integers(0, 3))
 def test_redelivery_writes_nothing_new(
     sent: list[Reading], bad: list[bytes], sizes: list[int], windows_later: int
@@ -135,6 +137,7 @@ def test_redelivery_writes_nothing_new(
     assert new == 0
 
 
+@pytest.mark.slow
 @given(batches(), st.lists(junk, max_size=6), st.randoms(use_true_random=False))
 def test_junk_between_records_costs_no_neighbour_and_is_kept(
     sent: list[Reading], bad: list[bytes], random: Any

@@ -207,6 +207,7 @@ def test_an_id_that_is_not_utf8_is_bad_and_hurts_no_other() -> None:
     assert {bad.reason for bad in parse_readings(payloads).bad} == {Reason.NOT_UTF8}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [0x00, 0x1F, 0x20, 0x7E, 0x7F, 0x80, 0x85, 0x9F, 0xA0, 0x7FF])
 def test_control_characters_in_ids_are_bad_in_both(code: int) -> None:
     """Enough payloads of each that all are tried as columns; characters next to the range are allowed."""

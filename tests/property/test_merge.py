@@ -111,6 +111,7 @@ def test_any_grouping_in_any_order_gives_the_same_bytes(day: list[Fact], seed: i
     assert encode_rollup(merge(DAY_START_MS, groups)) == whole
 
 
+@pytest.mark.slow
 @given(days, st.integers(1, 5))
 def test_streams_give_what_whole_parts_give(day: list[Fact], rows: int) -> None:
     """Whatever the size of the batches that the parts come in."""
@@ -120,6 +121,7 @@ def test_streams_give_what_whole_parts_give(day: list[Fact], rows: int) -> None:
     assert encode_rollup(Rollup.concat(pieces)) == encode_rollup(merge(DAY_START_MS, parts))
 
 
+@pytest.mark.slow
 @given(days, st.integers(1, 5))
 def test_rows_are_read_back_as_they_were_written(day: list[Fact], rows: int) -> None:
     """Every column survives the file, batch by batch."""

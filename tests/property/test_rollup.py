@@ -3,6 +3,7 @@
 import random
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,6 +62,7 @@ def test_the_file_has_the_columns_of_the_table() -> None:
     assert list(rows_of([Reading("a", FIRST_WINDOW_MS, 0, 1)])[0]) == [name for name, _ in COLUMNS]
 
 
+@pytest.mark.slow
 def test_sums_of_squares_leave_64_bits_unharmed() -> None:
     """A hundred thousand readings at the limit sum to 10^19, which 64 bits with a sign cannot hold."""
     readings = [Reading("a", FIRST_WINDOW_MS + i % 300_000, i, 10_000_000) for i in range(100_000)]

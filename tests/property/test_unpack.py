@@ -112,6 +112,7 @@ def test_a_wrong_digest_is_broken_whatever_it_is_taken_over() -> None:
     assert len(unpack(flipped).broken) == len(flipped)
 
 
+@pytest.mark.slow
 def test_every_byte_at_every_position_of_a_message() -> None:
     """A small aggregate with two keys and a hash key, each byte replaced by every other value."""
     body = aggregate([UserRecord("a", b"{}"), UserRecord("bc", b"[]", "7"), UserRecord("a", b"")])[4:-16]

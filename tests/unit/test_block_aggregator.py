@@ -51,6 +51,7 @@ def test_every_reading_comes_back_once_in_order_from_its_own_shard(
     assert len(aggregator) == 0
 
 
+@pytest.mark.slow
 @given(count=st.integers(2, 70), seed=st.integers(0, 2**32), readings_per_record=st.integers(1, 9))
 def test_a_block_that_is_too_long_is_parted_and_loses_nothing(count: int, seed: int, readings_per_record: int) -> None:
     """Ids that do not compress, and a limit that a few of them fill: every part fits, and all readings are there."""

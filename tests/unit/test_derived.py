@@ -38,6 +38,7 @@ def stored(tmp_path: Path) -> StoredResults:
     return results
 
 
+@pytest.mark.slow
 def test_numbers_are_those_of_the_readings(stored: StoredResults) -> None:
     """Against the standard library, over the values themselves."""
     frame = stored.engine.run(Query("SELECT * FROM sensors_5m ORDER BY window_start, sensor_id")).frame

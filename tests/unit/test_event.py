@@ -76,6 +76,7 @@ def test_an_event_we_send_is_the_mappings_to_the_byte(event: dict[str, Any]) -> 
     assert encode_event(decoded) == json.dumps(event, separators=(",", ":")).encode()
 
 
+@pytest.mark.slow
 @given(st.lists(records, max_size=4))
 def test_decoding_inverts_encoding(batch: list[Record]) -> None:
     """Whatever a record holds, the event carries it there and back."""

@@ -81,6 +81,7 @@ def test_another_seed_is_another_fleet() -> None:
     assert not set(flat(readings(SPEC))) & set(flat(readings(other)))
 
 
+@pytest.mark.slow
 def test_cutting_the_time_at_any_reading_loses_and_doubles_none() -> None:
     """Half-open at both ends, and samples that come late after their step are found from any start."""
     whole = flat(readings(SPEC))
@@ -197,6 +198,7 @@ def test_a_spike_is_far_from_what_was_measured() -> None:
     assert min(off) < 0 < max(off)
 
 
+@pytest.mark.slow
 def test_a_wrong_clock_shifts_all_times_of_its_sensor() -> None:
     """By one amount, below what a reading may be early."""
     hour = dataclasses.replace(FAULTY, start_ms=START_MS - 600_000, end_ms=START_MS + 600_000, faults=Faults())

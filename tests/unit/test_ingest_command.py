@@ -85,6 +85,7 @@ def test_what_will_be_quarantined_is_said_before(aws: Any, tmp_path: Path) -> No
     assert sent(aws) == []
 
 
+@pytest.mark.slow
 def test_a_recording_can_be_moved(aws: Any, tmp_path: Path) -> None:
     """Its last reading falls at the given time, the others keep their distance."""
     run(str(csv_of(tmp_path, [-30 * DAY_MS, -30 * DAY_MS + 500])), "--retime", "-1m")

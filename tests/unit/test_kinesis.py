@@ -183,6 +183,7 @@ def test_an_expired_shard_holds_nothing() -> None:
     assert [record.sequence_number for record in stream_of(fake).records_between(0, 10)] == ["2"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page_records", [1, 2, 3, 100])
 @given(seed=st.integers(0, 2**32), bounds=st.tuples(st.integers(0, 400), st.integers(0, 400)))
 def test_stamps_that_step_back_hide_no_record(page_records: int, seed: int, bounds: tuple[int, int]) -> None:

@@ -137,6 +137,7 @@ def test_the_fan_out_invokes_the_processor_with_the_records_it_got(
     assert metrics_of(capsys)[1]["Chunks"] == [1.0]
 
 
+@pytest.mark.slow
 def test_the_fan_out_processes_a_throttled_chunk_itself(lake: Any, function: Stubber) -> None:
     """No concurrency left in the account is no reason to fail."""
     handle = fresh(fanout_handler)

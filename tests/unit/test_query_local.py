@@ -340,6 +340,7 @@ def test_rows_beyond_the_limit_are_cut_off_and_said_to_be(stored: StoredResults)
     assert (len(whole.frame), whole.is_truncated) == (WINDOWS * len(SENSORS), False)
 
 
+@pytest.mark.slow
 def test_a_result_too_large_for_one_client_is_refused(stored: StoredResults) -> None:
     """A million rows and one more."""
     with pytest.raises(WindrowError, match="more than 1000000 rows"):

@@ -168,6 +168,7 @@ def test_a_picture_needs_a_place_and_a_kind(text: str, message: str) -> None:
         plot_path(text)
 
 
+@pytest.mark.slow
 def test_a_result_without_numbers_cannot_be_drawn(tmp_path: Path) -> None:
     """One line, not a traceback of the library."""
     with pytest.raises(UsageError, match="nothing to draw"):

@@ -154,6 +154,7 @@ def test_a_dry_run_counts_the_same_and_invokes_nothing() -> None:
     assert rehearsed == run(records, FakeConsumer())
 
 
+@pytest.mark.slow
 def test_progress_is_told_after_every_invocation() -> None:
     """It ends with the result."""
     told: list[ReplayResult] = []

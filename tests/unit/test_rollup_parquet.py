@@ -51,6 +51,7 @@ def test_every_column_has_statistics_and_a_page_index(rollup: Rollup) -> None:
             assert column.compression == "ZSTD"
 
 
+@pytest.mark.slow
 def test_row_groups_are_ranges_of_sensors(rollup: Rollup) -> None:
     """A query of one sensor reads one row group."""
     file = pyarrow.parquet.ParquetFile(io.BytesIO(encode_rollup(rollup)))

@@ -117,6 +117,7 @@ def test_a_fleet_that_cannot_be_is_a_usage_error(options: str) -> None:
     assert "no such fleet is possible" in result.exception.message
 
 
+@pytest.mark.slow
 def test_a_run_is_in_the_stream_and_in_the_lake(kinesis: Any) -> None:
     """Through the real adapters: as many records as were counted, and a completed manifest."""
     report = simulate_fleet(FLEET, STAGE, now_ms=NOW_MS)
@@ -160,6 +161,7 @@ def test_the_result_is_on_stdout_in_either_form(
     assert captured.err == ""
 
 
+@pytest.mark.slow
 def test_the_json_form_keeps_sequence_numbers_exact(kinesis: Any) -> None:
     """They have 56 digits, more than a JSON reader's floating point keeps."""
     report = simulate_fleet(FLEET, STAGE, now_ms=NOW_MS)

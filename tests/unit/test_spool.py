@@ -56,6 +56,7 @@ def test_entries_come_back_in_order_in_the_next_process(tmp_path: Path) -> None:
     assert contents(Spool(tmp_path)) == [b"one", b"", b"three" * 1000]
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_what_it_appended(tmp_path: Path) -> None:
     """Killed with no chance to close anything; a child that ends by a signal to itself."""
     script = (

@@ -43,6 +43,7 @@ def truth() -> pd.DataFrame:
     return true_rows(readings_of(START_MS))
 
 
+@pytest.mark.slow
 def test_rows_that_the_core_stored_are_the_truth(stored: StoredResults) -> None:
     """Through Parquet, the engine and back: the line that the demo prints."""
     verification = verified(stored)

@@ -78,6 +78,7 @@ def test_one_run_is_taken_as_if_there_were_no_other(stored: StoredResults) -> No
     assert not verification.is_exact
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_and_unrolled_windows_are_named(stored: StoredResults) -> None:
     """What will look like loss is said before the verdict."""
     manifest = Manifest(run_id="one", stream="s", fleet=ONE)
