@@ -1,6 +1,7 @@
 """The event source mapping of a stage. A new one reads the stream again from its beginning."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from infra.waiting import wait_for
@@ -10,6 +11,8 @@ from windrow.stage import Stage
 
 WAIT_SECONDS_MAX = 300.0
 _PAUSE_SECONDS = 0.2
+NO_LIMIT = -1
+"""MaximumRecordAgeInSeconds of a mapping that never gives a record up by its age (API reference of Lambda)."""
 # The settings in the answer of GetEventSourceMapping that CreateEventSourceMapping accepts.
 _SETTINGS = (
     "EventSourceArn",
@@ -18,39 +21,65 @@ _SETTINGS = (
     "ParallelizationFactor",
     "StartingPosition",
     "DestinationConfig",
-    "MaximumRecordAgeInSeconds",
     "BisectBatchOnFunctionError",
     "MaximumRetryAttempts",
     "FunctionResponseTypes",
 )
 
 
-def recreate(stage: Stage) -> str:
-    """Delete the mapping of the stage's stream, create it again with the same settings, and return its id.
+@contextmanager
+def recreated(stage: Stage) -> Iterator[str]:
+    """Delete the mapping of the stage's stream, create it again with the same settings, and yield its id.
 
-    The new mapping starts at the oldest record in the stream, as the template says. The stack does not know it until
-    the next deployment, so use this for rehearsals only. WindrowError if it takes longer than WAIT_SECONDS_MAX.
+    The new mapping starts at the oldest record in the stream, as the template says. Within the block no record is too
+    old for it, or it would put aside instead of reading what is older than the age of giving up; afterwards the age is
+    as before. The stack does not know the new mapping until the next deployment, so use this for rehearsals only.
+    WindrowError if it takes longer than WAIT_SECONDS_MAX.
     """
-    functions = client("lambda", stage.place)
     with readable_errors(stage.place):
-        stream_arn = stage.stream.summary().arn
-        old = next(iter(mappings_of(stage.place, stream_arn)), None)
-        if old is None:
-            message = f"no event source mapping reads stream {stage.stream_name}"
-            raise WindrowError(message, hint="run: windrow deploy")
-        functions.delete_event_source_mapping(UUID=old["UUID"])
-        _wait_until(
-            lambda: all(one["UUID"] != old["UUID"] for one in mappings_of(stage.place, stream_arn)),
-            f"mapping {old['UUID']} is not deleted",
-        )
-        settings = {name: old[name] for name in _SETTINGS if old.get(name) not in (None, "", [], {})}
-        new = functions.create_event_source_mapping(FunctionName=old["FunctionArn"], **settings)
-        uuid = str(new["UUID"])
-        _wait_until(
-            lambda: functions.get_event_source_mapping(UUID=uuid)["State"] == "Enabled",
-            f"mapping {uuid} is not enabled",
-        )
-    return uuid
+        old = _only_mapping(stage)
+        _delete(stage, old["UUID"])
+        uuid = _create_like(stage, old)
+    try:
+        yield uuid
+    finally:
+        with readable_errors(stage.place):
+            age_seconds = old.get("MaximumRecordAgeInSeconds") or NO_LIMIT
+            client("lambda", stage.place).update_event_source_mapping(UUID=uuid, MaximumRecordAgeInSeconds=age_seconds)
+            _wait_until_enabled(stage, uuid)
+
+
+def _only_mapping(stage: Stage) -> dict[str, Any]:
+    found = mappings_of(stage.place, stage.stream.summary().arn)
+    if not found:
+        raise WindrowError(f"no event source mapping reads stream {stage.stream_name}", hint="run: windrow deploy")
+    return found[0]
+
+
+def _delete(stage: Stage, uuid: str) -> None:
+    stream_arn = stage.stream.summary().arn
+    client("lambda", stage.place).delete_event_source_mapping(UUID=uuid)
+    _wait_until(
+        lambda: all(one["UUID"] != uuid for one in mappings_of(stage.place, stream_arn)),
+        f"mapping {uuid} is not deleted",
+    )
+
+
+def _create_like(stage: Stage, old: dict[str, Any]) -> str:
+    """Create a mapping with the settings of `old`, but without a limit of age, and return its id once it reads."""
+    settings = {name: old[name] for name in _SETTINGS if old.get(name) not in (None, "", [], {})}
+    new = client("lambda", stage.place).create_event_source_mapping(
+        FunctionName=old["FunctionArn"], MaximumRecordAgeInSeconds=NO_LIMIT, **settings
+    )
+    _wait_until_enabled(stage, str(new["UUID"]))
+    return str(new["UUID"])
+
+
+def _wait_until_enabled(stage: Stage, uuid: str) -> None:
+    functions = client("lambda", stage.place)
+    _wait_until(
+        lambda: functions.get_event_source_mapping(UUID=uuid)["State"] == "Enabled", f"mapping {uuid} is not enabled"
+    )
 
 
 def mappings_of(place: Place, stream_arn: str) -> list[dict[str, Any]]:

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from infra import buckets, changes, template
+from infra import buckets, changes, parameters, template
 from infra.changes import ChangeSet
 from infra.plan import DeploymentPlan
 from infra.waiting import OPERATION_MINUTES_MAX, wait_for_operation
@@ -89,6 +90,7 @@ def prepare(plan: DeploymentPlan, on_event: OnEvent) -> PreparedDeployment:
             delete(place, name, on_event)
             existing, status = {}, ""
         _refuse_unsupported_change(plan, existing)
+        settled = parameters.settle(plan.parameters, existing, today=datetime.now(UTC).date())
         bucket = buckets.code_bucket(place)
         buckets.ensure_code_bucket(place, bucket)
         uploaded = buckets.upload(place, bucket, plan.packages)
@@ -96,7 +98,7 @@ def prepare(plan: DeploymentPlan, on_event: OnEvent) -> PreparedDeployment:
             place,
             name,
             template_url=buckets.upload_template(place, bucket, plan.template),
-            parameters=_parameters(plan.parameters | {"CodeBucket": bucket.name}, existing),
+            parameters=_parameters(settled | {"CodeBucket": bucket.name}, existing),
             tags={STAGE_TAG: plan.stage},
             is_new=status in _ABSENT,
         )

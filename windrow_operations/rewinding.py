@@ -39,11 +39,12 @@ def recreate_mapping(stage: Stage, *, now_ms: int) -> None:
 
     Its progress shows only in what it writes, and it writes nothing new while it reads what is known. So each shard
     gets one more reading, of now, at its end: when all of those are in the lake, the rest has been delivered again.
+    Records of any age are delivered, also those older than the age at which the stage gives records up.
     """
-    mapping.recreate(stage)
-    with readable_errors(stage.place):
-        produced = _send_sentinels(stage, now_ms=now_ms)
-    wait_until_drained(stage, produced)
+    with mapping.recreated(stage):
+        with readable_errors(stage.place):
+            produced = _send_sentinels(stage, now_ms=now_ms)
+        wait_until_drained(stage, produced)
 
 
 def _send_sentinels(stage: Stage, *, now_ms: int) -> dict[str, int]:

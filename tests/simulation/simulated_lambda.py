@@ -70,10 +70,12 @@ class Function:
         """What a test wants the next invocation to suffer."""
         self.breaks: Callable[[bytes], bool] = lambda _: False
         """Which events a test wants to fail, before the code sees them."""
+        self.is_throttled = False
+        """Whether a test wants every invocation refused."""
 
     def invoke(self, event: bytes) -> Returned:
         """Run the function and wait for it, at most its timeout."""
-        if self._chance.happens("invoke_throttled"):
+        if self.is_throttled or self._chance.happens("invoke_throttled"):
             return Returned(error="TooManyRequestsException", is_throttled=True)
         self.invocations += 1
         name = f"{self.name}#{self.invocations}"

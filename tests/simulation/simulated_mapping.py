@@ -50,8 +50,9 @@ class Options:
     parallelization_factor: int = 1
     bisects: bool = True
     reports_items: bool = True
-    retries_max: int = 10_000
-    age_ms_max: int = 21_600_000
+    retries_max: int = -1
+    """Attempts beside the first; -1 sets no limit."""
+    age_ms_max: int = 82_800_000
     keeps_lineage: bool = True
     """False: children are read beside their parents, as after a restart from the stream's beginning elsewhere."""
 
@@ -233,7 +234,7 @@ class Mapping:
                 continue
             batch = batch[failed_from:]
             attempts += 1
-            if attempts > self.options.retries_max:
+            if 0 <= self.options.retries_max < attempts:
                 self._discard(batch, "RetryAttemptsExhausted", attempts)
                 return
             self._time.sleep(min(RETRY_PAUSE_MS_MAX, RETRY_PAUSE_MS * 2 ** min(attempts, 6)))

@@ -134,7 +134,7 @@ def _options(random: Random) -> Options:
         parallelization_factor=random.choice([1, 1, 1, 10]),
         bisects=random.random() < 0.7,
         reports_items=True,
-        retries_max=random.choice([0, 1, 3, 10_000]),
+        retries_max=random.choice([0, 1, 3, -1]),
         age_ms_max=random.choice([10 * MINUTE_MS, 6 * HOUR_MS]),
         keeps_lineage=random.random() < 0.7,
     )

@@ -69,7 +69,9 @@ def test_every_alarm_has_its_section_and_tells_of_it(name: str) -> None:
     assert short in sections
     for part in ("**Means.**", "**Look.**", "**Mend.**"):
         assert part in sections[short]
-    assert alarm["AlarmDescription"].endswith(f"docs/runbook.md#{short}")
+    description = alarm["AlarmDescription"]
+    text = description["Fn::Sub"] if isinstance(description, dict) else description
+    assert text.endswith(f"docs/runbook.md#{short}")
 
 
 def test_every_section_has_its_alarm() -> None:

@@ -142,11 +142,30 @@ def test_results_outlive_their_partials():
 
 
 def test_batches_are_given_up_before_the_stream_forgets_them():
-    """A failing batch goes to the on-failure bucket while the stream still holds its records."""
+    """By age alone, an hour before the end by default, into the on-failure bucket."""
     mapping = RESOURCES["StreamMapping"]["Properties"]
-    assert 60 <= mapping["MaximumRecordAgeInSeconds"] < PARAMETERS["StreamRetentionHours"]["MinValue"] * 3600
-    assert 0 < mapping["MaximumRetryAttempts"] <= 10_000
+    assert mapping["MaximumRecordAgeInSeconds"] == {"Fn::FindInMap": ["Hours", {"Ref": "GiveUpHours"}, "Seconds"]}
+    assert PARAMETERS["GiveUpHours"]["Default"] == PARAMETERS["StreamRetentionHours"]["Default"] - 1
+    assert PARAMETERS["GiveUpHours"]["MaxValue"] == PARAMETERS["StreamRetentionHours"]["MaxValue"] - 1
+    assert mapping["MaximumRetryAttempts"] == -1  # no limit (API reference of Lambda)
     assert mapping["DestinationConfig"]["OnFailure"]["Destination"] == {"Fn::GetAtt": ["OnFailureBucket", "Arn"]}
+
+
+def test_every_hour_has_its_seconds():
+    """Each value that GiveUpHours may have is in the table, and 3,600 times as many seconds."""
+    allowed = range(PARAMETERS["GiveUpHours"]["MinValue"], PARAMETERS["GiveUpHours"]["MaxValue"] + 1)
+    assert TEMPLATE["Mappings"]["Hours"] == {str(hours): {"Seconds": hours * 3600} for hours in allowed}
+
+
+def test_rule_sees_records_given_up_too_late():
+    """With the default retention, exactly the hours below it pass; what Rules cannot compare, deploy does."""
+    rule = TEMPLATE["Rules"]["RecordsAreGivenUpInTime"]
+    retention_hours = PARAMETERS["StreamRetentionHours"]["Default"]
+    assert rule["RuleCondition"] == {"Fn::Equals": [{"Ref": "StreamRetentionHours"}, str(retention_hours)]}
+    (assertion,) = rule["Assertions"]
+    allowed, given = assertion["Assert"]["Fn::Contains"]
+    assert allowed == [str(hours) for hours in range(1, retention_hours)]
+    assert given == {"Ref": "GiveUpHours"}
 
 
 def test_mapping_starts_at_the_horizon_and_answers_partially():
