@@ -1,5 +1,9 @@
-"""An embedded stack of our own for these tests: its own port, its own folder, and nothing left of it afterwards."""
+"""An embedded stack of our own for these tests: its own port, its own folder, and nothing left of it afterwards.
 
+Beside it a LocalStack, for the tests that ask for one.
+"""
+
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +13,7 @@ from infra import embedded
 from infra import stack as stacks
 from infra.plan import DeploymentOptions, plan_deployment
 from infra.stack import StackEvent
+from tests.emulator import localstack
 from windrow import settings
 from windrow.aws.clients import Place
 from windrow.stage import Stage
@@ -24,11 +29,12 @@ def ignore(event: StackEvent) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this folder needs the embedded stack."""
+    """Everything in this folder needs a stand-in; each stand-in serves one worker, and they run side by side."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
+            group = "localstack" if "localstack_endpoint" in getattr(item, "fixturenames", ()) else "emulator"
             item.add_marker(pytest.mark.emulator)
-            item.add_marker(pytest.mark.xdist_group("emulator"))  # one stack for all of them
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +44,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     embedded.up(folder, port=ANY_FREE_PORT)
     yield folder
     embedded.down(folder)
+
+
+@pytest.fixture(scope="session")
+def localstack_endpoint() -> Iterator[str]:
+    """The URL of a LocalStack, started once for all tests that want it; without one they are skipped."""
+    with localstack.running(dict(os.environ)) as endpoint:
+        yield endpoint
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,11 @@
 """A stage's whole life by the `windrow` command alone, in both modes, on the embedded stack and on LocalStack."""
 
-import contextlib
 import json
 import os
 import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,9 +14,8 @@ import yaml
 
 from infra import embedded
 from infra.wheels import CACHE_FOLDER, Platform
-from tests.emulator import localstack
 from windrow import settings
-from windrow.aws.clients import EMBEDDED, LOCALSTACK, client
+from windrow.aws.clients import EMBEDDED, LOCALSTACK, Place, client
 from windrow.timestamps import format_rfc3339
 from windrow.window import WINDOW_MS
 
@@ -60,11 +57,10 @@ def embedded_windrow(home: Path) -> Windrow:
 
 
 @pytest.fixture
-def localstack_windrow(tmp_path: Path, wheel_cache: Path) -> Iterator[Windrow]:
+def localstack_windrow(tmp_path: Path, wheel_cache: Path, localstack_endpoint: str) -> Windrow:
     """The command at a LocalStack; wheels come from the tests' cache."""
-    with localstack.running() as endpoint:
-        (tmp_path / CACHE_FOLDER).symlink_to(wheel_cache)
-        yield Windrow(tmp_path, LOCALSTACK, new_stage(), {settings.AWS_ENDPOINT_URL: endpoint})
+    (tmp_path / CACHE_FOLDER).symlink_to(wheel_cache)
+    return Windrow(tmp_path, LOCALSTACK, new_stage(), {settings.AWS_ENDPOINT_URL: localstack_endpoint})
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -87,34 +83,41 @@ def test_a_stage_lives_on_localstack(localstack_windrow: Windrow, mode: str) -> 
     leave(localstack_windrow)
 
 
-@pytest.mark.parametrize("stands_in", ["ministack", "localstack"])
-def test_the_command_of_the_deploying_container_works(
-    stands_in: str, request: pytest.FixtureRequest, tmp_path: Path, wheel_cache: Path
+def test_the_command_of_the_deploying_container_works_on_ministack(
+    place: Place, tmp_path: Path, wheel_cache: Path
 ) -> None:
     """What docker-compose.yml runs, run here: deploys to a stack known by its endpoint alone, simulates and asks."""
+    if f"{sys.version_info.major}.{sys.version_info.minor}" != Platform().python:
+        pytest.skip(f"MiniStack runs functions with its own Python, and their wheels are for {Platform()}")
+    assert place.endpoint_url is not None
+    deploy_as_the_container_does(place.endpoint_url, tmp_path, wheel_cache)
+
+
+def test_the_command_of_the_deploying_container_works_on_localstack(
+    localstack_endpoint: str, tmp_path: Path, wheel_cache: Path
+) -> None:
+    """The same command, whose functions run on the Python that the template names."""
+    deploy_as_the_container_does(localstack_endpoint, tmp_path, wheel_cache)
+
+
+def deploy_as_the_container_does(endpoint: str, home: Path, wheel_cache: Path) -> None:
+    """Run the service's command in `home`, see that no row differs, and destroy what it deployed."""
     service = yaml.safe_load(COMPOSE.read_text())["services"]["windrow"]
-    with contextlib.ExitStack() as stack:
-        if stands_in == "ministack":
-            if f"{sys.version_info.major}.{sys.version_info.minor}" != Platform().python:
-                pytest.skip(f"MiniStack runs functions with its own Python, and their wheels are for {Platform()}")
-            endpoint = request.getfixturevalue("place").endpoint_url
-        else:
-            endpoint = stack.enter_context(localstack.running())
-        (tmp_path / CACHE_FOLDER).symlink_to(wheel_cache)
-        stage = new_stage()
-        own = {settings.HOME: str(tmp_path), settings.STAGE: stage, settings.AWS_ENDPOINT_URL: endpoint}
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        ended = subprocess.run(
-            service["command"],
-            env=os.environ | service["environment"] | own | {"PATH": path},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=COMMAND_SECONDS_MAX,
-        )
-        assert ended.returncode == 0, ended.stdout + ended.stderr
-        assert "lost 0, duplicated 0, wrong 0" in ended.stdout
-        Windrow(tmp_path, LOCALSTACK, stage, own)("destroy")
+    (home / CACHE_FOLDER).symlink_to(wheel_cache)
+    stage = new_stage()
+    own = {settings.HOME: str(home), settings.STAGE: stage, settings.AWS_ENDPOINT_URL: endpoint}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    ended = subprocess.run(
+        service["command"],
+        env=os.environ | service["environment"] | own | {"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=COMMAND_SECONDS_MAX,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "lost 0, duplicated 0, wrong 0" in ended.stdout
+    Windrow(home, LOCALSTACK, stage, own)("destroy")
 
 
 def test_the_emulators_container_runs_what_the_embedded_stack_runs() -> None:
