@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from infra.waiting import OPERATION_MINUTES_MAX, wait_for_operation
 from windrow.aws.clients import Place, client
 from windrow.errors import WindrowError
@@ -100,11 +102,25 @@ def create(
 
 
 def discard(place: Place, name: str, change_set_id: str, *, is_new: bool) -> None:
-    """Delete a change set instead of executing it; if it was for a new stack, delete that empty stack too."""
+    """Delete a change set instead of executing it; if it was for a new stack, delete that stack too if it is empty.
+
+    It is not empty if somebody else executed a change set of theirs meanwhile.
+    """
     cloudformation = client("cloudformation", place)
     cloudformation.delete_change_set(ChangeSetName=change_set_id, StackName=name)
-    if is_new:
+    if is_new and _is_empty(place, name):
         cloudformation.delete_stack(StackName=name)
+
+
+def _is_empty(place: Place, name: str) -> bool:
+    """Whether the stack was never more than a place for change sets; false if it is gone."""
+    try:
+        (stack,) = client("cloudformation", place).describe_stacks(StackName=name)["Stacks"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ValidationError":
+            raise
+        return False
+    return bool(stack["StackStatus"] == "REVIEW_IN_PROGRESS")
 
 
 def _wait_until_ready(place: Place, name: str, change_set_id: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from infra import buckets, stack
 from infra.buckets import OwnedBucket
+from infra.stack_events import OnEvent
 from windrow.aws.clients import Place, client, readable_errors
 from windrow.deployment import refuse_foreign, stack_name
 from windrow.errors import WindrowError
@@ -71,7 +72,7 @@ def plan_destruction(place: Place, stage: str, *, deletes_data: bool) -> Destruc
     )
 
 
-def apply(plan: DestructionPlan, on_event: stack.OnEvent) -> int:
+def apply(plan: DestructionPlan, on_event: OnEvent) -> int:
     """Delete the stack, then its data if the plan says so; return the number of deleted objects."""
     place = plan.place
     with readable_errors(place):

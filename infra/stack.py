@@ -1,6 +1,7 @@
-"""A stage's CloudFormation stack: applying a plan, following its events, and saying why it failed."""
+"""A stage's CloudFormation stack: applying a plan, following what is in progress, and deleting it."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -10,37 +11,20 @@ from botocore.exceptions import ClientError
 from infra import buckets, changes, parameters, template
 from infra.changes import ChangeSet
 from infra.plan import DeploymentPlan
-from infra.waiting import OPERATION_MINUTES_MAX, wait_for_operation
+from infra.stack_events import EventReader, OnEvent, StackEvent, follow
 from windrow.aws.clients import EMBEDDED, LOCALSTACK, Place, client, readable_errors
-from windrow.deployment import STAGE_TAG, find_stage, refuse_foreign, stack_name
+from windrow.deployment import STAGE_TAG, find_stage, refuse_foreign, stack_name, stage_of, status_hint
 from windrow.errors import WindrowError
 from windrow.stage import Stage
 
 # A failed first deployment leaves a stack that can only be deleted.
 _DELETABLE_ONLY = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"})
+# A stack that failed to go back takes no update until somebody has helped it.
+_STUCK = frozenset({"UPDATE_FAILED", "UPDATE_ROLLBACK_FAILED"})
 _ABSENT = frozenset({"", "REVIEW_IN_PROGRESS"})
-_SUCCESSES = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "DELETE_COMPLETE"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StackEvent:
-    """A change in the status of one resource; ``reason`` is empty unless something is wrong."""
-
-    event_id: str
-    resource: str
-    resource_type: str
-    status: str
-    reason: str
-
-    @property
-    def is_failure(self) -> bool:
-        """Whether this resource failed by itself, rather than being cancelled because another one failed."""
-        return self.status.endswith("_FAILED") and "cancelled" not in self.reason.lower()
-
-    @property
-    def is_end_of_stack(self) -> bool:
-        """Whether this event ends the whole operation."""
-        return self.resource_type == "AWS::CloudFormation::Stack" and self.status.endswith(("_COMPLETE", "_FAILED"))
+# CloudFormation's answers when a stack or its change set was changed by somebody else after we looked.
+_OVERTAKEN = frozenset({"ChangeSetNotFound", "InvalidChangeSetStatus"})
+_IN_PROGRESS = "_IN_PROGRESS state"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +43,6 @@ class PreparedDeployment:
     plan: DeploymentPlan
     uploaded: tuple[str, ...]
     change_set: ChangeSet | None
-
-
-OnEvent = Callable[[StackEvent], None]
 
 
 def apply(plan: DeploymentPlan, on_event: OnEvent) -> DeploymentResult:
@@ -86,6 +67,8 @@ def prepare(plan: DeploymentPlan, on_event: OnEvent) -> PreparedDeployment:
         if status not in _ABSENT:
             refuse_foreign(existing, plan.stage)
         refuse_if_busy(name, status)
+        if status in _STUCK:
+            raise WindrowError(f"stack {name} is {status}", hint=status_hint(plan.stage, status))
         if status in _DELETABLE_ONLY:
             delete(place, name, on_event)
             existing, status = {}, ""
@@ -94,14 +77,16 @@ def prepare(plan: DeploymentPlan, on_event: OnEvent) -> PreparedDeployment:
         bucket = buckets.code_bucket(place)
         buckets.ensure_code_bucket(place, bucket)
         uploaded = buckets.upload(place, bucket, plan.packages)
-        change_set = changes.create(
-            place,
-            name,
-            template_url=buckets.upload_template(place, bucket, plan.template),
-            parameters=_parameters(settled | {"CodeBucket": bucket.name}, existing),
-            tags={STAGE_TAG: plan.stage},
-            is_new=status in _ABSENT,
-        )
+        template_url = buckets.upload_template(place, bucket, plan.template)
+        with _told_if_overtaken(name):
+            change_set = changes.create(
+                place,
+                name,
+                template_url=template_url,
+                parameters=_parameters(settled | {"CodeBucket": bucket.name}, existing),
+                tags={STAGE_TAG: plan.stage},
+                is_new=status in _ABSENT,
+            )
     return PreparedDeployment(plan=plan, uploaded=uploaded, change_set=change_set)
 
 
@@ -111,9 +96,12 @@ def execute(prepared: PreparedDeployment, on_event: OnEvent) -> DeploymentResult
     change_set = prepared.change_set
     with readable_errors(place):
         if change_set is not None:
-            seen = {event.event_id for event in events(place, name)}
-            client("cloudformation", place).execute_change_set(ChangeSetName=change_set.change_set_id, StackName=name)
-            _follow(place, name, seen, on_event)
+            reader = EventReader.from_now(place, name)
+            with _told_if_overtaken(name):
+                client("cloudformation", place).execute_change_set(
+                    ChangeSetName=change_set.change_set_id, StackName=name
+                )
+            follow(place, name, reader, on_event)
     stage = find_stage(place, prepared.plan.stage)
     return DeploymentResult(stage=stage, uploaded=prepared.uploaded, is_changed=change_set is not None)
 
@@ -129,11 +117,43 @@ def discard(prepared: PreparedDeployment) -> None:
 
 def delete(place: Place, name: str, on_event: OnEvent) -> None:
     """Delete the stack and wait until it is gone; WindrowError names the resource that could not be deleted."""
-    seen = {event.event_id for event in events(place, name)}
     # Followed by id, because a deleted stack cannot be found by name.
     stack_id = describe(place, name)["StackId"]
+    reader = EventReader.from_now(place, stack_id)
     client("cloudformation", place).delete_stack(StackName=name)
-    _follow(place, stack_id, seen, on_event)
+    follow(place, stack_id, reader, on_event)
+
+
+def follow_last_operation(place: Place, stage: str, on_event: OnEvent) -> StackEvent:
+    """Report the operation in progress on the stage from its beginning, wait for its end, and return that event.
+
+    If none is in progress, it is the last one that is reported. WindrowError if it failed, with the resource and the
+    reason; or if there is no such stage, or nothing was ever done to it.
+    """
+    name = stack_name(stage)
+    with readable_errors(place):
+        existing = describe(place, name)
+        status = existing.get("StackStatus", "")
+        if not existing or status == "DELETE_COMPLETE":
+            raise WindrowError(f"no stage {stage!r} is deployed", hint=status_hint(stage, ""))
+        refuse_foreign(existing, stage)
+        if status == "REVIEW_IN_PROGRESS":
+            raise WindrowError(f"nothing is in progress on stage {stage!r}", hint=status_hint(stage, status))
+        stack_id = existing["StackId"]
+        return follow(place, stack_id, EventReader.from_last_operation(place, stack_id), on_event)
+
+
+@contextmanager
+def _told_if_overtaken(name: str) -> Iterator[None]:
+    """Turn CloudFormation's refusal, because somebody else changed the stack meanwhile, into words."""
+    try:
+        yield
+    except ClientError as error:
+        details = error.response["Error"]
+        if details["Code"] not in _OVERTAKEN and _IN_PROGRESS not in details.get("Message", ""):
+            raise
+        hint = f"{status_hint(stage_of(name), 'UPDATE_IN_PROGRESS')}; then deploy again"
+        raise WindrowError(f"somebody else began to change stack {name} meanwhile", hint=hint) from error
 
 
 def describe(place: Place, name: str) -> dict[str, Any]:
@@ -151,20 +171,8 @@ def refuse_if_busy(name: str, status: str) -> None:
     """Raise WindrowError if an operation on the stack is in progress."""
     if status.endswith("_IN_PROGRESS") and status not in _ABSENT:
         raise WindrowError(
-            f"stack {name} is already being changed ({status})", hint="wait until it is done: windrow status"
+            f"stack {name} is already being changed ({status})", hint=status_hint(stage_of(name), status)
         )
-
-
-def events(place: Place, name: str) -> list[StackEvent]:
-    """Return all events of the stack, oldest first; empty if there is no stack of that name."""
-    try:
-        pages = client("cloudformation", place).get_paginator("describe_stack_events").paginate(StackName=name)
-        found = [_event(one) for page in pages for one in page["StackEvents"]]
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "ValidationError":
-            return []
-        raise
-    return found[::-1]
 
 
 def _refuse_unsupported_change(plan: DeploymentPlan, existing: dict[str, Any]) -> None:
@@ -191,48 +199,3 @@ def _parameters(decided: dict[str, str], existing: dict[str, Any]) -> list[dict[
     return [{"ParameterKey": name, "ParameterValue": value} for name, value in sorted(decided.items())] + [
         {"ParameterKey": name, "UsePreviousValue": True} for name in sorted(kept)
     ]
-
-
-def _follow(place: Place, name: str, seen: set[str], on_event: OnEvent) -> None:
-    """Report events that are not in ``seen`` until the operation ends; WindrowError unless it succeeded."""
-    failures: list[StackEvent] = []
-
-    def last_event() -> StackEvent | None:
-        end: StackEvent | None = None
-        for event in events(place, name):
-            if event.event_id in seen:
-                continue
-            seen.add(event.event_id)
-            on_event(event)
-            if event.is_end_of_stack:
-                end = event
-            elif event.is_failure:
-                failures.append(event)
-        return end
-
-    message = f"stack {name} is not done after {OPERATION_MINUTES_MAX} minutes"
-    late = WindrowError(message, hint="CloudFormation goes on by itself; see: windrow status")
-    end = wait_for_operation(place, last_event, complaint=late)
-    if end.status not in _SUCCESSES:
-        raise _failed(end, failures[0] if failures else None)
-
-
-def _failed(end: StackEvent, failure: StackEvent | None) -> WindrowError:
-    if failure is None:
-        return WindrowError(f"stack {end.resource} is {end.status}: {end.reason or 'no reason was given'}")
-    what = f"{failure.resource} ({failure.resource_type}) failed: {failure.reason or 'no reason was given'}"
-    return WindrowError(what, hint=f"stack {end.resource} is {end.status}")
-
-
-def _event(entry: dict[str, Any]) -> StackEvent:
-    return StackEvent(
-        event_id=entry["EventId"],
-        resource=entry.get("LogicalResourceId", ""),
-        resource_type=entry.get("ResourceType", ""),
-        status=entry.get("ResourceStatus", ""),
-        reason=_one_line(entry.get("ResourceStatusReason", "")),
-    )
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -7,8 +7,9 @@ import boto3
 from botocore.exceptions import ProfileNotFound
 
 from infra import embedded
+from infra.buckets import account_of
 from windrow import settings
-from windrow.aws.clients import AWS, DEFAULT_REGION, LOCALSTACK, Place
+from windrow.aws.clients import AWS, DEFAULT_REGION, EMBEDDED, LOCALSTACK, Place, readable_errors
 from windrow.errors import UsageError
 
 _HINT_REGION = "give --region, set AWS_REGION, or name one in the profile"
@@ -29,6 +30,27 @@ def find_place(target: str, *, home: Path, region: str | None = None, profile: s
     if region not in (None, DEFAULT_REGION):
         raise UsageError(f"the embedded stack is always in {DEFAULT_REGION}", hint="leave out --region")
     return embedded.place(home)
+
+
+def identity(place: Place) -> str:
+    """Return in words whose account a command is about to change: on AWS the account, the region and the profile.
+
+    Where the credentials come from is said, never what they are. WindrowError if there are none, or they do not work.
+    """
+    if place.endpoint_url is not None:
+        return f"{_NOUNS[place.name]} at {place.endpoint_url}"
+    with readable_errors(place):
+        account = account_of(place)
+    session = boto3.session.Session(profile_name=place.profile)
+    credentials = session.get_credentials()
+    # botocore's names for providers that use no profile; all others read one.
+    source = {"env": "the environment", "iam-role": "this machine's role", "container-role": "this container's role"}
+    method = "" if credentials is None else credentials.method
+    whose = f"credentials of {source[method]}" if method in source else f"profile {session.profile_name}"
+    return f"AWS account {account}, region {place.region}, {whose}"
+
+
+_NOUNS = {EMBEDDED: "the embedded stack", LOCALSTACK: "LocalStack"}
 
 
 def _localstack_endpoint() -> str:

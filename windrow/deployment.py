@@ -27,9 +27,41 @@ USABLE_STATUSES = frozenset(
 )
 
 
+# What to do about a stack in a state that is not usable ("Stack status codes" in CloudFormation's User Guide).
+_HINTS = {
+    "REVIEW_IN_PROGRESS": "its first deployment was prepared and never carried out; run: windrow deploy{stage}",
+    "CREATE_FAILED": "a first deployment failed; remove what it left and begin again: windrow deploy{stage}",
+    "ROLLBACK_COMPLETE": "a first deployment failed; remove what it left and begin again: windrow deploy{stage}",
+    "ROLLBACK_FAILED": "a failed first deployment could not be removed; mend what stopped it (windrow deploy --follow"
+    "{stage} names it) and run: windrow deploy{stage}",
+    "DELETE_FAILED": "something could not be deleted; mend what stopped it (windrow deploy --follow{stage} names it)"
+    " and run: windrow destroy{stage}",
+    "UPDATE_ROLLBACK_COMPLETE": "everything is as before the change",
+    "UPDATE_ROLLBACK_FAILED": "it could not go back; mend what stopped it (windrow deploy --follow{stage} names it) and"
+    " run: aws cloudformation continue-update-rollback --stack-name {stack}",
+    "UPDATE_FAILED": "it stopped halfway; run: aws cloudformation rollback-stack --stack-name {stack}",
+    "IMPORT_ROLLBACK_COMPLETE": "nothing was taken over, and everything is as before",
+}
+
+
 def stack_name(stage: str) -> str:
     """Return the name of the CloudFormation stack of `stage`."""
     return STACK_PREFIX + stage
+
+
+def stage_of(stack: str) -> str:
+    """Return the stage that the stack of this name belongs to."""
+    return stack.removeprefix(STACK_PREFIX)
+
+
+def status_hint(stage: str, status: str) -> str:
+    """Return what to do about the stack of `stage` in `status`; how to deploy if nothing else is to be done."""
+    option = "" if stage == "dev" else f" --stage {stage}"
+    if status in _HINTS:
+        return _HINTS[status].format(stage=option, stack=stack_name(stage))
+    if status.endswith("_IN_PROGRESS"):
+        return f"follow it with: windrow deploy --follow{option}"
+    return f"run: windrow deploy{option}"
 
 
 def find_stage(place: Place, name: str) -> Stage:
@@ -71,7 +103,7 @@ def refuse_foreign(stack: Mapping[str, Any], stage: str) -> None:
 
 
 def _outputs(place: Place, stage: str) -> dict[str, str]:
-    hint = "run: windrow deploy" + ("" if stage == "dev" else f" --stage {stage}")
+    hint = status_hint(stage, "")
     with readable_errors(place):
         try:
             stack = client("cloudformation", place).describe_stacks(StackName=stack_name(stage))["Stacks"][0]
@@ -84,5 +116,7 @@ def _outputs(place: Place, stage: str) -> dict[str, str]:
         raise WindrowError(f"no stage {stage!r} is deployed", hint=hint)
     refuse_foreign(stack, stage)
     if status not in USABLE_STATUSES:
-        raise WindrowError(f"stage {stage!r} is not usable: stack {stack_name(stage)} is {status}", hint=hint)
+        raise WindrowError(
+            f"stage {stage!r} is not usable: stack {stack_name(stage)} is {status}", hint=status_hint(stage, status)
+        )
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}

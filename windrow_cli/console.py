@@ -1,6 +1,23 @@
-"""Where the command speaks: results on `out`, progress and everything else on `err`."""
+"""Where the command speaks: results on `out`, progress and everything else on `err`; and whether it can ask."""
 
+import sys
+
+import click
 from rich.console import Console
+
+from windrow.errors import UsageError
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def is_terminal() -> bool:
+    """Whether somebody sits at standard input and can answer."""
+    return sys.stdin.isatty()
+
+
+def confirm(question: str) -> None:
+    """Ask on standard error; click.Abort unless the answer is yes, and UsageError where nobody can answer."""
+    if not is_terminal():
+        raise UsageError(f"nobody is there to answer: {question}", hint="without a terminal, agree in advance: --yes")
+    click.confirm(question, abort=True, err=True)

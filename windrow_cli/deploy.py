@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from windrow_cli.console import err, out
+from windrow.errors import UsageError
+from windrow_cli.console import confirm, err, out
 from windrow_cli.stage import chosen_place, home_folder, stage_option
 
 if TYPE_CHECKING:
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
 
     from infra.destroy import DestructionPlan
     from infra.plan import DeploymentPlan
-    from infra.stack import DeploymentResult, OnEvent, PreparedDeployment, StackEvent
+    from infra.stack import DeploymentResult, PreparedDeployment
+    from infra.stack_events import OnEvent, StackEvent
     from windrow.aws.clients import Place
     from windrow.stage import Stage
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 )
 @click.option("--dry-run", "is_dry_run", is_flag=True, help="Show what would be done; do nothing.")
 @click.option("--yes", "is_agreed", is_flag=True, help="Do not ask, not even before something is replaced or removed.")
+@click.option("--follow", "follows", is_flag=True, help="Change nothing; show the operation in progress until it ends.")
 @stage_option
 def deploy(
     *,
@@ -42,25 +45,35 @@ def deploy(
     assignments: tuple[str, ...],
     is_dry_run: bool,
     is_agreed: bool,
+    follows: bool,
     stage_name: str,
 ) -> None:
     """Package the functions and deploy a stage: a CloudFormation stack of its own.
 
-    Run again, it shows what would change, and changes only that. It asks before anything is replaced or removed. When a
-    change fails, CloudFormation rolls it back, and the reason is shown.
+    Run again, it shows what would change, and changes only that. It asks before anything is replaced or removed; where
+    nobody can answer, it stops unless --yes is given. When a change fails, CloudFormation rolls it back, and the reason
+    is shown. If the command is interrupted, the change goes on: --follow shows it, and how it ended.
 
     \b
     windrow deploy
     windrow deploy --stage test --shards 4 --mode fanout
     windrow deploy --target aws --stage prod --set AlarmEmail=ops@example.com --set ResultsRetentionDays=365
     windrow deploy --dry-run
+    windrow deploy --follow
     """
     from infra.plan import DeploymentOptions, parse_parameters, plan_deployment, wheels_for
 
     place = chosen_place()
+    if follows:
+        if (shards, mode, is_scheduled, assignments) != (None, None, None, ()) or is_dry_run:
+            raise UsageError("--follow changes nothing", hint="give it alone, with the stage and where it is")
+        _follow(place, stage_name)
+        return
     options = DeploymentOptions(
         shard_count=shards, mode=mode, is_scheduled=is_scheduled, parameters=parse_parameters(assignments)
     )
+    if not is_dry_run:
+        _print_identity(place)
     with err.status("packaging the functions"):
         plan = plan_deployment(place, stage_name, options, wheels=wheels_for(place, home=home_folder()))
     if is_dry_run:
@@ -99,10 +112,11 @@ def destroy(*, delete_data: bool, is_dry_run: bool, is_agreed: bool, stage_name:
         for line in plan.lines():
             out.print(line, markup=False)
         return
+    _print_identity(place)
     if not is_stand_in and not is_agreed:
         for line in plan.lines():
             err.print(line, markup=False, style="red" if line.startswith("delete") else None)
-        click.confirm(f"Destroy stage {stage_name}?", abort=True, err=True)
+        confirm(f"Destroy stage {stage_name}?")
     with err.status(f"destroying stage {stage_name}") as progress:
         objects = infra_destroy.apply(plan, _shown_by(progress, place))
     _print_remains(plan, objects)
@@ -111,6 +125,7 @@ def destroy(*, delete_data: bool, is_dry_run: bool, is_agreed: bool, stage_name:
 def _carry_out(plan: "DeploymentPlan", *, is_agreed: bool) -> "DeploymentResult":
     """Prepare, show what would change, ask if anything would be lost, and do it; click.Abort if the answer is no."""
     from infra import stack
+    from windrow.deployment import status_hint
 
     with err.status(f"preparing stage {plan.stage}") as progress:
         prepared = stack.prepare(plan, _shown_by(progress, plan.place))
@@ -118,12 +133,31 @@ def _carry_out(plan: "DeploymentPlan", *, is_agreed: bool) -> "DeploymentResult"
     losses = () if prepared.change_set is None else prepared.change_set.losses
     if losses and not is_agreed:
         try:
-            click.confirm(f"{len(losses)} of these changes replace or remove something. Go on?", abort=True, err=True)
-        except click.Abort:
+            confirm(f"{len(losses)} of these changes replace or remove something. Go on?")
+        except (click.Abort, UsageError):
             stack.discard(prepared)
             raise
-    with err.status(f"deploying stage {plan.stage}") as progress:
-        return stack.execute(prepared, _shown_by(progress, plan.place))
+    try:
+        with err.status(f"deploying stage {plan.stage}") as progress:
+            return stack.execute(prepared, _shown_by(progress, plan.place))
+    except KeyboardInterrupt:
+        err.print(f"CloudFormation goes on; {status_hint(plan.stage, 'UPDATE_IN_PROGRESS')}", markup=False)
+        raise
+
+
+def _follow(place: "Place", stage_name: str) -> None:
+    """Show the last operation on the stage until it ends, and print how it ended."""
+    from infra import stack
+
+    with err.status(f"following stage {stage_name}") as progress:
+        end = stack.follow_last_operation(place, stage_name, _shown_by(progress, place))
+    out.print(f"stage {stage_name}: {end.status}", markup=False)
+
+
+def _print_identity(place: "Place") -> None:
+    from infra.targets import identity
+
+    err.print(identity(place), markup=False)
 
 
 def _print_changes(prepared: "PreparedDeployment") -> None:

@@ -110,6 +110,8 @@ def _place_facts(place: "Place") -> dict[str, object]:
 
 
 def _print_table(place: "Place", stages: "list[StageStatus]") -> None:
+    from windrow.deployment import status_hint
+
     running = _running() if chosen_target() == "embedded" else None
     if running is not None:
         where = f"embedded stack at {running.endpoint_url} (pid {running.process.pid}), log {running.log}"
@@ -122,6 +124,8 @@ def _print_table(place: "Place", stages: "list[StageStatus]") -> None:
         out.print("no stage is deployed; deploy one with: windrow deploy")
     for stage in stages:
         out.print(f"stage {stage.stage}: {stage.stack_status}", markup=False)
+        if not stage.stack_status.endswith("_COMPLETE") or not stage.stream:
+            out.print(f"  {status_hint(stage.stage, stage.stack_status)}", markup=False)
         if stage.stream:
             out.print(f"  mode           {stage.mode}")
             out.print(f"  stream         {stage.stream}, {stage.shards} open shards", markup=False)

@@ -14,7 +14,7 @@ import pytest
 from infra import embedded
 from infra import stack as stacks
 from infra.plan import DeploymentOptions, plan_deployment
-from infra.stack import StackEvent
+from infra.stack_events import StackEvent
 from producers.faults import Faults
 from producers.fleet import FleetSpec
 from tests.counterparts import trino_server

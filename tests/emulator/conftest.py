@@ -12,7 +12,7 @@ import pytest
 from infra import embedded
 from infra import stack as stacks
 from infra.plan import DeploymentOptions, plan_deployment
-from infra.stack import StackEvent
+from infra.stack_events import StackEvent
 from tests.emulator import localstack
 from windrow import settings
 from windrow.aws.clients import Place

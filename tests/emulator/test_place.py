@@ -18,7 +18,8 @@ from infra import child_process, destroy, embedded
 from infra import stack as stacks
 from infra.embedded import Embedded
 from infra.plan import DeploymentOptions, DeploymentPlan, plan_deployment
-from infra.stack import DeploymentResult, StackEvent
+from infra.stack import DeploymentResult
+from infra.stack_events import StackEvent
 from windrow import settings
 from windrow.aws.clients import Place, client
 from windrow.deployment import find_stage

@@ -1,5 +1,7 @@
 """Change sets: what CloudFormation says it would do, as values."""
 
+import datetime
+
 import pytest
 from botocore.stub import ANY
 
@@ -9,6 +11,7 @@ from tests.unit.stubbed_aws import PLACE, stubbed
 from windrow.errors import WindrowError
 
 NAME = "windrow-dev"
+NOW = datetime.datetime(2026, 11, 20, tzinfo=datetime.UTC)
 ID = "arn:aws:cloudformation:eu-central-1:123456789012:changeSet/deploy/1"
 
 
@@ -86,6 +89,8 @@ def test_refused_template_is_one_line_and_its_empty_stack_is_removed():
         cloudformation.add_response("create_change_set", {"Id": ID}, expected("CREATE"))
         cloudformation.add_response("describe_change_set", answer, {"ChangeSetName": ID, "StackName": NAME})
         cloudformation.add_response("delete_change_set", {}, {"ChangeSetName": ID, "StackName": NAME})
+        empty = {"StackName": NAME, "CreationTime": NOW, "StackStatus": "REVIEW_IN_PROGRESS"}
+        cloudformation.add_response("describe_stacks", {"Stacks": [empty]}, {"StackName": NAME})
         cloudformation.add_response("delete_stack", {}, {"StackName": NAME})
         with pytest.raises(WindrowError, match="windrow-dev cannot be changed: Template error: no such thing"):
             create(is_new=True)

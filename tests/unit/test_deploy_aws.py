@@ -142,7 +142,7 @@ def test_rollback_is_told_with_the_first_reason():
         with pytest.raises(WindrowError) as caught:
             stack.apply(plan(), lambda _: None)
     assert caught.value.message == "Stream (AWS::Kinesis::Stream) failed: Limit of shards exceeded"
-    assert caught.value.hint == "stack windrow-prod is UPDATE_ROLLBACK_COMPLETE"
+    assert caught.value.hint == "stack windrow-prod is UPDATE_ROLLBACK_COMPLETE: everything is as before the change"
 
 
 def test_discarded_deployment_changes_nothing():
@@ -225,8 +225,8 @@ def test_destroying_says_what_it_keeps_and_keeps_it():
         cloudformation.add_response("describe_stacks", described, {"StackName": NAME})
         cloudformation.add_response("describe_stack_resources", {"StackResources": resources}, {"StackName": NAME})
         planned = destroy.plan_destruction(PLACE, "prod", deletes_data=False)
-        cloudformation.add_response("describe_stack_events", {"StackEvents": []}, {"StackName": NAME})
         cloudformation.add_response("describe_stacks", described, {"StackName": NAME})
+        cloudformation.add_response("describe_stack_events", {"StackEvents": []}, {"StackName": f"arn:{NAME}"})
         cloudformation.add_response("delete_stack", {}, {"StackName": NAME})
         cloudformation.add_response("describe_stack_events", {"StackEvents": [gone]}, {"StackName": f"arn:{NAME}"})
         assert destroy.apply(planned, lambda _: None) == 0

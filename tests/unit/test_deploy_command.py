@@ -12,10 +12,12 @@ from rich.console import Console
 from infra import embedded, stack
 from infra.changes import Change, ChangeSet, Effect
 from infra.plan import DeploymentPlan, parse_parameters
-from infra.stack import DeploymentResult, PreparedDeployment, StackEvent
+from infra.stack import DeploymentResult, PreparedDeployment
+from infra.stack_events import StackEvent
 from windrow.aws.clients import EMBEDDED, Place
 from windrow.errors import UsageError
 from windrow.stage import Stage
+from windrow_cli import console
 from windrow_cli.deploy import deploy
 from windrow_cli.main import windrow
 
@@ -37,6 +39,13 @@ STAGE = Stage(
     mode="direct",
 )
 REPLACED = Change(resource="Stream", resource_type="AWS::Kinesis::Stream", effect=Effect.REPLACE, because=("Name",))
+END = StackEvent(
+    event_id="9",
+    resource="windrow-dev",
+    resource_type="AWS::CloudFormation::Stack",
+    status="UPDATE_COMPLETE",
+    reason="",
+)
 CHANGED = Change(resource="ConsumerRole", resource_type="AWS::IAM::Role", effect=Effect.MODIFY)
 
 
@@ -59,14 +68,20 @@ class Stack:
     def discard(self, _: PreparedDeployment) -> None:
         self.done.append("discarded")
 
+    def follow_last_operation(self, _: Place, stage: str, on_event: Callable[[StackEvent], None]) -> StackEvent:
+        self.done.append(f"followed {stage}")
+        on_event(END)
+        return END
+
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
     """Run `windrow deploy` against a Stack."""
 
-    def run(stands_in: Stack, *arguments: str, answer: str = "") -> Result:
+    def run(stands_in: Stack, *arguments: str, answer: str = "", is_terminal: bool = True) -> Result:
         monkeypatch.setattr(embedded, "place", lambda _: PLACE)
-        for name in ("prepare", "execute", "discard"):
+        monkeypatch.setattr(console, "is_terminal", lambda: is_terminal)
+        for name in ("prepare", "execute", "discard", "follow_last_operation"):
             monkeypatch.setattr(stack, name, getattr(stands_in, name))
         environment = {"WINDROW_HOME": str(tmp_path), "WINDROW_TARGET": "embedded"}
         return CliRunner().invoke(deploy, arguments, input=answer, env=environment)
@@ -84,6 +99,51 @@ def test_replacement_is_shown_and_asked_for(run: Callable[..., Result]) -> None:
         assert "replace Stream (AWS::Kinesis::Stream): Name" in result.stderr
         assert "1 of these changes replace or remove something" in result.stderr
         assert refused.done == ["discarded"]
+
+
+@pytest.mark.slow
+def test_without_a_terminal_a_loss_is_refused_and_yes_is_named(run: Callable[..., Result]) -> None:
+    """A pipeline neither hangs at a question nor is told only that it was aborted; everything stays as it is."""
+    refused = Stack(changes=(REPLACED,))
+    result = run(refused, answer="y\n", is_terminal=False)
+    assert isinstance(result.exception, UsageError)
+    assert "1 of these changes replace or remove something" in result.exception.message
+    assert "--yes" in result.exception.hint
+    assert refused.done == ["discarded"]
+    agreed = Stack(changes=(REPLACED,))
+    assert run(agreed, "--yes", is_terminal=False).exit_code == 0
+    assert agreed.done == ["executed"]
+
+
+@pytest.mark.slow
+def test_the_place_is_named_before_anything_is_done(run: Callable[..., Result]) -> None:
+    """The first line, so that a wrong profile is seen while it can still be interrupted."""
+    assert run(Stack(changes=(CHANGED,))).stderr.splitlines()[0] == "the embedded stack at http://127.0.0.1:1"
+
+
+@pytest.mark.slow
+def test_an_interrupted_deployment_says_how_to_follow_it(run: Callable[..., Result]) -> None:
+    """CloudFormation goes on without the command."""
+
+    class Interrupted(Stack):
+        def execute(self, *_) -> DeploymentResult:
+            raise KeyboardInterrupt
+
+    result = run(Interrupted(changes=(CHANGED,)), "--stage", "test")
+    assert result.exit_code != 0
+    assert "CloudFormation goes on; follow it with: windrow deploy --follow --stage test" in result.stderr
+
+
+def test_follow_changes_nothing_and_says_how_it_ended(run: Callable[..., Result]) -> None:
+    """Neither packages nor change sets are made; what would change something is refused."""
+    stands_in = Stack(changes=(REPLACED,))
+    result = run(stands_in, "--follow", "--stage", "test")
+    assert stands_in.done == ["followed test"]
+    assert result.stdout == "stage test: UPDATE_COMPLETE\n"
+    for options in (["--shards", "4"], ["--set", "LogLevel=DEBUG"], ["--no-schedule"], ["--dry-run"]):
+        refused = Stack()
+        assert isinstance(run(refused, "--follow", *options).exception, UsageError)
+        assert refused.done == []
 
 
 @pytest.mark.slow

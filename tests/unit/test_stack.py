@@ -4,7 +4,8 @@ import pytest
 
 from infra import template
 from infra.plan import DeploymentOptions, check_stage, plan_deployment
-from infra.stack import StackEvent, refuse_if_busy
+from infra.stack import refuse_if_busy
+from infra.stack_events import StackEvent
 from windrow.aws.clients import EMBEDDED, Place
 from windrow.errors import UsageError, WindrowError
 from windrow_cli.deploy import deploy
