@@ -22,6 +22,8 @@ from windrow.window import WINDOW_MS, Window, windows_between
 
 FIRST_TICK_AFTER_MS = 120_000
 """How long after a window's end its first tick is scheduled: batching takes 20 s, the rest is for the consumer."""
+TICK_EVERY_MS = WINDOW_MS
+"""How often the rule of the template starts a tick."""
 RECENT_WINDOWS = 24
 """How many of the last windows every tick looks at: two hours."""
 SWEEP_TICKS = 288
@@ -30,6 +32,9 @@ FINAL_SWEEPS = 3
 """Sweeps that pass a final window, so it is marked final even if two of its ticks are missed."""
 REVERSED_EVERY_TICKS = 4
 """One of so many ticks works from the newest window back: a window that kills its run cannot starve older ones."""
+
+ON_TIME_TICKS = 2
+"""A window is rolled on time if one of its first so many ticks does it."""
 
 Work = TypeVar("Work")
 
@@ -121,12 +126,68 @@ def due_windows(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowOrder:
+    """The windows of a tick in the order of work.
+
+    live: what every tick does first, with the silences, hours and days that follow from it; as many windows at most as
+    are RECENT, and those of the sweep when nothing else is due. backlog: all others, for the time that is left.
+    """
+
+    live: tuple[DueWindow, ...]
+    backlog: tuple[DueWindow, ...]
+
+
+def window_order(
+    due: Sequence[DueWindow], scheduled_time_ms: int, *, without_lineage: Collection[Window]
+) -> WindowOrder:
+    """Return `due`, which is given oldest first, in the order of work: the live windows, then the backlog.
+
+    A live window that two ticks could have rolled, and that has no lineage, may be one that kills its run. At every
+    REVERSED_EVERY_TICKS-th tick these come last, or the backlog would wait for as long as they are live. If only the
+    sweep makes windows due, there is no backlog: its share is small and usually settled, and it is live work.
+    """
+    live = [one for one in due if DueReason.RECENT in one.reasons]
+    others = [one for one in due if DueReason.RECENT not in one.reasons]
+    ordered = work_order(live, scheduled_time_ms)
+    if all(one.reasons == (DueReason.SWEEP,) for one in others):
+        return WindowOrder(live=(*ordered, *work_order(others, scheduled_time_ms)), backlog=())
+    suspects = {one.window for one in live[:-ON_TIME_TICKS]} & set(without_lineage)
+    if not is_reversed(scheduled_time_ms):
+        suspects = set()
+    return WindowOrder(
+        live=tuple(one for one in ordered if one.window not in suspects),
+        backlog=(
+            *work_order(others, scheduled_time_ms),
+            *(one for one in ordered if one.window in suspects),
+        ),
+    )
+
+
 def work_order(due: Sequence[Work], scheduled_time_ms: int) -> list[Work]:
     """Return `due`, which is given oldest first, in the order of work: the newest, then the others, oldest first.
 
     Every REVERSED_EVERY_TICKS-th tick goes from the newest to the oldest. So if one window kills the run whenever it is
     tried, the usual ticks do the older ones, and the reversed ticks do the newer ones.
     """
-    if closing_ms(scheduled_time_ms) // WINDOW_MS % REVERSED_EVERY_TICKS == 0:
+    if is_reversed(scheduled_time_ms):
         return list(reversed(due))
     return [*due[-1:], *due[:-1]]
+
+
+def is_reversed(scheduled_time_ms: int) -> bool:
+    """Tell whether this tick works from the newest to the oldest."""
+    return _turn(scheduled_time_ms) == 0
+
+
+def is_catching_up_first(scheduled_time_ms: int) -> bool:
+    """Tell whether this tick rolls the hours and days that earlier ticks left before it goes on with the backlog.
+
+    The others do so when they are through with the backlog's windows: usually never while it lasts. So an hour is
+    rolled once or twice for a backlog and not at every tick, and one that kills its run does not starve hours and days.
+    """
+    return _turn(scheduled_time_ms) == REVERSED_EVERY_TICKS // 2
+
+
+def _turn(scheduled_time_ms: int) -> int:
+    return closing_ms(scheduled_time_ms) // WINDOW_MS % REVERSED_EVERY_TICKS

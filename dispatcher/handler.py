@@ -17,6 +17,7 @@ from windrow.aws.clients import client
 from windrow.errors import WindrowError
 from windrow.lake.store import Mapper
 from windrow.lifetimes import Lifetimes
+from windrow.period import DAY_MS
 from windrow.stage import Stage
 from windrow.timestamps import parse_rfc3339_ms
 
@@ -25,6 +26,7 @@ READERS = 16
 RESERVE_MS_MAX = 60_000
 """No roll begins with less time left than this, or than a quarter of the run's time if that is less."""
 SUBJECT_CHARACTERS_MAX = 100
+MINUTE_MS = 60_000
 
 logger = Logger()
 metrics = Metrics()
@@ -105,6 +107,8 @@ def _log(report: TickReport) -> None:
             logger.error("period needs attention", **period.to_fields())
         else:
             logger.info("period", **period.to_fields())
+    if report.backlog is not None:
+        logger.warning("windows are left for later ticks", **report.backlog.to_fields())
     if report.unknown_keys:
         logger.warning("keys that windrow does not write", keys=report.unknown_keys[:20])
     for outcome in RollOutcome:
@@ -112,5 +116,15 @@ def _log(report: TickReport) -> None:
     outcomes = [period.outcome for period in report.periods]
     for outcome in (RollOutcome.ROLLED, RollOutcome.FROZEN, RollOutcome.FAILED, RollOutcome.DEFERRED):
         metrics.add_metric(f"Periods{outcome.title()}", MetricUnit.Count, outcomes.count(outcome))
+    metrics.add_metric("BacklogMinutes", MetricUnit.Count, _backlog_minutes(report))
     metrics.add_metric("MarkersKept", MetricUnit.Count, sum(len(window.markers_kept) for window in report.windows))
     metrics.add_metric("S3Calls", MetricUnit.Count, sum(report.s3_calls.values()))
+
+
+def _backlog_minutes(report: TickReport) -> int:
+    """Return the minutes until the backlog is done, at the rate of this tick; a day if it did none of it."""
+    if report.backlog is None:
+        return 0
+    if report.backlog.done_by_ms is None:
+        return DAY_MS // MINUTE_MS
+    return (report.backlog.done_by_ms - report.scheduled_time_ms) // MINUTE_MS

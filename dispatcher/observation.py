@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from windrow.lake.layout import (
+    AGGREGATES,
     PartialKey,
+    day_prefix,
     lineage_key,
     parse_partial_key,
     parse_quarantine_key,
@@ -100,6 +102,36 @@ def observe_lineage(buckets: Buckets, window: Window, *, rows_etag: str | None) 
     if lineage.window != window:
         raise UnreadableObject(f"{key}: it is the lineage of another window")
     return Observation(rows_etag=rows_etag, lineage=lineage, lineage_etag=stored.etag)
+
+
+class RowsIndex:
+    """The ETags of rows, listed for a whole day when the day is first asked for.
+
+    So they are observed before the partials are listed, as a roll demands.
+    """
+
+    def __init__(self, *, without_lineage: frozenset[Window]) -> None:
+        """Skip the GET of the lineage for windows `without_lineage`: the plan's listing had none."""
+        self._without_lineage = without_lineage
+        self._etags: dict[str, dict[str, str]] = {}
+
+    def observe(self, buckets: Buckets, window: Window) -> Observation:
+        """Observe the rows by the day's listing, and the lineage by a GET, unless the plan's listing had none."""
+        rows_etag = self.etags_of_day(buckets, window.start_ms).get(rows_key(window))
+        if window in self._without_lineage:
+            return Observation(rows_etag=rows_etag, lineage=None, lineage_etag=None)
+        return observe_lineage(buckets, window, rows_etag=rows_etag)
+
+    def etags_of_day(self, buckets: Buckets, instant_ms: int) -> Mapping[str, str]:
+        """Return the ETags of the day's rows by key, as they were when this was first asked for."""
+        prefix = day_prefix(AGGREGATES, instant_ms)
+        if prefix not in self._etags:
+            self._etags[prefix] = {listed.key: listed.etag for listed in buckets.results.list_objects(prefix)}
+        return self._etags[prefix]
+
+    def forget(self, window: Window) -> None:
+        """List the day of this window anew when next asked for: its rows may have been written."""
+        self._etags.pop(day_prefix(AGGREGATES, window.start_ms), None)
 
 
 def list_partials(buckets: Buckets, window: Window) -> Listing:

@@ -1,12 +1,12 @@
 """The report of a tick: the dispatcher function's response, and what `windrow tick` prints."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from dispatcher.due import DueReason
+from dispatcher.due import TICK_EVERY_MS, DueReason
 from windrow.period import Grain, Period
 from windrow.timestamps import format_rfc3339, parse_rfc3339_ms
 from windrow.window import Window
@@ -85,15 +85,57 @@ class PeriodReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """How a tick got on with its backlog: windows done, windows left, and when the last of these will be done.
+
+    That is an estimate, at the rate of this tick alone: None if it did none of them.
+    """
+
+    done: int
+    left: int
+    done_by_ms: int | None
+
+    def to_fields(self) -> dict[str, Any]:
+        """Return the fields as JSON has them."""
+        done_by = None if self.done_by_ms is None else format_rfc3339(self.done_by_ms)
+        return {"done": self.done, "left": self.left, "done_by": done_by}
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> "Backlog":
+        """Undo `to_fields`, also after a passage through JSON."""
+        done_by = fields["done_by"]
+        return cls(
+            done=fields["done"],
+            left=fields["left"],
+            done_by_ms=None if done_by is None else parse_rfc3339_ms(done_by),
+        )
+
+
+def backlog_of(
+    scheduled_time_ms: int, *, live: Sequence[WindowReport], backlog: Sequence[WindowReport]
+) -> Backlog | None:
+    """Return how the tick got on; None if it left nothing undone."""
+    left = sum(one.outcome is RollOutcome.DEFERRED for one in (*live, *backlog))
+    if not left:
+        return None
+    done = sum(one.outcome is not RollOutcome.DEFERRED for one in backlog or live)
+    ticks = -(-left // done) if done else None
+    return Backlog(
+        done=done, left=left, done_by_ms=None if ticks is None else scheduled_time_ms + ticks * TICK_EVERY_MS
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TickReport:
     """One tick: its windows, oldest first, the S3 requests it made, and keys that windrow does not write.
 
-    `periods` are the hours, then the days, that had changed.
+    `periods` are the hours, then the days, that had changed. `backlog` is None if no window was left undone.
     """
 
     scheduled_time_ms: int
     windows: tuple[WindowReport, ...]
     periods: tuple[PeriodReport, ...] = ()
+    backlog: Backlog | None = None
     s3_calls: Mapping[str, int]
     unknown_keys: tuple[str, ...] = ()
 
@@ -108,6 +150,7 @@ class TickReport:
             "scheduled_time": format_rfc3339(self.scheduled_time_ms),
             "windows": [report.to_fields() for report in self.windows],
             "periods": [report.to_fields() for report in self.periods],
+            "backlog": self.backlog and self.backlog.to_fields(),
             "s3_calls": dict(self.s3_calls),
             "unknown_keys": list(self.unknown_keys),
         }
@@ -119,6 +162,7 @@ class TickReport:
             scheduled_time_ms=parse_rfc3339_ms(fields["scheduled_time"]),
             windows=tuple(WindowReport.from_fields(report) for report in fields["windows"]),
             periods=tuple(PeriodReport.from_fields(report) for report in fields["periods"]),
+            backlog=Backlog.from_fields(fields["backlog"]) if fields.get("backlog") else None,
             s3_calls=dict(fields["s3_calls"]),
             unknown_keys=tuple(fields["unknown_keys"]),
         )

@@ -11,7 +11,7 @@ from windrow_cli.console import err, out
 from windrow_cli.stage import clock_ms, open_stage, stage_option
 
 if TYPE_CHECKING:
-    from dispatcher.report import PeriodReport, TickReport, WindowReport
+    from dispatcher.report import Backlog, PeriodReport, TickReport, WindowReport
 
 
 @click.command()
@@ -59,6 +59,8 @@ def show(report: "TickReport") -> None:
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items())) or "nothing is due"
     calls = ", ".join(f"{count} {kind}" for kind, count in report.s3_calls.items())
     err.print(f"tick of {format_rfc3339(report.scheduled_time_ms)}: {counts}; S3 calls: {calls}", markup=False)
+    if report.backlog is not None:
+        err.print(_backlog_line(report.backlog), markup=False)
     for key in report.unknown_keys:
         err.print(f"none of ours: {key}", markup=False)
     starts: list[tuple[int, WindowReport | PeriodReport]] = [
@@ -70,6 +72,13 @@ def show(report: "TickReport") -> None:
         start_ms, first = bad[0]
         where = f"{format_rfc3339(start_ms)} is {first.outcome}"
         raise WindrowError(f"{len(bad)} windows need attention, the first, {where}: {first.detail}")
+
+
+def _backlog_line(backlog: "Backlog") -> str:
+    when = "this tick did none of them"
+    if backlog.done_by_ms is not None:
+        when = f"at this rate done by {format_rfc3339(backlog.done_by_ms)}"
+    return f"backlog: {backlog.left:,} windows left; {when}"
 
 
 def _line(window: "WindowReport") -> str:

@@ -15,6 +15,12 @@ from tests.simulation.faults import NONE, Rates
 from tests.simulation.mutation import Edit, Mutant, Scenario, applied, mutant
 from tests.simulation.simulated_mapping import Options
 from tests.simulation.swarm import run_seed
+from tests.simulation.test_backlog import (
+    faults_of_killer_in_backlog,
+    faults_of_live_hours,
+    faults_of_live_killer,
+    faults_of_live_windows,
+)
 from tests.simulation.test_scenarios_fanout import (
     faults_of_fan_out,
     faults_of_partial_response,
@@ -211,6 +217,13 @@ MUTANTS = (
     mutant("windows without a lineage are not due", "dispatcher.due", "DueReason.NEW: {window for window in with_partials if window not in with_lineage} & set(within_reach),", "DueReason.NEW: set(),", lambda: faults_of_missed_hours(3)),
     mutant("no sweep", "dispatcher.due", "        DueReason.SWEEP: swept,\n", "        DueReason.SWEEP: set(),\n", faults_of_sweep),
     mutant("markers make nothing due", "dispatcher.due", "DueReason.MARKED: named.keys(),", "DueReason.MARKED: set(),", lambda: faults_of_late_reading(3 * HOUR_MS)),
+    Mutant("only the newest window is live", (
+        Edit("dispatcher.due", "    live = [one for one in due if DueReason.RECENT in one.reasons]\n", "    live = list(due[-1:])\n"),
+        Edit("dispatcher.due", "    others = [one for one in due if DueReason.RECENT not in one.reasons]\n", "    others = list(due[:-1])\n"),
+    ), faults_of_live_windows),
+    mutant("a live window that kills its run is tried at every tick", "dispatcher.due", "    if not is_reversed(scheduled_time_ms):\n        suspects = set()\n", "    suspects = set()\n", faults_of_live_killer),
+    mutant("hours of live windows wait for the backlog", "dispatcher.tick", "            self._add(follow_up.roll_periods_of(self.live))\n", "", faults_of_live_hours),
+    mutant("hours of a backlog wait for all of it", "dispatcher.tick", "            if is_catching_up_first(self._tick.scheduled_time_ms):\n", "            if False:\n", faults_of_killer_in_backlog),
     # Adapters, replay, redrive.
     mutant("a lost race overwrites", "windrow.lake.s3", "                raise PreconditionFailed(key) from error", "                return self.put(key, body)"),
     mutant("a file is sent from where it was left", "windrow.lake.s3", "body.seek(0)", "body.tell()"),

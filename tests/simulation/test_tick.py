@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from dispatcher.due import FINAL_SWEEPS, REVERSED_EVERY_TICKS, DueReason, closing_ms
+from dispatcher.due import FINAL_SWEEPS, DueReason
 from dispatcher.report import RollOutcome
 from dispatcher.tick import Tick
 from tests.simulation.lake import (
@@ -22,7 +22,6 @@ from tests.simulation.lake import (
     lineage_of,
     marker_put,
     markers_of,
-    next_tick,
     partial_of,
     partial_put,
     report_of,
@@ -266,33 +265,6 @@ def test_six_hours_of_missed_ticks_heal_in_one_run_and_a_doubled_one_changes_not
     before = contents(state)
     assert tick(state.apply, SCHEDULED).outcomes.keys() == {RollOutcome.SETTLED}
     assert contents(state) == before
-
-
-def test_outage_is_caught_up_oldest_first_over_as_many_runs_as_it_takes() -> None:
-    """A run that is out of time defers the rest to the next, and every run gets on."""
-    state, missed = six_hours_missed()
-    windows_a_run = 30
-    scheduled, runs = SCHEDULED, 0
-    left = set(missed)
-    while left:
-        begun = 0
-
-        def time_left() -> bool:
-            nonlocal begun
-            begun += 1
-            return begun < windows_a_run
-
-        both = buckets(state.apply)
-        report = Tick(buckets=both, lifetimes=LIFETIMES, scheduled_time_ms=scheduled, time_left=time_left).run()
-        done = [one.window for one in report.windows if one.outcome is RollOutcome.ROLLED]
-        deferred = [one.window for one in report.windows if one.outcome is RollOutcome.DEFERRED]
-        assert report.windows[-1].window not in deferred  # the newest is done at once
-        if closing_ms(scheduled) // WINDOW_MS % REVERSED_EVERY_TICKS:
-            assert not deferred or max(done[:-1]) < min(deferred)
-        left -= set(done)
-        runs, scheduled = runs + 1, next_tick(scheduled)
-    assert runs == 3  # 79 windows of the outage, and a few that fall due meanwhile
-    assert all(lineage_of(state, window).readings == len(FIRST) for window in missed)
 
 
 def test_run_without_any_time_still_gets_on_by_one_window() -> None:

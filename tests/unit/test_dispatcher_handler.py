@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,7 +14,7 @@ from moto import mock_aws
 
 from dispatcher import handler
 from dispatcher.due import DueReason
-from dispatcher.report import RollOutcome, TickReport, WindowReport
+from dispatcher.report import Backlog, RollOutcome, TickReport, WindowReport
 from tests.lambda_context import LambdaContext
 from tests.simulation.lake import LAKE, RESULTS, at, buckets, partial_put, window_at
 from tests.simulation.simulated_s3 import S3State
@@ -88,8 +89,28 @@ def test_metrics_count_the_outcomes(handle: Handle, capsys: pytest.CaptureFixtur
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
     assert len(lines) == 1
     assert lines[0]["WindowsRolled"] == [float(len(report.windows))]
-    assert lines[0]["WindowsFrozen"] == [0.0]
+    assert lines[0]["WindowsFrozen"] == lines[0]["BacklogMinutes"] == [0.0]
     assert lines[0]["S3Calls"] == [float(sum(report.s3_calls.values()))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("done_by", "minutes"), [("10:22", 15.0), (None, 1440.0)])
+def test_backlog_is_logged_and_measured(
+    handle: Handle,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    done_by: str | None,
+    minutes: float,
+) -> None:
+    """Windows left and by when they are done, in the log; the minutes as a metric, a day if nobody knows."""
+    backlog = Backlog(done=500, left=1200, done_by_ms=done_by and at(done_by))
+    report = TickReport(scheduled_time_ms=at("10:07"), windows=(), s3_calls={}, backlog=backlog)
+    monkeypatch.setattr(handler, "run", lambda *_, **__: report)
+    assert TickReport.from_fields(json.loads(json.dumps(handle(EVENT)))) == report
+    assert [one.__dict__["left"] for one in caplog.records if one.levelname == "WARNING"] == [1200]
+    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
+    assert line["BacklogMinutes"] == [minutes]
 
 
 @pytest.mark.slow
@@ -126,8 +147,8 @@ def lifetimes() -> Lifetimes:
     ],
 )
 def test_no_roll_begins_in_the_reserve(left_ms: list[int], rolls: int) -> None:
-    """The first answer sizes the reserve, the others come before each window but the first."""
-    answers = iter(left_ms)
+    """The first answer sizes the reserve, the others come before each window but the first; time does not come back."""
+    answers = itertools.chain(left_ms, itertools.repeat(left_ms[-1]))
     report = handler.run(
         EVENT, buckets=buckets(S3State().apply), lifetimes=lifetimes(), remaining_ms=lambda: next(answers)
     )
@@ -225,6 +246,30 @@ def test_tick_with_a_frozen_window_is_an_error(place: Callable[[FakeLambda], Non
     assert isinstance(result.exception, WindrowError)
     assert "2026-11-20T10:00:00.000Z is frozen: 2 partials are gone" in result.exception.message
     assert "frozen" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("backlog", "told"),
+    [
+        (
+            {"done": 500, "left": 1200, "done_by": "2026-11-20T10:22:00.000Z"},
+            "backlog: 1,200 windows left; at this rate done by 2026-11-20T10:22:00.000Z\n",
+        ),
+        ({"done": 0, "left": 1, "done_by": None}, "backlog: 1 windows left; this tick did none of them\n"),
+        (None, ""),
+        ("absent", ""),  # a function of an earlier release
+    ],
+)
+def test_tick_tells_how_much_is_left_and_until_when(
+    place: Callable[[FakeLambda], None], backlog: object, told: str
+) -> None:
+    """On stderr, after the counts."""
+    fields = answer_of() | {"backlog": backlog}
+    if backlog == "absent":
+        del fields["backlog"]
+    place(FakeLambda(fields))
+    result = CliRunner().invoke(command.tick, ["--at", "2026-11-20T10:07:00Z"])
+    assert result.stderr.partition("\n")[2] == told
 
 
 @pytest.mark.parametrize("text", ["noon", "2026-11-20", "2026-11-20T10:07:00", "1969-01-01T00:00:00Z", ""])
