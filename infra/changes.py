@@ -1,6 +1,7 @@
 """Change sets: what an update would do to a CloudFormation stack, as values."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -63,15 +64,32 @@ class ChangeSet:
         return tuple(change for change in self.changes if change.is_loss)
 
 
-def create(
-    place: Place,
-    name: str,
-    *,
-    template_url: str,
-    parameters: list[dict[str, Any]],
-    tags: dict[str, str],
-    is_new: bool,
-) -> ChangeSet | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeRequest:
+    """What a stack is to become. ``parameters`` is as CreateChangeSet takes it.
+
+    Without ``template_url`` it keeps its template, and without ``tags`` its tags.
+    """
+
+    parameters: list[dict[str, Any]]
+    template_url: str | None = None
+    tags: Mapping[str, str] | None = None
+    is_new: bool = False
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of CreateChangeSet."""
+        template = {"UsePreviousTemplate": True} if self.template_url is None else {"TemplateURL": self.template_url}
+        tags = {} if self.tags is None else {"Tags": [{"Key": key, "Value": value} for key, value in self.tags.items()]}
+        return {
+            "ChangeSetType": "CREATE" if self.is_new else "UPDATE",
+            "Parameters": self.parameters,
+            "Capabilities": CAPABILITIES,
+            **template,
+            **tags,
+        }
+
+
+def create(place: Place, name: str, request: ChangeRequest) -> ChangeSet | None:
     """Create a change set for stack ``name`` and return it; None if nothing would change.
 
     WindrowError if CloudFormation rejects the template or parameters, or does not answer in time.
@@ -80,25 +98,21 @@ def create(
     change_set_id: str = cloudformation.create_change_set(
         StackName=name,
         ChangeSetName=f"deploy-{uuid.uuid4().hex}",
-        ChangeSetType="CREATE" if is_new else "UPDATE",
-        TemplateURL=template_url,
-        Parameters=parameters,
-        Capabilities=CAPABILITIES,
-        Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+        **request.arguments(),
     )["Id"]
     answer = _wait_until_ready(place, name, change_set_id)
     if answer["Status"] == "FAILED":
         reason = " ".join(answer.get("StatusReason", "").split())
-        discard(place, name, change_set_id, is_new=is_new)
+        discard(place, name, change_set_id, is_new=request.is_new)
         if any(words in reason for words in _NO_CHANGES):
             return None
         raise WindrowError(f"stack {name} cannot be changed: {reason}")
     found = _changes(place, change_set_id, name)
     if not found and place.endpoint_url is not None:
         # LocalStack creates empty change sets. On AWS, one without resources still changes outputs or tags.
-        discard(place, name, change_set_id, is_new=is_new)
+        discard(place, name, change_set_id, is_new=request.is_new)
         return None
-    return ChangeSet(change_set_id=change_set_id, is_new_stack=is_new, changes=found)
+    return ChangeSet(change_set_id=change_set_id, is_new_stack=request.is_new, changes=found)
 
 
 def discard(place: Place, name: str, change_set_id: str, *, is_new: bool) -> None:

@@ -1,6 +1,6 @@
 """A stage's CloudFormation stack: applying a plan, following what is in progress, and deleting it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,10 +8,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from infra import buckets, changes, parameters, template
-from infra.changes import ChangeSet
+from infra import buckets, changes, parameters, resharding, template
+from infra.changes import ChangeRequest, ChangeSet
 from infra.plan import DeploymentPlan
-from infra.stack_events import EventReader, OnEvent, StackEvent, follow
+from infra.resharding import STREAM_TYPE
+from infra.stack_events import EventReader, OnEvent, OperationError, StackEvent, follow
 from windrow.aws.clients import EMBEDDED, LOCALSTACK, Place, client, readable_errors
 from windrow.deployment import STAGE_TAG, find_stage, refuse_foreign, stack_name, stage_of, status_hint
 from windrow.errors import WindrowError
@@ -26,6 +27,8 @@ _ABSENT = frozenset({"", "REVIEW_IN_PROGRESS"})
 _OVERTAKEN = frozenset({"ChangeSetNotFound", "InvalidChangeSetStatus"})
 _IN_PROGRESS = "_IN_PROGRESS state"
 
+OnUpdate = Callable[[Mapping[str, str]], None]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentResult:
@@ -38,11 +41,16 @@ class DeploymentResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedDeployment:
-    """A deployment whose code is uploaded and whose changes are known; ``change_set`` is None if nothing changes."""
+    """A deployment whose code is uploaded and whose changes are known; ``change_set`` is None if nothing changes.
+
+    ``updates_before`` are the parameters of updates that have to be made before it, one after the other.
+    """
 
     plan: DeploymentPlan
     uploaded: tuple[str, ...]
     change_set: ChangeSet | None
+    request: ChangeRequest
+    updates_before: tuple[dict[str, str], ...] = ()
 
 
 def apply(plan: DeploymentPlan, on_event: OnEvent) -> DeploymentResult:
@@ -74,36 +82,66 @@ def prepare(plan: DeploymentPlan, on_event: OnEvent) -> PreparedDeployment:
             existing, status = {}, ""
         _refuse_unsupported_change(plan, existing)
         settled = parameters.settle(plan.parameters, existing, today=datetime.now(UTC).date())
+        updates_before = resharding.updates_before(place, plan.stage, settled, existing)
         bucket = buckets.code_bucket(place)
         buckets.ensure_code_bucket(place, bucket)
         uploaded = buckets.upload(place, bucket, plan.packages)
-        template_url = buckets.upload_template(place, bucket, plan.template)
+        request = ChangeRequest(
+            template_url=buckets.upload_template(place, bucket, plan.template),
+            parameters=_parameters(settled | {"CodeBucket": bucket.name}, existing),
+            tags={STAGE_TAG: plan.stage},
+            is_new=status in _ABSENT,
+        )
         with _told_if_overtaken(name):
-            change_set = changes.create(
-                place,
-                name,
-                template_url=template_url,
-                parameters=_parameters(settled | {"CodeBucket": bucket.name}, existing),
-                tags={STAGE_TAG: plan.stage},
-                is_new=status in _ABSENT,
-            )
-    return PreparedDeployment(plan=plan, uploaded=uploaded, change_set=change_set)
+            change_set = changes.create(place, name, request)
+    return PreparedDeployment(
+        plan=plan, uploaded=uploaded, change_set=change_set, request=request, updates_before=updates_before
+    )
 
 
-def execute(prepared: PreparedDeployment, on_event: OnEvent) -> DeploymentResult:
-    """Execute the change set and wait until that is done; WindrowError names the resource that failed."""
-    place, name = prepared.plan.place, stack_name(prepared.plan.stage)
-    change_set = prepared.change_set
-    with readable_errors(place):
-        if change_set is not None:
-            reader = EventReader.from_now(place, name)
-            with _told_if_overtaken(name):
-                client("cloudformation", place).execute_change_set(
-                    ChangeSetName=change_set.change_set_id, StackName=name
-                )
-            follow(place, name, reader, on_event)
-    stage = find_stage(place, prepared.plan.stage)
+def execute(prepared: PreparedDeployment, on_event: OnEvent, on_update: OnUpdate = lambda _: None) -> DeploymentResult:
+    """Execute the change set and wait until that is done; WindrowError names the resource that failed.
+
+    Updates that have to be made before are made first; each is announced to `on_update` by its parameters. If one of
+    them fails, what it and those after it would have changed stays as it is, and the same deployment goes on there.
+    """
+    plan, change_set, name = prepared.plan, prepared.change_set, stack_name(prepared.plan.stage)
+    with readable_errors(plan.place):
+        try:
+            if change_set is not None and prepared.updates_before:
+                discard(prepared)  # the first of these updates makes it invalid
+                for update in prepared.updates_before:
+                    on_update(update)
+                    _update_parameters(plan, update, on_event)
+                with _told_if_overtaken(name):
+                    change_set = changes.create(plan.place, name, prepared.request)
+            if change_set is not None:
+                _execute(plan, change_set, on_event)
+        except OperationError as error:
+            if error.resource_type != STREAM_TYPE or resharding.SHARD_COUNT not in plan.parameters:
+                raise
+            raise resharding.refused(error, plan.place, plan.stage) from error
+    stage = find_stage(plan.place, plan.stage)
     return DeploymentResult(stage=stage, uploaded=prepared.uploaded, is_changed=change_set is not None)
+
+
+def _update_parameters(plan: DeploymentPlan, update: dict[str, str], on_event: OnEvent) -> None:
+    """Change these parameters of the stack and nothing else, not even its template."""
+    name = stack_name(plan.stage)
+    had = [one["ParameterKey"] for one in describe(plan.place, name)["Parameters"]]
+    request = ChangeRequest(parameters=_entries(update, kept=set(had) - update.keys()))
+    with _told_if_overtaken(name):
+        change_set = changes.create(plan.place, name, request)
+    if change_set is not None:
+        _execute(plan, change_set, on_event)
+
+
+def _execute(plan: DeploymentPlan, change_set: ChangeSet, on_event: OnEvent) -> None:
+    place, name = plan.place, stack_name(plan.stage)
+    reader = EventReader.from_now(place, name)
+    with _told_if_overtaken(name):
+        client("cloudformation", place).execute_change_set(ChangeSetName=change_set.change_set_id, StackName=name)
+    follow(place, name, reader, on_event)
 
 
 def discard(prepared: PreparedDeployment) -> None:
@@ -195,7 +233,10 @@ def _refuse_unsupported_change(plan: DeploymentPlan, existing: dict[str, Any]) -
 def _parameters(decided: dict[str, str], existing: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the request's parameters: those in ``decided``; others that the template still has keep their value."""
     had = {parameter["ParameterKey"] for parameter in existing.get("Parameters", [])}
-    kept = (had & template.parameter_names()) - decided.keys()
+    return _entries(decided, kept=(had & template.parameter_names()) - decided.keys())
+
+
+def _entries(decided: dict[str, str], *, kept: Set[str]) -> list[dict[str, Any]]:
     return [{"ParameterKey": name, "ParameterValue": value} for name, value in sorted(decided.items())] + [
         {"ParameterKey": name, "UsePreviousValue": True} for name in sorted(kept)
     ]

@@ -44,6 +44,14 @@ class StackEvent:
 OnEvent = Callable[[StackEvent], None]
 
 
+class OperationError(WindrowError):
+    """An operation that failed. `resource_type` is that of the resource to blame; empty if it was none."""
+
+    def __init__(self, message: str, *, hint: str, resource_type: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.resource_type = resource_type
+
+
 class EventReader:
     """The new events of one stack, each given once.
 
@@ -88,9 +96,10 @@ class EventReader:
 
 
 def follow(place: Place, name: str, reader: EventReader, on_event: OnEvent) -> StackEvent:
-    """Report new events until the operation ends, and return the event that ended it; WindrowError unless it succeeded.
+    """Report new events until the operation ends, and return the event that ended it.
 
-    The error names the first resource that failed, or why the stack was rolled back, and says what to do next.
+    OperationError unless it succeeded: it names the first resource that failed, or why the stack was rolled back, and
+    says what to do next.
     """
     failures: list[StackEvent] = []
 
@@ -112,15 +121,16 @@ def follow(place: Place, name: str, reader: EventReader, on_event: OnEvent) -> S
     return end
 
 
-def _failed(end: StackEvent, failures: list[StackEvent]) -> WindrowError:
+def _failed(end: StackEvent, failures: list[StackEvent]) -> OperationError:
     """Return the error for an operation that ended badly: the first resource to blame, else the stack's own reason."""
     hint = f"stack {end.resource} is {end.status}: {status_hint(stage_of(end.resource), end.status)}"
     culprit = next((event for event in failures if not event.is_turn_of_stack), None)
     if culprit is not None:
         reason = culprit.reason or "no reason was given"
-        return WindrowError(f"{culprit.resource} ({culprit.resource_type}) failed: {reason}", hint=hint)
+        what = f"{culprit.resource} ({culprit.resource_type}) failed: {reason}"
+        return OperationError(what, hint=hint, resource_type=culprit.resource_type)
     reason = next((event.reason for event in failures), end.reason) or "no reason was given"
-    return WindrowError(f"stack {end.resource} is {end.status}: {reason}", hint=hint)
+    return OperationError(f"stack {end.resource} is {end.status}: {reason}", hint=hint)
 
 
 def _pages(place: Place, name: str) -> Iterator[list[StackEvent]]:

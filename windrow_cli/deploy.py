@@ -1,6 +1,7 @@
 """`windrow deploy` and `windrow destroy`: create, change and remove a stage."""
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -130,6 +131,7 @@ def _carry_out(plan: "DeploymentPlan", *, is_agreed: bool) -> "DeploymentResult"
     with err.status(f"preparing stage {plan.stage}") as progress:
         prepared = stack.prepare(plan, _shown_by(progress, plan.place))
     _print_changes(prepared)
+    _print_updates(prepared)
     losses = () if prepared.change_set is None else prepared.change_set.losses
     if losses and not is_agreed:
         try:
@@ -139,7 +141,7 @@ def _carry_out(plan: "DeploymentPlan", *, is_agreed: bool) -> "DeploymentResult"
             raise
     try:
         with err.status(f"deploying stage {plan.stage}") as progress:
-            return stack.execute(prepared, _shown_by(progress, plan.place))
+            return stack.execute(prepared, _shown_by(progress, plan.place), _print_update)
     except KeyboardInterrupt:
         err.print(f"CloudFormation goes on; {status_hint(plan.stage, 'UPDATE_IN_PROGRESS')}", markup=False)
         raise
@@ -166,6 +168,18 @@ def _print_changes(prepared: "PreparedDeployment") -> None:
         return
     for change in prepared.change_set.changes:
         err.print(str(change), markup=False, style="red" if change.is_loss else None)
+
+
+def _print_updates(prepared: "PreparedDeployment") -> None:
+    """Print the numbers of shards on the way, which is as far as Kinesis goes at once."""
+    before = [update["ShardCount"] for update in prepared.updates_before]
+    if before:
+        wanted = prepared.plan.parameters.get("ShardCount", "as the stage has it")
+        err.print(f"the shards change in steps, each of some minutes: {', '.join([*before, wanted])}", markup=False)
+
+
+def _print_update(update: Mapping[str, str]) -> None:
+    err.print(f"first: {', '.join(f'{name} = {value}' for name, value in sorted(update.items()))}", markup=False)
 
 
 def _shown_by(progress: "Status", place: "Place") -> "OnEvent":

@@ -165,7 +165,7 @@ class SimulatedAws:
             triggers=triggers,
             monitoring_minutes=minutes,
             role=request.get("RoleARN"),
-            tags=request.get("Tags", []),
+            tags=request.get("Tags", self.tags),
             is_new=is_new,
         )
         self.change_sets[change_set.change_set_id] = change_set

@@ -6,7 +6,7 @@ import pytest
 from botocore.stub import ANY
 
 from infra import changes
-from infra.changes import Change, ChangeSet, Effect
+from infra.changes import Change, ChangeRequest, ChangeSet, Effect
 from tests.unit.stubbed_aws import PLACE, stubbed
 from windrow.errors import WindrowError
 
@@ -17,14 +17,13 @@ ID = "arn:aws:cloudformation:eu-central-1:123456789012:changeSet/deploy/1"
 
 def create(*, is_new: bool = False) -> ChangeSet | None:
     """Ask for the changes."""
-    return changes.create(
-        PLACE,
-        NAME,
+    request = ChangeRequest(
         template_url="https://s3.eu-central-1.amazonaws.com/b/k",
         parameters=[{"ParameterKey": "Stage", "ParameterValue": "dev"}],
         tags={"windrow-stage": "dev"},
         is_new=is_new,
     )
+    return changes.create(PLACE, NAME, request)
 
 
 def described(status: str, *entries: dict, reason: str = "") -> dict:

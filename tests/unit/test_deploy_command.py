@@ -10,10 +10,10 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 from infra import embedded, stack
-from infra.changes import Change, ChangeSet, Effect
+from infra.changes import Change, ChangeRequest, ChangeSet, Effect
 from infra.plan import DeploymentPlan, parse_parameters
-from infra.stack import DeploymentResult, PreparedDeployment
-from infra.stack_events import StackEvent
+from infra.stack import DeploymentResult, OnUpdate, PreparedDeployment
+from infra.stack_events import OnEvent, StackEvent
 from windrow.aws.clients import EMBEDDED, Place
 from windrow.errors import UsageError
 from windrow.stage import Stage
@@ -55,13 +55,17 @@ class Stack:
 
     changes: tuple[Change, ...] = ()
     is_new: bool = False
+    before: tuple[dict[str, str], ...] = ()
     done: list[str] = field(default_factory=list)
 
     def prepare(self, plan: DeploymentPlan, _: Callable[[StackEvent], None]) -> PreparedDeployment:
         found = ChangeSet(change_set_id="1", is_new_stack=self.is_new, changes=self.changes) if self.changes else None
-        return PreparedDeployment(plan=plan, uploaded=(), change_set=found)
+        request = ChangeRequest(parameters=[])
+        return PreparedDeployment(plan=plan, uploaded=(), change_set=found, request=request, updates_before=self.before)
 
-    def execute(self, prepared: PreparedDeployment, _: Callable[[StackEvent], None]) -> DeploymentResult:
+    def execute(self, prepared: PreparedDeployment, _: OnEvent, on_update: OnUpdate) -> DeploymentResult:
+        for update in prepared.updates_before:
+            on_update(update)
         self.done.append("executed")
         return DeploymentResult(stage=STAGE, uploaded=(), is_changed=prepared.change_set is not None)
 
@@ -119,6 +123,15 @@ def test_without_a_terminal_a_loss_is_refused_and_yes_is_named(run: Callable[...
 def test_the_place_is_named_before_anything_is_done(run: Callable[..., Result]) -> None:
     """The first line, so that a wrong profile is seen while it can still be interrupted."""
     assert run(Stack(changes=(CHANGED,))).stderr.splitlines()[0] == "the embedded stack at http://127.0.0.1:1"
+
+
+@pytest.mark.slow
+def test_steps_on_the_way_are_said_before_and_while_they_are_made(run: Callable[..., Result]) -> None:
+    """Each takes some minutes, so it is no surprise that there are several."""
+    stands_in = Stack(changes=(CHANGED,), before=({"ShardCount": "4"},))
+    lines = run(stands_in, "--shards", "8").stderr.splitlines()
+    assert "the shards change in steps, each of some minutes: 4, 8" in lines
+    assert "first: ShardCount = 4" in lines
 
 
 @pytest.mark.slow
