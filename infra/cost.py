@@ -1,133 +1,226 @@
-"""A rough model of what a fleet costs per month on AWS, part by part, with its assumptions named.
+"""What a stage costs per month on AWS, part by part: one model for `windrow cost` and the table in docs/deploy.md.
 
-Prices and measurements are in `prices.json` beside this module, with their date and sources.
+The stage is the template with its parameters (infra.shape); so its shards, retention, functions, alarms and keys are
+counted, not repeated. Prices and measurements are in `prices.json`, each with its source. A new service is a new
+function that returns parts, and a line in `cost`.
 """
 
-import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.resources import files
-from typing import Any
 
-from windrow.window import WINDOW_MS
+from infra.cost_traffic import HOURS_PER_MONTH, SECONDS_PER_MONTH, WINDOWS_PER_MONTH, Fleet, Traffic, traffic
+from infra.prices import PriceTable
+from infra.shape import Shape
 
-HOURS_PER_MONTH = 730
-SECONDS_PER_MONTH = HOURS_PER_MONTH * 3600
-
-# The limits of a shard, and how much of them to use.
-SHARD_BYTES_PER_SECOND = 1_000_000
-SHARD_RECORDS_PER_SECOND = 1_000
-SHARD_LOAD = 0.8
 PUT_UNIT_BYTES = 25 * 1024
-# The producer sends once a second, in aggregates of at most this size.
-LINGER_SECONDS = 1.0
-AGGREGATE_BYTES = 51_200
-BLOCK_RECORD_BYTES = 200_000
-# Lambda calls the consumer every 20 s, or when a batch reaches 6 MB, which is 4.4 MB before base64.
-BATCHING_SECONDS = 20
-BATCH_BYTES = 4_400_000
-# Start-up and waiting for S3, per call.
-CALL_SECONDS = 0.3
-CONSUMER_GB = 1769 / 1024
-DISPATCHER_GB = 3008 / 1024
-TICK_SECONDS = 2.0
-# A tick lists and reads the last 24 windows, and 1/288 of the 2,016 windows within the horizon.
-SETTLED_WINDOWS_PER_TICK = 24 + 7
-PARTIALS_DAYS = 30
 GB = 1e9
+GIB = 2**30
+DAYS_PER_MONTH = HOURS_PER_MONTH / 24
+FIRST_DAY_HOURS = 24
+"""The retention of a stream that is in the price of a shard."""
+DISK_MB_FREE = 512
+LIST_KEYS_MAX = 1_000
+READERS = 16
+"""Partials that the dispatcher reads at once."""
 ATHENA_BYTES_MIN = 10_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fleet:
-    """A number of sensors, each with one reading every `interval_seconds`."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One line of a bill: dollars a month, and in words what is paid for."""
 
-    sensors: int
-    interval_seconds: float
-
-    @property
-    def readings_per_second(self) -> float:
-        """The rate of all sensors together."""
-        return self.sensors / self.interval_seconds
+    name: str
+    dollars: float
+    basis: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What a fleet needs and costs in one wire form. `dollars` is per part and month, `query` per query."""
+    """What a fleet costs in one wire form. `query` is the price of a query over the rows of one day."""
 
-    wire: str
-    shards: int
-    records_per_second: float
-    megabytes_per_second: float
-    dollars: Mapping[str, float]
+    traffic: Traffic
+    parts: tuple[Part, ...]
     query: float
 
     @property
     def total(self) -> float:
         """The sum of all parts for a month, without queries."""
-        return sum(self.dollars.values())
+        return sum(part.dollars for part in self.parts)
+
+    def dollars(self, name: str) -> float:
+        """Return the dollars of one part; 0 if the stage does not have it."""
+        return sum(part.dollars for part in self.parts if part.name == name)
 
 
-def prices() -> dict[str, Any]:
-    """Return the content of prices.json."""
-    found: dict[str, Any] = json.loads(files("infra").joinpath("prices.json").read_text())
-    return found
+def cost(fleet: Fleet, wire: str, shape: Shape, table: PriceTable) -> Cost:
+    """Return what `fleet` costs a month in one wire form ("plain", "json" or "blocks") at a stage of this shape."""
+    sent = traffic(fleet, wire, shape, table)
+    parts = (
+        *_stream(sent, shape, table),
+        *_functions(sent, shape, table),
+        *_requests(sent, table),
+        *_storage(sent, shape, table),
+        *_keys(sent, shape, table),
+        *_watching(sent, shape, table),
+    )
+    scanned = max(ATHENA_BYTES_MIN, _row_bytes(fleet, table, windows=24 * 12))
+    return Cost(traffic=sent, parts=parts, query=scanned / 1e12 * table.usd("athena_tb"))
 
 
-def cost(fleet: Fleet, wire: str, table: Mapping[str, Any]) -> Cost:
-    """Return what `fleet` costs in one wire form, by the prices in `table` (see `prices`).
+def _stream(sent: Traffic, shape: Shape, table: PriceTable) -> Iterator[Part]:
+    retention_hours = shape.number("StreamRetentionHours")
+    if not shape.is_true("IsProvisioned"):
+        yield from _on_demand(sent, retention_hours, table)
+        return
+    dollars = sent.shards * HOURS_PER_MONTH * table.usd("shard_hour")
+    yield Part("Kinesis: shards", dollars, f"{many(sent.shards, 'shard')} for {HOURS_PER_MONTH} hours")
+    units = math.ceil(sent.record_bytes / PUT_UNIT_BYTES) * sent.records
+    basis = f"{units / 1e6:,.1f} million units of 25 KB, in {sent.records_per_second:,.1f} records a second"
+    yield Part("Kinesis: PUT payload units", units / 1e6 * table.usd("put_units_million"), basis)
+    is_extended = retention_hours > FIRST_DAY_HOURS
+    dollars = sent.shards * HOURS_PER_MONTH * table.usd("extended_shard_hour") * is_extended
+    basis = f"{retention_hours:g} hours, of which {FIRST_DAY_HOURS} are in the price of a shard"
+    yield Part("Kinesis: retention", dollars, basis)
 
-    `wire` is "plain" (one record per reading), "json" (aggregates of JSON) or "blocks" (compressed blocks).
-    """
-    dollars, measured = table["dollars"], table["measured"]
-    bytes_per_second, shards, records_per_second = _stream(fleet, wire, measured)
-    record_bytes = bytes_per_second / records_per_second
-    put_units = math.ceil(record_bytes / PUT_UNIT_BYTES) * records_per_second * SECONDS_PER_MONTH
-    calls = shards * max(1 / BATCHING_SECONDS, bytes_per_second / shards / BATCH_BYTES) * SECONDS_PER_MONTH
-    readings = fleet.readings_per_second * SECONDS_PER_MONTH
-    windows = SECONDS_PER_MONTH * 1000 / WINDOW_MS
-    consumer_cpu = measured["consumer_block_cpu_seconds" if wire == "blocks" else "consumer_json_cpu_seconds"]
-    consumer_gb_seconds = (readings * consumer_cpu + calls * CALL_SECONDS) * CONSUMER_GB
-    dispatcher_gb_seconds = (readings * measured["roll_cpu_seconds"] + windows * TICK_SECONDS) * DISPATCHER_GB
-    partials = calls * (1 + BATCHING_SECONDS * 1000 / WINDOW_MS)
-    lists = gets = windows * SETTLED_WINDOWS_PER_TICK
-    row_bytes_per_month = fleet.sensors * windows * measured["row_bytes"]
-    partial_bytes = readings / 30.4 * PARTIALS_DAYS * measured["partial_bytes"]
-    scanned = max(ATHENA_BYTES_MIN, fleet.sensors * 288 * measured["row_bytes"])
-    return Cost(
-        wire=wire,
-        shards=shards,
-        records_per_second=records_per_second,
-        megabytes_per_second=bytes_per_second / 1e6,
-        dollars={
-            "stream: shards": shards * HOURS_PER_MONTH * dollars["shard_hour"],
-            "stream: PUT payload units": put_units / 1e6 * dollars["put_units_million"],
-            "functions: consumer": consumer_gb_seconds * dollars["function_gb_second"]
-            + calls / 1e6 * dollars["function_requests_million"],
-            "functions: dispatcher": dispatcher_gb_seconds * dollars["function_gb_second"]
-            + windows / 1e6 * dollars["function_requests_million"],
-            "S3: writes and lists": (partials + 2 * windows + lists) / 1e3 * dollars["s3_put_thousand"],
-            "S3: reads": (partials + gets) / 1e3 * dollars["s3_get_thousand"],
-            "S3: storage, partials": partial_bytes / GB * dollars["s3_gb_month"],
-            "S3: storage, a month of rows": row_bytes_per_month / GB * dollars["s3_gb_month"],
-        },
-        query=scanned / 1e12 * dollars["athena_tb"],
+
+def _on_demand(sent: Traffic, retention_hours: float, table: PriceTable) -> Iterator[Part]:
+    """On-demand Standard; a record counts as at least 1 KB, rounded up."""
+    dollars = HOURS_PER_MONTH * table.usd("on_demand_stream_hour")
+    yield Part("Kinesis: stream", dollars, f"one on-demand stream for {HOURS_PER_MONTH} hours")
+    gigabytes_in, gigabytes_out = on_demand_gigabytes(sent)
+    basis = f"{gigabytes_in:,.1f} GB in, records rounded up to 1 KB"
+    yield Part("Kinesis: bytes in", gigabytes_in * table.usd("on_demand_gb_in"), basis)
+    basis = f"{gigabytes_out:,.1f} GB out, read once"
+    yield Part("Kinesis: bytes out", gigabytes_out * table.usd("on_demand_gb_out"), basis)
+    kept = gigabytes_out * max(0.0, retention_hours - FIRST_DAY_HOURS) / HOURS_PER_MONTH
+    basis = f"{retention_hours:g} hours, of which {FIRST_DAY_HOURS} are in the price"
+    yield Part("Kinesis: retention", kept * table.usd("on_demand_retention_gb_month"), basis)
+
+
+def on_demand_gigabytes(sent: Traffic) -> tuple[float, float]:
+    """Return GB a month into an on-demand stream, each record rounded up to 1 KB, and out of it."""
+    rounded = math.ceil(sent.record_bytes / 1024) * 1024 * sent.records
+    return rounded / GIB, sent.bytes_per_second * SECONDS_PER_MONTH / GIB
+
+
+def _functions(sent: Traffic, shape: Shape, table: PriceTable) -> Iterator[Part]:
+    cpu = table.figure("consumer_block_cpu_seconds" if sent.wire == "blocks" else "consumer_json_cpu_seconds")
+    seconds = sent.batches * table.figure("call_seconds") + sent.readings * cpu
+    yield _function("ConsumerFunction", "consumer", sent.batches, seconds, shape, table)
+    if shape.is_true("IsFanout"):
+        # It waits for its processors, and is started beside them.
+        waiting = seconds + sent.batches * table.figure("call_seconds")
+        yield _function("FanoutFunction", "fan-out", sent.batches, waiting, shape, table)
+    yield _function("DispatcherFunction", "dispatcher", sent.ticks, _dispatcher_seconds(sent, table), shape, table)
+
+
+def _dispatcher_seconds(sent: Traffic, table: PriceTable) -> float:
+    """Return the seconds of all ticks: requests one after another, partials 16 at once, and CPU."""
+    lists, gets, puts = _tick_requests(sent, table)
+    request_seconds = table.figure("s3_request_seconds")
+    cpu = sent.readings * table.figure("roll_cpu_seconds") + sent.fleet.sensors * (
+        sent.ticks * table.figure("silence_cpu_seconds")
+        + HOURS_PER_MONTH * table.figure("hour_cpu_seconds")
+        + DAYS_PER_MONTH * table.figure("day_cpu_seconds")
+    )
+    return (sent.ticks * (lists + gets + puts) + sent.partials / READERS) * request_seconds + cpu
+
+
+def _function(resource: str, name: str, calls: float, seconds: float, shape: Shape, table: PriceTable) -> Part:
+    """Return the part of one function, by the memory and disk that the template gives it."""
+    properties = shape.resources("AWS::Serverless::Function")[resource]
+    memory_gb = float(properties["MemorySize"]) / 1024
+    disk_mb = float(properties.get("EphemeralStorage", {}).get("Size", DISK_MB_FREE))
+    disk_gb = max(0.0, disk_mb - DISK_MB_FREE) / 1024
+    per_second = memory_gb * table.usd("function_gb_second") + disk_gb * table.usd("function_disk_gb_second")
+    dollars = seconds * per_second + calls / 1e6 * table.usd("function_requests_million")
+    basis = f"{calls:,.0f} calls of {seconds / calls:.2f} s, {memory_gb:.2f} GB" if calls else "no calls"
+    return Part(f"Lambda: {name}", dollars, basis)
+
+
+def _tick_requests(sent: Traffic, table: PriceTable) -> tuple[float, float, float]:
+    """Return LIST, GET and PUT requests of one tick, without the GETs of the partials themselves."""
+    per_window = sent.partials / WINDOWS_PER_MONTH
+    more_pages = max(0, math.ceil(per_window / LIST_KEYS_MAX) - 1)
+    has_readings = sent.fleet.sensors > 0
+    return (
+        table.figure("tick_lists") + table.figure("windows_per_tick") * more_pages,
+        table.figure("tick_gets") + has_readings * table.figure("tick_fleet_gets"),
+        table.figure("tick_puts") + has_readings * table.figure("tick_fleet_puts"),
     )
 
 
-def _stream(fleet: Fleet, wire: str, measured: Mapping[str, float]) -> tuple[float, int, float]:
-    """Return bytes per second, the number of shards, and records per second."""
-    per_second = fleet.readings_per_second
-    if wire == "plain":
-        bytes_per_second = per_second * measured["json_plain_bytes"]
-        by_records = per_second / SHARD_RECORDS_PER_SECOND
-    else:
-        bytes_per_second = per_second * measured["json_aggregated_bytes" if wire == "json" else "block_bytes"]
-        by_records = 0.0
-    shards = max(1, math.ceil(max(by_records, bytes_per_second / SHARD_BYTES_PER_SECOND) / SHARD_LOAD))
-    if wire == "plain":
-        return bytes_per_second, shards, per_second
-    full_bytes = AGGREGATE_BYTES if wire == "json" else BLOCK_RECORD_BYTES
-    # A record that is not full is sent after LINGER_SECONDS, one per shard; there are never more records than readings.
-    return bytes_per_second, shards, max(bytes_per_second / full_bytes, min(per_second, shards / LINGER_SECONDS))
+def _requests(sent: Traffic, table: PriceTable) -> Iterator[Part]:
+    dollars = sent.partials / 1e3 * table.usd("s3_put_thousand")
+    yield Part("S3: requests of the consumer", dollars, f"{sent.partials:,.0f} PUT of partials")
+    lists, gets, puts = _tick_requests(sent, table)
+    reads = gets + (sent.partials / sent.ticks if sent.ticks else 0.0)
+    dollars = (lists + puts) * table.usd("s3_put_thousand") + reads * table.usd("s3_get_thousand")
+    basis = f"{lists:.0f} LIST, {reads:.0f} GET and {puts:.1f} PUT a tick, {sent.ticks:,.0f} ticks"
+    yield Part("S3: requests of the dispatcher", sent.ticks / 1e3 * dollars, basis)
+
+
+def _storage(sent: Traffic, shape: Shape, table: PriceTable) -> Iterator[Part]:
+    """A month's partials as long as they are kept, and the rows of one month: windows, hours and days."""
+    readings_per_partial = sent.readings / sent.partials if sent.partials else 0.0
+    sensors_per_partial = min(sent.fleet.sensors / sent.shards, readings_per_partial)
+    partials = sent.partials * (
+        table.figure("partial_fixed_bytes") + sensors_per_partial * table.figure("partial_sensor_bytes")
+    ) + sent.readings * table.figure("partial_bytes")
+    days = shape.number("PartialsRetentionDays")
+    kept = partials * days / DAYS_PER_MONTH
+    basis = f"{kept / GB:,.1f} GB: partials of {days:g} days"
+    yield Part("S3: partials", kept / GB * table.usd("s3_gb_month"), basis)
+    rows = _row_bytes(sent.fleet, table, windows=WINDOWS_PER_MONTH + HOURS_PER_MONTH + DAYS_PER_MONTH)
+    basis = f"{rows / GB:,.1f} GB: rows of one month; each month kept adds as much"
+    yield Part("S3: rows", rows / GB * table.usd("s3_gb_month"), basis)
+
+
+def _row_bytes(fleet: Fleet, table: PriceTable, *, windows: float) -> float:
+    """Return the bytes of the rows of so many windows, hours or days."""
+    if not fleet.sensors:
+        return 0.0
+    return windows * (table.figure("rows_fixed_bytes") + fleet.sensors * table.figure("row_bytes"))
+
+
+def _keys(sent: Traffic, shape: Shape, table: PriceTable) -> Iterator[Part]:
+    keys = len(shape.resources("AWS::KMS::Key"))
+    requests = sent.ticks * table.figure("key_requests_per_tick")
+    if sent.fleet.sensors:
+        requests += WINDOWS_PER_MONTH * sent.shards * table.figure("key_requests_per_shard")
+    dollars = keys * table.usd("key_month") + requests / 1e4 * table.usd("key_requests_ten_thousand")
+    yield Part("KMS: key", dollars, f"{many(keys, 'key')}, {requests:,.0f} requests")
+
+
+def _watching(sent: Traffic, shape: Shape, table: PriceTable) -> Iterator[Part]:
+    """CloudWatch: metrics, alarms and logs. The first three dashboards of an account are free."""
+    metrics = alarm_metrics = 0
+    if sent.ticks:
+        metrics += int(table.figure("dispatcher_metrics"))
+    if sent.fleet.sensors:
+        metrics += int(table.figure("consumer_metrics"))
+    yield Part("CloudWatch: metrics", metrics * table.usd("metric_month"), many(metrics, "custom metric"))
+    alarms = shape.resources("AWS::CloudWatch::Alarm")
+    alarm_metrics = sum(map(metrics_of_alarm, alarms.values()))
+    basis = f"{many(len(alarms), 'alarm')} on {many(alarm_metrics, 'metric')}"
+    yield Part("CloudWatch: alarms", alarm_metrics * table.usd("alarm_metric_month"), basis)
+    log_bytes = sent.batches * table.figure("batch_log_bytes") + sent.ticks * table.figure("tick_log_bytes")
+    months = shape.number("LogRetentionDays") / DAYS_PER_MONTH
+    dollars = log_bytes / GB * (table.usd("log_gb") + months * table.usd("log_gb_month"))
+    yield Part(
+        "CloudWatch: logs", dollars, f"{log_bytes / GB:,.2f} GB, kept for {shape.parameters['LogRetentionDays']} days"
+    )
+
+
+def metrics_of_alarm(properties: dict[str, object]) -> int:
+    """Return how many metrics an alarm is billed for: those that its expression reads, or its one."""
+    queries = properties.get("Metrics")
+    if not isinstance(queries, list):
+        return 1
+    return sum("MetricStat" in query for query in queries)
+
+
+def many(count: int, noun: str) -> str:
+    """Return a count with its noun: "1 shard", "2 shards"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

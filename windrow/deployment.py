@@ -89,6 +89,11 @@ def find_stage(place: Place, name: str) -> Stage:
         raise WindrowError(message, hint=f"run: windrow deploy --stage {name}") from missing
 
 
+def stage_parameters(place: Place, name: str) -> dict[str, str]:
+    """Return the parameters that the stage `name` was deployed with; errors as `find_stage`."""
+    return {one["ParameterKey"]: one["ParameterValue"] for one in _stack(place, name).get("Parameters", [])}
+
+
 def is_stage(stack: Mapping[str, Any]) -> bool:
     """Whether a stack, as DescribeStacks returns it, is that of the stage in its name."""
     tags = {tag["Key"]: tag["Value"] for tag in stack.get("Tags", [])}
@@ -103,14 +108,20 @@ def refuse_foreign(stack: Mapping[str, Any], stage: str) -> None:
 
 
 def _outputs(place: Place, stage: str) -> dict[str, str]:
+    return {output["OutputKey"]: output["OutputValue"] for output in _stack(place, stage).get("Outputs", [])}
+
+
+def _stack(place: Place, stage: str) -> dict[str, Any]:
+    """Return the stack of `stage` as DescribeStacks has it; WindrowError if there is none, or none that is usable."""
     hint = status_hint(stage, "")
     with readable_errors(place):
         try:
-            stack = client("cloudformation", place).describe_stacks(StackName=stack_name(stage))["Stacks"][0]
+            answer = client("cloudformation", place).describe_stacks(StackName=stack_name(stage))
         except ClientError as error:
             if error.response["Error"]["Code"] != "ValidationError":
                 raise
             raise WindrowError(f"no stage {stage!r} is deployed", hint=hint) from error
+    stack: dict[str, Any] = answer["Stacks"][0]
     status = stack["StackStatus"]
     if status == "DELETE_COMPLETE":
         raise WindrowError(f"no stage {stage!r} is deployed", hint=hint)
@@ -119,4 +130,4 @@ def _outputs(place: Place, stage: str) -> dict[str, str]:
         raise WindrowError(
             f"stage {stage!r} is not usable: stack {stack_name(stage)} is {status}", hint=status_hint(stage, status)
         )
-    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+    return stack

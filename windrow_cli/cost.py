@@ -1,15 +1,21 @@
-"""`windrow cost`: estimate what a fleet needs and costs per month on AWS."""
+"""`windrow cost`: estimate what a stage costs per month on AWS, idle and with a fleet."""
 
-import json
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from windrow_cli.console import err, out
+from windrow_cli.stage import chosen_place, target_option
 
 if TYPE_CHECKING:
     from infra.cost import Cost
+    from infra.cost_others import Other
+    from infra.prices import PriceTable
+    from infra.shape import Shape
+
+_WIRES = {"plain": "one record per reading", "json": "JSON, aggregated", "blocks": "blocks"}
 
 
 @click.command()
@@ -25,44 +31,127 @@ if TYPE_CHECKING:
 @click.option(
     "--wire", type=click.Choice(["json", "blocks"]), default="json", show_default=True, help="How readings are encoded."
 )
+@click.option(
+    "--stage", "stage_name", metavar="NAME", help="Read the parameters of this deployed stage; default: the template's."
+)
+@click.option("--shards", type=click.IntRange(1, 500), help="Shards of the stream, instead of the stage's.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Another parameter of the template, instead of the stage's; may be repeated.",
+)
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def cost(sensors: int, interval: float, wire: str, form: str) -> None:
-    """Estimate what a fleet costs per month on AWS, part by part: one record per reading against the chosen encoding.
+@target_option
+def cost(
+    *,
+    sensors: int,
+    interval: float,
+    wire: str,
+    stage_name: str | None,
+    shards: int | None,
+    assignments: tuple[str, ...],
+    form: str,
+) -> None:
+    """Estimate what a stage costs per month on AWS, part by part: idle, and with a fleet in two encodings.
 
-    Nothing is looked up: prices come from infra/prices.json, with their date and sources, and compute time from
-    measured CPU time per reading. Logs, alarms, data transfer, free tiers and queries are not in the total.
+    Shards, retention, functions, alarms and keys are those of a new stage; of a deployed one with --stage; or as you
+    --set them. No price is looked up: prices are in infra/prices.json, each with its source and date, beside what was
+    measured and what is assumed. Data transfer, free tiers and queries are not in the total. The same fleet on other
+    services follows, for comparison.
 
     \b
-    windrow cost --sensors 20000 --interval 10
+    windrow cost
+    windrow cost --sensors 20000 --interval 10 --shards 4
     windrow cost --sensors 1000000 --interval 60 --wire blocks
+    windrow cost --set Operations=none --set StreamRetentionHours=168
+    windrow cost --stage prod --target aws --format json
     """
     from infra import cost as costs
+    from infra.cost_others import others
+    from infra.cost_traffic import IDLE, Fleet
+    from infra.plan import parse_parameters
+    from infra.prices import price_table
+    from infra.shape import Shape
 
-    table = costs.prices()
-    fleet = costs.Fleet(sensors=sensors, interval_seconds=interval)
-    found = [costs.cost(fleet, one, table) for one in ("plain", wire)]
+    parameters = _parameters_of(stage_name) | parse_parameters(assignments)
+    if shards is not None:
+        parameters["ShardCount"] = str(shards)
+    shape, table = Shape(parameters), price_table()
+    fleet = Fleet(sensors=sensors, interval_seconds=interval)
+    found = [costs.cost(IDLE, wire, shape, table), *(costs.cost(fleet, one, shape, table) for one in ("plain", wire))]
+    elsewhere = others(fleet, wire, shape, table)
     if form == "json":
-        spelled = [asdict(one) | {"total": one.total} for one in found]
-        about = {name: table[name] for name in ("region", "known_as_of", "sources")}
-        out.print_json(json.dumps({"fleet": asdict(fleet), "prices": about, "costs": spelled}))
+        out.print_json(data=_as_data(found, elsewhere, shape, table))
         return
-    _print(found)
-    err.print(f"prices of {table['region']} as known in {table['known_as_of']}: {table['note']}", markup=False)
+    _print_table(found)
+    _print_assumptions(found[-1], shape, table)
+    _print_others(elsewhere)
 
 
-def _print(found: "list[Cost]") -> None:
+def _parameters_of(stage_name: str | None) -> dict[str, str]:
+    """Return the parameters of a deployed stage; none without a name, so that nothing is asked."""
+    if stage_name is None:
+        return {}
+    from infra.template import parameter_names
+    from windrow.deployment import stage_parameters
+
+    found = stage_parameters(chosen_place(), stage_name)
+    return {name: value for name, value in found.items() if name in parameter_names()}  # an older stage may have others
+
+
+def _as_data(found: "Sequence[Cost]", elsewhere: "Sequence[Other]", shape: "Shape", table: "PriceTable") -> Any:
+    def spelled(one: "Cost") -> dict[str, Any]:
+        return asdict(one) | {"total": one.total}
+
+    idle, *with_fleet = found
+    return {
+        "region": table.region,
+        "note": table.note,
+        "parameters": dict(shape.parameters),
+        "idle": spelled(idle),
+        "costs": [spelled(one) for one in with_fleet],
+        "elsewhere": [asdict(one) for one in elsewhere],
+        "prices": {name: asdict(one) for name, one in table.prices.items()},
+        "measured": {name: asdict(one) for name, one in table.figures.items()},
+    }
+
+
+def _print_table(found: "Sequence[Cost]") -> None:
     from rich.table import Table
 
-    names = {"plain": "one record per reading", "json": "JSON, aggregated", "blocks": "blocks"}
+    idle, plain, chosen = found
     table = Table(box=None, pad_edge=False)
-    table.add_column("")
-    for one in found:
-        table.add_column(names[one.wire], justify="right")
-    table.add_row("shards", *(f"{one.shards:,}" for one in found))
-    table.add_row("records/s", *(f"{one.records_per_second:,.1f}" for one in found))
-    table.add_row("MB/s", *(f"{one.megabytes_per_second:,.3f}" for one in found))
-    for part in found[0].dollars:
-        table.add_row(part, *(f"${one.dollars[part]:,.2f}" for one in found))
-    table.add_row("a month", *(f"${one.total:,.2f}" for one in found), style="bold")
-    table.add_row("a query over one day", *(f"${one.query:,.4f}" for one in found))
+    for heading in ("USD a month", "idle", _WIRES["plain"], _WIRES[chosen.traffic.wire]):
+        table.add_column(heading, justify="left" if heading == "USD a month" else "right")
+    for part in chosen.parts:
+        table.add_row(part.name, *(f"{one.dollars(part.name):,.2f}" for one in found))
+    table.add_row("a month", *(f"{one.total:,.2f}" for one in (idle, plain, chosen)), style="bold")
     out.print(table)
+
+
+def _print_assumptions(chosen: "Cost", shape: "Shape", table: "PriceTable") -> None:
+    """Print what the last column is made of, what was never seen or measured, and what a query costs."""
+    sent = chosen.traffic
+    deployed = f"; the stage has {shape.parameters['ShardCount']}" if shape.is_true("IsProvisioned") else ""
+    out.print(
+        f"\n{_WIRES[sent.wire]}: {sent.bytes_per_second / 1e6:,.3f} MB a second, {sent.records_per_second:,.1f}"
+        f" records a second; shards needed: {sent.shards_needed}{deployed}",
+        markup=False,
+    )
+    for part in chosen.parts:
+        out.print(f"  {part.name}: {part.basis}", markup=False)
+    out.print(f"  Athena: {chosen.query:,.4f} USD for a query over the rows of a day", markup=False)
+    assumed = [f"{one.value:g} {one.unit}" for one in table.figures.values() if one.is_assumed]
+    out.print(f"assumed, not measured: {'; '.join(assumed)}", markup=False)
+    unseen = [f"{one.usd:g} USD a {one.unit}" for one in table.prices.values() if not one.is_seen]
+    out.print(f"prices not seen in a dated copy: {'; '.join(unseen)}", markup=False)
+    dates = sorted(one.seen for one in table.prices.values() if one.is_seen)
+    err.print(f"prices of {table.region}, seen from {dates[0]} to {dates[-1]}. {table.note}", markup=False)
+
+
+def _print_others(elsewhere: "Sequence[Other]") -> None:
+    out.print("\nthe same fleet elsewhere, USD a month, for comparison and not measured:", markup=False)
+    for one in elsewhere:
+        out.print(f"  {one.name}: {one.dollars:,.2f} ({one.basis}). Lacks: {one.lacks}", markup=False)

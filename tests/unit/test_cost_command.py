@@ -1,0 +1,81 @@
+"""`windrow cost`: for people and for programs, of the template's defaults, of a deployed stage, and as set."""
+
+import json
+from typing import Any
+
+import click.testing
+import pytest
+from botocore.stub import Stubber
+
+from windrow.aws import clients
+from windrow.errors import UsageError
+from windrow_cli.main import windrow
+
+
+def invoke(*arguments: str) -> click.testing.Result:
+    return click.testing.CliRunner().invoke(windrow, ["cost", *arguments])
+
+
+def data_of(*arguments: str) -> Any:
+    result = invoke("--format", "json", *arguments)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_json_has_the_bill_and_all_it_rests_on() -> None:
+    """Parts, parameters, prices with their dates, measurements, and the same fleet elsewhere."""
+    found = data_of("--sensors", "20000", "--wire", "blocks")
+    assert [one["traffic"]["wire"] for one in found["costs"]] == ["plain", "blocks"]
+    for one in (found["idle"], *found["costs"]):
+        assert one["total"] == pytest.approx(sum(part["dollars"] for part in one["parts"]))
+        assert all(part["basis"] for part in one["parts"])
+    assert found["idle"]["traffic"]["fleet"]["sensors"] == 0
+    assert found["prices"]["shard_hour"] == {
+        "usd": 0.015,
+        "unit": "shard-hour, provisioned",
+        "source": "infracost, golden files",
+        "seen": "2024-07",
+    }
+    assert found["parameters"]["StreamMode"] == "PROVISIONED"
+    assert {"Managed Flink", "Firehose to S3", "raw Kinesis and Lambda"} <= {one["name"] for one in found["elsewhere"]}
+
+
+def test_the_table_explains_itself() -> None:
+    """Every part in three columns and in words; what was assumed, what was not seen, and other services."""
+    result = invoke()
+    assert result.exit_code == 0
+    for part in data_of()["costs"][1]["parts"]:
+        assert result.stdout.count(part["name"]) >= 2, part["name"]
+    text = " ".join(result.stdout.split())
+    for words in ("assumed, not measured:", "prices not seen", "custom metric and month", "Managed Flink", "a month"):
+        assert words in text, words
+    assert "without free tiers" in " ".join(result.stderr.split())
+
+
+def test_what_is_set_is_what_is_priced() -> None:
+    """Shards and any parameter; a name or a value that the template refuses is a usage error."""
+    found = data_of("--shards", "4", "--set", "Operations=none")
+    assert (found["parameters"]["ShardCount"], found["parameters"]["Operations"]) == ("4", "none")
+    assert found["idle"]["traffic"]["shards"] == 4
+    for wrong in ("Operation=none", "Operations=some", "Operations"):
+        assert isinstance(invoke("--set", wrong).exception, UsageError), wrong
+
+
+def test_a_deployed_stage_is_priced_by_its_own_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are those of its stack; what is set beside them comes first; a parameter of another release is left out."""
+    client = clients.client("cloudformation", clients.Place("aws", None, "eu-central-1"))
+    parameters = {"ShardCount": "6", "StreamRetentionHours": "48", "Gone": "1"}
+    stack = {
+        "StackName": "windrow-prod",
+        "StackStatus": "UPDATE_COMPLETE",
+        "CreationTime": "2026-11-20T10:00:00Z",
+        "Tags": [{"Key": "windrow-stage", "Value": "prod"}],
+        "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+    }
+    monkeypatch.setattr("windrow.deployment.client", lambda *_: client)
+    with Stubber(client) as stubber:
+        stubber.add_response("describe_stacks", {"Stacks": [stack]}, {"StackName": "windrow-prod"})
+        arguments = ("--stage", "prod", "--target", "aws", "--region", "eu-central-1")
+        found = data_of(*arguments, "--set", "StreamRetentionHours=24")
+    assert (found["parameters"]["ShardCount"], found["parameters"]["StreamRetentionHours"]) == ("6", "24")
+    assert "Gone" not in found["parameters"]
