@@ -15,8 +15,9 @@ from functools import cache
 from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
-from processors.consumer import SLICE_READINGS_MAX, WrittenPlan, act, plan, slices
-from processors.event import decode_event
+from processors.bookmark import BookmarkedWriter, begun_by
+from processors.consumer import SLICE_READINGS_MAX, BatchPlan, WrittenPlan, act, plan, slices
+from processors.event import MalformedRecord, Record, decode_event
 from processors.puts import Deadline, OutOfTime, Puts
 from windrow.lake.store import ObjectStore
 from windrow.reading import Reason
@@ -70,20 +71,44 @@ class Consumer:
             records = decode_event(event)
         longest_ms = 0
         for cut in slices(records, readings_max_per_slice=self.slice_readings_max):
-            before_ms = deadline.left_ms()
-            if result.written and longest_ms >= before_ms:
-                result.unprocessed = cut[0].sequence_number
-                return result
-            try:
-                with result.timed("Plan"):
-                    planned = plan(cut, now_ms=now_ms, horizon_ms=self.horizon_ms)
-                with result.timed("Put"):
-                    result.written.append(act(planned, store=self.lake, run=self.puts.until(deadline)))
-            except OutOfTime:
-                result.unprocessed = cut[0].sequence_number
-                return result
-            longest_ms = max(longest_ms, before_ms - deadline.left_ms())
+            rest = cut
+            while rest:
+                before_ms = deadline.left_ms()
+                if result.written and longest_ms >= before_ms:
+                    result.unprocessed = rest[0].sequence_number
+                    return result
+                try:
+                    rest = self._write(rest, result, deadline=deadline, now_ms=now_ms)
+                except OutOfTime:
+                    result.unprocessed = rest[0].sequence_number
+                    return result
+                longest_ms = max(longest_ms, before_ms - deadline.left_ms())
         return result
+
+    def _write(
+        self, cut: list[Record | MalformedRecord], result: BatchResult, *, deadline: Deadline, now_ms: int
+    ) -> list[Record | MalformedRecord]:
+        """Write what a slice becomes, and return its records that are left: those after a shorter one, begun before.
+
+        A slice of many objects that cannot be written in time is continued by its next delivery; see `bookmark`.
+        """
+        planned = self._plan(cut, result, now_ms=now_ms)
+        with result.timed("Put"):
+            if len(planned.writes) <= PUTS_PARALLEL_MAX:
+                result.written.append(act(planned, store=self.lake, run=self.puts.until(deadline)))
+                return []
+            writer = BookmarkedWriter(lake=self.lake, puts=self.puts, deadline=deadline)
+            bookmark = writer.open(cut[0])
+        begun = begun_by(bookmark, cut)
+        if begun < len(cut):
+            planned = self._plan(cut[:begun], result, now_ms=now_ms)
+        with result.timed("Put"):
+            result.written.append(writer.write(planned, cut[:begun], bookmark))
+        return cut[begun:]
+
+    def _plan(self, cut: list[Record | MalformedRecord], result: BatchResult, *, now_ms: int) -> BatchPlan:
+        with result.timed("Plan"):
+            return plan(cut, now_ms=now_ms, horizon_ms=self.horizon_ms)
 
 
 @cache

@@ -1,6 +1,6 @@
 """Writing objects in parallel, but never past the time that a function has left."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
@@ -22,7 +22,14 @@ class Deadline:
 
 
 class OutOfTime(Exception):  # noqa: N818 - it says what happened, and nobody made an error
-    """Time ran out before everything was written. What was written counts, and the rest may still be written."""
+    """Time ran out before everything was written. What was written counts, and the rest may still be written.
+
+    done: the places of the arguments whose calls returned in time, ascending.
+    """
+
+    def __init__(self, message: str, done: Sequence[int] = ()) -> None:
+        super().__init__(message)
+        self.done = tuple(done)
 
 
 class Puts:
@@ -35,15 +42,19 @@ class Puts:
     def _start(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(self._parallel_max, thread_name_prefix="put")
 
-    def until(self, deadline: Deadline) -> Mapper:
-        """Return a mapper that raises OutOfTime if `deadline` passes before its last result."""
+    def until(self, deadline: Deadline, *, share: float = 1.0) -> Mapper:
+        """Return a mapper that raises OutOfTime if `deadline` passes before its last result.
+
+        It takes at most this `share` of the time that is left when it begins.
+        """
 
         def run(function: Callable[[Argument], Value], arguments: Iterable[Argument], /) -> list[Value]:
             futures = [self._workers.submit(function, argument) for argument in arguments]
-            _, late = wait(futures, timeout=deadline.left_ms() / 1_000)
+            on_time, late = wait(futures, timeout=share * deadline.left_ms() / 1_000)
             if late:
                 self._abandon()
-                raise OutOfTime(f"{len(late)} of {len(futures)} writes")
+                done = [place for place, future in enumerate(futures) if future in on_time and not future.exception()]
+                raise OutOfTime(f"{len(late)} of {len(futures)} writes", done)
             return [future.result() for future in futures]
 
         return run

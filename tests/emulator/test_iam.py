@@ -75,6 +75,8 @@ ACTIONS: dict[str, Callable[[Clients, Stage], object]] = {
     "write a marker": put("lake_bucket", "markers/iam"),
     "mark a silence": put("lake_bucket", "markers/silences/iam"),
     "write quarantine": put("lake_bucket", "quarantine/iam"),
+    "write a bookmark": put("lake_bucket", "bookmarks/iam"),
+    "read a bookmark": get("lake_bucket", "bookmarks/iam"),
     "write a manifest": put("lake_bucket", "simulations/iam"),
     "read a partial": get("lake_bucket", "partials/iam"),
     "read quarantine": get("lake_bucket", "quarantine/iam"),
@@ -99,7 +101,9 @@ ACTIONS: dict[str, Callable[[Clients, Stage], object]] = {
     "write the stream": write_stream,
     "make a data key past S3": unseal_directly,
 }
-WRITES = frozenset({"write a partial", "write a marker", "mark a silence", "write quarantine"})
+WRITES = frozenset(
+    {"write a partial", "write a marker", "mark a silence", "write quarantine", "write a bookmark", "read a bookmark"}
+)
 READS = frozenset({"read the stream", "give a batch up", "list what was given up"})
 ROLLS = frozenset(
     {

@@ -21,6 +21,12 @@ from tests.simulation.test_backlog import (
     faults_of_live_killer,
     faults_of_live_windows,
 )
+from tests.simulation.test_scenarios_bookmarks import (
+    REQUEST_SECONDS_MAX,
+    faults_of_grown_batch,
+    faults_of_replay_after_loss,
+    faults_of_slow_store,
+)
 from tests.simulation.test_scenarios_fanout import (
     faults_of_fan_out,
     faults_of_partial_response,
@@ -192,8 +198,12 @@ MUTANTS = (
     mutant("no marker beside a partial that is there", "processors.consumer", "            continue  # a key names", "            return new  # a key names", lambda: faults_of_marker_after_crash(1)),
     mutant("marker only when other ticks have passed", "processors.consumer", "window.end_ms > MARKER_AFTER_MS", "window.end_ms > 300_000", lambda: faults_of_reading_behind_the_last_tick(60_000)),
     mutant("marker never written", "processors.consumer", "if _may_be_ticked(partial.window, now_ms=now_ms):", "if False:", lambda: faults_of_late_reading(3 * HOUR_MS)),
-    mutant("what is cut short is done", "processors.batch", "            except OutOfTime:\n                result.unprocessed = cut[0].sequence_number\n", "            except OutOfTime:\n", short_time),
-    mutant("cut short, reports the wrong record", "processors.batch", "            except OutOfTime:\n                result.unprocessed = cut[0].sequence_number\n", "            except OutOfTime:\n                result.unprocessed = records[-1].sequence_number\n", short_time),
+    mutant("what is cut short is done", "processors.batch", "                except OutOfTime:\n                    result.unprocessed = rest[0].sequence_number\n", "                except OutOfTime:\n", short_time),
+    mutant("cut short, reports the wrong record", "processors.batch", "                except OutOfTime:\n                    result.unprocessed = rest[0].sequence_number\n", "                except OutOfTime:\n                    result.unprocessed = records[-1].sequence_number\n", short_time),
+    mutant("what was written of a slice is not noted", "processors.bookmark", "            if done:\n", "            if False:\n", lambda: faults_of_slow_store(REQUEST_SECONDS_MAX)),
+    mutant("a slice is continued with other records", "processors.bookmark", "return numbers.index(bookmark.last) + 1 if bookmark.last in numbers else len(cut)", "return len(cut)", faults_of_grown_batch),
+    mutant("what was begun is noted as written", "processors.bookmark", "name_of(rest.writes[place]) for place in error.done", "name_of(write) for write in rest.writes", lambda: faults_of_slow_store(REQUEST_SECONDS_MAX)),
+    mutant("a bookmark outlives its slice", "processors.bookmark", "        if bookmark.done:\n", "        if False:\n", faults_of_replay_after_loss),
     # Fan-out.
     mutant("a failed chunk is success", "processors.fanout", "    if answer.outcome is not InvocationOutcome.DONE:\n        return", "    if False:\n        return", lambda: faults_of_partial_response([3])),
     mutant("reports the last failed record", "processors.fanout", "return self.failed[0].sequence_number", "return self.failed[-1].sequence_number", lambda: faults_of_partial_response([2, 5])),

@@ -219,7 +219,7 @@ def test_every_prefix_of_the_lake_expires():
     """Each prefix that the code writes to the lake has a rule, and no rule names another."""
     rules = RESOURCES["LakeBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
     prefixes = {rule["Prefix"] for rule in rules if "Prefix" in rule}
-    assert prefixes == {layout.PARTIALS, layout.MARKERS, layout.QUARANTINE, layout.SIMULATIONS}
+    assert prefixes == {layout.PARTIALS, layout.MARKERS, layout.QUARANTINE, layout.BOOKMARKS, layout.SIMULATIONS}
 
 
 def test_key_lives_as_long_as_what_it_opens():

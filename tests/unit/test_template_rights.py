@@ -8,10 +8,10 @@ from infra import template
 from windrow.lake import layout
 
 RESOURCES = template.load()["Resources"]
-LAKE_WRITES = frozenset(
+CONSUMES = frozenset(
     ("s3:PutObject", f"${{LakeBucket.Arn}}/{prefix}*")
-    for prefix in (layout.PARTIALS, layout.MARKERS, layout.QUARANTINE)
-)
+    for prefix in (layout.PARTIALS, layout.MARKERS, layout.QUARANTINE, layout.BOOKMARKS)
+) | {("s3:GetObject", f"${{LakeBucket.Arn}}/{layout.BOOKMARKS}*"), ("kms:Decrypt", "Key.Arn")}
 STREAM_READS = frozenset(
     (f"kinesis:{action}", "Stream.Arn")
     for action in ("DescribeStream", "DescribeStreamSummary", "GetRecords", "GetShardIterator", "ListShards")
@@ -102,15 +102,15 @@ def spelled(where: Any) -> str:
     ("role", "is_fanout", "expected"),
     [
         pytest.param(
-            "ConsumerRole", False, logs("Consumer") | SEALS | LAKE_WRITES | STREAM_READS | GIVES_UP, id="consumer"
+            "ConsumerRole", False, logs("Consumer") | SEALS | CONSUMES | STREAM_READS | GIVES_UP, id="consumer"
         ),
-        pytest.param("ConsumerRole", True, logs("Consumer") | SEALS | LAKE_WRITES, id="processor"),
+        pytest.param("ConsumerRole", True, logs("Consumer") | SEALS | CONSUMES, id="processor"),
         pytest.param(
             "FanoutRole",
             True,
             logs("Fanout")
             | SEALS
-            | LAKE_WRITES
+            | CONSUMES
             | STREAM_READS
             | GIVES_UP
             | {("lambda:InvokeFunction", "ConsumerFunction.Arn")},

@@ -5,6 +5,7 @@ lake bucket
     markers/dt=2026-11-20/hour=10/1005/<digest>
     markers/silences/dt=2026-11-20/hour=10/1005/<digest>
     quarantine/dt=2026-11-20/hour=10/1005-<stream>-<shard>-<first>-<last>-<count>-<digest>.jsonl.gz
+    bookmarks/<stream>-<shard>-<first>
     simulations/<run id>.json
 results bucket
     aggregates/dt=2026-11-20/hour=10/1005.parquet
@@ -34,6 +35,7 @@ PARTIALS = "partials/"
 MARKERS = "markers/"
 SILENCE_MARKERS = "markers/silences/"
 QUARANTINE = "quarantine/"
+BOOKMARKS = "bookmarks/"
 SIMULATIONS = "simulations/"
 AGGREGATES = "aggregates/"
 WINDOWS = "windows/"
@@ -175,6 +177,11 @@ def period_lineages_key(period: Period) -> str:
 def month_prefix(root: str, instant_ms: int) -> str:
     """Return the prefix in `root` of the days in the month of `instant_ms`: it stops mid-name, before the day."""
     return f"{root}dt={format_sql(instant_ms)[:7]}-"
+
+
+def bookmark_key(*, stream: str, shard: str, first: int) -> str:
+    """Return the key that says how far the writing of the slice came whose first record has this number."""
+    return f"{BOOKMARKS}{stream}-{shard}-{first}"
 
 
 def simulation_key(run_id: str) -> str:
