@@ -11,7 +11,7 @@ from infra import wheels as wheelhouse
 from infra.package import Package
 from infra.wheels import Platform
 from windrow.aws.clients import EMBEDDED, LOCALSTACK, Place
-from windrow.deployment import stack_name
+from windrow.deployment import STAGE_TAG, stack_name
 from windrow.errors import UsageError
 
 STAGE_CHARACTERS_MAX = 20
@@ -46,13 +46,14 @@ _LEFT_OUT: dict[str, tuple[str, ...]] = {
 class DeploymentOptions:
     """What the user chose. None keeps the stage's current value; for a new stage, the template's default.
 
-    ``parameters`` are other parameters of the template, by name.
+    ``parameters`` are other parameters of the template, by name; ``tags`` are added to those the stack has.
     """
 
     shard_count: int | None = None
     mode: str | None = None
     is_scheduled: bool | None = None
     parameters: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,7 @@ class DeploymentPlan:
     template: str
     parameters: dict[str, str]
     left_out: tuple[str, ...]
+    tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def lines(self) -> list[str]:
         """Return the plan in words, line by line, for ``--dry-run``."""
@@ -73,6 +75,7 @@ class DeploymentPlan:
             f"deploy stack {stack_name(self.stage)} to {where}",
             *(f"upload {one.function}: {len(one.body):,} bytes, sha256 {one.sha256[:16]}" for one in self.packages),
             *(f"set {name} = {value}" for name, value in sorted(self.parameters.items())),
+            *(f"tag with {name} = {value}" for name, value in sorted(self.tags.items())),
             *(f"leave out {what}" for what in self.left_out),
         ]
 
@@ -96,6 +99,19 @@ def parse_parameters(assignments: tuple[str, ...]) -> dict[str, str]:
         if name not in template.parameter_names() or name in OWN_PARAMETERS:
             free = ", ".join(sorted(template.parameter_names() - OWN_PARAMETERS))
             raise UsageError(f"{name!r} is not a parameter you can set", hint=f"choose from: {free}")
+        parsed[name] = value
+    return parsed
+
+
+def parse_tags(assignments: tuple[str, ...]) -> dict[str, str]:
+    """Parse ``NAME=VALUE`` assignments of tags; UsageError for one that is none, or that windrow or AWS sets itself."""
+    parsed: dict[str, str] = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals or not name:
+            raise UsageError(f"{assignment!r} is not NAME=VALUE", hint="for example: cost-centre=4711")
+        if name == STAGE_TAG or name.lower().startswith("aws:"):
+            raise UsageError(f"the tag {name!r} is not yours to set", hint="choose another name")
         parsed[name] = value
     return parsed
 
@@ -145,4 +161,5 @@ def plan_deployment(
         template=template.text(),
         parameters=parameters,
         left_out=_LEFT_OUT.get(place.name, ()),
+        tags=options.tags,
     )

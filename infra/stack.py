@@ -26,6 +26,8 @@ _ABSENT = frozenset({"", "REVIEW_IN_PROGRESS"})
 # CloudFormation's answers when a stack or its change set was changed by somebody else after we looked.
 _OVERTAKEN = frozenset({"ChangeSetNotFound", "InvalidChangeSetStatus"})
 _IN_PROGRESS = "_IN_PROGRESS state"
+KEY_PARAMETER = "ExistingKeyArn"
+"""The parameter that names a key which is not the stage's own."""
 
 OnUpdate = Callable[[Mapping[str, str]], None]
 
@@ -81,6 +83,7 @@ def prepare(plan: DeploymentPlan, on_event: OnEvent) -> PreparedDeployment:
             delete(place, name, on_event)
             existing, status = {}, ""
         _refuse_unsupported_change(plan, existing)
+        _refuse_another_key(plan, existing)
         settled = parameters.settle(plan.parameters, existing, today=datetime.now(UTC).date())
         updates_before = resharding.updates_before(place, plan.stage, settled, existing)
         bucket = buckets.code_bucket(place)
@@ -89,7 +92,7 @@ def prepare(plan: DeploymentPlan, on_event: OnEvent) -> PreparedDeployment:
         request = ChangeRequest(
             template_url=buckets.upload_template(place, bucket, plan.template),
             parameters=_parameters(settled | {"CodeBucket": bucket.name}, existing),
-            tags={STAGE_TAG: plan.stage},
+            tags=_tags(existing) | dict(plan.tags) | {STAGE_TAG: plan.stage},
             is_new=status in _ABSENT,
         )
         with _told_if_overtaken(name):
@@ -219,7 +222,7 @@ def _refuse_unsupported_change(plan: DeploymentPlan, existing: dict[str, Any]) -
     Stand-ins silently ignore a new number of shards. LocalStack fails on resources whose condition changes, which a
     change of mode does to those of the fan-out.
     """
-    has = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in existing.get("Parameters", [])}
+    has = _values(existing)
     fixed = {"ShardCount": "shards"} if plan.place.endpoint_url is not None else {}
     if plan.place.name == LOCALSTACK:
         fixed |= {"ProcessingMode": "as its mode"}
@@ -228,6 +231,25 @@ def _refuse_unsupported_change(plan: DeploymentPlan, existing: dict[str, Any]) -
         if wanted is not None and has.get(name, wanted) != wanted:
             message = f"stage {plan.stage!r} has {has[name]} {noun}, and this place cannot change that"
             raise WindrowError(message, hint=f"run: windrow destroy --stage {plan.stage}, then deploy again")
+
+
+def _refuse_another_key(plan: DeploymentPlan, existing: dict[str, Any]) -> None:
+    """Raise WindrowError for another key: the functions could no longer read what is stored under the one before."""
+    wanted, before = plan.parameters.get(KEY_PARAMETER), _values(existing).get(KEY_PARAMETER, "")
+    if existing.get("StackStatus", "") not in _ABSENT and wanted not in (None, before):
+        message = f"stage {plan.stage!r} has stored its objects under {before or 'a key of its own'}"
+        hint = "the functions could not read them with another key: deploy another --stage with the new one"
+        raise WindrowError(message, hint=hint)
+
+
+def _values(existing: dict[str, Any]) -> dict[str, str]:
+    """Return the parameters of a deployed stack, as values by name."""
+    return {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in existing.get("Parameters", [])}
+
+
+def _tags(existing: dict[str, Any]) -> dict[str, str]:
+    """Return the tags of a deployed stack; a change set without one of them would remove it everywhere."""
+    return {tag["Key"]: tag["Value"] for tag in existing.get("Tags", [])}
 
 
 def _parameters(decided: dict[str, str], existing: dict[str, Any]) -> list[dict[str, Any]]:

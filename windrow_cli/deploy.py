@@ -34,6 +34,13 @@ if TYPE_CHECKING:
     metavar="NAME=VALUE",
     help="Another parameter of the template; may be repeated. Default: as it is, the template's for a new stage.",
 )
+@click.option(
+    "--tag",
+    "tags",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A tag for everything in the stage; may be repeated. The tags it has are kept.",
+)
 @click.option("--dry-run", "is_dry_run", is_flag=True, help="Show what would be done; do nothing.")
 @click.option("--yes", "is_agreed", is_flag=True, help="Do not ask, not even before something is replaced or removed.")
 @click.option("--follow", "follows", is_flag=True, help="Change nothing; show the operation in progress until it ends.")
@@ -44,6 +51,7 @@ def deploy(
     mode: str | None,
     is_scheduled: bool | None,
     assignments: tuple[str, ...],
+    tags: tuple[str, ...],
     is_dry_run: bool,
     is_agreed: bool,
     follows: bool,
@@ -62,7 +70,7 @@ def deploy(
     windrow deploy --dry-run
     windrow deploy --follow
     """
-    from infra.plan import DeploymentOptions, parse_parameters, plan_deployment, wheels_for
+    from infra.plan import DeploymentOptions, parse_parameters, parse_tags, plan_deployment, wheels_for
 
     place = chosen_place()
     if follows:
@@ -71,7 +79,11 @@ def deploy(
         _follow(place, stage_name)
         return
     options = DeploymentOptions(
-        shard_count=shards, mode=mode, is_scheduled=is_scheduled, parameters=parse_parameters(assignments)
+        shard_count=shards,
+        mode=mode,
+        is_scheduled=is_scheduled,
+        parameters=parse_parameters(assignments),
+        tags=parse_tags(tags),
     )
     if not is_dry_run:
         _print_identity(place)

@@ -3,7 +3,7 @@
 import pytest
 
 from infra import template
-from infra.plan import DeploymentOptions, check_stage, plan_deployment
+from infra.plan import DeploymentOptions, check_stage, parse_tags, plan_deployment
 from infra.stack import refuse_if_busy
 from infra.stack_events import StackEvent
 from windrow.aws.clients import EMBEDDED, Place
@@ -82,3 +82,15 @@ def test_plan_says_what_the_place_lacks():
     assert here.parameters["RequireTls"] == "false"
     assert any("TLS" in what for what in here.left_out)
     assert all(f"leave out {what}" in here.lines() for what in here.left_out)
+
+
+def test_tags_are_parsed():
+    """Names and values as given; a value may be empty or have an equals sign."""
+    assert parse_tags(("cost-centre=4711", "note=a=b", "empty=")) == {"cost-centre": "4711", "note": "a=b", "empty": ""}
+
+
+@pytest.mark.parametrize("assignment", ["cost-centre", "=4711", "windrow-stage=other", "aws:own=1", "AWS:own=1"])
+def test_tag_that_is_not_the_users_is_refused(assignment: str):
+    """The tag by which a stage is known stays what it is, and AWS keeps its prefix to itself."""
+    with pytest.raises(UsageError):
+        parse_tags((assignment,))

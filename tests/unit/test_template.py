@@ -1,6 +1,9 @@
 """The template against the code: names, keys, columns, lifetimes, rights. Nothing here needs a stack."""
 
 import importlib
+import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,11 +20,13 @@ from windrow.rows.merge import PERCENTILE_ERROR_MILLI_C
 from windrow.rows.rollup import PERCENTILES
 from windrow.settings import Settings
 
+ROOT = Path(__file__).parents[2]
 TEMPLATE = template.load()
 RESOURCES = TEMPLATE["Resources"]
 PARAMETERS = TEMPLATE["Parameters"]
 FUNCTIONS = {"consumer": "ConsumerFunction", "fanout": "FanoutFunction", "dispatcher": "DispatcherFunction"}
 BUCKETS = ("LakeBucket", "ResultsBucket", "OnFailureBucket")
+KEY_ARN = {"Fn::If": ["CreatesKey", {"Fn::GetAtt": ["Key", "Arn"]}, {"Ref": "ExistingKeyArn"}]}
 TABLES = {
     "AggregatesTable": (rollup_parquet.COLUMNS, "ResultsBucket", layout.AGGREGATES),
     "AggregatesOfHoursTable": (rollup_parquet.COLUMNS, "ResultsBucket", layout.AGGREGATES_1H),
@@ -204,7 +209,7 @@ def test_bucket_is_closed_encrypted_and_kept(bucket: str):
     assert encryption["BucketKeyEnabled"] is True  # else every object would be a call to KMS
     assert encryption["ServerSideEncryptionByDefault"] == {
         "SSEAlgorithm": "aws:kms",
-        "KMSMasterKeyID": {"Fn::GetAtt": ["Key", "Arn"]},
+        "KMSMasterKeyID": KEY_ARN,
     }
     assert given["DeletionPolicy"] == "RetainExceptOnCreate"
     assert given["UpdateReplacePolicy"] == "Retain"
@@ -213,6 +218,48 @@ def test_bucket_is_closed_encrypted_and_kept(bucket: str):
     assert statement["Effect"] == "Deny"
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
     assert statement["Resource"] == [{"Fn::GetAtt": [bucket, "Arn"]}, {"Fn::Sub": f"${{{bucket}.Arn}}/*"}]
+
+
+@pytest.mark.parametrize("role", [name for name, one in RESOURCES.items() if one["Type"] == "AWS::IAM::Role"])
+def test_role_has_the_companys_path_and_boundary(role: str):
+    """Both are parameters, and without them a role is as it was: at the root, and unbounded."""
+    properties = RESOURCES[role]["Properties"]
+    assert properties["Path"] == {"Ref": "RolePath"}
+    without = {"Ref": "AWS::NoValue"}
+    assert properties["PermissionsBoundary"] == {"Fn::If": ["HasBoundary", {"Ref": "PermissionsBoundary"}, without]}
+    assert (PARAMETERS["RolePath"]["Default"], PARAMETERS["PermissionsBoundary"]["Default"]) == ("/", "")
+
+
+def test_nothing_uses_the_stages_own_key_without_asking_whether_there_is_one():
+    """With a company's key there is no other; what names the stage's own key unconditionally would not deploy."""
+
+    def strays(value: Any, where: str) -> list[str]:
+        if value == KEY_ARN:
+            return []
+        if value in ({"Ref": "Key"}, {"Fn::GetAtt": ["Key", "Arn"]}):
+            return [where]
+        children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        return [stray for name, child in children for stray in strays(child, f"{where}/{name}")]
+
+    assert strays(RESOURCES, "") == ["/KeyAlias/Properties/TargetKeyId"]
+    assert strays(TEMPLATE["Outputs"], "") == []
+    assert RESOURCES["Key"]["Condition"] == RESOURCES["KeyAlias"]["Condition"] == "CreatesKey"
+
+
+def test_the_page_tells_what_a_companys_key_must_allow():
+    """It is what the stage's own key allows to CloudWatch, with an account, a region and a stage as examples."""
+    page = (ROOT / "docs/company.md").read_text()
+    (told,) = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL) if "Alarms" in block)
+    statements = RESOURCES["Key"]["Properties"]["KeyPolicy"]["Statement"]
+    own = json.dumps(next(one for one in statements if one["Sid"] == "Alarms"))
+    for form, example in {
+        '{"Fn::Sub": "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:windrow-${Stage}-*"}': (
+            '"arn:aws:cloudwatch:eu-central-1:123456789012:alarm:windrow-prod-*"'
+        ),
+        '{"Ref": "AWS::AccountId"}': '"123456789012"',
+    }.items():
+        own = own.replace(form, example)
+    assert told == json.loads(own)
 
 
 def test_every_prefix_of_the_lake_expires():
@@ -270,7 +317,7 @@ def test_workgroup_decides_for_its_queries():
     assert settings_of_queries["EnforceWorkGroupConfiguration"] is True
     assert settings_of_queries["BytesScannedCutoffPerQuery"] == {"Ref": "QueryScanBytesMax"}
     encryption = settings_of_queries["ResultConfiguration"]["EncryptionConfiguration"]
-    assert encryption == {"EncryptionOption": "SSE_KMS", "KmsKey": {"Fn::GetAtt": ["Key", "Arn"]}}
+    assert encryption == {"EncryptionOption": "SSE_KMS", "KmsKey": KEY_ARN}
 
 
 @pytest.mark.parametrize("table", ["AggregatesOfHoursTable", "AggregatesOfDaysTable"])

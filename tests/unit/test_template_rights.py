@@ -56,8 +56,8 @@ def logs(function: str) -> frozenset[tuple[str, str]]:
     return frozenset((f"logs:{action}", f"{function}LogGroup.Arn") for action in ("CreateLogStream", "PutLogEvents"))
 
 
-def statements(role: str, *, is_fanout: bool) -> list[dict[str, Any]]:
-    """The role's statements in one of the modes."""
+def statements(role: str, *, is_fanout: bool, is_in_vpc: bool = False) -> list[dict[str, Any]]:
+    """The role's statements in one of the modes, outside or inside a VPC."""
     found = []
     for policy in RESOURCES[role]["Properties"]["Policies"]:
         for statement in policy["PolicyDocument"]["Statement"]:
@@ -66,6 +66,8 @@ def statements(role: str, *, is_fanout: bool) -> list[dict[str, Any]]:
                     chosen = in_fanout if is_fanout else in_direct
                 case {"Fn::If": ["HasOperations", with_operations, _]}:
                     chosen = with_operations
+                case {"Fn::If": ["IsInVpc", in_vpc, without]}:
+                    chosen = in_vpc if is_in_vpc else without
                 case _:
                     chosen = statement
             if chosen != {"Ref": "AWS::NoValue"}:
@@ -88,6 +90,8 @@ def rights(role: str, *, is_fanout: bool) -> frozenset[tuple[str, str]]:
 def spelled(where: Any) -> str:
     """A resource in a statement, in short."""
     match where:
+        case {"Fn::If": ["CreatesKey", own, _]}:
+            return spelled(own)
         case {"Fn::GetAtt": [resource, attribute]}:
             return f"{resource}.{attribute}"
         case {"Fn::Sub": text}:
@@ -144,3 +148,28 @@ def test_each_function_has_a_role_and_a_log_of_its_own():
     groups = {function["LoggingConfig"]["LogGroup"]["Ref"] for function in functions}
     assert len(functions) == len(roles) == len(groups) == 3
     assert all("RetentionInDays" in RESOURCES[group]["Properties"] for group in groups)
+
+
+@pytest.mark.parametrize("role", ["ConsumerRole", "FanoutRole", "DispatcherRole"])
+def test_only_a_function_in_a_vpc_may_be_connected_and_its_code_never(role: str):
+    """Lambda may make network interfaces with the role; what comes from the function's own code is denied."""
+    name = role.removesuffix("Role").lower()
+    is_fanout = role == "FanoutRole"
+    without = statements(role, is_fanout=is_fanout)
+    more = [one for one in statements(role, is_fanout=is_fanout, is_in_vpc=True) if one not in without]
+    allowed, denied = more
+    assert not any("ec2:" in str(one) for one in without)
+    # https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSLambdaVPCAccessExecutionRole.html, version 3
+    assert set(allowed["Action"]) == {
+        "ec2:CreateNetworkInterface",
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribeSubnets",
+        "ec2:DeleteNetworkInterface",
+        "ec2:AssignPrivateIpAddresses",
+        "ec2:UnassignPrivateIpAddresses",
+    }
+    assert (allowed["Effect"], denied["Effect"], denied["Action"]) == ("Allow", "Deny", "ec2:*")
+    (source,) = denied["Condition"]["ArnEquals"].values()
+    function = RESOURCES[f"{role.removesuffix('Role')}Function"]["Properties"]["FunctionName"]
+    assert source["Fn::Sub"].endswith(f":function:{function['Fn::Sub']}")
+    assert function["Fn::Sub"].endswith(name)
