@@ -62,6 +62,9 @@ def _readings_of(record: StreamRecord, totals: StreamTotals) -> Iterator[Reading
     except BrokenAggregate:
         totals.rejected[AGGREGATE_BROKEN] += 1
         return
+    if user_records == []:
+        totals.rejected[Reason.AGGREGATE_EMPTY.value] += 1
+        return
     payloads = [record.body] if user_records is None else [one.payload for one in user_records]
     if sum(map(_declared, payloads)) > READINGS_PER_RECORD_MAX:
         totals.rejected[Reason.TOO_MANY_READINGS.value] += 1

@@ -40,6 +40,7 @@ class Reason(StrEnum):
     RECORD_MALFORMED = "record_malformed"  # the stream record itself: base64, missing fields
     AGGREGATE_DIGEST = "aggregate_digest"  # begins with the KPL magic, but the MD5 differs
     AGGREGATE_MALFORMED = "aggregate_malformed"  # MD5 right, but the protobuf or a key index is not
+    AGGREGATE_EMPTY = "aggregate_empty"  # a sound aggregate without a single user record
     TOO_MANY_READINGS = "too_many_readings"  # in one record or block
     BLOCK_MALFORMED = "block_malformed"  # begins like a block, but breaks the format
     BLOCK_TOO_LARGE = "block_too_large"  # when decompressed

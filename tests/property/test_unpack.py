@@ -48,6 +48,8 @@ def check(records: list[bytes]) -> None:
             reason = Reason.AGGREGATE_DIGEST if isinstance(error, BrokenDigest) else Reason.AGGREGATE_MALFORMED
             broken.append(BrokenRecord(index, reason, str(error)))
             continue
+        if user_records == []:
+            broken.append(BrokenRecord(index, Reason.AGGREGATE_EMPTY, "an aggregate without user records"))
         found = [record] if user_records is None else [user_record.payload for user_record in user_records]
         expected += [(index, position, payload) for position, payload in enumerate(found)]
     assert list(zip(unpacked.record.tolist(), unpacked.position.tolist(), unpacked.payloads, strict=True)) == expected

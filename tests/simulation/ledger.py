@@ -88,7 +88,10 @@ class Ledger:
             if reason is not None:
                 expected.quarantine[*place, 0, None] = (reason, record.body, record.arrival_ms)
                 continue
-            for index, payload in enumerate(walk(record.body)):
+            payloads = walk(record.body)
+            if not payloads:
+                expected.quarantine[*place, 0, None] = ("aggregate_empty", record.body, record.arrival_ms)
+            for index, payload in enumerate(payloads):
                 for row, spelled, truth in self._truths(payload):
                     judged = _judged(truth, record.arrival_ms, horizon_ms)
                     if isinstance(judged, str):

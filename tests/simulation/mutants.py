@@ -85,7 +85,12 @@ from tests.simulation.test_scenarios_time import (
     faults_of_reading_behind_the_last_tick,
     faults_of_sweep,
 )
-from tests.simulation.test_scenarios_wire import faults_of_arrivals, faults_of_indices, faults_of_late_copies
+from tests.simulation.test_scenarios_wire import (
+    faults_of_arrivals,
+    faults_of_empty_aggregates,
+    faults_of_indices,
+    faults_of_late_copies,
+)
 from tests.simulation.test_scenarios_writes import faults_of_marker_after_crash, faults_of_short_time
 from tests.simulation.test_tick_crashes import faults_of_killed_ticks
 from tests.simulation.two_dispatchers import faults_of_two_dispatchers
@@ -138,6 +143,7 @@ MUTANTS = (
     mutant("skip the MD5", "windrow.wire.kpl", "if hashlib.md5(body, usedforsecurity=False).digest() != digest:", "if False:"),
     mutant("a hash key's index is its first octet", "windrow.wire.kpl_walk", "np.where(found.ok, found.value, np.iinfo(np.int64).max), found.end", "np.where(found.ok, found.value & _LOW_BITS, np.iinfo(np.int64).max), found.end", faults_of_indices),
     mutant("a key's index is its first octet", "windrow.wire.kpl_walk", "return UserRecordSpans(owner, at, key_index.value,", "return UserRecordSpans(owner, at, key_index.value & _LOW_BITS,", faults_of_indices),
+    mutant("an aggregate of nothing is nothing", "windrow.wire.unpack", "        if not user_records:\n", "        if False:\n", faults_of_empty_aggregates),
     mutant("arrival is cut to a millisecond", "processors.event", "return round(seconds * 1_000)", "return int(seconds * 1_000)", lambda: faults_of_arrivals([-0.4])),
     mutant("late is counted per copy", "processors.consumer", "DeliveryCounts(late=len(partial) - in_time.get(partial.window, 0)", "DeliveryCounts(late=count - in_time.get(partial.window, 0)", faults_of_late_copies),
     mutant("quarantine dropped", "processors.consumer", "*_quarantine_writes(shard, arrival_ms_default=arrival_ms_default),", ""),

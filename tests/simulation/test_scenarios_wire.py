@@ -61,6 +61,23 @@ def faults_of_indices() -> list[str]:
         return settled_faults(world)
 
 
+def test_an_aggregate_of_nothing_leaves_a_trace() -> None:
+    """With keys or without: the record is in quarantine, also after a redrive, and its neighbours count."""
+    assert faults_of_empty_aggregates() == []
+
+
+def faults_of_empty_aggregates() -> list[str]:
+    """What is wrong after sound aggregates that hold no user records, delivered and redriven."""
+    with World(1, DIRECT) as world:
+        world.pass_ms(6 * MINUTE_MS)
+        for body in (sealed(b""), sealed(b"\x0a\x01a"), sealed(b"\x0a\x01a\x12\x011")):
+            put_facts(world, facts(3), is_aggregated=True)
+            put_body(world, body)
+        world.drain()
+        redriven = world.redrive(of_quarantine=True).delivered.records
+        return ([] if redriven == 3 else [f"{redriven} records were redriven"]) + settled_faults(world)
+
+
 def test_late_readings_are_counted_once_each() -> None:
     """A reading that came late three times is one late reading; one that came in time as well is none."""
     assert faults_of_late_copies() == []

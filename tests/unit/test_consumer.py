@@ -274,6 +274,8 @@ def broken_digest() -> bytes:
         (MAGIC, Reason.AGGREGATE_DIGEST),
         (seal(b"\x1a\xff"), Reason.AGGREGATE_MALFORMED),
         (seal(KEY_BEYOND_TABLE), Reason.AGGREGATE_MALFORMED),
+        (seal(b""), Reason.AGGREGATE_EMPTY),
+        (seal(b"\x0a\x01a"), Reason.AGGREGATE_EMPTY),
         (b"", Reason.NOT_JSON),
         (b"\xff", Reason.NOT_UTF8),
         (b"[" * 100_000, None),

@@ -36,7 +36,13 @@ COLUMNS: tuple[tuple[str, str], ...] = (
 )
 # Reasons to reject a whole record: the payload is all of it. With all other reasons it is a part of a record.
 WHOLE_RECORD_REASONS = frozenset(
-    {Reason.RECORD_MALFORMED, Reason.AGGREGATE_DIGEST, Reason.AGGREGATE_MALFORMED, Reason.TOO_MANY_READINGS}
+    {
+        Reason.RECORD_MALFORMED,
+        Reason.AGGREGATE_DIGEST,
+        Reason.AGGREGATE_MALFORMED,
+        Reason.AGGREGATE_EMPTY,
+        Reason.TOO_MANY_READINGS,
+    }
 )
 
 DIGEST_BYTES = 16

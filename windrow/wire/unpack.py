@@ -19,7 +19,10 @@ from windrow.wire.payloads import Payloads, join_octets
 
 @dataclass(frozen=True, slots=True)
 class BrokenRecord:
-    """A record that begins with the magic but is no valid aggregate; `record` is its position in the batch."""
+    """A record that begins with the magic and has no payload: no valid aggregate, or one of no user records.
+
+    `record` is its position in the batch.
+    """
 
     record: int
     reason: Reason
@@ -52,8 +55,8 @@ class _PayloadSpans:
 def unpack(records: Sequence[bytes]) -> UnpackedPayloads:
     """Return the payloads of `records`, plain and aggregated.
 
-    A record that begins with the KPL magic and is no valid aggregate is reported as broken. By the KPL's rule it is a
-    plain record, but no reading begins with the magic, so nothing is lost.
+    A record that begins with the KPL magic and is no valid aggregate, or one of nothing, is reported as broken.
+    By the KPL's rule an invalid one is a plain record, but no reading begins with the magic, so nothing is lost.
     """
     lengths = np.fromiter(map(len, records), np.int64, len(records))
     octets, starts = join_octets(records), offsets_of(lengths)[:-1]
@@ -96,6 +99,8 @@ def _one_by_one(
             reason = Reason.AGGREGATE_DIGEST if isinstance(error, BrokenDigest) else Reason.AGGREGATE_MALFORMED
             broken.append(BrokenRecord(record, reason, str(error)))
             continue
+        if not user_records:
+            broken.append(BrokenRecord(record, Reason.AGGREGATE_EMPTY, "an aggregate without user records"))
         owners += [record] * len(user_records)
         payloads += [user_record.payload for user_record in user_records]
     return owners, payloads, tuple(broken)
