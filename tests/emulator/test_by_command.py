@@ -70,7 +70,7 @@ def test_a_stage_lives_on_the_embedded_stack(embedded_windrow: Windrow, mode: st
     assert "matches its template" in embedded_windrow("drift")
     sns = client("sns", embedded.place(embedded_windrow.home))
     topics = [one["TopicArn"] for one in sns.list_topics()["Topics"]]
-    (topic,) = [arn for arn in topics if f"windrow-{embedded_windrow.stage}-" in arn]
+    (topic,) = [arn for arn in topics if f"windrow-{embedded_windrow.stage}-alarms" in arn]
     sns.set_topic_attributes(TopicArn=topic, AttributeName="DisplayName", AttributeValue="by hand")
     assert "AlarmTopic (AWS::SNS::Topic) /DisplayName: by hand, not windrow" in embedded_windrow("drift", code=1)
     leave(embedded_windrow)

@@ -124,7 +124,7 @@ ROLLS = frozenset(
 ALLOWED: dict[tuple[str, str], frozenset[str]] = {
     ("direct", "ConsumerRole"): WRITES | READS,
     ("direct", "DispatcherRole"): ROLLS,
-    ("fanout", "ConsumerRole"): WRITES,
+    ("fanout", "ConsumerRole"): WRITES | READS,  # so that a change of mode refuses no poll
     ("fanout", "FanoutRole"): WRITES | READS | {"invoke the consumer"},
     ("fanout", "DispatcherRole"): ROLLS,
 }

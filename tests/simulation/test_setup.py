@@ -26,7 +26,9 @@ def test_the_simulated_mapping_is_the_templates() -> None:
 def test_the_simulated_functions_have_the_templates_time() -> None:
     """A function that is killed at its timeout is killed at this one."""
     timeouts = {
-        name: RESOURCES[name]["Properties"]["Timeout"] * 1_000 for name in RESOURCES if name.endswith("Function")
+        name: PARAMETERS[RESOURCES[name]["Properties"]["Timeout"]["Ref"]]["Default"] * 1_000
+        for name in RESOURCES
+        if name.endswith("Function")
     }
     assert timeouts == {
         "ConsumerFunction": CONSUMER_TIMEOUT_MS,

@@ -88,6 +88,43 @@ def test_every_alarm_is_told_to_the_topic(name: str) -> None:
     assert alarm["DatapointsToAlarm"] <= alarm["EvaluationPeriods"]
 
 
+def test_silent_sensors_page_nobody() -> None:
+    """The dispatcher tells a topic of its own, which has its own address and no alarm."""
+    told = RESOURCES["DispatcherFunction"]["Properties"]["Environment"]["Variables"]["WINDROW_SILENCE_TOPIC_ARN"]
+    assert told == {"Fn::If": ["HasOperations", {"Ref": "SilenceTopic"}, ""]}
+    subscriptions = {
+        name: (one["Properties"]["TopicArn"]["Ref"], one["Properties"]["Endpoint"]["Ref"])
+        for name, one in RESOURCES.items()
+        if one["Type"] == "AWS::SNS::Subscription"
+    }
+    assert subscriptions == {
+        "AlarmSubscription": ("AlarmTopic", "AlarmEmail"),
+        "SilenceSubscription": ("SilenceTopic", "SilenceEmail"),
+    }
+    assert "SilenceTopic" not in json.dumps(ALARMS)
+
+
+def test_what_the_fan_out_counts_reaches_the_alarms() -> None:
+    """Failed chunks, chunks processed in the function itself, and the quarantine of these."""
+    looked_at = {
+        (metric, one["Value"]["Fn::Sub"])
+        for alarm in ALARMS.values()
+        for metric, dimensions in dimensions_of(alarm)
+        for one in dimensions
+        if one["Name"] == "service"
+    }
+    of_fanout = {metric for metric, service in looked_at if service == "windrow-${Stage}-fanout"}
+    assert of_fanout == {"ChunksFailed", "ChunksProcessedHere", "Readings", "Quarantined"}
+
+
+def dimensions_of(alarm: dict[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Name and dimensions of each metric that the alarm looks at."""
+    if "MetricName" in alarm:
+        return [(alarm["MetricName"], alarm["Dimensions"])]
+    stats = [one["MetricStat"]["Metric"] for one in alarm["Metrics"] if "MetricStat" in one]
+    return [(metric["MetricName"], metric["Dimensions"]) for metric in stats]
+
+
 def test_own_metrics_are_written_by_the_functions() -> None:
     """An alarm or a graph on a metric that nobody writes would stay quiet for ever."""
     in_alarms = {name for alarm in ALARMS.values() for space, name in metrics_of(alarm) if space == NAMESPACE}

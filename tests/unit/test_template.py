@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from dispatcher.handler import RESERVE_MS_MAX
 from infra import package, template
+from infra.prices import price_table
 from tests.environment import environment_of
 from tests.horizon import LATENESS_HORIZON_MS
 from windrow import settings
@@ -19,6 +21,7 @@ from windrow.rows import lineage, partial_parquet, rollup_parquet, silence
 from windrow.rows.merge import PERCENTILE_ERROR_MILLI_C
 from windrow.rows.rollup import PERCENTILES
 from windrow.settings import Settings
+from windrow.window import WINDOW_MS
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = template.load()
@@ -92,6 +95,7 @@ def test_outputs_are_those_a_deployment_is_read_from():
     """The names that windrow.deployment looks for, and two for people: who hears of alarms, what opens the data."""
     assert set(TEMPLATE["Outputs"]) == {
         "AlarmTopicArn",
+        "SilenceTopicArn",
         "KeyArn",
         "StreamName",
         "LakeBucketName",
@@ -183,10 +187,39 @@ def test_mapping_starts_at_the_horizon_and_answers_partially():
 
 
 def test_whoever_waits_waits_longer():
-    """The fan-out outlasts its processors, and our own client the longest function."""
-    timeouts = {name: RESOURCES[resource]["Properties"]["Timeout"] for name, resource in FUNCTIONS.items()}
-    assert timeouts["fanout"] > timeouts["consumer"]
-    assert max(timeouts.values()) < INVOKE_READ_TIMEOUT_SECONDS
+    """Whatever is chosen: the fan-out outlasts its processors, and our own client the longest function."""
+    chosen = {name: PARAMETERS[f"{name.capitalize()}TimeoutSeconds"] for name in FUNCTIONS}
+    assert chosen["fanout"]["MinValue"] > chosen["consumer"]["MaxValue"]
+    assert max(one["MaxValue"] for one in chosen.values()) < INVOKE_READ_TIMEOUT_SECONDS
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_size_and_time_of_a_function_are_parameters(function: str):
+    """Each function has its own, within what Lambda takes and what a new account allows by default."""
+    properties, name = RESOURCES[FUNCTIONS[function]]["Properties"], function.capitalize()
+    assert properties["MemorySize"] == {"Ref": f"{name}MemoryMb"}
+    assert properties["EphemeralStorage"] == {"Size": {"Ref": f"{name}DiskMb"}}
+    assert properties["Timeout"] == {"Ref": f"{name}TimeoutSeconds"}
+    for parameter in ("MemoryMb", "DiskMb", "TimeoutSeconds"):
+        given = PARAMETERS[name + parameter]
+        assert given["MinValue"] <= given["Default"] <= given["MaxValue"]
+    assert (PARAMETERS[f"{name}DiskMb"]["MinValue"], PARAMETERS[f"{name}DiskMb"]["MaxValue"]) == (512, 10_240)
+    assert PARAMETERS[f"{name}MemoryMb"]["MaxValue"] == 10_240
+    assert PARAMETERS[f"{name}MemoryMb"]["Default"] <= 3_008
+
+
+def test_shards_say_where_the_roll_ends():
+    """The numbers follow from what was measured: CPU of a roll, bytes of a reading, and the time of a run."""
+    description = PARAMETERS["ShardCount"]["Description"]
+    (millions, json_shards, block_shards) = map(
+        int, re.findall(r"about (\d+) million.* (\d+) shards.* (\d+) full", description)[0]
+    )
+    table = price_table()
+    seconds = PARAMETERS["DispatcherTimeoutSeconds"]["Default"] - RESERVE_MS_MAX / 1000
+    assert millions * 1e6 == pytest.approx(seconds / table.figure("roll_cpu_seconds"), rel=0.3)
+    for shards, bytes_name in ((json_shards, "json_aggregated_bytes"), (block_shards, "block_bytes")):
+        readings_per_window = 1e6 / table.figure(bytes_name) * WINDOW_MS / 1000
+        assert shards == pytest.approx(millions * 1e6 / readings_per_window, rel=0.3)
 
 
 def test_ticks_are_not_retried_into_the_next_ones():
@@ -307,7 +340,7 @@ def test_no_concurrency_is_reserved_unless_asked_for(function: str):
 def test_everything_that_can_be_is_tagged_with_the_stage():
     """What a stage costs can be told by its tag."""
     tagged = ("Key", "Stream", *BUCKETS, "ConsumerRole", "DispatcherRole", "FanoutRole", "StreamMapping", "WorkGroup")
-    for name in (*tagged, "AlarmTopic"):
+    for name in (*tagged, "AlarmTopic", "SilenceTopic"):
         assert {"Key": "windrow-stage", "Value": {"Ref": "Stage"}} in RESOURCES[name]["Properties"]["Tags"], name
 
 

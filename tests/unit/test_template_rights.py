@@ -45,7 +45,7 @@ ROLLS = (
             ("s3:GetObject", f"${{LakeBucket.Arn}}/{layout.PARTIALS}*"),
             ("s3:PutObject", f"${{LakeBucket.Arn}}/{layout.SILENCE_MARKERS}*"),
             ("s3:DeleteObject", f"${{LakeBucket.Arn}}/{layout.MARKERS}*"),
-            ("sns:Publish", "AlarmTopic"),
+            ("sns:Publish", "SilenceTopic"),
         }
     )
 )
@@ -108,7 +108,9 @@ def spelled(where: Any) -> str:
         pytest.param(
             "ConsumerRole", False, logs("Consumer") | SEALS | CONSUMES | STREAM_READS | GIVES_UP, id="consumer"
         ),
-        pytest.param("ConsumerRole", True, logs("Consumer") | SEALS | CONSUMES, id="processor"),
+        pytest.param(
+            "ConsumerRole", True, logs("Consumer") | SEALS | CONSUMES | STREAM_READS | GIVES_UP, id="processor"
+        ),
         pytest.param(
             "FanoutRole",
             True,
@@ -126,6 +128,13 @@ def spelled(where: Any) -> str:
 def test_role_has_exactly_its_rights(role: str, is_fanout: bool, expected: frozenset[tuple[str, str]]):
     """A role may do what its function does, in its own prefixes, and nothing more."""
     assert rights(role, is_fanout=is_fanout) == expected
+
+
+def test_a_change_of_mode_refuses_no_poll():
+    """The function that the mapping leaves and the one it comes to may read the stream in both modes."""
+    for is_fanout in (False, True):
+        assert rights("ConsumerRole", is_fanout=is_fanout) >= STREAM_READS | GIVES_UP
+    assert rights("FanoutRole", is_fanout=True) >= STREAM_READS | GIVES_UP
 
 
 def test_only_the_key_has_a_condition():
