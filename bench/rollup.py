@@ -28,6 +28,7 @@ GROWTH_SCALE = 1 / 16
 USD_PER_LIST_OR_PUT, USD_PER_GET = 0.005 / 1000, 0.0004 / 1000
 TICKS_PER_MONTH = 12 * 24 * 30
 USD_MAX = 10
+OUTAGE_WINDOWS = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,27 @@ def bench_tick() -> list[Finding]:
     return findings
 
 
-BENCHES = {"rollup.cpu": bench_roll, "rollup.growth": bench_growth, "tick.s3_calls": bench_tick}
+def bench_outage() -> list[Finding]:
+    """A tick after four hours without any, at 30 ms a request: side by side, and one request after another."""
+    from bench.rollup_outage import ticked  # noqa: PLC0415 - the simulation is no part of the other benches
+
+    after, calls = ticked(OUTAGE_WINDOWS, is_parallel=True)
+    before, _ = ticked(OUTAGE_WINDOWS, is_parallel=False)
+    requests = sum(calls.values())
+    print(f"# outage: {OUTAGE_WINDOWS} windows, {requests} requests: {after:.1f} windows/s; {before:.2f} one by one")
+    return [
+        Finding(
+            name="rollup.outage", ours=after, baseline=before, ratio=after / before, target=4, unit="windows/s at 30 ms"
+        )
+    ]
+
+
+BENCHES = {
+    "rollup.cpu": bench_roll,
+    "rollup.growth": bench_growth,
+    "rollup.outage": bench_outage,
+    "tick.s3_calls": bench_tick,
+}
 
 
 def _compared(name: str, ours: float, baseline: float, *, target: float, unit: str) -> Finding:

@@ -130,8 +130,8 @@ def due_windows(
 class WindowOrder:
     """The windows of a tick in the order of work.
 
-    live: what every tick does first, with the silences, hours and days that follow from it; as many windows at most as
-    are RECENT, and those of the sweep when nothing else is due. backlog: all others, for the time that is left.
+    live: what every tick does first, with the silences, hours and days that follow from it: the RECENT windows, then the
+    share of the sweep, about one window a day. backlog: all others, for the time that is left.
     """
 
     live: tuple[DueWindow, ...]
@@ -144,21 +144,22 @@ def window_order(
     """Return `due`, which is given oldest first, in the order of work: the live windows, then the backlog.
 
     A live window that two ticks could have rolled, and that has no lineage, may be one that kills its run. At every
-    REVERSED_EVERY_TICKS-th tick these come last, or the backlog would wait for as long as they are live. If only the
-    sweep makes windows due, there is no backlog: its share is small and usually settled, and it is live work.
+    REVERSED_EVERY_TICKS-th tick these come last, or the backlog would wait for as long as they are live.
     """
     live = [one for one in due if DueReason.RECENT in one.reasons]
     others = [one for one in due if DueReason.RECENT not in one.reasons]
+    swept = [one for one in others if one.reasons == (DueReason.SWEEP,)]
     ordered = work_order(live, scheduled_time_ms)
-    if all(one.reasons == (DueReason.SWEEP,) for one in others):
-        return WindowOrder(live=(*ordered, *work_order(others, scheduled_time_ms)), backlog=())
     suspects = {one.window for one in live[:-ON_TIME_TICKS]} & set(without_lineage)
     if not is_reversed(scheduled_time_ms):
         suspects = set()
     return WindowOrder(
-        live=tuple(one for one in ordered if one.window not in suspects),
+        live=(
+            *(one for one in ordered if one.window not in suspects),
+            *backlog_order(swept, scheduled_time_ms),
+        ),
         backlog=(
-            *work_order(others, scheduled_time_ms),
+            *backlog_order([one for one in others if one.reasons != (DueReason.SWEEP,)], scheduled_time_ms),
             *(one for one in ordered if one.window in suspects),
         ),
     )
@@ -173,6 +174,14 @@ def work_order(due: Sequence[Work], scheduled_time_ms: int) -> list[Work]:
     if is_reversed(scheduled_time_ms):
         return list(reversed(due))
     return [*due[-1:], *due[:-1]]
+
+
+def backlog_order(due: Sequence[Work], scheduled_time_ms: int) -> list[Work]:
+    """Return `due`, which is given oldest first, in that order, or at every REVERSED_EVERY_TICKS-th tick reversed.
+
+    None is first in both orders, unless it is alone: the newest of a backlog may stay the newest for days.
+    """
+    return list(reversed(due)) if is_reversed(scheduled_time_ms) else list(due)
 
 
 def is_reversed(scheduled_time_ms: int) -> bool:

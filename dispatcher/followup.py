@@ -8,13 +8,16 @@ import dataclasses
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from dispatcher.due import DueReason, work_order
 from dispatcher.observation import Buckets, RowsIndex
 from dispatcher.periods import PeriodRoller, list_rows, window_etags
 from dispatcher.report import PeriodReport, RollOutcome, WindowReport
+from dispatcher.room import Room
 from dispatcher.silences import Notifier, Silences, summary_of
-from windrow.lake.layout import SilenceMarkerKey
+from windrow.lake.layout import SilenceMarkerKey, period_lineages_key
+from windrow.lake.store import Mapper
 from windrow.period import DAY_MS, Grain, Period
 from windrow.window import Window
 
@@ -37,6 +40,9 @@ class FollowUp:
     days_within_reach: Sequence[int]
     time_left: Callable[[], bool]
     notifier: Notifier | None
+    mapper: Mapper
+    work_mapper: Mapper
+    room: Room | None
     _forgotten: set[Window] = dataclasses.field(default_factory=set)
 
     def tell_newest_silence(self, windows: Iterable[WindowReport]) -> None:
@@ -71,8 +77,9 @@ class FollowUp:
         due = {window for window in older if self.time_left() and self.silences.is_due(window)}
         self.silences.settle(due.union(recent), time_left=self.time_left)
 
-    def roll_periods_of(self, windows: Sequence[WindowReport]) -> list[PeriodReport]:
-        """Roll the hours and days of `windows` that have changed, and no others."""
+    def roll_recent_periods(self, windows: Iterable[WindowReport]) -> list[PeriodReport]:
+        """Roll the hours and days of the recent ones of `windows` that have changed, and no others."""
+        windows = [one for one in windows if DueReason.RECENT in one.reasons]
         return self._roll_periods(windows, _days_of(windows), hours=_hours_of(windows))
 
     def roll_all_periods(self, windows: Sequence[WindowReport]) -> list[PeriodReport]:
@@ -86,7 +93,9 @@ class FollowUp:
         if not self.time_left():
             return []
         self._forget_what_changed(windows)
-        roller = PeriodRoller(buckets=self.buckets, scheduled_time_ms=self.scheduled_time_ms)
+        roller = PeriodRoller(
+            buckets=self.buckets, scheduled_time_ms=self.scheduled_time_ms, mapper=self.mapper, room=self.room
+        )
         days = sorted(days_ms)
         listed = list_rows(self.buckets.results, Grain.HOUR, days)
         due = [
@@ -113,15 +122,19 @@ class FollowUp:
             self.index.forget(report.window)
 
     def _roll_in_time(self, roller: PeriodRoller, due: Sequence[Period]) -> list[PeriodReport]:
-        """Roll as many as there is time for."""
-        reports: list[PeriodReport] = []
-        ordered = work_order(due, self.scheduled_time_ms)
-        for position, period in enumerate(ordered):
-            if not self.time_left():
-                reports += [PeriodReport(period=later, outcome=RollOutcome.DEFERRED) for later in ordered[position:]]
-                break
-            reports.append(roller.roll(period))
-        return reports
+        """Roll as many as there is time for, those of several lineage objects at once."""
+
+        def roll(period: Period) -> PeriodReport:
+            if self.time_left():
+                return roller.roll(period)
+            return PeriodReport(period=period, outcome=RollOutcome.DEFERRED)
+
+        # Periods whose lineages share an object are rolled one after another, or they would refuse each other's writes.
+        together: dict[str, list[Period]] = {}
+        for period in work_order(due, self.scheduled_time_ms):
+            together.setdefault(period_lineages_key(period), []).append(period)
+        rolled = self.work_mapper(lambda periods: list(map(roll, periods)), together.values())
+        return list(chain.from_iterable(rolled))
 
 
 def _recent(windows: Iterable[WindowReport]) -> list[Window]:

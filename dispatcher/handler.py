@@ -11,6 +11,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from dispatcher.observation import Buckets
 from dispatcher.report import RollOutcome, TickReport
+from dispatcher.room import Room
 from dispatcher.silences import Notifier
 from dispatcher.tick import Tick
 from windrow.aws.clients import client
@@ -22,7 +23,9 @@ from windrow.stage import Stage
 from windrow.timestamps import parse_rfc3339_ms
 
 READERS = 16
-"""Partials that are read at once."""
+"""Requests for one window that are made at once: partials, above all."""
+WORKERS = 8
+"""Windows that are worked on at once, each in turn with its requests, as far as there is Room."""
 RESERVE_MS_MAX = 60_000
 """No roll begins with less time left than this, or than a quarter of the run's time if that is less."""
 SUBJECT_CHARACTERS_MAX = 100
@@ -37,13 +40,14 @@ metrics = Metrics()
 def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Run the tick of one scheduled event; a window that cannot be rolled is reported, not raised."""
     stage = Stage.of_function(os.environ)
-    with ThreadPoolExecutor(READERS) as readers:
+    with ThreadPoolExecutor(READERS) as readers, ThreadPoolExecutor(WORKERS) as workers:
         report = run(
             event,
             buckets=Buckets(lake=stage.lake, results=stage.results),
             lifetimes=stage.lifetimes,
             remaining_ms=context.get_remaining_time_in_millis,
             mapper=readers.map,
+            work_mapper=workers.map,
             notifier=topic_of(stage),
         )
     _log(report)
@@ -57,6 +61,7 @@ def run(
     lifetimes: Lifetimes,
     remaining_ms: Callable[[], int],
     mapper: Mapper = map,
+    work_mapper: Mapper = map,
     notifier: Notifier | None = None,
 ) -> TickReport:
     """Run the tick that `event` asks for, an EventBridge event with `time`; a true `detail.dry_run` only plans."""
@@ -71,6 +76,8 @@ def run(
         scheduled_time_ms=scheduled_time_ms,
         time_left=lambda: remaining_ms() > reserve_ms,
         mapper=mapper,
+        work_mapper=work_mapper,
+        room=None if work_mapper is map else Room(),
         notifier=notifier,
     )
     return tick.run(is_dry_run=bool((event.get("detail") or {}).get("dry_run")))

@@ -1,6 +1,6 @@
 """What the buckets hold of one window: its partials as listed, its rows and lineage as observed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from windrow.lake.layout import (
@@ -14,7 +14,7 @@ from windrow.lake.layout import (
     quarantine_prefix,
     rows_key,
 )
-from windrow.lake.store import ObjectStore, etag_of
+from windrow.lake.store import Mapper, ObjectStore, etag_of
 from windrow.rows.lineage import Lineage, UnreadableLineage, fingerprint
 from windrow.rows.partial import Partial
 from windrow.rows.partial_parquet import DeliveryCounts, UnreadablePartial, decode_partial
@@ -128,6 +128,12 @@ class RowsIndex:
         if prefix not in self._etags:
             self._etags[prefix] = {listed.key: listed.etag for listed in buckets.results.list_objects(prefix)}
         return self._etags[prefix]
+
+    def list_days(self, buckets: Buckets, windows: Iterable[Window], mapper: Mapper) -> None:
+        """List the days of `windows` at once; then `observe` may be called from several threads for these."""
+        instants_ms = {day_prefix(AGGREGATES, window.start_ms): window.start_ms for window in windows}
+        for _ in mapper(lambda instant_ms: self.etags_of_day(buckets, instant_ms), instants_ms.values()):
+            pass
 
     def forget(self, window: Window) -> None:
         """List the day of this window anew when next asked for: its rows may have been written."""

@@ -10,15 +10,16 @@ read them, write the rows, then the lineage, each on the condition that it is as
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 
 from dispatcher.due import closing_ms
 from dispatcher.observation import Buckets, UnreadableObject
 from dispatcher.report import PeriodReport, RollOutcome
 from dispatcher.roll import ROUNDS_MAX
-from dispatcher.rows import body_of, read_in_pieces, rows_file
+from dispatcher.room import Room
+from dispatcher.rows import IN_FLIGHT_BYTES_MAX, body_of, read_in_pieces, rows_file
 from windrow.lake.layout import (
     AGGREGATES,
     day_prefix,
@@ -32,12 +33,19 @@ from windrow.lake.layout import (
     period_rows_root,
     rows_key,
 )
-from windrow.lake.store import ObjectStore, PreconditionFailed, StoreError, etag_of, put_if_unchanged
+from windrow.lake.store import (
+    ListedObject,
+    Mapper,
+    ObjectStore,
+    PreconditionFailed,
+    StoreError,
+    etag_of,
+    put_if_unchanged,
+)
 from windrow.period import HOUR_MS, Grain, Period
 from windrow.rows.lineage import Lineage, UnreadableLineage
 from windrow.rows.merge import merge_streams
 from windrow.rows.period_lineage import PeriodLineage, PeriodPart, from_json_lines, to_json_lines
-from windrow.rows.rollup import Rollup
 from windrow.rows.rollup_parquet import UnreadableRows, write_rows
 from windrow.window import Window
 
@@ -65,6 +73,9 @@ class PeriodRoller:
 
     buckets: Buckets
     scheduled_time_ms: int
+    mapper: Mapper = map
+    room: Room | None = None
+    """Where several periods are rolled at once."""
 
     def due_hours(self, day_ms: int, windows: Etags, hours: Mapping[Period, str]) -> list[Period]:
         """Return the hours of a day that have ended and changed, by the listed ETags of windows' and hours' rows."""
@@ -130,7 +141,7 @@ class PeriodRoller:
         if missing:
             detail = f"{len(missing)} of its parts are gone, the first is {_part_key(period, missing[0])}"
             return _report(period, RollOutcome.FROZEN, before, detail)
-        parts = name_parts(self.buckets, period, listed)
+        parts = name_parts(self.buckets, period, {start: one.etag for start, one in listed.items()}, self.mapper)
         if parts is None:
             return _report(period, RollOutcome.WAITING, before, "one of its parts is being rolled")
         lineage = PeriodLineage(
@@ -149,18 +160,25 @@ class PeriodRoller:
                 return _report(period, RollOutcome.SETTLED, before)
             lineage, outcome = dataclasses.replace(before, parts=parts), RollOutcome.RECORDED
         else:
-            lineage, outcome = self._write_rows(lineage, before, rows_etag)
+            size_bytes = sum(one.size_bytes for one in listed.values())
+            with self.room.taken(size_bytes) if self.room else nullcontext():
+                # Large objects one after another: each passes through memory on its way to local disk.
+                mapper = self.mapper if size_bytes <= IN_FLIGHT_BYTES_MAX else map
+                lineage, outcome = self._write_rows(lineage, before, rows_etag, mapper)
         body = to_json_lines({**lineages.by_period, period: lineage}.values())
         put_if_unchanged(self.buckets.results, period_lineages_key(period), body, observed_etag=lineages.etag)
         return _report(period, outcome, lineage)
 
     def _write_rows(
-        self, lineage: PeriodLineage, before: PeriodLineage | None, rows_etag: str | None
+        self, lineage: PeriodLineage, before: PeriodLineage | None, rows_etag: str | None, mapper: Mapper
     ) -> tuple[PeriodLineage, RollOutcome]:
         """Merge the parts and write their rows, unless the same are there; return the completed lineage."""
         period = lineage.period
         with ExitStack() as stack:
-            streams = [self._read_part(period, part, stack) for part in lineage.parts]
+            bodies = mapper(lambda part: self._body_of(period, part), lineage.parts)
+            streams = [
+                read_in_pieces(part.start_ms, body, stack) for part, body in zip(lineage.parts, bodies, strict=True)
+            ]
             out = stack.enter_context(rows_file())
             try:
                 rows = write_rows(period.start_ms, merge_streams(period.start_ms, streams), out)
@@ -182,12 +200,12 @@ class PeriodRoller:
             )
             return dataclasses.replace(lineage, result_etag=etag), RollOutcome.ROLLED
 
-    def _read_part(self, period: Period, part: PeriodPart, stack: ExitStack) -> Iterator[Rollup]:
+    def _body_of(self, period: Period, part: PeriodPart) -> bytes:
         """Read the rows of a part; ChangedPart if they are no longer those that were listed."""
         stored = self.buckets.results.get(_part_key(period, part.start_ms))
         if stored is None or stored.etag != part.etag:
             raise ChangedPart
-        return read_in_pieces(part.start_ms, stored.body, stack)
+        return stored.body
 
 
 def read_lineages(buckets: Buckets, period: Period) -> Lineages:
@@ -213,18 +231,18 @@ def list_rows(store: ObjectStore, grain: Grain, days_ms: Iterable[int]) -> dict[
     }
 
 
-def list_parts(buckets: Buckets, period: Period) -> dict[int, str]:
-    """List the parts of `period` that have rows: the ETags of these, by the start of the part in ms."""
+def list_parts(buckets: Buckets, period: Period) -> dict[int, ListedObject]:
+    """List the parts of `period` that have rows: the objects of these, by the start of the part in ms."""
     if period.grain is Grain.DAY:
-        listed = buckets.results.list_objects(day_prefix(period_rows_root(Grain.HOUR), period.start_ms))
-        return {
-            parse_period_rows_key(one.key).start_ms: one.etag
-            for one in listed
-            if _parses(parse_period_rows_key, one.key)
-        }
-    return window_etags(
-        {one.key: one.etag for one in buckets.results.list_objects(hour_prefix(AGGREGATES, period.start_ms))}
-    )
+        prefix = day_prefix(period_rows_root(Grain.HOUR), period.start_ms)
+        return _by_start(buckets.results.list_objects(prefix), parse_period_rows_key)
+    return _by_start(buckets.results.list_objects(hour_prefix(AGGREGATES, period.start_ms)), parse_result_key)
+
+
+def _by_start(
+    listed: Iterable[ListedObject], parse: Callable[[str], Period] | Callable[[str], Window]
+) -> dict[int, ListedObject]:
+    return {parse(one.key).start_ms: one for one in listed if _parses(parse, one.key)}
 
 
 def window_etags(etags: Mapping[str, str]) -> dict[int, str]:
@@ -232,14 +250,14 @@ def window_etags(etags: Mapping[str, str]) -> dict[int, str]:
     return {parse_result_key(key).start_ms: etag for key, etag in etags.items() if _parses(parse_result_key, key)}
 
 
-def name_parts(buckets: Buckets, period: Period, listed: Etags) -> tuple[PeriodPart, ...] | None:
+def name_parts(buckets: Buckets, period: Period, listed: Etags, mapper: Mapper) -> tuple[PeriodPart, ...] | None:
     """Name the listed parts by their own lineages; None if one of these is not the lineage of the rows listed."""
     named: Mapping[int, tuple[str, str]]
     if period.grain is Grain.DAY:
         lineages = read_lineages(buckets, Period(Grain.HOUR, period.start_ms)).by_period
         named = {hour.start_ms: (one.result_etag, one.rows_sha256) for hour, one in lineages.items()}
     else:
-        named = {start: _named_by_lineage(buckets, Window(start)) for start in listed}
+        named = dict(zip(listed, mapper(lambda start: _named_by_lineage(buckets, Window(start)), listed), strict=True))
     parts = []
     for start, etag in sorted(listed.items()):
         result_etag, rows_sha256 = named.get(start, ("", ""))

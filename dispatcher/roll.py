@@ -31,6 +31,7 @@ from dispatcher.observation import (
     observe,
 )
 from dispatcher.report import RollOutcome, WindowReport
+from dispatcher.room import Room
 from dispatcher.rows import rolled_rows
 from windrow.lake.layout import MarkerKey, SilenceMarkerKey, lineage_key, rows_key
 from windrow.lake.store import Mapper, PreconditionFailed, StoreError, put_if_unchanged
@@ -61,6 +62,8 @@ class Roller:
     lifetimes: Lifetimes
     scheduled_time_ms: int
     mapper: Mapper = map
+    room: Room | None = None
+    """Where several windows are rolled at once."""
     lineages: dict[Window, KnownLineage] = field(default_factory=dict)
     silence_markers: set[SilenceMarkerKey] = field(default_factory=set)
 
@@ -141,7 +144,8 @@ def _write_results(
     roller: Roller, seen: Observation, listing: Listing, window: Window, *, is_final: bool
 ) -> _RollResult:
     """Write rows, unless the same are there or there are none to write or replace, then the lineage."""
-    with rolled_rows(roller.buckets, window, listing, mapper=roller.mapper) as rolled:
+    room = roller.room.taken(sum(listing.size_bytes.values())) if roller.room else contextlib.nullcontext()
+    with room, rolled_rows(roller.buckets, window, listing, mapper=roller.mapper) as rolled:
         before = seen.lineage
         is_same = before is not None and before.rows_sha256 == rolled.rows.rows_sha256
         lineage = Lineage(

@@ -6,28 +6,32 @@ then the lineage, each on the condition that it is as observed. A tick that dies
 that does not match, and the next tick works it out again.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import io
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
 from dispatcher.observation import Buckets, UnreadableObject, observe_lineage
 from dispatcher.roll import ROUNDS_MAX, KnownLineage
-from dispatcher.rows import read_in_pieces
+from dispatcher.room import Room
+from dispatcher.rows import IN_FLIGHT_BYTES_MAX, read_in_pieces
+from windrow.columns.strings import Strings
 from windrow.lake.layout import SILENCES, SilenceMarkerKey, day_prefix, lineage_key, rows_key, silences_key
-from windrow.lake.store import PreconditionFailed, StoreError, etag_of, put_if_unchanged
+from windrow.lake.store import Mapper, PreconditionFailed, StoreError, etag_of, put_if_unchanged
 from windrow.rows.lineage import Lineage
-from windrow.rows.rollup import Rollup
 from windrow.rows.silence import HISTORY_WINDOWS, Silence, SilenceState, silence_of, write_silence
 from windrow.timestamps import format_rfc3339
 from windrow.window import Window
 
 log = logging.getLogger(__name__)
 
+ROW_BYTES = 64
+"""About what a row takes in its object."""
 SENSORS_NAMED_MAX = 20
 """How many sensors a summary lists by name."""
 
@@ -41,34 +45,51 @@ class Notifier(Protocol):
 
 @dataclass(slots=True)
 class Silences:
-    """The silences of one tick. `known` are the lineages that its rolls found or wrote."""
+    """The silences of one tick. `known` are the lineages that its rolls found or wrote.
+
+    `mapper` makes several requests at once, `work_mapper` works on several windows at once, within `room`.
+    """
 
     buckets: Buckets
     known: dict[Window, KnownLineage]
+    mapper: Mapper = map
+    work_mapper: Mapper = map
+    room: Room | None = None
     absent: set[Window] = dataclasses.field(default_factory=set)
 
     def settle(self, windows: Iterable[Window], *, time_left: Callable[[], bool]) -> dict[Window, Silence]:
         """Work out those of `windows` that have changed, newest first, while there is time, and return them."""
         newest_first = sorted((window for window in windows if window in self.known), reverse=True)
-        days = {day_prefix(SILENCES, window.start_ms) for window in newest_first}
-        listed = {one.key: one.etag for day in sorted(days) for one in self.buckets.results.list_objects(day)}
-        settled = {}
-        for window in newest_first:
+        if not newest_first or not time_left():
+            return {}
+        self._look_up({one for window in newest_first for one in _history(window)})
+        days = sorted({day_prefix(SILENCES, window.start_ms) for window in newest_first})
+        of_days = self.mapper(lambda day: list(self.buckets.results.list_objects(day)), days)
+        listed = {one.key: one.etag for objects in of_days for one in objects}
+
+        def settle(window: Window) -> Silence | None:
             try:
-                if self._is_current(window, listed):
-                    continue
-                if not time_left():
-                    break
-                silence = self._settle_in_rounds(window, listed.get(silences_key(window)))
+                if self._is_current(window, listed) or not time_left():
+                    return None
+                return self._settle_in_rounds(window, listed.get(silences_key(window)))
             except (UnreadableObject, StoreError) as error:
                 log.warning("the silences of %s wait for the next tick: %s", window, error)
-                continue
             except Exception:
                 log.exception("the silences of %s failed", window)
-                continue
-            if silence is not None:
-                settled[window] = silence
-        return settled
+            return None
+
+        found = zip(newest_first, self.work_mapper(settle, newest_first), strict=True)
+        return {window: silence for window, silence in found if silence is not None}
+
+    def _look_up(self, windows: Iterable[Window]) -> None:
+        """Read the lineages that are not known yet, several at once; one that cannot be read is met again later."""
+
+        def look_up(window: Window) -> None:
+            with contextlib.suppress(UnreadableObject, StoreError):
+                self.lineage(window)
+
+        for _ in self.mapper(look_up, sorted(set(windows) - self.known.keys() - self.absent)):
+            pass
 
     def _is_current(self, window: Window, listed: Mapping[str, str]) -> bool:
         lineage = self.known[window].lineage
@@ -115,19 +136,36 @@ class Silences:
         return silence
 
     def _work_out(self, window: Window) -> Silence | None:
-        """Compute the silence from the rows of the last windows; None if these are not those of their lineages."""
+        """Compute the silence from the rows of the last windows; None if these are not those of their lineages.
+
+        Of windows with the same sensors the rows of one are read.
+        """
+        lineages: dict[str, Lineage] = {}
+        ages: dict[str, list[int]] = {}
+        for age, one in enumerate(_history(window)):
+            lineage = self.lineage(one)
+            if lineage is not None and lineage.sensors:
+                same = lineage.sensors_sha256 or lineage.result_etag
+                lineages.setdefault(same, lineage)
+                ages.setdefault(same, []).append(age)
+        size_bytes = ROW_BYTES * sum(lineage.sensors for lineage in lineages.values())
         with ExitStack() as stack:
-            streams: list[Iterator[Rollup]] = []
-            for one in _history(window):
-                lineage = self.lineage(one)
-                if lineage is None or not lineage.sensors:
-                    streams.append(iter(()))
-                    continue
-                stored = self.buckets.results.get(rows_key(one))
-                if stored is None or stored.etag != lineage.result_etag:
+            if self.room:
+                stack.enter_context(self.room.taken(size_bytes))
+            # Large objects one after another: each passes through memory on its way to local disk.
+            mapper = self.mapper if size_bytes <= IN_FLIGHT_BYTES_MAX else map
+            streams: list[tuple[Sequence[int], Iterator[Strings]]] = []
+            for same, body in zip(lineages, mapper(self._rows_of, lineages.values()), strict=True):
+                if body is None:
                     return None
-                streams.append(read_in_pieces(one.start_ms, stored.body, stack))
+                pieces = read_in_pieces(lineages[same].window.start_ms, body, stack)
+                streams.append((ages[same], (piece.sensor_ids for piece in pieces)))
             return silence_of(window, streams)
+
+    def _rows_of(self, lineage: Lineage) -> bytes | None:
+        """Read the rows of a lineage; None if those stored now are others."""
+        stored = self.buckets.results.get(rows_key(lineage.window))
+        return None if stored is None or stored.etag != lineage.result_etag else stored.body
 
     def is_due(self, window: Window) -> bool:
         """Tell whether the window has sensors and its silence was not worked out since they changed."""

@@ -12,6 +12,7 @@ and LISTs of partials only where lineages are missing.
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TypeVar
 
 from dispatcher.due import (
@@ -27,6 +28,7 @@ from dispatcher.followup import FollowUp
 from dispatcher.observation import Buckets, RowsIndex
 from dispatcher.report import PeriodReport, RollOutcome, TickReport, WindowReport, backlog_of
 from dispatcher.roll import Roller, roll_window
+from dispatcher.room import Room
 from dispatcher.silences import Notifier, Silences
 from windrow.lake.layout import (
     MARKERS,
@@ -74,7 +76,9 @@ class TickPlan:
 class Tick:
     """One scheduled run over two buckets: windows, silences, hours and days.
 
-    `time_left` is asked before every window but the first, so each run completes at least one.
+    `time_left` is asked before every window but the first, so each run completes at least one. `mapper` makes several
+    requests for one window at once, `work_mapper` works on several windows (or days of hours) at once; they must not
+    share their threads. `room` bounds what these hold together.
     """
 
     buckets: Buckets
@@ -82,13 +86,15 @@ class Tick:
     scheduled_time_ms: int
     time_left: Callable[[], bool] = always
     mapper: Mapper = map
+    work_mapper: Mapper = map
+    room: Room | None = None
     notifier: Notifier | None = None
 
     def run(self, *, is_dry_run: bool = False) -> TickReport:
         """Plan and, unless it is a dry run, roll."""
         lake, results = CountingStore(self.buckets.lake), CountingStore(self.buckets.results)
         buckets = Buckets(lake=lake, results=results)
-        plan = plan_tick(buckets, self.scheduled_time_ms, self.lifetimes)
+        plan = plan_tick(buckets, self.scheduled_time_ms, self.lifetimes, mapper=self.mapper)
         periods: Sequence[PeriodReport] = ()
         backlog = None
         if is_dry_run:
@@ -108,7 +114,7 @@ class Tick:
         )
 
 
-def plan_tick(buckets: Buckets, scheduled_time_ms: int, lifetimes: Lifetimes) -> TickPlan:
+def plan_tick(buckets: Buckets, scheduled_time_ms: int, lifetimes: Lifetimes, *, mapper: Mapper = map) -> TickPlan:
     """List what `due_windows` needs, and apply it."""
     unknown: list[str] = []
     of_silences: list[str] = []
@@ -116,14 +122,15 @@ def plan_tick(buckets: Buckets, scheduled_time_ms: int, lifetimes: Lifetimes) ->
     for key in _keys(buckets.lake, MARKERS):
         (of_silences if key.startswith(SILENCE_MARKERS) else of_partials).append(key)
     with_lineage: set[Window] = set()
-    for day_ms in days_within_reach(scheduled_time_ms, lifetimes):
-        with_lineage.update(_parse_each(_keys(buckets.results, day_prefix(WINDOWS, day_ms)), parse_result_key, unknown))
+    days = [day_prefix(WINDOWS, day_ms) for day_ms in days_within_reach(scheduled_time_ms, lifetimes)]
+    for keys in mapper(lambda day: list(_keys(buckets.results, day)), days):
+        with_lineage.update(_parse_each(keys, parse_result_key, unknown))
     hours = hours_to_list(scheduled_time_ms, lifetimes, with_lineage=with_lineage)
     due = due_windows(
         scheduled_time_ms,
         lifetimes,
         with_lineage=with_lineage,
-        with_partials=_parse_each(_window_prefixes(buckets.lake, hours), parse_window_prefix, unknown),
+        with_partials=_parse_each(_window_prefixes(buckets.lake, hours, mapper), parse_window_prefix, unknown),
         markers=_parse_each(of_partials, parse_marker_key, unknown),
     )
     within_reach = windows_within_reach(scheduled_time_ms, lifetimes)
@@ -150,16 +157,26 @@ class _Run:
             lifetimes=tick.lifetimes,
             scheduled_time_ms=tick.scheduled_time_ms,
             mapper=tick.mapper,
+            room=tick.room,
             silence_markers=set(plan.silence_markers),
         )
         self._follow_up = FollowUp(
             buckets=buckets,
-            silences=Silences(buckets=buckets, known=self._roller.lineages),
+            silences=Silences(
+                buckets=buckets,
+                known=self._roller.lineages,
+                mapper=tick.mapper,
+                work_mapper=tick.work_mapper,
+                room=tick.room,
+            ),
             index=self._index,
             scheduled_time_ms=tick.scheduled_time_ms,
             days_within_reach=days_within_reach(tick.scheduled_time_ms, tick.lifetimes),
             time_left=tick.time_left,
             notifier=tick.notifier,
+            mapper=tick.mapper,
+            work_mapper=tick.work_mapper,
+            room=tick.room,
         )
 
     def do(self) -> None:
@@ -168,7 +185,7 @@ class _Run:
         self.live = self._roll_each(order.live, is_first=True)
         follow_up.tell_newest_silence(self.live)
         if order.backlog:
-            self._add(follow_up.roll_periods_of(self.live))
+            self._add(follow_up.roll_recent_periods(self.live))
             follow_up.settle_silences(self.live)
             if is_catching_up_first(self._tick.scheduled_time_ms):
                 self._add(follow_up.roll_all_periods(self.live))
@@ -180,14 +197,20 @@ class _Run:
         follow_up.settle_marked_silences(self._roller.silence_markers)
 
     def _roll_each(self, ordered: Sequence[DueWindow], *, is_first: bool) -> list[WindowReport]:
-        """Roll windows while there is time, the very first of the tick without asking."""
-        reports: list[WindowReport] = []
-        for position, due in enumerate(ordered):
-            if (position or not is_first) and not self._tick.time_left():
-                reports += [_report_of(later, RollOutcome.DEFERRED) for later in ordered[position:]]
-                break
-            reports.append(_roll_reporting(self._roller, due, self._index))
-        return reports
+        """Roll windows while there is time, the very first of the tick without asking.
+
+        The first of them alone, the others several at once: whichever window kills the run, one more is done before it.
+        """
+        first, rest = ordered[:1], ordered[1:]
+        reports = [self._roll_in_time(due, is_first=is_first) for due in first]
+        if rest and self._tick.time_left():
+            self._index.list_days(self._roller.buckets, (due.window for due in rest), self._tick.mapper)
+        return [*reports, *self._tick.work_mapper(self._roll_in_time, rest)]
+
+    def _roll_in_time(self, due: DueWindow, *, is_first: bool = False) -> WindowReport:
+        if not is_first and not self._tick.time_left():
+            return _report_of(due, RollOutcome.DEFERRED)
+        return _roll_reporting(self._roller, due, self._index)
 
     def _add(self, reports: Sequence[PeriodReport]) -> None:
         self.periods.update({report.period: report for report in reports})
@@ -207,14 +230,14 @@ def _report_of(due: DueWindow, outcome: RollOutcome, detail: str = "") -> Window
     return WindowReport(window=due.window, reasons=due.reasons, outcome=outcome, detail=detail, markers_kept=markers)
 
 
-def _window_prefixes(lake: ObjectStore, hours: Iterable[int]) -> Iterator[str]:
+def _window_prefixes(lake: ObjectStore, hours: Iterable[int], mapper: Mapper) -> Iterator[str]:
     """List the prefixes of windows with partials in `hours` (starts in ms), with one LIST a day and one an hour."""
     by_day: dict[str, list[str]] = {}
     for hour_ms in hours:
         by_day.setdefault(day_prefix(PARTIALS, hour_ms), []).append(hour_prefix(PARTIALS, hour_ms))
-    for day, wanted in by_day.items():
-        for hour in sorted(set(wanted).intersection(lake.list_prefixes(day))):
-            yield from lake.list_prefixes(hour, delimiter=WINDOW_MARK)
+    there = mapper(lambda day: sorted(set(by_day[day]).intersection(lake.list_prefixes(day))), by_day)
+    of_hours = mapper(lambda hour: list(lake.list_prefixes(hour, delimiter=WINDOW_MARK)), chain.from_iterable(there))
+    return chain.from_iterable(of_hours)
 
 
 def _keys(store: ObjectStore, prefix: str) -> Iterator[str]:

@@ -44,11 +44,12 @@ def invoke_tick(stage: Stage, event: dict[str, Any]) -> TickReport:
 
 def run_tick_here(stage: Stage, event: dict[str, Any]) -> TickReport:
     """Run the same tick in this process, for as long as it takes."""
-    with ThreadPoolExecutor(handler.READERS) as readers:
+    with ThreadPoolExecutor(handler.READERS) as readers, ThreadPoolExecutor(handler.WORKERS) as workers:
         return handler.run(
             event,
             buckets=Buckets(lake=stage.lake, results=stage.results),
             lifetimes=stage.lifetimes,
             remaining_ms=lambda: handler.RESERVE_MS_MAX * 10,
             mapper=readers.map,
+            work_mapper=workers.map,
         )

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import dispatcher.room
 import processors.fanout
 import processors.puts
 import processors.replay
@@ -214,6 +215,7 @@ def wait(
 def without_threads() -> Iterator[None]:
     """Let the stages' modules find these names where they look for those of the standard library."""
     with lent(
+        (dispatcher.room, "threading", SimpleNamespace(Condition=CoroutineCondition)),
         (processors.fanout, "ThreadPoolExecutor", CoroutinePool),
         (processors.fanout, "wait", wait),
         (processors.fanout, "threading", SimpleNamespace(Lock=CoroutineLock)),

@@ -16,6 +16,7 @@ from tests.simulation.mutation import Edit, Mutant, Scenario, applied, mutant
 from tests.simulation.simulated_mapping import Options
 from tests.simulation.swarm import run_seed
 from tests.simulation.test_backlog import (
+    faults_of_killer_beside_others,
     faults_of_killer_in_backlog,
     faults_of_live_hours,
     faults_of_live_killer,
@@ -238,7 +239,8 @@ MUTANTS = (
         Edit("dispatcher.due", "    others = [one for one in due if DueReason.RECENT not in one.reasons]\n", "    others = list(due[:-1])\n"),
     ), faults_of_live_windows),
     mutant("a live window that kills its run is tried at every tick", "dispatcher.due", "    if not is_reversed(scheduled_time_ms):\n        suspects = set()\n", "    suspects = set()\n", faults_of_live_killer),
-    mutant("hours of live windows wait for the backlog", "dispatcher.tick", "            self._add(follow_up.roll_periods_of(self.live))\n", "", faults_of_live_hours),
+    mutant("all windows begin at once", "dispatcher.tick", "        first, rest = ordered[:1], ordered[1:]\n", "        first, rest = ordered[:0], ordered\n", faults_of_killer_beside_others),
+    mutant("hours of live windows wait for the backlog", "dispatcher.tick", "            self._add(follow_up.roll_recent_periods(self.live))\n", "", faults_of_live_hours),
     mutant("hours of a backlog wait for all of it", "dispatcher.tick", "            if is_catching_up_first(self._tick.scheduled_time_ms):\n", "            if False:\n", faults_of_killer_in_backlog),
     # Adapters, replay, redrive.
     mutant("a lost race overwrites", "windrow.lake.s3", "                raise PreconditionFailed(key) from error", "                return self.put(key, body)"),

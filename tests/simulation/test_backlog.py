@@ -6,12 +6,16 @@ closing - 2 h                          closing
 ticks 1, 3 of 4: b oldest first    2: first the hours and days that others left    0: all from the newest back
 """
 
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 from dispatcher.due import RECENT_WINDOWS, REVERSED_EVERY_TICKS, DueReason, closing_ms
 from dispatcher.report import Backlog, RollOutcome, TickReport, backlog_of
+from dispatcher.room import Room
 from dispatcher.tick import Tick
 from tests.simulation.lake import (
     FIRST,
@@ -19,6 +23,7 @@ from tests.simulation.lake import (
     RESULTS,
     at,
     buckets,
+    contents,
     lineage_of,
     marker_put,
     next_tick,
@@ -28,6 +33,7 @@ from tests.simulation.lake import (
 )
 from tests.simulation.simulated_s3 import Answer, Get, ListPage, Operation, Put, S3State
 from windrow.lake.layout import PARTIALS, lineage_key, partials_prefix, period_rows_key
+from windrow.lake.store import Mapper
 from windrow.period import HOUR_MS, Grain, Period
 from windrow.window import WINDOW_MS, Window
 
@@ -54,6 +60,7 @@ class Busy:
     scheduled_ms: int = BEGIN
     written: Counter[str] = field(default_factory=Counter)
     """How often each result was written."""
+    work_mapper: Mapper = map
     order: list[Window] = field(default_factory=list)
     """The windows whose partials the last tick listed, in order."""
     _asked: int = 0
@@ -98,6 +105,7 @@ class Busy:
             lifetimes=LIFETIMES,
             scheduled_time_ms=self.scheduled_ms,
             time_left=lambda: self._asked < self.requests,
+            work_mapper=self.work_mapper,
         )
         try:
             return run.run()
@@ -229,8 +237,7 @@ def test_backlog_goes_oldest_first_and_every_fourth_tick_from_the_newest_back() 
         assert busy.order[0] == newest
         assert set(busy.order[:RECENT_WINDOWS]) == live
         backlog = [window for window in busy.order[RECENT_WINDOWS:] if window in set(busy.waiting)]
-        oldest_first = sorted(backlog)
-        assert backlog == (oldest_first[::-1] if is_reversed else [*oldest_first[-1:], *oldest_first[:-1]])
+        assert backlog == sorted(backlog, reverse=is_reversed)
         done.append(len(backlog))
     assert sum(done) > 40
 
@@ -274,6 +281,79 @@ def faults_of_live_killer() -> list[str]:
         done.append(sum(busy.is_rolled(window) for window in busy.waiting))
     assert not busy.is_rolled(busy.poison)
     return faults + ([] if done[-1] > done[REVERSED_EVERY_TICKS] > 0 else [f"the backlog waits: {done}"])
+
+
+def test_one_window_is_done_before_any_that_may_kill_the_run() -> None:
+    """However many are rolled at once: the first goes alone, so those beside a killer are done tick after tick."""
+    assert faults_of_killer_beside_others() == []
+
+
+def faults_of_killer_beside_others() -> list[str]:
+    """What is not done when all that is rolled at once is lost as soon as the killer is among it."""
+    busy = Busy(requests=10**6, backlog=5)
+    busy.poison = busy.waiting[2]
+
+    def at_once(function: Callable[[Any], Any], arguments: Iterable[Any]) -> list[Any]:
+        arguments = list(arguments)
+        if any(getattr(one, "window", None) == busy.poison for one in arguments):
+            raise Killed
+        return [function(one) for one in arguments]
+
+    busy.work_mapper = at_once
+    for _ in range(2 * REVERSED_EVERY_TICKS):
+        busy.tick()
+    return [f"{window} waits" for window in busy.waiting if window != busy.poison and not busy.is_rolled(window)]
+
+
+def test_many_windows_at_once_give_the_same_bytes() -> None:
+    """Rows, lineages, silences, hours and days of an outage, with threads and without."""
+    made = []
+    for is_parallel in (False, True):
+        state = S3State()
+        for back in range(1, 40):
+            window = Window(closing_ms(BEGIN) - back * WINDOW_MS)
+            rows = [(who, 0, 0, back) for who in "abcdefg" if (ord(who) + back) % 7 > 2]
+            state.apply(partial_put(window, rows))
+        lock = threading.Lock()
+
+        def perform(operation: Operation, state: S3State = state, lock: threading.Lock = lock) -> Answer:
+            with lock:
+                return state.apply(operation)
+
+        with ThreadPoolExecutor(4) as readers, ThreadPoolExecutor(4) as workers:
+            Tick(
+                buckets=buckets(perform),
+                lifetimes=LIFETIMES,
+                scheduled_time_ms=BEGIN,
+                mapper=readers.map if is_parallel else map,
+                work_mapper=workers.map if is_parallel else map,
+                room=Room(5_000) if is_parallel else None,
+            ).run()
+        made.append(contents(state))
+    assert {key for key in made[0] if made[0][key] != made[1].get(key)} == set()
+    assert made[0].keys() == made[1].keys()
+    assert any(key.startswith("silences/") for key in made[0])
+
+
+def test_room_lets_in_what_fits_and_the_large_alone() -> None:
+    """Never more than the bound together; what is larger than the bound goes in when nobody else is there."""
+    room, inside, most = Room(10), Counter[str](), list[int]()
+    lock = threading.Lock()
+
+    def work(size_bytes: int) -> None:
+        with room.taken(size_bytes):
+            with lock:
+                inside["bytes"] += size_bytes
+                inside["works"] += 1
+                most.append(inside["bytes"] if inside["works"] > 1 else 0)
+            with lock:
+                inside["bytes"] -= size_bytes
+                inside["works"] -= 1
+
+    with ThreadPoolExecutor(8) as workers:
+        list(workers.map(work, [3, 4, 100, 5, 1, 9, 10, 100, 2, 2, 6] * 30))
+    assert len(most) == 330
+    assert max(most) <= 10
 
 
 def test_late_readings_of_old_windows_wait_behind_the_live_ones() -> None:

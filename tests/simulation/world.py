@@ -22,7 +22,7 @@ import dispatcher.rows
 import dispatcher.tick
 from dispatcher import handler as dispatcher_handler
 from dispatcher.due import RECENT_WINDOWS
-from dispatcher.handler import READERS
+from dispatcher.handler import READERS, WORKERS
 from dispatcher.observation import Buckets
 from dispatcher.spill import Spill
 from dispatcher.tick import Tick
@@ -329,6 +329,7 @@ class World:
             lifetimes=self.lifetimes,
             remaining_ms=process.remaining_ms,
             mapper=CoroutinePool(READERS).map,
+            work_mapper=CoroutinePool(WORKERS).map,
         )
         outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items()))
         self.timeline.add("tick", "T", f"{process.name} for {json.loads(event)['time'][11:16]}: {outcomes}")

@@ -142,12 +142,12 @@ def lifetimes() -> Lifetimes:
 @pytest.mark.parametrize(
     ("left_ms", "rolls"),
     [
-        ([240_000, 240_000, 60_001, 60_000], 3),  # the reserve is a minute
-        ([40_000, 40_000, 10_001, 10_000], 3),  # or a quarter of a short run
+        ([240_000, 240_000, 240_000, 60_001, 60_000], 3),  # the reserve is a minute
+        ([40_000, 40_000, 40_000, 10_001, 10_000], 3),  # or a quarter of a short run
     ],
 )
 def test_no_roll_begins_in_the_reserve(left_ms: list[int], rolls: int) -> None:
-    """The first answer sizes the reserve, the others come before each window but the first; time does not come back."""
+    """The first answer sizes the reserve, the next comes before listings, the others before each further window."""
     answers = itertools.chain(left_ms, itertools.repeat(left_ms[-1]))
     report = handler.run(
         EVENT, buckets=buckets(S3State().apply), lifetimes=lifetimes(), remaining_ms=lambda: next(answers)

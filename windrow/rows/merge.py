@@ -9,8 +9,8 @@ Percentiles come from the merged histogram: the middle of the bin that holds the
 and the maximum. It differs from the exact value by at most PERCENTILE_ERROR_MILLI_C.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -63,29 +63,45 @@ def merge(start_ms: int, parts: Sequence[Rollup]) -> Rollup:
 
 def merge_streams(start_ms: int, streams: Iterable[Iterator[Rollup]]) -> Iterator[Rollup]:
     """Merge streams of rows, each ascending by sensor id, keeping one batch of each stream in memory."""
-    for complete in sensor_ranges(streams):
+    for complete in id_ranges(streams, ids_of=lambda rows: rows.sensor_ids):
         yield merge(start_ms, [part for _, part in complete])
 
 
-def sensor_ranges(streams: Iterable[Iterator[Rollup]]) -> Iterator[list[tuple[int, Rollup]]]:
-    """Read streams of rows in step: yield, for ascending ranges of sensors, (number of the stream, its rows) if any.
+class Batch(Protocol):
+    """Rows that ascend by id and can be cut."""
 
-    Each round ends at the least of the last ids of the current batches: up to it, all sensors are complete.
+    def __len__(self) -> int:
+        """Return the number of rows."""
+
+    def between(self, start: int, end: int) -> Self:
+        """Return the rows `start:end`."""
+
+
+AnyBatch = TypeVar("AnyBatch", bound=Batch)
+
+
+def id_ranges(
+    streams: Iterable[Iterator[AnyBatch]], *, ids_of: Callable[[AnyBatch], Strings]
+) -> Iterator[list[tuple[int, AnyBatch]]]:
+    """Read streams of batches in step: yield, for ascending ranges of ids, (number of the stream, its rows) if any.
+
+    Each round ends at the least of the last ids of the current batches: up to it, all ids are complete.
     """
-    heads = [_StreamHead(number, stream) for number, stream in enumerate(streams)]
+    heads = [_StreamHead(number, stream, ids_of) for number, stream in enumerate(streams)]
     while heads := [head for head in heads if head.has_rows()]:
         bound = min(head.last_id for head in heads)
         complete = [(head.number, head.take_through(bound)) for head in heads]
         yield [(number, part) for number, part in complete if len(part)]
 
 
-class _StreamHead:
-    """A stream of rows and its current batch."""
+class _StreamHead(Generic[AnyBatch]):
+    """A stream of batches and the current one."""
 
-    def __init__(self, number: int, stream: Iterator[Rollup]) -> None:
+    def __init__(self, number: int, stream: Iterator[AnyBatch], ids_of: Callable[[AnyBatch], Strings]) -> None:
         self.number = number
         self._rest = stream
-        self._batch: Rollup | None = None
+        self._ids_of = ids_of
+        self._batch: AnyBatch | None = None
 
     def has_rows(self) -> bool:
         """Return whether there are rows left, after reading the next batch if the current one is used up."""
@@ -98,16 +114,16 @@ class _StreamHead:
     @property
     def last_id(self) -> bytes:
         batch = self._current()
-        return batch.sensor_ids.octets_at(len(batch) - 1)
+        return self._ids_of(batch).octets_at(len(batch) - 1)
 
-    def take_through(self, bound: bytes) -> Rollup:
+    def take_through(self, bound: bytes) -> AnyBatch:
         """Take the rows of the ids up to and including `bound`, possibly none."""
         batch = self._current()
-        (end,) = batch.sensor_ids.positions_of([bound + b"\0"])
+        (end,) = self._ids_of(batch).positions_of([bound + b"\0"])
         self._batch = batch.between(end, len(batch))
         return batch.between(0, end)
 
-    def _current(self) -> Rollup:
+    def _current(self) -> AnyBatch:
         assert self._batch is not None  # noqa: S101 - has_rows comes first
         return self._batch
 

@@ -23,8 +23,7 @@ import numpy as np
 from windrow.columns import arrow
 from windrow.columns.arrays import Int64s, Mask
 from windrow.columns.strings import Strings
-from windrow.rows.merge import sensor_ranges
-from windrow.rows.rollup import Rollup
+from windrow.rows.merge import id_ranges
 from windrow.window import WINDOW_MS, Window
 
 BEFORE_WINDOWS = 12
@@ -85,15 +84,18 @@ class Silence:
         return self.counts[SilenceState.BEGAN] + self.counts[SilenceState.LASTS]
 
 
-def silence_of(window: Window, streams: Sequence[Iterator[Rollup]]) -> Silence:
-    """Compute the silence of `window` from the rows of the last HISTORY_WINDOWS windows, the newest first.
+def silence_of(window: Window, streams: Sequence[tuple[Sequence[int], Iterator[Strings]]]) -> Silence:
+    """Compute the silence of `window` from the sensors of the last HISTORY_WINDOWS windows.
 
-    Rows are read in batches; only sensors that are or were silent are kept in memory.
+    A stream holds the ids that were heard in the windows of some ages, ascending, in batches. Windows that heard the
+    same sensors share a stream; those that heard nobody have none. Only sensors that are or were silent are kept in
+    memory.
     """
+    bits = [sum(1 << age for age in ages) for ages, _ in streams]
     totals: Counter[str] = Counter()
     kept: list[tuple[Strings, Int64s]] = []
-    for complete in sensor_ranges(streams):
-        ids, masks = _masks(complete)
+    for complete in id_ranges([ids for _, ids in streams], ids_of=lambda ids: ids):
+        ids, masks = _masks([(bits[number], part) for number, part in complete])
         totals.update(
             sensors=_heard(masks, 0),
             expected=_expected(masks, 0),
@@ -168,12 +170,13 @@ def _are_silent(masks: Int64s) -> Mask:
     return silent
 
 
-def _masks(complete: Sequence[tuple[int, Rollup]]) -> tuple[Strings, Int64s]:
-    """Return the sensors of a round, and the windows that each has rows in, as bits."""
-    ids, place = Strings.concat([part.sensor_ids for _, part in complete]).rank()
-    bits = np.repeat([1 << age for age, _ in complete], [len(part) for _, part in complete])
-    # A sensor has at most one row in a window, so adding its bits joins them.
-    return ids, np.bincount(place, weights=bits, minlength=len(ids)).astype(np.int64)
+def _masks(complete: Sequence[tuple[int, Strings]]) -> tuple[Strings, Int64s]:
+    """Return the sensors of a round, and the windows that each was heard in, as bits."""
+    ids, places = Strings.unite([part for _, part in complete])
+    masks = np.zeros(len(ids), np.int64)
+    for (bits, _), place in zip(complete, places, strict=True):
+        masks[place] |= bits
+    return ids, masks
 
 
 def _heard(masks: Int64s, age: int) -> int:
