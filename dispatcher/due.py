@@ -130,8 +130,8 @@ def due_windows(
 class WindowOrder:
     """The windows of a tick in the order of work.
 
-    live: what every tick does first, with the silences, hours and days that follow from it: the RECENT windows, then the
-    share of the sweep, about one window a day. backlog: all others, for the time that is left.
+    live: what every tick does first, with the silences, hours and days that follow from it: the RECENT windows, then
+    the share of the sweep, one window of each day. backlog: all others, for the time that is left.
     """
 
     live: tuple[DueWindow, ...]
