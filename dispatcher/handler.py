@@ -9,6 +9,7 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from dispatcher.answer import cut
 from dispatcher.observation import Buckets
 from dispatcher.report import RollOutcome, TickReport
 from dispatcher.room import Room
@@ -51,7 +52,7 @@ def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             notifier=topic_of(stage),
         )
     _log(report)
-    return report.to_fields()
+    return cut(report).to_fields()
 
 
 def run(

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -129,7 +129,8 @@ def backlog_of(
 class TickReport:
     """One tick: its windows, oldest first, the S3 requests it made, and keys that windrow does not write.
 
-    `periods` are the hours, then the days, that had changed. `backlog` is None if no window was left undone.
+    `periods` are the hours, then the days, that had changed. `backlog` is None if no window was left undone. An answer
+    that was cut (dispatcher.answer) says how many windows are not listed, by outcome, and how much else was left out.
     """
 
     scheduled_time_ms: int
@@ -138,11 +139,13 @@ class TickReport:
     backlog: Backlog | None = None
     s3_calls: Mapping[str, int]
     unknown_keys: tuple[str, ...] = ()
+    unlisted: Mapping[RollOutcome, int] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def outcomes(self) -> Counter[RollOutcome]:
-        """The number of windows with each outcome."""
-        return Counter(report.outcome for report in self.windows)
+        """The number of windows with each outcome, listed or not."""
+        return Counter(report.outcome for report in self.windows) + Counter(self.unlisted)
 
     def to_fields(self) -> dict[str, Any]:
         """Return the fields as JSON has them."""
@@ -153,6 +156,8 @@ class TickReport:
             "backlog": self.backlog and self.backlog.to_fields(),
             "s3_calls": dict(self.s3_calls),
             "unknown_keys": list(self.unknown_keys),
+            "unlisted": {outcome.value: count for outcome, count in self.unlisted.items()},
+            "left_out": dict(self.left_out),
         }
 
     @classmethod
@@ -165,4 +170,7 @@ class TickReport:
             backlog=Backlog.from_fields(fields["backlog"]) if fields.get("backlog") else None,
             s3_calls=dict(fields["s3_calls"]),
             unknown_keys=tuple(fields["unknown_keys"]),
+            # An older dispatcher's answer has neither.
+            unlisted={RollOutcome(outcome): count for outcome, count in fields.get("unlisted", {}).items()},
+            left_out=dict(fields.get("left_out", {})),
         )

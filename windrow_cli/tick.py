@@ -63,6 +63,8 @@ def show(report: "TickReport") -> None:
         err.print(_backlog_line(report.backlog), markup=False)
     for key in report.unknown_keys:
         err.print(f"none of ours: {key}", markup=False)
+    if report.unlisted or report.left_out:
+        err.print(_unlisted_line(report), markup=False)
     starts: list[tuple[int, WindowReport | PeriodReport]] = [
         (window.window.start_ms, window) for window in report.windows
     ]
@@ -71,7 +73,14 @@ def show(report: "TickReport") -> None:
     if bad:
         start_ms, first = bad[0]
         where = f"{format_rfc3339(start_ms)} is {first.outcome}"
-        raise WindrowError(f"{len(bad)} windows need attention, the first, {where}: {first.detail}")
+        count = len(bad) + sum(report.unlisted.get(outcome, 0) for outcome in (RollOutcome.FAILED, RollOutcome.FROZEN))
+        raise WindrowError(f"{count} windows need attention, the first, {where}: {first.detail}")
+
+
+def _unlisted_line(report: "TickReport") -> str:
+    counts = [f"{count:,} {outcome} windows" for outcome, count in sorted(report.unlisted.items())]
+    counts += [f"{count:,} {what}" for what, count in sorted(report.left_out.items())]
+    return f"not listed here: {', '.join(counts)}; the dispatcher's log names what changed"
 
 
 def _backlog_line(backlog: "Backlog") -> str:

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from moto import mock_aws
 
-from dispatcher import handler
+from dispatcher import answer, handler
 from dispatcher.due import DueReason
 from dispatcher.report import Backlog, RollOutcome, TickReport, WindowReport
 from tests.lambda_context import LambdaContext
@@ -234,6 +234,31 @@ def test_tick_hands_the_scheduled_time_to_the_function_and_prints_its_report(
     assert fake.events[0]["detail"] == {"dry_run": True}
     line = next(line for line in result.stdout.splitlines() if line)
     assert line.split() == ["2026-11-20T10:00:00.000Z", "recent", "rolled", "revision", "2", "1,234", "readings"]
+
+
+def test_tick_says_what_a_cut_answer_lacks(place: Callable[[FakeLambda], None]) -> None:
+    """How many windows, of which outcome, and where they are named; a frozen one that is not listed is counted."""
+    frozen = WindowReport(window=RECENT, reasons=(DueReason.RECENT,), outcome=RollOutcome.FROZEN, detail="gone")
+    unlisted = {RollOutcome.SETTLED: 1_016, RollOutcome.FROZEN: 2}
+    report = TickReport(
+        scheduled_time_ms=0, windows=(frozen,), s3_calls={}, unlisted=unlisted, left_out={"markers": 12_345}
+    )
+    place(FakeLambda(report.to_fields()))
+    result = CliRunner().invoke(command.tick, [])
+    assert isinstance(result.exception, WindrowError)
+    assert "3 windows need attention" in result.exception.message
+    words = " ".join(result.stderr.split())
+    assert "not listed here: 2 frozen windows, 1,016 settled windows, 12,345 markers" in words
+    assert "1016 settled" in words
+
+
+@pytest.mark.slow
+def test_the_function_cuts_its_answer(handle: Handle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its log has every window, its answer no more than the bound."""
+    monkeypatch.setattr(answer, "WINDOWS_MAX", 1)
+    report = TickReport.from_fields(json.loads(json.dumps(handle(EVENT))))
+    assert len(report.windows) == 1
+    assert report.outcomes[RollOutcome.ROLLED] == 1 + report.unlisted[RollOutcome.ROLLED] > 1
 
 
 def test_tick_with_a_frozen_window_is_an_error(place: Callable[[FakeLambda], None]) -> None:
