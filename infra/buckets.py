@@ -42,9 +42,13 @@ def account_of(place: Place) -> str:
 def code_bucket(place: Place) -> OwnedBucket:
     """Return the bucket for the functions' code: one per account and region, shared by all stages."""
     account = account_of(place)
-    # Bucket names are public, and the account number should not be.
-    digest = hashlib.sha256(f"windrow {account} {place.region}".encode()).hexdigest()
-    return OwnedBucket(name=f"windrow-code-{digest[:16]}", account=account)
+    return OwnedBucket(name=code_bucket_name(account, place.region), account=account)
+
+
+def code_bucket_name(account: str, region: str) -> str:
+    """Return the name of the code bucket. Bucket names are public, and the account number should not be."""
+    digest = hashlib.sha256(f"windrow {account} {region}".encode()).hexdigest()
+    return f"windrow-code-{digest[:16]}"
 
 
 def ensure_code_bucket(place: Place, bucket: OwnedBucket) -> None:

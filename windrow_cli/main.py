@@ -17,6 +17,7 @@ _COMMANDS = {
     "status": ("windrow_cli.place", "status", "Show what runs and what is deployed."),
     "deploy": ("windrow_cli.deploy", "deploy", "Package the functions and deploy a stage."),
     "destroy": ("windrow_cli.deploy", "destroy", "Remove a deployed stage."),
+    "policy": ("windrow_cli.policy", "policy", "Print the IAM policy for who deploys, sends or asks."),
     "drift": ("windrow_cli.drift", "drift", "Show what was changed in a stage by hand."),
     "package": ("windrow_cli.package", "package", "Build the functions' zips and show their sizes."),
     "simulate": ("windrow_cli.simulate", "simulate", "Send the readings of a simulated fleet."),

@@ -85,10 +85,15 @@ def chosen_place() -> "Place":
     """Return the place that the running command's options name; WindrowError when there is none."""
     from infra.targets import find_place
 
+    return find_place(chosen_target(), home=home_folder(), region=chosen_region(), profile=_chosen("profile"))
+
+
+def chosen_region() -> str | None:
+    """Return the region that the options or, for AWS, the environment name; None leaves it to the profile."""
     region = _chosen("region")
     if chosen_target() == "aws":  # boto3 itself reads only the second
         region = region or os.environ.get(settings.AWS_REGION) or os.environ.get(settings.AWS_DEFAULT_REGION)
-    return find_place(chosen_target(), home=home_folder(), region=region, profile=_chosen("profile"))
+    return region
 
 
 def open_stage(name: str) -> "Stage":

@@ -1,0 +1,262 @@
+"""IAM policies for the people and programs around a stage: who deploys it, who sends readings, who asks questions.
+
+Each is the least that the work needs, limited to the one stage by the names that its template gives. Buckets and roles
+have names that CloudFormation completes, so they end in a `*`.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from infra.buckets import code_bucket_name
+from windrow.deployment import STAGE_TAG, stack_name
+from windrow.errors import UsageError
+from windrow.lake import layout
+
+KINDS = ("deploy", "producer", "analyst")
+CHARACTERS_MAX = 10_240
+"""The limit of a role's inline policies, white space not counted ("IAM and AWS STS quotas"); a managed one has less."""
+_ROLES = ("ConsumerRole", "FanoutRole", "DispatcherRole")
+_RESULTS = (
+    *(layout.AGGREGATES, layout.AGGREGATES_1H, layout.AGGREGATES_1D),
+    *(layout.WINDOWS, layout.WINDOWS_1H, layout.WINDOWS_1D),
+    layout.SILENCES,
+)
+_ANSWERS = "athena/"
+_TRANSFORM = "transform/Serverless-2016-10-31"
+_PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
+_ACCOUNT = re.compile(r"\d{12}", re.ASCII)
+
+Policy = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """The stage that a policy is about.
+
+    ``role_path`` and ``boundary`` are those of the stage's parameters. ``key_arn`` is a key that is not the stage's
+    own; empty for its own, which is recognised by its alias or its tag.
+    """
+
+    stage: str
+    account: str
+    region: str
+    role_path: str = "/"
+    boundary: str = ""
+    key_arn: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for an account that is not twelve digits."""
+        if _ACCOUNT.fullmatch(self.account) is None:
+            raise UsageError(f"{self.account!r} is not an account", hint="an account has twelve digits")
+
+    @property
+    def partition(self) -> str:
+        """The partition that the region is in."""
+        return next((name for prefix, name in _PARTITIONS.items() if self.region.startswith(prefix)), "aws")
+
+    def arn(self, service: str, resource: str) -> str:
+        """Return the ARN of a resource in the stage's region and account."""
+        return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
+
+    def role(self, name: str) -> str:
+        """Return the ARN of one of the stage's roles, which CloudFormation ends by chance."""
+        return f"arn:{self.partition}:iam::{self.account}:role{self.role_path}{stack_name(self.stage)}-{name}-*"
+
+    def bucket(self, name: str) -> str:
+        """Return the ARN of one of the stage's buckets, by its name in the template."""
+        return f"arn:{self.partition}:s3:::{stack_name(self.stage)}-{name.lower()}-*"
+
+
+def policy(kind: str, scope: Scope) -> Policy:
+    """Return the policy document of one of KINDS."""
+    statements = {"deploy": _deploy, "producer": _producer, "analyst": _analyst}[kind](scope)
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def _producer(scope: Scope) -> list[Policy]:
+    """Sending: the shards are listed at first, and again after a split or a merge."""
+    stream = scope.arn("kinesis", f"stream/{stack_name(scope.stage)}")
+    return [_allow("Send", ["kinesis:ListShards", "kinesis:PutRecords"], [stream])]
+
+
+def _analyst(scope: Scope) -> list[Policy]:
+    """Asking: the stage's workgroup, tables and objects, and the answers, which Athena writes with these rights."""
+    name, lake, results = stack_name(scope.stage), scope.bucket("LakeBucket"), scope.bucket("ResultsBucket")
+    read = [f"{results}/{root}*" for root in (*_RESULTS, _ANSWERS)]
+    read += [f"{lake}/{root}*" for root in (layout.PARTIALS, layout.QUARANTINE)]
+    queries = ["BatchGetQueryExecution", "GetNamedQuery", "GetQueryExecution", "GetQueryResults", "GetWorkGroup"]
+    queries += ["ListNamedQueries", "ListQueryExecutions", "StartQueryExecution", "StopQueryExecution"]
+    return [
+        _allow("FindStage", ["cloudformation:DescribeStacks"], [scope.arn("cloudformation", f"stack/{name}/*")]),
+        _allow("Ask", _of("athena", queries), [scope.arn("athena", f"workgroup/{name}")]),
+        _allow("Catalog", ["athena:GetDataCatalog"], [scope.arn("athena", "datacatalog/AwsDataCatalog")]),
+        _allow(
+            "Tables",
+            _of("glue", ["BatchGetPartition", "GetDatabase", "GetPartition", "GetPartitions", "GetTable", "GetTables"]),
+            _tables(scope),
+        ),
+        _allow("ListObjects", ["s3:GetBucketLocation", "s3:ListBucket"], [lake, results]),
+        _allow("ReadObjects", ["s3:GetObject"], read),
+        _allow(
+            "WriteAnswers",
+            ["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts", "s3:PutObject"],
+            [f"{results}/{_ANSWERS}*"],
+        ),
+        _use_key(scope),
+    ]
+
+
+def _use_key(scope: Scope) -> Policy:
+    through_s3 = {"StringEquals": {"kms:ViaService": f"s3.{scope.region}.{_suffix(scope)}"}}
+    actions = ["kms:Decrypt", "kms:GenerateDataKey"]
+    if scope.key_arn:
+        return _allow("Unlock", actions, [scope.key_arn], through_s3)
+    own = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": f"alias/{stack_name(scope.stage)}"}}
+    return _allow("Unlock", actions, [scope.arn("kms", "key/*")], through_s3 | own)
+
+
+def _suffix(scope: Scope) -> str:
+    return "amazonaws.com.cn" if scope.partition == "aws-cn" else "amazonaws.com"
+
+
+def _deploy(scope: Scope) -> list[Policy]:
+    """Deploying, changing and destroying. CloudFormation acts with the rights of who calls it.
+
+    What it calls for a type of resource is in the registry's schema of that type, under `handlers`.
+    """
+    return [*_stacks(scope), *_code(scope), *_buckets(scope), *_roles(scope), *_keys(scope), *_others(scope)]
+
+
+def _stacks(scope: Scope) -> list[Policy]:
+    stack = scope.arn("cloudformation", f"stack/{stack_name(scope.stage)}/*")
+    sam = f"arn:{scope.partition}:cloudformation:{scope.region}:aws:{_TRANSFORM}"
+    changes = ["CreateChangeSet", "DeleteChangeSet", "DeleteStack", "DescribeChangeSet", "DescribeStackEvents"]
+    changes += ["DescribeStackResource", "DescribeStackResourceDrifts", "DescribeStackResources", "DescribeStacks"]
+    changes += ["DetectStackDrift", "DetectStackResourceDrift", "ExecuteChangeSet", "UpdateTerminationProtection"]
+    return [
+        _allow("Stack", _of("cloudformation", changes), [stack]),
+        _allow("Transform", ["cloudformation:CreateChangeSet"], [sam]),
+        _allow("Drift", ["cloudformation:DescribeStackDriftDetectionStatus"], ["*"]),
+    ]
+
+
+def _code(scope: Scope) -> list[Policy]:
+    """The bucket that all stages of the region share."""
+    bucket = f"arn:{scope.partition}:s3:::{code_bucket_name(scope.account, scope.region)}"
+    setup = ["CreateBucket", "ListBucket", "PutBucketPolicy", "PutBucketPublicAccessBlock", "PutBucketTagging"]
+    setup += ["PutBucketVersioning", "PutLifecycleConfiguration"]
+    return [
+        _allow("CodeBucket", _of("s3", setup), [bucket]),
+        _allow("Code", ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"], [f"{bucket}/*"]),
+    ]
+
+
+def _buckets(scope: Scope) -> list[Policy]:
+    """The stage's buckets: their settings, and the deletion of objects, but not the reading of any."""
+    buckets = [scope.bucket(name) for name in ("LakeBucket", "ResultsBucket", "OnFailureBucket")]
+    actions = ["CreateBucket", "DeleteBucket", "DeleteBucketPolicy", "Get*Configuration", "GetBucket*"]
+    actions += ["ListBucket", "ListBucketVersions", "ListTagsForResource"]
+    actions += ["PutBucketOwnershipControls", "PutBucketPolicy", "PutBucketPublicAccessBlock", "PutBucketTagging"]
+    actions += ["PutBucketVersioning", "PutEncryptionConfiguration", "PutLifecycleConfiguration"]
+    actions += ["TagResource", "UntagResource"]
+    return [
+        _allow("Buckets", _of("s3", actions), buckets),
+        _allow("DeleteObjects", ["s3:DeleteObject", "s3:DeleteObjectVersion"], [f"{bucket}/*" for bucket in buckets]),
+    ]
+
+
+def _roles(scope: Scope) -> list[Policy]:
+    roles = [scope.role(name) for name in _ROLES]
+    bounded = ["CreateRole", "PutRolePermissionsBoundary", "PutRolePolicy"]
+    if not scope.boundary:
+        bounded.remove("PutRolePermissionsBoundary")
+    others = ["DeleteRole", "DeleteRolePolicy", "GetRole", "GetRolePolicy", "ListAttachedRolePolicies"]
+    others += ["ListRolePolicies", "TagRole", "UntagRole", "UpdateAssumeRolePolicy", "UpdateRole"]
+    within = {"StringEquals": {"iam:PermissionsBoundary": scope.boundary}} if scope.boundary else None
+    to_lambda = {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}
+    return [
+        _allow("WriteRoles", _of("iam", bounded), roles, within),
+        _allow("Roles", _of("iam", others), roles),
+        _allow("PassRoles", ["iam:PassRole"], roles, to_lambda),
+    ]
+
+
+def _keys(scope: Scope) -> list[Policy]:
+    """The stage's own key, by its tag; a key that somebody else keeps is only described."""
+    if scope.key_arn:
+        return [_allow("Key", ["kms:DescribeKey"], [scope.key_arn])]
+    name = scope.stage
+    alias, keys = scope.arn("kms", f"alias/{stack_name(name)}"), scope.arn("kms", "key/*")
+    actions = ["CreateAlias", "DeleteAlias", "DescribeKey", "DisableKeyRotation", "EnableKeyRotation"]
+    actions += ["GetKeyPolicy", "GetKeyRotationStatus", "ListResourceTags", "PutKeyPolicy", "ScheduleKeyDeletion"]
+    actions += ["TagResource", "UntagResource", "UpdateAlias", "UpdateKeyDescription"]
+    tagged = {"StringEquals": {f"aws:ResourceTag/{STAGE_TAG}": name}}
+    return [
+        _allow("MakeKey", ["kms:CreateKey"], ["*"], {"StringEquals": {f"aws:RequestTag/{STAGE_TAG}": name}}),
+        _allow("Key", _of("kms", actions), [keys], tagged),
+        _allow("KeyAlias", _of("kms", ["CreateAlias", "DeleteAlias", "UpdateAlias"]), [alias]),
+        _allow("FindAlias", ["kms:ListAliases"], ["*"]),
+    ]
+
+
+def _others(scope: Scope) -> list[Policy]:
+    """Everything whose name begins with the stage's; no reading of records, and no running of functions."""
+    name = stack_name(scope.stage)
+    stream = ["AddTagsToStream", "CreateStream", "DecreaseStreamRetentionPeriod", "DeleteStream"]
+    stream += ["DescribeStreamSummary", "IncreaseStreamRetentionPeriod", "ListTagsFor*", "RemoveTagsFromStream"]
+    stream += ["StartStreamEncryption", "StopStreamEncryption", "TagResource", "UntagResource", "UpdateShardCount"]
+    stream += ["UpdateStreamMode", "EnableEnhancedMonitoring", "DisableEnhancedMonitoring"]
+    functions = ["AddPermission", "*Alias", "CreateFunction", "Delete*", "Get*", "ListTags", "ListVersionsByFunction"]
+    functions += ["PublishVersion", "Put*", "RemovePermission", "TagResource", "UntagResource", "UpdateFunction*"]
+    mappings = ["*EventSourceMapping", "ListEventSourceMappings", "ListTags", "TagResource", "UntagResource"]
+    logs = ["CreateLogGroup", "DeleteLogGroup", "DeleteRetentionPolicy", "GetDataProtectionPolicy"]
+    logs += ["DescribeIndexPolicies", "ListTagsForResource", "PutRetentionPolicy", "TagResource", "UntagResource"]
+    alarms = ["DeleteAlarms", "DescribeAlarms", "ListTagsForResource", "PutMetricAlarm", "TagResource", "UntagResource"]
+    dashboards = ["DeleteDashboards", "GetDashboard", "ListTagsForResource", "PutDashboard", "TagResource"]
+    dashboards.append("UntagResource")
+    workgroup = ["*NamedQuery", "CreateWorkGroup", "DeleteWorkGroup", "GetWorkGroup", "ListTagsForResource"]
+    workgroup += ["TagResource", "UntagResource", "UpdateWorkGroup"]
+    tables = ["CreateDatabase", "CreateTable", "DeleteDatabase", "DeleteTable", "GetDatabase", "GetTable", "GetTables"]
+    tables += ["UpdateDatabase", "UpdateTable"]
+    rules = ["DeleteRule", "DescribeRule", "ListTagsForResource", "ListTargetsByRule", "PutRule", "PutTargets"]
+    rules += ["RemoveTargets", "TagResource", "UntagResource"]
+    topics = ["CreateTopic", "DeleteTopic", "Get*Attributes", "GetDataProtectionPolicy", "ListSubscriptionsByTopic"]
+    topics += ["ListTagsForResource", "Set*Attributes", "Subscribe", "TagResource", "Unsubscribe", "UntagResource"]
+    dashboard = f"arn:{scope.partition}:cloudwatch::{scope.account}:dashboard/{name}"
+    return [
+        _allow("Stream", _of("kinesis", stream), [scope.arn("kinesis", f"stream/{name}")]),
+        _allow("Functions", _of("lambda", functions), [scope.arn("lambda", f"function:{name}-*")]),
+        # A mapping's name is a UUID; it can be made only for a function, whose role must be allowed to read the stream.
+        _allow("Mapping", _of("lambda", mappings), ["*"]),
+        _allow("Logs", _of("logs", logs), [scope.arn("logs", f"log-group:/aws/lambda/{name}-*")]),
+        _allow("Alarms", _of("cloudwatch", alarms), [scope.arn("cloudwatch", f"alarm:{name}-*")]),
+        _allow("Dashboard", _of("cloudwatch", dashboards), [dashboard]),
+        _allow("WorkGroup", _of("athena", workgroup), [scope.arn("athena", f"workgroup/{name}")]),
+        _allow("Tables", _of("glue", tables), _tables(scope)),
+        _allow("Rule", _of("events", rules), [scope.arn("events", f"rule/{name}-*")]),
+        _allow("Topics", _of("sns", topics), [scope.arn("sns", f"{name}-*")]),
+        # None of these can be limited to a resource.
+        _allow(
+            "Look",
+            [*_of("ec2", ["DescribeSecurityGroups", "DescribeSubnets", "DescribeVpcs"]), "logs:DescribeLogGroups"],
+            ["*"],
+        ),
+    ]
+
+
+def _tables(scope: Scope) -> list[str]:
+    database = f"windrow_{scope.stage}"
+    return [scope.arn("glue", what) for what in ("catalog", f"database/{database}", f"table/{database}/*")]
+
+
+def _of(service: str, actions: Sequence[str]) -> list[str]:
+    return [f"{service}:{action}" for action in sorted(actions)]
+
+
+def _allow(
+    sid: str, actions: Sequence[str], resources: Sequence[str], condition: Mapping[str, Mapping[str, str]] | None = None
+) -> Policy:
+    statement = {"Sid": sid, "Effect": "Allow", "Action": list(actions), "Resource": list(resources)}
+    return statement if condition is None else statement | {"Condition": dict(condition)}

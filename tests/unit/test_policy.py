@@ -1,0 +1,238 @@
+"""The printed policies: what each allows and what it does not, with AWS's own lists of what its handlers call."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import cfnlint
+import pytest
+from click.testing import CliRunner
+
+from infra import template
+from infra.buckets import code_bucket_name
+from infra.policy import CHARACTERS_MAX, KINDS, Scope, policy
+from tests.golden.sam_template import translated
+from tests.iam import allows
+from windrow.errors import UsageError
+from windrow_cli.main import windrow
+
+ACCOUNT, REGION = "123456789012", "eu-central-1"
+SCOPE = Scope(stage="prod", account=ACCOUNT, region=REGION)
+BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/bounds"
+FOREIGN_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/theirs"
+SCHEMAS = Path(cfnlint.__file__).parent / "data" / "schemas" / "resources"
+
+
+def arn(service: str, what: str) -> str:
+    return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{what}"
+
+
+LAKE, RESULTS = (f"arn:aws:s3:::windrow-prod-{name}-1a2b3c" for name in ("lakebucket", "resultsbucket"))
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/windrow-prod-ConsumerRole-1A2B"
+OWN_KEY = arn("kms", "key/own")
+TAGGED = {"aws:ResourceTag/windrow-stage": "prod", "aws:RequestTag/windrow-stage": "prod"}
+THROUGH_S3 = {"kms:ViaService": f"s3.{REGION}.amazonaws.com", "kms:ResourceAliases": "alias/windrow-prod"}
+# What a resource of each type is called in a stage.
+EXAMPLES = {
+    "AWS::Athena::NamedQuery": arn("athena", "workgroup/windrow-prod"),
+    "AWS::Athena::WorkGroup": arn("athena", "workgroup/windrow-prod"),
+    "AWS::CloudWatch::Alarm": arn("cloudwatch", "alarm:windrow-prod-throttles"),
+    "AWS::CloudWatch::Dashboard": f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/windrow-prod",
+    "AWS::Events::Rule": arn("events", "rule/windrow-prod-DispatcherFunctionTick-1A2B"),
+    "AWS::Glue::Database": arn("glue", "database/windrow_prod"),
+    "AWS::Glue::Table": arn("glue", "table/windrow_prod/latest"),
+    "AWS::IAM::Role": ROLE,
+    "AWS::KMS::Alias": arn("kms", "alias/windrow-prod"),
+    "AWS::KMS::Key": OWN_KEY,
+    "AWS::Kinesis::Stream": arn("kinesis", "stream/windrow-prod"),
+    "AWS::Lambda::Alias": arn("lambda", "function:windrow-prod-consumer:live"),
+    "AWS::Lambda::EventInvokeConfig": arn("lambda", "function:windrow-prod-dispatcher"),
+    "AWS::Lambda::EventSourceMapping": arn("lambda", "event-source-mapping:0-1-2"),
+    "AWS::Lambda::Function": arn("lambda", "function:windrow-prod-consumer"),
+    "AWS::Lambda::Permission": arn("lambda", "function:windrow-prod-dispatcher"),
+    "AWS::Lambda::Version": arn("lambda", "function:windrow-prod-consumer:1"),
+    "AWS::Logs::LogGroup": arn("logs", "log-group:/aws/lambda/windrow-prod-consumer"),
+    "AWS::S3::Bucket": LAKE,
+    "AWS::S3::BucketPolicy": LAKE,
+    "AWS::SNS::Subscription": arn("sns", "windrow-prod-alarms"),
+    "AWS::SNS::Topic": arn("sns", "windrow-prod-alarms"),
+    "AWS::SNS::TopicPolicy": arn("sns", "windrow-prod-alarms"),
+}
+ANYWHERE = {"kms:CreateKey", "kms:ListAliases", "logs:DescribeLogGroups"}
+ANYWHERE |= {f"ec2:Describe{what}" for what in ("SecurityGroups", "Subnets", "Vpcs")}
+# Where a handler looks beyond its own resource.
+ELSEWHERE = {
+    "iam:PassRole": ROLE,
+    "s3:GetObject": f"arn:aws:s3:::{code_bucket_name(ACCOUNT, REGION)}/consumer.zip",
+    "s3:GetObjectVersion": f"arn:aws:s3:::{code_bucket_name(ACCOUNT, REGION)}/consumer.zip",
+}
+# Handlers name what they call for any property of a type; these are for properties that the template does not use.
+UNUSED_SERVICES = {"s3tables", "s3files", "elasticfilesystem", "codedeploy", "lakeformation", "firehose"}
+UNUSED_ACTIONS = (
+    "Attach|Detach|DeleteRolePermissionsBoundary|PutRolePermissionsBoundary|UpdateRoleDescription|Analytics|CORS|Cors|"
+    "Inventory|Metrics|Notification|Replication|Website|Accelerate|ObjectLock|Acl|Logging|IntelligentTiering|Metadata|"
+    "Abac|DataProtectionPolicy|LogDelivery|REST|ResourcePolic|PutIndexPolicy|DeleteIndexPolicy|KmsKey|BearerToken|"
+    "DeletionProtection|CodeSigning|LayerVersion|Capacity|RuntimeAlias|ScalingConfig|CreateGrant|kms:Encrypt|"
+    "MaxRecordSize|WarmThroughput|DistributionStrategy|Connection|SchemaVersion|iam:GetRole$|DeleteBucketEncryption|"
+    "DeleteBucketLifecycle|DeleteBucketTagging|EnableKey$|DisableKey$|DescribeNetworkInterfaces"
+)
+# Encrypted environments, filters and answers: they are not, or not when CloudFormation makes them.
+UNUSED_OF_TYPE = {
+    "AWS::Athena::WorkGroup": {"iam", "s3", "kms"},
+    "AWS::Lambda::EventSourceMapping": {"kms"},
+    "AWS::Lambda::Function": {"kms"},
+    "AWS::SNS::Topic": {"iam"},
+    "AWS::SNS::Subscription": {"iam"},
+    "AWS::Events::Rule": {"iam"},
+    "AWS::Glue::Table": {"iam", "s3"},
+    "AWS::S3::Bucket": {"iam"},
+}
+OBJECTS = {"s3:DeleteObject"}
+
+
+def handlers() -> dict[str, set[str]]:
+    """What CloudFormation calls for each type of resource in the template, by the registry's schemas."""
+    types = {one["Type"] for one in translated()["Resources"].values()}
+    found = {}
+    for path in SCHEMAS.glob("*.json"):
+        schema: dict[str, Any] = json.loads(path.read_text())
+        if schema.get("typeName") in types:
+            named = [
+                one for step, handler in schema["handlers"].items() if step != "list" for one in handler["permissions"]
+            ]
+            found[schema["typeName"]] = set(named)
+    assert found.keys() == types <= EXAMPLES.keys()
+    return found
+
+
+def needed() -> list[tuple[str, str]]:
+    """Pairs of a type and an action that its handlers call for what the template sets."""
+    unused = re.compile(UNUSED_ACTIONS)
+    return [
+        (kind, action)
+        for kind, actions in sorted(handlers().items())
+        for action in sorted(actions)
+        if (service := action.split(":")[0]) not in UNUSED_SERVICES
+        and service not in UNUSED_OF_TYPE.get(kind, ())
+        and not unused.search(action)
+    ]
+
+
+@pytest.mark.parametrize(("kind", "action"), needed())
+def test_who_deploys_may_do_what_cloudformation_does(kind: str, action: str) -> None:
+    """Each call of a handler, with the name that the resource has in a stage."""
+    where = "*" if action in ANYWHERE else ELSEWHERE.get(action, EXAMPLES[kind])
+    where = f"{where}/key" if action in OBJECTS else where
+    context = TAGGED | {"iam:PassedToService": "lambda.amazonaws.com"}
+    assert allows(policy("deploy", SCOPE), action, where, context)
+
+
+FORBIDDEN: list[tuple[str, str, str]] = [
+    ("deploy", "kinesis:GetRecords", arn("kinesis", "stream/windrow-prod")),
+    ("deploy", "kinesis:PutRecords", arn("kinesis", "stream/windrow-prod")),
+    ("deploy", "kinesis:DeleteStream", arn("kinesis", "stream/windrow-other")),
+    ("deploy", "s3:GetObject", f"{LAKE}/partials/x"),
+    ("deploy", "s3:PutObject", f"{RESULTS}/aggregates/x"),
+    ("deploy", "s3:DeleteBucket", f"arn:aws:s3:::{code_bucket_name(ACCOUNT, REGION)}"),
+    ("deploy", "s3:DeleteBucket", "arn:aws:s3:::windrow-other-lakebucket-1"),
+    ("deploy", "lambda:InvokeFunction", arn("lambda", "function:windrow-prod-consumer")),
+    ("deploy", "lambda:UpdateFunctionCode", arn("lambda", "function:payroll")),
+    ("deploy", "iam:CreateRole", f"arn:aws:iam::{ACCOUNT}:role/admin"),
+    ("deploy", "iam:AttachRolePolicy", ROLE),
+    ("deploy", "iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/admin"),
+    ("deploy", "iam:CreateUser", f"arn:aws:iam::{ACCOUNT}:user/x"),
+    ("deploy", "kms:Decrypt", OWN_KEY),
+    ("deploy", "cloudformation:DeleteStack", arn("cloudformation", "stack/windrow-production/1")),
+    ("deploy", "glue:DeleteTable", arn("glue", "table/windrow_other/latest")),
+    ("producer", "kinesis:GetRecords", arn("kinesis", "stream/windrow-prod")),
+    ("producer", "kinesis:PutRecords", arn("kinesis", "stream/windrow-other")),
+    ("producer", "kinesis:DeleteStream", arn("kinesis", "stream/windrow-prod")),
+    ("producer", "s3:GetObject", f"{LAKE}/partials/x"),
+    ("analyst", "s3:PutObject", f"{RESULTS}/aggregates/x"),
+    ("analyst", "s3:DeleteObject", f"{RESULTS}/athena/x"),
+    ("analyst", "s3:GetObject", f"{LAKE}/simulations/x"),
+    ("analyst", "s3:GetObject", "arn:aws:s3:::windrow-other-resultsbucket-1/aggregates/x"),
+    ("analyst", "athena:StartQueryExecution", arn("athena", "workgroup/primary")),
+    ("analyst", "athena:DeleteWorkGroup", arn("athena", "workgroup/windrow-prod")),
+    ("analyst", "glue:GetTable", arn("glue", "table/windrow_other/latest")),
+    ("analyst", "glue:UpdateTable", arn("glue", "table/windrow_prod/latest")),
+    ("analyst", "kinesis:GetRecords", arn("kinesis", "stream/windrow-prod")),
+    ("analyst", "kms:ScheduleKeyDeletion", OWN_KEY),
+]
+
+
+@pytest.mark.parametrize(("kind", "action", "where"), FORBIDDEN)
+def test_what_is_not_of_the_work_is_denied(kind: str, action: str, where: str) -> None:
+    """Even with every condition that the policy knows fulfilled."""
+    context = TAGGED | THROUGH_S3 | {"iam:PassedToService": "lambda.amazonaws.com"}
+    assert not allows(policy(kind, SCOPE), action, where, context)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_policy_fits_into_a_role(kind: str) -> None:
+    """With the longest stage name, and a boundary; IAM does not count white space."""
+    scope = Scope(
+        stage="a" * 20, account=ACCOUNT, region="ap-southeast-1", role_path="/data/windrow/", boundary=BOUNDARY
+    )
+    assert len(json.dumps(policy(kind, scope), separators=(",", ":"))) <= CHARACTERS_MAX
+
+
+def test_a_role_is_made_only_within_the_boundary() -> None:
+    """With the company's boundary, on the company's path, and not without either."""
+    bounded = policy("deploy", Scope(stage="prod", account=ACCOUNT, region=REGION, role_path="/d/", boundary=BOUNDARY))
+    role = f"arn:aws:iam::{ACCOUNT}:role/d/windrow-prod-ConsumerRole-1A2B"
+    for action in ("iam:CreateRole", "iam:PutRolePolicy", "iam:PutRolePermissionsBoundary"):
+        assert allows(bounded, action, role, {"iam:PermissionsBoundary": BOUNDARY})
+        assert not allows(bounded, action, role)
+        assert not allows(bounded, action, ROLE, {"iam:PermissionsBoundary": BOUNDARY})
+    assert not allows(bounded, "iam:DeleteRolePermissionsBoundary", role, {"iam:PermissionsBoundary": BOUNDARY})
+
+
+def test_a_key_is_used_by_the_analyst_only_through_s3() -> None:
+    """The stage's own key by its alias, another by its ARN; neither directly."""
+    theirs = policy("analyst", Scope(stage="prod", account=ACCOUNT, region=REGION, key_arn=FOREIGN_KEY))
+    assert allows(policy("analyst", SCOPE), "kms:Decrypt", OWN_KEY, THROUGH_S3)
+    assert not allows(policy("analyst", SCOPE), "kms:Decrypt", OWN_KEY, THROUGH_S3 | {"kms:ResourceAliases": "alias/x"})
+    assert allows(theirs, "kms:Decrypt", FOREIGN_KEY, THROUGH_S3)
+    assert not allows(theirs, "kms:Decrypt", FOREIGN_KEY)
+    assert not allows(theirs, "kms:Decrypt", OWN_KEY, THROUGH_S3)
+
+
+def test_a_key_of_others_cannot_be_touched_by_who_deploys() -> None:
+    """It is described, and neither made, changed nor deleted; nor is a key without the stage's tag, ever."""
+    theirs = policy("deploy", Scope(stage="prod", account=ACCOUNT, region=REGION, key_arn=FOREIGN_KEY))
+    for action in ("kms:ScheduleKeyDeletion", "kms:PutKeyPolicy", "kms:CreateKey"):
+        assert not allows(theirs, action, FOREIGN_KEY, TAGGED)
+        assert not allows(policy("deploy", SCOPE), action, FOREIGN_KEY)
+
+
+def test_the_tables_of_the_template_are_those_of_the_policy() -> None:
+    """The database that the analyst may ask is the one that the stage makes."""
+    database = template.load()["Resources"]["Database"]["Properties"]["DatabaseInput"]["Name"]
+    assert database == {"Fn::Sub": "windrow_${Stage}"}
+
+
+def test_the_command_prints_json_and_asks_nobody() -> None:
+    """With account and region there is no request, and so no credentials are needed."""
+    arguments = ["policy", "analyst", "--stage", "prod", "--account", ACCOUNT, "--region", REGION]
+    result = CliRunner().invoke(windrow, arguments)
+    assert result.exit_code == 0
+    assert json.loads(result.output) == policy("analyst", SCOPE)
+
+
+def test_what_is_no_account_is_refused() -> None:
+    """An alias or a name with a typo would make a policy that allows nothing."""
+    with pytest.raises(UsageError, match="'my-account' is not an account"):
+        Scope(stage="prod", account="my-account", region=REGION)
+
+
+@pytest.mark.parametrize(
+    ("region", "partition"), [("eu-central-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")]
+)
+def test_the_partition_follows_the_region(region: str, partition: str) -> None:
+    """ARNs in China and GovCloud begin otherwise."""
+    scope = Scope(stage="prod", account=ACCOUNT, region=region)
+    text = json.dumps([policy(kind, scope) for kind in KINDS])
+    assert f"arn:{partition}:" in text
+    assert {word.split(":")[1] for word in text.split('"') if word.startswith("arn:")} == {partition}

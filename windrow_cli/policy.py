@@ -1,0 +1,53 @@
+"""`windrow policy`: print what an IAM role needs in order to deploy a stage, send to it, or ask it."""
+
+import json
+
+import click
+
+from windrow_cli.console import out
+from windrow_cli.stage import chosen_place, chosen_region, stage_option
+
+# The same as infra.policy.KINDS, which takes a while to import.
+_KINDS = ("deploy", "producer", "analyst")
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(_KINDS))
+@click.option("--account", metavar="NUMBER", help="The account; default: that of the credentials.")
+@click.option("--role-path", default="/", show_default=True, metavar="PATH", help="The stage's RolePath.")
+@click.option("--boundary", default="", metavar="ARN", help="The stage's PermissionsBoundary; no role without it.")
+@click.option("--key-arn", default="", metavar="ARN", help="The stage's ExistingKeyArn; default: its own key.")
+@stage_option
+def policy(kind: str, *, account: str | None, role_path: str, boundary: str, key_arn: str, stage_name: str) -> None:
+    """Print the IAM policy for who deploys a stage, for a producer, or for an analyst.
+
+    Each allows the least that the work needs, in this one stage. The stage need not be deployed yet, and with --account
+    and --region nothing is asked.
+
+    \b
+    windrow policy deploy --target aws --stage prod > deploy.json
+    windrow policy producer --stage prod --account 123456789012 --region eu-central-1
+    windrow policy analyst --stage prod --account 123456789012 --region eu-central-1
+    """
+    from infra.buckets import account_of
+    from infra.plan import check_stage
+    from infra.policy import Scope
+    from infra.policy import policy as policy_of
+    from windrow.aws.clients import readable_errors
+
+    region = chosen_region()
+    if account is None or region is None:
+        place = chosen_place()
+        region = place.region
+        if account is None:
+            with readable_errors(place):
+                account = account_of(place)
+    scope = Scope(
+        stage=check_stage(stage_name),
+        account=account,
+        region=region,
+        role_path=role_path,
+        boundary=boundary,
+        key_arn=key_arn,
+    )
+    out.print(json.dumps(policy_of(kind, scope), indent=2), markup=False)
