@@ -25,6 +25,7 @@ class StageStatus:
     mapping: str = ""
     last_batch: str = ""
     newest_window: str = ""
+    ignores_keys: bool = False
 
     @property
     def is_reading(self) -> bool:
@@ -65,6 +66,7 @@ def _status_of(place: Place, name: str, status: str) -> StageStatus:
         mapping=mapping.get("State", ""),
         last_batch=mapping.get("LastProcessingResult", ""),
         newest_window=_newest_window(stage),
+        ignores_keys=summary.ignores_keys,
     )
 
 

@@ -11,6 +11,7 @@ plain records, nor blocks, which are plain records. For such consumers `resends_
 once more, whole, each user record to its own shard.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -33,6 +34,8 @@ from windrow.errors import WindrowError
 from windrow.reading import BadReading, Readings
 from windrow.wire.block.block import decode_block, is_block
 from windrow.wire.kpl import MAGIC, BrokenAggregate, UserRecord, deaggregate
+
+_logger = logging.getLogger("windrow.producers")
 
 # At most one ListShards in this time while answers keep naming other shards; its limit is 1,000 calls/s per account.
 REFRESH_SECONDS_MIN = 0.5
@@ -88,10 +91,25 @@ class Sender:
 
     @classmethod
     def to_stream(cls, stream: KinesisStream, *, wire: Wire = Wire.JSON, resends_strays: bool = False) -> Self:
-        """List the shards of `stream` and make a sender to it; a stand-in for AWS has no rate limit."""
+        """List the shards of `stream` and make a sender to it; a stand-in for AWS has no rate limit.
+
+        Nothing is sent twice to a stream that ignores keys: it would be stored in a wrong shard again, without end.
+        """
         writer = Writer(stream, rate_limit=None if stream.is_stand_in else SHARD_RATE_LIMIT)
         list_shards = stream.list_shards
+        if resends_strays and _ignores_keys(stream):
+            resends_strays = False
+            _logger.warning(
+                "stream %s distributes records by itself (AUTO): KCL consumers skip most aggregates, and sending them"
+                " again cannot help; send blocks, or set its strategy to USER_PARTITION_KEY",
+                stream.name,
+            )
         return cls(writer, ShardMap(list_shards()), wire=wire, list_shards=list_shards, resends_strays=resends_strays)
+
+    @property
+    def resends_strays(self) -> bool:
+        """Whether it sends once more what a KCL consumer skips."""
+        return self._resends_strays
 
     @property
     def counters(self) -> WriterCounters:
@@ -207,6 +225,14 @@ class Sender:
     def _add_user_records(self, user_records: Sequence[UserRecord]) -> list[OutgoingRecord]:
         keys = Strings.of(one.partition_key for one in user_records)
         return self._payloads.add_payloads(keys, np.arange(len(user_records)), [one.payload for one in user_records])
+
+
+def _ignores_keys(stream: KinesisStream) -> bool:
+    """Ask whether the stream ignores keys; False if it does not say, for which a producer needs no right."""
+    try:
+        return stream.summary().ignores_keys
+    except WindrowError:
+        return False
 
 
 def _readings(record: OutgoingRecord) -> Readings | None:

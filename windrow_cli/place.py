@@ -6,13 +6,19 @@ from typing import TYPE_CHECKING
 import click
 
 from windrow.errors import WindrowError
-from windrow_cli.console import out
+from windrow_cli.console import err, out
 from windrow_cli.stage import chosen_place, chosen_target, home_folder, target_option
 
 if TYPE_CHECKING:
     from infra.embedded import Embedded
     from infra.stage_status import StageStatus
     from windrow.aws.clients import Place
+
+
+_IGNORES_KEYS = (
+    "its stream distributes records by itself (AUTO): windrow counts all of them, KCL consumers skip most aggregates;"
+    " see docs/producing.md"
+)
 
 
 @click.command()
@@ -79,6 +85,9 @@ def status(form: str) -> None:
         out.print_json(data={"place": _place_facts(place), "stages": [asdict(stage) for stage in stages]})
     else:
         _print_table(place, stages)
+    for stage in stages:
+        if stage.ignores_keys:
+            err.print(f"stage {stage.stage}: {_IGNORES_KEYS}", markup=False)
     stopped = [stage for stage in stages if not stage.is_reading]
     if stopped:
         names = ", ".join(f"{stage.stage} ({stage.mapping or 'no mapping'})" for stage in stopped)

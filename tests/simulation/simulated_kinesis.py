@@ -112,6 +112,8 @@ class StreamState:
         self.bytes_per_second = bytes_per_second
         self.page_records_max = PAGE_RECORDS_MAX
         """So many records a page of GetRecords holds at most."""
+        self.ignores_keys = False
+        """Whether records are distributed by the stream (AUTO): each goes to the next shard in turn."""
         self.shards: dict[str, HeldShard] = {}
         self.shards_before: list[HeldShard] = []
         """The shards as they were before the last split or merge."""
@@ -144,6 +146,8 @@ class StreamState:
         digest = hashlib.md5(entry["PartitionKey"].encode(), usedforsecurity=False).hexdigest()
         hash_key = int(digest, 16) if explicit is None else int(explicit)
         shard = next(one for one in self.open_shards if one.first_hash_key <= hash_key <= one.last_hash_key)
+        if self.ignores_keys:
+            shard = self.open_shards[self._number % len(self.open_shards)]
         if not shard.takes(
             len(entry["Data"]) + len(entry["PartitionKey"].encode()),
             second=now_ms // 1_000,

@@ -15,7 +15,7 @@ from windrow_cli import place as commands
 STREAM_ARN = "arn:aws:kinesis:eu-central-1:123456789012:stream/windrow-prod"
 
 
-def statuses(mapping: dict[str, str] | None) -> list[StageStatus]:
+def statuses(mapping: dict[str, str] | None, **summary_too: str) -> list[StageStatus]:
     """Of a place with a stage, and a stack of somebody else's whose name begins alike."""
     outputs = [{"OutputKey": key, "OutputValue": value} for key, value in OUTPUTS.items()]
     own = stack_entry("UPDATE_COMPLETE", Outputs=outputs)
@@ -28,6 +28,7 @@ def statuses(mapping: dict[str, str] | None) -> list[StageStatus]:
         "StreamCreationTimestamp": NOW,
         "EnhancedMonitoring": [],
         "OpenShardCount": 2,
+        **summary_too,
     }
     with stubbed("cloudformation", "kinesis", "lambda", "s3") as (cloudformation, kinesis, functions, s3):
         cloudformation.add_response("describe_stacks", {"Stacks": [foreign, own]}, {})
@@ -75,3 +76,25 @@ def test_a_stream_that_nobody_reads_is_a_problem(mapping: dict[str, str] | None,
         else:
             with pytest.raises(WindrowError, match="the stream is not read: prod"):
                 commands.status.main([], standalone_mode=False)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "is_told"),
+    [
+        ({"RecordDistributionStrategy": "AUTO"}, True),
+        ({"RecordDistributionStrategy": "USER_PARTITION_KEY"}, False),
+        ({}, False),
+    ],
+)
+def test_a_stream_that_ignores_keys_is_named(
+    strategy: dict[str, str], capsys: pytest.CaptureFixture[str], *, is_told: bool
+) -> None:
+    """On stderr, with exit code 0: it is no fault, yet consumers other than windrow's lose aggregates."""
+    found = statuses({"State": "Enabled"}, **strategy)
+    assert [one.ignores_keys for one in found] == [is_told]
+    with ExitStack() as patched:
+        patched.enter_context(patch.object(commands, "chosen_target", lambda: "aws"))
+        patched.enter_context(patch.object(commands, "chosen_place", lambda: PLACE))
+        patched.enter_context(patch("infra.stage_status.stage_statuses", lambda _: found))
+        commands.status.main([], standalone_mode=False)
+    assert ("distributes records by itself" in " ".join(capsys.readouterr().err.split())) == is_told

@@ -128,6 +128,7 @@ class KinesisStream:
                 open_shards=int(answer["OpenShardCount"]),
                 retention_hours=int(answer["RetentionPeriodHours"]),
                 created_ms=int(answer["StreamCreationTimestamp"].timestamp() * 1_000),
+                ignores_keys=answer.get("RecordDistributionStrategy") == "AUTO",
             )
 
     def list_shards(self) -> list[Shard]:

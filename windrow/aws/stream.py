@@ -36,12 +36,17 @@ class Shard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamSummary:
-    """What Kinesis says of a stream as a whole. `created_ms`: epoch milliseconds."""
+    """What Kinesis says of a stream as a whole. `created_ms`: epoch milliseconds.
+
+    `ignores_keys`: Kinesis chooses the shard of each record by itself, whatever its partition key and explicit hash key
+    are (record distribution strategy AUTO, for streams on demand).
+    """
 
     arn: str
     open_shards: int
     retention_hours: int
     created_ms: int
+    ignores_keys: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
