@@ -9,17 +9,20 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pybase64
 
 from bench import baseline, others
-from bench.event import ARRIVAL_MS, READINGS, block_event, event, readings
+from bench.event import ARRIVAL_MS, READINGS, block_event, event, event_of, readings
 from bench.measure import Finding, medians
 from processors.consumer import plan
 from processors.event import decode_event
+from processors.judge_blocks import BAD_ROWS_ALWAYS, BAD_ROWS_MAX
 from tests.horizon import LATENESS_HORIZON_MS
+from tests.limits.hostile import small_blocks_of_bad_readings
 
 RATE = "readings/cpu-s"
 ROOT = Path(__file__).parents[1]
@@ -58,6 +61,14 @@ def blocks() -> Iterator[Finding]:
         fast, usual = medians(lambda: ours(packed), lambda: baseline.consume(spelled))  # noqa: B023 - called at once
         rates = (10 * READINGS / fast, READINGS / usual)
         yield Finding(name=name, ours=rates[0], baseline=rates[1], ratio=rates[0] / rates[1], target=target, unit=RATE)
+
+
+def hostile() -> Iterator[Finding]:
+    """CPU per megabyte of bad input, as a multiple of that of good input: the same small blocks, all or none good."""
+    for name, bad in (("consumer.hostile", BAD_ROWS_MAX), ("consumer.hostile.rows", BAD_ROWS_ALWAYS)):
+        good, spoiled = (_small_blocks(number) for number in (0, bad))
+        usual, costly = medians(lambda: ours(good), lambda: ours(spoiled))  # noqa: B023 - called at once
+        yield Finding(name=name, ours=costly / usual, at_most=3, unit="times the CPU of good input")
 
 
 def floor() -> Iterator[Finding]:
@@ -108,11 +119,17 @@ BENCHES = {
     "consumer.json.20k": json_20k,
     "consumer.json.faulty": json_faulty,
     "consumer.block": blocks,
+    "consumer.hostile": hostile,
     "consumer.floor": floor,
     "consumer.bytes": partial_bytes,
     "consumer.import": cold_import,
     "consumer.others": compared,
 }
+
+
+def _small_blocks(bad: int) -> Any:
+    """The event of half a megabyte of the smallest blocks that cost most when they are bad."""
+    return event_of(islice(small_blocks_of_bad_readings(bad), 250))
 
 
 def _against_baseline(name: str, parsed: Any, *, target: float) -> Finding:

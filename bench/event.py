@@ -31,18 +31,19 @@ def event(*, sensors: int, faulty: float = 0.0) -> Any:
     payloads = _spoil(encode_readings(fleet), faulty)
     ids = fleet.sensor_ids.to_list()
     user_records = [UserRecord(ids[which], body) for which, body in zip(fleet.sensor, payloads, strict=True)]
-    return _event_of(map(aggregate, _chunks(user_records)))
+    return event_of(map(aggregate, _chunks(user_records)))
 
 
 def block_event(fleet: Readings) -> Any:
     """The parsed event of these readings in blocks of READINGS_PER_BLOCK."""
     starts = range(0, len(fleet), READINGS_PER_BLOCK)
-    return _event_of(
+    return event_of(
         encode_block(fleet.take(np.arange(len(fleet))[start : start + READINGS_PER_BLOCK])) for start in starts
     )
 
 
-def _event_of(payloads: Iterable[bytes]) -> Any:
+def event_of(payloads: Iterable[bytes]) -> Any:
+    """The parsed event of one record for each of these."""
     records = [
         Record(
             stream_arn=_STREAM_ARN,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from processors.event import MalformedRecord, Record
 from windrow.lake.quarantine import QuarantinedPayload
-from windrow.reading import EARLINESS_MS_MAX, Readings, Reason
+from windrow.reading import EARLINESS_MS_MAX, BadReading, Readings, Reason
 from windrow.wire.json.strict import BadPayload, parse_readings
 from windrow.wire.unpack import UnpackedPayloads, unpack
 
@@ -89,16 +89,24 @@ def quarantine_malformed(record: MalformedRecord) -> QuarantinedPayload:
     )
 
 
+def check_ahead(ahead_ms: int, *, horizon_ms: int) -> None:
+    """Check that a reading is close enough to its record's arrival, which it is `ahead_ms` after; raises BadReading."""
+    if ahead_ms > EARLINESS_MS_MAX:
+        detail = f"{ahead_ms} ms after its record's arrival, at most {EARLINESS_MS_MAX}"
+        raise BadReading(Reason.TOO_EARLY, detail)
+    if ahead_ms < -horizon_ms:
+        raise BadReading(Reason.TOO_LATE, f"{-ahead_ms} ms before its record's arrival, at most {horizon_ms}")
+
+
 def _too_early_or_late(
     source: npt.NDArray[np.int64], ahead_ms: npt.NDArray[np.int64], *, horizon_ms: int
 ) -> Iterator[BadPayload]:
     """Reject the payloads `source`; each reading is `ahead_ms` after its record's arrival. Both are int64[m]."""
     for payload, ahead in zip(source.tolist(), ahead_ms.tolist(), strict=True):
-        if ahead > 0:
-            detail = f"{ahead} ms after its record's arrival, at most {EARLINESS_MS_MAX}"
-            yield BadPayload(payload, Reason.TOO_EARLY, detail)
-        else:
-            yield BadPayload(payload, Reason.TOO_LATE, f"{-ahead} ms before its record's arrival, at most {horizon_ms}")
+        try:
+            check_ahead(ahead, horizon_ms=horizon_ms)
+        except BadReading as error:
+            yield BadPayload(payload, error.reason, error.detail)
 
 
 def _quarantine_payloads(

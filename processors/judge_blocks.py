@@ -12,19 +12,24 @@ import numpy as np
 import numpy.typing as npt
 
 from processors.event import Record
-from processors.judge import Judgement, judge, judge_unpacked, quarantine_payload, quarantine_record
+from processors.judge import Judgement, check_ahead, judge, judge_unpacked, quarantine_payload, quarantine_record
 from windrow.lake.quarantine import QuarantinedPayload
-from windrow.reading import EARLINESS_MS_MAX, READINGS_PER_RECORD_MAX, BadReading, Readings, Reason, is_sound
+from windrow.reading import EARLINESS_MS_MAX, READINGS_PER_RECORD_MAX, BadReading, Reading, Readings, Reason, is_sound
 from windrow.wire.block.block import BLOCK_MAGIC, is_block, open_block, read_block, to_json_payloads
 from windrow.wire.block.stream import EncodedBatch
+from windrow.wire.json.strict import parse_reading
 from windrow.wire.kpl import MAGIC, OUTER_PARTITION_KEY, BrokenAggregate, UserRecord, aggregate, deaggregate
 from windrow.wire.unpack import unpack
 
 BAD_ROWS_MAX = 256
-"""Up to so many bad readings of a block are quarantined one by one; if there are more, the block is, as a whole.
+"""Up to so many bad readings of a long block are quarantined one by one; if there are more, the block is, as a whole.
 
 A reading takes a byte or two in a block, and hundreds in quarantine.
 """
+BAD_ROWS_ALWAYS = 4
+"""Up to so many bad readings of any block are quarantined one by one."""
+BAD_ROW_BYTES = 512
+"""A block must have so many bytes for each further one: else a small block would cost as much as a megabyte."""
 # In an AggregatedRecord a user record begins with the tag of field 3, and so does the payload in it. A tag may also be
 # encoded in more bytes than it needs; then it begins with the other byte.
 _TAG, _LONG_TAG = 0x1A, 0x9A
@@ -59,6 +64,14 @@ def readings_max(payload: bytes) -> int:
     if _holds_block(payload):
         return READINGS_PER_RECORD_MAX
     return min(_user_records_max(payload), READINGS_PER_RECORD_MAX)
+
+
+def bad_rows_max(block_bytes: int) -> int:
+    """Return how many bad readings of a block of so many bytes are quarantined one by one.
+
+    The block's bytes alone decide, so the same block comes to the same rows in every batch, replay and redrive.
+    """
+    return min(BAD_ROWS_MAX, max(BAD_ROWS_ALWAYS, block_bytes // BAD_ROW_BYTES))
 
 
 def _holds_block(payload: bytes) -> bool:
@@ -123,22 +136,31 @@ def _judge_block(record: Record, payload: bytes, block: EncodedBatch | BadReadin
     if counts.all():
         return Judgement(readings, np.full(len(readings), record.arrival_ms), ())
     good, bad = readings.take(counts), np.flatnonzero(~counts)
-    rest = _judge_rows(record, readings, bad[:BAD_ROWS_MAX], horizon_ms=horizon_ms)
-    if len(bad) > BAD_ROWS_MAX:
+    is_kept_whole = len(bad) > bad_rows_max(len(payload))
+    rest = _judge_rows(record, readings, bad[:1] if is_kept_whole else bad, horizon_ms=horizon_ms)
+    if is_kept_whole:
         first = rest.rejected[0]
         detail = f"{len(bad)} of {len(readings)} readings do not count, the first: {first.reason}: {first.detail}"
         whole = quarantine_payload(record, index=0, payload=payload, reason=Reason.BLOCK_READINGS, detail=detail)
         rest = replace(rest, rejected=(whole,))
-    return _concat([Judgement(good, np.full(len(good), record.arrival_ms), ()), rest])
+    counted = Judgement(good, np.full(len(good), record.arrival_ms), ())
+    return _concat([counted, rest]) if len(rest.readings) else replace(counted, rejected=rest.rejected)
 
 
 def _judge_rows(record: Record, readings: Readings, rows: npt.NDArray[np.int64], *, horizon_ms: int) -> Judgement:
-    """Judge the `rows` of a block as JSON that means the same."""
-    judged = _judge_payloads(record, to_json_payloads(readings, rows), horizon_ms=horizon_ms)
-    placed = (
-        replace(one, index=record.index, block_row=int(rows[one.index - record.index])) for one in judged.rejected
-    )
-    return replace(judged, rejected=tuple(placed))
+    """Judge the `rows` of a block as JSON that means the same, one by one: they are few, and usually none counts."""
+    counted: list[Reading] = []
+    rejected: list[QuarantinedPayload] = []
+    for row, payload in zip(rows.tolist(), to_json_payloads(readings, rows), strict=True):
+        try:
+            one = parse_reading(payload)
+            check_ahead(one.event_time_ms - record.arrival_ms, horizon_ms=horizon_ms)
+        except BadReading as error:
+            bad = quarantine_payload(record, index=0, payload=payload, reason=error.reason, detail=error.detail)
+            rejected.append(replace(bad, block_row=row))
+        else:
+            counted.append(one)
+    return Judgement(Readings.of(counted), np.full(len(counted), record.arrival_ms), tuple(rejected))
 
 
 def _judge_payloads(record: Record, payloads: Sequence[bytes], *, horizon_ms: int) -> Judgement:

@@ -16,7 +16,7 @@ from bench.measure import peak_mb
 from processors.batch import Consumer, process_batch
 from processors.chunk import INVOKE_PAYLOAD_BYTES_MAX, EncodedRecord, fill
 from processors.event import Record, encode_record
-from processors.judge_blocks import BAD_ROWS_MAX
+from processors.judge_blocks import BAD_ROWS_ALWAYS, BAD_ROWS_MAX
 from processors.puts import Puts
 from tests.horizon import LATENESS_HORIZON_MS
 from tests.unit.arrow_blocks import block_of, table, with_dictionary
@@ -105,13 +105,19 @@ def blocks_of_nothing_but_bad_readings() -> Iterator[bytes]:
     return blocks_of_bad_readings(READINGS_PER_RECORD_MAX)
 
 
-def small_blocks_of_bad_readings() -> Iterator[bytes]:
-    """As many blocks as fit, no reading of which counts, each quarantined by itself."""
+def small_blocks_of_bad_readings(bad: int = BAD_ROWS_MAX) -> Iterator[bytes]:
+    """As many blocks as fit, no reading of which counts; or of which the first do not."""
     sensor_id = "\U0001f321" * SENSOR_ID_CHARACTERS_MAX
+    too_hot = TEMPERATURE_MAX_MILLI_C + 1
     block = encode_block(
-        Readings.of([(sensor_id, ARRIVAL_MS, n, TEMPERATURE_MAX_MILLI_C + 1) for n in range(BAD_ROWS_MAX)])
+        Readings.of([(sensor_id, ARRIVAL_MS, n, too_hot if n < bad else 0) for n in range(BAD_ROWS_MAX)])
     )
     yield from (block for _ in range(PAYLOAD_BYTES // len(block)))
+
+
+def small_blocks_with_bad_readings() -> Iterator[bytes]:
+    """As many blocks as fit, with as many bad readings as are quarantined by themselves."""
+    return small_blocks_of_bad_readings(BAD_ROWS_ALWAYS)
 
 
 def blocks_of_many_sensors() -> Iterator[bytes]:
@@ -152,6 +158,7 @@ SCENES: dict[str, Callable[[], Iterator[bytes]]] = {
         blocks_of_bad_readings,
         blocks_of_nothing_but_bad_readings,
         small_blocks_of_bad_readings,
+        small_blocks_with_bad_readings,
         blocks_of_many_sensors,
         blocks_of_repeated_readings,
     )

@@ -92,19 +92,31 @@ class Ledger:
             if not payloads:
                 expected.quarantine[*place, 0, None] = ("aggregate_empty", record.body, record.arrival_ms)
             for index, payload in enumerate(payloads):
-                for row, spelled, truth in self._truths(payload):
-                    judged = _judged(truth, record.arrival_ms, horizon_ms)
+                for row, spelled, judged in self._judged(payload, record.arrival_ms, horizon_ms):
                     if isinstance(judged, str):
                         expected.quarantine[*place, index, row] = (judged, spelled, record.arrival_ms)
                     else:
                         expected.facts.setdefault(window_start_ms(judged[1]), set()).add(judged)
         return expected
 
+    def _judged(self, payload: bytes, arrival_ms: int, horizon_ms: int) -> list[tuple[int | None, bytes, Truth]]:
+        """What becomes of a payload; of a block with many bad readings it is the block that is in quarantine."""
+        judged = [(row, body, _judged(truth, arrival_ms, horizon_ms)) for row, body, truth in self._truths(payload)]
+        good = [one for one in judged if not isinstance(one[2], str)]
+        if is_block(payload) and len(judged) - len(good) > _rows_max(payload):
+            return [*good, (None, payload, "block_readings")]
+        return judged
+
     def _truths(self, payload: bytes) -> Sequence[tuple[int | None, bytes, Truth]]:
         """What a payload holds: row of the block, how it is spelled in quarantine, and what it is."""
         if is_block(payload):
             return [(row, plain(fact), fact) for row, fact in enumerate(facts_of_block(payload))]
         return [(None, payload, self.truths[payload])]
+
+
+def _rows_max(block: bytes) -> int:
+    """How many bad readings of a block are kept one by one, after docs/blocks.md."""
+    return min(256, max(4, len(block) // 512))
 
 
 def _contents(body: bytes) -> list[bytes | Fact]:

@@ -67,6 +67,7 @@ from tests.simulation.test_scenarios_redrive import (
     faults_of_replay,
 )
 from tests.simulation.test_scenarios_slices import (
+    faults_of_bad_blocks,
     faults_of_mixed_aggregates,
     faults_of_slices_of_blocks,
     faults_of_uneven_slices,
@@ -199,6 +200,8 @@ MUTANTS = (
     mutant("a block is one reading of its slice", "processors.judge_blocks", "            return open_block(payload).rows\n", "            open_block(payload)\n            return 1\n", faults_of_slices_of_blocks),
     mutant("a block in an aggregate is one reading of its slice", "processors.judge_blocks", "    if _holds_block(payload):\n        return READINGS_PER_RECORD_MAX\n", "", faults_of_slices_of_blocks),
     mutant("JSON beside blocks is counted by itself", "processors.judge_blocks", "index=record.index + others[one.index - record.index]) for one", "index=one.index) for one", faults_of_mixed_aggregates),
+    mutant("every bad reading of a block has a row", "processors.judge_blocks", "    is_kept_whole = len(bad) > bad_rows_max(len(payload))", "    is_kept_whole = len(bad) > BAD_ROWS_MAX", faults_of_bad_blocks),
+    mutant("the good readings of a bad block do not count", "processors.judge_blocks", "        rest = replace(rest, rejected=(whole,))\n", "        return _rejected(whole)\n", faults_of_bad_blocks),
     # The consumer's writes.
     mutant("digest out of the key", "windrow.lake.layout", "{partials_prefix(self.window)}{mark}{self.origin}-{self.digest}", "{partials_prefix(self.window)}{mark}{self.origin}-{'0' * 32}"),
     mutant("partials overwrite", "processors.consumer", "store.put(planned.key, planned.body, if_absent=True)", "store.put(planned.key, planned.body)"),

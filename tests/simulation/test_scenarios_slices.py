@@ -161,6 +161,27 @@ def faults_of_mixed_aggregates() -> list[str]:
         return faults + settled_faults(world)
 
 
+def test_blocks_of_bad_readings_are_kept_as_blocks() -> None:
+    """A gateway whose clock is wrong, beside one that is well: few rows, nothing lost, and the same after a redrive."""
+    assert faults_of_bad_blocks() == []
+
+
+def faults_of_bad_blocks() -> list[str]:
+    """What is wrong after blocks with few and with many readings that are too early, replayed and redriven."""
+    with World(1, DIRECT) as world:
+        world.pass_ms(10 * MINUTE_MS)
+        sent = facts(12)
+        early = [("early", world.now_ms + DAY_MS + number, 0, 1) for number in range(40)]
+        for at, count in enumerate((1, 4, 5, 40)):
+            put(world, [block([sent[at], *early[:count]])], is_aggregated=False)
+            put(world, [block([*early[:count], sent[at + 4]]), known(world, sent[at + 8])])
+        world.drain()
+        world.tick()
+        world.replay()
+        world.redrive(of_quarantine=True)
+        return settled_faults(world)
+
+
 def known(world: World, fact: Fact) -> bytes:
     """The payload of a reading, which the ledger knows."""
     return world.ledger.knows(plain(fact), fact)

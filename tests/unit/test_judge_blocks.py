@@ -3,6 +3,7 @@
 import base64
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from processors.event import Record, decode_event
 from processors.judge import Judgement
-from processors.judge_blocks import BAD_ROWS_MAX, judge_all, readings_max
+from processors.judge_blocks import BAD_ROW_BYTES, BAD_ROWS_ALWAYS, BAD_ROWS_MAX, bad_rows_max, judge_all, readings_max
 from tests.consuming import encode_event
 from tests.horizon import LATENESS_HORIZON_MS
 from tests.unit.stream_records import ARRIVAL_MS, aggregated, encoded, reading, record
@@ -109,22 +110,43 @@ def test_an_id_with_a_control_character_leaves_its_neighbours_in_the_block(senso
     assert [json.loads(one.payload)["sensor_id"] for one in found.rejected] == [sensor_id, sensor_id]
 
 
-@pytest.mark.parametrize("bad", [BAD_ROWS_MAX, BAD_ROWS_MAX + 1])
-def test_of_very_many_bad_readings_the_block_is_kept_instead(bad: int) -> None:
+@pytest.mark.parametrize("bad", [BAD_ROWS_ALWAYS, BAD_ROWS_ALWAYS + 1])
+def test_of_many_bad_readings_the_block_is_kept_instead(bad: int) -> None:
     """The others count all the same; delivered again, the block comes to exactly this."""
     good = reading("roof")
     payload = block(good, *(Reading("hot", ARRIVAL_MS, n, TEMPERATURE_MAX_MILLI_C + 1) for n in range(bad)))
+    assert bad_rows_max(len(payload)) == BAD_ROWS_ALWAYS
 
     found = judged(record(aggregated([b"bad", payload]), number=42))
 
     assert list(found.readings) == [good]
     rows = [one for one in found.rejected if one.index == 1]
-    if bad == BAD_ROWS_MAX:
+    if bad == BAD_ROWS_ALWAYS:
         assert [one.block_row for one in rows] == list(range(1, bad + 1))
     else:
         (row,) = rows
         assert (row.reason, row.block_row, row.payload) == (Reason.BLOCK_READINGS, None, payload)
         assert row.detail.startswith(f"{bad} of {bad + 1} readings do not count, the first: temperature_range: ")
+
+
+def test_a_longer_block_may_have_more_rows_in_quarantine() -> None:
+    """In step with its bytes, up to a limit; so a megabyte of blocks, however small, comes to a bounded number."""
+    assert bad_rows_max(0) == bad_rows_max(BAD_ROW_BYTES * BAD_ROWS_ALWAYS) == BAD_ROWS_ALWAYS
+    assert bad_rows_max(BAD_ROW_BYTES * 100) == 100
+    assert bad_rows_max(10**6) == BAD_ROWS_MAX
+
+
+def test_the_first_rows_of_a_long_block_are_kept_one_by_one() -> None:
+    """A block long enough for all of its bad readings, and one reading too many for it."""
+    count = 40_000
+    usual = np.random.default_rng(7).integers(0, 30_000, count)
+    for bad, rows in ((100, 100), (300, 1)):
+        milli_c = np.where(np.arange(count) < bad, TEMPERATURE_MAX_MILLI_C + 1, usual).astype(np.int32)
+        payload = encode_block(replace(columns(count), temperature_milli_c=milli_c))
+        assert 100 <= bad_rows_max(len(payload)) < 300
+        found = judged(record(payload))
+        assert len(found.rejected) == rows
+        assert len(found.readings) == count - bad
 
 
 def test_a_broken_block_is_quarantined_whole_and_its_neighbours_count() -> None:
