@@ -68,22 +68,34 @@ class ChangeSet:
 class ChangeRequest:
     """What a stack is to become. ``parameters`` is as CreateChangeSet takes it.
 
-    Without ``template_url`` it keeps its template, and without ``tags`` its tags.
+    Without ``template_url`` it keeps its template, and without ``tags`` its tags. If an alarm in ``triggers`` (ARNs)
+    rings during the change or ``watch_minutes`` after it, CloudFormation goes back. ``role_arn`` is the role that
+    CloudFormation acts in, from then on; without it the one that the stack had, else the rights of the caller.
     """
 
     parameters: list[dict[str, Any]]
     template_url: str | None = None
     tags: Mapping[str, str] | None = None
     is_new: bool = False
+    triggers: tuple[str, ...] = ()
+    watch_minutes: int = 0
+    role_arn: str | None = None
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of CreateChangeSet."""
         template = {"UsePreviousTemplate": True} if self.template_url is None else {"TemplateURL": self.template_url}
         tags = {} if self.tags is None else {"Tags": [{"Key": key, "Value": value} for key, value in self.tags.items()]}
+        # Said even if there are none: a stack would keep those of the change before.
+        watched = {
+            "RollbackTriggers": [{"Arn": arn, "Type": "AWS::CloudWatch::Alarm"} for arn in self.triggers],
+            "MonitoringTimeInMinutes": self.watch_minutes if self.triggers else 0,
+        }
         return {
             "ChangeSetType": "CREATE" if self.is_new else "UPDATE",
             "Parameters": self.parameters,
             "Capabilities": CAPABILITIES,
+            "RollbackConfiguration": watched,
+            **({} if self.role_arn is None else {"RoleARN": self.role_arn}),
             **template,
             **tags,
         }

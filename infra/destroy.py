@@ -57,6 +57,9 @@ def plan_destruction(place: Place, stage: str, *, deletes_data: bool) -> Destruc
             raise WindrowError(f"no stage {stage!r} is deployed", hint="run: windrow status")
         refuse_foreign(existing, stage)
         stack.refuse_if_busy(name, existing["StackStatus"])
+        if existing.get("EnableTerminationProtection"):
+            hint = f"take the protection off first: windrow deploy --no-protect --stage {stage}"
+            raise WindrowError(f"stage {stage!r} is protected from being destroyed", hint=hint)
         resources = client("cloudformation", place).describe_stack_resources(StackName=name)["StackResources"]
 
     def owned(kind: str) -> tuple[str, ...]:

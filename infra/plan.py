@@ -1,13 +1,14 @@
 """The plan of a deployment: packages, template parameters, and what the place cannot do."""
 
 import platform as machine
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
 from infra import package, template
 from infra import wheels as wheelhouse
+from infra.guards import WATCH_MINUTES
 from infra.package import Package
 from infra.wheels import Platform
 from windrow.aws.clients import EMBEDDED, LOCALSTACK, Place
@@ -28,6 +29,7 @@ _PARAMETERS_BY_PLACE: dict[str, dict[str, str]] = {
 _LEFT_OUT: dict[str, tuple[str, ...]] = {
     EMBEDDED: (
         "the TLS-only bucket policies (the embedded stack speaks plain HTTP)",
+        "going back when an alarm rings (the embedded stack ignores rollback triggers)",
         "Athena's named queries (the embedded stack refuses them)",
         "bisecting, partial-batch response, batching, retry limits and the on-failure bucket of the mapping"
         " (set, but the embedded stack ignores them)",
@@ -35,6 +37,7 @@ _LEFT_OUT: dict[str, tuple[str, ...]] = {
     ),
     LOCALSTACK: (
         "the TLS-only bucket policies (this LocalStack is spoken to in plain HTTP)",
+        "going back when an alarm rings (LocalStack ignores rollback triggers)",
         "tables, views and the Athena workgroup (LocalStack's community edition has neither Glue nor Athena)",
         "bisecting of batches (set, but LocalStack ignores it)",
         "data for alarms on the functions' own metrics",
@@ -46,7 +49,9 @@ _LEFT_OUT: dict[str, tuple[str, ...]] = {
 class DeploymentOptions:
     """What the user chose. None keeps the stage's current value; for a new stage, the template's default.
 
-    ``parameters`` are other parameters of the template, by name; ``tags`` are added to those the stack has.
+    ``parameters`` are other parameters of the template, by name; ``tags`` are added to those the stack has. For
+    ``watch_minutes`` after a change, alarms of the stage can undo it. ``role_arn`` is the role that CloudFormation acts
+    in.
     """
 
     shard_count: int | None = None
@@ -54,11 +59,17 @@ class DeploymentOptions:
     is_scheduled: bool | None = None
     parameters: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    watch_minutes: int = WATCH_MINUTES
+    role_arn: str | None = None
+    is_protected: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentPlan:
-    """One deployment. Parameters of the template that are not in ``parameters`` keep their value or their default."""
+    """One deployment. Parameters of the template that are not in ``parameters`` keep their value or their default.
+
+    ``is_protected`` says whether the stage can be destroyed afterwards; None leaves that as it is.
+    """
 
     place: Place
     stage: str
@@ -67,6 +78,9 @@ class DeploymentPlan:
     parameters: dict[str, str]
     left_out: tuple[str, ...]
     tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    watch_minutes: int = 0
+    role_arn: str | None = None
+    is_protected: bool | None = None
 
     def lines(self) -> list[str]:
         """Return the plan in words, line by line, for ``--dry-run``."""
@@ -77,7 +91,16 @@ class DeploymentPlan:
             *(f"set {name} = {value}" for name, value in sorted(self.parameters.items())),
             *(f"tag with {name} = {value}" for name, value in sorted(self.tags.items())),
             *(f"leave out {what}" for what in self.left_out),
+            *self._precautions(),
         ]
+
+    def _precautions(self) -> Iterator[str]:
+        if self.watch_minutes:
+            yield f"watch the alarms of an existing stage for {self.watch_minutes} minutes, and go back if one rings"
+        if self.role_arn is not None:
+            yield f"let CloudFormation act as {self.role_arn}"
+        if self.is_protected is not None:
+            yield "protect it from being destroyed" if self.is_protected else "allow that it is destroyed"
 
 
 def check_stage(stage: str) -> str:
@@ -162,4 +185,7 @@ def plan_deployment(
         parameters=parameters,
         left_out=_LEFT_OUT.get(place.name, ()),
         tags=options.tags,
+        watch_minutes=options.watch_minutes if place.endpoint_url is None else 0,
+        role_arn=options.role_arn,
+        is_protected=options.is_protected,
     )

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from infra import buckets, changes, parameters, resharding, template
 from infra.changes import ChangeRequest, ChangeSet
+from infra.guards import NO_GUARDS, WATCH_MINUTES_MAX, Guards, find_guards
 from infra.plan import DeploymentPlan
 from infra.resharding import STREAM_TYPE
 from infra.stack_events import EventReader, OnEvent, OperationError, StackEvent, follow
@@ -45,7 +46,8 @@ class DeploymentResult:
 class PreparedDeployment:
     """A deployment whose code is uploaded and whose changes are known; ``change_set`` is None if nothing changes.
 
-    ``updates_before`` are the parameters of updates that have to be made before it, one after the other.
+    ``updates_before`` are the parameters of updates that have to be made before it, one after the other. ``ringing``
+    are the alarms that do not guard it, because they ring already.
     """
 
     plan: DeploymentPlan
@@ -53,6 +55,7 @@ class PreparedDeployment:
     change_set: ChangeSet | None
     request: ChangeRequest
     updates_before: tuple[dict[str, str], ...] = ()
+    ringing: tuple[str, ...] = ()
 
 
 def apply(plan: DeploymentPlan, on_event: OnEvent) -> DeploymentResult:
@@ -86,6 +89,7 @@ def prepare(plan: DeploymentPlan, on_event: OnEvent) -> PreparedDeployment:
         _refuse_another_key(plan, existing)
         settled = parameters.settle(plan.parameters, existing, today=datetime.now(UTC).date())
         updates_before = resharding.updates_before(place, plan.stage, settled, existing)
+        guards = _guards(plan, settled, existing) if status not in _ABSENT else NO_GUARDS
         bucket = buckets.code_bucket(place)
         buckets.ensure_code_bucket(place, bucket)
         uploaded = buckets.upload(place, bucket, plan.packages)
@@ -94,11 +98,19 @@ def prepare(plan: DeploymentPlan, on_event: OnEvent) -> PreparedDeployment:
             parameters=_parameters(settled | {"CodeBucket": bucket.name}, existing),
             tags=_tags(existing) | dict(plan.tags) | {STAGE_TAG: plan.stage},
             is_new=status in _ABSENT,
+            triggers=guards.triggers,
+            watch_minutes=plan.watch_minutes,
+            role_arn=plan.role_arn,
         )
         with _told_if_overtaken(name):
             change_set = changes.create(place, name, request)
     return PreparedDeployment(
-        plan=plan, uploaded=uploaded, change_set=change_set, request=request, updates_before=updates_before
+        plan=plan,
+        uploaded=uploaded,
+        change_set=change_set,
+        request=request,
+        updates_before=updates_before,
+        ringing=guards.ringing,
     )
 
 
@@ -124,6 +136,10 @@ def execute(prepared: PreparedDeployment, on_event: OnEvent, on_update: OnUpdate
             if error.resource_type != STREAM_TYPE or resharding.SHARD_COUNT not in plan.parameters:
                 raise
             raise resharding.refused(error, plan.place, plan.stage) from error
+        if plan.is_protected is not None:
+            client("cloudformation", plan.place).update_termination_protection(
+                StackName=name, EnableTerminationProtection=plan.is_protected
+            )
     stage = find_stage(plan.place, plan.stage)
     return DeploymentResult(stage=stage, uploaded=prepared.uploaded, is_changed=change_set is not None)
 
@@ -132,7 +148,7 @@ def _update_parameters(plan: DeploymentPlan, update: dict[str, str], on_event: O
     """Change these parameters of the stack and nothing else, not even its template."""
     name = stack_name(plan.stage)
     had = [one["ParameterKey"] for one in describe(plan.place, name)["Parameters"]]
-    request = ChangeRequest(parameters=_entries(update, kept=set(had) - update.keys()))
+    request = ChangeRequest(parameters=_entries(update, kept=set(had) - update.keys()), role_arn=plan.role_arn)
     with _told_if_overtaken(name):
         change_set = changes.create(plan.place, name, request)
     if change_set is not None:
@@ -144,7 +160,7 @@ def _execute(plan: DeploymentPlan, change_set: ChangeSet, on_event: OnEvent) -> 
     reader = EventReader.from_now(place, name)
     with _told_if_overtaken(name):
         client("cloudformation", place).execute_change_set(ChangeSetName=change_set.change_set_id, StackName=name)
-    follow(place, name, reader, on_event)
+    follow(place, name, reader, on_event, watch_minutes=plan.watch_minutes)
 
 
 def discard(prepared: PreparedDeployment) -> None:
@@ -181,7 +197,8 @@ def follow_last_operation(place: Place, stage: str, on_event: OnEvent) -> StackE
         if status == "REVIEW_IN_PROGRESS":
             raise WindrowError(f"nothing is in progress on stage {stage!r}", hint=status_hint(stage, status))
         stack_id = existing["StackId"]
-        return follow(place, stack_id, EventReader.from_last_operation(place, stack_id), on_event)
+        reader = EventReader.from_last_operation(place, stack_id)
+        return follow(place, stack_id, reader, on_event, watch_minutes=WATCH_MINUTES_MAX)
 
 
 @contextmanager
@@ -250,6 +267,13 @@ def _values(existing: dict[str, Any]) -> dict[str, str]:
 def _tags(existing: dict[str, Any]) -> dict[str, str]:
     """Return the tags of a deployed stack; a change set without one of them would remove it everywhere."""
     return {tag["Key"]: tag["Value"] for tag in existing.get("Tags", [])}
+
+
+def _guards(plan: DeploymentPlan, settled: Mapping[str, str], existing: dict[str, Any]) -> Guards:
+    """Return the alarms that guard the change of an existing stage, of those that it has and keeps."""
+    if not plan.watch_minutes:
+        return NO_GUARDS
+    return find_guards(plan.place, plan.stage, _values(existing) | dict(settled))
 
 
 def _parameters(decided: dict[str, str], existing: dict[str, Any]) -> list[dict[str, Any]]:

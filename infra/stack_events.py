@@ -95,8 +95,10 @@ class EventReader:
         return found[::-1]
 
 
-def follow(place: Place, name: str, reader: EventReader, on_event: OnEvent) -> StackEvent:
+def follow(place: Place, name: str, reader: EventReader, on_event: OnEvent, *, watch_minutes: int = 0) -> StackEvent:
     """Report new events until the operation ends, and return the event that ended it.
+
+    CloudFormation may watch alarms for `watch_minutes` before it ends the operation.
 
     OperationError unless it succeeded: it names the first resource that failed, or why the stack was rolled back, and
     says what to do next.
@@ -113,9 +115,9 @@ def follow(place: Place, name: str, reader: EventReader, on_event: OnEvent) -> S
                 failures.append(event)
         return end
 
-    message = f"stack {name} is not done after {OPERATION_MINUTES_MAX} minutes"
+    message = f"stack {name} is not done after {OPERATION_MINUTES_MAX + watch_minutes} minutes"
     late = WindrowError(message, hint="CloudFormation goes on by itself; follow it with: windrow deploy --follow")
-    end = wait_for_operation(place, last_event, complaint=late)
+    end = wait_for_operation(place, last_event, complaint=late, more_minutes=watch_minutes)
     if end.status not in _SUCCESSES:
         raise _failed(end, failures)
     return end

@@ -40,7 +40,13 @@ def wait_for(
     return answer
 
 
-def wait_for_operation(place: Place, ask: Callable[[], Answer | None], *, complaint: WindrowError) -> Answer:
-    """Wait for an operation of CloudFormation at `place`, at most OPERATION_SECONDS_MAX; else raise `complaint`."""
+def wait_for_operation(
+    place: Place, ask: Callable[[], Answer | None], *, complaint: WindrowError, more_minutes: int = 0
+) -> Answer:
+    """Wait for an operation of CloudFormation at `place`; else raise `complaint`.
+
+    It may take OPERATION_SECONDS_MAX, and `more_minutes` in which CloudFormation only watches.
+    """
     pause_seconds = AWS_PAUSE_SECONDS if place.endpoint_url is None else LOCAL_PAUSE_SECONDS
-    return wait_for(ask, seconds_max=OPERATION_SECONDS_MAX, pause_seconds=pause_seconds, complaint=complaint)
+    seconds_max = OPERATION_SECONDS_MAX + 60.0 * more_minutes
+    return wait_for(ask, seconds_max=seconds_max, pause_seconds=pause_seconds, complaint=complaint)

@@ -41,6 +41,15 @@ if TYPE_CHECKING:
     metavar="NAME=VALUE",
     help="A tag for everything in the stage; may be repeated. The tags it has are kept.",
 )
+@click.option(
+    "--watch-minutes",
+    type=click.IntRange(0, 180),
+    default=10,
+    show_default=True,
+    help="How long after a change alarms of the stage undo it; 0: not at all. Only on AWS.",
+)
+@click.option("--protect/--no-protect", "is_protected", default=None, help="Whether the stage cannot be destroyed.")
+@click.option("--role-arn", metavar="ARN", help="The role that CloudFormation acts in, now and later.")
 @click.option("--dry-run", "is_dry_run", is_flag=True, help="Show what would be done; do nothing.")
 @click.option("--yes", "is_agreed", is_flag=True, help="Do not ask, not even before something is replaced or removed.")
 @click.option("--follow", "follows", is_flag=True, help="Change nothing; show the operation in progress until it ends.")
@@ -52,6 +61,9 @@ def deploy(
     is_scheduled: bool | None,
     assignments: tuple[str, ...],
     tags: tuple[str, ...],
+    watch_minutes: int,
+    is_protected: bool | None,
+    role_arn: str | None,
     is_dry_run: bool,
     is_agreed: bool,
     follows: bool,
@@ -68,13 +80,14 @@ def deploy(
     windrow deploy --stage test --shards 4 --mode fanout
     windrow deploy --target aws --stage prod --set AlarmEmail=ops@example.com --set ResultsRetentionDays=365
     windrow deploy --dry-run
+    windrow deploy --target aws --stage prod --protect --watch-minutes 30
     windrow deploy --follow
     """
     from infra.plan import DeploymentOptions, parse_parameters, parse_tags, plan_deployment, wheels_for
 
     place = chosen_place()
     if follows:
-        if (shards, mode, is_scheduled, assignments) != (None, None, None, ()) or is_dry_run:
+        if (shards, mode, is_scheduled, assignments, is_protected) != (None, None, None, (), None) or is_dry_run:
             raise UsageError("--follow changes nothing", hint="give it alone, with the stage and where it is")
         _follow(place, stage_name)
         return
@@ -84,6 +97,9 @@ def deploy(
         is_scheduled=is_scheduled,
         parameters=parse_parameters(assignments),
         tags=parse_tags(tags),
+        watch_minutes=watch_minutes,
+        role_arn=role_arn,
+        is_protected=is_protected,
     )
     if not is_dry_run:
         _print_identity(place)
@@ -144,6 +160,7 @@ def _carry_out(plan: "DeploymentPlan", *, is_agreed: bool) -> "DeploymentResult"
         prepared = stack.prepare(plan, _shown_by(progress, plan.place))
     _print_changes(prepared)
     _print_updates(prepared)
+    _print_guards(prepared)
     losses = () if prepared.change_set is None else prepared.change_set.losses
     if losses and not is_agreed:
         try:
@@ -188,6 +205,18 @@ def _print_updates(prepared: "PreparedDeployment") -> None:
     if before:
         wanted = prepared.plan.parameters.get("ShardCount", "as the stage has it")
         err.print(f"the shards change in steps, each of some minutes: {', '.join([*before, wanted])}", markup=False)
+
+
+def _print_guards(prepared: "PreparedDeployment") -> None:
+    """Say what can undo the change, because it is why the command takes that much longer."""
+    watched, ringing = prepared.request.triggers, prepared.ringing
+    if prepared.change_set is not None and watched:
+        minutes = prepared.plan.watch_minutes
+        err.print(
+            f"{len(watched)} alarms are watched for {minutes} minutes after the change: if one rings, it is undone"
+        )
+    for name in ringing:
+        err.print(f"{name} rings already, so it does not undo this change", markup=False)
 
 
 def _print_update(update: Mapping[str, str]) -> None:

@@ -120,5 +120,6 @@ def expected(kind: str) -> dict:
         "TemplateURL": "https://s3.eu-central-1.amazonaws.com/b/k",
         "Parameters": [{"ParameterKey": "Stage", "ParameterValue": "dev"}],
         "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        "RollbackConfiguration": {"RollbackTriggers": [], "MonitoringTimeInMinutes": 0},
         "Tags": [{"Key": "windrow-stage", "Value": "dev"}],
     }

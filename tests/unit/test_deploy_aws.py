@@ -93,6 +93,7 @@ def script_until_executed(s3, sts, cloudformation) -> None:
             {"ParameterKey": "Stage", "ParameterValue": "prod"},
         ],
         "Capabilities": ANY,
+        "RollbackConfiguration": ANY,
         "Tags": ANY,
     }
     cloudformation.add_response("create_change_set", {"Id": "arn:change-set"}, request)
