@@ -9,10 +9,11 @@ from typing import IO
 
 from dispatcher.observation import Buckets, Listing, count_quarantined, read_partial
 from dispatcher.spill import Spill
+from windrow.columns.strings import Strings
 from windrow.lake.layout import PartialKey
 from windrow.lake.store import Body, Mapper
 from windrow.rows.rollup import Rollup, roll
-from windrow.rows.rollup_parquet import RowsSummary, read_rows, write_rows
+from windrow.rows.rollup_parquet import RowsSummary, read_rows, read_sensor_ids, write_rows
 from windrow.window import Window
 
 IN_FLIGHT_BYTES_MAX = 8 << 20
@@ -89,10 +90,19 @@ def read_in_pieces(start_ms: int, body: bytes, stack: ExitStack) -> Iterator[Rol
 
     The pieces come from a file that lives as long as `stack`. UnreadableRows if the body is not rows.
     """
+    return read_rows(start_ms, _file_of(body, stack), rows=PIECE_ROWS)
+
+
+def read_ids_in_pieces(body: bytes, stack: ExitStack) -> Iterator[Strings]:
+    """Return the sensor ids of the rows in `body`, as `read_in_pieces` returns all of these."""
+    return read_sensor_ids(_file_of(body, stack), rows=PIECE_ROWS)
+
+
+def _file_of(body: bytes, stack: ExitStack) -> IO[bytes]:
     file = stack.enter_context(tempfile.SpooledTemporaryFile(max_size=PART_IN_MEMORY_BYTES_MAX))  # noqa: SIM115
     file.write(body)
     file.seek(0)
-    return read_rows(start_ms, file, rows=PIECE_ROWS)
+    return file
 
 
 def _in_flight(listing: Listing) -> Iterator[Sequence[PartialKey]]:

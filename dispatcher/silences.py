@@ -19,7 +19,7 @@ from typing import Protocol
 from dispatcher.observation import Buckets, UnreadableObject, observe_lineage
 from dispatcher.roll import ROUNDS_MAX, KnownLineage
 from dispatcher.room import Room
-from dispatcher.rows import IN_FLIGHT_BYTES_MAX, read_in_pieces
+from dispatcher.rows import IN_FLIGHT_BYTES_MAX, read_ids_in_pieces
 from windrow.columns.strings import Strings
 from windrow.lake.layout import SILENCES, SilenceMarkerKey, day_prefix, lineage_key, rows_key, silences_key
 from windrow.lake.store import Mapper, PreconditionFailed, StoreError, etag_of, put_if_unchanged
@@ -158,8 +158,7 @@ class Silences:
             for same, body in zip(lineages, mapper(self._rows_of, lineages.values()), strict=True):
                 if body is None:
                     return None
-                pieces = read_in_pieces(lineages[same].window.start_ms, body, stack)
-                streams.append((ages[same], (piece.sensor_ids for piece in pieces)))
+                streams.append((ages[same], read_ids_in_pieces(body, stack)))
             return silence_of(window, streams)
 
     def _rows_of(self, lineage: Lineage) -> bytes | None:

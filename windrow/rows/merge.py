@@ -17,24 +17,25 @@ import numpy.typing as npt
 
 from windrow.columns import order
 from windrow.columns.arrays import Int32s, Int64s
-from windrow.columns.strings import Strings, offsets_of
+from windrow.columns.strings import Strings
 from windrow.rows.rollup import HISTOGRAM_BIN_MILLI_C, PERCENTILES, Rollup
 
 PERCENTILE_ERROR_MILLI_C = HISTOGRAM_BIN_MILLI_C // 2
-# Added to 32-bit numbers and to instants: then none is negative, and they sort as unsigned numbers.
-_BIAS_32 = 1 << 31
-_BIAS_TIME = 1 << 50
+# A table of all bins of all sensors may have this many times the entries that are added up in it.
+_TABLE_WASTE_MAX = 8
 
 
 def merge(start_ms: int, parts: Sequence[Rollup]) -> Rollup:
     """Merge the rows of disjoint parts, at least one, of the period that starts at `start_ms`."""
-    ids, place = Strings.concat([part.sensor_ids for part in parts]).rank()
-    rows = _SensorRows(parts, place, len(ids))
+    ids, places = Strings.unite([part.sensor_ids for part in parts])
+    rows = _SensorRows(parts, places, len(ids))
     high, low = rows.sum_squares()
     readings = rows.sums("readings")
-    minimum, maximum = rows.reduced("min_milli_c", np.minimum), rows.reduced("max_milli_c", np.maximum)
-    offsets, bins, counts = _histogram(parts, place, len(ids))
-    first, last = rows.earliest(), rows.latest()
+    minimum = rows.reduced("min_milli_c", np.minimum, identity=np.iinfo(np.int32).max)
+    maximum = rows.reduced("max_milli_c", np.maximum, identity=np.iinfo(np.int32).min)
+    offsets, bins, counts = _histogram(parts, places, len(ids))
+    first_time_ms, first_milli_c = rows.earliest()
+    last_time_ms, last_milli_c = rows.latest()
     return Rollup(
         start_ms=start_ms,
         sensor_ids=ids,
@@ -44,10 +45,10 @@ def merge(start_ms: int, parts: Sequence[Rollup]) -> Rollup:
         sum_squares_low=low,
         min_milli_c=minimum,
         max_milli_c=maximum,
-        first_milli_c=rows.column("first_milli_c")[first],
-        first_time_ms=rows.column("first_time_ms")[first],
-        last_milli_c=rows.column("last_milli_c")[last],
-        last_time_ms=rows.column("last_time_ms")[last],
+        first_milli_c=first_milli_c,
+        first_time_ms=first_time_ms,
+        last_milli_c=last_milli_c,
+        last_time_ms=last_time_ms,
         percentiles_milli_c=tuple(
             np.clip(_middle_of_rank(percent, readings, offsets, bins, counts), minimum, maximum)
             for percent in PERCENTILES
@@ -76,6 +77,10 @@ class Batch(Protocol):
     def between(self, start: int, end: int) -> Self:
         """Return the rows `start:end`."""
 
+    @classmethod
+    def concat(cls, parts: Sequence[Any], /) -> Self:
+        """Join parts, at least one, of which each ends before the next begins."""
+
 
 AnyBatch = TypeVar("AnyBatch", bound=Batch)
 
@@ -102,13 +107,21 @@ class _StreamHead(Generic[AnyBatch]):
         self._rest = stream
         self._ids_of = ids_of
         self._batch: AnyBatch | None = None
+        self._least_rows = 1
 
     def has_rows(self) -> bool:
-        """Return whether there are rows left, after reading the next batch if the current one is used up."""
-        while self._batch is None or not len(self._batch):
-            self._batch = next(self._rest, None)
-            if self._batch is None:
-                return False
+        """Return whether there are rows left, after reading on if less than half a batch is.
+
+        So every round has at least that many rows of each stream, wherever their batches end.
+        """
+        while self._batch is None or len(self._batch) < self._least_rows:
+            following = next(self._rest, None)
+            if following is None:
+                self._least_rows = 1
+                return self._batch is not None and len(self._batch) > 0
+            self._least_rows = max(self._least_rows, len(following) // 2)
+            is_first = self._batch is None or not len(self._batch)
+            self._batch = following if is_first else type(following).concat([self._batch, following])
         return True
 
     @property
@@ -129,63 +142,87 @@ class _StreamHead(Generic[AnyBatch]):
 
 
 class _SensorRows:
-    """The rows of all parts, grouped by sensor."""
+    """The rows of all parts, grouped by sensor.
 
-    def __init__(self, parts: Sequence[Rollup], place: Int64s, sensors: int) -> None:
-        self._parts = parts
-        self._place = place.astype(np.uint64)
-        self._order = order.ascending([self._place])
-        self._first = offsets_of(np.bincount(place, minlength=sensors))
+    `places` are the sensors of each part's rows, which differ within a part: so a part is added with one gather and one
+    scatter for each column, and nothing is sorted.
+    """
 
-    def column(self, name: str) -> npt.NDArray[Any]:
-        return np.concatenate([getattr(part, name) for part in self._parts])
-
-    def reduced(self, name: str, reduce: np.ufunc) -> npt.NDArray[Any]:
-        return self._reduced(self.column(name), reduce)
+    def __init__(self, parts: Sequence[Rollup], places: Sequence[Int64s], sensors: int) -> None:
+        self._parts = list(zip(parts, places, strict=True))
+        self._sensors = sensors
 
     def sums(self, name: str) -> Int64s:
-        return self._reduced(self.column(name).astype(np.int64), np.add)
+        total = np.zeros(self._sensors, np.int64)
+        for part, place in self._parts:
+            total[place] += getattr(part, name)
+        return total
+
+    def reduced(self, name: str, reduce: np.ufunc, *, identity: int) -> Int32s:
+        found = np.full(self._sensors, identity, np.int32)
+        for part, place in self._parts:
+            found[place] = reduce(found[place], getattr(part, name))
+        return found
 
     def sum_squares(self) -> tuple[Int64s, npt.NDArray[np.uint64]]:
         """Add up in 128 bits: the low words are added in halves of 32 bits, to keep their carries."""
-        low = self.column("sum_squares_low")
-        lower = self._reduced((low & np.uint64(0xFFFFFFFF)).astype(np.int64), np.add)
-        upper = self._reduced((low >> np.uint64(32)).astype(np.int64), np.add) + (lower >> 32)
+        lower, upper = np.zeros(self._sensors, np.int64), np.zeros(self._sensors, np.int64)
+        for part, place in self._parts:
+            lower[place] += (part.sum_squares_low & np.uint64(0xFFFFFFFF)).astype(np.int64)
+            upper[place] += (part.sum_squares_low >> np.uint64(32)).astype(np.int64)
+        upper += lower >> 32
         high = self.sums("sum_squares_high") + (upper >> 32)
         word = (upper & 0xFFFFFFFF).astype(np.uint64) << np.uint64(32) | (lower & 0xFFFFFFFF).astype(np.uint64)
         return high, word
 
-    def earliest(self) -> Int64s:
-        """Return the row of each sensor whose first reading is the earliest."""
-        return self._by("first")[self._first[:-1]]
+    def earliest(self) -> tuple[Int64s, Int32s]:
+        """Return time and value of the earliest first reading of each sensor, the least value of those at one time."""
+        return self._first_by("first", np.less)
 
-    def latest(self) -> Int64s:
-        """Return the row of each sensor whose last reading is the latest."""
-        return self._by("last")[self._first[1:] - 1]
+    def latest(self) -> tuple[Int64s, Int32s]:
+        """Return time and value of the latest last reading of each sensor, the greatest value of those at one time."""
+        return self._first_by("last", np.greater)
 
-    def _by(self, which: str) -> Int64s:
-        time = (self.column(f"{which}_time_ms") + _BIAS_TIME).astype(np.uint64)
-        value = (self.column(f"{which}_milli_c").astype(np.int64) + _BIAS_32).astype(np.uint64)
-        return order.ascending([self._place, time, value])
+    def _first_by(self, which: str, is_better: np.ufunc) -> tuple[Int64s, Int32s]:
+        worst = np.iinfo(np.int64).max if is_better is np.less else np.iinfo(np.int64).min
+        time_ms, milli_c = np.full(self._sensors, worst, np.int64), np.zeros(self._sensors, np.int32)
+        for part, place in self._parts:
+            own_ms, own = getattr(part, f"{which}_time_ms"), getattr(part, f"{which}_milli_c")
+            known_ms, known = time_ms[place], milli_c[place]
+            wins = is_better(own_ms, known_ms) | ((own_ms == known_ms) & is_better(own, known))
+            time_ms[place] = np.where(wins, own_ms, known_ms)
+            milli_c[place] = np.where(wins, own, known)
+        return time_ms, milli_c
 
-    def _reduced(self, values: npt.NDArray[Any], reduce: np.ufunc) -> npt.NDArray[Any]:
-        reduced: npt.NDArray[Any] = reduce.reduceat(values[self._order], self._first[:-1]) if len(values) else values
-        return reduced
 
-
-def _histogram(parts: Sequence[Rollup], place: Int64s, sensors: int) -> tuple[Int64s, Int32s, Int32s]:
+def _histogram(parts: Sequence[Rollup], places: Sequence[Int64s], sensors: int) -> tuple[Int64s, Int32s, Int32s]:
     """Return the offsets of each sensor's bins, the bins, and their added counts."""
-    lengths = np.concatenate([np.diff(part.histogram_offsets) for part in parts])
-    bins = np.concatenate([part.histogram_bins for part in parts]).astype(np.int64)
-    counts = np.concatenate([part.histogram_counts for part in parts]).astype(np.int64)
-    key = (np.repeat(place, lengths) << 32) + bins + _BIAS_32
-    ascending = order.ascending([key.astype(np.uint64)])
-    key, counts = key[ascending], counts[ascending]
-    starts = np.flatnonzero(order.is_new(key))
-    key = key[starts]
-    summed = np.add.reduceat(counts, starts) if len(starts) else counts
-    offsets = np.searchsorted(key >> 32, np.arange(sensors + 1))
-    return offsets, ((key & 0xFFFFFFFF) - _BIAS_32).astype(np.int32), summed.astype(np.int32)
+    bins = [part.histogram_bins.astype(np.int64) for part in parts]
+    entries = sum(map(len, bins))
+    if not entries:
+        return np.zeros(sensors + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int32)
+    least = min(int(one.min()) for one in bins if len(one))
+    width = max(int(one.max()) for one in bins if len(one)) - least + 1
+    keys = [
+        np.repeat(place, np.diff(part.histogram_offsets)) * width + one - least
+        for part, place, one in zip(parts, places, bins, strict=True)
+    ]
+    if sensors * width <= _TABLE_WASTE_MAX * entries:
+        # A table of all bins of all sensors; no bin occurs twice in a part.
+        table = np.zeros(sensors * width, np.int64)
+        for key, part in zip(keys, parts, strict=True):
+            table[key] += part.histogram_counts
+        key = np.flatnonzero(table)
+        summed = table[key]
+    else:
+        key = np.concatenate(keys)
+        ascending = order.ascending([key.astype(np.uint64)])
+        key = key[ascending]
+        starts = np.flatnonzero(order.is_new(key))
+        counts = np.concatenate([part.histogram_counts for part in parts]).astype(np.int64)[ascending]
+        key, summed = key[starts], np.add.reduceat(counts, starts)
+    offsets = np.searchsorted(key, np.arange(sensors + 1) * width)
+    return offsets, (key % width + least).astype(np.int32), summed.astype(np.int32)
 
 
 def _middle_of_rank(percent: int, readings: Int64s, offsets: Int64s, bins: Int32s, counts: Int32s) -> Int32s:

@@ -10,6 +10,7 @@ import numpy as np
 from arro3.core import Array
 
 from windrow.columns import arrow
+from windrow.columns.strings import Strings
 from windrow.reading import Readings
 from windrow.rows.partial import Partial
 from windrow.rows.rollup import BATCH_ROWS, PERCENTILES, Rollup, RowsDigest, batches_of, roll
@@ -103,6 +104,15 @@ def read_rows(start_ms: int, file: IO[bytes], *, rows: int = BATCH_ROWS) -> Iter
     try:
         for columns in arrow.read_parquet_batches(file, rows=rows):
             yield _rollup_of(start_ms, columns)
+    except (ValueError, KeyError) as error:
+        raise UnreadableRows(str(error)) from error
+
+
+def read_sensor_ids(file: IO[bytes], *, rows: int = BATCH_ROWS) -> Iterator[Strings]:
+    """Read the sensor ids of rows from a file, `rows` rows at a time; raises UnreadableRows."""
+    try:
+        for columns in arrow.read_parquet_batches(file, rows=rows):
+            yield arrow.strings_of(columns["sensor_id"])
     except (ValueError, KeyError) as error:
         raise UnreadableRows(str(error)) from error
 
