@@ -9,6 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+OUR_PACKAGES = frozenset(
+    {"analytics", "dispatcher", "infra", "processors", "producers", "windrow", "windrow_cli", "windrow_operations"}
+)
+"""What the distribution installs. Once installed, its packages share a folder with everybody else's."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closure:
@@ -23,10 +28,10 @@ class Closure:
     services: frozenset[str]
 
 
-def closure_of(module: str, *, sources: Path) -> Closure:
-    """Return what ``module`` can import under ``sources``, at once or when its functions run.
+def closure_of(module: str, *, sources: Path, packages: frozenset[str] = OUR_PACKAGES) -> Closure:
+    """Return what ``module`` can import of ``packages`` in the folder ``sources``, at once or when its functions run.
 
-    ``files`` is empty if there is no such module.
+    Whatever else lies in ``sources`` is third-party. ``files`` is empty if there is no such module.
     """
     files: dict[str, bytes] = {}
     third_party: set[str] = set()
@@ -41,7 +46,7 @@ def closure_of(module: str, *, sources: Path) -> Closure:
         services.update(_services(tree))
         for imported in _imports(tree):
             top = imported.partition(".")[0]
-            if _file_of(top, sources) is not None:
+            if top in packages and _file_of(top, sources) is not None:
                 waiting += _and_parents(imported)
             elif top not in sys.stdlib_module_names:
                 third_party.add(top)

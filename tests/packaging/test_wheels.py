@@ -58,19 +58,23 @@ def test_tags_stop_at_what_amazon_linux_has():
 
 
 def test_imports_are_followed_through_our_modules(tmp_path: Path):
-    """Parents, names that are modules, imports inside functions; what is for type checkers alone is left out."""
+    """Parents, names that are modules, imports inside functions; what is for type checkers alone is left out.
+
+    Other people's packages beside ours, as in an installation, are named and not followed.
+    """
     sources = {
         "ours/__init__.py": "",
         "ours/handler.py": "import json\nfrom ours import inner\nimport other.part\n",
         "ours/inner.py": "def f():\n    from ours.lazy import g\n    return g\n",
         "ours/lazy.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import typed_only\ng = 1\n",
         "ours/stranger.py": "import nobody\n",
+        "other/part.py": "import not_followed\n",
     }
     for name, text in sources.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    closure = closure_of("ours.handler", sources=tmp_path)
-    assert set(closure.files) == set(sources) - {"ours/stranger.py"}
+    closure = closure_of("ours.handler", sources=tmp_path, packages=frozenset({"ours"}))
+    assert set(closure.files) == {"ours/__init__.py", "ours/handler.py", "ours/inner.py", "ours/lazy.py"}
     assert closure.third_party == {"other"}
 
 
@@ -79,4 +83,4 @@ def test_services_are_those_that_a_client_is_made_for(tmp_path: Path):
     (tmp_path / "handler.py").write_text(
         "from windrow.aws.clients import client\ns3 = client('s3', place)\nx = client(name, p)\n"
     )
-    assert closure_of("handler", sources=tmp_path).services == {"s3"}
+    assert closure_of("handler", sources=tmp_path, packages=frozenset({"handler"})).services == {"s3"}
