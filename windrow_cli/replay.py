@@ -20,9 +20,13 @@ _FAILURES_SHOWN_MAX = 20
 @click.command()
 @click.option("--from", "start", metavar="TIME", help="First arrival, inclusive (RFC 3339); default: all that is kept.")
 @click.option("--to", "end", metavar="TIME", help="Last arrival, exclusive (RFC 3339); default: now.")
+@click.option("--archive", metavar="URL", help="Read a raw archive, s3://bucket/prefix, instead of the stream.")
+@click.option("--older", "with_older", is_flag=True, help="With --archive: also what partials may have expired for.")
 @click.option("--dry-run", "is_dry_run", is_flag=True, help="Read and count; invoke nothing.")
 @stage_option
-def replay(start: str | None, end: str | None, *, is_dry_run: bool, stage_name: str) -> None:
+def replay(
+    start: str | None, end: str | None, *, archive: str | None, with_older: bool, is_dry_run: bool, stage_name: str
+) -> None:
     """Read the stream again and process its records once more.
 
     The consumer is invoked with the original records and arrival times. Partials that exist are not written again, so a
@@ -32,10 +36,18 @@ def replay(start: str | None, end: str | None, *, is_dry_run: bool, stage_name: 
     windrow replay
     windrow replay --from 2026-11-20T10:00:00Z --to 2026-11-20T11:00:00Z
     windrow replay --from 2026-11-20T10:00:00Z --dry-run
+    windrow replay --archive s3://bucket/kinesis-channel/ --from 2026-11-01T00:00:00Z
     """
     from windrow_operations.redelivery import replay_stage
 
-    start_ms, end_ms = arrival_range_ms(start, end, now_ms=clock_ms())
+    now_ms = clock_ms()
+    start_ms, end_ms = arrival_range_ms(start, end, now_ms=now_ms)
+    if with_older and archive is None:
+        raise UsageError("--older is for an archive", hint="give --archive s3://bucket/prefix")
+    if archive is not None:
+        times = TimeRange(start_ms, end_ms)
+        _replay_archive(stage_name, archive, times, now_ms=now_ms, with_older=with_older, is_dry_run=is_dry_run)
+        return
     stage = open_stage(stage_name)
     with progress_bar("replaying", total=None, unit="records") as bar:
 
@@ -44,6 +56,36 @@ def replay(start: str | None, end: str | None, *, is_dry_run: bool, stage_name: 
 
         replayed = replay_stage(stage, start_ms=start_ms, end_ms=end_ms, is_dry_run=is_dry_run, on_progress=so_far)
     show(replayed, is_dry_run=is_dry_run)
+
+
+def _replay_archive(
+    stage_name: str, url: str, times: TimeRange, *, now_ms: int, with_older: bool, is_dry_run: bool
+) -> None:
+    """Replay what was written to the archive in `times`, and say what was skipped."""
+    from windrow_operations.archives import ArchiveLocation, replay_archive
+
+    location, stage = ArchiveLocation.parse(url), open_stage(stage_name)
+    with progress_bar("replaying", total=None, unit="records") as bar:
+
+        def so_far(replayed: "ReplayResult") -> None:
+            bar.reached(replayed.records, note=f"{replayed.payload_bytes / 1e6:,.1f} MB")
+
+        replayed = replay_archive(
+            stage,
+            location,
+            start_ms=times.start_ms,
+            end_ms=times.end_ms,
+            now_ms=now_ms,
+            with_older=with_older,
+            is_dry_run=is_dry_run,
+            on_progress=so_far,
+        )
+    out.print(f"archive: {replayed.objects:,} objects, {len(replayed.skipped):,} skipped")
+    for one in replayed.skipped[:_FAILURES_SHOWN_MAX]:
+        err.print(f"{one.key}: {one.why}", markup=False)
+    if replayed.unrecognised:
+        err.print(f"{replayed.unrecognised:,} pieces are no records of ours; the consumer quarantines them")
+    show(replayed.delivered, is_dry_run=is_dry_run)
 
 
 def arrival_range_ms(start: str | None, end: str | None, *, now_ms: int) -> tuple[int, int]:

@@ -15,6 +15,9 @@ MAGIC = b"\xf3\x89\x9a\xc2"
 DIGEST_BYTES = 16
 # The KPL gives every aggregate this partition key; the explicit hash key decides which shard it goes to.
 OUTER_PARTITION_KEY = "a"
+# The tags of keys, hash keys and records: fields 1 to 3, each with a length.
+_FIELDS = frozenset({0x0A, 0x12, 0x1A})
+_LENGTH_BITS_MAX = 35
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,38 @@ def aggregate(user_records: Sequence[UserRecord]) -> bytes:
 def seal(body: bytes) -> bytes:
     """Wrap the serialized protobuf `body` into a record: magic, body, MD5."""
     return b"".join((MAGIC, body, hashlib.md5(body, usedforsecurity=False).digest()))
+
+
+def length_of_aggregate(octets: bytes, start: int) -> int | None:
+    """Return the length of the aggregate that begins at `start`, with whatever comes behind it; None if there is none.
+
+    Nothing says where it ends, but it ends in the MD5 of its fields: after one of them, these 16 bytes follow.
+    """
+    view, position = memoryview(octets), start + len(MAGIC)
+    if not octets.startswith(MAGIC, start):
+        return None
+    digest = hashlib.md5(usedforsecurity=False)
+    while True:
+        if view[position : position + DIGEST_BYTES] == digest.digest():
+            return position + DIGEST_BYTES - start
+        end = _end_of_field(view, position)
+        if end is None:
+            return None
+        digest.update(view[position:end])
+        position = end
+
+
+def _end_of_field(view: memoryview, position: int) -> int | None:
+    """Return the end of the field of an AggregatedRecord at `position`, None if there is none or not all of it."""
+    if position >= len(view) or view[position] not in _FIELDS:
+        return None
+    length, shift, position = 0, 0, position + 1
+    while position < len(view) and shift < _LENGTH_BITS_MAX:
+        octet = view[position]
+        length, shift, position = length | (octet & 0x7F) << shift, shift + 7, position + 1
+        if octet < 0x80:
+            return position + length if position + length <= len(view) else None
+    return None
 
 
 def deaggregate(record: bytes) -> list[UserRecord] | None:

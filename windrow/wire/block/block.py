@@ -30,7 +30,7 @@ from windrow.reading import (
 )
 from windrow.wire.block import buffers as ipc_buffers
 from windrow.wire.block.flatbuffers import BadStream
-from windrow.wire.block.stream import ColumnSchema, EncodedBatch, parse_stream
+from windrow.wire.block.stream import ColumnSchema, EncodedBatch, length_of_stream, parse_stream
 
 BLOCK_MAGIC = b"\x93windrow"
 BLOCK_VERSION = 1
@@ -49,6 +49,19 @@ _PLACES: dict[str, type[np.signedinteger[Any]]] = {"int8": np.int8, "int16": np.
 def is_block(payload: bytes) -> bool:
     """Return whether `payload` begins like a block."""
     return payload.startswith(BLOCK_MAGIC)
+
+
+def length_of_block(octets: bytes, start: int) -> int | None:
+    """Return the length of the block that begins at `start`, with whatever comes behind it; None if there is none.
+
+    Of its content only the framing is looked at.
+    """
+    if not octets.startswith(_HEAD, start):
+        return None
+    try:
+        return len(_HEAD) + length_of_stream(octets, start + len(_HEAD))
+    except BadStream:
+        return None
 
 
 def encode_block(readings: Readings) -> bytes:

@@ -76,6 +76,27 @@ class EncodedBatch:
     decompressed_bytes: int
 
 
+def length_of_stream(octets: bytes, start: int) -> int:
+    """Return the length of the stream that begins at `start`, up to and with its end mark; raises BadStream.
+
+    Only the framing is looked at: what is in the messages is left to `parse_stream`.
+    """
+    framing, position = CheckedBuffer(octets), start
+    for _ in range(_MESSAGES_MAX):
+        if framing.read(UINT32, position) != _CONTINUATION:
+            raise BadStream("no message where one is expected")
+        length = framing.read(INT32, position + UINT32.size)
+        position += 2 * UINT32.size
+        if length == 0:
+            return position - start
+        metadata = CheckedBuffer(framing.slice(position, length) if length > 0 else b"")
+        body_bytes = FlatbuffersTable(metadata, metadata.read(UINT32, 0)).int64(3)
+        position += length + body_bytes
+        if body_bytes < 0 or position > len(octets):
+            raise BadStream("a body that is cut off")
+    raise BadStream(f"more than {_MESSAGES_MAX} messages")
+
+
 def parse_stream(stream: bytes) -> EncodedBatch:
     """Parse the metadata of `stream`; raises BadStream.
 
