@@ -16,7 +16,7 @@ from typing import Any
 import pybase64
 
 from bench import baseline, others
-from bench.event import ARRIVAL_MS, READINGS, block_event, event, event_of, readings
+from bench.event import ARRIVAL_MS, READINGS, block_event, event, event_of, plain_event, readings
 from bench.measure import Finding, medians
 from processors.consumer import plan
 from processors.event import decode_event
@@ -49,6 +49,17 @@ def json_20k() -> Iterator[Finding]:
 def json_faulty() -> Iterator[Finding]:
     """One payload in a hundred is bad."""
     yield _against_baseline("consumer.json.faulty", event(sensors=200, faulty=0.01), target=7)
+
+
+def json_plain() -> Iterator[Finding]:
+    """One reading a record, as MQTT rules, Telegraf and plain `put_records` send them."""
+    for name, sensors in (("consumer.json.plain", 200), ("consumer.json.plain.20k", 20_000)):
+        yield _against_baseline(name, plain_event(sensors=sensors), target=4, count=10_000)
+
+
+def json_mixed() -> Iterator[Finding]:
+    """Half of the readings in aggregates, half one a record."""
+    yield _against_baseline("consumer.json.mixed", plain_event(sensors=200, aggregated=0.5), target=4, count=10_000)
 
 
 def blocks() -> Iterator[Finding]:
@@ -118,6 +129,8 @@ BENCHES = {
     "consumer.json.200": json_200,
     "consumer.json.20k": json_20k,
     "consumer.json.faulty": json_faulty,
+    "consumer.json.plain": json_plain,
+    "consumer.json.mixed": json_mixed,
     "consumer.block": blocks,
     "consumer.hostile": hostile,
     "consumer.floor": floor,
@@ -132,9 +145,9 @@ def _small_blocks(bad: int) -> Any:
     return event_of(islice(small_blocks_of_bad_readings(bad), 250))
 
 
-def _against_baseline(name: str, parsed: Any, *, target: float) -> Finding:
+def _against_baseline(name: str, parsed: Any, *, target: float, count: int = READINGS) -> Finding:
     fast, usual = medians(lambda: ours(parsed), lambda: baseline.consume(parsed))
-    rates = (READINGS / fast, READINGS / usual)
+    rates = (count / fast, count / usual)
     return Finding(name=name, ours=rates[0], baseline=rates[1], ratio=usual / fast, target=target, unit=RATE)
 
 

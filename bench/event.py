@@ -34,6 +34,16 @@ def event(*, sensors: int, faulty: float = 0.0) -> Any:
     return event_of(map(aggregate, _chunks(user_records)))
 
 
+def plain_event(*, sensors: int, aggregated: float = 0.0, records: int = 10_000) -> Any:
+    """The parsed event of so many records of one JSON reading each; that part of the readings is aggregated instead."""
+    fleet = readings(sensors, count=records)
+    payloads = encode_readings(fleet)
+    ids = fleet.sensor_ids.to_list()
+    first = round(aggregated * records)
+    user_records = [UserRecord(ids[which], body) for which, body in zip(fleet.sensor[:first], payloads, strict=False)]
+    return event_of([*(map(aggregate, _chunks(user_records)) if first else ()), *payloads[first:]])
+
+
 def block_event(fleet: Readings) -> Any:
     """The parsed event of these readings in blocks of READINGS_PER_BLOCK."""
     starts = range(0, len(fleet), READINGS_PER_BLOCK)
