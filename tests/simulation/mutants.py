@@ -146,7 +146,7 @@ MUTANTS = (
     mutant("a hash key's index is its first octet", "windrow.wire.kpl_walk", "np.where(found.ok, found.value, np.iinfo(np.int64).max), found.end", "np.where(found.ok, found.value & _LOW_BITS, np.iinfo(np.int64).max), found.end", faults_of_indices),
     mutant("a key's index is its first octet", "windrow.wire.kpl_walk", "return UserRecordSpans(owner, at, key_index.value,", "return UserRecordSpans(owner, at, key_index.value & _LOW_BITS,", faults_of_indices),
     mutant("an aggregate of nothing is nothing", "windrow.wire.unpack", "        if not user_records:\n", "        if False:\n", faults_of_empty_aggregates),
-    mutant("arrival is cut to a millisecond", "processors.event", "return round(seconds * 1_000)", "return int(seconds * 1_000)", lambda: faults_of_arrivals([-0.4])),
+    mutant("arrival is cut to a millisecond", "processors.event", "number, round(seconds * 1_000), partition_key", "number, int(seconds * 1_000), partition_key", lambda: faults_of_arrivals([-0.4])),
     mutant("late is counted per copy", "processors.consumer", "DeliveryCounts(late=len(partial) - in_time.get(partial.window, 0)", "DeliveryCounts(late=count - in_time.get(partial.window, 0)", faults_of_late_copies),
     mutant("quarantine dropped", "processors.consumer", "*_quarantine_writes(shard, arrival_ms_default=arrival_ms_default),", ""),
     mutant("a bad payload takes its neighbours along", "windrow.wire.json.strict", "            bad.append(BadPayload(index, error.reason, error.detail))", "            bad.append(BadPayload(index, error.reason, error.detail))\n            break"),
