@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tests.simulation.busy_swarm import run_busy_seed
 from tests.simulation.faults import NONE, Rates
 from tests.simulation.mutation import Edit, Mutant, Scenario, applied, mutant
 from tests.simulation.simulated_mapping import Options
@@ -237,6 +238,10 @@ MUTANTS = (
     mutant("windows without a lineage are not due", "dispatcher.due", "DueReason.NEW: {window for window in with_partials if window not in with_lineage} & set(within_reach),", "DueReason.NEW: set(),", lambda: faults_of_missed_hours(3)),
     mutant("no sweep", "dispatcher.due", "        DueReason.SWEEP: swept,\n", "        DueReason.SWEEP: set(),\n", faults_of_sweep),
     mutant("markers make nothing due", "dispatcher.due", "DueReason.MARKED: named.keys(),", "DueReason.MARKED: set(),", lambda: faults_of_late_reading(3 * HOUR_MS)),
+    Mutant("no window is live", (
+        Edit("dispatcher.due", "    live = [one for one in due if DueReason.RECENT in one.reasons]\n", "    live: list[DueWindow] = []\n"),
+        Edit("dispatcher.due", "    others = [one for one in due if DueReason.RECENT not in one.reasons]\n", "    others = list(due)\n"),
+    ), lambda: run_busy_seed(0)),
     Mutant("only the newest window is live", (
         Edit("dispatcher.due", "    live = [one for one in due if DueReason.RECENT in one.reasons]\n", "    live = list(due[-1:])\n"),
         Edit("dispatcher.due", "    others = [one for one in due if DueReason.RECENT not in one.reasons]\n", "    others = list(due[:-1])\n"),

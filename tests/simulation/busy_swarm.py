@@ -1,0 +1,124 @@
+"""A swarm of busy stages: live traffic, a backlog that waits, readings for old windows, and S3 that is slow or refuses.
+
+Its verdict adds one thing to that of the other swarm, freshness: a window whose readings were there at its first tick is
+rolled by one of the first two ticks that run to their end, always. What else keeps a stage busy is one more entry of
+TROUBLES.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from dispatcher.due import ON_TIME_TICKS
+from dispatcher.report import TickReport
+from tests.simulation.faults import Rates
+from tests.simulation.process import Fate
+from tests.simulation.scenes import facts, put_facts
+from tests.simulation.simulated_mapping import Options
+from tests.simulation.simulated_schedule import OFFSET_MS
+from tests.simulation.verdict import faults_of
+from tests.simulation.world import LAKE, RESULTS, START_MS, Setup, World
+from windrow.lake.layout import PARTIALS, lineage_key, parse_partial_key
+from windrow.window import WINDOW_MS, Window
+
+HOUR_MS = 3_600_000
+LIVE_WINDOWS = 7
+"""Windows of live traffic, each followed by its tick."""
+BACKLOG_HOURS = (3, 12)
+"""How long ago the readings of the backlog were made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BusyPlan:
+    """What a seed does. `troubles` are entries of TROUBLES, each at work in every window."""
+
+    backlog_windows: int
+    slowness: int
+    """How many times its usual latency each request of the dispatcher takes."""
+    rates: Rates
+    troubles: tuple[str, ...]
+
+
+def plan_of(seed: int) -> BusyPlan:
+    """The plan of a seed."""
+    random = Random(f"busy {seed}")
+    draw: Callable[[float], float] = lambda most: most * random.random() if random.random() < 0.6 else 0.0  # noqa: E731
+    return BusyPlan(
+        backlog_windows=random.choice([90, 100]),
+        slowness=random.choice([3, 4]),
+        rates=Rates(
+            s3_slow=random.uniform(0.5, 1.0),
+            s3_unavailable=draw(0.05),
+            s3_ack_lost=draw(0.05),
+            s3_conflict=draw(0.05),
+            s3_body_broken=draw(0.05),
+            tick_missed=draw(0.2),
+        ),
+        troubles=tuple(name for name in TROUBLES if random.random() < 0.5),
+    )
+
+
+def run_busy_seed(seed: int) -> list[str]:
+    """Simulate; what is wrong while it is busy, and at the end."""
+    plan, random = plan_of(seed), Random(f"busy traffic {seed}")
+    setup = Setup(shards=2, options=Options(window_ms=1_000), lateness_horizon_hours=24)
+    with World(seed, setup, plan.rates) as world:
+        _missed_windows(world, plan.backlog_windows, random)
+        for number in range(LIVE_WINDOWS):
+            put_facts(world, facts(2, first_ms=world.now_ms), shard=number % 2)
+            for trouble in plan.troubles:
+                TROUBLES[trouble](world, random)
+            world.dispatcher.next_fate = Fate(slowness=plan.slowness)
+            if world.chance.happens("tick_missed"):
+                world.pass_ms(world.schedule.next_ms(world.now_ms) - world.now_ms)
+            else:
+                world.tick()
+        faults = freshness_faults(world)
+        world.settle()
+        return faults + faults_of(world)
+
+
+def _missed_windows(world: World, count: int, random: Random) -> None:
+    """Readings for windows of hours ago, which arrive when the simulation begins and were never rolled."""
+    latest = START_MS - BACKLOG_HOURS[0] * HOUR_MS
+    for back in range(count):
+        start_ms = latest - back * WINDOW_MS
+        # As if no tick had looked at it: there is no lineage.
+        world.s3.buckets[RESULTS].pop(lineage_key(Window(start_ms)), None)
+        world.monitor.forget(lineage_key(Window(start_ms)))
+        put_facts(world, facts(2, first_ms=start_ms + random.randint(0, 1_000)), shard=back % 2, is_aggregated=True)
+
+
+def _late_readings(world: World, random: Random) -> None:
+    """Some readings for windows that are long rolled."""
+    for _ in range(random.randint(1, 4)):
+        put_facts(world, facts(1, first_ms=world.now_ms - random.randint(2, 20) * HOUR_MS))
+
+
+TROUBLES: dict[str, Callable[[World, Random], object]] = {"late readings": _late_readings}
+
+
+def freshness_faults(world: World) -> list[str]:
+    """Which windows that had readings in time were rolled too late, by the reports of the ticks that ended."""
+    rolled = _first_rolled(world.monitor.reports)
+    faults = []
+    for window in sorted({parse_partial_key(key).window for key in world.s3.buckets[LAKE] if key.startswith(PARTIALS)}):
+        if window.start_ms < START_MS:
+            continue
+        ended = [one for one in world.monitor.reports if one.scheduled_time_ms >= window.end_ms + OFFSET_MS]
+        if len(ended) >= ON_TIME_TICKS and rolled.get(window, len(ended)) >= ON_TIME_TICKS:
+            faults.append(f"{window}: not rolled by the first {ON_TIME_TICKS} ticks")
+    return faults
+
+
+def _first_rolled(reports: Sequence[TickReport]) -> dict[Window, int]:
+    """The number, from 0, of the tick after a window's end that did it, of all that came to their end."""
+    first: dict[Window, int] = {}
+    passed: dict[Window, int] = {}
+    for report in reports:
+        for one in report.windows:
+            number = passed.setdefault(one.window, 0)
+            passed[one.window] += 1
+            if one.revision and one.readings:
+                first.setdefault(one.window, number)
+    return first
