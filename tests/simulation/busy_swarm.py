@@ -1,7 +1,7 @@
 """A swarm of busy stages: live traffic, a backlog that waits, readings for old windows, and S3 that is slow or refuses.
 
-Its verdict adds one thing to that of the other swarm, freshness: a window whose readings were there at its first tick is
-rolled by one of the first two ticks that run to their end, always. What else keeps a stage busy is one more entry of
+Its verdict adds one thing to that of the other swarm, freshness: a window whose readings were there at its first tick
+is rolled by one of the first two ticks that run to their end, always. What else keeps a stage busy is one more entry of
 TROUBLES.
 """
 
