@@ -29,6 +29,9 @@ USD_PER_LIST_OR_PUT, USD_PER_GET = 0.005 / 1000, 0.0004 / 1000
 TICKS_PER_MONTH = 12 * 24 * 30
 USD_MAX = 10
 OUTAGE_WINDOWS = 48
+PERIODS_SCALE = 0.1
+PERIODS_CPU_SECONDS = {"silence": 12, "hour": 15, "day": 30}
+"""Half of what a million sensors took before (24, 25 and 50)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,18 @@ def bench_tick() -> list[Finding]:
     return findings
 
 
+def bench_periods(scale: float = PERIODS_SCALE) -> list[Finding]:
+    """CPU of a silence, an hour and a day, of a fraction of the fleet, as it would be for all of it."""
+    from bench.rollup_periods import seconds_of  # noqa: PLC0415 - the roll's processes do without it
+
+    seconds = seconds_of(round(FULL.sensors * scale))
+    print(f"# periods: measured with {round(FULL.sensors * scale):,} sensors, told for {FULL.sensors:,}")
+    return [
+        Finding(name=f"rollup.{name}", ours=one / scale, at_most=PERIODS_CPU_SECONDS[name], unit="cpu-s")
+        for name, one in seconds.items()
+    ]
+
+
 def bench_outage() -> list[Finding]:
     """A tick after four hours without any, at 30 ms a request: side by side, and one request after another."""
     from bench.rollup_outage import ticked  # noqa: PLC0415 - the simulation is no part of the other benches
@@ -139,6 +154,7 @@ BENCHES = {
     "rollup.cpu": bench_roll,
     "rollup.growth": bench_growth,
     "rollup.outage": bench_outage,
+    "rollup.periods": bench_periods,
     "tick.s3_calls": bench_tick,
 }
 
