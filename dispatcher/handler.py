@@ -1,6 +1,7 @@
 """The Lambda function of the dispatcher: it runs the tick of a scheduled event and returns the report."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -30,6 +31,14 @@ WORKERS = 8
 RESERVE_MS_MAX = 60_000
 """No roll begins with less time left than this, or than a quarter of the run's time if that is less."""
 SUBJECT_CHARACTERS_MAX = 100
+WATCHED_OUTCOMES = (
+    RollOutcome.ROLLED,
+    RollOutcome.RECORDED,
+    RollOutcome.FROZEN,
+    RollOutcome.FAILED,
+    RollOutcome.DEFERRED,
+)
+"""Outcomes of windows that alarms read. They are written with 0 too: to an alarm, no data is not the same as 0."""
 MINUTE_MS = 60_000
 
 logger = Logger()
@@ -119,14 +128,29 @@ def _log(report: TickReport) -> None:
         logger.warning("windows are left for later ticks", **report.backlog.to_fields())
     if report.unknown_keys:
         logger.warning("keys that windrow does not write", keys=report.unknown_keys[:20])
-    for outcome in RollOutcome:
-        metrics.add_metric(f"Windows{outcome.title()}", MetricUnit.Count, report.outcomes[outcome])
-    outcomes = [period.outcome for period in report.periods]
-    for outcome in (RollOutcome.ROLLED, RollOutcome.FROZEN, RollOutcome.FAILED, RollOutcome.DEFERRED):
-        metrics.add_metric(f"Periods{outcome.title()}", MetricUnit.Count, outcomes.count(outcome))
-    metrics.add_metric("BacklogMinutes", MetricUnit.Count, _backlog_minutes(report))
-    metrics.add_metric("MarkersKept", MetricUnit.Count, sum(len(window.markers_kept) for window in report.windows))
-    metrics.add_metric("S3Calls", MetricUnit.Count, sum(report.s3_calls.values()))
+    logger.info(
+        "tick",
+        windows={outcome.value: count for outcome, count in report.outcomes.items()},
+        periods=dict(Counter(period.outcome.value for period in report.periods)),
+        s3_calls=dict(report.s3_calls),
+    )
+    _measure(report)
+
+
+def _measure(report: TickReport) -> None:
+    """Write the metrics that alarms and the dashboard show; each is paid for by the hours in which it has data."""
+    periods = Counter(period.outcome for period in report.periods)
+    always = {f"Windows{outcome.title()}": report.outcomes[outcome] for outcome in WATCHED_OUTCOMES}
+    always["S3Calls"] = sum(report.s3_calls.values())
+    if_any = {
+        "WindowsContended": report.outcomes[RollOutcome.CONTENDED],
+        "PeriodsFrozen": periods[RollOutcome.FROZEN],
+        "PeriodsFailed": periods[RollOutcome.FAILED],
+        "MarkersKept": sum(len(window.markers_kept) for window in report.windows),
+        "BacklogMinutes": _backlog_minutes(report),
+    }
+    for name, count in (always | {name: count for name, count in if_any.items() if count}).items():
+        metrics.add_metric(name, MetricUnit.Count, count)
 
 
 def _backlog_minutes(report: TickReport) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from infra.cost_traffic import HOURS_PER_MONTH, SECONDS_PER_MONTH, WINDOWS_PER_MONTH, Fleet, Traffic, traffic
 from infra.prices import PriceTable
 from infra.shape import Shape
+from windrow.settings import METRICS_DISABLED
 
 PUT_UNIT_BYTES = 25 * 1024
 GB = 1e9
@@ -200,6 +201,9 @@ def _watching(sent: Traffic, shape: Shape, table: PriceTable) -> Iterator[Part]:
         metrics += int(table.figure("dispatcher_metrics"))
     if sent.fleet.sensors:
         metrics += int(table.figure("consumer_metrics"))
+        metrics += int(table.figure("fanout_metrics")) * shape.is_true("IsFanout")
+    if shape.environment()[METRICS_DISABLED] == "true":
+        metrics = 0
     yield Part("CloudWatch: metrics", metrics * table.usd("metric_month"), many(metrics, "custom metric"))
     alarms = shape.resources("AWS::CloudWatch::Alarm")
     alarm_metrics = sum(map(metrics_of_alarm, alarms.values()))

@@ -7,12 +7,12 @@ slice by slice and stops while there is time to report: what is written counts, 
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 
-from aws_lambda_powertools import Logger, Metrics, single_metric
+from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from processors.bookmark import BookmarkedWriter, begun_by
@@ -25,6 +25,10 @@ from windrow.stage import Stage
 
 PUTS_PARALLEL_MAX = 16
 """A batch writes one object for each window it touches: usually one or two, thousands when a fleet catches up."""
+
+COUNTED_ALWAYS = ("Readings", "Quarantined", "ObjectsNew")
+"""Metrics of every batch, with 0 too: an alarm reads the first two, and to it no data is not the same as 0."""
+COUNTED_IF_ANY = ("Duplicates", "Late")
 
 logger = Logger()
 metrics = Metrics()
@@ -145,26 +149,23 @@ def _report(result: BatchResult, *, now_ms: int) -> None:
         "Partials": sum(plan.partials for plan in plans),
         "ObjectsNew": sum(written.objects_new for written in result.written),
     }
-    for name, count in counts.items():
-        metrics.add_metric(name=name, unit=MetricUnit.Count, value=count)
-    payload_bytes = sum(plan.payload_bytes for plan in plans)
-    metrics.add_metric(name="PayloadBytes", unit=MetricUnit.Bytes, value=payload_bytes)
-    lake_bytes = sum(written.bytes_new for written in result.written)
-    metrics.add_metric(name="LakeBytes", unit=MetricUnit.Bytes, value=lake_bytes)
-    for stage, took_ms in result.stage_ms.items():
-        metrics.add_metric(name=f"{stage}Time", unit=MetricUnit.Milliseconds, value=took_ms)
     oldest_event_ms = min((plan.oldest_event_ms for plan in plans if plan.oldest_event_ms is not None), default=None)
-    if oldest_event_ms is not None:
-        age_ms = now_ms - oldest_event_ms
-        metrics.add_metric(name="OldestEventAge", unit=MetricUnit.Milliseconds, value=age_ms)
-    for reason, count in sorted(quarantined.items()):
-        with single_metric(name="QuarantinedByReason", unit=MetricUnit.Count, value=count) as metric:
-            metric.add_dimension(name="reason", value=reason)
+    _measure(counts, oldest_event_age_ms=None if oldest_event_ms is None else now_ms - oldest_event_ms)
     fields: dict[str, object] = {name.lower(): count for name, count in counts.items()}
     fields["origins"] = [str(origin) for plan in plans for origin in plan.origins]
     fields["quarantined_by_reason"] = dict(sorted(quarantined.items()))
+    fields["payload_bytes"] = sum(plan.payload_bytes for plan in plans)
+    fields["lake_bytes"] = sum(written.bytes_new for written in result.written)
     fields["stage_ms"] = dict(result.stage_ms)
     if result.unprocessed is None:
         logger.info("consumed", extra=fields)
     else:
         logger.warning("out of time", extra=fields | {"unprocessed_from": result.unprocessed})
+
+
+def _measure(counts: Mapping[str, int], *, oldest_event_age_ms: int | None) -> None:
+    """Write the metrics that alarms and the dashboard show; each is paid for by the hours in which it has data."""
+    for name in (*COUNTED_ALWAYS, *(name for name in COUNTED_IF_ANY if counts[name])):
+        metrics.add_metric(name=name, unit=MetricUnit.Count, value=counts[name])
+    if oldest_event_age_ms is not None:
+        metrics.add_metric(name="OldestEventAge", unit=MetricUnit.Milliseconds, value=oldest_event_age_ms)

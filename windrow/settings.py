@@ -19,7 +19,8 @@ SILENCE_TOPIC_ARN = "WINDROW_SILENCE_TOPIC_ARN"
 SERVICE_NAME = "POWERTOOLS_SERVICE_NAME"
 METRICS_NAMESPACE = "POWERTOOLS_METRICS_NAMESPACE"
 LOG_LEVEL = "POWERTOOLS_LOG_LEVEL"
-POWERTOOLS = (SERVICE_NAME, METRICS_NAMESPACE, LOG_LEVEL)
+METRICS_DISABLED = "POWERTOOLS_METRICS_DISABLED"
+POWERTOOLS = (SERVICE_NAME, METRICS_NAMESPACE, LOG_LEVEL, METRICS_DISABLED)
 
 # What the functions' libraries read at their start. numpy's OpenBLAS would start threads that nothing here uses: half
 # the CPU of a cold start. The C library would give each column of a batch back to the system and ask for it again, a

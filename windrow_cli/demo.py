@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from windrow.stage import Stage
 
 STAGE_NAME = "demo"
+SHARDS = 2
 WINDOWS = 4
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -56,7 +57,7 @@ def _stage(home: Path) -> "Iterator[Stage]":
     try:
         running = embedded.up(home)
         _said("up", f"embedded stack at {running.endpoint_url}")
-        plan = plan_deployment(embedded.place(home), STAGE_NAME, DeploymentOptions())
+        plan = plan_deployment(embedded.place(home), STAGE_NAME, DeploymentOptions(shard_count=SHARDS))
         with err.status("deploying"):
             stage = stacks.apply(plan, lambda _: None).stage
         _said("deploy", f"stream {stage.stream_name}, results in {stage.results_bucket}")

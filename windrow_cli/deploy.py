@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option(
-    "--shards", type=click.IntRange(1, 500), help="Shards of the stream; default: as it is, 2 for a new stage."
+    "--shards", type=click.IntRange(1, 500), help="Shards of the stream; default: as it is, one for a new stage."
 )
 @click.option("--mode", type=click.Choice(["direct", "fanout"]), help="Default: as it is, direct for a new stage.")
 @click.option("--schedule/--no-schedule", "is_scheduled", default=None, help="Whether ticks come by themselves.")

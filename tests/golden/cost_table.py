@@ -10,7 +10,6 @@ from infra.shape import Shape
 PAGE = Path(__file__).parents[2] / "docs" / "deploy.md"
 FLEET = Fleet(sensors=1_000, interval_seconds=10)
 """What the page calls a fleet."""
-BEGIN, END = "<!-- the cost table: begin -->\n", "<!-- the cost table: end -->\n"
 
 
 def idle_cost(**parameters: str) -> Cost:
@@ -34,15 +33,49 @@ def table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def in_page() -> str:
-    """The table as it stands in the page."""
-    return PAGE.read_text().split(BEGIN)[1].split(END)[0]
+def operations_table() -> str:
+    """What each level of the parameter `Operations` keeps and loses, in Markdown."""
+    every = alarm_names("full")
+    lines = ["| `Operations` | keeps | loses | idle | fleet |", "|---|---|---|---|---|"]
+    for level in ("full", "simple", "none"):
+        names = alarm_names(level)
+        keeps = (
+            f"{len(names)} alarms, their topic, the dashboard, custom metrics" if names else "logs, `windrow status`"
+        )
+        lost = ", ".join(f"`{name}`" for name in every if name not in names) or "nothing"
+        loses = lost if names else "all alarms and the messages about silent sensors, the dashboard, custom metrics"
+        idle, fleet = (one(Operations=level).total for one in (idle_cost, fleet_cost))
+        lines.append(f"| `{level}` | {keeps} | {loses} | {idle:.2f} | {fleet:.2f} |")
+    return "\n".join(lines) + "\n"
+
+
+def alarm_names(level: str) -> list[str]:
+    """The alarms of a stage with this level of operations, without the stage's name."""
+    alarms = Shape({"Operations": level}).resources("AWS::CloudWatch::Alarm").values()
+    return [str(alarm["AlarmName"]).removeprefix("windrow-dev-") for alarm in alarms]
+
+
+TABLES = {"cost": table, "operations": operations_table}
+"""The tables of the page, each between two comments that name it."""
+
+
+def marks(name: str) -> tuple[str, str]:
+    """The comments around a table."""
+    return f"<!-- the {name} table: begin -->\n", f"<!-- the {name} table: end -->\n"
+
+
+def in_page(name: str) -> str:
+    """A table as it stands in the page."""
+    begin, end = marks(name)
+    return PAGE.read_text().split(begin)[1].split(end)[0]
 
 
 def write() -> None:
-    """Put the table into the page."""
-    before, rest = PAGE.read_text().split(BEGIN)
-    PAGE.write_text(before + BEGIN + table() + END + rest.split(END)[1])
+    """Put the tables into the page."""
+    for name, made in TABLES.items():
+        begin, end = marks(name)
+        before, rest = PAGE.read_text().split(begin)
+        PAGE.write_text(before + begin + made() + end + rest.split(end)[1])
 
 
 if __name__ == "__main__":

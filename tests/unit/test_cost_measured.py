@@ -19,14 +19,16 @@ from moto import mock_aws
 
 from dispatcher import handler
 from infra.prices import price_table
+from infra.shape import Shape
 from processors import batch, consumer_handler
 from tests.consuming import encode_event
 from tests.lambda_context import LambdaContext
 from tests.simulation.lake import LAKE, RESULTS, buckets, partial_of, window_at
 from tests.simulation.steady_stage import BATCHES, LIFETIMES, MIDNIGHT, idle_stage, requests_per_tick
-from tests.unit.stream_records import aggregated, encoded, reading, record
+from tests.unit.stream_records import ARRIVAL_MS, aggregated, encoded, reading, record
 from windrow.aws import clients as aws
 from windrow.rows.partial_parquet import DeliveryCounts, encode_partial
+from windrow.settings import METRICS_DISABLED
 from windrow.timestamps import format_rfc3339
 from windrow.window import WINDOW_MS
 
@@ -84,19 +86,76 @@ def metrics_in(printed: str) -> set[str]:
     return {metric["Name"] for directive in found for metric in directive["Metrics"]}
 
 
-def run_consumer() -> None:
+def run_consumer(*, repeats: int = 1, arrival_ms: int = ARRIVAL_MS) -> None:
     """One batch: an aggregate of 200 readings, as one shard of a small fleet brings it."""
-    payloads = encoded([reading(f"hall-{one:03d}", at_ms=one) for one in range(200)])
-    event: Any = json.loads(encode_event([record(aggregated(payloads))]))
+    payloads = encoded([reading(f"hall-{one:03d}", at_ms=one) for one in range(200)] * repeats)
+    event: Any = json.loads(encode_event([record(aggregated(payloads), arrival_ms=arrival_ms)]))
     consumer_handler.handle(event, LambdaContext())
+
+
+def run_idle_tick(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The report of a tick that closes a window without readings and marks an old one as final."""
+    both = buckets(idle_stage(MIDNIGHT).apply)
+    stage = SimpleNamespace(lake=both.lake, results=both.results, lifetimes=LIFETIMES, silence_topic_arn="")
+    monkeypatch.setattr(handler.Stage, "of_function", lambda _: stage)
+    return handler.handle({"time": format_rfc3339(MIDNIGHT + WINDOW_MS)}, LambdaContext(remaining_ms=240_000))
+
+
+def read_by_alarms() -> set[str]:
+    """Names of the functions' own metrics that alarms of a stage in the mode direct read."""
+    metrics = []
+    for alarm in Shape().resources("AWS::CloudWatch::Alarm").values():
+        queries = [query["MetricStat"]["Metric"] for query in alarm.get("Metrics", []) if "MetricStat" in query]
+        metrics += queries or [alarm]
+    return {metric["MetricName"] for metric in metrics if metric["Namespace"] == "windrow"}
 
 
 def test_custom_metrics_of_the_consumer_are_as_many_as_are_paid_for(
     functions: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Every name in the embedded metric format is a metric on the bill."""
+    """Every name in the embedded metric format is a metric on the bill; late readings and duplicates add one each."""
     run_consumer()
-    assert len(metrics_in(capsys.readouterr().out)) == TABLE.figure("consumer_metrics")
+    usual = metrics_in(capsys.readouterr().out)
+    run_consumer(repeats=2, arrival_ms=ARRIVAL_MS + 3_600_000)
+    found = metrics_in(capsys.readouterr().out)
+    assert found - usual == {"Late", "Duplicates"}
+    assert len(found) == TABLE.figure("consumer_metrics")
+
+
+def test_what_alarms_read_is_written_with_nothing_to_say(
+    functions: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To an alarm, no data is not the same as 0; so a quiet batch and a quiet tick write all that alarms read."""
+    run_consumer()
+    run_idle_tick(monkeypatch)
+    assert read_by_alarms() <= metrics_in(capsys.readouterr().out)
+
+
+def test_what_is_paid_for_is_looked_at(
+    functions: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every metric is in an alarm or on the dashboard, those of trouble too; the rest is in the log."""
+    run_consumer(repeats=2, arrival_ms=ARRIVAL_MS + 3_600_000)
+    run_idle_tick(monkeypatch)
+    written = metrics_in(capsys.readouterr().out)
+    dashboard = Shape().resources("AWS::CloudWatch::Dashboard")["Dashboard"]["DashboardBody"]
+    assert {name for name in written if f'"{name}"' not in dashboard} <= read_by_alarms()
+
+
+@pytest.mark.parametrize(("level", "is_disabled"), [("full", False), ("simple", False), ("none", True)])
+def test_a_stage_without_operations_writes_no_metrics(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, level: str, is_disabled: bool
+) -> None:
+    """The variable of the template silences both functions; the log stays."""
+    monkeypatch.setenv(METRICS_DISABLED, Shape({"Operations": level}).environment()[METRICS_DISABLED])
+    capsys: pytest.CaptureFixture[str] = request.getfixturevalue("capsys")
+    request.getfixturevalue("functions")
+    run_consumer()
+    run_idle_tick(monkeypatch)
+    printed = capsys.readouterr().out
+    assert (metrics_in(printed) == set()) == is_disabled
+    assert '"message":"consumed"' in printed
+    assert '"message":"tick"' in printed
 
 
 def test_a_batch_logs_as_much_as_is_paid_for(functions: None, capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,12 +169,7 @@ def test_a_tick_of_an_idle_stage_reports_as_much_as_is_paid_for(
     functions: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Metrics and log of a tick that closes a window without readings and marks an old one as final."""
-    scheduled_time_ms = MIDNIGHT + WINDOW_MS
-    both = buckets(idle_stage(MIDNIGHT).apply)
-    stage = SimpleNamespace(lake=both.lake, results=both.results, lifetimes=LIFETIMES, silence_topic_arn="")
-    monkeypatch.setattr(handler.Stage, "of_function", lambda _: stage)
-    report = handler.handle({"time": format_rfc3339(scheduled_time_ms)}, LambdaContext(remaining_ms=240_000))
-    assert report["s3_calls"]["put"] == 2
+    assert run_idle_tick(monkeypatch)["s3_calls"]["put"] == 2
     printed = capsys.readouterr().out
     assert len(metrics_in(printed)) == TABLE.figure("dispatcher_metrics")
     assert len(printed.encode()) + LAMBDA_LOG_BYTES == pytest.approx(TABLE.figure("tick_log_bytes"), rel=NEAR)

@@ -2,18 +2,38 @@
 
 import re
 
+import pytest
+
 from infra.prices import price_table
 from infra.shape import Shape
-from tests.golden.cost_table import FLEET, PAGE, fleet_cost, idle_cost, in_page, table
+from tests.golden.cost_table import FLEET, PAGE, TABLES, fleet_cost, idle_cost, in_page
 
 TEXT = PAGE.read_text()
 
 
-def test_the_table_is_that_of_the_model() -> None:
+def cells(text: str) -> list[list[str]]:
+    """The cells of a table in Markdown, row by row."""
+    return [line.split("|")[1:-1] for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_is_that_of_the_model(name: str) -> None:
     """Cell by cell; `python -m tests.golden.cost_table` writes it anew."""
-    rows = [line.split("|")[1:-1] for line in in_page().splitlines()]
-    for found, expected in zip(rows, [line.split("|")[1:-1] for line in table().splitlines()], strict=True):
+    for found, expected in zip(cells(in_page(name)), cells(TABLES[name]()), strict=True):
         assert found == expected
+
+
+def test_an_idle_stage_costs_20_dollars_at_most() -> None:
+    """With all its alarms, to the dollar; whoever adds to it must take something away, or change what is promised."""
+    assert round(idle_cost().total) <= 20
+
+
+def test_what_a_level_of_operations_loses_it_saves() -> None:
+    """Each level costs less than the one before, idle and with a fleet."""
+    for one in (idle_cost, fleet_cost):
+        totals = [one(Operations=level).total for level in ("full", "simple", "none")]
+        assert totals == sorted(totals, reverse=True)
+        assert len(set(totals)) == len(totals)
 
 
 def test_the_first_lines_name_the_price_of_an_idle_stage() -> None:
