@@ -76,9 +76,12 @@ def policy(kind: str, scope: Scope) -> Policy:
 
 
 def _producer(scope: Scope) -> list[Policy]:
-    """Sending: the shards are listed at first, and again after a split or a merge."""
+    """Sending: the shards are listed at first, and again after a split or a merge.
+
+    With `for_kcl` the stream is also asked whether the service itself distributes its records.
+    """
     stream = scope.arn("kinesis", f"stream/{stack_name(scope.stage)}")
-    return [_allow("Send", ["kinesis:ListShards", "kinesis:PutRecords"], [stream])]
+    return [_allow("Send", _of("kinesis", ["DescribeStreamSummary", "ListShards", "PutRecords"]), [stream])]
 
 
 def _analyst(scope: Scope) -> list[Policy]:
