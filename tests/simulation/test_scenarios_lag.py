@@ -14,7 +14,7 @@ from infra import template
 from tests.simulation.scenes import DIRECT, HOUR_MS, MINUTE_MS, World, faults_of, put_facts, settled_faults
 from tests.simulation.simulated_mapping import ON_FAILURE, Options
 
-GIVE_UP_HOURS = template.load()["Parameters"]["GiveUpHours"]["Default"]
+GIVE_UP_HOURS = int(template.load()["Parameters"]["GiveUpHours"]["Default"])
 BY_DEFAULT = replace(DIRECT, options=Options(window_ms=0))
 
 

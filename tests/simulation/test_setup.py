@@ -19,7 +19,7 @@ def test_the_simulated_mapping_is_the_templates() -> None:
         bisects=mapping["BisectBatchOnFunctionError"],
         reports_items=mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"],
         retries_max=mapping["MaximumRetryAttempts"],
-        age_ms_max=PARAMETERS["GiveUpHours"]["Default"] * 3_600_000,
+        age_ms_max=int(PARAMETERS["GiveUpHours"]["Default"]) * 3_600_000,
     )
 
 

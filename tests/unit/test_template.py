@@ -154,16 +154,24 @@ def test_batches_are_given_up_before_the_stream_forgets_them():
     """By age alone, an hour before the end by default, into the on-failure bucket."""
     mapping = RESOURCES["StreamMapping"]["Properties"]
     assert mapping["MaximumRecordAgeInSeconds"] == {"Fn::FindInMap": ["Hours", {"Ref": "GiveUpHours"}, "Seconds"]}
-    assert PARAMETERS["GiveUpHours"]["Default"] == PARAMETERS["StreamRetentionHours"]["Default"] - 1
-    assert PARAMETERS["GiveUpHours"]["MaxValue"] == PARAMETERS["StreamRetentionHours"]["MaxValue"] - 1
+    assert int(PARAMETERS["GiveUpHours"]["Default"]) == PARAMETERS["StreamRetentionHours"]["Default"] - 1
     assert mapping["MaximumRetryAttempts"] == -1  # no limit (API reference of Lambda)
     assert mapping["DestinationConfig"]["OnFailure"]["Destination"] == {"Fn::GetAtt": ["OnFailureBucket", "Arn"]}
 
 
 def test_every_hour_has_its_seconds():
     """Each value that GiveUpHours may have is in the table, and 3,600 times as many seconds."""
-    allowed = range(PARAMETERS["GiveUpHours"]["MinValue"], PARAMETERS["GiveUpHours"]["MaxValue"] + 1)
-    assert TEMPLATE["Mappings"]["Hours"] == {str(hours): {"Seconds": hours * 3600} for hours in allowed}
+    retention_hours_max = PARAMETERS["StreamRetentionHours"]["MaxValue"]
+    pattern = re.compile(PARAMETERS["GiveUpHours"]["AllowedPattern"])
+    allowed = [hours for hours in range(-9, 2_000) if pattern.search(str(hours))]
+    assert allowed == list(range(1, retention_hours_max))
+    assert not any(pattern.search(text) for text in ("", "01", "1.5", "a day"))
+    assert TEMPLATE["Mappings"]["Hours"] == {str(hours): {"Seconds": hours * 3600, "Hours": hours} for hours in allowed}
+
+
+def test_what_is_looked_up_in_a_mapping_is_a_string():
+    """A key of a mapping is one; LocalStack makes a number of a parameter that says it is a number."""
+    assert PARAMETERS["GiveUpHours"]["Type"] == "String"
 
 
 def test_rule_sees_records_given_up_too_late():
