@@ -1,4 +1,4 @@
-"""S3 buckets for deployment: the code bucket, and emptying and removing the buckets of a stage."""
+"""S3 buckets: the code bucket, and looking at, emptying and removing the buckets of a stage."""
 
 import hashlib
 import json
@@ -13,8 +13,10 @@ from windrow.aws.clients import DEFAULT_REGION, Place, client
 from windrow.errors import WindrowError
 
 DELETE_KEYS_MAX = 1000  # per DeleteObjects request
+# A few minutes of deleting. What a bucket has beyond that is left to S3's own rules.
+OBJECTS_MAX = 200_000
 _MISSING = frozenset({"404", "NoSuchBucket", "NoSuchKey", "NotFound"})
-_FORBIDDEN = frozenset({"403", "AccessDenied", "Forbidden"})
+FORBIDDEN = frozenset({"403", "AccessDenied", "Forbidden"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,21 +120,71 @@ def upload_template(place: Place, bucket: OwnedBucket, text: str) -> str:
     return f"{s3.meta.endpoint_url}/{bucket.name}/{key}"
 
 
-def empty(place: Place, bucket: OwnedBucket) -> int:
-    """Delete all objects in all versions; return how many there were, 0 if the bucket is missing."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removal:
+    """What became of a bucket: how many objects were deleted, and whether it has none left (or is gone)."""
+
+    objects: int
+    is_complete: bool
+
+
+def tags(place: Place, bucket: OwnedBucket) -> dict[str, str]:
+    """Return the tags of a bucket; none if it has none, or is gone."""
+    try:
+        found = client("s3", place).get_bucket_tagging(**bucket.request)["TagSet"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in _MISSING | {"NoSuchTagSet"}:
+            raise
+        return {}
+    return {tag["Key"]: tag["Value"] for tag in found}
+
+
+def has_policy(place: Place, bucket: OwnedBucket) -> bool:
+    """Return whether a bucket has a policy; one that is missing has none."""
+    try:
+        client("s3", place).get_bucket_policy(**bucket.request)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in _MISSING | {"NoSuchBucketPolicy"}:
+            raise
+        return False
+    return True
+
+
+def key_of(place: Place, bucket: OwnedBucket) -> str:
+    """Return the id or ARN of the KMS key that a bucket's objects are stored under; empty if there is none."""
+    try:
+        answer = client("s3", place).get_bucket_encryption(**bucket.request)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in _MISSING | {"ServerSideEncryptionConfigurationNotFoundError"}:
+            raise
+        return ""
+    rules = answer["ServerSideEncryptionConfiguration"]["Rules"]
+    keys = [rule.get("ApplyServerSideEncryptionByDefault", {}).get("KMSMasterKeyID", "") for rule in rules]
+    return str(next(filter(None, keys), ""))
+
+
+def empty(place: Place, bucket: OwnedBucket, *, objects_max: int = OBJECTS_MAX) -> Removal:
+    """Delete all objects in all versions and all delete markers, but stop when ``objects_max`` of them are gone.
+
+    Bounded to the next request, which deletes up to DELETE_KEYS_MAX. A bucket that is missing is empty.
+    """
     s3 = client("s3", place)
     if not _exists(s3, bucket):
-        return 0
-    removed = 0
-    for page in s3.get_paginator("list_object_versions").paginate(**bucket.request, MaxKeys=DELETE_KEYS_MAX):
+        return Removal(objects=0, is_complete=True)
+    removed = deleted = 0
+    page_size = min(DELETE_KEYS_MAX, objects_max)
+    for page in s3.get_paginator("list_object_versions").paginate(**bucket.request, MaxKeys=page_size):
         versions = page.get("Versions", [])
         entries = versions + page.get("DeleteMarkers", [])
+        if entries and deleted >= objects_max:
+            return Removal(objects=removed, is_complete=False)
         keys = [{"Key": entry["Key"], "VersionId": entry["VersionId"]} for entry in entries]
         if keys:
             answer = s3.delete_objects(**bucket.request, Delete={"Objects": keys, "Quiet": True})
             _refuse_leftovers(bucket.name, answer.get("Errors", []))
         removed += len(versions)
-    return removed
+        deleted += len(entries)
+    return Removal(objects=removed, is_complete=True)
 
 
 def _refuse_leftovers(bucket: str, errors: list[dict[str, Any]]) -> None:
@@ -143,13 +195,37 @@ def _refuse_leftovers(bucket: str, errors: list[dict[str, Any]]) -> None:
         raise WindrowError(f"{message}: {first.get('Code')}: {first.get('Message')}", hint="run it again")
 
 
-def remove(place: Place, bucket: OwnedBucket) -> int:
-    """Empty a bucket and delete it; return how many objects it had."""
-    removed = empty(place, bucket)
+def remove(place: Place, bucket: OwnedBucket, *, objects_max: int = OBJECTS_MAX) -> Removal:
+    """Empty a bucket and delete it. If it has more than ``objects_max`` objects, let the rest expire and keep it."""
+    removal = empty(place, bucket, objects_max=objects_max)
     s3 = client("s3", place)
-    if _exists(s3, bucket):
+    if not removal.is_complete:
+        s3.put_bucket_lifecycle_configuration(**bucket.request, LifecycleConfiguration={"Rules": _EVERYTHING})
+    elif _exists(s3, bucket):
         s3.delete_bucket(**bucket.request)
-    return removed
+    return removal
+
+
+# An object expires at the midnight (UTC) after its first day. In a versioned bucket that only hides it: the version
+# goes a day later, and the marker that hid it after that ("Lifecycle configuration elements" in the S3 user guide).
+_EVERYTHING: list[dict[str, Any]] = [
+    {
+        "ID": "everything",
+        "Status": "Enabled",
+        "Filter": {"Prefix": ""},
+        "Expiration": {"Days": 1},
+        "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+    },
+    {
+        "ID": "markers",
+        "Status": "Enabled",
+        "Filter": {"Prefix": ""},
+        "Expiration": {"ExpiredObjectDeleteMarker": True},
+    },
+]
+EXPIRY_DAYS = 5
+"""After so many days nothing should be left of what these rules empty; S3 may take longer, and charges nothing then."""
 
 
 def _exists(s3: Any, bucket: OwnedBucket) -> bool:
@@ -159,7 +235,7 @@ def _exists(s3: Any, bucket: OwnedBucket) -> bool:
         code = error.response["Error"]["Code"]
         if code in _MISSING:
             return False
-        if code in _FORBIDDEN:
+        if code in FORBIDDEN:
             message = f"bucket {bucket.name} belongs to another account, or these credentials may not use it"
             raise WindrowError(message, hint="ask AWS whose it is, or widen the policy") from error
         raise

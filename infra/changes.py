@@ -1,7 +1,7 @@
 """Change sets: what an update would do to a CloudFormation stack, as values."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -71,6 +71,8 @@ class ChangeRequest:
     Without ``template_url`` it keeps its template, and without ``tags`` its tags. If an alarm in ``triggers`` (ARNs)
     rings during the change or ``watch_minutes`` after it, CloudFormation goes back. ``role_arn`` is the role that
     CloudFormation acts in, from then on; without it the one that the stack had, else the rights of the caller.
+
+    With ``imports`` (as the API's ResourcesToImport) it takes these in and does nothing else: no tags, no triggers.
     """
 
     parameters: list[dict[str, Any]]
@@ -80,6 +82,7 @@ class ChangeRequest:
     triggers: tuple[str, ...] = ()
     watch_minutes: int = 0
     role_arn: str | None = None
+    imports: Sequence[dict[str, Any]] = ()
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of CreateChangeSet."""
@@ -90,14 +93,19 @@ class ChangeRequest:
             "RollbackTriggers": [{"Arn": arn, "Type": "AWS::CloudWatch::Alarm"} for arn in self.triggers],
             "MonitoringTimeInMinutes": self.watch_minutes if self.triggers else 0,
         }
+        if self.imports:
+            tags, watched = {}, {}
+        kind = "CREATE" if self.is_new else "UPDATE"
+        imports = {"ResourcesToImport": list(self.imports)} if self.imports else {}
         return {
-            "ChangeSetType": "CREATE" if self.is_new else "UPDATE",
+            "ChangeSetType": "IMPORT" if imports else kind,
             "Parameters": self.parameters,
             "Capabilities": CAPABILITIES,
-            "RollbackConfiguration": watched,
+            **({"RollbackConfiguration": watched} if watched else {}),
             **({} if self.role_arn is None else {"RoleARN": self.role_arn}),
             **template,
             **tags,
+            **imports,
         }
 
 

@@ -1,16 +1,21 @@
-"""Removal of a stage: its stack, and its data if asked for."""
+"""Removal of a stage: its stack, and its data if asked for.
+
+Nothing is remembered between two runs. What is still there is found by the stage's tag, so a removal that broke off
+(an expired login, a lost connection) is finished by running it again.
+"""
 
 from dataclasses import dataclass
 
-from infra import buckets, stack
-from infra.buckets import OwnedBucket
+from infra import belongings, buckets, stack
+from infra.belongings import Belongings
 from infra.stack_events import OnEvent
-from windrow.aws.clients import Place, client, readable_errors
+from windrow.aws.clients import LOCALSTACK, Place, client, readable_errors
 from windrow.deployment import refuse_foreign, stack_name
-from windrow.errors import WindrowError
+from windrow.errors import UsageError, WindrowError
 
 # The shortest waiting period that KMS allows; until it ends, the deletion can be cancelled.
 KEY_DELETION_DAYS = 7
+_BEING_DELETED = "DELETE_IN_PROGRESS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,12 +23,13 @@ class DestructionPlan:
     """What would be removed and what kept.
 
     ``buckets`` hold partials, results and batches that were given up; ``keys`` are the KMS keys that encrypt them.
+    ``has_stack`` is false if an earlier run deleted the stack.
     """
 
     place: Place
     stage: str
-    buckets: tuple[str, ...]
-    keys: tuple[str, ...]
+    has_stack: bool
+    owned: Belongings
     deletes_data: bool
 
     @property
@@ -32,70 +38,105 @@ class DestructionPlan:
         if self.deletes_data:
             return ()
         return (
-            *(f"bucket {bucket}" for bucket in self.buckets),
-            *(f"key {key}, without which nobody can read them" for key in self.keys),
+            *(f"bucket {bucket.name}" for bucket in self.owned.buckets),
+            *(f"key {key}, without which nobody can read them" for key in self.owned.keys),
         )
 
     def lines(self) -> list[str]:
         """Return the plan in words, line by line."""
-        first = f"delete stack {stack_name(self.stage)}, with its stream and whatever was not processed yet"
+        name = stack_name(self.stage)
+        lines = [f"delete stack {name}, with its stream and whatever was not processed yet"]
+        if not self.has_stack:
+            lines = [f"stack {name} is gone already"]
         if not self.deletes_data:
-            return [first, *(f"keep {what}" for what in self.kept)]
-        return [
-            first,
-            *(f"delete with all its objects: bucket {bucket}" for bucket in self.buckets),
-            *(f"delete in {KEY_DELETION_DAYS} days: key {key}" for key in self.keys),
-        ]
+            return [*lines, *(f"keep {what}" for what in self.kept)]
+        lines += [f"delete with all its objects: bucket {bucket.name}" for bucket in self.owned.buckets]
+        lines += [f"delete in {KEY_DELETION_DAYS} days: key {key}" for key in self.owned.keys]
+        if self.owned.hidden_keys and not self.owned.keys:
+            lines.append(f"no key found; {self.owned.hidden_keys} keys of the account do not show their tags")
+        return lines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destruction:
+    """What a removal did: how many objects it deleted, and the buckets that S3 goes on emptying."""
+
+    objects: int
+    expiring: tuple[str, ...] = ()
 
 
 def plan_destruction(place: Place, stage: str, *, deletes_data: bool) -> DestructionPlan:
-    """Return what destroying the stage would do; WindrowError if it is not deployed or is being changed."""
+    """Return what destroying the stage would do.
+
+    WindrowError if nothing of it is there, or only what would be kept, or it is being changed.
+    """
     name = stack_name(stage)
+    if place.name == LOCALSTACK and not deletes_data:
+        raise UsageError("LocalStack deletes buckets even if the template retains them", hint="use --delete-data")
     with readable_errors(place):
         existing = stack.describe(place, name)
-        if not existing:
-            raise WindrowError(f"no stage {stage!r} is deployed", hint="run: windrow status")
-        refuse_foreign(existing, stage)
-        stack.refuse_if_busy(name, existing["StackStatus"])
-        if existing.get("EnableTerminationProtection"):
-            hint = f"take the protection off first: windrow deploy --no-protect --stage {stage}"
-            raise WindrowError(f"stage {stage!r} is protected from being destroyed", hint=hint)
-        resources = client("cloudformation", place).describe_stack_resources(StackName=name)["StackResources"]
+        mine: dict[str, list[str]] = {}
+        if existing:
+            refuse_foreign(existing, stage)
+            if existing["StackStatus"] != _BEING_DELETED:
+                stack.refuse_if_busy(name, existing["StackStatus"])
+            if existing.get("EnableTerminationProtection"):
+                hint = f"take the protection off first: windrow deploy --no-protect --stage {stage}"
+                raise WindrowError(f"stage {stage!r} is protected from being destroyed", hint=hint)
+            mine = _resources(place, existing["StackId"])
+        owned = belongings.find(
+            place,
+            stage,
+            more_buckets=mine.get("AWS::S3::Bucket", []),
+            more_keys=mine.get("AWS::KMS::Key", []),
+        )
+    plan = DestructionPlan(place=place, stage=stage, has_stack=bool(existing), owned=owned, deletes_data=deletes_data)
+    if not plan.has_stack:
+        _refuse_nothing_to_do(plan)
+    return plan
 
-    def owned(kind: str) -> tuple[str, ...]:
-        found = (one.get("PhysicalResourceId", "") for one in resources if one["ResourceType"] == kind)
-        return tuple(sorted(filter(None, found)))
 
-    return DestructionPlan(
-        place=place,
-        stage=stage,
-        buckets=owned("AWS::S3::Bucket"),
-        keys=owned("AWS::KMS::Key"),
-        deletes_data=deletes_data,
-    )
+def apply(plan: DestructionPlan, on_event: OnEvent, *, objects_max: int = buckets.OBJECTS_MAX) -> Destruction:
+    """Delete the stack, then its data if the plan says so; leave buckets of more than ``objects_max`` to expire.
 
-
-def apply(plan: DestructionPlan, on_event: OnEvent) -> int:
-    """Delete the stack, then its data if the plan says so; return the number of deleted objects."""
-    place = plan.place
+    What is gone already is passed over, so this can be repeated from any point.
+    """
+    place, owned = plan.place, plan.owned
     with readable_errors(place):
-        removed = 0
-        owned = _owned(plan) if plan.deletes_data else []
-        if plan.deletes_data and place.endpoint_url is not None:
+        objects = 0
+        if plan.deletes_data and plan.has_stack and place.name == LOCALSTACK:
             # LocalStack deletes even buckets that the template retains, and fails if one is not empty.
-            removed += sum(buckets.empty(place, bucket) for bucket in owned)
-        stack.delete(place, stack_name(plan.stage), on_event)
+            objects += sum(buckets.empty(place, bucket).objects for bucket in owned.buckets)
+        if plan.has_stack:
+            stack.delete(place, stack_name(plan.stage), on_event)
         if not plan.deletes_data:
-            return 0
-        removed += sum(buckets.remove(place, bucket) for bucket in owned)
-        for key in plan.keys:  # last, so that objects which could not be removed stay readable
-            _delete_key(place, key)
-    return removed
+            return Destruction(objects=0)
+        removals = {bucket.name: buckets.remove(place, bucket, objects_max=objects_max) for bucket in owned.buckets}
+        expiring = tuple(name for name, removal in removals.items() if not removal.is_complete)
+        if not expiring:
+            for key in owned.keys:  # last, so that objects which could not be removed stay readable
+                _delete_key(place, key)
+    return Destruction(objects=objects + sum(one.objects for one in removals.values()), expiring=expiring)
 
 
-def _owned(plan: DestructionPlan) -> list[OwnedBucket]:
-    account = buckets.account_of(plan.place)
-    return [OwnedBucket(name=name, account=account) for name in plan.buckets]
+def _resources(place: Place, stack_id: str) -> dict[str, list[str]]:
+    """Return the names of the stack's resources by their type."""
+    found: dict[str, list[str]] = {}
+    for one in client("cloudformation", place).describe_stack_resources(StackName=stack_id)["StackResources"]:
+        if one.get("PhysicalResourceId") and one.get("ResourceStatus") != "DELETE_COMPLETE":
+            found.setdefault(one["ResourceType"], []).append(one["PhysicalResourceId"])
+    return found
+
+
+def _refuse_nothing_to_do(plan: DestructionPlan) -> None:
+    is_anything = plan.owned.buckets or plan.owned.keys
+    if not is_anything:
+        raise WindrowError(f"no stage {plan.stage!r} is deployed", hint="run: windrow status")
+    if not plan.deletes_data:
+        message = f"no stage {plan.stage!r} is deployed; of an earlier one are kept: {', '.join(plan.kept)}"
+        raise WindrowError(
+            message, hint="windrow deploy --adopt takes them back, windrow destroy --delete-data removes them"
+        )
 
 
 def _delete_key(place: Place, key: str) -> None:

@@ -165,6 +165,7 @@ def _buckets(scope: Scope) -> list[Policy]:
     actions += ["PutBucketVersioning", "PutEncryptionConfiguration", "PutLifecycleConfiguration"]
     actions += ["TagResource", "UntagResource"]
     return [
+        _allow("FindBuckets", ["s3:ListAllMyBuckets"], ["*"]),
         _allow("Buckets", _of("s3", actions), buckets),
         _allow("DeleteObjects", ["s3:DeleteObject", "s3:DeleteObjectVersion"], [f"{bucket}/*" for bucket in buckets]),
     ]
@@ -187,9 +188,10 @@ def _roles(scope: Scope) -> list[Policy]:
 
 
 def _keys(scope: Scope) -> list[Policy]:
-    """The stage's own key, by its tag; a key that somebody else keeps is only described."""
+    """The stage's own key, by its tag, found in the list of all; a key that somebody else keeps is only described."""
+    find = _allow("FindKeys", ["kms:ListKeys"], ["*"])
     if scope.key_arn:
-        return [_allow("Key", ["kms:DescribeKey"], [scope.key_arn])]
+        return [_allow("Key", ["kms:DescribeKey"], [scope.key_arn]), find]
     name = scope.stage
     alias, keys = scope.arn("kms", f"alias/{stack_name(name)}"), scope.arn("kms", "key/*")
     actions = ["CreateAlias", "DeleteAlias", "DescribeKey", "DisableKeyRotation", "EnableKeyRotation"]
@@ -201,6 +203,7 @@ def _keys(scope: Scope) -> list[Policy]:
         _allow("Key", _of("kms", actions), [keys], tagged),
         _allow("KeyAlias", _of("kms", ["CreateAlias", "DeleteAlias", "UpdateAlias"]), [alias]),
         _allow("FindAlias", ["kms:ListAliases"], ["*"]),
+        find,
     ]
 
 

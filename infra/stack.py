@@ -24,6 +24,7 @@ _DELETABLE_ONLY = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAI
 # A stack that failed to go back takes no update until somebody has helped it.
 _STUCK = frozenset({"UPDATE_FAILED", "UPDATE_ROLLBACK_FAILED"})
 _ABSENT = frozenset({"", "REVIEW_IN_PROGRESS"})
+_BEING_DELETED = "DELETE_IN_PROGRESS"
 # CloudFormation's answers when a stack or its change set was changed by somebody else after we looked.
 _OVERTAKEN = frozenset({"ChangeSetNotFound", "InvalidChangeSetStatus"})
 _IN_PROGRESS = "_IN_PROGRESS state"
@@ -173,10 +174,18 @@ def discard(prepared: PreparedDeployment) -> None:
 
 
 def delete(place: Place, name: str, on_event: OnEvent) -> None:
-    """Delete the stack and wait until it is gone; WindrowError names the resource that could not be deleted."""
+    """Delete the stack and wait until it is gone, also if that is under way already, or done.
+
+    WindrowError names the resource that could not be deleted.
+    """
+    existing = describe(place, name)
+    if not existing:
+        return  # gone since it was looked at
     # Followed by id, because a deleted stack cannot be found by name.
-    stack_id = describe(place, name)["StackId"]
+    stack_id = existing["StackId"]
     reader = EventReader.from_now(place, stack_id)
+    if existing["StackStatus"] == _BEING_DELETED and not describe(place, name):
+        return  # it ended before its events were read, so no new one will come
     client("cloudformation", place).delete_stack(StackName=name)
     follow(place, stack_id, reader, on_event)
 

@@ -1,10 +1,12 @@
 """The stages at a place and the state of each, from a few cheap requests."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from infra.mapping import mappings_of
 from windrow.aws.clients import Place, client, readable_errors
-from windrow.deployment import STACK_PREFIX, USABLE_STATUSES, find_stage, is_stage
+from windrow.deployment import STACK_PREFIX, USABLE_STATUSES, find_stage, is_adopted, is_stage
 from windrow.lake.layout import WINDOWS, parse_result_key
 from windrow.stage import Stage
 from windrow.timestamps import format_rfc3339
@@ -42,17 +44,18 @@ def stage_statuses(place: Place) -> list[StageStatus]:
     with readable_errors(place):
         pages = client("cloudformation", place).get_paginator("describe_stacks").paginate()
         found = {
-            stack["StackName"].removeprefix(STACK_PREFIX): stack["StackStatus"]
+            stack["StackName"].removeprefix(STACK_PREFIX): stack
             for page in pages
             for stack in page["Stacks"]
             if is_stage(stack) and stack["StackStatus"] != "DELETE_COMPLETE"
         }
-        return [_status_of(place, stage, status) for stage, status in sorted(found.items())]
+        return [_status_of(place, stage, stack) for stage, stack in sorted(found.items())]
 
 
-def _status_of(place: Place, name: str, status: str) -> StageStatus:
-    # During a first deployment there are no outputs yet.
-    if status not in USABLE_STATUSES:
+def _status_of(place: Place, name: str, stack: Mapping[str, Any]) -> StageStatus:
+    status = str(stack["StackStatus"])
+    # During a first deployment there are no outputs yet, and none in a stack of buckets and key alone.
+    if status not in USABLE_STATUSES or is_adopted(stack):
         return StageStatus(stage=name, stack_status=status)
     stage = find_stage(place, name)
     summary = stage.stream.summary()

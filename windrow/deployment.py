@@ -12,6 +12,8 @@ from windrow.stage import Stage
 STACK_PREFIX = "windrow-"
 STAGE_TAG = "windrow-stage"
 """The tag of a stage's stack; its value is the name of the stage. A stack without it is somebody else's."""
+_OURS = frozenset({"ConsumerCodeKey", "DispatcherCodeKey"})
+"""Parameters that only this template has."""
 # A rolled-back update leaves the previous deployment whole; the others leave it usable or being changed.
 USABLE_STATUSES = frozenset(
     {
@@ -97,7 +99,17 @@ def stage_parameters(place: Place, name: str) -> dict[str, str]:
 def is_stage(stack: Mapping[str, Any]) -> bool:
     """Whether a stack, as DescribeStacks returns it, is that of the stage in its name."""
     tags = {tag["Key"]: tag["Value"] for tag in stack.get("Tags", [])}
-    return str(stack["StackName"]) == stack_name(tags.get(STAGE_TAG, ""))
+    return str(stack["StackName"]) == stack_name(tags.get(STAGE_TAG, "")) or is_adopted(stack)
+
+
+def is_adopted(stack: Mapping[str, Any]) -> bool:
+    """Whether a stack holds what a destroyed stage left, and nothing else yet.
+
+    CloudFormation allows an import neither tags nor outputs, so such a stack is known by the template's parameters.
+    """
+    parameters = {one["ParameterKey"]: one.get("ParameterValue") for one in stack.get("Parameters", [])}
+    is_bare = not stack.get("Tags") and not stack.get("Outputs")
+    return is_bare and parameters.keys() >= _OURS and stack["StackName"] == stack_name(parameters.get("Stage") or "")
 
 
 def refuse_foreign(stack: Mapping[str, Any], stage: str) -> None:

@@ -8,12 +8,13 @@ import click
 
 from windrow.errors import UsageError
 from windrow_cli.console import confirm, err, out
-from windrow_cli.stage import chosen_place, home_folder, stage_option
+from windrow_cli.stage import chosen_place, clock_ms, home_folder, stage_option
 
 if TYPE_CHECKING:
     from rich.status import Status
 
-    from infra.destroy import DestructionPlan
+    from infra.adoption import Adoption
+    from infra.destroy import Destruction, DestructionPlan
     from infra.plan import DeploymentPlan
     from infra.stack import DeploymentResult, PreparedDeployment
     from infra.stack_events import OnEvent, StackEvent
@@ -50,6 +51,12 @@ if TYPE_CHECKING:
 )
 @click.option("--protect/--no-protect", "is_protected", default=None, help="Whether the stage cannot be destroyed.")
 @click.option("--role-arn", metavar="ARN", help="The role that CloudFormation acts in, now and later.")
+@click.option(
+    "--adopt/--no-adopt",
+    "adopts",
+    default=None,
+    help="Whether a new stage takes back the buckets and the key that a destroyed one of its name left.",
+)
 @click.option("--dry-run", "is_dry_run", is_flag=True, help="Show what would be done; do nothing.")
 @click.option("--yes", "is_agreed", is_flag=True, help="Do not ask, not even before something is replaced or removed.")
 @click.option("--follow", "follows", is_flag=True, help="Change nothing; show the operation in progress until it ends.")
@@ -64,6 +71,7 @@ def deploy(
     watch_minutes: int,
     is_protected: bool | None,
     role_arn: str | None,
+    adopts: bool | None,
     is_dry_run: bool,
     is_agreed: bool,
     follows: bool,
@@ -79,15 +87,18 @@ def deploy(
     windrow deploy
     windrow deploy --stage test --shards 4 --mode fanout
     windrow deploy --target aws --stage prod --set AlarmEmail=ops@example.com --set ResultsRetentionDays=365
+    windrow deploy --target aws --stage prod --adopt
     windrow deploy --dry-run
     windrow deploy --target aws --stage prod --protect --watch-minutes 30
     windrow deploy --follow
     """
+    from infra import adoption as infra_adoption
     from infra.plan import DeploymentOptions, parse_parameters, parse_tags, plan_deployment, wheels_for
 
     place = chosen_place()
     if follows:
-        if (shards, mode, is_scheduled, assignments, is_protected) != (None, None, None, (), None) or is_dry_run:
+        given = (shards, mode, is_scheduled, assignments, is_protected, adopts)
+        if given != (None, None, None, (), None, None) or is_dry_run:
             raise UsageError("--follow changes nothing", hint="give it alone, with the stage and where it is")
         _follow(place, stage_name)
         return
@@ -105,38 +116,44 @@ def deploy(
         _print_identity(place)
     with err.status("packaging the functions"):
         plan = plan_deployment(place, stage_name, options, wheels=wheels_for(place, home=home_folder()))
+    # A dry run makes no request, unless it is to say what would be taken back.
+    is_asked = adopts or not is_dry_run
+    adoption = infra_adoption.choose(place, stage_name, adopts=adopts) if is_asked else None
     if is_dry_run:
-        for line in plan.lines():
+        for line in [*(adoption.lines() if adoption else []), *plan.lines()]:
             out.print(line, markup=False)
-        return
-    began = time.monotonic()
-    applied = _carry_out(plan, is_agreed=is_agreed)
-    for what in plan.left_out:
-        err.print(f"left out: {what}", markup=False)
-    if applied.is_changed:
-        out.print(f"stage {stage_name} is deployed ({time.monotonic() - began:.1f} s)")
     else:
-        out.print(f"stage {stage_name} is up to date")
-    _print_names(applied.stage)
+        _deploy(plan, adoption, is_agreed=is_agreed)
 
 
 @click.command()
-@click.option("--delete-data", is_flag=True, help="Also delete its buckets and their key; a stand-in never keeps them.")
+@click.option(
+    "--delete-data/--keep-data",
+    "deletes_data",
+    default=None,
+    help="Whether to delete its buckets and their key as well. Default: on AWS they are kept.",
+)
 @click.option("--dry-run", "is_dry_run", is_flag=True, help="Show what would be done; do nothing.")
 @click.option("--yes", "is_agreed", is_flag=True, help="Do not ask.")
 @stage_option
-def destroy(*, delete_data: bool, is_dry_run: bool, is_agreed: bool, stage_name: str) -> None:
+def destroy(*, deletes_data: bool | None, is_dry_run: bool, is_agreed: bool, stage_name: str) -> None:
     """Remove a deployed stage, its stream included. On AWS its buckets are kept unless --delete-data is given.
+
+    Run it again if it broke off: it goes on where it was. What was kept can be taken back by `windrow deploy --adopt`,
+    or deleted later. A bucket with very many objects is left to S3 to empty, which takes days; then run it once more.
 
     \b
     windrow destroy --stage test --dry-run
     windrow destroy --stage test
+    windrow destroy --stage test --delete-data
     """
     from infra import destroy as infra_destroy
 
     place = chosen_place()
     is_stand_in = place.endpoint_url is not None
-    plan = infra_destroy.plan_destruction(place, stage_name, deletes_data=delete_data or is_stand_in)
+    if deletes_data is None:
+        deletes_data = is_stand_in
+    plan = infra_destroy.plan_destruction(place, stage_name, deletes_data=deletes_data)
     if is_dry_run:
         for line in plan.lines():
             out.print(line, markup=False)
@@ -147,8 +164,27 @@ def destroy(*, delete_data: bool, is_dry_run: bool, is_agreed: bool, stage_name:
             err.print(line, markup=False, style="red" if line.startswith("delete") else None)
         confirm(f"Destroy stage {stage_name}?")
     with err.status(f"destroying stage {stage_name}") as progress:
-        objects = infra_destroy.apply(plan, _shown_by(progress, place))
-    _print_remains(plan, objects)
+        done = infra_destroy.apply(plan, _shown_by(progress, place))
+    _print_remains(plan, done)
+
+
+def _deploy(plan: "DeploymentPlan", adoption: "Adoption | None", *, is_agreed: bool) -> None:
+    """Take back what was kept, if anything, carry out the plan, and print what is deployed."""
+    began = time.monotonic()
+    if adoption is not None:
+        _take_back(plan, adoption)
+    applied = _carry_out(plan, is_agreed=is_agreed)
+    _print_deployed(plan, applied, seconds=time.monotonic() - began)
+
+
+def _take_back(plan: "DeploymentPlan", adoption: "Adoption") -> None:
+    """Create the stack from what was kept, and say so; if the rest fails, the next deployment goes on from there."""
+    from infra import adoption as infra_adoption
+
+    for line in adoption.lines():
+        err.print(line, markup=False)
+    with err.status(f"taking back what was kept of stage {plan.stage}") as progress:
+        infra_adoption.apply(plan, adoption, _shown_by(progress, plan.place))
 
 
 def _carry_out(plan: "DeploymentPlan", *, is_agreed: bool) -> "DeploymentResult":
@@ -240,6 +276,13 @@ def _shown_by(progress: "Status", place: "Place") -> "OnEvent":
     return show
 
 
+def _print_deployed(plan: "DeploymentPlan", applied: "DeploymentResult", *, seconds: float) -> None:
+    for what in plan.left_out:
+        err.print(f"left out: {what}", markup=False)
+    out.print(f"stage {plan.stage} is " + (f"deployed ({seconds:.1f} s)" if applied.is_changed else "up to date"))
+    _print_names(applied.stage)
+
+
 def _print_names(stage: "Stage") -> None:
     names = {
         "stream": stage.stream_name,
@@ -253,10 +296,26 @@ def _print_names(stage: "Stage") -> None:
         out.print(f"  {what:<15}{name}", markup=False)
 
 
-def _print_remains(plan: "DestructionPlan", objects: int) -> None:
-    if plan.deletes_data:
-        out.print(f"stage {plan.stage} is destroyed, with {objects:,} objects in {len(plan.buckets)} buckets")
+def _print_remains(plan: "DestructionPlan", done: "Destruction") -> None:
+    if not plan.deletes_data:
+        out.print(f"stage {plan.stage} is destroyed; kept:")
+        for what in plan.kept:
+            out.print(f"  {what}", markup=False)
         return
-    out.print(f"stage {plan.stage} is destroyed; kept:")
-    for what in plan.kept:
-        out.print(f"  {what}", markup=False)
+    if not done.expiring:
+        count = len(plan.owned.buckets)
+        out.print(f"stage {plan.stage} is destroyed, with {done.objects:,} objects in {count} buckets")
+        return
+    from infra.buckets import EXPIRY_DAYS
+    from windrow.period import DAY_MS
+    from windrow.timestamps import format_rfc3339
+
+    gone_by = format_rfc3339(clock_ms() + EXPIRY_DAYS * DAY_MS)[:10]
+    out.print(f"stage {plan.stage} is destroyed, with {done.objects:,} objects; S3 deletes the rest in")
+    for bucket in done.expiring:
+        out.print(f"  bucket {bucket}", markup=False)
+    out.print(f"after {gone_by}, remove the empty buckets and their key: {_again(plan)}", markup=False)
+
+
+def _again(plan: "DestructionPlan") -> str:
+    return f"windrow destroy --stage {plan.stage} --delete-data"

@@ -122,7 +122,7 @@ def test_destroying_the_stage_with_its_data_leaves_the_companys_key(company_stag
     """Buckets and objects go; the key is somebody else's, and others may depend on it."""
     place = company_stage.place
     plan = destroy.plan_destruction(place, NAME, deletes_data=True)
-    assert (len(plan.buckets), plan.keys) == (3, ())
-    assert not any("key" in line for line in plan.lines())
+    assert (len(plan.owned.buckets), plan.owned.keys) == (3, ())
+    assert not any(key in line for line in plan.lines())
     destroy.apply(plan, ignore)
     assert client("kms", place).describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Enabled"

@@ -28,8 +28,10 @@ DENIALS = frozenset({"AccessDenied", "AccessDeniedException", "403"})
 # Where an action has another name than its operation ("Actions, resources, and condition keys", by service).
 ACTIONS = {
     "s3:DeleteObjects": "s3:DeleteObjectVersion",
+    "s3:GetBucketEncryption": "s3:GetEncryptionConfiguration",
     "s3:HeadBucket": "s3:ListBucket",
     "s3:HeadObject": "s3:GetObject",
+    "s3:ListBuckets": "s3:ListAllMyBuckets",
     "s3:ListObjectVersions": "s3:ListBucketVersions",
     "s3:ListObjectsV2": "s3:ListBucket",
     "s3:PutBucketLifecycleConfiguration": "s3:PutLifecycleConfiguration",
@@ -60,7 +62,7 @@ def wanted(request: Request, scope: Scope) -> tuple[str, str]:
     """What a request needs: an action, and the ARN of the resource."""
     service, operation, parameters = request
     match service:
-        case "s3":
+        case "s3" if "Bucket" in parameters:
             resource = f"arn:aws:s3:::{parameters['Bucket']}"
             if operation.endswith(("Object", "Objects")):
                 resource += f"/{parameters.get('Key', 'key')}"
@@ -71,7 +73,7 @@ def wanted(request: Request, scope: Scope) -> tuple[str, str]:
             resource = scope.arn(service, f"stream/{parameters.get('StreamName', f'windrow-{scope.stage}')}")
         case "athena":  # a query belongs to the workgroup that it ran in
             resource = scope.arn(service, f"workgroup/{parameters.get('WorkGroup', f'windrow-{scope.stage}')}")
-        case "kms":
+        case "kms" if "KeyId" in parameters:
             key = str(parameters["KeyId"])
             resource = key if key.startswith("arn:") else scope.arn(service, f"key/{key}")
         case "lambda" if "FunctionName" in parameters:

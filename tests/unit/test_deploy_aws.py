@@ -1,6 +1,7 @@
 """Deploying to AWS, comparing and destroying, up to the API boundary."""
 
 import ast
+import dataclasses
 import datetime
 import hashlib
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from botocore.stub import ANY
 
-from infra import buckets, destroy, drift, stack
+from infra import belongings, buckets, destroy, drift, stack
 from infra.package import Package
 from infra.plan import DeploymentPlan
 from tests.unit.stubbed_aws import PLACE, stubbed
@@ -204,7 +205,7 @@ def drift_entry(resource: str, kind: str, **more) -> dict:
 
 
 def test_destroying_says_what_it_keeps_and_keeps_it():
-    """Buckets and the key that opens them stay, and are named, unless they are to go as well."""
+    """Buckets and the key that opens them stay, and are named; what the stack says is its own needs no tag."""
     owned = [
         ("LakeBucket", "AWS::S3::Bucket", "lake"),
         ("Key", "AWS::KMS::Key", "1234"),
@@ -222,17 +223,60 @@ def test_destroying_says_what_it_keeps_and_keeps_it():
     ]
     gone = event(9, NAME, "AWS::CloudFormation::Stack", "DELETE_COMPLETE")
     described = {"Stacks": [stack_entry("CREATE_COMPLETE")]}
-    with stubbed("cloudformation", "s3", "kms") as (cloudformation, _, _):
+    with stubbed("cloudformation", "s3", "kms", "sts") as (cloudformation, s3, kms, sts):
         cloudformation.add_response("describe_stacks", described, {"StackName": NAME})
-        cloudformation.add_response("describe_stack_resources", {"StackResources": resources}, {"StackName": NAME})
+        cloudformation.add_response(
+            "describe_stack_resources", {"StackResources": resources}, {"StackName": f"arn:{NAME}"}
+        )
+        s3.add_response("list_buckets", {"Buckets": []}, BUCKETS_ALIKE)
+        sts.add_response("get_caller_identity", {"Account": ACCOUNT}, {})
+        kms.add_response("list_keys", {"Keys": []}, {})
+        kms.add_response("describe_key", key_in("Enabled"), {"KeyId": "1234"})
         planned = destroy.plan_destruction(PLACE, "prod", deletes_data=False)
         cloudformation.add_response("describe_stacks", described, {"StackName": NAME})
         cloudformation.add_response("describe_stack_events", {"StackEvents": []}, {"StackName": f"arn:{NAME}"})
         cloudformation.add_response("delete_stack", {}, {"StackName": NAME})
         cloudformation.add_response("describe_stack_events", {"StackEvents": [gone]}, {"StackName": f"arn:{NAME}"})
-        assert destroy.apply(planned, lambda _: None) == 0
+        assert destroy.apply(planned, lambda _: None) == destroy.Destruction(objects=0)
     assert planned.kept == ("bucket lake", "key 1234, without which nobody can read them")
     assert planned.lines()[1:] == ["keep bucket lake", "keep key 1234, without which nobody can read them"]
+
+
+BUCKETS_ALIKE = {"Prefix": "windrow-prod-", "BucketRegion": PLACE.region}
+
+
+def key_in(state: str) -> dict:
+    """A key as DescribeKey tells it."""
+    return {"KeyMetadata": {"KeyId": "1234", "KeyState": state}}
+
+
+def test_a_stages_belongings_are_known_by_their_tag():
+    """On all pages of buckets in this region and of keys; every look names the owner; a key that hides is counted."""
+    names = ("windrow-prod-lakebucket-1", "windrow-prod-notes", "windrow-prod-gone")
+    with stubbed("s3", "kms", "sts") as (s3, kms, sts):
+        found = [{"Name": name, "BucketRegion": PLACE.region} for name in names]
+        found.insert(0, {"Name": "windrow-prod-lakebucket-2", "BucketRegion": "us-west-2"})
+        s3.add_response("list_buckets", {"Buckets": found[:2], "ContinuationToken": "more"}, BUCKETS_ALIKE)
+        s3.add_response("list_buckets", {"Buckets": found[2:]}, BUCKETS_ALIKE | {"ContinuationToken": "more"})
+        sts.add_response("get_caller_identity", {"Account": ACCOUNT}, {})
+        tag = {"Key": "windrow-stage", "Value": "prod"}
+        asked = [{"Bucket": name, "ExpectedBucketOwner": ACCOUNT} for name in names]
+        s3.add_response("get_bucket_tagging", {"TagSet": [tag]}, asked[0])
+        s3.add_client_error("get_bucket_tagging", "NoSuchTagSet", expected_params=asked[1])
+        s3.add_client_error("get_bucket_tagging", "NoSuchBucket", expected_params=asked[2])
+        keys = ("foreign", "ours", "other")
+        kms.add_response(
+            "list_keys", {"Keys": [{"KeyId": key} for key in keys[:1]], "NextMarker": "1", "Truncated": True}, {}
+        )
+        kms.add_client_error("list_resource_tags", "AccessDeniedException", expected_params={"KeyId": "foreign"})
+        kms.add_response("list_keys", {"Keys": [{"KeyId": key} for key in keys[1:]]}, {"Marker": "1"})
+        for key, value in (("ours", "prod"), ("other", "dev")):
+            answer = {"Tags": [{"TagKey": "windrow-stage", "TagValue": value}]}
+            kms.add_response("list_resource_tags", answer, {"KeyId": key})
+        kms.add_response("describe_key", key_in("PendingDeletion"), {"KeyId": "ours"})
+        owned = belongings.find(PLACE, "prod")
+    assert [bucket.name for bucket in owned.buckets] == ["windrow-prod-lakebucket-1"]
+    assert (owned.keys, owned.going_keys, owned.hidden_keys) == ((), ("ours",), 1)
 
 
 def test_a_stack_that_only_has_the_name_is_left_alone():
@@ -273,21 +317,32 @@ def test_a_new_code_bucket_is_private_versioned_tagged_and_tls_only():
 
 def test_every_request_about_a_bucket_names_its_owner():
     """Read from the source: a call of the S3 client without the owner's number would talk to anybody."""
-    tree = ast.parse(Path(buckets.__file__).read_text())
+    users = [path for path in Path(buckets.__file__).parent.glob("*.py") if 'client("s3"' in path.read_text()]
+    assert [path.stem for path in sorted(users)] == ["belongings", "buckets"]
+    tree = ast.parse("\n".join(path.read_text() for path in users))
     calls = [
         node
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
-        and (ast.unparse(node.func.value) == "s3" or node.func.attr == "paginate")
-        and node.func.attr not in {"create_bucket", "get_paginator"}
+        and (ast.unparse(node.func.value) in {"s3", "client('s3', place)"} or node.func.attr == "paginate")
+        and node.func.attr not in {"create_bucket", "list_buckets", "get_paginator"}
+        and not ast.unparse(node).startswith("kms.")
     ]
     assert len(calls) > 10
     assert not [call for call in calls if "**bucket.request" not in ast.unparse(call)]
 
 
 def test_destroying_with_data_says_so():
-    """What goes is named before it goes."""
-    planned = destroy.DestructionPlan(place=PLACE, stage="prod", buckets=("lake",), keys=("1234",), deletes_data=True)
+    """What goes is named before it goes, what went already too, and that a key may have been overlooked."""
+    lake = buckets.OwnedBucket(name="lake", account=ACCOUNT)
+    owned = belongings.Belongings(buckets=(lake,), keys=("1234",), hidden_keys=2)
+    planned = destroy.DestructionPlan(place=PLACE, stage="prod", has_stack=False, owned=owned, deletes_data=True)
     assert planned.kept == ()
-    assert planned.lines()[1:] == ["delete with all its objects: bucket lake", "delete in 7 days: key 1234"]
+    assert planned.lines() == [
+        "stack windrow-prod is gone already",
+        "delete with all its objects: bucket lake",
+        "delete in 7 days: key 1234",
+    ]
+    keyless = dataclasses.replace(planned, owned=dataclasses.replace(owned, keys=()))
+    assert keyless.lines()[-1] == "no key found; 2 keys of the account do not show their tags"

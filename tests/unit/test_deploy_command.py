@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
 
-from infra import embedded, stack
+from infra import adoption, embedded, stack
 from infra.changes import Change, ChangeRequest, ChangeSet, Effect
 from infra.plan import DeploymentPlan, parse_parameters
 from infra.stack import DeploymentResult, OnUpdate, PreparedDeployment
@@ -87,6 +87,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result
         monkeypatch.setattr(console, "is_terminal", lambda: is_terminal)
         for name in ("prepare", "execute", "discard", "follow_last_operation"):
             monkeypatch.setattr(stack, name, getattr(stands_in, name))
+        monkeypatch.setattr(adoption, "choose", lambda *_, **__: None)
         environment = {"WINDROW_HOME": str(tmp_path), "WINDROW_TARGET": "embedded"}
         return CliRunner().invoke(deploy, arguments, input=answer, env=environment)
 

@@ -1,0 +1,164 @@
+"""What is taken back and what CloudFormation is asked for, before any request is made."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from infra import adoption, template
+from infra.adoption import Adoption
+from infra.belongings import BUCKETS, Belongings, logical_id
+from infra.buckets import OwnedBucket
+from infra.plan import DeploymentPlan
+from windrow.aws.clients import AWS, Place
+from windrow.deployment import is_adopted, is_stage
+from windrow.errors import WindrowError
+
+ACCOUNT = "123456789012"
+
+
+def bucket(logical: str, suffix: str = "1") -> OwnedBucket:
+    """A bucket with the name that CloudFormation gives it."""
+    return OwnedBucket(name=f"windrow-prod-{logical.lower()}-{suffix}", account=ACCOUNT)
+
+
+ALL = tuple(bucket(name) for name in BUCKETS)
+WHOLE = Adoption(stage="prod", buckets=dict(zip(BUCKETS, ALL, strict=True)), key="1234")
+
+
+def test_buckets_of_the_template_are_told_apart_by_their_names() -> None:
+    """All of them that hold data, and no other."""
+    resources = template.load()["Resources"]
+    assert {name for name, one in resources.items() if one["Type"] == "AWS::S3::Bucket"} == set(BUCKETS)
+    assert [logical_id(one.name, "prod") for one in ALL] == list(BUCKETS)
+    assert logical_id("windrow-prod-notes", "prod") == logical_id(ALL[0].name, "pro") == ""
+
+
+def test_a_name_that_cloudformation_makes_is_never_cut() -> None:
+    """The longest stage and the longest logical id fit into a bucket's 63 characters, with a suffix of 13."""
+    assert max(len(f"windrow-{'s' * 20}-{name}-") for name in BUCKETS) + 13 <= 63
+
+
+def test_everything_kept_is_taken_back() -> None:
+    """With its key; what is missing is created anew."""
+    assert adoption.plan_adoption("prod", Belongings(buckets=ALL, keys=("1234",))) == WHOLE
+    part = adoption.plan_adoption("prod", Belongings(buckets=ALL[:1]))
+    assert (dict(part.buckets), part.key) == ({"LakeBucket": ALL[0]}, None)
+
+
+@pytest.mark.parametrize(
+    ("owned", "message"),
+    [
+        (Belongings(), "nothing is kept"),
+        (
+            Belongings(buckets=(*ALL, bucket("LakeBucket", "2")), keys=("1",)),
+            "two stages .* LakeBucket is kept",
+        ),
+        (Belongings(buckets=(*ALL, bucket("Notes")), keys=("1",)), "none of a stage's"),
+        (Belongings(buckets=ALL, going_keys=("9",)), "key 9 of stage 'prod' is going to be deleted"),
+        (Belongings(buckets=ALL, keys=("1", "2")), "two keys: 1 and 2"),
+    ],
+)
+def test_what_cannot_be_decided_is_asked(owned: Belongings, message: str) -> None:
+    """Nothing is guessed where a wrong guess would show other data, or none."""
+    with pytest.raises(WindrowError, match=message):
+        adoption.plan_adoption("prod", owned)
+
+
+OWN = "arn:aws:kms:eu-central-1:123456789012:key/1234"
+COMPANYS = "arn:aws:kms:eu-central-1:210987654321:key/9"
+
+
+@pytest.mark.parametrize(
+    ("key", "chosen", "encrypted_with", "hint"),
+    [
+        ("1234", "", OWN, None),
+        ("1234", "", "", None),
+        (None, COMPANYS, COMPANYS, None),
+        (None, "", COMPANYS, f"give it: --set ExistingKeyArn={COMPANYS}"),
+        ("1234", COMPANYS, OWN, "leave out ExistingKeyArn"),
+        ("1234", "", COMPANYS, f"give it: --set ExistingKeyArn={COMPANYS}"),
+    ],
+)
+def test_kept_data_is_not_taken_under_another_key(
+    key: str | None, chosen: str, encrypted_with: str, hint: str | None
+) -> None:
+    """The functions could not read it: the stage's own key comes back, or the company's must be named again."""
+    plan = DeploymentPlan(
+        place=Place(AWS, None, "eu-central-1"),
+        stage="prod",
+        packages=(),
+        template="",
+        parameters={"ExistingKeyArn": chosen} if chosen else {},
+        left_out=(),
+    )
+    taken = Adoption(stage="prod", buckets=WHOLE.buckets, key=key)
+    if hint is None:
+        adoption.refuse_another_key(plan, taken, ALL[0].name, encrypted_with)
+        return
+    with pytest.raises(WindrowError) as refused:
+        adoption.refuse_another_key(plan, taken, ALL[0].name, encrypted_with)
+    assert refused.value.hint == hint
+
+
+def references(value: Any) -> Iterator[str]:
+    """The names that a part of a template refers to."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key == "Ref":
+                yield inner
+            elif key == "Fn::GetAtt":
+                yield inner[0]
+            else:
+                yield from references(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from references(inner)
+
+
+@pytest.mark.parametrize(
+    ("taken", "with_policy"),
+    [
+        (WHOLE, frozenset(BUCKETS)),
+        (WHOLE, frozenset()),
+        (Adoption(stage="prod", buckets={"LakeBucket": ALL[0]}, key=None), frozenset({"LakeBucket"})),
+    ],
+)
+def test_an_import_holds_what_cloudformation_allows(taken: Adoption, with_policy: frozenset[str]) -> None:
+    """Only what is imported, each retained; no outputs, macros or other references; nothing that destroy changed."""
+    imported = json.loads(adoption.import_template(taken, with_policy))
+    assert set(imported) == {"AWSTemplateFormatVersion", "Description", "Parameters", "Conditions", "Resources"}
+    names = {*taken.buckets, *(f"{name}Policy" for name in with_policy), *({"Key"} if taken.key else ())}
+    assert set(imported["Resources"]) == names
+    for resource in imported["Resources"].values():
+        assert resource["DeletionPolicy"] == "RetainExceptOnCreate"
+        assert "LifecycleConfiguration" not in resource["Properties"]
+        if resource["Type"] == "AWS::S3::Bucket":
+            assert all(resource["Properties"]["PublicAccessBlockConfiguration"].values())
+    known = {*imported["Parameters"], *names}
+    assert {name for name in references(imported["Resources"]) if not name.startswith("AWS::")} <= known
+
+
+def test_the_template_itself_is_not_changed_by_an_import() -> None:
+    """It is read anew each time, and what is left out is left out of a copy."""
+    adoption.import_template(WHOLE, frozenset())
+    assert "LifecycleConfiguration" in template.load()["Resources"]["LakeBucket"]["Properties"]
+
+
+def test_a_stack_without_tag_is_ours_only_while_it_holds_what_was_kept() -> None:
+    """An import cannot tag it; so it has the template's parameters, and neither tags nor outputs yet."""
+    parameters = [
+        {"ParameterKey": name, "ParameterValue": value}
+        for name, value in (("Stage", "prod"), ("ConsumerCodeKey", "c"), ("DispatcherCodeKey", "d"))
+    ]
+    bare: dict[str, Any] = {"StackName": "windrow-prod", "Parameters": parameters, "Tags": [], "Outputs": []}
+    assert is_adopted(bare)
+    assert is_stage(bare)
+    for foreign in (
+        bare | {"Parameters": parameters[:1]},
+        bare | {"StackName": "windrow-dev"},
+        bare | {"Tags": [{"Key": "team", "Value": "x"}]},
+        bare | {"Outputs": [{"OutputKey": "a", "OutputValue": "b"}]},
+    ):
+        assert not is_stage(foreign)
