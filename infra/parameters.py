@@ -45,7 +45,7 @@ def first_day(today: date) -> date:
 
     That is the largest lateness horizon that can be chosen before that day, so that raising it later needs no change.
     """
-    horizon = timedelta(hours=int(template.load()["Parameters"][LATENESS_HORIZON_HOURS]["MaxValue"]))
+    horizon = timedelta(hours=int(template.parameters()[LATENESS_HORIZON_HOURS]["MaxValue"]))
     return today - horizon
 
 
@@ -57,7 +57,7 @@ def _follows_retention(had: Mapping[str, str]) -> bool:
 
 def _hours(name: str, chosen: Mapping[str, str], had: Mapping[str, str]) -> int:
     """Return a parameter's value: as chosen, else as the stage has it, else the template's default."""
-    text = chosen.get(name) or had.get(name) or str(template.load()["Parameters"][name]["Default"])
+    text = chosen.get(name) or had.get(name) or str(template.parameters()[name]["Default"])
     if not (text.isascii() and text.isdecimal()):
         raise UsageError(f"{name}={text!r} is not a whole number of hours", hint=f"for example: {name}=24")
     return int(text)

@@ -46,7 +46,7 @@ def updates_before(
     demand; WindrowError if the stream differs from the stack, so that CloudFormation would see nothing to change.
     """
     had = {one["ParameterKey"]: one["ParameterValue"] for one in existing.get("Parameters", [])}
-    defaults = template.load()["Parameters"]
+    defaults = template.parameters()
     mode = chosen.get(STREAM_MODE) or had.get(STREAM_MODE) or PROVISIONED
     if mode != PROVISIONED:
         if SHARD_COUNT in chosen:

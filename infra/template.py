@@ -1,7 +1,9 @@
 """The template as a value: ``template.yaml`` with its intrinsic functions in their long form."""
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -29,9 +31,15 @@ def load() -> dict[str, Any]:
 
 
 @cache
+def parameters() -> Mapping[str, Mapping[str, Any]]:
+    """Return the template's parameters by name, parsed once: parsing takes a third of a second."""
+    declared: dict[str, dict[str, Any]] = load()["Parameters"]
+    return MappingProxyType({name: MappingProxyType(one) for name, one in declared.items()})
+
+
 def parameter_names() -> frozenset[str]:
     """Return the names of the template's parameters."""
-    return frozenset(load()["Parameters"])
+    return frozenset(parameters())
 
 
 class _Loader(yaml.SafeLoader):

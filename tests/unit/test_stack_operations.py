@@ -227,11 +227,11 @@ def test_what_is_about_to_be_changed_is_named_without_secrets(monkeypatch: pytes
     assert identity(stand_in) == "the embedded stack at http://127.0.0.1:4566"
 
 
-def test_destroying_is_planned_for_a_stage_in_a_bad_state() -> None:
-    """A failed deletion can be tried again; one under way cannot be begun twice."""
+def test_a_stage_that_is_being_changed_is_not_destroyed() -> None:
+    """Nor is anything of it looked for; the hint says how to wait."""
     with answering(deployed()) as aws:
-        client("cloudformation", PLACE).delete_stack(StackName=NAME)
-        with pytest.raises(WindrowError, match="DELETE_IN_PROGRESS") as caught:
+        begin(aws, LogLevel="DEBUG")
+        with pytest.raises(WindrowError, match="UPDATE_IN_PROGRESS") as caught:
             destroy.plan_destruction(PLACE, "prod", deletes_data=False)
         assert "--follow" in caught.value.hint
         aws.finish()
