@@ -58,4 +58,3 @@ def test_prices_and_limits_in_words_are_those_of_the_model() -> None:
     assert f"{price_table().usd('athena_tb'):g} USD per TB scanned" in words
     assert f"{price_table().usd('key_month'):g} USD a month for the key" in words
     assert f"stops a query at {Shape().number('QueryScanBytesMax') / 2**30:g} GiB" in words
-    assert f"the logs until they expire ({Shape().number('LogRetentionDays'):g} days)" in words
