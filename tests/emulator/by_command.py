@@ -31,11 +31,9 @@ class Windrow:
 
     def run(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Run it as a user does and return all that it prints; it must end with `code`."""
-        plain = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "WINDROW_"))}
-        own = {settings.HOME: str(self.home), settings.TARGET: self.target, settings.STAGE: self.stage}
         ended = subprocess.run(
             [Path(sys.executable).with_name("windrow"), *arguments],
-            env=plain | own | self.variables,
+            env=self._environment(),
             capture_output=True,
             text=True,
             check=False,
@@ -43,6 +41,17 @@ class Windrow:
         )
         assert ended.returncode == code, f"windrow {' '.join(arguments)}: {ended.stdout}\n{ended.stderr}"
         return ended
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start it as a user does and go on."""
+        command = [Path(sys.executable).with_name("windrow"), *arguments]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, env=self._environment(), stdout=pipe, stderr=pipe, text=True)
+
+    def _environment(self) -> dict[str, str]:
+        plain = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "WINDROW_"))}
+        own = {settings.HOME: str(self.home), settings.TARGET: self.target, settings.STAGE: self.stage}
+        return plain | own | self.variables
 
 
 def new_stage() -> str:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,29 @@ def live(windrow: Windrow, mode: str) -> None:
     windrow("tick")
     assert "lost 0, duplicated 0, wrong 0" in windrow("verify")
     assert states(windrow) == [(mode, "Enabled")]
+
+
+def test_a_switch_of_mode_loses_nothing_that_is_in_flight(embedded_windrow: Windrow) -> None:
+    """Readings sent just before and while the mode changes, there and back: every one counts once."""
+    windrow = embedded_windrow
+    # Batches wait for 30 s, so what is sent is still in the stream when the change begins.
+    windrow("deploy", "--mode", "direct", "--no-schedule", "--set", "BatchingWindowSeconds=30")
+    bounds = list(pairwise(rfc3339_minutes_ago(minutes) for minutes in (90, 85, 80, 75, 70, 65)))
+    fleet = ("simulate", "--sensors", str(SENSORS), "--duplicates", "0.05")
+    for position, mode in enumerate(("fanout", "direct")):
+        before, during = bounds[2 * position : 2 * position + 2]
+        windrow(*fleet, "--from", before[0], "--to", before[1], "--seed", str(position))
+        changing = windrow.start("deploy", "--mode", mode, "--yes")
+        windrow(*fleet, "--from", during[0], "--to", during[1], "--seed", str(10 + position))
+        said, complaint = changing.communicate(timeout=COMMAND_SECONDS_MAX)
+        assert changing.returncode == 0, said + complaint
+        assert states(windrow) == [(mode, "Enabled")]
+    windrow(*fleet, "--from", bounds[4][0], "--to", bounds[4][1], "--wait")
+    windrow("tick")
+    told = windrow("verify")
+    assert "5 windows" in told
+    assert "lost 0, duplicated 0, wrong 0" in told
+    windrow("destroy")
 
 
 def leave(windrow: Windrow) -> None:
