@@ -15,6 +15,8 @@ from windrow.errors import WindrowError
 SOURCES = Path(__file__).resolve().parent.parent
 # Imported only on code paths that a function never runs.
 NEVER_PACKAGED = frozenset({"localstack_client"})
+# zstd is in the standard library from this version on, and comes as `backports.zstd` before it.
+ZSTD_SINCE = (3, 14)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +86,16 @@ def build(
     parts = {OURS: sum(entry.size for entry in entries.values())}
     if wheels is not None:
         among = [Distribution(wheel) for wheel in wheels]
-        modules = closure.third_party - NEVER_PACKAGED
-        for distribution in needed(modules, among=among, platform=platform or Platform()):
+        runs_on = platform or Platform()
+        modules = closure.third_party - NEVER_PACKAGED - _in_standard_library(runs_on)
+        for distribution in needed(modules, among=among, platform=runs_on):
             files = distribution.useful(closure.services)
             parts[distribution.name] = sum(entry.size for entry in files.values())
             entries |= files
     return Package(function=function.name, body=zips.write(entries), parts=parts)
+
+
+def _in_standard_library(platform: Platform) -> frozenset[str]:
+    """Return the modules that the code imports and `platform` has, though the Python that packages may not."""
+    version = tuple(int(part) for part in platform.python.split("."))
+    return frozenset({"compression", "backports"} if version >= ZSTD_SINCE else {"compression"})

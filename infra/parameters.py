@@ -10,19 +10,24 @@ from windrow.errors import UsageError
 FIRST_DAY = "FirstDay"
 GIVE_UP_HOURS = "GiveUpHours"
 LATENESS_HORIZON_HOURS = "LatenessHorizonHours"
+PYTHON_VERSION = "PythonVersion"
 STREAM_RETENTION_HOURS = "StreamRetentionHours"
 GIVE_UP_HOURS_BEFORE_END = 1
 """How long before the stream forgets a record it is put aside, unless GiveUpHours says otherwise."""
 
 
-def settle(chosen: Mapping[str, str], existing: Mapping[str, Any], *, today: date) -> dict[str, str]:
+def settle(
+    chosen: Mapping[str, str], existing: Mapping[str, Any], *, today: date, python: str | None = None
+) -> dict[str, str]:
     """Return `chosen` with what follows from it. `existing` is the stack as DescribeStacks has it; empty for a new one.
 
     FirstDay of a new stage is `first_day(today)`; later deployments keep it. GiveUpHours stays an hour below
-    StreamRetentionHours when that changes, unless it was set to something else. UsageError if it is not below.
+    StreamRetentionHours when that changes, unless it was set to something else. UsageError if it is not below, or if
+    the packages are for another `python` than the stage keeps.
     """
     had = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in existing.get("Parameters", [])}
     settled = dict(chosen)
+    _refuse_packages_for_another_python(chosen, had, python)
     if not existing:
         settled.setdefault(FIRST_DAY, first_day(today).isoformat())
     retention_hours = _hours(STREAM_RETENTION_HOURS, chosen, had)
@@ -38,6 +43,15 @@ def settle(chosen: Mapping[str, str], existing: Mapping[str, Any], *, today: dat
         )
         raise UsageError(message, hint=f"--set {GIVE_UP_HOURS}={retention_hours - GIVE_UP_HOURS_BEFORE_END}")
     return settled
+
+
+def _refuse_packages_for_another_python(chosen: Mapping[str, str], had: Mapping[str, str], python: str | None) -> None:
+    """Raise UsageError if a stage that is told nothing would run packages on a Python that they are not for."""
+    kept = had.get(PYTHON_VERSION)
+    if PYTHON_VERSION in chosen or kept is None or python in (None, kept):
+        return
+    message = f"the stage's functions run on Python {kept}, and without being told these packages are for {python}"
+    raise UsageError(message, hint=f"--set {PYTHON_VERSION}={kept}, or ={python} to change it")
 
 
 def first_day(today: date) -> date:

@@ -10,6 +10,7 @@ from infra import package, template
 from infra import wheels as wheelhouse
 from infra.guards import WATCH_MINUTES
 from infra.package import Package
+from infra.parameters import PYTHON_VERSION
 from infra.wheels import Platform
 from windrow.aws.clients import EMBEDDED, LOCALSTACK, Place
 from windrow.deployment import STAGE_TAG, stack_name
@@ -69,6 +70,7 @@ class DeploymentPlan:
     """One deployment. Parameters of the template that are not in ``parameters`` keep their value or their default.
 
     ``is_protected`` says whether the stage can be destroyed afterwards; None leaves that as it is.
+    ``python`` is the version that the packages are for.
     """
 
     place: Place
@@ -81,6 +83,7 @@ class DeploymentPlan:
     watch_minutes: int = 0
     role_arn: str | None = None
     is_protected: bool | None = None
+    python: str = Platform().python
 
     def lines(self) -> list[str]:
         """Return the plan in words, line by line, for ``--dry-run``."""
@@ -139,20 +142,27 @@ def parse_tags(assignments: tuple[str, ...]) -> dict[str, str]:
     return parsed
 
 
-def platform_of(place: Place) -> Platform:
-    """Return what functions run on at ``place``: arm64 on AWS, this machine's architecture at a stand-in."""
+def platform_of(place: Place, options: DeploymentOptions | None = None) -> Platform:
+    """Return what functions run on at ``place``: arm64 on AWS, this machine's architecture at a stand-in.
+
+    The Python is the one that ``options`` choose, else the template's default.
+    """
     is_x86 = machine.machine().lower() in {"x86_64", "amd64"}
-    return Platform(architecture="x86_64" if place.endpoint_url is not None and is_x86 else "arm64")
+    python = options.parameters.get(PYTHON_VERSION) if options is not None else None
+    return Platform(
+        python=python or Platform().python,
+        architecture="x86_64" if place.endpoint_url is not None and is_x86 else "arm64",
+    )
 
 
-def wheels_for(place: Place, *, home: Path) -> tuple[Path, ...] | None:
+def wheels_for(place: Place, options: DeploymentOptions | None = None, *, home: Path) -> tuple[Path, ...] | None:
     """Return the wheels that functions at ``place`` need, from the cache under ``home`` or fetched by pip.
 
     None for the embedded stack, whose functions use this interpreter's own packages.
     """
     if place.name == EMBEDDED:
         return None
-    return wheelhouse.fetch(platform_of(place), cache=home / wheelhouse.CACHE_FOLDER)
+    return wheelhouse.fetch(platform_of(place, options), cache=home / wheelhouse.CACHE_FOLDER)
 
 
 def plan_deployment(
@@ -160,7 +170,7 @@ def plan_deployment(
 ) -> DeploymentPlan:
     """Build the packages, with the modules in ``wheels``, and set the parameters; make no request."""
     check_stage(stage)
-    platform = platform_of(place)
+    platform = platform_of(place, options)
     packages = {one.name: package.build(one, wheels=wheels, platform=platform) for one in package.FUNCTIONS}
     parameters = {
         "Stage": stage,
@@ -188,4 +198,5 @@ def plan_deployment(
         watch_minutes=options.watch_minutes if place.endpoint_url is None else 0,
         role_arn=options.role_arn,
         is_protected=options.is_protected,
+        python=platform.python,
     )

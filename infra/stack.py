@@ -88,7 +88,7 @@ def prepare(plan: DeploymentPlan, on_event: OnEvent) -> PreparedDeployment:
             existing, status = {}, ""
         _refuse_unsupported_change(plan, existing)
         _refuse_another_key(plan, existing)
-        settled = parameters.settle(plan.parameters, existing, today=datetime.now(UTC).date())
+        settled = parameters.settle(plan.parameters, existing, today=datetime.now(UTC).date(), python=plan.python)
         updates_before = resharding.updates_before(place, plan.stage, settled, existing)
         guards = _guards(plan, settled, existing) if status not in _ABSENT else NO_GUARDS
         bucket = buckets.code_bucket(place)

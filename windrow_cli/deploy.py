@@ -115,7 +115,7 @@ def deploy(
     if not is_dry_run:
         _print_identity(place)
     with err.status("packaging the functions"):
-        plan = plan_deployment(place, stage_name, options, wheels=wheels_for(place, home=home_folder()))
+        plan = plan_deployment(place, stage_name, options, wheels=wheels_for(place, options, home=home_folder()))
     # A dry run makes no request, unless it is to say what would be taken back.
     is_asked = adopts or not is_dry_run
     adoption = infra_adoption.choose(place, stage_name, adopts=adopts) if is_asked else None

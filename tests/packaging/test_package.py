@@ -72,6 +72,16 @@ def test_zip_is_the_same_from_another_folder_at_another_time(function: Function,
 
 
 @by_name
+def test_packages_for_the_next_python_have_its_modules(function: Function, wheel_cache: Path):
+    """Every wheel is locked for it too; zstd is in its standard library."""
+    platform = Platform(python="3.14", architecture="arm64")
+    built = package.build(function, wheels=fetched(platform, wheel_cache), platform=platform)
+    names = zipfile.ZipFile(io.BytesIO(built.body)).namelist()
+    assert any(".cpython-314-aarch64-" in name for name in names)
+    assert not any(".cpython-313-" in name or name.startswith("backports/") for name in names)
+
+
+@by_name
 def test_zip_with_wheels_is_the_same_again(function: Function, arm64: dict[str, Package], wheel_cache: Path):
     """Built again, from wheels in another order: the same bytes."""
     wheels = fetched(ARM64, wheel_cache)

@@ -103,7 +103,9 @@ def test_a_long_piece_is_cut_to_what_a_record_can_be() -> None:
     assert [len(span.payload) for span in spans] == [RECORD_BYTES_MAX, RECORD_BYTES_MAX, 5]
 
 
-@pytest.mark.parametrize("stored", [gzip.compress(b"x" * 100, mtime=0)[:-9], zstd(b"x" * 100)[:-3], b"\x1f\x8bnot gzip"])
+@pytest.mark.parametrize(
+    "stored", [gzip.compress(b"x" * 100, mtime=0)[:-9], zstd(b"x" * 100)[:-3], b"\x1f\x8bnot gzip"]
+)
 def test_a_broken_object_is_refused_whole(stored: bytes) -> None:
     """Half of it could be replayed, but nobody would notice the other half."""
     with pytest.raises(UnreadableArchive):

@@ -85,3 +85,15 @@ def test_what_is_no_number_of_hours_is_refused(text: str):
     """CloudFormation would say less."""
     with pytest.raises(UsageError, match="is not a whole number of hours"):
         settle({"GiveUpHours": text}, {}, today=TODAY)
+
+
+def test_packages_are_for_the_python_of_the_stage():
+    """A stage on 3.14 would be handed packages for 3.13, whose modules it cannot load; what is chosen is right."""
+    had = stack(**DEPLOYED, PythonVersion="3.14")
+    with pytest.raises(UsageError, match=r"run on Python 3\.14, and .* are for 3\.13") as refused:
+        settle({}, had, today=TODAY, python="3.13")
+    assert refused.value.hint is not None
+    assert "--set PythonVersion=3.14" in refused.value.hint
+    for chosen, python in (({"PythonVersion": "3.14"}, "3.14"), ({"PythonVersion": "3.13"}, "3.13")):
+        assert settle(chosen, had, today=TODAY, python=python)["PythonVersion"] == python
+    assert "PythonVersion" not in settle({}, stack(**DEPLOYED), today=TODAY, python="3.13")

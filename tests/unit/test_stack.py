@@ -3,9 +3,10 @@
 import pytest
 
 from infra import template
-from infra.plan import DeploymentOptions, check_stage, parse_tags, plan_deployment
+from infra.plan import DeploymentOptions, check_stage, parse_tags, plan_deployment, platform_of
 from infra.stack import refuse_if_busy
 from infra.stack_events import StackEvent
+from infra.wheels import Platform
 from windrow.aws.clients import EMBEDDED, Place
 from windrow.errors import UsageError, WindrowError
 from windrow_cli.deploy import deploy
@@ -63,6 +64,16 @@ def test_plan_decides_only_what_was_chosen():
     chosen = plan_deployment(AWS, "dev", DeploymentOptions(shard_count=4, mode="fanout", is_scheduled=False)).parameters
     assert (chosen["ShardCount"], chosen["ProcessingMode"], chosen["ScheduleState"]) == ("4", "fanout", "DISABLED")
     assert chosen.keys() <= template.parameter_names()
+
+
+def test_packages_are_for_the_python_that_is_chosen():
+    """Whatever the template's default is; that is what the command packages for by itself."""
+    parameter = template.load()["Parameters"]["PythonVersion"]
+    assert parameter["Default"] == platform_of(AWS).python
+    for version in parameter["AllowedValues"]:
+        options = DeploymentOptions(parameters={"PythonVersion": version})
+        assert platform_of(AWS, options) == Platform(python=version, architecture="arm64")
+    assert template.load()["Globals"]["Function"]["Runtime"] == {"Fn::Sub": "python${PythonVersion}"}
 
 
 def test_modes_are_those_of_the_template():

@@ -4,11 +4,16 @@ arro3 could read a stream too, but it aborts the whole process on some damaged o
 that must not unwind), and a function that aborts blocks its shard. So received streams are never passed to it.
 """
 
+import sys
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from backports.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
+
+if sys.version_info >= (3, 14):
+    from compression.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
+else:
+    from backports.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
 
 from windrow.columns.strings import Strings
 from windrow.wire.block.flatbuffers import BadStream
