@@ -13,11 +13,15 @@ import gzip
 import hashlib
 import io
 import re
+import sys
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from backports.zstd import ZstdError, ZstdFile
+if sys.version_info >= (3, 14):
+    from compression.zstd import ZstdError, ZstdFile
+else:
+    from backports.zstd import ZstdError, ZstdFile
 
 from processors.chunk import EncodedRecord
 from processors.event import Record, encode_record

@@ -4,7 +4,6 @@ import gzip
 import io
 
 import pytest
-from backports.zstd import ZstdFile
 from click.testing import CliRunner
 
 from infra import stack as stacks
@@ -12,6 +11,7 @@ from infra.plan import DeploymentOptions, plan_deployment
 from producers.faults import Faults
 from producers.fleet import FleetSpec
 from tests.emulator.conftest import ignore
+from tests.zstandard import ZstdFile
 from windrow import settings
 from windrow.aws.clients import Place, client
 from windrow.lake.layout import MARKERS

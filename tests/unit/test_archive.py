@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 
 import pytest
-from backports.zstd import ZstdFile
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from tests.consuming import consume
 from tests.horizon import LATENESS_HORIZON_MS
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from tests.unit.stream_records import ARRIVAL_MS, STREAM_ARN, aggregated, encoded, reading, record
+from tests.zstandard import ZstdFile
 from windrow.aws.stream import RECORD_BYTES_MAX
 from windrow.errors import UsageError
 from windrow.lake.layout import PARTIALS

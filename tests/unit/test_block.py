@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from backports.zstd import CompressionParameter, ZstdCompressor
 
 from tests.unit.arrow_blocks import HEAD, block_of, table, with_dictionary
 from tests.unit.stream_records import WINDOW, reading
+from tests.zstandard import CompressionParameter, ZstdCompressor
 from windrow.columns.strings import Strings
 from windrow.reading import (
     READINGS_PER_RECORD_MAX,
