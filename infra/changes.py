@@ -39,7 +39,12 @@ class Change:
 
     @property
     def is_loss(self) -> bool:
-        """Whether the resource would be lost. If it holds data, possibly being replaced counts as a loss."""
+        """Whether the resource would be lost. If it holds data, possibly being replaced counts as a loss.
+
+        A version of a function goes whenever a new one is published; nothing is lost with it.
+        """
+        if self.resource_type == "AWS::Lambda::Version":
+            return False
         if self.effect is Effect.MAYBE_REPLACE:
             return self.resource_type in DATA_RESOURCE_TYPES
         return self.effect in (Effect.REPLACE, Effect.REMOVE)

@@ -19,7 +19,10 @@ from windrow.errors import UsageError
 STAGE_CHARACTERS_MAX = 20
 # Set here, from the stage's name, the code and the place.
 OWN_PARAMETERS = frozenset(
-    {"Stage", "Architecture", "CodeBucket", "ConsumerCodeKey", "FanoutCodeKey", "DispatcherCodeKey", "RequireTls"}
+    {
+        *("Stage", "Architecture", "RequireTls", "CodeBucket", "Release"),
+        *("ConsumerCodeKey", "FanoutCodeKey", "DispatcherCodeKey"),
+    }
 )
 # Parameters that switch off what a place cannot create.
 _PARAMETERS_BY_PLACE: dict[str, dict[str, str]] = {
@@ -39,6 +42,7 @@ _LEFT_OUT: dict[str, tuple[str, ...]] = {
     LOCALSTACK: (
         "the TLS-only bucket policies (this LocalStack is spoken to in plain HTTP)",
         "going back when an alarm rings (LocalStack ignores rollback triggers)",
+        "versions and aliases of functions (LocalStack's CloudFormation does not move an alias)",
         "tables, views and the Athena workgroup (LocalStack's community edition has neither Glue nor Athena)",
         "bisecting of batches (set, but LocalStack ignores it)",
         "data for alarms on the functions' own metrics",

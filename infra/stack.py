@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from infra import buckets, changes, parameters, resharding, template
+from infra import buckets, changes, parameters, release, resharding, template
 from infra.changes import ChangeRequest, ChangeSet
 from infra.guards import NO_GUARDS, WATCH_MINUTES_MAX, Guards, find_guards
 from infra.plan import DeploymentPlan
@@ -92,11 +92,13 @@ def prepare(plan: DeploymentPlan, on_event: OnEvent) -> PreparedDeployment:
         updates_before = resharding.updates_before(place, plan.stage, settled, existing)
         guards = _guards(plan, settled, existing) if status not in _ABSENT else NO_GUARDS
         bucket = buckets.code_bucket(place)
+        decided = settled | {"CodeBucket": bucket.name}
+        decided |= {release.RELEASE: release.digest(plan.template, _values(existing) | decided)}
         buckets.ensure_code_bucket(place, bucket)
         uploaded = buckets.upload(place, bucket, plan.packages)
         request = ChangeRequest(
-            template_url=buckets.upload_template(place, bucket, plan.template),
-            parameters=_parameters(settled | {"CodeBucket": bucket.name}, existing),
+            template_url=buckets.upload_template(place, bucket, release.text_for(place, plan.template, decided)),
+            parameters=_parameters(decided, existing),
             tags=_tags(existing) | dict(plan.tags) | {STAGE_TAG: plan.stage},
             is_new=status in _ABSENT,
             triggers=guards.triggers,

@@ -1,5 +1,6 @@
 """The template as a value: ``template.yaml`` with its intrinsic functions in their long form."""
 
+import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,19 @@ def text() -> str:
     body = PATH.read_text()
     if len(body.encode()) > BYTES_MAX:
         raise WindrowError(f"{PATH.name} is larger than the {BYTES_MAX:,} bytes that CloudFormation accepts")
+    return body
+
+
+def with_defaults(body: str, values: Mapping[str, str]) -> str:
+    """Return a template's text in which parameters that are empty by default have these values instead.
+
+    For a place whose SAM transform is not told what the parameters are. KeyError for one that has another default.
+    """
+    for name, value in values.items():
+        empty = f'  {name}:\n    Type: String\n    Default: ""\n'
+        if body.count(empty) != 1:
+            raise KeyError(name)
+        body = body.replace(empty, empty.replace('""', json.dumps(value)))
     return body
 
 

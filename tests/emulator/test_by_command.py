@@ -6,15 +6,18 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from infra import embedded
+from infra.mapping import mappings_of
+from infra.release import ALIAS
 from infra.wheels import CACHE_FOLDER, Platform
 from tests.emulator.by_command import COMMAND_SECONDS_MAX, Windrow, new_stage, rfc3339_minutes_ago, states
 from windrow import settings
-from windrow.aws.clients import EMBEDDED, LOCALSTACK, Place, client
+from windrow.aws.clients import DEFAULT_REGION, EMBEDDED, LOCALSTACK, Place, client
 
 COMPOSE = Path(__file__).resolve().parent.parent.parent / "docker-compose.yml"
 SENSORS = 20
@@ -112,11 +115,44 @@ def live(windrow: Windrow, mode: str) -> None:
     assert [row["sensors"] for row in rows] == [SENSORS, SENSORS]
     assert "lost 0, duplicated 0, wrong 0" in windrow("verify")
 
+    before = called(windrow)
     assert f"stage {windrow.stage} is deployed" in windrow("deploy", "--set", "LogLevel=DEBUG")
+    after = called(windrow)
+    assert {one["Environment"]["Variables"]["POWERTOOLS_LOG_LEVEL"] for one in before.values()} == {"INFO"}
+    assert {one["Environment"]["Variables"]["POWERTOOLS_LOG_LEVEL"] for one in after.values()} == {"DEBUG"}
+    assert {one["Version"].isdecimal() for one in after.values()} == {windrow.target == EMBEDDED}
     windrow(*fleet, "--from", middle, "--to", end, "--seed", "8")
     windrow("tick")
     assert "lost 0, duplicated 0, wrong 0" in windrow("verify")
     assert states(windrow) == [(mode, "Enabled")]
+
+
+def called(windrow: Windrow) -> dict[str, dict[str, Any]]:
+    """What the stream, the schedule, the fan-out and the command call, by its name: a version that an alias names.
+
+    On LocalStack, which has no aliases, it is the function as it is now.
+    """
+    place = stack_place(windrow)
+    functions = client("lambda", place)
+    stack = client("cloudformation", place).describe_stacks(StackName=f"windrow-{windrow.stage}")["Stacks"][0]
+    outputs = {one["OutputKey"]: one["OutputValue"] for one in stack["Outputs"]}
+    stream = client("kinesis", place).describe_stream_summary(StreamName=outputs["StreamName"])
+    (mapping,) = mappings_of(place, stream["StreamDescriptionSummary"]["StreamARN"])
+    (rule,) = client("events", place).list_rules(NamePrefix=f"windrow-{windrow.stage}-")["Rules"]
+    (target,) = client("events", place).list_targets_by_rule(Rule=rule["Name"])["Targets"]
+    names = [mapping["FunctionArn"], target["Arn"], outputs["ConsumerFunctionName"], outputs["DispatcherFunctionName"]]
+    if outputs["ProcessingMode"] == "fanout":
+        fanout = functions.get_function_configuration(FunctionName=mapping["FunctionArn"])
+        names.append(fanout["Environment"]["Variables"]["WINDROW_PROCESSOR_FUNCTION"])
+    assert {name.endswith(f":{ALIAS}") for name in names} == {windrow.target == EMBEDDED}
+    return {name: functions.get_function_configuration(FunctionName=name) for name in names}
+
+
+def stack_place(windrow: Windrow) -> Place:
+    """Where the command's requests go."""
+    if windrow.target == EMBEDDED:
+        return embedded.place(windrow.home)
+    return Place(LOCALSTACK, windrow.variables[settings.AWS_ENDPOINT_URL], DEFAULT_REGION)
 
 
 def test_a_switch_of_mode_loses_nothing_that_is_in_flight(embedded_windrow: Windrow) -> None:

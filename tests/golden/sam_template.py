@@ -5,6 +5,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -15,6 +16,9 @@ from infra import template
 
 FILE = Path(__file__).parent / "sam.json"
 
+VALUES = {"Release": "0123456789abcdef", "FanoutCodeKey": "functions/fanout.zip"}
+"""Parameters that the transform writes into what it makes, as a deployment gives them."""
+
 
 class _NoManagedPolicies:
     """The template names no managed policy, so there is nothing to look up."""
@@ -23,10 +27,10 @@ class _NoManagedPolicies:
         return {}
 
 
-def translated() -> dict[str, Any]:
-    """The whole template after the transform."""
+def translated(values: Mapping[str, str] = VALUES) -> dict[str, Any]:
+    """The whole template after the transform, which is told these parameters."""
     with mock.patch.dict(os.environ, {"AWS_DEFAULT_REGION": "us-east-1"}):
-        return dict(transform(template.load(), {}, _NoManagedPolicies()))
+        return dict(transform(template.load(), dict(values), _NoManagedPolicies()))
 
 
 def made() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from infra import template
 from tests.golden.sam_template import FILE, made, text
 
 
@@ -13,11 +14,14 @@ def test_the_transform_makes_what_is_on_file() -> None:
 
 @pytest.mark.slow
 def test_the_transform_adds_nothing_unexpected() -> None:
-    """Only functions and what belongs to the schedule; no role, no policy, no API."""
-    kinds = {one["Type"] for one in made().values()}
+    """Only functions with their versions and aliases, and what belongs to the schedule; no role, no policy, no API."""
+    before = template.load()["Resources"]
+    kinds = {one["Type"] for name, one in made().items() if name not in before or "Serverless" in before[name]["Type"]}
     assert kinds == {
         "AWS::Events::Rule",
+        "AWS::Lambda::Alias",
         "AWS::Lambda::EventInvokeConfig",
         "AWS::Lambda::Function",
         "AWS::Lambda::Permission",
+        "AWS::Lambda::Version",
     }

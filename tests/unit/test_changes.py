@@ -49,6 +49,7 @@ def test_changes_are_told_by_what_becomes_of_the_resource():
         entry("Bucket", "Modify", "Conditional", "AWS::S3::Bucket", "BucketName"),
         entry("Alarm", "Modify", "Conditional", "AWS::CloudWatch::Alarm", "Dimensions"),
         entry("Old", "Remove"),
+        entry("ConsumerFunctionVersion1", "Remove", None, "AWS::Lambda::Version"),
     )
     with stubbed("cloudformation") as (cloudformation,):
         cloudformation.add_response("create_change_set", {"Id": ID}, expected("UPDATE"))
@@ -63,6 +64,7 @@ def test_changes_are_told_by_what_becomes_of_the_resource():
         ("New", Effect.ADD, False),
         ("Same", Effect.MODIFY, False),
         ("Alarm", Effect.MAYBE_REPLACE, False),
+        ("ConsumerFunctionVersion1", Effect.REMOVE, False),
     ]
     assert [str(change) for change in found.losses] == [
         "change, perhaps by replacing Bucket (AWS::S3::Bucket): BucketName",

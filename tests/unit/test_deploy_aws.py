@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from botocore.stub import ANY
 
-from infra import belongings, buckets, destroy, drift, stack
+from infra import belongings, buckets, destroy, drift, release, stack
 from infra.package import Package
 from infra.plan import DeploymentPlan
 from tests.unit.stubbed_aws import PLACE, stubbed
@@ -23,6 +23,7 @@ OWNED = {"Bucket": BUCKET, "ExpectedBucketOwner": ACCOUNT}
 PACKAGE = Package(function="consumer", body=b"zip", parts={"windrow": 1, "numpy": 2})
 TEMPLATE = "Resources: {}\n"
 KEY = f"templates/{hashlib.sha256(TEMPLATE.encode()).hexdigest()}.yaml"
+RELEASE = release.digest(TEMPLATE, {"Stage": "prod", "CodeBucket": BUCKET})
 NOW = datetime.datetime(2026, 11, 20, tzinfo=datetime.UTC)
 OUTPUTS = {
     "StreamName": "windrow-prod",
@@ -91,6 +92,7 @@ def script_until_executed(s3, sts, cloudformation) -> None:
         "TemplateURL": f"https://s3.eu-central-1.amazonaws.com/{BUCKET}/{KEY}",
         "Parameters": [
             {"ParameterKey": "CodeBucket", "ParameterValue": BUCKET},
+            {"ParameterKey": "Release", "ParameterValue": RELEASE},
             {"ParameterKey": "Stage", "ParameterValue": "prod"},
         ],
         "Capabilities": ANY,

@@ -20,7 +20,7 @@ STAGE = Stage(
     stream_retention_hours=168,
 )
 STREAM_ARN = "arn:aws:kinesis:eu-central-1:123456789012:stream/windrow-prod"
-FUNCTION_ARN = "arn:aws:lambda:eu-central-1:123456789012:function:windrow-prod-consumer"
+FUNCTION_ARN = "arn:aws:lambda:eu-central-1:123456789012:function:windrow-prod-consumer:live"
 OLD_ID, NEW_ID = f"{1:036}", f"{2:036}"
 SETTINGS: dict[str, Any] = {
     "EventSourceArn": STREAM_ARN,

@@ -191,7 +191,9 @@ def test_mapping_starts_at_the_horizon_and_answers_partially():
     assert mapping["StartingPosition"] == "TRIM_HORIZON"
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert mapping["BisectBatchOnFunctionError"] is True
-    assert mapping["FunctionName"] == {"Fn::If": ["IsFanout", {"Ref": "FanoutFunction"}, {"Ref": "ConsumerFunction"}]}
+    assert mapping["FunctionName"] == {
+        "Fn::If": ["IsFanout", {"Ref": "FanoutFunction.Alias"}, {"Ref": "ConsumerFunction.Alias"}]
+    }
 
 
 def test_whoever_waits_waits_longer():

@@ -119,7 +119,7 @@ def spelled(where: Any) -> str:
             | CONSUMES
             | STREAM_READS
             | GIVES_UP
-            | {("lambda:InvokeFunction", "ConsumerFunction.Arn")},
+            | {("lambda:InvokeFunction", "ConsumerFunction.Alias")},
             id="fanout",
         ),
         pytest.param("DispatcherRole", False, logs("Dispatcher") | ROLLS, id="dispatcher"),

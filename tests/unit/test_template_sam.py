@@ -4,6 +4,7 @@ import pytest
 from samtranslator.translator.transform import transform
 
 from infra import template
+from tests.golden.sam_template import VALUES
 
 
 class NoManagedPolicies:
@@ -18,7 +19,7 @@ def resources():
     """The resources after the transform."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        return transform(template.load(), {}, NoManagedPolicies())["Resources"]
+        return transform(template.load(), dict(VALUES), NoManagedPolicies())["Resources"]
 
 
 def only(resources, kind: str):
