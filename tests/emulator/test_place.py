@@ -208,7 +208,7 @@ def test_update_keeps_stream_data_and_mapping(place: Place):
     assert changed.stage == dataclasses.replace(before, mode="fanout")
     after = mapping_of(changed.stage)
     assert after["UUID"] == mapping["UUID"]
-    assert after["FunctionArn"].endswith(":windrow-update-fanout")
+    assert after["FunctionArn"].endswith(":windrow-update-fanout:live")
     assert len(records_of(changed.stage)) == 1
     destroy.apply(destroy.plan_destruction(place, "update", deletes_data=True), ignore)
 
@@ -222,7 +222,9 @@ def test_failed_deployment_names_resource_and_reason(place: Place):
         stacks.apply(broken, events.append)
     assert caught.value.message.startswith("Broken (AWS::KMS::Alias) failed: ")
     assert "must begin with alias/" in caught.value.message
-    assert caught.value.hint == "stack windrow-failing is ROLLBACK_COMPLETE"
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith("stack windrow-failing is ROLLBACK_COMPLETE: a first deployment failed")
+    assert "windrow deploy --stage failing" in caught.value.hint
     assert "\n" not in caught.value.message
     events.clear()
     assert stacks.apply(plan, events.append).is_changed
