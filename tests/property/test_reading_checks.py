@@ -2,6 +2,7 @@
 
 import unicodedata
 from decimal import Decimal
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -94,10 +95,11 @@ def test_columns_of_json_say_the_same(facts: list[Fact]) -> None:
 @example([SOUND, ("a\u0085", TIME_MS, 0, 0), SOUND])
 @example([SOUND, ("roof", -(2**63), 0, 0), ("roof", 2**63 - 1, 0, 0)])
 def test_the_judge_of_blocks_says_the_same_of_each_row(facts: list[Fact]) -> None:
-    """With an unlimited horizon; only ids of a forbidden length make the block bad as a whole."""
+    """With an unlimited horizon, and as many rows as a long block has; ids of a forbidden length make a block bad."""
     block = record(encode_block(Readings.of(facts)), arrival_ms=YEAR_9999_MS)
 
-    judged = judge_all([block], horizon_ms=2**62)
+    with mock.patch("processors.judge_blocks.bad_rows_max", return_value=256):
+        judged = judge_all([block], horizon_ms=2**62)
 
     assert sorted(judged.readings, key=repr) == sorted(
         (Reading(*fact) for fact in facts if reason_of(fact) is None), key=repr
