@@ -94,7 +94,7 @@ parts = st.lists(
 
 
 def bad_places(part: Part) -> Sequence[int | None]:
-    """The rows in quarantine of a part; of a small block with more than four bad ones it is the block, which has none."""
+    """The rows in quarantine of a part; a small block with more than four bad ones is there whole, without a row."""
     is_kept_whole = len(part.bad) > max(4, len(part.payload) // 512)
     return (None,) if is_kept_whole else part.bad
 
