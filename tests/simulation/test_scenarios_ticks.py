@@ -148,10 +148,10 @@ def faults_of_missed_hours(hours: int) -> list[str]:
         return faults + settled_faults(world)
 
 
-def test_missed_six_hours_with_too_little_time_for_one_run() -> None:
-    """A run that is out of time defers the rest, oldest first, and the next ticks go on."""
+def test_missed_eighteen_hours_with_too_little_time_for_one_run() -> None:
+    """A run that is out of time defers the rest, and the next ticks go on."""
     with World(1, SETUP, Rates(s3_slow=1.0)) as world:
-        for number in range(72):
+        for number in range(216):
             put_facts(world, facts(2, first_ms=world.now_ms), shard=number % 2)
             world.pass_ms(WINDOW_MS)
         for _ in range(4):
