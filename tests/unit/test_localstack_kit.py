@@ -132,16 +132,25 @@ def ci(clone: Path, **variables: str) -> list[str]:
 def test_what_must_pass_finds_a_kit_beside_the_clone(clone: Path, place: str) -> None:
     """It is set up if it never was."""
     kit = clone.parent / place
-    script(kit / "start.sh", START)
+    script(kit / "start.sh", "#!/bin/bash\n")
+    script(kit / "stop.sh", "#!/bin/bash\n")
     script(kit / "setup.sh", '#!/bin/bash\ntouch "$(dirname "$0")/ready"\n')
     assert ci(clone) == [f"check: {kit}", f"test: {kit}"]
     assert (kit / "ready").exists()
 
 
-def test_what_must_pass_takes_the_kit_that_it_is_told(clone: Path, kit: Path) -> None:
-    """Also one that cannot be set up: then the tests say why they are skipped."""
-    script(clone.parent / "localstack-host" / "start.sh", START)
+def test_what_must_pass_does_without_a_kit_that_does_not_start(clone: Path, kit: Path) -> None:
+    """A machine on which it cannot run; the targets are made all the same."""
     script(kit / "setup.sh", "#!/bin/bash\nexit 1\n")
+    script(kit / "start.sh", "#!/bin/bash\nexit 1\n")
+    assert ci(clone, **{localstack.KIT: str(kit)}) == ["check: ", "test: "]
+
+
+def test_what_must_pass_takes_the_kit_that_it_is_told(clone: Path, kit: Path) -> None:
+    """Not the one beside the clone."""
+    script(clone.parent / "localstack-host" / "start.sh", "#!/bin/bash\nexit 1\n")
+    script(kit / "setup.sh", "#!/bin/bash\n")
+    script(kit / "start.sh", "#!/bin/bash\n")
     assert ci(clone, **{localstack.KIT: str(kit)}) == [f"check: {kit}", f"test: {kit}"]
 
 
