@@ -10,7 +10,7 @@ COUNTERPARTS       := .venv-counterparts
 COUNTERPARTS_READY := $(COUNTERPARTS)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check audit advisories test counterparts simulate-faults fuzz bench lock clean
+.PHONY: help setup demo check lint fast-tests audit advisories test counterparts simulate-faults fuzz bench lock clean
 
 help:            ## show what there is to make
 	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 17
@@ -37,11 +37,16 @@ demo: $(READY)   ## set up and run the whole pipeline once on this machine
 	$(BIN)/windrow demo
 
 check: $(READY)  ## lint, types, import rules and the fast tests
+	@$(MAKE) --no-print-directory -j 2 lint fast-tests
+
+lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/cfn-lint infra/template.yaml
+	$(BIN)/mypy
+
+fast-tests: $(READY)
 	WINDROW_EXAMPLES=5 $(BIN)/pytest -n 2 -m "not slow" tests/unit tests/property tests/golden
 
 audit: $(AUDIT_READY)  ## look for what is unsafe in the template and the code

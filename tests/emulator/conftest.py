@@ -29,12 +29,12 @@ def ignore(event: StackEvent) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this folder needs a stand-in; each stand-in serves one worker, and they run side by side."""
+    """Everything in this folder needs a stand-in: a worker has its own embedded stack; one of them has LocalStack."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            group = "localstack" if "localstack_endpoint" in getattr(item, "fixturenames", ()) else "emulator"
             item.add_marker(pytest.mark.emulator)
-            item.add_marker(pytest.mark.xdist_group(group))
+            if "localstack_endpoint" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group("localstack"))
 
 
 @pytest.fixture(scope="session")

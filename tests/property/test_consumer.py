@@ -93,6 +93,7 @@ aggregate_sizes = st.lists(st.integers(1, 8), max_size=30)
 cuts = st.lists(st.integers(0, 80), max_size=6)
 
 
+@pytest.mark.slow
 @given(batches(), aggregate_sizes, cuts)
 def test_any_cut_of_the_records_gives_the_same_set(sent: list[Reading], sizes: list[int], at: list[int]) -> None:
     """Bisected, restarted or whole: the union of the partials is the set of readings that were sent."""
@@ -107,6 +108,7 @@ def test_any_cut_of_the_records_gives_the_same_set(sent: list[Reading], sizes: l
     assert lake.quarantine() == []
 
 
+@pytest.mark.slow
 @given(batches(), aggregate_sizes, aggregate_sizes)
 def test_how_the_producer_aggregates_does_not_matter(sent: list[Reading], some: list[int], others: list[int]) -> None:
     """The same readings in other aggregates give partials of the same digests."""

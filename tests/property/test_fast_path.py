@@ -168,6 +168,7 @@ def test_a_payload_beyond_the_limit_is_bad_in_any_layout() -> None:
     assert left_over(payloads) == 1
 
 
+@pytest.mark.slow
 def test_more_rows_than_are_read_at_once_keep_their_order() -> None:
     """Bad and odd payloads on both sides of a chunk's edge keep their positions."""
     rows = [

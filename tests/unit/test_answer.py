@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,6 +34,7 @@ def through_json(report: TickReport) -> TickReport:
     return TickReport.from_fields(json.loads(json.dumps(report.to_fields())))
 
 
+@pytest.mark.slow
 def test_the_worst_answer_is_within_what_lambda_returns() -> None:
     """Windows of half a year, each with a long complaint and a thousand markers, and keys as long as S3 takes them."""
     windows = [

@@ -22,6 +22,7 @@ def data_of(*arguments: str) -> Any:
     return json.loads(result.stdout)
 
 
+@pytest.mark.slow
 def test_json_has_the_bill_and_all_it_rests_on() -> None:
     """Parts, parameters, prices with their dates, measurements, and the same fleet elsewhere."""
     found = data_of("--sensors", "20000", "--wire", "blocks")

@@ -110,6 +110,7 @@ def read_by_alarms() -> set[str]:
     return {metric["MetricName"] for metric in metrics if metric["Namespace"] == "windrow"}
 
 
+@pytest.mark.slow
 def test_custom_metrics_of_the_consumer_are_as_many_as_are_paid_for(
     functions: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,6 +123,7 @@ def test_custom_metrics_of_the_consumer_are_as_many_as_are_paid_for(
     assert len(found) == TABLE.figure("consumer_metrics")
 
 
+@pytest.mark.slow
 def test_what_alarms_read_is_written_with_nothing_to_say(
     functions: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,6 +133,7 @@ def test_what_alarms_read_is_written_with_nothing_to_say(
     assert read_by_alarms() <= metrics_in(capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_what_is_paid_for_is_looked_at(
     functions: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,6 +145,7 @@ def test_what_is_paid_for_is_looked_at(
     assert {name for name in written if f'"{name}"' not in dashboard} <= read_by_alarms()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("level", "is_disabled"), [("full", False), ("simple", False), ("none", True)])
 def test_a_stage_without_operations_writes_no_metrics(
     monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, level: str, is_disabled: bool
@@ -158,6 +162,7 @@ def test_a_stage_without_operations_writes_no_metrics(
     assert '"message":"tick"' in printed
 
 
+@pytest.mark.slow
 def test_a_batch_logs_as_much_as_is_paid_for(functions: None, capsys: pytest.CaptureFixture[str]) -> None:
     """The line of the log, the metrics in it, and what Lambda adds."""
     run_consumer()
@@ -165,6 +170,7 @@ def test_a_batch_logs_as_much_as_is_paid_for(functions: None, capsys: pytest.Cap
     assert printed == pytest.approx(TABLE.figure("batch_log_bytes"), rel=NEAR)
 
 
+@pytest.mark.slow
 def test_a_tick_of_an_idle_stage_reports_as_much_as_is_paid_for(
     functions: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

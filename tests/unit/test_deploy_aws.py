@@ -131,6 +131,7 @@ def test_deployment_uploads_prepares_executes_and_follows():
     assert seen == ["LakeBucket", NAME]
 
 
+@pytest.mark.slow
 def test_rollback_is_told_with_the_first_reason():
     """The resource that failed by itself is the culprit, not those that were cancelled after it."""
     failed = [

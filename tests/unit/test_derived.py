@@ -56,6 +56,7 @@ def test_numbers_are_those_of_the_readings(stored: StoredResults) -> None:
         assert Fraction(str(row["range_c"])) == max(values) - min(values)
 
 
+@pytest.mark.slow
 def test_conditions_reach_the_objects_below_the_view(stored: StoredResults) -> None:
     """A view is no reason to fetch everything: one window asked for is one object fetched."""
     sql = "SELECT v.sensor_id, mean_c FROM sensors_5m v WHERE dt = '2026-11-20' AND window_start = TIMESTAMP '{}'"

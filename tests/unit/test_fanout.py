@@ -332,6 +332,7 @@ def answered(payload: bytes, **more: Any) -> dict[str, Any]:
     return {"StatusCode": 200, "Payload": StreamingBody(io.BytesIO(payload), len(payload)), **more}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("payload", "expected"),
     [

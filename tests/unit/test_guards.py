@@ -55,6 +55,7 @@ def test_guards_are_alarms_of_the_template_that_ring_in_time() -> None:
         assert seconds <= WATCH_MINUTES * 60, guard
 
 
+@pytest.mark.slow
 def test_an_alarm_undoes_a_change() -> None:
     """It rings once the new version runs; CloudFormation goes back, and the command says which alarm it was."""
     aws = quiet(rings={"windrow-prod-consumer-fails"})
@@ -112,6 +113,7 @@ def test_guards_of_an_earlier_change_are_not_kept() -> None:
     assert (aws.status, aws.triggers, aws.monitoring_minutes) == ("UPDATE_COMPLETE", [], 0)
 
 
+@pytest.mark.slow
 def test_steps_of_shards_are_not_watched() -> None:
     """Whoever needs shards needs them now; only the last update, with everything else, is watched."""
     aws = quiet(stream=Stream(2))

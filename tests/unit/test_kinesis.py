@@ -57,6 +57,7 @@ def outgoing(count: int) -> list[OutgoingRecord]:
     return [OutgoingRecord(partition_key=f"sensor-{number}", body=b"%d" % number) for number in range(count)]
 
 
+@pytest.mark.slow
 def test_what_is_put_is_read_back_shard_by_shard(client: Any) -> None:
     """Every record comes back whole, in the shard that the answer named, in sequence."""
     stream = stream_of(client)
@@ -105,6 +106,7 @@ def test_records_between_two_times_are_half_open() -> None:
     assert fake.iterators == [("shardId-0", "AT_TIMESTAMP", datetime.fromtimestamp(42, UTC))]
 
 
+@pytest.mark.slow
 def test_parents_are_read_before_their_children(client: Any) -> None:
     """After a split and a merge the order of shards follows the lineage."""
     stream = stream_of(client)

@@ -95,6 +95,7 @@ AttributeError, TypeError, UnicodeDecodeError, RecursionError or ClientError wit
 NO_SHARDS = {name: answer for name, answer in NOT_KINESIS.items() if name != "another's answer"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", NOT_KINESIS.values(), ids=NOT_KINESIS)
 def test_an_answer_of_another_shape_is_no_answer(
     endpoint: AnsweringEndpoint, stream: KinesisStream, answer: HttpAnswer
@@ -170,6 +171,7 @@ def test_another_count_of_answers_than_of_records_is_none(entries: list[dict[str
 # Reading ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", NO_SHARDS.values(), ids=NO_SHARDS)
 def test_a_list_of_shards_of_another_shape_names_the_stream(
     endpoint: AnsweringEndpoint, stream: KinesisStream, monkeypatch: pytest.MonkeyPatch, answer: HttpAnswer

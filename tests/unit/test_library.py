@@ -58,6 +58,7 @@ def test_every_question_is_its_preset(windrow: Windrow) -> None:
     pd.testing.assert_frame_equal(windrow.fleet(*bounds), same)
 
 
+@pytest.mark.slow
 def test_sql_takes_values_beside_its_text(windrow: Windrow) -> None:
     """Quotes and all; and tells what it took when asked."""
     sql = "SELECT COUNT(*) AS n FROM aggregates WHERE sensor_id = :sensor_id AND hour >= :hour"

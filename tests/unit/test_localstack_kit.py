@@ -100,6 +100,7 @@ def test_a_kit_that_is_set_up_must_start(kit: Path) -> None:
     assert log(kit) == ["stopped"]
 
 
+@pytest.mark.slow
 def test_processes_that_want_a_kit_at_once_take_turns(kit: Path) -> None:
     """Each starts, uses and stops it before the next does, and none is skipped."""
     command = [sys.executable, "-c", USES, str(kit), os.environ["PATH"]]
@@ -128,6 +129,7 @@ def ci(clone: Path, **variables: str) -> list[str]:
     return (clone / "made").read_text().splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["localstack-host", "common/localstack-host"])
 def test_what_must_pass_finds_a_kit_beside_the_clone(clone: Path, place: str) -> None:
     """It is set up if it never was."""

@@ -71,6 +71,7 @@ def script_of_the_end(functions) -> None:
     functions.add_response("get_event_source_mapping", {"State": "Enabled"}, {"UUID": NEW_ID})
 
 
+@pytest.mark.slow
 def test_no_record_is_too_old_while_the_stream_is_read_again():
     """From the beginning of a stream that keeps a week, a limit of 23 hours would put six days aside."""
     with stubbed("lambda", "kinesis") as (functions, kinesis):

@@ -81,6 +81,7 @@ def metrics_of(capsys: pytest.CaptureFixture[str]) -> tuple[str, dict[str, Any]]
     return printed, {name: value for blob in blobs for name, value in blob.items()}
 
 
+@pytest.mark.slow
 def test_the_consumer_writes_to_the_lake_and_reports_success(lake: Any) -> None:
     """Partials and quarantine are in the bucket, and no record is to be delivered again."""
     handle = fresh(consumer_handler)
@@ -91,6 +92,7 @@ def test_the_consumer_writes_to_the_lake_and_reports_success(lake: Any) -> None:
     assert {"partials", "quarantine"} <= roots(lake)
 
 
+@pytest.mark.slow
 def test_metrics_and_logs_tell_counts_and_no_payloads(lake: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Dimensions are bounded (service, reason), and neither ids nor bytes of a reading are printed."""
     handle = fresh(consumer_handler)
@@ -114,6 +116,7 @@ def test_the_consumer_fails_when_s3_does(lake: Any) -> None:
         handle(event(*encoded([reading()])), LambdaContext())
 
 
+@pytest.mark.slow
 def test_the_fan_out_invokes_the_processor_with_the_records_it_got(
     lake: Any, function: Stubber, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -257,6 +257,7 @@ def test_without_credentials_there_is_no_producer(
         Producer.to_stream("x", endpoint_url=f"http://127.0.0.1:{port}", spool=tmp_path / "spool")
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_answers_with_a_page_stores_nothing(tmp_path: Path) -> None:
     """A captive portal says 200 to everything; flush says False, and the readings wait for the real stream."""
     with answering_endpoint() as endpoint, pytest.MonkeyPatch.context() as patch:

@@ -94,6 +94,7 @@ def stored(tmp_path: Path) -> StoredResults:
     return results
 
 
+@pytest.mark.slow
 def test_an_unknown_sensor_is_told_from_an_empty_range(stored: StoredResults) -> None:
     """Others have rows there, so it is the sensor that is not there."""
     error = nothing_there(stored.engine, stored.results, RANGE, sensor_id="nobody")

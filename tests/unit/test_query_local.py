@@ -175,6 +175,7 @@ def test_an_outer_join_keeps_what_its_condition_would_prune(stored: StoredResult
     assert frame["n"][0] == (WINDOWS - 1) * len(SENSORS)
 
 
+@pytest.mark.slow
 def test_what_is_cached_is_not_fetched_again_until_it_changes(stored: StoredResults) -> None:
     """The cache knows a version by its ETag."""
     sql = "SELECT SUM(readings) AS n FROM aggregates"
@@ -185,6 +186,7 @@ def test_what_is_cached_is_not_fetched_again_until_it_changes(stored: StoredResu
     assert ask(stored, sql)["n"][0] == 30 * WINDOWS * len(SENSORS) - 6 * len(SENSORS)
 
 
+@pytest.mark.slow
 def test_the_cache_keeps_its_bound(stored: StoredResults, tmp_path: Path) -> None:
     """What was used longest ago makes room; no unfinished file stays."""
     size_bytes = sum(listed.size_bytes for listed in stored.results.list_objects("aggregates/"))

@@ -61,6 +61,7 @@ def test_sensors_are_the_rows_in_degrees(stored: StoredResults, truth: pd.DataFr
         assert frame[f"{name}_c"].tolist() == degrees(rows[f"{name}_milli_c"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sensor_id", SENSORS)
 def test_one_sensor_by_its_exact_id(stored: StoredResults, truth: pd.DataFrame, sensor_id: str) -> None:
     """Its rows alone, a quote in its id and all."""

@@ -1,5 +1,6 @@
 """Both engines see the same tables."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ from analytics.tables import TABLES, trino_type_of_glue
 TEMPLATE = Path(__file__).parents[2] / "infra" / "template.yaml"
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader):
     """Reads CloudFormation's short forms as their plain values."""
 
 
-def _plain(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> Any:
+def _plain(loader: yaml.CSafeLoader, _: str, node: yaml.Node) -> Any:
     if isinstance(node, yaml.ScalarNode):
         return loader.construct_scalar(node)
     if isinstance(node, yaml.SequenceNode):
@@ -27,6 +28,7 @@ def _plain(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> Any:
 _Loader.add_multi_constructor("!", _plain)
 
 
+@cache
 def glue_tables() -> dict[str, Any]:
     """The tables of the template that hold rows, views left out."""
     resources = yaml.load(TEMPLATE.read_text(), _Loader)["Resources"].values()  # noqa: S506 - a SafeLoader

@@ -260,6 +260,7 @@ def test_a_dry_run_of_a_stage_invokes_no_function(kinesis: Any) -> None:
     assert (replayed.records, replayed.invocations, replayed.failed) == (1, 1, ())
 
 
+@pytest.mark.slow
 def test_a_missing_stream_is_one_line(kinesis: Any) -> None:
     """No traceback, but the stream's name and what to do."""
     with pytest.raises(WindrowError, match="windrow-test") as raised:

@@ -64,12 +64,14 @@ def test_row_groups_are_ranges_of_sensors(rollup: Rollup) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_no_column_is_unsigned_or_null(rollup: Rollup) -> None:
     """Athena has no unsigned types."""
     schema = pyarrow.parquet.ParquetFile(io.BytesIO(encode_rollup(rollup))).schema_arrow
     assert not [field for field in schema if "uint" in str(field.type) or field.nullable]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cuts", [[], [1], [BATCH_ROWS], [5, BATCH_ROWS - 1, BATCH_ROWS + 1]])
 def test_bytes_depend_on_the_rows_alone(rollup: Rollup, cuts: list[int]) -> None:
     """However the rows were divided into parts, every page is the same."""
@@ -82,6 +84,7 @@ def test_bytes_depend_on_the_rows_alone(rollup: Rollup, cuts: list[int]) -> None
     assert (summary.sensors, summary.readings, summary.conflicts) == (SENSORS, SENSORS, 0)
 
 
+@pytest.mark.slow
 def test_rows_are_taken_as_they_are_written(rollup: Rollup) -> None:
     """Rows are consumed lazily: a batch is written before the rows of the batch after the next are made."""
     file = io.BytesIO()

@@ -116,6 +116,7 @@ def test_lost_race_is_not_retried(hesitation: Hesitation) -> None:
     assert hesitation.requests == 1
 
 
+@pytest.mark.slow
 def test_write_whose_answer_is_lost_meets_itself(hesitation: Hesitation) -> None:
     """A stored write that looked failed is sent again and refused: the adapter says so and claims nothing."""
     hesitation.answer("PutObject", (500, "InternalError"))

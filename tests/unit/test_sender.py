@@ -248,6 +248,7 @@ def test_an_aggregate_of_one_record_is_sent_again_too() -> None:
     assert sender.counters.resent > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wire", list(Wire))
 def test_without_resending_a_kcl_consumer_misses_aggregates_and_no_blocks(wire: Wire) -> None:
     """The loss that `resends_strays` is for, so that the tests above test something."""

@@ -134,6 +134,7 @@ def test_a_run_is_in_the_stream_and_in_the_lake(kinesis: Any) -> None:
     assert manifest.last_sequence_numbers == highest
 
 
+@pytest.mark.slow
 def test_a_dry_run_sends_and_stores_nothing(kinesis: Any) -> None:
     """It counts the same as the run."""
     dry = simulate_fleet(FLEET, STAGE, now_ms=NOW_MS, options=SendingOptions(is_dry_run=True))

@@ -211,6 +211,7 @@ def test_a_deletion_that_fails_names_what_stood_in_its_way() -> None:
         assert "windrow destroy --stage prod" in caught.value.hint
 
 
+@pytest.mark.slow
 def test_what_is_about_to_be_changed_is_named_without_secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Account, region, and where the credentials come from."""
     key, secret = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG"

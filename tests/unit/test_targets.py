@@ -83,6 +83,7 @@ def test_localstack_is_where_its_own_client_looks():
     assert "http://there:4577" in said("--target", "localstack", AWS_ENDPOINT_URL="http://there:4577")
 
 
+@pytest.mark.slow
 def test_stand_ins_take_no_profile_and_see_no_credentials(monkeypatch: pytest.MonkeyPatch):
     """The user's keys stay out of a stand-in, whatever the environment holds."""
     with pytest.raises(UsageError, match="--profile is for --target aws"):

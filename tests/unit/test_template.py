@@ -85,6 +85,7 @@ def test_handler_is_the_packaged_one(function: package.Function):
     assert callable(getattr(importlib.import_module(module), name))
 
 
+@pytest.mark.slow
 def test_no_yaml_aliases():
     """CloudFormation refuses a template with anchors and aliases, though linters and stand-ins take it."""
     kinds = {type(token) for token in yaml.scan(template.text())}

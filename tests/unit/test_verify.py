@@ -51,6 +51,7 @@ def test_rows_that_the_core_stored_are_the_truth(stored: StoredResults) -> None:
     assert verification.is_exact
 
 
+@pytest.mark.slow
 def test_a_deleted_result_is_found(stored: StoredResults) -> None:
     """All its readings are lost, all its rows missing."""
     stored.results.delete(rows_key(Window(START_MS)))
@@ -61,6 +62,7 @@ def test_a_deleted_result_is_found(stored: StoredResults) -> None:
     assert not verification.is_exact
 
 
+@pytest.mark.slow
 def test_a_lost_reading_is_found(stored: StoredResults) -> None:
     """One reading fewer makes one row wrong."""
     stored.store(some_readings()[1:90])

@@ -60,6 +60,7 @@ def stored(tmp_path: Path) -> StoredResults:
     return results
 
 
+@pytest.mark.slow
 def test_all_runs_together_are_the_truth(stored: StoredResults, capsys: pytest.CaptureFixture[str]) -> None:
     """Windows that two fleets share hold the readings of both; faults change nothing; nothing is said beside it."""
     verification = verify_runs(stored.lake, stored.engine, run_id=None, stage="dev")
@@ -71,6 +72,7 @@ def test_all_runs_together_are_the_truth(stored: StoredResults, capsys: pytest.C
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_one_run_is_taken_as_if_there_were_no_other(stored: StoredResults) -> None:
     """The other's readings in their common window are then too many."""
     verification = verify_runs(stored.lake, stored.engine, run_id="one", stage="dev")
