@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("counterparts"))  # one stage for all of them
             if os.environ.get(ASKED_FOR) != "1":
-                item.add_marker(pytest.mark.skip(reason=f"needs Java and Trino: make counterparts ({ASKED_FOR}=1)"))
+                item.add_marker(pytest.mark.skip(reason=f"needs Java and downloads: make counterparts ({ASKED_FOR}=1)"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +69,16 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def filled(home: Path) -> FilledStage:
     """The end of yesterday, and two hours of a fleet, some of it silent in the second; and a window still open."""
     options = DeploymentOptions(shard_count=2, mode="direct", is_scheduled=False)
-    stage = stacks.apply(plan_deployment(embedded.place(home), STAGE, options), _ignore).stage
-    end_ms = _floor(_now_ms()) - WINDOW_MS
+    stage = stacks.apply(plan_deployment(embedded.place(home), STAGE, options), ignore).stage
+    end_ms = floor_to_window(now_ms()) - WINDOW_MS
     start_ms, middle_ms = end_ms - WINDOWS * WINDOW_MS, end_ms - WINDOWS // 2 * WINDOW_MS
     midnight_ms = end_ms // DAY_MS * DAY_MS  # a day is rolled when it has ended
     _send(stage, sensors=SENSORS, start_ms=midnight_ms - 2 * WINDOW_MS, end_ms=midnight_ms)
     _send(stage, sensors=SENSORS + SENSORS_FALLING_SILENT, start_ms=start_ms, end_ms=middle_ms)
     _send(stage, sensors=SENSORS, start_ms=middle_ms, end_ms=end_ms)
     for _ in range(2):  # the second finishes what the first had no time for
-        invoke_tick(stage, scheduled_event(_now_ms(), is_dry_run=False))
-    open_ms = _floor(_now_ms())
+        invoke_tick(stage, scheduled_event(now_ms(), is_dry_run=False))
+    open_ms = floor_to_window(now_ms())
     _send(stage, sensors=SENSORS, start_ms=open_ms, end_ms=open_ms + WINDOW_MS)
     _set_descriptions_of_views(stage)
     return FilledStage(stage, TimeRange(min(start_ms, midnight_ms - 2 * WINDOW_MS), end_ms), home)
@@ -93,7 +93,7 @@ def trino_url(filled: FilledStage, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def _send(stage: Stage, *, sensors: int, start_ms: int, end_ms: int) -> None:
     fleet = FleetSpec(seed=15, sensors=sensors, sites=4, start_ms=start_ms, end_ms=end_ms, faults=FAULTS)
-    report = simulate_fleet(fleet, stage, now_ms=_now_ms())
+    report = simulate_fleet(fleet, stage, now_ms=now_ms())
     wait_until_drained(stage, report.last_sequence_numbers)
 
 
@@ -111,13 +111,15 @@ def _set_descriptions_of_views(stage: Stage) -> None:
             glue.update_table(DatabaseName=stage.database, TableInput=changed)
 
 
-def _now_ms() -> int:
+def now_ms() -> int:
+    """Epoch milliseconds of now."""
     return time.time_ns() // 1_000_000
 
 
-def _floor(instant_ms: int) -> int:
+def floor_to_window(instant_ms: int) -> int:
+    """The start of the window that this instant is in."""
     return instant_ms // WINDOW_MS * WINDOW_MS
 
 
-def _ignore(event: StackEvent) -> None:
+def ignore(event: StackEvent) -> None:
     """Show no progress."""

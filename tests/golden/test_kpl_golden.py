@@ -1,19 +1,28 @@
 """Aggregates of other writers, read by us; ours, read by others."""
 
 import base64
+import gzip
+import json
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from aws_kinesis_agg.deaggregator import deaggregate_records
 
+from processors.event import decode_event
 from producers.aggregator import Aggregator
 from producers.shards import ShardMap
+from tests.consuming import consume
+from tests.counterparts import kpl_feed
 from tests.golden import kpl_golden
 from tests.simulation.scripted_stream import even_shards
+from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from windrow.aws.stream import RECORD_BYTES_MAX, OutgoingRecord
 from windrow.columns.strings import Strings
-from windrow.wire.kpl import UserRecord, aggregate, deaggregate
+from windrow.lake.layout import PARTIALS, QUARANTINE
+from windrow.rows.partial_parquet import decode_partial
+from windrow.wire.kpl import MAGIC, UserRecord, aggregate, deaggregate
 
 GOLDEN = kpl_golden.golden()
 OURS = {name: aggregate(records) for name, records in {**kpl_golden.CASES, **kpl_golden.FULL}.items()}
@@ -104,3 +113,24 @@ def _read_by_pypi(body: bytes) -> list[UserRecord]:
         UserRecord(one["partitionKey"], base64.b64decode(one["data"]), one.get("explicitHashKey") or None)
         for one in read
     ]
+
+
+def test_the_native_kpl_s_mixture_is_read_to_the_last_reading() -> None:
+    """Plain records before it knows the shards, single flushes, aggregates: an event as a function gets it."""
+    event = json.loads(gzip.decompress(kpl_feed.GOLDEN.read_bytes()))
+    bodies = [base64.b64decode(one["kinesis"]["data"]) for one in event["Records"]]
+    assert {body.startswith(MAGIC) for body in bodies} == {True, False}, "it is no mixture"
+
+    store = SimulatedStore(S3State().apply, "lake")
+    arrival_ms = max(int(one["kinesis"]["approximateArrivalTimestamp"] * 1000) for one in event["Records"])
+    consume(decode_event(event), store=store, now_ms=arrival_ms + 60_000, horizon_ms=arrival_ms)
+
+    assert not list(store.list_objects(QUARANTINE))
+    partials = [stored.body for listed in store.list_objects(PARTIALS) if (stored := store.get(listed.key))]
+    found = Counter(
+        (one.sensor_id, one.event_time_ms, one.sequence, one.temperature_milli_c)
+        for body in partials
+        for one in decode_partial(body)[0].readings
+    )
+    expected = kpl_feed.given(0, kpl_feed.GOLDEN_READINGS, kpl_feed.GOLDEN_START_MS)
+    assert found == Counter((one.sensor_id, one.event_time_ms, one.sequence, one.milli) for one in expected)
