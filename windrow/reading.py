@@ -57,6 +57,10 @@ class Reason(StrEnum):
     TEMPERATURE = "temperature"
     TEMPERATURE_RANGE = "temperature_range"
     UNIT = "unit"
+    NO_CONTRACT = "no_contract"  # no kind of payload in the stage's contract means it
+    VALUE = "value"  # a quantity's value is no number
+    MISSING_VALUE = "missing_value"  # a value by which the device says that it has none
+    VALUE_RANGE = "value_range"  # outside the quantity's bounds, or no thousandths of 32 bits
     SEQUENCE = "sequence"
     TOO_EARLY = "too_early"
     TOO_LATE = "too_late"

@@ -11,11 +11,11 @@ from tests.property.strategies import batches
 from windrow.reading import EXPONENT_MAX, NUMBER_CHARACTERS_MAX, BadReading, Reading, Readings, Reason
 from windrow.wire.json.encode import encode_readings
 from windrow.wire.json.strict import (
-    NESTING_MAX,
     PAYLOAD_BYTES_MAX,
     parse_reading,
     parse_readings,
 )
+from windrow.wire.json.values import NESTING_MAX
 
 TIME_MS = 1_763_640_300_000
 

@@ -7,18 +7,13 @@ an RFC 3339 string. Fields of other names are ignored. Numbers are read as exact
 floating point.
 """
 
-import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from windrow.reading import (
-    NUMBER_CHARACTERS_MAX,
-    SENSOR_ID_CHARACTERS_MAX,
     BadReading,
     Reading,
     Readings,
@@ -31,14 +26,11 @@ from windrow.reading import (
 )
 from windrow.timestamps import parse_rfc3339_ms
 from windrow.wire.json.fast import read_common_layouts
+from windrow.wire.json.values import JsonNumber, check_nesting, integer_of, json_type, parse_value
 from windrow.wire.payloads import Payloads
 
 # A reading takes about 100 bytes; the rest is room for ignored fields.
 PAYLOAD_BYTES_MAX = 65_536
-NESTING_MAX = 16
-
-_PARENTS = (dict, list)
-_INTEGER = re.compile(r"-?\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,59 +99,12 @@ def parse_reading(payload: bytes) -> Reading:
     )
 
 
-class _JsonNumber(str):
-    """A JSON number as text; the type distinguishes it from a JSON string."""
-
-    __slots__ = ()
-
-
 def _parse_object(payload: bytes) -> dict[str, object]:
-    try:
-        parsed = _DECODER.decode(payload.decode())
-    except UnicodeDecodeError as error:
-        raise BadReading(Reason.NOT_UTF8, f"byte {error.start}") from error
-    except json.JSONDecodeError as error:
-        raise BadReading(Reason.NOT_JSON, f"{error.msg} at character {error.pos}") from error
-    except RecursionError as error:
-        raise BadReading(Reason.TOO_DEEP, f"nested more than {NESTING_MAX} deep") from error
+    parsed = parse_value(payload)
     if not isinstance(parsed, dict):
-        raise BadReading(Reason.NOT_AN_OBJECT, f"a JSON {_json_type(parsed)}")
-    _check_nesting(parsed)
+        raise BadReading(Reason.NOT_AN_OBJECT, f"a JSON {json_type(parsed)}")
+    check_nesting(parsed)
     return parsed
-
-
-def _check_nesting(parsed: dict[str, object]) -> None:
-    level: list[object] = [parsed]
-    for _ in range(NESTING_MAX):
-        level = [child for parent in level for child in _children(parent) if isinstance(child, _PARENTS)]
-        if not level:
-            return
-    if level:
-        raise BadReading(Reason.TOO_DEEP, f"nested more than {NESTING_MAX} deep")
-
-
-def _children(value: object) -> list[object]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else []
-
-
-def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise BadReading(Reason.DUPLICATE_KEY, ascii(twice[:SENSOR_ID_CHARACTERS_MAX]))
-    return fields
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise BadReading(Reason.NOT_JSON, f"{name} is not JSON")
-
-
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_unique_keys, parse_float=_JsonNumber, parse_int=_JsonNumber, parse_constant=_refuse_constant
-)
 
 
 def _required(fields: dict[str, object], name: str) -> object:
@@ -169,45 +114,37 @@ def _required(fields: dict[str, object], name: str) -> object:
 
 
 def _sensor_id(value: object) -> str:
-    if not isinstance(value, str) or isinstance(value, _JsonNumber):
-        raise BadReading(Reason.SENSOR_ID, f"a JSON {_json_type(value)}, not a string")
+    if not isinstance(value, str) or isinstance(value, JsonNumber):
+        raise BadReading(Reason.SENSOR_ID, f"a JSON {json_type(value)}, not a string")
     check_sensor_id(value)
     return value
 
 
 def _event_time_ms(value: object) -> int:
-    if isinstance(value, _JsonNumber):
-        event_time_ms = _integer(value, Reason.EVENT_TIME)
+    if isinstance(value, JsonNumber):
+        event_time_ms = integer_of(value, Reason.EVENT_TIME)
     elif isinstance(value, str):
         try:
             event_time_ms = parse_rfc3339_ms(value)
         except ValueError as error:
             raise BadReading(Reason.EVENT_TIME, str(error)) from error
     else:
-        raise BadReading(Reason.EVENT_TIME, f"a JSON {_json_type(value)}")
+        raise BadReading(Reason.EVENT_TIME, f"a JSON {json_type(value)}")
     check_event_time_ms(event_time_ms)
     return event_time_ms
 
 
 def _sequence(value: object) -> int:
-    if not isinstance(value, _JsonNumber):
-        raise BadReading(Reason.SEQUENCE, f"a JSON {_json_type(value)}, not an integer")
-    sequence = _integer(value, Reason.SEQUENCE)
+    if not isinstance(value, JsonNumber):
+        raise BadReading(Reason.SEQUENCE, f"a JSON {json_type(value)}, not an integer")
+    sequence = integer_of(value, Reason.SEQUENCE)
     check_sequence(sequence)
     return sequence
 
 
-def _integer(number: _JsonNumber, reason: Reason) -> int:
-    if len(number) > NUMBER_CHARACTERS_MAX:
-        raise BadReading(reason, f"a number of {len(number)} characters, at most {NUMBER_CHARACTERS_MAX}")
-    if not _INTEGER.fullmatch(number):
-        raise BadReading(reason, f"{number} has a fraction or an exponent, not an integer")
-    return int(number)
-
-
 def _temperature_milli_c(value: object, unit: object) -> int:
-    if not isinstance(value, _JsonNumber):
-        raise BadReading(Reason.TEMPERATURE, f"a JSON {_json_type(value)}, not a number")
+    if not isinstance(value, JsonNumber):
+        raise BadReading(Reason.TEMPERATURE, f"a JSON {json_type(value)}, not a number")
     degrees = exact_decimal(value)
     if unit == "C":
         milli_c = degrees * 1000
@@ -220,10 +157,3 @@ def _temperature_milli_c(value: object, unit: object) -> int:
     rounded = round(milli_c)  # half to even, once
     check_temperature_milli_c(rounded, written_as=f"{value} {unit}")
     return rounded
-
-
-def _json_type(value: object) -> str:
-    if isinstance(value, _JsonNumber):
-        return "number"
-    names = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
-    return names[type(value)]
