@@ -22,6 +22,7 @@ _COMMANDS = {
     "package": ("windrow_cli.package", "package", "Build the functions' zips and show their sizes."),
     "simulate": ("windrow_cli.simulate", "simulate", "Send the readings of a simulated fleet."),
     "ingest": ("windrow_cli.ingest", "ingest", "Send the readings of real sensors from a file."),
+    "payloads": ("windrow_cli.payloads", "payloads", "Propose and check a contract for payloads of any form."),
     "tick": ("windrow_cli.tick", "tick", "Close the windows that are due, as the schedule would."),
     "query": ("windrow_cli.query", "query", "Query the results, by preset or in SQL."),
     "verify": ("windrow_cli.verify", "verify", "Compare the results with the truth of the simulations."),

@@ -1,0 +1,132 @@
+"""`windrow payloads`: proposals that read their samples, and what is shown for each sample."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from windrow.errors import WindrowError
+from windrow.payloads.decode import decode
+from windrow.payloads.load import load_contract
+from windrow_cli.payloads import payloads
+
+CASES = Path(__file__).parent.parent / "golden" / "payloads"
+
+
+def run(*words: str, typed: bytes = b"") -> Result:
+    return CliRunner().invoke(payloads, list(words), input=typed)
+
+
+@pytest.mark.parametrize(
+    ("case", "quantities", "sensors"),
+    [
+        ("nested_payload.jsonl", {"temperature": 12, "humidity": 12}, 1),
+        ("numeric_id_payload.jsonl", {"temperature": 1}, 1),
+        ("telegraf_payload.jsonl", {"temperature": 12, "humidity": 12}, 3),
+        ("uplink_payload.jsonl", {"temperature": 8}, 2),
+    ],
+)
+def test_what_is_proposed_reads_its_samples(
+    case: str, quantities: dict[str, int], sensors: int, tmp_path: Path
+) -> None:
+    """The proposal, saved and checked against the same samples, takes every payload and every quantity."""
+    proposed = run("guess", str(CASES / case))
+    assert proposed.exit_code == 0
+    contract = tmp_path / "payloads.toml"
+    contract.write_text(proposed.stdout)
+    checked = run("check", str(contract), str(CASES / case), "--format", "json")
+    assert checked.exit_code == 0
+    rows = [json.loads(line) for line in checked.stdout.splitlines()]
+    found = [row["quantity"] for row in rows]
+    assert {name: found.count(name) for name in found} == quantities
+    assert len({row["sensor_id"] for row in rows}) == sensors
+
+
+def test_samples_in_an_array_are_proposed_with_what_they_share() -> None:
+    """The id above the array is reached from its elements."""
+    sample = b'{"device": "a", "samples": [{"ts": 1795168800123, "temp": 20.5}, {"ts": 1795168801123, "temp": 20.6}]}'
+    proposed = run("guess", "-", typed=sample)
+    decoded = decode(load_contract(proposed.stdout), sample, arrival_ms=0)
+    assert [(one.sensor_id, one.event_time_ms, one.value_milli) for one in decoded.readings] == [
+        ("a", 1_795_168_800_123, 20_500),
+        ("a", 1_795_168_801_123, 20_600),
+    ]
+    assert not decoded.refusals
+    assert "is temp in C?" in proposed.stderr
+
+
+@pytest.mark.parametrize(
+    ("written", "form"),
+    [
+        ("1795168800", 'form = "epoch_s"'),
+        ("1795168800123456", 'form = "epoch_us"'),
+        ('"2026-11-20T10:00:00Z"', 'form = "rfc3339"'),
+        ('"2026-11-20 10:00:00"', 'form = "iso8601", zone = "UTC"'),
+    ],
+)
+def test_the_form_of_the_time_is_recognised(written: str, form: str) -> None:
+    """A naive time is proposed in UTC, with the question whether it is."""
+    proposed = run("guess", "-", typed=f'{{"mac": "a", "time": {written}, "temperature": 20}}'.encode())
+    assert form in proposed.stdout
+    assert ("is it UTC?" in proposed.stderr) == ("zone" in form)
+
+
+def test_nothing_is_proposed_without_reason() -> None:
+    """Exit code 1, and nothing on standard output."""
+    for sample in (b'{"a": 1}', b"not json", b"[1, 2]", b"5"):
+        result = run("guess", "-", typed=sample)
+        assert not result.stdout
+        assert isinstance(result.exception, WindrowError)
+        assert result.exception.exit_code == 1
+
+
+def test_each_sample_is_shown_with_its_readings_or_the_reason(tmp_path: Path) -> None:
+    """A line for each, and exit code 1 as soon as one is refused."""
+    contract = tmp_path / "payloads.toml"
+    contract.write_text('use = "windrow"\n')
+    good = b'{"sensor_id": "a", "event_time": 1795168800123, "temperature": -0.5, "sequence": 3}'
+    result = run("check", str(contract), "-", typed=good + b"\n\n{}\n")
+    assert result.stdout.splitlines() == [
+        "-:1  a  2026-11-20T10:00:00.123Z  #3  temperature -0.500 C",
+        "-:3  refused: missing_field: sensor_id",
+    ]
+    assert "1 readings, 1 refused" in result.stderr
+    assert isinstance(result.exception, WindrowError)
+    assert result.exception.exit_code == 1
+    assert run("check", str(contract), "-", typed=good).exit_code == 0
+
+
+def test_a_file_of_another_kind_is_one_record(tmp_path: Path) -> None:
+    """A record of two lines is refused as a whole by default, and read with its framing."""
+    contract = tmp_path / "payloads.toml"
+    contract.write_text('use = "windrow"\n')
+    record = str(CASES / "record_of_lines.bin")
+    refused = run("check", str(contract), record)
+    assert refused.exit_code == 1
+    assert "framing" in refused.stdout
+    contract.write_text('framing = "lines"\nuse = "windrow"\n')
+    assert len(run("check", str(contract), record).stdout.splitlines()) == 2
+
+
+def test_a_wrong_contract_names_its_line(tmp_path: Path) -> None:
+    """So that an editor finds it."""
+    contract = tmp_path / "payloads.toml"
+    contract.write_text('\nuse = "telegraph"\n')
+    result = run("check", str(contract), str(CASES / "telegraf_payload.jsonl"))
+    assert isinstance(result.exception, WindrowError)
+    assert "payloads.toml, line 2" in result.exception.message
+
+
+def test_the_example_in_the_docs_is_what_the_commands_print(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sample, proposal and readings in docs/payloads.md, word for word."""
+    page = (Path(__file__).parents[2] / "docs" / "payloads.md").read_text()
+    blocks = [block.partition("\n") for block in page.split("```")[1::2]]
+    sample, contract = (next(text for kind, _, text in blocks if kind == wanted) for wanted in ("json", "toml"))
+    shown = next(text for kind, _, text in blocks if not kind and text.startswith("samples.jsonl:1"))
+    monkeypatch.chdir(tmp_path)
+    Path("samples.jsonl").write_text(sample)
+    proposed = run("guess", "samples.jsonl")
+    assert proposed.stdout == contract
+    Path("payloads.toml").write_text(proposed.stdout)
+    assert run("check", "payloads.toml", "samples.jsonl").stdout == shown
