@@ -291,6 +291,20 @@ def test_a_time_that_means_no_instant_is_refused(form: str, written: str) -> Non
     assert reasons(decoded) == [(Reason.EVENT_TIME, "")]
 
 
+@pytest.mark.parametrize("written", ["-1", "1.0", '"\\ud800"', '"٣"', "[1]", f"{2**63}"])
+def test_a_sequence_that_is_no_integer_of_63_bits_is_refused(written: str) -> None:
+    """With a detail that any terminal can show, whatever the device sent."""
+    decoded = decoded_by(FLAT, f'{{"id": "a", "at": 5, "t": 1, "n": {written}}}'.encode())
+    assert reasons(decoded) == [(Reason.SEQUENCE, "")]
+    assert decoded.refusals[0].detail.isascii()
+
+
+def test_a_sensor_may_be_named_by_the_contract() -> None:
+    """A device that sends no id is the only one of its stage."""
+    text = FLAT.replace('sensor_id = "id"', """sensor_id = "'roof'" """)
+    assert [one.sensor_id for one in decoded_by(text, {"at": 5, "t": 1}).readings] == ["roof"]
+
+
 def test_the_arrival_may_be_the_time() -> None:
     """A payload without a clock counts when its record arrived."""
     text = FLAT.replace('{ path = "at", form = "epoch_ms" }', '{ form = "arrival" }')
@@ -429,6 +443,7 @@ def test_too_long_a_payload_is_refused_and_its_neighbour_is_not() -> None:
     assert reasons(decoded_by(FLAT, long)) == [(Reason.PAYLOAD_TOO_LONG, "")]
 
 
+@pytest.mark.slow
 def test_readings_of_one_record_are_bounded() -> None:
     """A record of a megabyte of tiny elements does not grow without limit."""
     payload = b"[" + b"1," * (READINGS_PER_RECORD_MAX + 1) + b"1]"

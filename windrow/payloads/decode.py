@@ -198,6 +198,8 @@ def _required(value: object, name: str) -> object:
 def _sequence(value: object) -> int:
     if not isinstance(value, str):
         raise BadReading(Reason.SEQUENCE, f"a JSON {json_type(value)}, not an integer")
+    if not value.isascii():
+        raise BadReading(Reason.SEQUENCE, f"{ascii(value)[:40]} is not an integer")
     sequence = integer_of(JsonNumber(value), Reason.SEQUENCE)
     check_sequence(sequence)
     return sequence

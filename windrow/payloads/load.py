@@ -6,23 +6,18 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any
 
-from windrow.payloads.contract import Contract, Decoder, FieldTest, Framing, Kind, Quantity, Template
+from windrow.payloads.contract import Contract, Decoder, FieldTest, Framing, Kind, Template
 from windrow.payloads.paths import Path
+from windrow.payloads.quantity import FileNumber, flag_of, path_of, quantity_of
 from windrow.payloads.readymade import READY_MADE
 from windrow.payloads.table import ContractError, Lines, Place, Table
 from windrow.payloads.times import EPOCH_UNITS_PER_S, FORMS, TimeForm, Zone
-from windrow.payloads.units import is_known, map_between, maps_to, symbol_of
-from windrow.payloads.values import MILLI_MAX, MILLI_MIN
 from windrow.payloads.zones import zone_named
-from windrow.reading import exact_decimal
 
 KINDS_MAX = 100
 QUANTITIES_MAX = 100
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-_TEMPERATURE_UNIT = "C"
 
 
 def load_contract(text: str, *, name: str = "contract") -> Contract:
@@ -58,28 +53,22 @@ def load_stored(stored: bytes) -> Contract:
     return _compile(tree, Lines(name="stored contract"))
 
 
-class _Number(str):
-    """A number of the file, as it is written."""
-
-    __slots__ = ()
-
-
 def _to_json(value: object) -> object:
     """Return JSON in which a decimal keeps its digits."""
     if isinstance(value, dict):
         return {name: _to_json(one) for name, one in value.items()}
     if isinstance(value, list):
         return [_to_json(one) for one in value]
-    return {"decimal": str(value)} if isinstance(value, _Number) else value
+    return {"decimal": str(value)} if isinstance(value, FileNumber) else value
 
 
 def _from_json(table: dict[str, Any]) -> object:
-    return _Number(table["decimal"]) if table.keys() == {"decimal"} else table
+    return FileNumber(table["decimal"]) if table.keys() == {"decimal"} else table
 
 
 def _parsed(text: str, name: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text, parse_float=_Number)
+        return tomllib.loads(text, parse_float=FileNumber)
     except tomllib.TOMLDecodeError as error:
         raise ContractError(f"{name}: {error}") from error
 
@@ -117,7 +106,7 @@ def _resolved(tree: Mapping[str, Any], lines: Lines) -> dict[str, Any]:
 def _ready_made(name: object, place: Place, lines: Lines) -> dict[str, Any]:
     if not isinstance(name, str) or name not in READY_MADE:
         lines.refuse(place, f"must name a ready-made contract ({', '.join(READY_MADE)}), not {str(name)[:40]!r}")
-    return tomllib.loads(READY_MADE[name], parse_float=_Number)
+    return tomllib.loads(READY_MADE[name], parse_float=FileNumber)
 
 
 def _merged(kind: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,17 +165,17 @@ def _kind(table: Table, framing: Framing) -> Kind:
         if not 1 <= len(quantities.names()) <= QUANTITIES_MAX:
             table.refuse("", f"needs 1 to {QUANTITIES_MAX} quantities, each a [payload.quantity.NAME]")
         kind = replace(
-            kind, quantities=tuple(_quantity(quantities.table(name), name, decoder) for name in quantities.names())
+            kind, quantities=tuple(quantity_of(quantities.table(name), name, decoder) for name in quantities.names())
         )
     if decoder is Decoder.PATHS:
         time = table.table("time")
         kind = replace(
             kind,
-            each=_path(table, "each") if table.has("each") else None,
+            each=path_of(table, "each") if table.has("each") else None,
             sensor_id=_template(table),
             time=_time(time),
-            time_path=_path(time, "path") if time.has("path") else None,
-            sequence=_path(table, "sequence") if table.has("sequence") else None,
+            time_path=path_of(time, "path") if time.has("path") else None,
+            sequence=path_of(table, "sequence") if table.has("sequence") else None,
         )
         time.done()
     table.done()
@@ -200,23 +189,12 @@ def _test(table: Table) -> FieldTest:
     if equals is not None and not isinstance(equals, str | int):
         table.refuse("equals", "must be a text, a number, true or false")
     test = FieldTest(
-        _path(table, "path"), None if equals is None else str(equals), exists=_flag(table, "exists", default=True)
+        path_of(table, "path"), None if equals is None else str(equals), exists=flag_of(table, "exists", default=True)
     )
     if equals is not None and not test.exists:
         table.refuse("exists", "= false goes without equals")
     table.done()
     return test
-
-
-def _flag(table: Table, name: str, *, default: bool) -> bool:
-    return table.take(name, bool) if table.has(name) else default
-
-
-def _path(table: Table, name: str) -> Path:
-    try:
-        return Path(table.take(name, str))
-    except ValueError as error:
-        table.refuse(name, str(error))
 
 
 def _template(table: Table) -> Template:
@@ -252,66 +230,3 @@ def _zone(zone: object) -> Zone | None:
     if not isinstance(zone, dict):
         raise ValueError("a zone is a name such as Europe/Berlin")
     return Zone(str(zone["name"]), tuple(map(int, zone["offsets_s"])), tuple(map(int, zone["changes_s"])))
-
-
-def _quantity(table: Table, name: str, decoder: Decoder) -> Quantity:
-    if not _NAME.fullmatch(name):
-        table.refuse("", "is no name of a quantity: small letters, digits and _, at most 63, a letter first")
-    is_temperature = name == "temperature"
-    source = table.take("unit", str)
-    target = table.take("to", str, default=_TEMPERATURE_UNIT if is_temperature else source)
-    try:
-        is_own = source == target and table.has("to") and not is_known(target)
-        unit = target if is_own else symbol_of(target)
-        linear = map_between(source, target)
-        maps = {target: linear} if is_own else maps_to(target)
-    except ValueError as error:
-        table.refuse("unit", f'{error}; for a unit of your own write it as "to" too')
-    if is_temperature and unit != _TEMPERATURE_UNIT:
-        table.refuse("to", "is C for temperature, everywhere")
-    missing = [_missing(table, value) for value in table.take("missing", list, default=[])]
-    quantity = Quantity(
-        name=name,
-        unit=unit,
-        path=Path("@") if decoder is Decoder.SENML else _path(table, "path"),
-        source_unit=source,
-        map=linear,
-        maps=maps,
-        unit_path=_path(table, "unit_path") if table.has("unit_path") else None,
-        missing_numbers=frozenset(value for value in missing if isinstance(value, Fraction)),
-        missing_texts=frozenset(value for value in missing if isinstance(value, str)),
-        min_milli=_bound(table, "min", MILLI_MIN),
-        max_milli=_bound(table, "max", MILLI_MAX),
-        is_required=_flag(table, "required", default=False),
-    )
-    if quantity.min_milli > quantity.max_milli:
-        table.refuse("min", "is greater than max")
-    table.done()
-    return quantity
-
-
-def _missing(table: Table, value: object) -> Fraction | str:
-    """Return a missing value: a number of the file by its value, a text as it is."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        table.refuse("missing", "holds texts and numbers")
-    return _exact(table, "missing", value) if isinstance(value, int | _Number) else value
-
-
-def _bound(table: Table, name: str, default: int) -> int:
-    """Return a bound, in the quantity's unit, as thousandths; `default` if it is not there."""
-    value = table.take_any(name)
-    if value is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, int | _Number):
-        table.refuse(name, "must be a number, in the quantity's unit")
-    milli = _exact(table, name, value) * 1000
-    if milli.denominator != 1 or not MILLI_MIN <= milli <= MILLI_MAX:
-        table.refuse(name, f"must be a whole number of thousandths from {MILLI_MIN} to {MILLI_MAX}")
-    return int(milli)
-
-
-def _exact(table: Table, name: str, value: int | _Number) -> Fraction:
-    try:
-        return exact_decimal(str(value))
-    except ValueError as error:
-        table.refuse(name, f"{str(value)[:40]} is no number that can be used: {error}")
