@@ -8,7 +8,7 @@ import hashlib
 import itertools
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -59,6 +59,9 @@ class Memory:
 
     def delete(self, key: str) -> None:
         del self.objects[key]
+
+    def delete_all(self, keys: Iterable[str]) -> None:
+        del keys
 
     def list_objects(self, prefix: str) -> Iterator[ListedObject]:
         keys = sorted(key for key in self.objects if key.startswith(prefix))

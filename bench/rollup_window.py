@@ -1,6 +1,6 @@
 """The window that the rollup benches read: partials of a busy fleet in a folder, as ours and as flat Parquet."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,6 +105,9 @@ class FolderStore:
 
     def delete(self, key: str) -> None:
         del key
+
+    def delete_all(self, keys: Iterable[str]) -> None:
+        del keys
 
     def list_objects(self, prefix: str) -> Iterator[ListedObject]:
         folder, _, start = prefix.rpartition("/")

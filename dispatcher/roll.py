@@ -4,23 +4,28 @@ The order is what makes it safe without a lock:
 
     observe   ETags of rows and lineage, and the lineage         the writes below demand that they are unchanged
     list      the partials                                       all that were written before the observation are here
-    union     of every listed partial, each read and checked
+    union     of every listed partial, each read and checked;    or of the united set and those it does not cover
+    ranges    of the united set, named after their content       until a lineage names them, they do not count
     rows      If-Match the observed ETag, or If-None-Match: *    refused if another roll wrote since: start over
     marker    of the silence, if an old window's is unknown      the next tick works it out if this one dies
     lineage   on the same condition as the rows                  refused likewise; before it, nothing is settled
-    markers   of partials that the lineage names are deleted     a marker outlives any crash before this
+    discarded markers of partials that the lineage names, and    a marker outlives any crash before this; the tick
+              ranges that it no longer names                     deletes them all at once
 
 The roll that writes last listed after every roll whose write it replaces, so its set contains theirs. A crash between
 rows and lineage leaves a lineage whose `result_etag` is not that of the rows, and such a window is rolled again. A roll
-whose listing lacks a digest of the lineage would shrink a result: it is refused, and the window is frozen.
+whose listing lacks a digest of the lineage would shrink a result: it is refused, and the window is frozen, unless the
+united set stands for the partials that are gone.
 """
 
 import contextlib
 import dataclasses
+import logging
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from dispatcher.due import DueWindow
+from dispatcher.due import DueReason, DueWindow
 from dispatcher.observation import (
     Buckets,
     Listing,
@@ -30,14 +35,19 @@ from dispatcher.observation import (
     list_partials,
     observe,
 )
+from dispatcher.patch import patched_rows
 from dispatcher.report import RollOutcome, WindowReport
 from dispatcher.room import Room
-from dispatcher.rows import rolled_rows
+from dispatcher.rows import RolledRows, rolled_rows
+from dispatcher.united import UnusableUnion, stands_for_partials, superseded
 from windrow.lake.layout import MarkerKey, SilenceMarkerKey, lineage_key, rows_key
 from windrow.lake.store import Mapper, PreconditionFailed, StoreError, put_if_unchanged
 from windrow.lifetimes import Lifetimes
-from windrow.rows.lineage import Lineage
+from windrow.rows.lineage import Lineage, fingerprint
+from windrow.rows.rollup_parquet import UnreadableRows
 from windrow.window import Window
+
+log = logging.getLogger(__name__)
 
 _SILENCE_FIELDS = ("sensors_expected", "silent", "presence", "silences_etag")
 _STILL_RECENT_MS = 3_600_000
@@ -56,7 +66,11 @@ class KnownLineage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roller:
-    """What all rolls of one tick share, with the lineages they found or wrote and the silence markers they put."""
+    """What all rolls of one tick share.
+
+    And what they leave: the lineages they found or wrote, the silence markers they put, and the keys in the lake that
+    nobody needs any more.
+    """
 
     buckets: Buckets
     lifetimes: Lifetimes
@@ -66,6 +80,16 @@ class Roller:
     """Where several windows are rolled at once."""
     lineages: dict[Window, KnownLineage] = field(default_factory=dict)
     silence_markers: set[SilenceMarkerKey] = field(default_factory=set)
+    discarded: set[str] = field(default_factory=set)
+
+    def clear(self) -> None:
+        """Delete what was discarded; what S3 does not delete now, a later tick does, or the lifecycle."""
+        discarded = sorted(self.discarded)
+        self.discarded.clear()
+        try:
+            self.buckets.lake.delete_all(discarded)
+        except StoreError as error:
+            log.warning("markers or replaced ranges are still there: %s", error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,11 +113,11 @@ def roll_window(
     try:
         for _ in range(ROUNDS_MAX):
             try:
-                result = _roll_once(roller, due.window, look)
+                result = _roll_once(roller, due, look)
                 break
             except (PreconditionFailed, MissingPartial):
                 look = observe
-        kept = _release(roller.buckets, due.markers, result.lineage)
+        kept = _release(roller, due.markers, result.lineage)
     except (UnreadableObject, StoreError) as error:
         result = _RollResult(outcome=RollOutcome.FAILED, lineage=None, detail=str(error))
         kept = due.markers
@@ -108,14 +132,16 @@ def roll_window(
     )
 
 
-def _roll_once(roller: Roller, window: Window, look: Callable[[Buckets, Window], Observation]) -> _RollResult:
+def _roll_once(roller: Roller, due: DueWindow, look: Callable[[Buckets, Window], Observation]) -> _RollResult:
     """Do one round; PreconditionFailed or MissingPartial if it must start over."""
+    window = due.window
     seen = look(roller.buckets, window)
+    if _is_too_soon(roller, due, seen):
+        return _RollResult(outcome=RollOutcome.WAITING, lineage=seen.lineage, detail="it was rolled a short while ago")
     listing = list_partials(roller.buckets, window)
     missing = sorted(set(seen.lineage.digests) - listing.digests) if seen.lineage else []
-    if missing:
-        detail = f"{len(missing)} of its partials are gone, the first is {missing[0]}"
-        return _RollResult(outcome=RollOutcome.FROZEN, lineage=seen.lineage, detail=detail)
+    if missing and not (seen.lineage and stands_for_partials(roller.buckets, seen.lineage)):
+        return _frozen(seen.lineage, missing)
     is_final = roller.lifetimes.is_final(window, scheduled_time_ms=roller.scheduled_time_ms)
     if seen.lineage is not None and _is_settled(seen, seen.lineage, listing):
         if seen.lineage.is_final or not is_final:
@@ -124,7 +150,32 @@ def _roll_once(roller: Roller, window: Window, look: Callable[[Buckets, Window],
         final = dataclasses.replace(seen.lineage, is_final=True, scheduled_time_ms=roller.scheduled_time_ms)
         _write_lineage(roller, final, seen.lineage_etag)
         return _RollResult(outcome=RollOutcome.RECORDED, lineage=final)
-    return _write_results(roller, seen, listing, window, is_final=is_final)
+    try:
+        return _write_results(roller, seen, listing, window, is_final=is_final)
+    except UnusableUnion as error:
+        return _frozen(seen.lineage, missing, f", and {error}")
+
+
+def _frozen(lineage: Lineage | None, missing: list[str], why: str = "") -> _RollResult:
+    detail = f"{len(missing)} of its partials are gone, the first is {missing[0]}{why}"
+    return _RollResult(outcome=RollOutcome.FROZEN, lineage=lineage, detail=detail)
+
+
+def _is_too_soon(roller: Roller, due: DueWindow, seen: Observation) -> bool:
+    """Tell whether a marker alone makes an old window due that was rolled a short while ago; its marker waits, too.
+
+    A marker that the lineage covers, and rows that are not those of the lineage, do not wait.
+    """
+    soon_ms = roller.lifetimes.late_roll_ms
+    lineage = seen.lineage
+    return (
+        lineage is not None
+        and due.reasons == (DueReason.MARKED,)
+        and roller.scheduled_time_ms - due.window.end_ms >= soon_ms > 0
+        and roller.scheduled_time_ms - lineage.scheduled_time_ms < soon_ms
+        and lineage.result_etag == (seen.rows_etag or "")
+        and not {marker.digest for marker in due.markers}.issubset(lineage.digests)
+    )
 
 
 def _is_settled(seen: Observation, lineage: Lineage, listing: Listing) -> bool:
@@ -134,7 +185,7 @@ def _is_settled(seen: Observation, lineage: Lineage, listing: Listing) -> bool:
     lineage; fewer (one of two has expired) change nothing.
     """
     return (
-        lineage.fingerprint == listing.fingerprint
+        lineage.fingerprint == fingerprint(listing.digests.union(lineage.digests))
         and lineage.result_etag == (seen.rows_etag or "")
         and listing.partials <= lineage.partials
     )
@@ -144,14 +195,15 @@ def _write_results(
     roller: Roller, seen: Observation, listing: Listing, window: Window, *, is_final: bool
 ) -> _RollResult:
     """Write rows, unless the same are there or there are none to write or replace, then the lineage."""
-    room = roller.room.taken(sum(listing.size_bytes.values())) if roller.room else contextlib.nullcontext()
-    with room, rolled_rows(roller.buckets, window, listing, mapper=roller.mapper) as rolled:
+    room = roller.room.taken(_bytes_to_read(seen, listing)) if roller.room else contextlib.nullcontext()
+    with room, ExitStack() as stack:
+        rolled = _rolled(roller, seen, listing, window, stack)
         before = seen.lineage
         is_same = before is not None and before.rows_sha256 == rolled.rows.rows_sha256
         lineage = Lineage(
             window=window,
-            fingerprint=listing.fingerprint,
-            digests=tuple(sorted(listing.digests)),
+            fingerprint=fingerprint(rolled.deliveries),
+            digests=tuple(sorted(rolled.deliveries)),
             rows_sha256=rolled.rows.rows_sha256,
             result_etag=seen.rows_etag or "",
             revision=(before.revision if before else 0) + (0 if is_same else 1),
@@ -161,11 +213,12 @@ def _write_results(
             duplicates_removed=rolled.duplicates_removed,
             late=rolled.late,
             quarantined=rolled.quarantined,
-            partials=listing.partials,
-            shards=listing.shards,
+            partials=rolled.partials,
+            shards=tuple(sorted({*listing.shards, *(before.shards if before else ())})),
             is_final=is_final or (before is not None and before.is_final),
             scheduled_time_ms=roller.scheduled_time_ms,
             sensors_sha256=rolled.rows.sensors_sha256,
+            united=rolled.united,
         )
         if before:
             # What is known of its silence stands until it is worked out again; without `presence` that is due.
@@ -179,7 +232,29 @@ def _write_results(
         if lineage.is_silence_unknown:
             _mark_silence(roller, lineage, before)
         _write_lineage(roller, lineage, seen.lineage_etag)
+        roller.discarded.update(superseded(before, lineage))
     return _RollResult(outcome=RollOutcome.RECORDED if rows_stand else RollOutcome.ROLLED, lineage=lineage)
+
+
+def _rolled(roller: Roller, seen: Observation, listing: Listing, window: Window, stack: ExitStack) -> RolledRows:
+    """Make the rows from the united set and the rows that stand, from the united set alone, or from the partials.
+
+    UnusableUnion if it is not usable and partials are missing.
+    """
+    before = seen.lineage
+    if before is not None and before.united is not None:
+        without_rows = dataclasses.replace(seen, rows_etag=None)
+        try:
+            for look in (seen, without_rows):
+                with contextlib.suppress(UnreadableRows):
+                    return stack.enter_context(
+                        patched_rows(roller.buckets, look, before, listing, mapper=roller.mapper)
+                    )
+        except UnusableUnion as error:
+            if not listing.digests.issuperset(before.digests):
+                raise
+            log.warning("the partials are read again: %s", error)
+    return stack.enter_context(rolled_rows(roller.buckets, window, listing, mapper=roller.mapper))
 
 
 def _mark_silence(roller: Roller, lineage: Lineage, before: Lineage | None) -> None:
@@ -203,13 +278,13 @@ def _write_lineage(roller: Roller, lineage: Lineage, observed_etag: str | None) 
     roller.lineages[lineage.window] = KnownLineage(lineage=lineage, etag=etag)
 
 
-def _release(buckets: Buckets, markers: Iterable[MarkerKey], lineage: Lineage | None) -> tuple[MarkerKey, ...]:
-    """Delete the markers whose partials the standing lineage names, and return the others."""
+def _release(roller: Roller, markers: Iterable[MarkerKey], lineage: Lineage | None) -> tuple[MarkerKey, ...]:
+    """Discard the markers whose partials the standing lineage names, and return the others."""
     contained = frozenset(lineage.digests) if lineage else frozenset()
     kept = []
     for marker in markers:
         if marker.digest in contained:
-            buckets.lake.delete(str(marker))
+            roller.discarded.add(str(marker))
         else:
             kept.append(marker)
     return tuple(kept)

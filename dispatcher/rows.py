@@ -1,7 +1,7 @@
 """Rows in bounded memory: a window's, made in one pass over its listed partials, and rows read back in pieces."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial as bind
@@ -9,11 +9,13 @@ from typing import IO
 
 from dispatcher.observation import Buckets, Listing, count_quarantined, read_partial
 from dispatcher.spill import Spill
+from dispatcher.united import UNITED_ABOVE_PARTIALS, UnionWriter
 from windrow.columns.strings import Strings
 from windrow.lake.layout import PartialKey
 from windrow.lake.store import Body, Mapper
-from windrow.rows.rollup import Rollup, roll
+from windrow.rows.rollup import BATCH_ROWS, Rollup, roll
 from windrow.rows.rollup_parquet import RowsSummary, read_rows, read_sensor_ids, write_rows
+from windrow.rows.united import Delivery, UnitedSet
 from windrow.window import Window
 
 IN_FLIGHT_BYTES_MAX = 8 << 20
@@ -25,50 +27,72 @@ ROWS_IN_MEMORY_BYTES_MAX = 16 << 20
 PART_IN_MEMORY_BYTES_MAX = 1 << 20
 """A rows object up to this size is merged from memory, a larger one from local disk; a day has 24 of them."""
 PIECE_ROWS = 1 << 13
-"""Rows of one object that are decoded at once."""
+"""Rows of one object of many that are decoded at once."""
+ROLLED_PIECE_ROWS = BATCH_ROWS
+"""Rows that are decoded at once where there is only one object."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolledRows:
-    """The rows object of all listed partials of a window, and what is known of their delivery."""
+    """The rows object of a window, what is known of the delivery of each digest, and the united set, if it has one."""
 
     rows: RowsSummary
     body: Body
-    duplicates_removed: int
-    late: int
+    deliveries: Mapping[str, Delivery]
     quarantined: int
+    united: UnitedSet | None
+
+    @property
+    def duplicates_removed(self) -> int:
+        """How many of the readings that were delivered are not in the set."""
+        delivered = sum(one.objects * one.readings for one in self.deliveries.values())
+        return delivered - self.rows.readings - self.rows.conflicts
+
+    @property
+    def late(self) -> int:
+        """The late readings of one object of each digest."""
+        return sum(one.late for one in self.deliveries.values())
+
+    @property
+    def partials(self) -> int:
+        """The number of objects."""
+        return sum(one.objects for one in self.deliveries.values())
 
 
 @contextmanager
 def rolled_rows(buckets: Buckets, window: Window, listing: Listing, *, mapper: Mapper) -> Iterator[RolledRows]:
-    """Read one object of each digest, unite them and write their rows; `body` lives as long as the context.
+    """Read one object of each digest, unite them, write their rows, and the united set if they are many.
 
-    Raises UnreadableObject or MissingPartial.
+    `body` lives as long as the context. Raises UnreadableObject or MissingPartial.
     """
-    delivered = late = united = 0
+    deliveries: dict[str, Delivery] = {}
+    has_union = len(listing.keys) > UNITED_ABOVE_PARTIALS
+    writer = UnionWriter(buckets, window, fingerprint=listing.fingerprint, mapper=mapper)
 
     def parts() -> Iterator[Rollup]:
-        nonlocal united
         for part in spill.ranges():
-            united += len(part)
+            if has_union:
+                writer.add(part)
             yield roll(part)
 
     with (
         Spill(window, bytes_expected=sum(listing.size_bytes.values())) as spill,
         rows_file() as file,
     ):
-        for group in _in_flight(listing):
-            for key, (partial, delivery) in zip(group, mapper(bind(read_partial, buckets), group), strict=True):
+        for group in in_flight(listing.chosen, listing):
+            for key, (partial, counts) in zip(group, mapper(bind(read_partial, buckets), group), strict=True):
                 spill.add(partial, size_bytes=listing.size_bytes[key.digest])
-                delivered += (len(partial) + delivery.duplicates) * len(listing.keys[key.digest])
-                late += delivery.late
+                deliveries[key.digest] = Delivery(
+                    objects=len(listing.keys[key.digest]), readings=len(partial) + counts.duplicates, late=counts.late
+                )
         rows = write_rows(window.start_ms, parts(), file)
+        of_each = tuple(deliveries[digest] for digest in sorted(deliveries))
         yield RolledRows(
             rows=rows,
             body=body_of(file),
-            duplicates_removed=delivered - united,
-            late=late,
+            deliveries=deliveries,
             quarantined=count_quarantined(buckets, window),
+            united=UnitedSet(ranges=writer.finish(), deliveries=of_each) if has_union else None,
         )
 
 
@@ -85,12 +109,12 @@ def body_of(file: IO[bytes]) -> Body:
     return file.read()
 
 
-def read_in_pieces(start_ms: int, body: bytes, stack: ExitStack) -> Iterator[Rollup]:
-    """Return the rows in `body`, of the window or period that starts at `start_ms`, a piece at a time.
+def read_in_pieces(start_ms: int, body: bytes, stack: ExitStack, *, rows: int | None = None) -> Iterator[Rollup]:
+    """Return the rows in `body`, of the window or period that starts at `start_ms`, a piece (of `rows` rows) at a time.
 
     The pieces come from a file that lives as long as `stack`. UnreadableRows if the body is not rows.
     """
-    return read_rows(start_ms, _file_of(body, stack), rows=PIECE_ROWS)
+    return read_rows(start_ms, _file_of(body, stack), rows=rows or PIECE_ROWS)
 
 
 def read_ids_in_pieces(body: bytes, stack: ExitStack) -> Iterator[Strings]:
@@ -105,11 +129,14 @@ def _file_of(body: bytes, stack: ExitStack) -> IO[bytes]:
     return file
 
 
-def _in_flight(listing: Listing) -> Iterator[Sequence[PartialKey]]:
-    """Return the keys in groups that are read at once: bounded in number and in bytes, each with at least one key."""
+def in_flight(keys: Iterable[PartialKey], listing: Listing) -> Iterator[Sequence[PartialKey]]:
+    """Return the `keys`, which are listed, in groups that are read at once: bounded in number and in bytes.
+
+    Each has at least one key.
+    """
     group: list[PartialKey] = []
     group_bytes = 0
-    for key in listing.chosen:
+    for key in keys:
         size_bytes = listing.size_bytes[key.digest]
         if group and (len(group) == IN_FLIGHT_MAX or group_bytes + size_bytes > IN_FLIGHT_BYTES_MAX):
             yield group

@@ -57,7 +57,7 @@ class Spill:
         self._held_readings = 0
         self._held_bytes = 0
         self._splitters: list[bytes] = []
-        self._files: list[_RangeFile] = []
+        self._files: list[RangeFile] = []
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -94,7 +94,7 @@ class Spill:
         for file in self._files:
             yield from self._range(file)
 
-    def _range(self, file: "_RangeFile") -> Iterator[Partial]:
+    def _range(self, file: "RangeFile") -> Iterator[Partial]:
         if file.readings > 2 * self._held_max and self._depth < DEPTH_MAX:
             yield from self._finer_ranges(file)
             return
@@ -102,7 +102,7 @@ class Spill:
             yield file.united(self._window)
         file.close()
 
-    def _finer_ranges(self, file: "_RangeFile") -> Iterator[Partial]:
+    def _finer_ranges(self, file: "RangeFile") -> Iterator[Partial]:
         """Split a range that is too large, because the sample was not fair: this time all of it is the sample."""
         with Spill(self._window, bytes_expected=0, held_max=self._held_max, depth=self._depth + 1) as finer:
             finer._split(file.read(self._window), readings=file.readings)
@@ -116,16 +116,16 @@ class Spill:
         # Half of what a range may hold, so an uneven one seldom needs another split.
         ranges = min(2 * max(readings, readings_expected) // self._held_max + 1, RANGES_MAX)
         self._splitters = _splitters(sample, ranges, step=max(1, readings // (ranges * SAMPLES_PER_RANGE)))
-        for prefix in _prefixes(self._splitters):
+        for prefix in prefixes_of(self._splitters):
             file = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - so it is closed
-            self._files.append(_RangeFile(file, prefix))
+            self._files.append(RangeFile(file, prefix))
 
     def _write_held(self) -> None:
         held = [partial for partial in self._held if len(partial)]
         self._held, self._held_readings = [], 0
         if held:
-            blocks = _blocks(held, self._splitters, [file.prefix for file in self._files])
-            for file, (readings, block) in zip(self._files, blocks, strict=True):
+            cut = blocks(held, self._splitters, [file.prefix for file in self._files])
+            for file, (readings, block) in zip(self._files, cut, strict=True):
                 file.write(block, readings=readings)
 
 
@@ -144,7 +144,7 @@ def _splitters(sample: Iterable[Partial], ranges: int, *, step: int) -> list[byt
     return sorted(chosen - {sampled[0]})
 
 
-def _prefixes(splitters: Sequence[bytes]) -> list[bytes]:
+def prefixes_of(splitters: Sequence[bytes]) -> list[bytes]:
     """Return the prefix that all ids of each range share: that of its two bounds, or b"" if it has only one."""
     return list(itertools.starmap(_common_prefix, itertools.pairwise([b"", *splitters, b""])))
 
@@ -154,7 +154,7 @@ def _common_prefix(one: bytes, other: bytes) -> bytes:
     return one[: sum(1 for _ in same)]
 
 
-def _blocks(
+def blocks(
     partials: Sequence[Partial], splitters: Sequence[bytes], prefixes: Sequence[bytes]
 ) -> Iterator[tuple[int, bytes]]:
     """Yield, for each range, how many readings `partials` have in it, and these as one block.
@@ -209,10 +209,11 @@ def _suffixes(ids: Strings, bounds: Sequence[int], prefixes: Sequence[bytes]) ->
     return [short.octets[short.offsets[start] : short.offsets[end]].tobytes() for (start, end), _ in ranges]
 
 
-class _RangeFile:
+class RangeFile:
     """The file of one range: blocks, one after another."""
 
     def __init__(self, file: IO[bytes], prefix: bytes) -> None:
+        """Write to `file`; all ids of the range begin with `prefix`."""
         self._file = file
         self.prefix = prefix
         self.readings = 0
@@ -239,8 +240,8 @@ class _RangeFile:
         self._file.close()
 
     def _union(self, window: Window, raw: bytes) -> Partial:
-        blocks = list(_columns(raw))
-        lengths, readings, offset_ms, sequence, value, octets = map(np.concatenate, zip(*blocks, strict=True))
+        columns = zip(*_columns(raw), strict=True)
+        lengths, readings, offset_ms, sequence, value, octets = map(np.concatenate, columns)
         short = Partial.of_groups(
             window,
             Strings(offsets_of(lengths.astype(np.int64) - len(self.prefix)), octets),

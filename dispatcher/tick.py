@@ -205,7 +205,9 @@ class _Run:
         reports = [self._roll_in_time(due, is_first=is_first) for due in first]
         if rest and self._tick.time_left():
             self._index.list_days(self._roller.buckets, (due.window for due in rest), self._tick.mapper)
-        return [*reports, *self._tick.work_mapper(self._roll_in_time, rest)]
+        reports += self._tick.work_mapper(self._roll_in_time, rest)
+        self._roller.clear()
+        return reports
 
     def _roll_in_time(self, due: DueWindow, *, is_first: bool = False) -> WindowReport:
         if not is_first and not self._tick.time_left():

@@ -110,7 +110,10 @@ LINEAGE_FIRST = """            import hashlib
             put_if_unchanged(roller.buckets.results, rows_key(window), rolled.body, observed_etag=seen.rows_etag)
             return _RollResult(outcome=RollOutcome.ROLLED, lineage=dataclasses.replace(lineage, result_etag=etag))
 """
-RELISTED = """        lineage.fingerprint == listing.fingerprint
+TOO_SOON = """    if _is_too_soon(roller, due, seen):
+        return _RollResult(outcome=RollOutcome.WAITING, lineage=seen.lineage, detail="it was rolled a short while ago")
+"""
+RELISTED = """        lineage.fingerprint == fingerprint(listing.digests.union(lineage.digests))
         and lineage.result_etag == (seen.rows_etag or "")
         and listing.partials <= lineage.partials"""
 EMPTY = "Partial.of(key.window, __import__('windrow.reading', fromlist=['Readings']).Readings.of([])), DeliveryCounts()"
@@ -229,7 +232,7 @@ MUTANTS = (
     mutant("lineage before rows", "dispatcher.roll", ROWS_WRITTEN, LINEAGE_FIRST),
     mutant("marker deleted whatever was rolled", "dispatcher.roll", "contained = frozenset(lineage.digests) if lineage else frozenset()", "contained = frozenset(marker.digest for marker in markers)", faults_of_marker_of_frozen_window),
     mutant("markers deleted before the roll", "dispatcher.roll", "    look = first_look\n", "    look = first_look\n    for marker in due.markers:\n        roller.buckets.lake.delete(str(marker))\n", faults_of_two_dispatchers),
-    mutant("observed after listing", "dispatcher.roll", "    seen = look(roller.buckets, window)\n    listing = list_partials(roller.buckets, window)\n", "    listing = list_partials(roller.buckets, window)\n    seen = observe(roller.buckets, window)\n", faults_of_two_dispatchers),
+    mutant("observed after listing", "dispatcher.roll", f"    seen = look(roller.buckets, window)\n{TOO_SOON}    listing = list_partials(roller.buckets, window)\n", f"    listing = list_partials(roller.buckets, window)\n    seen = observe(roller.buckets, window)\n{TOO_SOON}", faults_of_two_dispatchers),
     mutant("silence of an old window is not marked", "dispatcher.roll", "        if lineage.is_silence_unknown:\n", "        if False:\n", lambda: faults_of_killed_ticks(after=False)),
     mutant("silence is marked after the lineage", "dispatcher.roll", "            _mark_silence(roller, lineage, before)\n        _write_lineage(roller, lineage, seen.lineage_etag)\n", "            _write_lineage(roller, lineage, seen.lineage_etag)\n            _mark_silence(roller, lineage, before)\n        else:\n            _write_lineage(roller, lineage, seen.lineage_etag)\n", lambda: faults_of_killed_ticks(after=True)),
     mutant("revision rises with every roll", "dispatcher.roll", "+ (0 if is_same else 1)", "+ 1"),

@@ -13,7 +13,7 @@ the ETag of a single-part upload is the MD5 of its bytes under SSE-S3 and an arb
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from windrow.lake.store import LIST_KEYS_MAX, Body, ListedObject, PreconditionFailed, StoredObject, StoreError
@@ -174,6 +174,11 @@ class SimulatedStore:
     def delete(self, key: str) -> None:
         """DeleteObject."""
         self._perform(Delete(self._bucket, key))
+
+    def delete_all(self, keys: Iterable[str]) -> None:
+        """DeleteObjects, which is not atomic: an operation for each key."""
+        for key in keys:
+            self.delete(key)
 
     def list_objects(self, prefix: str) -> Iterator[ListedObject]:
         """ListObjectsV2, page by page."""

@@ -84,6 +84,16 @@ class SimulatedS3Client:
         self._send(Delete(Bucket, Key), "DeleteObject")
         return {}
 
+    def delete_objects(self, *, Bucket: str, Delete: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
+        """DeleteObjects: a request of its own for each key, as nothing is atomic; those that fail are named."""
+        errors = []
+        for one in Delete["Objects"]:
+            try:
+                self.delete_object(Bucket=Bucket, Key=one["Key"])
+            except ClientError as error:
+                errors.append({"Key": one["Key"], "Code": error.response["Error"]["Code"]})
+        return {"Errors": errors} if errors else {}
+
     def list_objects_v2(
         self,
         *,

@@ -69,6 +69,7 @@ def dispatching(roll: ModuleType) -> Program:
         for due in plan.due:
             if due.window == WINDOW:
                 report: WindowReport = roll.roll_window(roller, due, first_look=look)
+                roller.clear()
                 return report
         return None
 
@@ -246,15 +247,18 @@ LINEAGE_FIRST = {
             _write_lineage(roller, lineage, seen.lineage_etag)
 """,
 }
+TOO_SOON = """    if _is_too_soon(roller, due, seen):
+        return _RollResult(outcome=RollOutcome.WAITING, lineage=seen.lineage, detail="it was rolled a short while ago")
+"""
 MUTANTS = {
     "lineage written before rows": LINEAGE_FIRST,
     "all observed after listing": {
-        "replace": """    seen = look(roller.buckets, window)
-    listing = list_partials(roller.buckets, window)
+        "replace": f"""    seen = look(roller.buckets, window)
+{TOO_SOON}    listing = list_partials(roller.buckets, window)
 """,
-        "by": """    listing = list_partials(roller.buckets, window)
+        "by": f"""    listing = list_partials(roller.buckets, window)
     seen = look(roller.buckets, window)
-""",
+{TOO_SOON}""",
     },
     "ETags observed after listing": {
         "replace": """    listing = list_partials(roller.buckets, window)

@@ -18,9 +18,11 @@ from types import ModuleType
 from typing import Any, Self
 
 import dispatcher.due
+import dispatcher.patch
 import dispatcher.rows
 import dispatcher.tick
 from dispatcher import handler as dispatcher_handler
+from dispatcher.additions import Additions
 from dispatcher.due import RECENT_WINDOWS
 from dispatcher.handler import READERS, WORKERS
 from dispatcher.observation import Buckets
@@ -94,6 +96,10 @@ class Setup:
     """Readings that a consumer takes on at once."""
     recent_windows: int = RECENT_WINDOWS
     """How many of the last windows every tick looks at; with few, more depends on markers and on the sweep."""
+    united_above_partials: int = 0
+    """Windows of more partials have a united set; here all of them have, unless a scenario wants otherwise."""
+    late_roll_minutes: int = 0
+    """How often, at most, markers alone have an old window rolled again; 0: at every tick."""
     held_readings_max: int = 0
     """Readings that a dispatcher holds in memory, and with it rows objects only as files; 0: as in the product."""
 
@@ -116,7 +122,9 @@ class World:
             bytes_per_second=setup.bytes_per_second,
         )
         self.lifetimes = Lifetimes.of_hours(
-            lateness_horizon_hours=setup.lateness_horizon_hours, stream_retention_hours=setup.stream_retention_hours
+            lateness_horizon_hours=setup.lateness_horizon_hours,
+            stream_retention_hours=setup.stream_retention_hours,
+            late_roll_minutes=setup.late_roll_minutes,
         )
         self.s3.buckets[RESULTS] = dict(_idle_results(self.lifetimes))
         self.monitor.begin()
@@ -155,6 +163,7 @@ class World:
         bounds: list[tuple[ModuleType, str, object]] = [
             (consumer_batch, "plan", self._plan),
             (dispatcher.due, "RECENT_WINDOWS", self.setup.recent_windows),
+            (dispatcher.rows, "UNITED_ABOVE_PARTIALS", self.setup.united_above_partials),
             (dispatcher.due, "windows_within_reach", within_reach),
             (dispatcher.tick, "windows_within_reach", within_reach),
         ]
@@ -165,6 +174,9 @@ class World:
                 (dispatcher.rows, "ROWS_IN_MEMORY_BYTES_MAX", 1),
                 (dispatcher.rows, "PART_IN_MEMORY_BYTES_MAX", 1),
                 (dispatcher.rows, "PIECE_ROWS", 2),
+                (dispatcher.patch, "ROLLED_PIECE_ROWS", 2),
+                (dispatcher.patch, "Spill", partial(Spill, held_max=self.setup.held_readings_max)),
+                (dispatcher.patch, "Additions", partial(Additions, held_max=self.setup.held_readings_max)),
             ]
         return bounds
 

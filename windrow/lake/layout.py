@@ -2,6 +2,7 @@
 
 lake bucket
     partials/dt=2026-11-20/hour=10/1005-<stream>-<shard>-<first>-<last>-<digest>.parquet
+    unions/dt=2026-11-20/hour=10/1005-<fingerprint>-<digest>.parquet
     markers/dt=2026-11-20/hour=10/1005/<digest>
     markers/silences/dt=2026-11-20/hour=10/1005/<digest>
     quarantine/dt=2026-11-20/hour=10/1005-<stream>-<shard>-<first>-<last>-<count>-<digest>.jsonl.gz
@@ -32,6 +33,7 @@ from windrow.timestamps import format_sql, parse_sql_ms
 from windrow.window import Window
 
 PARTIALS = "partials/"
+UNIONS = "unions/"
 MARKERS = "markers/"
 SILENCE_MARKERS = "markers/silences/"
 QUARANTINE = "quarantine/"
@@ -90,6 +92,19 @@ class PartialKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnionKey:
+    """The key of one range of a united set: the partials that were united, by fingerprint, and its readings' digest."""
+
+    window: Window
+    fingerprint: str
+    digest: str
+
+    def __str__(self) -> str:
+        """Return the key."""
+        return f"{unions_prefix(self.window)}{WINDOW_MARK}{self.fingerprint}-{self.digest}.parquet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MarkerKey:
     """The key of a marker, which says that a partial of this window was written after the window's end."""
 
@@ -135,6 +150,11 @@ class QuarantineKey:
 def partials_prefix(window: Window) -> str:
     """Return the prefix of the partials of `window`, in the folder of its hour."""
     return f"{PARTIALS}{_window_path(window)}"
+
+
+def unions_prefix(window: Window) -> str:
+    """Return the prefix of all ranges of united sets of `window`, those that nobody names any more included."""
+    return f"{UNIONS}{_window_path(window)}"
 
 
 def quarantine_prefix(window: Window) -> str:

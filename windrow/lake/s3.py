@@ -6,7 +6,7 @@ after the SDK's own retries are retried here within a bound: 409 (two conditiona
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from botocore.exceptions import (
@@ -16,7 +16,15 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 
-from windrow.lake.store import LIST_KEYS_MAX, Body, ListedObject, PreconditionFailed, StoredObject, StoreError
+from windrow.lake.store import (
+    DELETE_KEYS_MAX,
+    LIST_KEYS_MAX,
+    Body,
+    ListedObject,
+    PreconditionFailed,
+    StoredObject,
+    StoreError,
+)
 
 Answer = TypeVar("Answer")
 
@@ -90,6 +98,25 @@ class S3Store:
             self._call("DeleteObject", key, lambda: self._client.delete_object(Bucket=self._bucket, Key=key))
         except ClientError as error:
             raise self._failed("DeleteObject", key, error) from error
+
+    def delete_all(self, keys: Iterable[str]) -> None:
+        """Remove many objects; StoreError names the first that S3 did not delete."""
+        named = list(keys)
+        for start in range(0, len(named), DELETE_KEYS_MAX):
+            some = named[start : start + DELETE_KEYS_MAX]
+            request = {"Objects": [{"Key": key} for key in some], "Quiet": True}
+
+            def send(request: dict[str, Any] = request) -> list[dict[str, str]]:
+                answer = self._client.delete_objects(Bucket=self._bucket, Delete=request)
+                errors: list[dict[str, str]] = answer.get("Errors", [])
+                return errors
+
+            try:
+                errors = self._call("DeleteObjects", some[0], send)
+            except ClientError as error:
+                raise self._failed("DeleteObjects", some[0], error) from error
+            if errors:
+                raise self._failed("DeleteObjects", errors[0]["Key"], StoreError(errors[0].get("Code", "no code")))
 
     def list_objects(self, prefix: str) -> Iterator[ListedObject]:
         """Yield every object whose key begins with `prefix`, ascending by key, page by page."""

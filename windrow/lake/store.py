@@ -21,6 +21,8 @@ Body = bytes | IO[bytes]
 
 LIST_KEYS_MAX = 1000
 """Keys (or common prefixes) in one page of a listing, the limit of S3."""
+DELETE_KEYS_MAX = 1000
+"""Keys in one request to delete several objects, the limit of S3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,12 @@ class ObjectStore(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove one object; a missing key is no error."""
+
+    def delete_all(self, keys: Iterable[str]) -> None:
+        """Remove many objects, DELETE_KEYS_MAX with a request; missing keys are no error.
+
+        Nothing is atomic: if StoreError is raised, any of them may be gone.
+        """
 
     def list_objects(self, prefix: str) -> Iterator[ListedObject]:
         """Yield every object whose key begins with `prefix`, ascending by key; pages are fetched lazily."""
@@ -130,6 +138,12 @@ class CountingStore:
         """Remove one object, counted."""
         self._count("delete", 1)
         self._store.delete(key)
+
+    def delete_all(self, keys: Iterable[str]) -> None:
+        """Remove many objects, counted once for each request."""
+        named = list(keys)
+        self._count("delete", -(-len(named) // DELETE_KEYS_MAX))
+        self._store.delete_all(named)
 
     def list_objects(self, prefix: str) -> Iterator[ListedObject]:
         """List objects, counted once for each page begun."""

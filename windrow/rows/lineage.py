@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from windrow.rows.format_version import check_readable
+from windrow.rows.united import UnitedSet
 from windrow.timestamps import format_sql, parse_sql_ms
 from windrow.window import Window
 
@@ -59,6 +60,9 @@ class Lineage:
     the windows before it; silent: how many of them are silent; presence: a fingerprint of the sensors of all these
     windows; silences_etag: of its object of silences ("" if there is none). sensors_sha256: over the sensor ids of the
     rows.
+
+    united: the objects that hold the readings of exactly these digests; None if there are none. It is for the
+    dispatcher, and no column of the table.
     """
 
     window: Window
@@ -82,6 +86,7 @@ class Lineage:
     silent: int | None = None
     presence: str = ""
     silences_etag: str = ""
+    united: UnitedSet | None = None
 
     @property
     def completeness(self) -> float | None:
@@ -99,8 +104,8 @@ class Lineage:
         return self.sensors > 0 and not self.presence
 
     def to_json(self) -> bytes:
-        """Encode as one line of JSON with the keys of COLUMNS, in their order."""
-        fields = dataclasses.asdict(self) | {
+        """Encode as one line of JSON with the keys of COLUMNS, in their order, then `united` if there is any."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)} | {
             "window_start": format_sql(self.window.start_ms),
             "window_end": format_sql(self.window.end_ms),
             "scheduled_time": format_sql(self.scheduled_time_ms),
@@ -108,6 +113,8 @@ class Lineage:
             "format": FORMAT,
         }
         ordered = {name: fields[name] for name, _ in COLUMNS}
+        if self.united is not None:
+            ordered["united"] = self.united.to_fields()
         return json.dumps(ordered, separators=(",", ":")).encode() + b"\n"
 
     @classmethod
@@ -118,6 +125,9 @@ class Lineage:
             check_readable(fields["format"], written=FORMAT)
             same = {field.name for field in dataclasses.fields(cls)} & fields.keys()
             taken = {name: fields[name] for name in same}
+            united = UnitedSet.from_fields(fields["united"]) if "united" in fields else None
+            if united and len(united.deliveries) != len(fields["digests"]):
+                raise ValueError("the deliveries of the united set are not those of the digests")
             return cls(
                 **taken
                 | {
@@ -125,6 +135,7 @@ class Lineage:
                     "scheduled_time_ms": parse_sql_ms(fields["scheduled_time"]),
                     "digests": tuple(fields["digests"]),
                     "shards": tuple(fields["shards"]),
+                    "united": united,
                 }
             )
         except (ValueError, KeyError, TypeError) as error:
