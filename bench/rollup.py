@@ -20,6 +20,7 @@ from bench.measure import Finding, peak_mb
 from bench.rollup_window import WINDOW, FolderStore, Size
 
 FULL = Size(partials=600, sensors=1_000_000)
+LATE = Size(partials=1_500, sensors=1_000_000)
 GROWTH = (1, 4, 16)
 SCALE = 1.0
 # The growth is measured from a sixteenth of the size on.
@@ -47,14 +48,19 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=SCALE)
-    parser.add_argument("--only", choices=["roll", "growth", "tick"])
+    parser.add_argument("--only", choices=["roll", "growth", "late", "tick"])
     parser.add_argument("--way", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.way:
         _work(arguments.way, arguments.folder)
         return
-    for name, bench in (("roll", bench_roll), ("growth", bench_growth), ("tick", lambda _: bench_tick())):
+    for name, bench in (
+        ("roll", bench_roll),
+        ("growth", bench_growth),
+        ("late", bench_late),
+        ("tick", lambda _: bench_tick()),
+    ):
         if arguments.only in (None, name):
             for finding in bench(arguments.scale):
                 print(finding, flush=True)
@@ -103,6 +109,29 @@ def bench_growth(scale: float = SCALE) -> list[Finding]:
     first, last = costs[0], costs[-1]
     cpu = _compared("rollup.growth", last.cpu_seconds / GROWTH[-1], first.cpu_seconds, target=0.8, unit="cpu-s/1x")
     return [cpu, _compared("rollup.growth.memory", last.peak_mb, first.peak_mb, target=0.7, unit="MB")]
+
+
+def bench_late(scale: float = SCALE) -> list[Finding]:
+    """A roll for one late partial, against the first roll of the same window: 30 readings a sensor."""
+    size = Size(partials=round(LATE.partials * scale), sensors=round(LATE.sensors * scale))
+    with _window(size, flat=False) as folder:
+        command = [sys.executable, "-m", "bench.rollup_late", str(folder)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+        found = json.loads(done.stdout.splitlines()[-1])
+    first, late = found["first_cpu_seconds"], found["late_cpu_seconds"]
+    print(f"# late: {size.readings:,} readings in {size.partials} partials, {size.sensors:,} sensors")
+    print(f"#   first roll {first:.2f} cpu-s, {found['union_cpu_seconds']:.2f} of them for {found['ranges']} ranges")
+    print(f"#   partials {found['partials_mb']:.0f} MB, united set {found['union_mb']:.0f} MB")
+    print(
+        f"#   late roll {late:.2f} cpu-s, {found['late_calls']}, and shared with all rolls of a tick: a LIST, a DELETE"
+    )
+    return [
+        _compared("rollup.late", late, first, target=4, unit="cpu-s"),
+        Finding(name="rollup.late.s3_calls", ours=sum(found["late_calls"].values()), at_most=10, unit="calls"),
+        Finding(
+            name="rollup.late.first", ours=100 * found["union_cpu_seconds"] / first, at_most=15, unit="% of first roll"
+        ),
+    ]
 
 
 def bench_tick() -> list[Finding]:
@@ -155,6 +184,7 @@ BENCHES = {
     "rollup.growth": bench_growth,
     "rollup.outage": bench_outage,
     "rollup.periods": bench_periods,
+    "rollup.late": bench_late,
     "tick.s3_calls": bench_tick,
 }
 
