@@ -127,7 +127,7 @@ def _united(
             spill.add(partial, size_bytes=len(partial))
         first: str | None = one.first
         for part in spill.ranges():
-            if first is not None and part.digest == one.digest:
+            if first is not None and part == old:
                 writer.keep(one)  # all additions were known
             else:
                 writer.add(part, first=first)

@@ -8,7 +8,7 @@ from windrow.lake.layout import UnionKey, unions_prefix
 from windrow.lake.store import Mapper
 from windrow.rows.lineage import Lineage
 from windrow.rows.partial import Partial
-from windrow.rows.united import UnitedRange
+from windrow.rows.united import UnitedRange, digest_of
 from windrow.rows.united_parquet import UnreadableRange, decode_range, encode_range
 from windrow.window import Window
 
@@ -36,17 +36,19 @@ def stands_for_partials(buckets: Buckets, lineage: Lineage) -> bool:
 
 
 def read_range(buckets: Buckets, window: Window, united: UnitedRange) -> Partial:
-    """Read the readings of a range and check them against its digest; raises UnusableUnion."""
+    """Read the readings of a range and check its bytes against its digest; raises UnusableUnion."""
     key = union_key(window, united)
     stored = buckets.lake.get(str(key))
     if stored is None:
         raise UnusableUnion(f"{key} is gone")
+    if digest_of(stored.body) != united.digest:
+        raise UnusableUnion(f"{key}: its bytes have the digest {digest_of(stored.body)}")
     try:
         partial = decode_range(stored.body)
     except UnreadableRange as error:
         raise UnusableUnion(f"{key}: {error}") from error
-    if partial.window != window or partial.digest != united.digest:
-        raise UnusableUnion(f"{key}: its readings have the digest {partial.digest}")
+    if partial.window != window:
+        raise UnusableUnion(f"{key}: it is a range of another window")
     return partial
 
 
@@ -74,9 +76,10 @@ class UnionWriter:
         """Write the next range; it begins with the sensor `first`, by default with the least one in it."""
         if first is None:
             first = partial.sensor_ids.octets_at(0).decode() if self._ranges else ""
-        united = UnitedRange(first=first, fingerprint=self._fingerprint, digest=partial.digest)
+        body = encode_range(partial)
+        united = UnitedRange(first=first, fingerprint=self._fingerprint, digest=digest_of(body))
         self._ranges.append(united)
-        self._waiting.append((str(union_key(self._window, united)), encode_range(partial)))
+        self._waiting.append((str(union_key(self._window, united)), body))
         if len(self._waiting) == IN_FLIGHT_MAX:
             self._flush()
 

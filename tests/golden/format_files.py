@@ -7,7 +7,7 @@ from pathlib import Path
 
 from windrow.period import Grain, Period
 from windrow.reading import Reading, Readings
-from windrow.rows import lineage, partial_parquet, period_lineage
+from windrow.rows import lineage, partial_parquet, period_lineage, united_parquet
 from windrow.rows.lineage import Lineage
 from windrow.rows.partial import Partial, partials_of
 from windrow.rows.partial_parquet import DeliveryCounts
@@ -58,6 +58,7 @@ WRITTEN = {
     "partial": partial_parquet.FORMAT,
     "lineage": lineage.FORMAT,
     "period_lineage": period_lineage.FORMAT,
+    "united_range": united_parquet.FORMAT,
 }
 
 
@@ -79,6 +80,7 @@ def main() -> None:
         "partial": partial_parquet.encode_partial(partial(), DELIVERY),
         "lineage": LINEAGE.to_json(),
         "period_lineage": period_lineage.to_json_lines([PERIOD_LINEAGE]),
+        "united_range": united_parquet.encode_range(partial()),
     }
     for kind, body in bodies.items():
         path_of(kind, WRITTEN[kind]).write_bytes(body)

@@ -15,6 +15,7 @@ from windrow.rows.format_version import check_readable, readable
 from windrow.rows.lineage import Lineage
 from windrow.rows.partial_parquet import decode_partial
 from windrow.rows.period_lineage import from_json_lines
+from windrow.rows.united_parquet import decode_range
 
 VERSIONS = [(kind, version) for kind, written in WRITTEN.items() for version in readable(written)]
 
@@ -29,6 +30,8 @@ def test_every_version_in_use_can_be_read(kind: str, version: int) -> None:
     match kind:
         case "partial":
             assert decode_partial(body) == (partial(), DELIVERY)
+        case "united_range":
+            assert decode_range(body) == partial()
         case "lineage":
             assert Lineage.from_json(body) == LINEAGE
         case _:

@@ -16,9 +16,10 @@ from botocore.exceptions import ClientError, IncompleteReadError
 
 from tests.simulation.faults import Chance
 from tests.simulation.process import Process
-from tests.simulation.simulated_s3 import Delete, Get, ListPage, Operation, Page, Put, Refused, S3State
+from tests.simulation.simulated_s3 import Delete as _Delete
+from tests.simulation.simulated_s3 import Get, ListPage, Operation, Page, Put, Refused, S3State
 from windrow.aws.clients import ATTEMPTS_MAX
-from windrow.lake.store import StoredObject
+from windrow.lake.store import DELETE_KEYS_MAX, StoredObject
 
 LATENCY_MS = 20
 SLOW_MS = 1_000
@@ -81,18 +82,29 @@ class SimulatedS3Client:
 
     def delete_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803
         """DeleteObject."""
-        self._send(Delete(Bucket, Key), "DeleteObject")
+        self._send(_Delete(Bucket, Key), "DeleteObject")
         return {}
 
     def delete_objects(self, *, Bucket: str, Delete: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
-        """DeleteObjects: a request of its own for each key, as nothing is atomic; those that fail are named."""
-        errors = []
-        for one in Delete["Objects"]:
-            try:
-                self.delete_object(Bucket=Bucket, Key=one["Key"])
-            except ClientError as error:
-                errors.append({"Key": one["Key"], "Code": error.response["Error"]["Code"]})
-        return {"Errors": errors} if errors else {}
+        """DeleteObjects: one request that is not atomic; keys that were not deleted are named in the answer."""
+        keys = [one["Key"] for one in Delete["Objects"]]
+        assert 1 <= len(keys) <= DELETE_KEYS_MAX
+        for attempt in range(ATTEMPTS_MAX):
+            if attempt:
+                self._process.sleep_seconds(BACKOFF_MS * 2**attempt / 1_000)
+            left = self._process.call(lambda: self._delete_some(Bucket, keys), latency_ms=self._latency_ms())
+            if left is not None:
+                return {"Errors": [{"Key": key, "Code": "InternalError"} for key in left]} if left else {}
+        raise _error("DeleteObjects", "SlowDown", 503)
+
+    def _delete_some(self, bucket: str, keys: list[str]) -> list[str] | None:
+        """Delete, and return the keys that are left; None if there is no answer."""
+        if self._is_down() or self._chance.happens("s3_unavailable"):
+            return None
+        done = self._chance.random.randrange(len(keys)) if self._chance.happens("s3_unavailable") else len(keys)
+        for key in keys[:done]:
+            self._state.apply(_Delete(bucket, key))
+        return None if self._chance.happens("s3_ack_lost") else keys[done:]
 
     def list_objects_v2(
         self,
@@ -127,7 +139,7 @@ class SimulatedS3Client:
             return _UNDONE
         answer = self._state.apply(operation)
         if (
-            isinstance(operation, Put | Delete)
+            isinstance(operation, Put | _Delete)
             and not isinstance(answer, Refused)
             and self._chance.happens("s3_ack_lost")
         ):

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from windrow.lake.store import ListedObject, ObjectStore, PreconditionFailed, StoredObject, etag_of
+from windrow.lake.store import DELETE_KEYS_MAX, ListedObject, ObjectStore, PreconditionFailed, StoredObject, etag_of
 
 HOSTILE_KEYS = ["a b", "a+b", "a%2Fb", "a=1/b", "ä/ü", "a'\"&<>b", "\U0001f321", "�"]
 
@@ -97,6 +97,15 @@ class StoreContract:
         store.delete("k")
         store.delete("k")
         assert store.get("k") is None
+
+    def test_many_are_deleted_at_once_whether_they_are_there_or_not(self, store: ObjectStore) -> None:
+        """Those that are named are gone, the others are as they were; more than a request takes are several."""
+        keys = [f"p/{number:04}" for number in range(DELETE_KEYS_MAX + 1)]
+        for key in ("p/0000", f"p/{DELETE_KEYS_MAX:04}", "p/other"):
+            store.put(key, b"one")
+        store.delete_all(keys)
+        store.delete_all([])
+        assert [listed.key for listed in store.list_objects("p/")] == ["p/other"]
 
     def test_listing_has_key_etag_and_size_ascending(self, store: ObjectStore) -> None:
         """A listing names what is there under the prefix and nothing else, by the octets of the key."""

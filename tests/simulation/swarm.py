@@ -107,6 +107,7 @@ def _setup(random: Random) -> Setup:
         slice_readings_max=random.choice([1, 10, *[SLICE_READINGS_MAX] * 4]),
         recent_windows=random.choice([3, RECENT_WINDOWS, RECENT_WINDOWS, RECENT_WINDOWS]),
         held_readings_max=random.choice([1, 4, *[0] * 4]),
+        late_roll_minutes=random.choice([0, 0, 10, 60]),
     )
 
 

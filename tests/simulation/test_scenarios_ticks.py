@@ -36,6 +36,7 @@ from windrow.lake.layout import PARTIALS, lineage_key, rows_key
 from windrow.lake.store import StoredObject
 
 SETUP = Setup(shards=2, options=AT_ONCE, lateness_horizon_hours=6)
+WITHOUT_UNIONS = replace(SETUP, united_above_partials=1_000)
 
 
 def before_the_tick(world: World) -> None:
@@ -204,8 +205,8 @@ def test_a_partial_that_is_taken_away_freezes_its_window_and_never_shrinks_it() 
 
 
 def faults_of_taken_partial() -> list[str]:
-    """What is wrong while a partial of a rolled window is away, and when it is back."""
-    with World(1, SETUP) as world:
+    """What is wrong while a partial of a rolled window without a united set is away, and when it is back."""
+    with World(1, WITHOUT_UNIONS) as world:
         before_the_tick(world)
         world.tick()
         before = rows_bytes(world)
@@ -230,7 +231,7 @@ def test_a_window_that_was_frozen_goes_on_at_the_tick_after_its_partial_is_back(
 
 def faults_of_marker_of_frozen_window() -> list[str]:
     """What is wrong with the rows at that tick."""
-    with World(1, SETUP) as world:
+    with World(1, WITHOUT_UNIONS) as world:
         before_the_tick(world)
         world.tick()
         key = min(key for key in world.s3.buckets["lake"] if key.startswith(f"{PARTIALS}dt=2026-11-20/hour=05/0500-"))

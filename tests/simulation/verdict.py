@@ -20,9 +20,19 @@ from tests.simulation.simulated_mapping import event_of
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from tests.simulation.simulated_schedule import OFFSET_MS, PERIOD_MS
 from tests.simulation.world import LAKE, RESULTS, World, windows_with_partials
-from windrow.lake.layout import AGGREGATES, MARKERS, PARTIALS, QUARANTINE, lineage_key, period_rows_key, rows_key
+from windrow.lake.layout import (
+    AGGREGATES,
+    MARKERS,
+    PARTIALS,
+    QUARANTINE,
+    UNIONS,
+    lineage_key,
+    period_rows_key,
+    rows_key,
+)
 from windrow.period import Grain, Period
 from windrow.rows.partial_parquet import decode_partial
+from windrow.rows.united_parquet import decode_range
 from windrow.timestamps import parse_sql_ms
 from windrow.window import Window
 
@@ -88,8 +98,11 @@ def lost_to_retention(world: World) -> list[HeldRecord]:
 def _facts_in_partials(s3: S3State) -> set[Fact]:
     return {
         (one.sensor_id, one.event_time_ms, one.sequence, one.temperature_milli_c)
-        for body in _objects(s3, LAKE, PARTIALS).values()
-        for one in decode_partial(body)[0].readings
+        for partial in (
+            *(decode_partial(body)[0] for body in _objects(s3, LAKE, PARTIALS).values()),
+            *(decode_range(body) for body in _objects(s3, LAKE, UNIONS).values()),
+        )
+        for one in partial.readings
     }
 
 

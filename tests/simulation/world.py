@@ -54,7 +54,7 @@ from tests.simulation.simulated_schedule import OFFSET_MS, PERIOD_MS, Schedule
 from tests.simulation.timeline import Timeline
 from tests.simulation.virtual_time import Task, VirtualTime
 from windrow.aws.functions import LambdaFunction
-from windrow.lake.layout import PARTIALS, parse_partial_key
+from windrow.lake.layout import PARTIALS, UNIONS, parse_partial_key, parse_union_key
 from windrow.lake.s3 import S3Store
 from windrow.lake.store import StoredObject
 from windrow.lifetimes import Lifetimes
@@ -129,6 +129,8 @@ class World:
         self.s3.buckets[RESULTS] = dict(_idle_results(self.lifetimes))
         self.monitor.begin()
         self.s3_down_until_ms = 0
+        self.expired: set[Window] = set()
+        """The windows whose partials are gone for good, and of which only a united set is left."""
         self.replayed_ms = 0
         """When everything that the stream still had was replayed to the consumer, in calm; 0: never."""
         self.consumer = self._function("consumer", self._consume, CONSUMER_TIMEOUT_MS, 12)
@@ -285,6 +287,7 @@ class World:
             self.replayed_ms = self.now_ms
         self.redrive()
         self.drain()
+        self.pass_ms(self.setup.late_roll_minutes * 60_000)
         self.tick()
         self.tick()
 
@@ -391,9 +394,10 @@ class World:
 
 
 def windows_with_partials(s3: S3State) -> list[Window]:
-    """The windows that have partials, ascending."""
-    keys = [key for key in s3.buckets.get(LAKE, {}) if key.startswith(PARTIALS)]
-    return sorted({parse_partial_key(key).window for key in keys})
+    """The windows that have partials, or a united set that outlived them, ascending."""
+    keys = list(s3.buckets.get(LAKE, {}))
+    with_partials = {parse_partial_key(key).window for key in keys if key.startswith(PARTIALS)}
+    return sorted(with_partials | {parse_union_key(key).window for key in keys if key.startswith(UNIONS)})
 
 
 @cache

@@ -3,7 +3,7 @@
 import pytest
 
 from windrow.lake import layout
-from windrow.lake.layout import MarkerKey, Origin, PartialKey, QuarantineKey, SilenceMarkerKey
+from windrow.lake.layout import MarkerKey, Origin, PartialKey, QuarantineKey, SilenceMarkerKey, UnionKey
 from windrow.window import Window
 
 WINDOW = Window(1_763_633_100_000)  # 2025-11-20 10:05 UTC
@@ -18,6 +18,9 @@ def test_keys_are_as_documented() -> None:
     bad = QuarantineKey(window=WINDOW, origin=ORIGIN, count=3, digest=DIGEST)
     assert str(partial) == f"partials/dt=2025-11-20/hour=10/1005-{origin}-{DIGEST}.parquet"
     assert str(bad) == f"quarantine/dt=2025-11-20/hour=10/1005-{origin}-3-{DIGEST}.jsonl.gz"
+    united = UnionKey(window=WINDOW, fingerprint=DIGEST[::-1], digest=DIGEST)
+    assert str(united) == f"unions/dt=2025-11-20/hour=10/1005-{DIGEST[::-1]}-{DIGEST}.parquet"
+    assert str(united).startswith(layout.unions_prefix(WINDOW))
     assert str(MarkerKey(window=WINDOW, digest=DIGEST)) == f"markers/dt=2025-11-20/hour=10/1005/{DIGEST}"
     of_silence = SilenceMarkerKey(window=WINDOW, digest=DIGEST)
     assert str(of_silence) == f"markers/silences/dt=2025-11-20/hour=10/1005/{DIGEST}"
@@ -31,6 +34,8 @@ def test_parsing_is_the_inverse_of_formatting() -> None:
     partial = PartialKey(window=WINDOW, origin=ORIGIN, digest=DIGEST)
     bad = QuarantineKey(window=WINDOW, origin=ORIGIN, count=3, digest=DIGEST)
     marker = MarkerKey(window=WINDOW, digest=DIGEST)
+    united = UnionKey(window=WINDOW, fingerprint=DIGEST[::-1], digest=DIGEST)
+    assert layout.parse_union_key(str(united)) == united
     assert layout.parse_partial_key(str(partial)) == partial
     assert layout.parse_quarantine_key(str(bad)) == bad
     assert layout.parse_marker_key(str(marker)) == marker

@@ -6,7 +6,17 @@ import json
 import pytest
 
 from windrow.rows.lineage import COLUMNS, FORMAT, Lineage, UnreadableLineage, fingerprint
+from windrow.rows.united import Delivery, UnitedRange, UnitedSet
 from windrow.window import Window
+
+ONCE = Delivery(objects=1, readings=5, late=2)
+UNITED = UnitedSet(
+    ranges=(
+        UnitedRange(first="", fingerprint="a" * 32, digest="b" * 32),
+        UnitedRange(first="é", fingerprint="c" * 32, digest="d" * 32),
+    ),
+    deliveries=(ONCE,),
+)
 
 LINEAGE = Lineage(
     window=Window(1_763_633_100_000),
@@ -73,8 +83,23 @@ def test_every_field_reaches_the_json() -> None:
     """A field that is changed changes the JSON."""
     for field in dataclasses.fields(Lineage):
         value = getattr(LINEAGE, field.name)
-        other = {str: "z", int: 7, bool: True, tuple: ("z",), Window: Window(0)}[type(value)]
+        other = {str: "z", int: 7, bool: True, tuple: ("z",), Window: Window(0), type(None): UNITED}[type(value)]
         assert dataclasses.replace(LINEAGE, **{field.name: other}).to_json() != LINEAGE.to_json()
+
+
+def test_united_set_survives_and_takes_no_place_where_there_is_none() -> None:
+    """With it the lineage reads as it was written; without it, its bytes are those of before."""
+    united = dataclasses.replace(LINEAGE, united=dataclasses.replace(UNITED, deliveries=(ONCE,) * len(LINEAGE.digests)))
+    assert Lineage.from_json(united.to_json()) == united
+    assert b"united" not in LINEAGE.to_json()
+
+
+def test_united_set_of_other_digests_is_refused() -> None:
+    """A lineage that says how more or fewer partials were delivered than it names is not believed."""
+    for deliveries in ((), (ONCE,) * (len(LINEAGE.digests) + 1)):
+        other = dataclasses.replace(LINEAGE, united=dataclasses.replace(UNITED, deliveries=deliveries))
+        with pytest.raises(UnreadableLineage, match="deliveries"):
+            Lineage.from_json(other.to_json())
 
 
 def test_completeness_is_what_was_heard_of_what_was_expected() -> None:

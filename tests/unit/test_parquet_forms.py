@@ -18,6 +18,7 @@ from windrow.rows.partial import Partial
 from windrow.rows.partial_parquet import DeliveryCounts, decode_partial, encode_partial
 from windrow.rows.rollup import roll
 from windrow.rows.silence import Silence, SilenceState, write_silence
+from windrow.rows.united_parquet import encode_range
 from windrow.window import WINDOW_MS, Window
 
 WINDOW = Window(1_763_640_300_000)
@@ -65,6 +66,8 @@ FILES: dict[str, Callable[[], bytes]] = {
     "partial": lambda: encode_partial(partial(), DeliveryCounts()),
     "partial with sequences": lambda: encode_partial(partial(sequence=1 << 33), DeliveryCounts()),
     "partial of one reading": lambda: encode_partial(partial(sensors=1, per_sensor=1), DeliveryCounts()),
+    "range of a united set": lambda: encode_range(partial()),
+    "range of a united set with sequences": lambda: encode_range(partial(sequence=1 << 33)),
     "rows": lambda: encode_rollup(roll(partial())),
     "no rows": lambda: encode_rollup(roll(partial(sensors=0))),
     "silences": lambda: silence(20),
@@ -102,7 +105,7 @@ def test_no_64_bit_column_has_deltas(file: pyarrow.parquet.ParquetFile) -> None:
             assert "DELTA_BINARY_PACKED" not in chunk.encodings, chunk.path_in_schema
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FILES if not kind.startswith("partial")])
+@pytest.mark.parametrize("kind", [kind for kind in FILES if not kind.startswith(("partial", "range"))])
 def test_results_have_no_deltas_at_all(kind: str) -> None:
     """Flink 2.3 reads no delta encoding, and results are what people give to other tools."""
     file = pyarrow.parquet.ParquetFile(io.BytesIO(FILES[kind]()))

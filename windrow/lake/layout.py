@@ -55,6 +55,7 @@ _ORIGIN = r"(?P<stream>[A-Za-z0-9_.-]+)-(?P<shard>shardId-\d+|unknown)-(?P<first
 _DIGEST = r"(?P<digest>[0-9a-f]{32})"
 _PARTIAL_KEY = re.compile(rf"{PARTIALS}{_WINDOW}(?P<mark>[-/]){_ORIGIN}-{_DIGEST}\.parquet")
 _MARKER_KEY = re.compile(rf"{MARKERS}{_WINDOW}/{_DIGEST}")
+_UNION_KEY = re.compile(rf"{UNIONS}{_WINDOW}-(?P<fingerprint>[0-9a-f]{{32}})-{_DIGEST}\.parquet")
 _SILENCE_MARKER_KEY = re.compile(rf"{SILENCE_MARKERS}{_WINDOW}/{_DIGEST}")
 _QUARANTINE_KEY = re.compile(rf"{QUARANTINE}{_WINDOW}(?P<mark>[-/]){_ORIGIN}-(?P<count>\d+)-{_DIGEST}\.jsonl\.gz")
 _WINDOW_PREFIX = re.compile(rf"{PARTIALS}{_WINDOW}(?:-|/[^/]*-)")
@@ -93,7 +94,7 @@ class PartialKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnionKey:
-    """The key of one range of a united set: the partials that were united, by fingerprint, and its readings' digest."""
+    """The key of one range of a united set: the fingerprint of the partials that were united, and its own digest."""
 
     window: Window
     fingerprint: str
@@ -228,6 +229,12 @@ def parse_partial_key(key: str) -> PartialKey:
         digest=match["digest"],
         is_in_folder=match["mark"] == "/",
     )
+
+
+def parse_union_key(key: str) -> UnionKey:
+    """Parse the key of a range of a united set; raises ValueError naming the key."""
+    match = _match(_UNION_KEY, key)
+    return UnionKey(window=_window_of(match), fingerprint=match["fingerprint"], digest=match["digest"])
 
 
 def parse_marker_key(key: str) -> MarkerKey:

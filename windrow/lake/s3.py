@@ -37,6 +37,8 @@ CONFLICT = 409
 PRECONDITION_FAILED = 412
 NOT_FOUND = 404
 SLOW_DOWN_CODES = frozenset({"SlowDown", "Throttling", "RequestTimeout"})
+# What S3 answers for single keys of a request to delete several; the request itself has succeeded.
+KEY_ERRORS_THAT_PASS = SLOW_DOWN_CODES | {"InternalError", "ServiceUnavailable"}
 BROKEN_BODY = (IncompleteReadError, ResponseStreamingError)
 
 
@@ -103,20 +105,31 @@ class S3Store:
         """Remove many objects; StoreError names the first that S3 did not delete."""
         named = list(keys)
         for start in range(0, len(named), DELETE_KEYS_MAX):
-            some = named[start : start + DELETE_KEYS_MAX]
-            request = {"Objects": [{"Key": key} for key in some], "Quiet": True}
+            left = named[start : start + DELETE_KEYS_MAX]
+            for round_number in range(1, ROUNDS_MAX + 1):
+                errors = self._delete_some(left)
+                if not errors:
+                    break
+                left = [error["Key"] for error in errors]
+                if round_number == ROUNDS_MAX or errors[0].get("Code") not in KEY_ERRORS_THAT_PASS:
+                    code = errors[0].get("Code", "no code")
+                    raise StoreError(f"DeleteObjects s3://{self._bucket}/{left[0]}: {code}")
+                self._sleep(PAUSE_SECONDS * 2 ** (round_number - 1))
 
-            def send(request: dict[str, Any] = request) -> list[dict[str, str]]:
-                answer = self._client.delete_objects(Bucket=self._bucket, Delete=request)
-                errors: list[dict[str, str]] = answer.get("Errors", [])
-                return errors
+    def _delete_some(self, keys: list[str]) -> list[dict[str, str]]:
+        """Send one request for 1 to DELETE_KEYS_MAX `keys`; return those that S3 did not delete."""
 
-            try:
-                errors = self._call("DeleteObjects", some[0], send)
-            except ClientError as error:
-                raise self._failed("DeleteObjects", some[0], error) from error
-            if errors:
-                raise self._failed("DeleteObjects", errors[0]["Key"], StoreError(errors[0].get("Code", "no code")))
+        def send() -> list[dict[str, str]]:
+            request = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
+            errors: list[dict[str, str]] = self._client.delete_objects(Bucket=self._bucket, Delete=request).get(
+                "Errors", []
+            )
+            return errors
+
+        try:
+            return self._call("DeleteObjects", keys[0], send)
+        except ClientError as error:
+            raise self._failed("DeleteObjects", keys[0], error) from error
 
     def list_objects(self, prefix: str) -> Iterator[ListedObject]:
         """Yield every object whose key begins with `prefix`, ascending by key, page by page."""
