@@ -14,11 +14,9 @@ import dispatcher.rows
 from dispatcher.additions import Additions
 from dispatcher.spill import Spill
 from tests.property.test_roll_window import ROWS
-from tests.simulation.lake import Row, at, lineage_of, partial_of, partial_put, rows_of, tick, window_at
+from tests.simulation.lake import Row, at, lineage_of, partial_of, partial_put, rows_of, tick, united_of, window_at
 from tests.simulation.simulated_s3 import S3State
-from windrow.lake.layout import UNIONS
 from windrow.rows.lineage import Lineage
-from windrow.rows.partial import Partial
 from windrow.rows.united_parquet import UnreadableRange, decode_range, encode_range
 
 WINDOW = window_at("10:00")
@@ -99,27 +97,6 @@ def test_rows_and_lineage_are_those_of_a_roll_of_everything(delivered: list[Arri
     lineage = lineage_of(state, WINDOW)
     assert comparable(lineage) == comparable(lineage_of(expected, WINDOW))
     assert united_of(state, lineage) == partial_of(WINDOW, [row for one in delivered for row in one.rows])
-
-
-def united_of(state: S3State, lineage: Lineage) -> Partial:
-    """What the objects in the lake hold: exactly those that the lineage names, ascending, none of them empty."""
-    assert lineage.united is not None
-    stored = {key: one.body for key, one in state.buckets["lake"].items() if key.startswith(UNIONS)}
-    ranges = lineage.united.ranges
-    assert len(stored) == len(ranges)
-    assert [one.first for one in ranges] == sorted({one.first for one in ranges}, key=str.encode)
-    assert ranges[0].first == ""
-    rows: list[Row] = []
-    for one in ranges:
-        key = next(key for key in stored if key.endswith(f"{one.fingerprint}-{one.digest}.parquet"))
-        part = decode_range(stored[key])
-        ids = part.sensor_ids.to_list()
-        assert ids
-        assert min(ids, key=str.encode).encode() >= one.first.encode()
-        rows += [
-            (r.sensor_id, r.event_time_ms - WINDOW.start_ms, r.sequence, r.temperature_milli_c) for r in part.readings
-        ]
-    return partial_of(WINDOW, rows)
 
 
 @given(st.lists(ROWS, min_size=1, max_size=30))

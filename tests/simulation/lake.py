@@ -6,13 +6,14 @@ from dispatcher.observation import Buckets
 from dispatcher.report import TickReport, WindowReport
 from dispatcher.tick import Tick
 from tests.simulation.simulated_s3 import Delete, Get, Perform, Put, S3State, SimulatedStore
-from windrow.lake.layout import MarkerKey, Origin, PartialKey, lineage_key, rows_key
+from windrow.lake.layout import UNIONS, MarkerKey, Origin, PartialKey, lineage_key, rows_key
 from windrow.lake.store import StoredObject
 from windrow.lifetimes import Lifetimes
 from windrow.reading import Readings
 from windrow.rows.lineage import Lineage
 from windrow.rows.partial import Partial
 from windrow.rows.partial_parquet import DeliveryCounts, encode_partial
+from windrow.rows.united_parquet import decode_range
 from windrow.timestamps import parse_rfc3339_ms
 from windrow.window import WINDOW_MS, Window
 
@@ -97,6 +98,26 @@ def rows_of(state: S3State, window: Window) -> bytes | None:
     """The bytes of the rows that stand."""
     stored = state.apply(Get(RESULTS, rows_key(window)))
     return stored.body if isinstance(stored, StoredObject) else None
+
+
+def united_of(state: S3State, lineage: Lineage) -> Partial:
+    """What the objects in the lake hold: exactly those that the lineage names, ascending, none of them empty."""
+    assert lineage.united is not None
+    stored = {key: one.body for key, one in state.buckets[LAKE].items() if key.startswith(UNIONS)}
+    ranges = lineage.united.ranges
+    assert len(stored) == len(ranges)
+    assert [one.first for one in ranges] == sorted({one.first for one in ranges}, key=str.encode)
+    assert ranges[0].first == ""
+    rows: list[Row] = []
+    for one in ranges:
+        key = next(key for key in stored if key.endswith(f"{one.fingerprint}-{one.digest}.parquet"))
+        part = decode_range(stored[key])
+        ids = part.sensor_ids.to_list()
+        assert ids
+        assert min(ids, key=str.encode).encode() >= one.first.encode()
+        start_ms = lineage.window.start_ms
+        rows += [(r.sensor_id, r.event_time_ms - start_ms, r.sequence, r.temperature_milli_c) for r in part.readings]
+    return partial_of(lineage.window, rows)
 
 
 def markers_of(state: S3State) -> list[str]:
