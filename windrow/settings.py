@@ -12,6 +12,7 @@ LAKE_BUCKET = "WINDROW_LAKE_BUCKET"
 RESULTS_BUCKET = "WINDROW_RESULTS_BUCKET"
 LATENESS_HORIZON_HOURS = "WINDROW_LATENESS_HORIZON_HOURS"
 STREAM_RETENTION_HOURS = "WINDROW_STREAM_RETENTION_HOURS"
+LATE_ROLL_MINUTES = "WINDROW_LATE_ROLL_MINUTES"
 PROCESSOR_FUNCTION = "WINDROW_PROCESSOR_FUNCTION"
 SILENCE_TOPIC_ARN = "WINDROW_SILENCE_TOPIC_ARN"
 
@@ -41,11 +42,15 @@ HOME = "WINDROW_HOME"
 TARGET = "WINDROW_TARGET"
 
 
+LATE_ROLL_MINUTES_DEFAULT = 60
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What a function is told about its stage.
 
-    Only the fan-out function has a ``processor_function``; only the dispatcher may have a ``silence_topic_arn``.
+    Only the fan-out function has a ``processor_function``; only the dispatcher may have a ``silence_topic_arn`` and is
+    told ``late_roll_minutes``.
     """
 
     stage: str
@@ -56,12 +61,13 @@ class Settings:
     stream_retention_hours: int
     processor_function: str | None = None
     silence_topic_arn: str | None = None
+    late_roll_minutes: int = LATE_ROLL_MINUTES_DEFAULT
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
         """Parse ``environment`` (``os.environ`` in a function).
 
-        WindrowError names a variable that is unset, empty, or no whole number of hours from 1 up.
+        WindrowError names a variable that is unset, empty, or no whole number of hours from 1 up, or minutes from 0.
         """
         return cls(
             stage=_text(environment, STAGE),
@@ -72,6 +78,7 @@ class Settings:
             stream_retention_hours=_hours(environment, STREAM_RETENTION_HOURS),
             processor_function=environment.get(PROCESSOR_FUNCTION) or None,
             silence_topic_arn=environment.get(SILENCE_TOPIC_ARN) or None,
+            late_roll_minutes=_minutes(environment, LATE_ROLL_MINUTES, default=LATE_ROLL_MINUTES_DEFAULT),
         )
 
 
@@ -95,4 +102,11 @@ def _hours(environment: Mapping[str, str], name: str) -> int:
     # isdecimal alone would also admit digits of other scripts.
     if not (text.isascii() and text.isdecimal() and int(text) >= 1):
         raise WindrowError(f"the environment variable {name} must be a whole number of hours, 1 or more, not {text!r}")
+    return int(text)
+
+
+def _minutes(environment: Mapping[str, str], name: str, *, default: int) -> int:
+    text = environment.get(name) or str(default)
+    if not (text.isascii() and text.isdecimal()):
+        raise WindrowError(f"the environment variable {name} must be a whole number of minutes, not {text!r}")
     return int(text)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from windrow.aws.clients import Place, client
 from windrow.lake.s3 import S3Store
 from windrow.lifetimes import Lifetimes
-from windrow.settings import Settings
+from windrow.settings import LATE_ROLL_MINUTES_DEFAULT, Settings
 
 if TYPE_CHECKING:
     from windrow.aws.functions import LambdaFunction
@@ -33,6 +33,7 @@ class Stage:
     results_bucket: str
     lateness_horizon_hours: int
     stream_retention_hours: int
+    late_roll_minutes: int = LATE_ROLL_MINUTES_DEFAULT
     partials_retention_days: int = 0
     failures_bucket: str = ""
     consumer_function: str = ""
@@ -58,6 +59,7 @@ class Stage:
             consumer_function=settings.processor_function or "",
             lateness_horizon_hours=settings.lateness_horizon_hours,
             stream_retention_hours=settings.stream_retention_hours,
+            late_roll_minutes=settings.late_roll_minutes,
             silence_topic_arn=settings.silence_topic_arn or "",
         )
 
@@ -95,9 +97,11 @@ class Stage:
 
     @property
     def lifetimes(self) -> Lifetimes:
-        """How late a reading may arrive, and how long the stream keeps it."""
+        """How late a reading may arrive, how long the stream keeps it, and how often old windows are rolled for one."""
         return Lifetimes.of_hours(
-            lateness_horizon_hours=self.lateness_horizon_hours, stream_retention_hours=self.stream_retention_hours
+            lateness_horizon_hours=self.lateness_horizon_hours,
+            stream_retention_hours=self.stream_retention_hours,
+            late_roll_minutes=self.late_roll_minutes,
         )
 
     def _bucket(self, name: str) -> S3Store:

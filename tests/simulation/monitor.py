@@ -41,7 +41,8 @@ class Monitor:
                 put.key.partition("/")[0] + "/", "?"
             )
             self._log("lake", symbol, put.key)
-            # A bookmark holds no reading, and is the one object of the lake that changes; a union's key names its content.
+            # A bookmark holds no reading, and is the one object of the lake that changes. A range of a united set is
+            # written over what may be damaged under its name.
             if not put.if_absent and not put.key.startswith((BOOKMARKS, UNIONS)):
                 self.faults.append(f"{put.key} was written without If-None-Match")
         elif put.bucket == self._results and put.key.startswith(WINDOWS):

@@ -1,5 +1,6 @@
 """The united set of a window: what a late partial costs, and what becomes of it when something is missing."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
 from functools import partial as bind
@@ -36,6 +37,7 @@ from tests.simulation.lake import (
     united_of,
 )
 from tests.simulation.simulated_s3 import (
+    Answer,
     Crash,
     Delete,
     Get,
@@ -48,9 +50,10 @@ from tests.simulation.simulated_s3 import (
     recording,
 )
 from tests.simulation.test_two_dispatchers import SCENARIOS, faults_of
-from windrow.lake.layout import PARTIALS, UNIONS, partials_prefix, rows_key
+from windrow.lake.layout import PARTIALS, UNIONS, lineage_key, partials_prefix, rows_key
 from windrow.lake.store import CountingStore, StoredObject, etag_of
 from windrow.period import HOUR_MS
+from windrow.rows.partial import Partial
 from windrow.rows.rollup import roll
 from windrow.rows.united_parquet import encode_range
 from windrow.window import WINDOW_MS
@@ -102,12 +105,17 @@ def expire_partials(state: S3State) -> None:
         state.apply(Delete(LAKE, key))
 
 
+def everything(*late: list[Row]) -> Partial:
+    """The set of all readings of the window."""
+    return partial_of(WINDOW, [row for rows in (*PARTS, *late) for row in rows])
+
+
 def is_right(state: S3State, *late: list[Row]) -> bool:
     """Whether the rows, to the byte, and the united set are those of all readings."""
-    everything = partial_of(WINDOW, [row for rows in (*PARTS, *late) for row in rows])
+    expected = everything(*late)
     return (
-        rows_of(state, WINDOW) == encode_rollup(roll(everything))
-        and united_of(state, lineage_of(state, WINDOW)) == everything
+        rows_of(state, WINDOW) == encode_rollup(roll(expected))
+        and united_of(state, lineage_of(state, WINDOW)) == expected
     )
 
 
@@ -300,6 +308,90 @@ def test_two_dispatchers_and_a_consumer_in_every_order(monkeypatch: pytest.Monke
 
     faults = [fault for fault in faults_of(SCENARIOS["rolled before, one arrives"], sound) if fault]
     assert not faults[:3]
+
+
+def faults_of_missing_ranges() -> list[str]:
+    """What is wrong when partials and ranges are gone and nothing comes."""
+    state = rolled()
+    expire_partials(state)
+    damage(state, lambda _: None)
+    state.apply(marker_put(WINDOW, PARTS[0]))
+    outcome = report_of(ticked(state)[0], WINDOW).outcome
+    return [] if outcome is RollOutcome.FROZEN else [f"it is {outcome}"]
+
+
+def faults_of_strange_ranges() -> list[str]:
+    """What is wrong when a range is not what its key says, and when the partials are gone, too."""
+    faults = []
+    for has_partials in (True, False):
+        state = rolled()
+        rows = rows_of(state, WINDOW)
+        if not has_partials:
+            expire_partials(state)
+        damage(state, DAMAGES["readings of others"])
+        arrive(state, LATE_ROWS)
+        ticked(state)
+        is_sound = is_right(state, LATE_ROWS) if has_partials else rows_of(state, WINDOW) == rows
+        faults += [] if is_sound else [f"the rows are wrong, partials: {has_partials}"]
+    return faults
+
+
+def faults_of_strange_rows() -> list[str]:
+    """What is wrong after a late partial when somebody wrote other rows in place of a window's."""
+    state = rolled()
+    other = encode_rollup(roll(partial_of(WINDOW, [("a", 5, 0, 5), ("h", 5, 0, 5)])))
+    state.apply(Put(RESULTS, rows_key(WINDOW), other))
+    arrive(state, LATE_ROWS)
+    ticked(state)
+    return [] if is_right(state, LATE_ROWS) else ["the rows are wrong"]
+
+
+def faults_of_several_late_partials() -> list[str]:
+    """What is wrong when late partials come one after another, and nothing but the united set is left each time."""
+    state = rolled()
+    faults = []
+    late = ([("d", number, 0, number), ("z", number, 0, number)] for number in (80, 70, 90))
+    arrived: list[list[Row]] = []
+    for number, rows in enumerate(late):
+        expire_partials(state)
+        arrive(state, rows, first=100 + number)
+        arrived.append(rows)
+        ticked(state, LATE_TICK + number * WINDOW_MS)
+        faults += [] if is_right(state, *arrived) else [f"wrong after {number + 1}"]
+    return faults
+
+
+def faults_of_a_dispatcher_that_dies_before_its_lineage() -> list[str]:
+    """What is wrong when all partials have expired and the run dies before the lineage of a late roll is written."""
+    state = rolled()
+    expire_partials(state)
+    arrive(state, LATE_ROWS)
+
+    def dying(operation: Operation) -> Answer:
+        if isinstance(operation, Put) and operation.key == lineage_key(WINDOW):
+            raise Crash
+        return state.apply(operation)
+
+    with contextlib.suppress(Crash):
+        tick(dying, LATE_TICK)
+    ticked(state, LATE_TICK + WINDOW_MS)
+    faults = [] if rows_of(state, WINDOW) == encode_rollup(roll(everything(LATE_ROWS))) else ["the rows are wrong"]
+    return faults + ([f"{len(markers_of(state))} markers are left"] if markers_of(state) else [])
+
+
+@pytest.mark.parametrize(
+    "faults_of_it",
+    [
+        faults_of_missing_ranges,
+        faults_of_strange_ranges,
+        faults_of_strange_rows,
+        faults_of_several_late_partials,
+        faults_of_a_dispatcher_that_dies_before_its_lineage,
+    ],
+)
+def test_scenario_of_the_mutants_ends_well(faults_of_it: Callable[[], list[str]]) -> None:
+    """What a mutant must fail, the product passes."""
+    assert faults_of_it() == []
 
 
 def hourly_tick(state: S3State, scheduled_time_ms: int) -> tuple[TickReport, list[Operation]]:

@@ -31,6 +31,7 @@ hours = st.integers(min_value=1, max_value=10_000)
         lateness_horizon_hours=hours,
         stream_retention_hours=hours,
         processor_function=st.none() | names,
+        late_roll_minutes=st.integers(min_value=0, max_value=10_000),
     )
 )
 def test_settings_survive_the_way_through_an_environment(written: Settings):
@@ -55,6 +56,15 @@ def test_hours_that_are_no_whole_number_are_refused(name: str, value: str):
     """Hours are plain decimal digits, 1 or more; digits of other scripts are not."""
     with pytest.raises(WindrowError, match=name):
         Settings.from_environment(ENVIRONMENT | {name: value})
+
+
+@pytest.mark.parametrize("value", ["-1", "1.5", "an hour", " 24", "²", "٢٤"])
+def test_minutes_that_are_no_whole_number_are_refused(value: str):
+    """Minutes are plain decimal digits; 0 is one of them, and unset means an hour."""
+    with pytest.raises(WindrowError, match="WINDROW_LATE_ROLL_MINUTES"):
+        Settings.from_environment(ENVIRONMENT | {settings.LATE_ROLL_MINUTES: value})
+    assert Settings.from_environment(ENVIRONMENT | {settings.LATE_ROLL_MINUTES: "0"}).late_roll_minutes == 0
+    assert Settings.from_environment(ENVIRONMENT).late_roll_minutes == 60
 
 
 def test_function_without_processor_has_none():

@@ -20,7 +20,7 @@ from windrow.lake import layout
 from windrow.rows import lineage, partial_parquet, rollup_parquet, silence
 from windrow.rows.merge import PERCENTILE_ERROR_MILLI_C
 from windrow.rows.rollup import PERCENTILES
-from windrow.settings import Settings
+from windrow.settings import LATE_ROLL_MINUTES_DEFAULT, Settings
 from windrow.window import WINDOW_MS
 
 ROOT = Path(__file__).parents[2]
@@ -306,11 +306,25 @@ def test_the_page_tells_what_a_companys_key_must_allow():
     assert told == json.loads(own)
 
 
+def test_late_rolls_are_as_often_as_the_code_believes():
+    """The parameter's default is that of the settings, and the dispatcher is told what was chosen."""
+    assert PARAMETERS["LateRollMinutes"]["Default"] == LATE_ROLL_MINUTES_DEFAULT
+    told = RESOURCES["DispatcherFunction"]["Properties"]["Environment"]["Variables"][settings.LATE_ROLL_MINUTES]
+    assert told == {"Ref": "LateRollMinutes"}
+
+
 def test_every_prefix_of_the_lake_expires():
     """Each prefix that the code writes to the lake has a rule, and no rule names another."""
     rules = RESOURCES["LakeBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
     prefixes = {rule["Prefix"] for rule in rules if "Prefix" in rule}
-    assert prefixes == {layout.PARTIALS, layout.MARKERS, layout.QUARANTINE, layout.BOOKMARKS, layout.SIMULATIONS}
+    assert prefixes == {
+        layout.PARTIALS,
+        layout.UNIONS,
+        layout.MARKERS,
+        layout.QUARANTINE,
+        layout.BOOKMARKS,
+        layout.SIMULATIONS,
+    }
 
 
 def test_key_lives_as_long_as_what_it_opens():
