@@ -14,7 +14,7 @@ def environment_of(stage: Settings) -> dict[str, str]:
         settings.LATENESS_HORIZON_HOURS: str(stage.lateness_horizon_hours),
         settings.STREAM_RETENTION_HOURS: str(stage.stream_retention_hours),
     }
-    if stage.late_roll_minutes != settings.LATE_ROLL_MINUTES_DEFAULT:
+    if stage.late_roll_minutes is not None:
         environment[settings.LATE_ROLL_MINUTES] = str(stage.late_roll_minutes)
     if stage.processor_function is not None:
         environment[settings.PROCESSOR_FUNCTION] = stage.processor_function

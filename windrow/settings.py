@@ -42,15 +42,12 @@ HOME = "WINDROW_HOME"
 TARGET = "WINDROW_TARGET"
 
 
-LATE_ROLL_MINUTES_DEFAULT = 60
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What a function is told about its stage.
 
-    Only the fan-out function has a ``processor_function``; only the dispatcher may have a ``silence_topic_arn`` and is
-    told ``late_roll_minutes``.
+    Only the fan-out function has a ``processor_function``; only the dispatcher may have a ``silence_topic_arn``, and
+    ``late_roll_minutes``.
     """
 
     stage: str
@@ -61,7 +58,7 @@ class Settings:
     stream_retention_hours: int
     processor_function: str | None = None
     silence_topic_arn: str | None = None
-    late_roll_minutes: int = LATE_ROLL_MINUTES_DEFAULT
+    late_roll_minutes: int | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -78,7 +75,7 @@ class Settings:
             stream_retention_hours=_hours(environment, STREAM_RETENTION_HOURS),
             processor_function=environment.get(PROCESSOR_FUNCTION) or None,
             silence_topic_arn=environment.get(SILENCE_TOPIC_ARN) or None,
-            late_roll_minutes=_minutes(environment, LATE_ROLL_MINUTES, default=LATE_ROLL_MINUTES_DEFAULT),
+            late_roll_minutes=_minutes(environment, LATE_ROLL_MINUTES),
         )
 
 
@@ -105,8 +102,10 @@ def _hours(environment: Mapping[str, str], name: str) -> int:
     return int(text)
 
 
-def _minutes(environment: Mapping[str, str], name: str, *, default: int) -> int:
-    text = environment.get(name) or str(default)
+def _minutes(environment: Mapping[str, str], name: str) -> int | None:
+    text = environment.get(name)
+    if not text:
+        return None
     if not (text.isascii() and text.isdecimal()):
         raise WindrowError(f"the environment variable {name} must be a whole number of minutes, not {text!r}")
     return int(text)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from windrow.aws.clients import Place, client
 from windrow.lake.s3 import S3Store
 from windrow.lifetimes import Lifetimes
-from windrow.settings import LATE_ROLL_MINUTES_DEFAULT, Settings
+from windrow.settings import Settings
 
 if TYPE_CHECKING:
     from windrow.aws.functions import LambdaFunction
@@ -33,7 +33,7 @@ class Stage:
     results_bucket: str
     lateness_horizon_hours: int
     stream_retention_hours: int
-    late_roll_minutes: int = LATE_ROLL_MINUTES_DEFAULT
+    late_roll_minutes: int = 0
     partials_retention_days: int = 0
     failures_bucket: str = ""
     consumer_function: str = ""
@@ -59,7 +59,7 @@ class Stage:
             consumer_function=settings.processor_function or "",
             lateness_horizon_hours=settings.lateness_horizon_hours,
             stream_retention_hours=settings.stream_retention_hours,
-            late_roll_minutes=settings.late_roll_minutes,
+            late_roll_minutes=settings.late_roll_minutes or 0,
             silence_topic_arn=settings.silence_topic_arn or "",
         )
 

@@ -140,7 +140,7 @@ def several(scenario: Callable[[int], list[str]]) -> list[str]:
 MUTANTS = (
     # The set and its union.
     mutant("drop the union", "dispatcher.spill", "united = union(self._window, held)", "united = union(self._window, held[:1])"),
-    mutant("drop the union of what was on disk", "dispatcher.spill", "blocks = list(_columns(raw))", "blocks = list(_columns(raw))[:1]"),
+    mutant("drop the union of what was on disk", "dispatcher.spill", "columns = zip(*_columns(raw), strict=True)", "columns = zip(*list(_columns(raw))[:1], strict=True)"),
     Mutant("dedupe off", (
         Edit("windrow.columns.order", "    kept = is_new(word)\n", "    kept = np.ones(len(word), bool)\n"),
         Edit("windrow.columns.order", "        kept = is_new(*ordered)\n", "        kept = np.ones(len(order), bool)\n"),

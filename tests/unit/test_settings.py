@@ -31,7 +31,7 @@ hours = st.integers(min_value=1, max_value=10_000)
         lateness_horizon_hours=hours,
         stream_retention_hours=hours,
         processor_function=st.none() | names,
-        late_roll_minutes=st.integers(min_value=0, max_value=10_000),
+        late_roll_minutes=st.none() | st.integers(min_value=0, max_value=10_000),
     )
 )
 def test_settings_survive_the_way_through_an_environment(written: Settings):
@@ -60,11 +60,11 @@ def test_hours_that_are_no_whole_number_are_refused(name: str, value: str):
 
 @pytest.mark.parametrize("value", ["-1", "1.5", "an hour", " 24", "²", "٢٤"])
 def test_minutes_that_are_no_whole_number_are_refused(value: str):
-    """Minutes are plain decimal digits; 0 is one of them, and unset means an hour."""
+    """Minutes are plain decimal digits; 0 is one of them, and a function that is not told has none."""
     with pytest.raises(WindrowError, match="WINDROW_LATE_ROLL_MINUTES"):
         Settings.from_environment(ENVIRONMENT | {settings.LATE_ROLL_MINUTES: value})
     assert Settings.from_environment(ENVIRONMENT | {settings.LATE_ROLL_MINUTES: "0"}).late_roll_minutes == 0
-    assert Settings.from_environment(ENVIRONMENT).late_roll_minutes == 60
+    assert Settings.from_environment(ENVIRONMENT).late_roll_minutes is None
 
 
 def test_function_without_processor_has_none():

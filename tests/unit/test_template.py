@@ -20,7 +20,7 @@ from windrow.lake import layout
 from windrow.rows import lineage, partial_parquet, rollup_parquet, silence
 from windrow.rows.merge import PERCENTILE_ERROR_MILLI_C
 from windrow.rows.rollup import PERCENTILES
-from windrow.settings import LATE_ROLL_MINUTES_DEFAULT, Settings
+from windrow.settings import Settings
 from windrow.window import WINDOW_MS
 
 ROOT = Path(__file__).parents[2]
@@ -306,9 +306,9 @@ def test_the_page_tells_what_a_companys_key_must_allow():
     assert told == json.loads(own)
 
 
-def test_late_rolls_are_as_often_as_the_code_believes():
-    """The parameter's default is that of the settings, and the dispatcher is told what was chosen."""
-    assert PARAMETERS["LateRollMinutes"]["Default"] == LATE_ROLL_MINUTES_DEFAULT
+def test_late_rolls_are_as_often_as_the_parameter_says():
+    """Once an hour, if nobody chose otherwise; the dispatcher alone is told."""
+    assert PARAMETERS["LateRollMinutes"]["Default"] == 60
     told = RESOURCES["DispatcherFunction"]["Properties"]["Environment"]["Variables"][settings.LATE_ROLL_MINUTES]
     assert told == {"Ref": "LateRollMinutes"}
 
