@@ -16,8 +16,9 @@ from dispatcher.spill import Spill
 from tests.property.test_roll_window import ROWS
 from tests.simulation.lake import Row, at, lineage_of, partial_of, partial_put, rows_of, tick, united_of, window_at
 from tests.simulation.simulated_s3 import S3State
+from windrow.rows import united_parquet
 from windrow.rows.lineage import Lineage
-from windrow.rows.united_parquet import UnreadableRange, decode_range, encode_range
+from windrow.rows.united_parquet import FORMAT, UnreadableRange, decode_range, encode_range
 
 WINDOW = window_at("10:00")
 SCHEDULED = at("10:07")
@@ -112,3 +113,12 @@ def test_damaged_bytes_are_unreadable_or_another_set(rows: list[Row], data: st.D
     body = encode_range(partial_of(WINDOW, rows))
     with pytest.raises(UnreadableRange):
         decode_range(body[: data.draw(st.integers(0, len(body) - 1))])
+
+
+def test_format_of_the_future_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A range that a later release wrote is not misread: the partials are read in its place."""
+    with monkeypatch.context() as patch:
+        patch.setattr(united_parquet, "FORMAT", FORMAT + 1)
+        body = encode_range(partial_of(WINDOW, [("a", 0, 0, 1)]))
+    with pytest.raises(UnreadableRange, match=f"format {FORMAT + 1}"):
+        decode_range(body)

@@ -43,6 +43,7 @@ from tests.simulation.simulated_s3 import (
     Get,
     ListPage,
     Operation,
+    Perform,
     Put,
     S3State,
     SimulatedStore,
@@ -50,7 +51,7 @@ from tests.simulation.simulated_s3 import (
     recording,
 )
 from tests.simulation.test_two_dispatchers import SCENARIOS, faults_of
-from windrow.lake.layout import PARTIALS, UNIONS, lineage_key, partials_prefix, rows_key
+from windrow.lake.layout import PARTIALS, UNIONS, MarkerKey, lineage_key, partials_prefix, rows_key
 from windrow.lake.store import CountingStore, StoredObject, etag_of
 from windrow.period import HOUR_MS
 from windrow.rows.partial import Partial
@@ -143,8 +144,9 @@ def test_late_partial_reads_its_own_range_and_no_other_partial() -> None:
 
 def test_roll_for_a_late_partial_makes_at_most_ten_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many partials the window has; a LIST of the day's rows and a DELETE are shared by all rolls of a tick."""
-    monkeypatch.setattr(dispatcher.patch, "Spill", Spill)
-    state = rolled([[(f"sensor-{number}", number, 0, number)] for number in range(1_500)])
+    for module in (dispatcher.rows, dispatcher.patch):
+        monkeypatch.setattr(module, "Spill", Spill)
+    state = rolled([[(f"sensor-{number}", number, 0, number)] for number in range(1_001)])
     arrive(state, [("sensor-7", 299_000, 0, 7)])
     lake, results = (CountingStore(SimulatedStore(state.apply, name)) for name in (LAKE, RESULTS))
     rows_etag = etag_of(SimulatedStore(state.apply, RESULTS), rows_key(WINDOW))
@@ -273,18 +275,27 @@ def test_rows_that_cannot_be_read_are_made_from_the_united_set() -> None:
     assert is_right(state, LATE_ROWS)
 
 
+def roll_alone(perform: Perform) -> None:
+    """The roll of the window, and no other, with all that it deletes."""
+    roller = Roller(buckets=buckets(perform), lifetimes=LIFETIMES, scheduled_time_ms=LATE_TICK)
+    marker = MarkerKey(window=WINDOW, digest=partial_of(WINDOW, LATE_ROWS).digest)
+    roll_window(roller, DueWindow(window=WINDOW, reasons=(DueReason.MARKED,), markers=(marker,)))
+    roller.clear()
+
+
 @pytest.mark.parametrize("has_partials", [True, False])
 @pytest.mark.parametrize("after", [True, False])
 def test_dispatcher_that_dies_anywhere_leaves_what_the_next_tick_completes(*, has_partials: bool, after: bool) -> None:
     """Before or after each request; the rows at rest never shrink, and in the end all is right and nothing is left."""
+    initial = rolled()
+    if not has_partials:
+        expire_partials(initial)
+    arrive(initial, LATE_ROWS)
     at = 0
     while True:
-        state = rolled()
-        if not has_partials:
-            expire_partials(state)
-        arrive(state, LATE_ROWS)
+        state = initial.copy()
         try:
-            tick(crashing(state.apply, at=at, after=after), LATE_TICK)
+            roll_alone(crashing(state.apply, at=at, after=after))
         except Crash:
             at += 1
         else:
