@@ -41,6 +41,18 @@ def delete(bucket: str, key: str) -> Callable[[Clients, Stage], object]:
     return lambda clients, stage: clients("s3").delete_object(Bucket=getattr(stage, bucket), Key=key)
 
 
+def delete_several(bucket: str, *keys: str) -> Callable[[Clients, Stage], object]:
+    """One request; what is refused of it is named in the answer or refuses all of it."""
+
+    def request(clients: Clients, stage: Stage) -> None:
+        objects = {"Objects": [{"Key": key} for key in keys]}
+        answer = clients("s3").delete_objects(Bucket=getattr(stage, bucket), Delete=objects)
+        for error in answer.get("Errors", []):
+            raise ClientError({"Error": error}, "DeleteObjects")
+
+    return request
+
+
 def listing(bucket: str) -> Callable[[Clients, Stage], object]:
     return lambda clients, stage: clients("s3").list_objects_v2(Bucket=getattr(stage, bucket), Prefix="partials/")
 
@@ -79,6 +91,10 @@ ACTIONS: dict[str, Callable[[Clients, Stage], object]] = {
     "read a bookmark": get("lake_bucket", "bookmarks/iam"),
     "write a manifest": put("lake_bucket", "simulations/iam"),
     "read a partial": get("lake_bucket", "partials/iam"),
+    "write a range": put("lake_bucket", "unions/iam"),
+    "read a range": get("lake_bucket", "unions/iam"),
+    "delete ranges and markers": delete_several("lake_bucket", "unions/iam", "markers/iam"),
+    "delete a marker and a partial": delete_several("lake_bucket", "markers/iam", "partials/iam"),
     "read quarantine": get("lake_bucket", "quarantine/iam"),
     "delete a partial": delete("lake_bucket", "partials/iam"),
     "delete a marker": delete("lake_bucket", "markers/iam"),
@@ -111,6 +127,9 @@ ROLLS = frozenset(
         "list the results",
         "read a partial",
         "delete a marker",
+        "write a range",
+        "read a range",
+        "delete ranges and markers",
         "mark a silence",
         "write rows",
         "read rows",
