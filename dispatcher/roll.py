@@ -141,6 +141,7 @@ def _roll_once(roller: Roller, due: DueWindow, look: Callable[[Buckets, Window],
     listing = list_partials(roller.buckets, window)
     missing = sorted(set(seen.lineage.digests) - listing.digests) if seen.lineage else []
     if missing and not (seen.lineage and stands_for_partials(roller.buckets, seen.lineage)):
+        _demand_unreplaced(roller, seen, window)
         return _frozen(seen.lineage, missing)
     is_final = roller.lifetimes.is_final(window, scheduled_time_ms=roller.scheduled_time_ms)
     if seen.lineage is not None and _is_settled(seen, seen.lineage, listing):
@@ -236,6 +237,12 @@ def _write_results(
     return _RollResult(outcome=RollOutcome.RECORDED if rows_stand else RollOutcome.ROLLED, lineage=lineage)
 
 
+def _demand_unreplaced(roller: Roller, seen: Observation, window: Window) -> None:
+    """Raise PreconditionFailed, to start over, if ranges are missing because another roll has replaced them."""
+    if seen.lineage and seen.lineage.united and observe(roller.buckets, window).lineage_etag != seen.lineage_etag:
+        raise PreconditionFailed(lineage_key(window))
+
+
 def _bytes_to_read(seen: Observation, listing: Listing) -> int:
     """Return the bytes that the roll holds room for: those of the partials, or of what is read in place of them.
 
@@ -261,6 +268,7 @@ def _rolled(roller: Roller, seen: Observation, listing: Listing, window: Window,
                         patched_rows(roller.buckets, look, before, listing, mapper=roller.mapper)
                     )
         except UnusableUnion as error:
+            _demand_unreplaced(roller, seen, window)
             if not listing.digests.issuperset(before.digests):
                 raise
             log.warning("the partials are read again: %s", error)

@@ -98,10 +98,12 @@ from tests.simulation.test_scenarios_writes import faults_of_marker_after_crash,
 from tests.simulation.test_tick_crashes import faults_of_killed_ticks
 from tests.simulation.test_united_sets import (
     faults_of_a_dispatcher_that_dies_before_its_lineage,
+    faults_of_a_late_roll_that_waits,
     faults_of_missing_ranges,
     faults_of_several_late_partials,
     faults_of_strange_ranges,
     faults_of_strange_rows,
+    faults_of_two_that_roll_from_a_united_set,
 )
 from tests.simulation.two_dispatchers import faults_of_two_dispatchers
 
@@ -249,11 +251,12 @@ MUTANTS = (
     mutant("a strange range is believed", "dispatcher.united", "    if digest_of(stored.body) != united.digest:\n", "    if False:\n", faults_of_strange_ranges),
     mutant("rolled anew without the partials that are gone", "dispatcher.roll", "            if not listing.digests.issuperset(before.digests):\n                raise\n", "", faults_of_strange_ranges),
     mutant("strange rows are copied", "dispatcher.patch", "    if not seen.rows_etag or seen.rows_etag != before.result_etag:\n        return None\n", "", faults_of_strange_rows),
+    mutant("a range that another roll replaced freezes its window", "dispatcher.roll", "if seen.lineage and seen.lineage.united and observe(roller.buckets, window).lineage_etag != seen.lineage_etag:", "if False:", faults_of_two_that_roll_from_a_united_set),
     mutant("rows are copied whatever was added", "dispatcher.patch", "touched = additions.readings.keys() if standing else", "touched = set() if standing else"),
     mutant("a range keeps its object whatever was added", "dispatcher.patch", "if first is not None and part == old:", "if first is not None:", faults_of_several_late_partials),
     mutant("replaced ranges are deleted before the lineage", "dispatcher.roll", "        _write_lineage(roller, lineage, seen.lineage_etag)\n        roller.discarded.update(superseded(before, lineage))\n", "        roller.buckets.lake.delete_all(superseded(before, lineage))\n        _write_lineage(roller, lineage, seen.lineage_etag)\n", faults_of_a_dispatcher_that_dies_before_its_lineage),
-    mutant("a range is named before it is written", "dispatcher.united", "        self._flush()\n        return tuple", "        return tuple"),
-    mutant("a late roll waits for ever", "dispatcher.roll", "        and roller.scheduled_time_ms - lineage.scheduled_time_ms < soon_ms\n", ""),
+    mutant("a range is named before it is written", "dispatcher.united", "        self._flush()\n        return tuple", "        return tuple", faults_of_several_late_partials),
+    mutant("a late roll waits for ever", "dispatcher.roll", "        and roller.scheduled_time_ms - lineage.scheduled_time_ms < soon_ms\n", "", faults_of_a_late_roll_that_waits),
     # What is due.
     mutant("windows without a lineage are not due", "dispatcher.due", "DueReason.NEW: {window for window in with_partials if window not in with_lineage} & set(within_reach),", "DueReason.NEW: set(),", lambda: faults_of_missed_hours(3)),
     mutant("no sweep", "dispatcher.due", "        DueReason.SWEEP: swept,\n", "        DueReason.SWEEP: set(),\n", faults_of_sweep),

@@ -30,6 +30,7 @@ from tests.simulation.lake import (
     OLD,
     SCHEDULED,
     SECOND,
+    Row,
     at,
     buckets,
     lineage_of,
@@ -40,6 +41,7 @@ from tests.simulation.lake import (
     partial_put,
     rows_of,
     tick,
+    united_of,
 )
 from tests.simulation.mutant import mutant_of
 from tests.simulation.simulated_s3 import Perform, S3State
@@ -48,6 +50,7 @@ from windrow.period import DAY_MS
 from windrow.rows.lineage import Lineage
 
 WINDOW = OLD
+MORE: list[Row] = [("e", 5, 0, 1)]
 SWEPT = at("07:02") + DAY_MS
 """The one tick of the next day whose share of the sweep has WINDOW."""
 
@@ -88,9 +91,8 @@ def once_rolled() -> S3State:
     """As `never_rolled`, settled, and then one more partial that no lineage has, with its marker."""
     state = never_rolled()
     tick(state.apply, SCHEDULED)
-    more = [("e", 5, 0, 1)]
-    state.apply(partial_put(WINDOW, more, first=7))
-    state.apply(marker_put(WINDOW, more))
+    state.apply(partial_put(WINDOW, MORE, first=7))
+    state.apply(marker_put(WINDOW, MORE))
     return state
 
 
@@ -190,6 +192,9 @@ def differences(state: S3State, clean: S3State, at_ms: int) -> list[str]:
         faults.append("the lineage is not that of the rows")
     if comparable(state) != comparable(clean):
         faults.append("another lineage than a clean run")
+    lineage = lineage_of(state, WINDOW)
+    if lineage.united and united_of(state, lineage, is_alone=False) != partial_of(WINDOW, [*FIRST, *SECOND, *MORE]):
+        faults.append("the united set is not that of all readings")
     if markers_of(state):
         faults.append("a marker is left")
     return faults
@@ -197,7 +202,8 @@ def differences(state: S3State, clean: S3State, at_ms: int) -> list[str]:
 
 def comparable(state: S3State) -> Lineage:
     """The lineage but for what says in how many steps it came about, when, and under which ETags."""
-    return dataclasses.replace(lineage_of(state, WINDOW), revision=0, scheduled_time_ms=0, result_etag="")
+    lineage = lineage_of(state, WINDOW)
+    return dataclasses.replace(lineage, revision=0, scheduled_time_ms=0, result_etag="", united=None)
 
 
 def late_digest() -> str:

@@ -2,12 +2,14 @@
 
 import contextlib
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator
 from functools import partial as bind
 
 import pytest
 
 import dispatcher.patch
+import dispatcher.roll
 import dispatcher.rows
 from dispatcher.additions import Additions
 from dispatcher.due import DueReason, DueWindow
@@ -18,11 +20,13 @@ from dispatcher.spill import Spill
 from dispatcher.tick import Tick
 from tests.rows_file import encode_rollup
 from tests.simulation.lake import (
+    FIRST,
     LAKE,
     LIFETIMES,
     OLD,
     RESULTS,
     SCHEDULED,
+    SECOND,
     Row,
     buckets,
     lineage_of,
@@ -50,7 +54,7 @@ from tests.simulation.simulated_s3 import (
     crashing,
     recording,
 )
-from tests.simulation.test_two_dispatchers import SCENARIOS, faults_of
+from tests.simulation.test_two_dispatchers import Scenario, faults_of, once_rolled
 from windrow.lake.layout import PARTIALS, UNIONS, MarkerKey, lineage_key, partials_prefix, rows_key
 from windrow.lake.store import CountingStore, StoredObject, etag_of
 from windrow.period import HOUR_MS
@@ -312,13 +316,29 @@ def test_dispatcher_that_dies_anywhere_leaves_what_the_next_tick_completes(*, ha
     assert at > 10
 
 
-def test_two_dispatchers_and_a_consumer_in_every_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every interleaving and every crash of two rolls that go on from one united set heals at the next tick."""
-    monkeypatch.setattr(dispatcher.rows, "UNITED_ABOVE_PARTIALS", 0)
-    import dispatcher.roll as sound  # noqa: PLC0415 - as a module
+def only_united() -> S3State:
+    """A window of which the united set and one new partial are left."""
+    state = once_rolled()
+    for rows, first, shard in ((FIRST, 1, 0), (SECOND, 2, 1)):
+        state.apply(Delete(LAKE, partial_put(WINDOW, rows, first=first, shard=shard).key))
+    return state
 
-    faults = [fault for fault in faults_of(SCENARIOS["rolled before, one arrives"], sound) if fault]
-    assert not faults[:3]
+
+@pytest.mark.parametrize("start", [once_rolled, only_united])
+def test_two_dispatchers_in_every_order(start: Callable[[], S3State]) -> None:
+    """Every interleaving and every crash of two rolls that go on from one united set heals at the next tick.
+
+    Neither is told that its window is frozen, though the other deletes the range that it is about to read.
+    """
+    assert faults_of_two_that_roll_from_a_united_set(start) == []
+
+
+def faults_of_two_that_roll_from_a_united_set(start: Callable[[], S3State] = only_united) -> list[str]:
+    """What is wrong in any order of them, at most three things."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dispatcher.rows, "UNITED_ABOVE_PARTIALS", 0)
+        found = (fault for fault in faults_of(Scenario(start, arrives=False), dispatcher.roll) if fault)
+        return list(itertools.islice(found, 3))
 
 
 def faults_of_missing_ranges() -> list[str]:
@@ -429,6 +449,22 @@ def test_marked_old_window_is_rolled_at_most_once_an_hour() -> None:
         assert bool(listed) == (outcomes[-1] is RollOutcome.ROLLED)
     every_hour = [RollOutcome.WAITING] * 11 + [RollOutcome.ROLLED]
     assert outcomes == (every_hour * 3)[: len(outcomes)]
+
+
+def test_late_partial_waits_for_an_hour_and_no_longer() -> None:
+    """It is in the rows of the first tick that comes an hour after the last roll."""
+    assert faults_of_a_late_roll_that_waits() == []
+
+
+def faults_of_a_late_roll_that_waits() -> list[str]:
+    """What is wrong an hour after the roll before, when a late partial has waited since."""
+    state = rolled()
+    arrive(state, LATE_ROWS)
+    early = report_of(hourly_tick(state, LATE_TICK)[0], WINDOW).outcome
+    hourly_tick(state, SCHEDULED + HOUR_MS)
+    return ([] if early is RollOutcome.WAITING else [f"at first it is {early}"]) + (
+        [] if is_right(state, LATE_ROWS) else ["the rows are wrong after an hour"]
+    )
 
 
 def test_window_that_ended_less_than_an_hour_ago_does_not_wait() -> None:
