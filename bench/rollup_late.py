@@ -19,7 +19,8 @@ from bench.rollup_window import WINDOW, FolderStore
 from dispatcher.due import DueReason, DueWindow
 from dispatcher.observation import Buckets, Observation, observe_lineage
 from dispatcher.report import RollOutcome
-from dispatcher.roll import Roller, roll_window
+from dispatcher.roll import roll_window
+from dispatcher.roller import Roller
 from dispatcher.united import UnionWriter
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from windrow.columns.strings import Strings

@@ -1,5 +1,6 @@
 """The Lambda function of the dispatcher: it runs the tick of a scheduled event and returns the report."""
 
+import dataclasses
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -74,11 +75,18 @@ def run(
     work_mapper: Mapper = map,
     notifier: Notifier | None = None,
 ) -> TickReport:
-    """Run the tick that `event` asks for, an EventBridge event with `time`; a true `detail.dry_run` only plans."""
+    """Run the tick that `event` asks for, an EventBridge event with `time`.
+
+    Its `detail`, which the schedule leaves empty, may have `dry_run`, to plan only, and `late_rolls_now`, so that no
+    marked window waits because it was rolled a short while ago: who asks for a tick wants to see what is there.
+    """
     try:
         scheduled_time_ms = parse_rfc3339_ms(event["time"])
     except (KeyError, TypeError, ValueError) as error:
         raise WindrowError(f"the event has no RFC 3339 `time`: {event!r:.300}") from error
+    asked = event.get("detail") or {}
+    if asked.get("late_rolls_now"):
+        lifetimes = dataclasses.replace(lifetimes, late_roll_ms=0)
     reserve_ms = min(RESERVE_MS_MAX, remaining_ms() // 4)
     tick = Tick(
         buckets=buckets,
@@ -90,7 +98,7 @@ def run(
         room=None if work_mapper is map else Room(),
         notifier=notifier,
     )
-    return tick.run(is_dry_run=bool((event.get("detail") or {}).get("dry_run")))
+    return tick.run(is_dry_run=bool(asked.get("dry_run")))
 
 
 class Topic:

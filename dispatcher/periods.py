@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from dispatcher.due import closing_ms
 from dispatcher.observation import Buckets, UnreadableObject
 from dispatcher.report import PeriodReport, RollOutcome
-from dispatcher.roll import ROUNDS_MAX
+from dispatcher.roller import ROUNDS_MAX
 from dispatcher.room import Room
 from dispatcher.rows import IN_FLIGHT_BYTES_MAX, body_of, read_in_pieces, rows_file
 from windrow.lake.layout import (

@@ -23,7 +23,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from dispatcher.due import DueReason, DueWindow
 from dispatcher.observation import (
@@ -37,12 +37,11 @@ from dispatcher.observation import (
 )
 from dispatcher.patch import patched_rows
 from dispatcher.report import RollOutcome, WindowReport
-from dispatcher.room import Room
+from dispatcher.roller import ROUNDS_MAX, KnownLineage, Roller
 from dispatcher.rows import RolledRows, rolled_rows
 from dispatcher.united import UnusableUnion, stands_for_partials, superseded
 from windrow.lake.layout import MarkerKey, SilenceMarkerKey, lineage_key, rows_key
-from windrow.lake.store import Mapper, PreconditionFailed, StoreError, put_if_unchanged
-from windrow.lifetimes import Lifetimes
+from windrow.lake.store import PreconditionFailed, StoreError, put_if_unchanged
 from windrow.rows.lineage import Lineage, fingerprint
 from windrow.rows.rollup_parquet import UnreadableRows
 from windrow.window import Window
@@ -52,44 +51,6 @@ log = logging.getLogger(__name__)
 _SILENCE_FIELDS = ("sensors_expected", "silent", "presence", "silences_etag")
 _STILL_RECENT_MS = 3_600_000
 """A window that ended less than this ago will be looked at by many ticks, with or without a marker."""
-ROUNDS_MAX = 5
-"""How often the work on one window or period starts over because another dispatcher wrote; each loss is its gain."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KnownLineage:
-    """A lineage, and the ETag of its object."""
-
-    lineage: Lineage
-    etag: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Roller:
-    """What all rolls of one tick share.
-
-    And what they leave: the lineages they found or wrote, the silence markers they put, and the keys in the lake that
-    nobody needs any more.
-    """
-
-    buckets: Buckets
-    lifetimes: Lifetimes
-    scheduled_time_ms: int
-    mapper: Mapper = map
-    room: Room | None = None
-    """Where several windows are rolled at once."""
-    lineages: dict[Window, KnownLineage] = field(default_factory=dict)
-    silence_markers: set[SilenceMarkerKey] = field(default_factory=set)
-    discarded: set[str] = field(default_factory=set)
-
-    def clear(self) -> None:
-        """Delete what was discarded; what S3 does not delete now, a later tick does, or the lifecycle."""
-        discarded = sorted(self.discarded)
-        self.discarded.clear()
-        try:
-            self.buckets.lake.delete_all(discarded)
-        except StoreError as error:
-            log.warning("markers or replaced ranges are still there: %s", error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dispatcher.observation import Buckets, UnreadableObject, observe_lineage
-from dispatcher.roll import ROUNDS_MAX, KnownLineage
+from dispatcher.roller import ROUNDS_MAX, KnownLineage
 from dispatcher.room import Room
 from dispatcher.rows import IN_FLIGHT_BYTES_MAX, read_ids_in_pieces
 from windrow.columns.strings import Strings

@@ -27,7 +27,8 @@ from dispatcher.due import (
 from dispatcher.followup import FollowUp
 from dispatcher.observation import Buckets, RowsIndex
 from dispatcher.report import PeriodReport, RollOutcome, TickReport, WindowReport, backlog_of
-from dispatcher.roll import Roller, roll_window
+from dispatcher.roll import roll_window
+from dispatcher.roller import Roller
 from dispatcher.room import Room
 from dispatcher.silences import Notifier, Silences
 from windrow.lake.layout import (

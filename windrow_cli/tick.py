@@ -1,4 +1,4 @@
-"""`windrow tick`: one run of the dispatcher, as the schedule would start it."""
+"""`windrow tick`: one run of the dispatcher, as the schedule would start it; but late readings do not wait."""
 
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,8 @@ def tick(at: str | None, *, is_dry_run: bool, is_local: bool, stage_name: str) -
     """Close the windows that are due, as the schedule would.
 
     A tick for TIME closes the windows that end at least two minutes before it. It is safe to run at any time, twice, or
-    beside another tick: a settled window stays as it is.
+    beside another tick: a settled window stays as it is. Late readings do not wait for LateRollMinutes, as they may for
+    the schedule.
 
     \b
     windrow tick

@@ -14,7 +14,10 @@ from windrow.timestamps import format_rfc3339
 
 
 def scheduled_event(scheduled_time_ms: int, *, is_dry_run: bool) -> dict[str, Any]:
-    """Return what an EventBridge rule hands to its target at a scheduled time."""
+    """Return what an EventBridge rule hands to its target at a scheduled time, as somebody asks for it.
+
+    Unlike the rule's, its `detail` says that marked old windows are rolled now, however short ago they were rolled.
+    """
     return {
         "version": "0",
         "id": "windrow-tick",
@@ -22,7 +25,7 @@ def scheduled_event(scheduled_time_ms: int, *, is_dry_run: bool) -> dict[str, An
         "source": "windrow.tick",
         "time": format_rfc3339(scheduled_time_ms),
         "resources": [],
-        "detail": {"dry_run": True} if is_dry_run else {},
+        "detail": {"dry_run": is_dry_run, "late_rolls_now": True},
     }
 
 

@@ -20,7 +20,7 @@ import pytest
 import dispatcher.roll
 from dispatcher.observation import RowsIndex
 from dispatcher.report import RollOutcome, WindowReport
-from dispatcher.roll import Roller
+from dispatcher.roller import Roller
 from dispatcher.tick import plan_tick
 from tests.simulation.interleaving import Node, Program, every_node
 from tests.simulation.lake import (

@@ -15,7 +15,8 @@ from dispatcher.additions import Additions
 from dispatcher.due import DueReason, DueWindow
 from dispatcher.observation import Buckets, Observation, observe_lineage
 from dispatcher.report import RollOutcome, TickReport
-from dispatcher.roll import Roller, roll_window
+from dispatcher.roll import roll_window
+from dispatcher.roller import Roller
 from dispatcher.spill import Spill
 from dispatcher.tick import Tick
 from tests.rows_file import encode_rollup

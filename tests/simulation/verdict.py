@@ -9,7 +9,8 @@ from itertools import groupby
 from dispatcher.due import DueWindow
 from dispatcher.observation import Buckets
 from dispatcher.report import RollOutcome
-from dispatcher.roll import Roller, roll_window
+from dispatcher.roll import roll_window
+from dispatcher.roller import Roller
 from processors.event import decode_event
 from tests.consuming import consume
 from tests.oracle import Fact, Row, expected_rows, merged_rows, read_rows

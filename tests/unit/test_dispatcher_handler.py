@@ -16,7 +16,7 @@ from dispatcher import answer, handler
 from dispatcher.due import DueReason
 from dispatcher.report import Backlog, RollOutcome, TickReport, WindowReport
 from tests.lambda_context import LambdaContext
-from tests.simulation.lake import LAKE, RESULTS, at, buckets, partial_put, window_at
+from tests.simulation.lake import LAKE, RESULTS, Row, at, buckets, marker_put, partial_put, window_at
 from tests.simulation.simulated_s3 import S3State
 from windrow.aws import clients as aws
 from windrow.errors import UsageError, WindrowError
@@ -24,8 +24,10 @@ from windrow.lake.layout import partials_prefix
 from windrow.lake.s3 import S3Store
 from windrow.lifetimes import Lifetimes
 from windrow.stage import Stage
+from windrow.timestamps import parse_rfc3339_ms
 from windrow.window import Window
 from windrow_cli import tick as command
+from windrow_operations.ticks import scheduled_event
 
 ENVIRONMENT = {
     "WINDROW_STAGE": "test",
@@ -80,6 +82,38 @@ def test_dry_run_writes_nothing(handle: Handle) -> None:
     planned = TickReport.from_fields(handle(EVENT | {"detail": {"dry_run": True}}))
     assert planned.outcomes.keys() == {RollOutcome.DUE}
     assert TickReport.from_fields(handle(EVENT)).outcomes.keys() == {RollOutcome.ROLLED}
+
+
+def late_outcome(event: dict[str, Any]) -> RollOutcome:
+    """What becomes of an old window that was rolled at 10:02, when another partial of it has come before 10:07.
+
+    The stage rolls such windows once an hour.
+    """
+    state, old = S3State(), window_at("06:00")
+    both = buckets(state.apply)
+    lifetimes = Lifetimes.of_hours(lateness_horizon_hours=6, stream_retention_hours=1, late_roll_minutes=60)
+
+    def outcome(event: dict[str, Any]) -> RollOutcome:
+        report = handler.run(event, buckets=both, lifetimes=lifetimes, remaining_ms=lambda: 240_000)
+        return next(one.outcome for one in report.windows if one.window == old)
+
+    rows: list[Row] = [("a", 0, 0, 20_000)]
+    state.apply(partial_put(old, rows))
+    assert outcome(EVENT | {"time": "2026-11-20T10:02:00Z"}) is RollOutcome.ROLLED
+    late: list[Row] = [("a", 1, 0, 20_001)]
+    state.apply(partial_put(old, late, first=2))
+    state.apply(marker_put(old, late))
+    return outcome(event)
+
+
+@pytest.mark.slow
+def test_tick_that_somebody_asks_for_rolls_late_readings_at_once() -> None:
+    """The schedule's tick of the same time waits for the hour, and so does one whose `detail` is null."""
+    assert late_outcome(EVENT) is RollOutcome.WAITING
+    assert late_outcome(EVENT | {"detail": None}) is RollOutcome.WAITING
+    asked = scheduled_event(parse_rfc3339_ms(EVENT["time"]), is_dry_run=False)
+    assert late_outcome(asked) is RollOutcome.ROLLED
+    assert late_outcome(scheduled_event(parse_rfc3339_ms(EVENT["time"]), is_dry_run=True)) is RollOutcome.DUE
 
 
 @pytest.mark.slow
@@ -231,7 +265,7 @@ def test_tick_hands_the_scheduled_time_to_the_function_and_prints_its_report(
     result = CliRunner().invoke(command.tick, ["--at", "2026-11-20T11:07:00+01:00", "--dry-run"])
     assert result.exit_code == 0
     assert fake.events[0]["time"] == "2026-11-20T10:07:00.000Z"
-    assert fake.events[0]["detail"] == {"dry_run": True}
+    assert fake.events[0]["detail"] == {"dry_run": True, "late_rolls_now": True}
     line = next(line for line in result.stdout.splitlines() if line)
     assert line.split() == ["2026-11-20T10:00:00.000Z", "recent", "rolled", "revision", "2", "1,234", "readings"]
 

@@ -311,6 +311,8 @@ def test_late_rolls_are_as_often_as_the_parameter_says():
     assert PARAMETERS["LateRollMinutes"]["Default"] == 60
     told = RESOURCES["DispatcherFunction"]["Properties"]["Environment"]["Variables"][settings.LATE_ROLL_MINUTES]
     assert told == {"Ref": "LateRollMinutes"}
+    # The schedule's own event, with an empty `detail`, asks for nothing else.
+    assert "Input" not in RESOURCES["DispatcherFunction"]["Properties"]["Events"]["Tick"]["Properties"]
 
 
 def test_every_prefix_of_the_lake_expires():

@@ -1,0 +1,53 @@
+"""What the rolls of one tick share, and what they leave for the rest of it."""
+
+import logging
+from dataclasses import dataclass, field
+
+from dispatcher.observation import Buckets
+from dispatcher.room import Room
+from windrow.lake.layout import SilenceMarkerKey
+from windrow.lake.store import Mapper, StoreError
+from windrow.lifetimes import Lifetimes
+from windrow.rows.lineage import Lineage
+from windrow.window import Window
+
+log = logging.getLogger(__name__)
+
+ROUNDS_MAX = 5
+"""How often the work on one window or period starts over because another dispatcher wrote; each loss is its gain."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownLineage:
+    """A lineage, and the ETag of its object."""
+
+    lineage: Lineage
+    etag: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roller:
+    """What all rolls of one tick share.
+
+    And what they leave: the lineages they found or wrote, the silence markers they put, and the keys in the lake that
+    nobody needs any more.
+    """
+
+    buckets: Buckets
+    lifetimes: Lifetimes
+    scheduled_time_ms: int
+    mapper: Mapper = map
+    room: Room | None = None
+    """Where several windows are rolled at once."""
+    lineages: dict[Window, KnownLineage] = field(default_factory=dict)
+    silence_markers: set[SilenceMarkerKey] = field(default_factory=set)
+    discarded: set[str] = field(default_factory=set)
+
+    def clear(self) -> None:
+        """Delete what was discarded; what S3 does not delete now, a later tick does, or the lifecycle."""
+        discarded = sorted(self.discarded)
+        self.discarded.clear()
+        try:
+            self.buckets.lake.delete_all(discarded)
+        except StoreError as error:
+            log.warning("markers or replaced ranges are still there: %s", error)
