@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from infra.cost_traffic import HOURS_PER_MONTH, SECONDS_PER_MONTH, WINDOWS_PER_MONTH, Fleet, Traffic, traffic
+from infra.cost_united import late_rolls, united
 from infra.prices import PriceTable
 from infra.shape import Shape
 from windrow.settings import METRICS_DISABLED
@@ -61,6 +62,7 @@ def cost(fleet: Fleet, wire: str, shape: Shape, table: PriceTable) -> Cost:
         *_stream(sent, shape, table),
         *_functions(sent, shape, table),
         *_requests(sent, table),
+        *_late(sent, shape, table),
         *_storage(sent, shape, table),
         *_keys(sent, shape, table),
         *_watching(sent, shape, table),
@@ -148,8 +150,25 @@ def _tick_requests(sent: Traffic, table: PriceTable) -> tuple[float, float, floa
     return (
         table.figure("tick_lists") + table.figure("windows_per_tick") * more_pages,
         table.figure("tick_gets") + has_readings * table.figure("tick_fleet_gets"),
-        table.figure("tick_puts") + has_readings * table.figure("tick_fleet_puts"),
+        table.figure("tick_puts") + has_readings * table.figure("tick_fleet_puts") + _ranges_per_tick(sent, table),
     )
+
+
+def _ranges_per_tick(sent: Traffic, table: PriceTable) -> float:
+    return united(sent, table).ranges * WINDOWS_PER_MONTH / sent.ticks if sent.ticks else 0.0
+
+
+def _late(sent: Traffic, shape: Shape, table: PriceTable) -> Iterator[Part]:
+    """Rolls of old windows for late readings: their requests and their share of the dispatcher's function."""
+    late = late_rolls(sent, shape, table)
+    dollars = (late.lists + late.puts) * table.usd("s3_put_thousand") + late.gets * table.usd("s3_get_thousand")
+    if not late.rolls:
+        yield Part("Late readings", 0.0, "none; windrow cost --late-windows tells more")
+        return
+    function = _function("DispatcherFunction", "", late.rolls, late.rolls * late.seconds, shape, table)
+    requests = late.lists + late.gets + late.puts
+    basis = f"{late.rolls:,.0f} rolls of old windows, each {requests:.0f} requests and {late.seconds:.2f} s"
+    yield Part("Late readings", late.rolls / 1e3 * dollars + function.dollars, basis)
 
 
 def _requests(sent: Traffic, table: PriceTable) -> Iterator[Part]:
@@ -158,12 +177,13 @@ def _requests(sent: Traffic, table: PriceTable) -> Iterator[Part]:
     lists, gets, puts = _tick_requests(sent, table)
     reads = gets + (sent.partials / sent.ticks if sent.ticks else 0.0)
     dollars = (lists + puts) * table.usd("s3_put_thousand") + reads * table.usd("s3_get_thousand")
-    basis = f"{lists:.0f} LIST, {reads:.0f} GET and {puts:.1f} PUT a tick, {sent.ticks:,.0f} ticks"
+    listing = sent.ticks / 1e3 * lists * table.usd("s3_put_thousand")
+    basis = f"{lists:.0f} LIST, {reads:.0f} GET and {puts:.1f} PUT a tick, {sent.ticks:,.0f} ticks; LIST {listing:,.2f}"
     yield Part("S3: requests of the dispatcher", sent.ticks / 1e3 * dollars, basis)
 
 
 def _storage(sent: Traffic, shape: Shape, table: PriceTable) -> Iterator[Part]:
-    """A month's partials as long as they are kept, and the rows of one month: windows, hours and days."""
+    """Partials and united sets of a month as long as they are kept, and one month's rows: windows, hours, days."""
     readings_per_partial = sent.readings / sent.partials if sent.partials else 0.0
     sensors_per_partial = min(sent.fleet.sensors / sent.shards, readings_per_partial)
     partials = sent.partials * (
@@ -173,6 +193,9 @@ def _storage(sent: Traffic, shape: Shape, table: PriceTable) -> Iterator[Part]:
     kept = partials * days / DAYS_PER_MONTH
     basis = f"{kept / GB:,.1f} GB: partials of {days:g} days"
     yield Part("S3: partials", kept / GB * table.usd("s3_gb_month"), basis)
+    kept = united(sent, table).bytes_per_month * days / DAYS_PER_MONTH
+    basis = f"{kept / GB:,.1f} GB: united sets of {days:g} days"
+    yield Part("S3: united sets", kept / GB * table.usd("s3_gb_month"), basis)
     rows = _row_bytes(sent.fleet, table, windows=WINDOWS_PER_MONTH + HOURS_PER_MONTH + DAYS_PER_MONTH)
     basis = f"{rows / GB:,.1f} GB: rows of one month; each month kept adds as much"
     yield Part("S3: rows", rows / GB * table.usd("s3_gb_month"), basis)

@@ -33,10 +33,14 @@ BATCHING_SECONDS_MIN = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
-    """A number of sensors, each with one reading every `interval_seconds`; none is an idle stage."""
+    """A number of sensors, each with one reading every `interval_seconds`; none is an idle stage.
+
+    late_windows: how many windows that ended more than an hour ago get late readings in an hour.
+    """
 
     sensors: int
     interval_seconds: float
+    late_windows: int = 0
 
     @property
     def readings_per_second(self) -> float:

@@ -32,6 +32,13 @@ _WIRES = {"plain": "one record per reading", "json": "JSON, aggregated", "blocks
     "--wire", type=click.Choice(["json", "blocks"]), default="json", show_default=True, help="How readings are encoded."
 )
 @click.option(
+    "--late-windows",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Windows older than an hour that get late readings, an hour.",
+)
+@click.option(
     "--stage", "stage_name", metavar="NAME", help="Read the parameters of this deployed stage; default: the template's."
 )
 @click.option("--shards", type=click.IntRange(1, 500), help="Shards of the stream, instead of the stage's.")
@@ -49,6 +56,7 @@ def cost(
     sensors: int,
     interval: float,
     wire: str,
+    late_windows: int,
     stage_name: str | None,
     shards: int | None,
     assignments: tuple[str, ...],
@@ -64,7 +72,7 @@ def cost(
     \b
     windrow cost
     windrow cost --sensors 20000 --interval 10 --shards 4
-    windrow cost --sensors 1000000 --interval 60 --wire blocks
+    windrow cost --sensors 1000000 --interval 60 --wire blocks --late-windows 24
     windrow cost --set Operations=none --set StreamRetentionHours=168
     windrow cost --stage prod --target aws --format json
     """
@@ -79,7 +87,7 @@ def cost(
     if shards is not None:
         parameters["ShardCount"] = str(shards)
     shape, table = Shape(parameters), price_table()
-    fleet = Fleet(sensors=sensors, interval_seconds=interval)
+    fleet = Fleet(sensors=sensors, interval_seconds=interval, late_windows=late_windows)
     found = [costs.cost(IDLE, wire, shape, table), *(costs.cost(fleet, one, shape, table) for one in ("plain", wire))]
     elsewhere = others(fleet, wire, shape, table)
     if form == "json":
