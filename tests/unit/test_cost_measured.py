@@ -191,7 +191,7 @@ def test_a_tick_of_an_idle_stage_asks_for_as_much_as_is_paid_for() -> None:
 
 @pytest.mark.slow
 def test_readings_cost_a_tick_as_much_more_as_is_paid_for() -> None:
-    """A GET for each partial, those for silences and hours, a PUT of the united set; a LIST costs the same with one shard or with two."""
+    """A GET for each partial, those for silences and hours, and a PUT of the united set; LISTs do not grow."""
     shards = 2
     found = requests_per_tick(shards)
     gets = TABLE.figure("tick_gets") + TABLE.figure("tick_fleet_gets") + shards * BATCHES
