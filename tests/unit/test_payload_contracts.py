@@ -357,6 +357,11 @@ def test_senml_packs_are_read_with_their_base_fields() -> None:
     decoded = decoded_by(contract, relative)
     assert rows(decoded) == [("a", "temperature", "C", ARRIVAL_MS - 1_500, 0, 1_000)]
     assert reasons(decoded) == [(Reason.VALUE, "record 1"), (Reason.VALUE, "record 2")]
+    near = b'[{"bn":"a","bu":"Cel","bt":268435455,"v":1},{"t":1,"v":2}]'
+    assert [one.event_time_ms for one in decoded_by(contract, near).readings] == [
+        ARRIVAL_MS + 268_435_455_000,
+        268_435_456_000,
+    ]
     assert reasons(decoded_by(contract, b'[{"n":"a","vb":true}]')) == [(Reason.MISSING_FIELD, "")]
 
 
