@@ -61,7 +61,7 @@ advisories: $(AUDIT_READY)  ## look up known weaknesses of all that is locked (n
 test: $(READY) audit  ## all tests that need no account
 	$(BIN)/pytest -n 2 --dist loadgroup tests
 
-counterparts: $(READY)  ## ask a real Trino (Java 24 or newer) and a real Spark (Java 8 to 17), which it fetches
+counterparts: $(READY)  ## ask a real Trino (Java 24 or newer), Spark, KPL and KCL (Java 17), which it fetches
 	-@$(MAKE) --no-print-directory $(COUNTERPARTS_READY) # without it Spark is skipped
 	WINDROW_COUNTERPARTS=1 $(BIN)/pytest -n 0 -rs tests/counterparts
 
