@@ -56,7 +56,7 @@ audit: $(AUDIT_READY)  ## look for what is unsafe in the template and the code
 	$(AUDIT)/bin/bandit --quiet --configfile pyproject.toml --recursive windrow windrow_cli windrow_operations producers processors dispatcher analytics infra
 
 advisories: $(AUDIT_READY)  ## look up known weaknesses of all that is locked (needs the network)
-	for lock in windrow dev audit; do $(AUDIT)/bin/pip-audit --require-hashes --disable-pip -r requirements/$$lock.txt || exit 1; done
+	for lock in windrow dev audit counterparts; do $(AUDIT)/bin/pip-audit --require-hashes --disable-pip -r requirements/$$lock.txt || exit 1; done
 
 test: $(READY) audit  ## all tests that need no account
 	$(BIN)/pytest -n 2 --dist loadgroup tests

@@ -4,10 +4,10 @@ The stream still has a subset of what was ever sent. So a row must have everythi
 too much, or another value, can only be proven for windows of which nothing can have expired: see `Evidence`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 
@@ -22,16 +22,34 @@ from windrow.aws.stream import StreamRecord
 from windrow.reading import EARLINESS_MS_MAX
 from windrow.timerange import TimeRange
 from windrow.timestamps import format_rfc3339
+from windrow.window import WINDOW_MS
 
 GRACE_MS = 15 * 60_000
 """A reading that arrived longer ago must be in the rows: this covers a batch, its retries and the next tick."""
-# A reading that arrived this long before a tick was in the lake when the tick ran: batching takes 20 s by default, and
-# the consumer needs the rest. Shorter than the dispatcher's delay, so a reading that was in time for its window's first
-# tick is never excused.
-_CONSUMER_DELAY_MS = 60_000
+CONSUMER_MS = 40_000
+"""How long the consumer and its first retry take, from the end of the batching window until all is in the lake."""
 
 _ROLLED_SQL = f"SELECT window_start, scheduled_time, shards FROM windows WHERE {IN_RANGE}"  # noqa: S608
 _STORED_SQL = f"SELECT DISTINCT window_start FROM aggregates WHERE {IN_RANGE}"  # noqa: S608 - no value in either
+
+
+@dataclass(frozen=True, slots=True)
+class Delays:
+    """How long a stage lets readings wait, in milliseconds.
+
+    consumer_ms: a reading that arrived this long before a tick was in the lake when the tick ran. By default shorter
+    than the dispatcher's delay, so a reading that was in time for its window's first tick is not excused.
+    late_roll_ms: an old window is rolled again for late readings at most this often.
+    """
+
+    consumer_ms: int
+    late_roll_ms: int
+
+    @classmethod
+    def of_parameters(cls, parameters: Mapping[str, str]) -> Self:
+        """Return those of a stage with these parameters; a stage that lacks one waits as stages did before it."""
+        batching_ms = 1_000 * int(parameters.get("BatchingWindowSeconds", "20"))
+        return cls(batching_ms + CONSUMER_MS, 60_000 * int(parameters.get("LateRollMinutes", "0")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +136,7 @@ def audit(
     *,
     time_range: TimeRange,
     evidence: Evidence,
+    delays: Delays,
     horizon_ms: int,
     now_ms: int,
     on_progress: Callable[[str, int, int | None], object] = lambda *_: None,
@@ -138,7 +157,9 @@ def audit(
         for done, start_ms in enumerate(starts):
             on_progress("windows", done, len(starts))
             scheduled_ms, shards = rolled.get(start_ms, (None, ()))
-            is_young = _is_young(newest.get(start_ms), start_ms=start_ms, scheduled_ms=scheduled_ms, now_ms=now_ms)
+            is_young = _is_young(
+                newest.get(start_ms), delays, start_ms=start_ms, scheduled_ms=scheduled_ms, now_ms=now_ms
+            )
             is_whole = evidence.is_whole(start_ms, shards)
             windows.append(_audit_window(start_ms, database, engine, is_whole=is_whole, is_young=is_young))
     return Audit(totals=totals, evidence=evidence, windows=tuple(windows))
@@ -185,13 +206,16 @@ def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
     return [dict(zip(names, values, strict=True)) for values in zip(*(rows[name] for name in names), strict=True)]
 
 
-def _is_young(newest_ms: int | None, *, start_ms: int, scheduled_ms: int | None, now_ms: int) -> bool:
-    """Return whether the pipeline may still be working on a window."""
-    if scheduled_ms is None and now_ms < start_ms + GRACE_MS:
-        return True
-    if newest_ms is None or now_ms - newest_ms > GRACE_MS:
+def _is_young(newest_ms: int | None, delays: Delays, *, start_ms: int, scheduled_ms: int | None, now_ms: int) -> bool:
+    """Return whether the pipeline may still be working on a window, or waits until it may roll it again."""
+    if scheduled_ms is None:
+        arrived_ms = start_ms if newest_ms is None else max(start_ms, newest_ms)
+        return now_ms <= arrived_ms + GRACE_MS
+    if newest_ms is None or newest_ms <= scheduled_ms - delays.consumer_ms:
         return False
-    return scheduled_ms is None or newest_ms > scheduled_ms - _CONSUMER_DELAY_MS
+    is_old = now_ms - start_ms - WINDOW_MS >= delays.late_roll_ms
+    again_ms = scheduled_ms + delays.late_roll_ms if is_old else 0
+    return now_ms <= max(newest_ms, again_ms) + GRACE_MS
 
 
 def _rolled(engine: Engine, time_range: TimeRange) -> dict[int, tuple[int | None, tuple[str, ...]]]:

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from analytics.audit import Audit, Evidence, audit
+from analytics.audit import Audit, Delays, Evidence, audit
 from analytics.engine import local_engine
+from windrow.deployment import stage_parameters
 from windrow.period import HOUR_MS
 from windrow.reading import EARLINESS_MS_MAX
 from windrow.stage import Stage
@@ -30,6 +31,7 @@ def audit_stage(
         local_engine(stage, home=home),  # rows are read as they are stored, whatever engine the place has
         time_range=time_range,
         evidence=evidence,
+        delays=Delays.of_parameters(stage_parameters(stage.place, stage.name)),
         horizon_ms=stage.lifetimes.lateness_horizon_ms,
         now_ms=now_ms,
         on_progress=on_progress,

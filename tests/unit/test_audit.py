@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from analytics.audit import GRACE_MS, Audit, Evidence, Verdict, audit
+from analytics.audit import GRACE_MS, Audit, Delays, Evidence, Verdict, audit
 from tests.unit.stored_results import SENSORS, START_MS, WINDOWS, StoredResults, some_readings
 from windrow.aws.stream import StreamRecord
 from windrow.lake.layout import lineage_key, rows_key
@@ -30,6 +30,8 @@ NOW_MS = END_MS + 2 * 3_600_000
 HORIZON_MS = 7 * 24 * 3_600_000
 STREAM = "windrow-test"
 WINDOW = Window(START_MS + WINDOW_MS)
+DELAYS = Delays.of_parameters({})
+SHARDS = (f"{STREAM}-shardId-000000000000",)
 Table = pa.Table
 
 
@@ -80,7 +82,7 @@ def stored(tmp_path: Path) -> StoredResults:
     results = StoredResults(tmp_path)
     results.store(some_readings())
     for window in range(WINDOWS):
-        lineage = lineage_of(Window(START_MS + window * WINDOW_MS), shards=(f"{STREAM}-shardId-000000000000",))
+        lineage = lineage_of(Window(START_MS + window * WINDOW_MS), shards=SHARDS)
         results.results.put(lineage_key(lineage.window), lineage.to_json())
     return results
 
@@ -92,12 +94,14 @@ def audited(
     complete_from_ms: int = 0,
     now_ms: int = NOW_MS,
     time_range: TimeRange = ALL,
+    delays: Delays = DELAYS,
 ) -> Audit:
     return audit(
         stream_of(some_readings()) if records is None else records,
         stored.engine,
         time_range=time_range,
         evidence=Evidence(stream_name=STREAM, complete_from_ms=complete_from_ms),
+        delays=delays,
         horizon_ms=HORIZON_MS,
         now_ms=now_ms,
     )
@@ -216,6 +220,30 @@ def test_readings_on_their_way_are_behind_not_lost(stored: StoredResults) -> Non
     assert verdicts(audited(stored, records))[1] is Verdict.BEHIND
     assert audited(stored, records).is_exact
     assert verdicts(audited(stored, records, now_ms=arrival_ms + GRACE_MS + 1))[1] is Verdict.DIFFERENT
+
+
+def test_an_old_window_may_wait_until_it_is_rolled_again(stored: StoredResults) -> None:
+    """Late readings make it due at most once in LateRollMinutes; after that the next tick rolls it."""
+    rolled_ms = lineage_of(WINDOW, shards=SHARDS).scheduled_time_ms
+    hourly = Delays(DELAYS.consumer_ms, late_roll_ms=3_600_000)
+    late = record(encode_readings(Readings.of([Reading("late", WINDOW.start_ms, 0, 1)])), arrival_ms=rolled_ms + 1)
+    records = [*stream_of(some_readings()), late]
+    last_ms = max(rolled_ms, WINDOW.end_ms) + hourly.late_roll_ms + GRACE_MS
+
+    assert verdicts(audited(stored, records, delays=hourly, now_ms=last_ms))[1] is Verdict.BEHIND
+    assert verdicts(audited(stored, records, delays=hourly, now_ms=last_ms + 1))[1] is Verdict.DIFFERENT
+    assert verdicts(audited(stored, records, now_ms=last_ms))[1] is Verdict.DIFFERENT
+
+
+def test_readings_of_a_long_batching_window_are_on_their_way(stored: StoredResults) -> None:
+    """They arrived before the tick, and were not in the lake yet."""
+    rolled_ms = lineage_of(WINDOW, shards=SHARDS).scheduled_time_ms
+    slow = Delays.of_parameters({"BatchingWindowSeconds": "60"})
+    for early_ms, verdict in ((100_000 - 1, Verdict.BEHIND), (100_000, Verdict.DIFFERENT)):
+        arrival_ms = rolled_ms - early_ms
+        late = record(encode_readings(Readings.of([Reading("late", WINDOW.start_ms, 0, 1)])), arrival_ms=arrival_ms)
+        records = [*stream_of(some_readings()), late]
+        assert verdicts(audited(stored, records, delays=slow, now_ms=rolled_ms))[1] is verdict
 
 
 def test_a_window_that_was_never_rolled_is_missing_once_it_is_old(stored: StoredResults) -> None:
