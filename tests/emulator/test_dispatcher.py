@@ -41,9 +41,9 @@ Found = TypeVar("Found")
 
 @pytest.fixture(scope="module")
 def ticking(place: Place) -> Stage:
-    """A stage whose schedule fires every minute."""
-    every_minute = {"ScheduleExpression": "rate(1 minute)"}
-    options = DeploymentOptions(shard_count=SHARDS, mode="direct", is_scheduled=True, parameters=every_minute)
+    """A stage whose schedule fires every minute, and rolls late readings at once."""
+    eager = {"ScheduleExpression": "rate(1 minute)", "LateRollMinutes": "0"}
+    options = DeploymentOptions(shard_count=SHARDS, mode="direct", is_scheduled=True, parameters=eager)
     return stacks.apply(plan_deployment(place, STAGE, options), ignore).stage
 
 
