@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +33,7 @@ def test_a_block_gives_back_every_reading_in_order(sent: list[Reading]) -> None:
     assert is_sound(readings).all()
 
 
+@pytest.mark.slow
 @given(batches(max_size=30), st.lists(st.tuples(st.integers(0, 30), st.booleans()), max_size=5))
 def test_any_mix_of_blocks_and_json_comes_to_the_same_partials(
     sent: list[Reading], cuts: list[tuple[int, bool]]

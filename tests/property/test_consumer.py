@@ -264,6 +264,7 @@ def last_in_time_ms(one: Reading) -> int:
     return window_of(one).end_ms + 120_000
 
 
+@pytest.mark.slow
 @given(batches(max_size=20), aggregate_sizes)
 def test_the_event_carries_a_batch_unchanged(sent: list[Reading], sizes: list[int]) -> None:
     """Replayed through an event of our own making, the batch writes nothing new."""

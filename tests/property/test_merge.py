@@ -76,6 +76,7 @@ def without_percentiles(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name not in names} for row in rows]
 
 
+@pytest.mark.slow
 @given(days)
 def test_merged_rows_equal_the_oracle(day: list[Fact]) -> None:
     """Every column but the percentiles, exactly."""

@@ -1,5 +1,6 @@
 """The laws that make results exact: union is set union, and nothing but the set reaches the digest or the bytes."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +29,7 @@ def test_a_partial_is_the_set_of_its_readings(readings: list[Reading]) -> None:
     )
 
 
+@pytest.mark.slow
 @given(one_window, one_window)
 def test_union_is_set_union(some: list[Reading], others: list[Reading]) -> None:
     """The union of two partials is the partial of all readings of both."""
@@ -41,6 +43,7 @@ def test_union_is_commutative(some: list[Reading], others: list[Reading]) -> Non
     assert union(WINDOW, [a, b]) == union(WINDOW, [b, a])
 
 
+@pytest.mark.slow
 @given(one_window, one_window, one_window)
 def test_union_is_associative(first: list[Reading], second: list[Reading], third: list[Reading]) -> None:
     """Grouping of the partials does not matter."""

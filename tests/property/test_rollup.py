@@ -34,6 +34,7 @@ def test_rows_equal_the_oracle(readings: list[Reading]) -> None:
     assert rows_of(readings) == expected_rows(facts_of(readings))
 
 
+@pytest.mark.slow
 @given(batches(windows=1), st.integers(1, 6), st.integers(0, 2**32))
 def test_any_cut_into_partials_gives_the_same_bytes(readings: list[Reading], cuts: int, seed: int) -> None:
     """However the readings were batched, reordered and redelivered, the rows are the same to the byte."""

@@ -277,6 +277,7 @@ def test_what_a_block_decompresses_to_is_bounded(monkeypatch: pytest.MonkeyPatch
     assert refused(payload) is Reason.BLOCK_TOO_LARGE
 
 
+@pytest.mark.slow
 def test_a_decompression_bomb_that_declares_its_size_is_refused() -> None:
     """Zeros instead of ids, many times the limit of a block."""
     ids = pa.array(["\0" * (2 * BLOCK_DECOMPRESSED_BYTES_MAX)])

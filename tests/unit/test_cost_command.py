@@ -53,6 +53,7 @@ def test_the_table_explains_itself() -> None:
     assert "without free tiers" in " ".join(result.stderr.split())
 
 
+@pytest.mark.slow
 def test_what_is_set_is_what_is_priced() -> None:
     """Shards and any parameter; a name or a value that the template refuses is a usage error."""
     found = data_of("--shards", "4", "--set", "Operations=none")

@@ -150,6 +150,7 @@ def test_rollback_is_told_with_the_first_reason():
     assert caught.value.hint == "stack windrow-prod is UPDATE_ROLLBACK_COMPLETE: everything is as before the change"
 
 
+@pytest.mark.slow
 def test_discarded_deployment_changes_nothing():
     """The change set is removed and the stack stays."""
     with stubbed("s3", "sts", "cloudformation") as (s3, sts, cloudformation):

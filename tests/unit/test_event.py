@@ -45,6 +45,7 @@ json_values: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(records, max_size=3), st.data())
 def test_the_fast_way_reads_what_the_definition_reads(sent: list[Record], data: st.DataObject) -> None:
     """Every record by itself, usual or with one field changed, missing or of another type, beside sound ones."""

@@ -351,6 +351,7 @@ def test_only_a_batch_response_is_success(stubber: Stubber, payload: bytes, expe
     assert invoke(stubber) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("payload", "detail"),
     [

@@ -67,6 +67,7 @@ def test_an_alarm_undoes_a_change() -> None:
     assert (aws.triggers, aws.monitoring_minutes) == (OF_DIRECT, 10)
 
 
+@pytest.mark.slow
 def test_a_first_deployment_has_no_guards() -> None:
     """Its alarms do not exist yet, and a trigger that does not exist undoes everything."""
     aws = SimulatedAws()

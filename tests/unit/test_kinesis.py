@@ -79,6 +79,7 @@ def test_what_is_put_is_read_back_shard_by_shard(client: Any) -> None:
     assert order == sorted(order)
 
 
+@pytest.mark.slow
 def test_a_record_goes_where_the_shard_map_says(client: Any) -> None:
     """Our routing by MD5, and by explicit hash key, is that of the stream."""
     stream = stream_of(client)

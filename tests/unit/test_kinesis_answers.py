@@ -110,6 +110,7 @@ def test_an_answer_of_another_shape_is_no_answer(
     assert len(str(caught.value)) < 700
 
 
+@pytest.mark.slow
 def test_a_page_of_a_megabyte_is_not_told_whole(endpoint: AnsweringEndpoint, stream: KinesisStream) -> None:
     """A log line has an end."""
     endpoint.answer = HttpAnswer(403, PAGE * 30_000, HTML)

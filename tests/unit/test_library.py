@@ -28,6 +28,7 @@ def windrow(tmp_path: Path) -> Windrow:
     return Windrow(stored.engine, PLACE, clock_ms=lambda: END_MS)
 
 
+@pytest.mark.slow
 def test_rows_are_indexed_by_their_window_in_utc(windrow: Windrow) -> None:
     """Proper dtypes, and pandas' own ways with time work."""
     fleet = windrow.fleet("-20m")

@@ -76,6 +76,7 @@ def column(name: str, kind: str, precision: int = 0, scale: int = 0) -> dict[str
     return {"Name": name, "Type": kind, "Precision": precision, "Scale": scale}
 
 
+@pytest.mark.slow
 def test_a_query_is_started_awaited_and_read(script: Script) -> None:
     """Parameters go as literals; progress is told; the header row is no row; bytes and seconds are reported."""
     script.starts(["'o''brien'"])

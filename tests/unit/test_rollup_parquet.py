@@ -111,6 +111,7 @@ def test_no_rows_are_a_file_too() -> None:
     assert sum(map(len, read_rows(WINDOW.start_ms, file))) == 0
 
 
+@pytest.mark.slow
 def test_other_bytes_and_other_windows_are_unreadable(rollup: Rollup) -> None:
     """Rows are never mistaken for those of another window."""
     body = encode_rollup(rollup.between(0, 3))

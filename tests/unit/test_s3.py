@@ -108,6 +108,7 @@ def test_refusal_is_not_retried(hesitation: Hesitation, operation: str) -> None:
     assert hesitation.requests == 1
 
 
+@pytest.mark.slow
 def test_lost_race_is_not_retried(hesitation: Hesitation) -> None:
     """412 is an answer, not a failure: somebody else wrote."""
     hesitation.answer("PutObject", *[(412, "PreconditionFailed")] * 100)
@@ -127,6 +128,7 @@ def test_write_whose_answer_is_lost_meets_itself(hesitation: Hesitation) -> None
     assert stored.body == b"x"
 
 
+@pytest.mark.slow
 def test_body_that_breaks_off_is_read_again(hesitation: Hesitation) -> None:
     """The SDK retries a request, not the reading of its body; half an object is no object."""
     hesitation.store.put("k", b"whole")

@@ -42,6 +42,7 @@ def begin(aws: SimulatedAws, **parameters: str) -> None:
     client("cloudformation", PLACE).execute_change_set(ChangeSetName=prepared.change_set.change_set_id, StackName=NAME)
 
 
+@pytest.mark.slow
 def test_a_long_history_is_not_read_again_and_again() -> None:
     """One page a look, however many events lie behind the last one seen."""
     aws = deployed()
