@@ -109,12 +109,12 @@ def body_of(file: IO[bytes]) -> Body:
     return file.read()
 
 
-def read_in_pieces(start_ms: int, body: bytes, stack: ExitStack, *, rows: int | None = None) -> Iterator[Rollup]:
+def read_in_pieces(start_ms: int, body: bytes, stack: ExitStack, *, rows: int = PIECE_ROWS) -> Iterator[Rollup]:
     """Return the rows in `body`, of the window or period that starts at `start_ms`, a piece (of `rows` rows) at a time.
 
     The pieces come from a file that lives as long as `stack`. UnreadableRows if the body is not rows.
     """
-    return read_rows(start_ms, _file_of(body, stack), rows=rows or PIECE_ROWS)
+    return read_rows(start_ms, _file_of(body, stack), rows=rows)
 
 
 def read_ids_in_pieces(body: bytes, stack: ExitStack) -> Iterator[Strings]:

@@ -161,10 +161,10 @@ def _ranges_per_tick(sent: Traffic, table: PriceTable) -> float:
 def _late(sent: Traffic, shape: Shape, table: PriceTable) -> Iterator[Part]:
     """Rolls of old windows for late readings: their requests and their share of the dispatcher's function."""
     late = late_rolls(sent, shape, table)
-    dollars = (late.lists + late.puts) * table.usd("s3_put_thousand") + late.gets * table.usd("s3_get_thousand")
     if not late.rolls:
         yield Part("Late readings", 0.0, "none; windrow cost --late-windows tells more")
         return
+    dollars = (late.lists + late.puts) * table.usd("s3_put_thousand") + late.gets * table.usd("s3_get_thousand")
     function = _function("DispatcherFunction", "", late.rolls, late.rolls * late.seconds, shape, table)
     requests = late.lists + late.gets + late.puts
     basis = f"{late.rolls:,.0f} rolls of old windows, each {requests:.0f} requests and {late.seconds:.2f} s"

@@ -131,11 +131,11 @@ def _fleet(*, sensors: int, seed: int) -> "FleetSpec":
 
 def _tick(stage: "Stage", windows: Sequence[Window]) -> None:
     from dispatcher.due import FIRST_TICK_AFTER_MS
-    from windrow_operations.ticks import invoke_tick, scheduled_event
+    from windrow_operations.ticks import invoke_tick, tick_event
 
     # A tick closes windows that ended FIRST_TICK_AFTER_MS before it. The stream is known to be drained, so ask for the
     # first tick that can close the last window, though the clock may not be there yet.
-    report = invoke_tick(stage, scheduled_event(windows[-1].end_ms + FIRST_TICK_AFTER_MS, is_dry_run=False))
+    report = invoke_tick(stage, tick_event(windows[-1].end_ms + FIRST_TICK_AFTER_MS, is_dry_run=False))
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items()))
     _said("tick", f"scheduled {format_rfc3339(report.scheduled_time_ms)}: {outcomes} windows")
 

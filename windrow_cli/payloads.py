@@ -107,8 +107,10 @@ def _read(samples: Iterable[str]) -> Iterator[tuple[str, bytes]]:
 
 
 def _lines(name: str, decoded: "DecodedPayload") -> Iterator[str]:
+    from windrow.payloads.values import plain_milli
+
     for one in decoded.readings:
-        value = f"{one.quantity} {_plain(one.value_milli)} {one.unit}"
+        value = f"{one.quantity} {plain_milli(one.value_milli)} {one.unit}"
         yield f"{name}  {one.sensor_id}  {format_rfc3339(one.event_time_ms)}  #{one.sequence}  {value}"
     for refusal in decoded.refusals:
         yield f"{name}  refused: {refusal.reason}: {refusal}"
@@ -131,8 +133,3 @@ def _json_lines(name: str, decoded: "DecodedPayload") -> Iterator[str]:
         {"sample": name, "reason": one.reason, "where": one.where, "detail": one.detail} for one in decoded.refusals
     ]
     return (json.dumps(row, ensure_ascii=False) for row in rows)
-
-
-def _plain(milli: int) -> str:
-    sign, size = "-" if milli < 0 else "", abs(milli)
-    return f"{sign}{size // 1000}.{size % 1000:03}"

@@ -33,7 +33,7 @@ def tick(at: str | None, *, is_dry_run: bool, is_local: bool, stage_name: str) -
     """
     from windrow_operations import ticks
 
-    event = ticks.scheduled_event(instant_ms(at, now_ms=clock_ms()), is_dry_run=is_dry_run)
+    event = ticks.tick_event(instant_ms(at, now_ms=clock_ms()), is_dry_run=is_dry_run)
     stage = open_stage(stage_name)
     report = ticks.run_tick_here(stage, event) if is_local else ticks.invoke_tick(stage, event)
     show(report)

@@ -13,10 +13,10 @@ from windrow.stage import Stage
 from windrow.timestamps import format_rfc3339
 
 
-def scheduled_event(scheduled_time_ms: int, *, is_dry_run: bool) -> dict[str, Any]:
-    """Return what an EventBridge rule hands to its target at a scheduled time, as somebody asks for it.
+def tick_event(scheduled_time_ms: int, *, is_dry_run: bool) -> dict[str, Any]:
+    """Return the event of a tick that somebody asks for, in the form of the schedule's.
 
-    Unlike the rule's, its `detail` says that marked old windows are rolled now, however short ago they were rolled.
+    Its `detail`, which is empty in the schedule's, says that marked old windows do not wait for LateRollMinutes.
     """
     return {
         "version": "0",

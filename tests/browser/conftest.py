@@ -27,7 +27,7 @@ from windrow.window import WINDOW_MS
 from windrow_cli.dashboard import HOST, dashboard_of, listening
 from windrow_operations.draining import wait_until_drained
 from windrow_operations.simulating import simulate_fleet
-from windrow_operations.ticks import invoke_tick, scheduled_event
+from windrow_operations.ticks import invoke_tick, tick_event
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 _FLAGS = (
@@ -94,7 +94,7 @@ def stage(home: Path, fleet: FleetSpec) -> Stage:
     for one in (fleet, silent):
         sent = simulate_fleet(one, stage, now_ms=time.time_ns() // 1_000_000)
         wait_until_drained(stage, sent.last_sequence_numbers)
-        invoke_tick(stage, scheduled_event(fleet.end_ms + FIRST_TICK_AFTER_MS, is_dry_run=False))
+        invoke_tick(stage, tick_event(fleet.end_ms + FIRST_TICK_AFTER_MS, is_dry_run=False))
     return stage
 
 

@@ -25,7 +25,7 @@ from windrow.timerange import TimeRange
 from windrow.window import WINDOW_MS
 from windrow_operations.draining import wait_until_drained
 from windrow_operations.simulating import simulate_fleet
-from windrow_operations.ticks import invoke_tick, scheduled_event
+from windrow_operations.ticks import invoke_tick, tick_event
 
 ASKED_FOR = "WINDROW_COUNTERPARTS"
 STAGE = "counterparts"
@@ -77,7 +77,7 @@ def filled(home: Path) -> FilledStage:
     _send(stage, sensors=SENSORS + SENSORS_FALLING_SILENT, start_ms=start_ms, end_ms=middle_ms)
     _send(stage, sensors=SENSORS, start_ms=middle_ms, end_ms=end_ms)
     for _ in range(2):  # the second finishes what the first had no time for
-        invoke_tick(stage, scheduled_event(now_ms(), is_dry_run=False))
+        invoke_tick(stage, tick_event(now_ms(), is_dry_run=False))
     open_ms = floor_to_window(now_ms())
     _send(stage, sensors=SENSORS, start_ms=open_ms, end_ms=open_ms + WINDOW_MS)
     _set_descriptions_of_views(stage)

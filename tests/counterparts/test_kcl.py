@@ -5,7 +5,6 @@ import json
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from windrow.wire.kpl import UserRecord, deaggregate
 
 READ = Path(__file__).parent / "kcl" / "Read.java"
 READ_SECONDS_MAX = 240
-IDLE_SECONDS, READING_SECONDS_MAX = 15, 200
+IDLE_SECONDS, READING_SECONDS_MAX = 8, 150
 READINGS = 10_000
 # MiniStack has no cbor2, and answers a request in CBOR with an error.
 OPTIONS = ("-Daws.cborEnabled=false",)
@@ -52,9 +51,9 @@ def test_the_kcl_hands_out_every_reading_once(home: Path, tmp_path: Path, for_kc
     stream = f"kcl-{str(for_kcl).lower()}"
     _create(place, stream)
     with Producer.to_stream(stream, region=place.region, endpoint_url=place.endpoint_url, for_kcl=for_kcl) as producer:
-        _put(producer, range(READINGS))
+        _put(producer)
         assert producer.flush()
-    handed = _read(place, place, stream, tmp_path)
+    handed = _read(place, stream, tmp_path)
     assert Counter(map(_number, handed)) == Counter(range(READINGS))
     assert Counter(handed) == Counter(_as_we_read(KinesisStream.at(place, stream)))
 
@@ -65,10 +64,10 @@ def _create(place: Place, stream: str) -> None:
     kinesis.get_waiter("stream_exists").wait(StreamName=stream)
 
 
-def _put(producer: Producer, numbers: range) -> None:
-    """Put a reading for each number, which is its sequence number."""
+def _put(producer: Producer) -> None:
+    """Put READINGS readings; the sequence numbers each."""
     start_ms = floor_to_window(now_ms())
-    for number in numbers:
+    for number in range(READINGS):
         sensor = f"site-{number % 7}/sensor-{number % 211:04}"
         producer.put(sensor, number % 1000 / 10, event_time=start_ms + number, sequence=number)
 
@@ -86,40 +85,17 @@ def _as_we_read(stream: KinesisStream) -> Iterator[Handed]:
             yield Handed(record.shard_id, record.sequence_number, one.partition_key, one.explicit_hash_key, one.payload)
 
 
-def _read(streams: Place, leases: Place, stream: str, folder: Path) -> list[Handed]:
-    """Return what the KCL hands out of a stream, whose leases it keeps in another place."""
+def _read(place: Place, stream: str, folder: Path) -> list[Handed]:
+    """Return what the KCL hands out of a stream until nothing comes any more."""
     found = folder / "records"
-    with _reading(streams, leases, stream, found):
-        pass
-    return _handed(found)
-
-
-@contextmanager
-def _reading(streams: Place, leases: Place, stream: str, found: Path) -> Iterator[None]:
-    """Have the KCL read meanwhile, and at the end wait until nothing comes any more."""
+    limits = str(IDLE_SECONDS), str(READING_SECONDS_MAX)
     command, environment = maven.command(
-        READ,
-        str(streams.endpoint_url),
-        str(leases.endpoint_url),
-        stream,
-        f"reads-{stream}",
-        str(IDLE_SECONDS),
-        str(READING_SECONDS_MAX),
-        str(found),
-        options=OPTIONS,
+        READ, str(place.endpoint_url), stream, f"reads-{stream}", *limits, str(found), options=OPTIONS
     )
-    with found.with_suffix(".log").open("w+") as log:
-        reader = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-        try:
-            yield
-            reader.wait(READ_SECONDS_MAX)
-        finally:
-            reader.kill()
-        log.seek(0)
-        assert reader.returncode == 0, log.read()[-2_000:]
-
-
-def _handed(found: Path) -> list[Handed]:
+    ended = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=READ_SECONDS_MAX
+    )
+    assert ended.returncode == 0, ended.stderr[-2_000:]
     handed = []
     for line in found.read_text().splitlines():
         shard, number, _, key, hash_key, data = line.split("\t")

@@ -18,7 +18,7 @@ from windrow.stage import Stage
 from windrow.window import WINDOW_MS
 from windrow.wire.kpl import deaggregate
 from windrow_operations.draining import wait_until_drained
-from windrow_operations.ticks import invoke_tick, scheduled_event
+from windrow_operations.ticks import invoke_tick, tick_event
 
 MEGABYTE = 900_000
 """Bytes of a record that is about as large as a record may be."""
@@ -80,7 +80,7 @@ def test_rows_are_what_the_kpl_was_given(stages: dict[str, Stage], home: Path, t
     start_ms = floor_to_window(began_ms) - (number + 1) * WINDOWS * WINDOW_MS - WINDOW_MS
     readings = given(number, case.readings, start_ms)
     wait_until_drained(stage, feed(stage, readings, tmp_path, options=case.options, swallowed=case.swallowed))
-    invoke_tick(stage, scheduled_event(now_ms(), is_dry_run=False))
+    invoke_tick(stage, tick_event(now_ms(), is_dry_run=False))
     sent = _sent(stage, began_ms)
     assert case.happens(sent), sent
     assert _rows(stage, home, start_ms, start_ms + WINDOWS * WINDOW_MS) == _truth(readings)

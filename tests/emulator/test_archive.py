@@ -23,7 +23,7 @@ from windrow_operations.archives import ArchiveLocation, replay_archive
 from windrow_operations.draining import wait_until_drained
 from windrow_operations.rewinding import rows_digests
 from windrow_operations.simulating import simulate_fleet
-from windrow_operations.ticks import invoke_tick, scheduled_event
+from windrow_operations.ticks import invoke_tick, tick_event
 
 HOUR_MS = 3_600_000
 BUCKET = "somebodys-raw-archive"
@@ -81,14 +81,14 @@ def test_an_archive_fills_an_empty_stage_with_the_same_rows(
     )
     sent = simulate_fleet(fleet, first, now_ms=clock_ms())
     wait_until_drained(first, sent.last_sequence_numbers)
-    invoke_tick(first, scheduled_event(clock_ms(), is_dry_run=False))
+    invoke_tick(first, tick_event(clock_ms(), is_dry_run=False))
     records = archive_of(first)
 
     monkeypatch.setenv(settings.STAGE, "rebuilt")
     result = CliRunner().invoke(windrow, ["replay", "--archive", f"s3://{BUCKET}/kinesis-channel/"])
     assert result.exit_code == 0, result.output
     assert "archive: 3 objects, 0 skipped" in result.output
-    invoke_tick(second, scheduled_event(clock_ms(), is_dry_run=False))
+    invoke_tick(second, tick_event(clock_ms(), is_dry_run=False))
     rows = rows_digests(first, windows)
     assert len(rows) == len(windows)
     assert rows_digests(second, windows) == rows
@@ -97,7 +97,7 @@ def test_an_archive_fills_an_empty_stage_with_the_same_rows(
     again = replay_archive(second, LOCATION, start_ms=0, end_ms=clock_ms(), now_ms=clock_ms())
     assert (again.objects, again.delivered.failed) == (3, ())
     assert again.delivered.records >= records
-    invoke_tick(second, scheduled_event(clock_ms(), is_dry_run=False))
+    invoke_tick(second, tick_event(clock_ms(), is_dry_run=False))
     assert (lasting(second), rows_digests(second, windows)) == (keys, rows)
 
 

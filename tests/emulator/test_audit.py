@@ -25,7 +25,7 @@ from windrow.wire.json.encode import encode_readings
 from windrow.wire.kpl import UserRecord, aggregate
 from windrow_operations.auditing import audit_stage
 from windrow_operations.draining import wait_until_drained
-from windrow_operations.ticks import invoke_tick, scheduled_event
+from windrow_operations.ticks import invoke_tick, tick_event
 
 # Windows that no other test of the session touches.
 HOURS_BACK = 20
@@ -78,7 +78,7 @@ def stage(stack: Stage, home: Path) -> Audited:
     assert isinstance(answer, Stored)
     wait_until_drained(stack, {answer.shard_id: int(answer.sequence_number)})
     # The tick of a moment to come: nothing that was just sent can be on its way for it.
-    invoke_tick(stack, scheduled_event(time.time_ns() // 1_000_000 + 120_000, is_dry_run=False))
+    invoke_tick(stack, tick_event(time.time_ns() // 1_000_000 + 120_000, is_dry_run=False))
     return Audited(stack, home, stack.results, windows, readings)
 
 

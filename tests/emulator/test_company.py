@@ -18,7 +18,7 @@ from windrow.window import WINDOW_MS
 from windrow_cli.stage import clock_ms
 from windrow_operations.draining import wait_until_drained
 from windrow_operations.simulating import simulate_fleet
-from windrow_operations.ticks import invoke_tick, scheduled_event
+from windrow_operations.ticks import invoke_tick, tick_event
 from windrow_operations.verifying import verify_stage
 
 NAME = "company"
@@ -97,7 +97,7 @@ def test_the_whole_way_works_by_the_companys_rules(company_stage: Stage, home: P
     )
     sent = simulate_fleet(fleet, company_stage, now_ms=clock_ms())
     wait_until_drained(company_stage, sent.last_sequence_numbers)
-    invoke_tick(company_stage, scheduled_event(clock_ms(), is_dry_run=False))
+    invoke_tick(company_stage, tick_event(clock_ms(), is_dry_run=False))
     verification = verify_stage(company_stage, home=home)
     assert verification.is_exact, str(verification)
 

@@ -20,7 +20,7 @@ from windrow.stage import Stage
 from windrow.window import Window
 from windrow.wire.json.encode import encode_readings
 from windrow_operations.draining import wait_until_drained
-from windrow_operations.ticks import invoke_tick, scheduled_event
+from windrow_operations.ticks import invoke_tick, tick_event
 
 # What the next release would write another version of, in this test.
 FORMATS = ("partial_parquet", "lineage")
@@ -52,7 +52,7 @@ def put(stage: Stage, sensor_id: str, window: Window) -> None:
 
 def tick(stage: Stage) -> TickReport:
     """Close what is due."""
-    return invoke_tick(stage, scheduled_event(time.time_ns() // 1_000_000, is_dry_run=False))
+    return invoke_tick(stage, tick_event(time.time_ns() // 1_000_000, is_dry_run=False))
 
 
 def formats_of_partials(stage: Stage, window: Window) -> list[int]:

@@ -20,7 +20,7 @@ from windrow.stage import Stage
 from windrow.window import WINDOW_MS
 from windrow_operations.draining import wait_until_drained
 from windrow_operations.simulating import simulate_fleet
-from windrow_operations.ticks import invoke_tick, scheduled_event
+from windrow_operations.ticks import invoke_tick, tick_event
 from windrow_operations.verifying import verify_stage
 
 HOUR_MS = 3_600_000
@@ -203,7 +203,7 @@ def test_the_whole_way_works_with_the_rights_of_the_template(
     )
     sent = simulate_fleet(fleet, stage, now_ms=now_ms())
     wait_until_drained(stage, sent.last_sequence_numbers)
-    invoke_tick(stage, scheduled_event(now_ms(), is_dry_run=False))
+    invoke_tick(stage, tick_event(now_ms(), is_dry_run=False))
     verification = verify_stage(stage, home=enforcing_home)
     assert verification.is_exact, str(verification)
     assert sent.totals.malformed > 0
@@ -233,7 +233,7 @@ def test_a_function_cannot_do_what_its_role_may_not(stages: dict[str, Stage]) ->
     try:
         put_policy(iam, role, without)
         with pytest.raises(Exception, match="AccessDenied"):
-            invoke_tick(stage, scheduled_event(now_ms(), is_dry_run=False))
+            invoke_tick(stage, tick_event(now_ms(), is_dry_run=False))
     finally:
         put_policy(iam, role, document)
 

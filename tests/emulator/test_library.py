@@ -13,7 +13,7 @@ from windrow.stage import Stage
 from windrow.wire.json.encode import encode_readings
 from windrow.wire.kpl import UserRecord, aggregate
 from windrow_operations.draining import wait_until_drained
-from windrow_operations.ticks import invoke_tick, scheduled_event
+from windrow_operations.ticks import invoke_tick, tick_event
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "example.py"
 HOUR_MS = 3_600_000
@@ -30,7 +30,7 @@ def test_the_example_runs(stack: Stage, home: Path) -> None:
     (answer,) = stream.put_records([OutgoingRecord(partition_key="a", body=body)]).entries
     assert isinstance(answer, Stored)
     wait_until_drained(stack, {answer.shard_id: int(answer.sequence_number)})
-    invoke_tick(stack, scheduled_event(time.time_ns() // 1_000_000 + 120_000, is_dry_run=False))
+    invoke_tick(stack, tick_event(time.time_ns() // 1_000_000 + 120_000, is_dry_run=False))
     environment = os.environ | {
         settings.AWS_ENDPOINT_URL: str(stack.place.endpoint_url),
         settings.HOME: str(home),

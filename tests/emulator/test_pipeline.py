@@ -39,7 +39,7 @@ from windrow_cli.main import windrow as cli
 from windrow_operations.draining import wait_until_drained
 from windrow_operations.rewinding import recreate_mapping, replay_everything, rows_digests
 from windrow_operations.simulating import simulate_fleet
-from windrow_operations.ticks import invoke_tick, scheduled_event
+from windrow_operations.ticks import invoke_tick, tick_event
 from windrow_operations.verifying import verify_stage
 
 HOUR_MS = 3_600_000
@@ -79,7 +79,7 @@ class Pipeline:
         return answer
 
     def tick(self) -> TickReport:
-        return invoke_tick(self.stage, scheduled_event(now_ms(), is_dry_run=False))
+        return invoke_tick(self.stage, tick_event(now_ms(), is_dry_run=False))
 
     def lineage(self, window: Window) -> Lineage:
         stored = self.results.get(layout.lineage_key(window))

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from windrow.payloads.decode import decode
 from windrow.payloads.load import load_contract
+from windrow.payloads.paths import Path
 from windrow.payloads.zones import zone_named
+from windrow.wire.json.values import JsonNumber
 
 CONTRACT = """
 framing = "{framing}"
@@ -106,3 +108,26 @@ def test_a_frame_is_what_its_payloads_are_one_by_one(elements: list[object], fra
     assert [(one.reason, one.detail) for one in together.refusals] == [
         (refusal.reason, refusal.detail) for one in singles for refusal in one.refusals
     ]
+
+
+STEPS = [
+    ".a", ".b", '."c d"', "[0]", "[-2]", "[]", "[*]", ".*", "[::2]", "[::-1]", "[1:0:0]", "[:3]", "[?a == `1`]",
+    "[?b != 'x']", "[?a]", "[?!b]", "[?a && b]", " || b", " | [0]", " | a", "[99999999999999999999]",
+]  # fmt: skip
+JSON = st.recursive(
+    st.none() | st.booleans() | st.text("ab1", max_size=2) | st.integers(0, 2).map(str).map(JsonNumber),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "b", "c d"]), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@pytest.mark.slow
+@given(text=st.lists(st.sampled_from(STEPS), max_size=4).map(lambda steps: "".join(["a", *steps])), value=JSON)
+@example("a[1:0:0]", {"a": ["x"]})
+def test_a_path_that_is_accepted_finds_something_or_nothing_in_any_value(text: str, value: object) -> None:
+    """It never fails: what could is refused with the contract."""
+    try:
+        path = Path(text)
+    except ValueError:
+        return
+    path.find(value, value)

@@ -27,7 +27,7 @@ from windrow.stage import Stage
 from windrow.timestamps import parse_rfc3339_ms
 from windrow.window import Window
 from windrow_cli import tick as command
-from windrow_operations.ticks import scheduled_event
+from windrow_operations.ticks import tick_event
 
 ENVIRONMENT = {
     "WINDROW_STAGE": "test",
@@ -111,9 +111,9 @@ def test_tick_that_somebody_asks_for_rolls_late_readings_at_once() -> None:
     """The schedule's tick of the same time waits for the hour, and so does one whose `detail` is null."""
     assert late_outcome(EVENT) is RollOutcome.WAITING
     assert late_outcome(EVENT | {"detail": None}) is RollOutcome.WAITING
-    asked = scheduled_event(parse_rfc3339_ms(EVENT["time"]), is_dry_run=False)
+    asked = tick_event(parse_rfc3339_ms(EVENT["time"]), is_dry_run=False)
     assert late_outcome(asked) is RollOutcome.ROLLED
-    assert late_outcome(scheduled_event(parse_rfc3339_ms(EVENT["time"]), is_dry_run=True)) is RollOutcome.DUE
+    assert late_outcome(tick_event(parse_rfc3339_ms(EVENT["time"]), is_dry_run=True)) is RollOutcome.DUE
 
 
 @pytest.mark.slow

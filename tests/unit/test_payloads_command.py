@@ -88,7 +88,7 @@ def test_each_sample_is_shown_with_its_readings_or_the_reason(tmp_path: Path) ->
     good = b'{"sensor_id": "a", "event_time": 1795168800123, "temperature": -0.5, "sequence": 3}'
     result = run("check", str(contract), "-", typed=good + b"\n\n{}\n")
     assert result.stdout.splitlines() == [
-        "-:1  a  2026-11-20T10:00:00.123Z  #3  temperature -0.500 C",
+        "-:1  a  2026-11-20T10:00:00.123Z  #3  temperature -0.5 C",
         "-:3  refused: missing_field: sensor_id",
     ]
     assert "1 readings, 1 refused" in result.stderr

@@ -83,7 +83,7 @@ def _proposal(values: Sequence[object], each: str, prefix: str) -> Guess | None:
     quantities: dict[str, tuple[str, str]] = {}
     for path, value in common.items():
         begins = next((one for key, one in _QUANTITIES.items() if _last(path).startswith(key)), None)
-        if begins and isinstance(value, JsonNumber) and not path.startswith(prefix or "\0"):
+        if begins and isinstance(value, JsonNumber) and not (prefix and path.startswith(prefix)):
             quantities.setdefault(begins[0], (path, begins[1]))
     if sensor is None or not quantities:
         return None

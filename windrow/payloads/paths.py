@@ -80,6 +80,8 @@ def _check(tree: dict[str, Any], text: str) -> None:
     kind = tree["type"]
     if kind not in _ALLOWED or (kind == "comparator" and tree["value"] not in _COMPARATORS):
         raise ValueError(f"{text!r}: {kind.replace('_', ' ')} is not used here; a path only finds values")
+    if kind == "slice" and tree["children"][2] == 0:
+        raise ValueError(f"{text!r}: the step of a slice is not 0")
     for child in tree["children"]:
         if isinstance(child, dict):
             _check(child, text)

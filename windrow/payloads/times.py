@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from windrow.payloads.units import DECIMAL
 from windrow.reading import BadReading, Reason, check_event_time_ms, exact_decimal
 from windrow.timestamps import parse_rfc3339_ms
 from windrow.wire.json.values import JsonNumber, json_type
@@ -19,7 +20,6 @@ EPOCH_UNITS_PER_S = {"epoch_s": 1, "epoch_ms": 10**3, "epoch_us": 10**6, "epoch_
 FORMS = ("rfc3339", "iso8601", *EPOCH_UNITS_PER_S, "epoch", "pattern", "arrival")
 """`epoch` tells s, ms, us and ns apart by their size, which is sure from 1973 to 5138; `arrival` is the record's."""
 
-_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _ISO_8601 = re.compile(
     r"(?P<Y>\d{4})-?(?P<m>\d{2})-?(?P<d>\d{2})[T ](?P<H>\d{2}):?(?P<M>\d{2})(?::?(?P<S>\d{2})(?:[.,](?P<f>\d+))?)?"
     r"(?P<z>Z|[+-]\d{2}(?::?\d{2})?)?",
@@ -104,7 +104,7 @@ class TimeForm:
         return instant_ms
 
     def _number_ms(self, text: str) -> int:
-        if not _DECIMAL.fullmatch(text):
+        if not DECIMAL.fullmatch(text):
             raise ValueError(f"not a number, as {self.form} needs it")
         number = exact_decimal(text)
         if self.form == "epoch":

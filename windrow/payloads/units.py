@@ -4,8 +4,12 @@ A unit's map into the base unit of its kind is `base = value * factor + offset`.
 SP 811, appendix B: 1 inHg as 3386.389 Pa is its conventional value).
 """
 
+import re
 from dataclasses import dataclass
 from fractions import Fraction
+
+DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+"""A number as devices write it, in JSON or in a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ _KINDS: dict[str, dict[str, tuple[str, str, str]]] = {
     "illuminance": {"lx": ("lux", "1", "0")},
     "mass concentration": {"µg/m3": ("ug/m3 µg/m³ μg/m³ ug/m³", "1", "0"), "mg/m3": ("mg/m³", "1000", "0")},
     "sound": {"dB": ("decibel", "1", "0")},
-    "signal": {"dBm": ("dBW-30", "1", "0")},
+    "signal": {"dBm": ("", "1", "0")},
     "angle": {"deg": ("° degree degrees", "1", "0")},
     "flow": {"l/min": ("L/min", "1", "0"), "m3/h": ("m³/h", "50/3", "0"), "m3/s": ("m³/s", "60000", "0")},
     "volume": {"l": ("L litre liter", "1", "0"), "m3": ("m³", "1000", "0"), "ml": ("mL", "0.001", "0")},

@@ -1,11 +1,10 @@
 """The values of quantities: exact numbers, what a device says when it has none, bounds and thousandths."""
 
-import re
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 from windrow.payloads.contract import Quantity
-from windrow.payloads.units import LinearMap
+from windrow.payloads.units import DECIMAL, LinearMap
 from windrow.reading import (
     TEMPERATURE_MAX_MILLI_C,
     TEMPERATURE_MIN_MILLI_C,
@@ -17,7 +16,6 @@ from windrow.wire.json.values import json_type
 
 MILLI_MAX = 2**31 - 1
 MILLI_MIN = -(2**31)
-_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ def number_of(value: object) -> Fraction:
     if not isinstance(value, str):
         raise BadReading(Reason.VALUE, f"a JSON {json_type(value)}, not a number")
     text = value.strip()
-    if not _DECIMAL.fullmatch(text):
+    if not DECIMAL.fullmatch(text):
         raise BadReading(Reason.VALUE, f"{ascii(value)[:40]} is not a number")
     try:
         return exact_decimal(text)
@@ -81,7 +79,7 @@ def milli_of(quantity: Quantity, number: Fraction, linear: LinearMap, *, written
     least, most = bounds_of(quantity)
     if not least <= milli <= most:
         hint = "" if MILLI_MIN <= milli <= MILLI_MAX else "; choose a larger unit"
-        detail = f"{written_as[:80]} is outside {_plain(least)} to {_plain(most)} {quantity.unit}{hint}"
+        detail = f"{written_as[:80]} is outside {plain_milli(least)} to {plain_milli(most)} {quantity.unit}{hint}"
         raise BadReading(Reason.VALUE_RANGE, detail)
     return milli
 
@@ -93,6 +91,7 @@ def bounds_of(quantity: Quantity) -> tuple[int, int]:
     return max(quantity.min_milli, TEMPERATURE_MIN_MILLI_C), min(quantity.max_milli, TEMPERATURE_MAX_MILLI_C)
 
 
-def _plain(milli: int) -> str:
+def plain_milli(milli: int) -> str:
+    """Return thousandths as a decimal without trailing zeros: 21.5."""
     sign, size = "-" if milli < 0 else "", abs(milli)
     return f"{sign}{size // 1000}.{size % 1000:03}".rstrip("0").rstrip(".")

@@ -32,7 +32,7 @@ import software.amazon.kinesis.retrieval.polling.PollingConfig;
 /**
  * Reads a stream from its beginning by the KCL, which undoes KPL aggregates, until nothing has come for a while.
  *
- * <p>java Read.java STREAM_ENDPOINT LEASES_ENDPOINT STREAM APPLICATION IDLE_SECONDS MAX_SECONDS OUT
+ * <p>java Read.java ENDPOINT STREAM APPLICATION IDLE_SECONDS MAX_SECONDS OUT
  *
  * <p>Writes a line for each user record: shard, sequence number, number within its record, partition key, explicit
  * hash key or null, base64 of the data; separated by tabs.
@@ -41,34 +41,33 @@ public class Read {
   private static final AtomicLong lastMs = new AtomicLong();
 
   public static void main(String[] arguments) throws Exception {
-    URI streamAt = URI.create(arguments[0]);
-    URI leasesAt = URI.create(arguments[1]);
-    String stream = arguments[2];
-    String application = arguments[3];
-    long idleMs = 1000 * Long.parseLong(arguments[4]);
-    long maxMs = 1000 * Long.parseLong(arguments[5]);
+    URI endpoint = URI.create(arguments[0]);
+    String stream = arguments[1];
+    String application = arguments[2];
+    long idleMs = 1000 * Long.parseLong(arguments[3]);
+    long maxMs = 1000 * Long.parseLong(arguments[4]);
     var credentials = StaticCredentialsProvider.create(AwsBasicCredentials.create("test", "test"));
     var http = NettyNioAsyncHttpClient.builder().maxConcurrency(100).protocol(Protocol.HTTP1_1);
     var kinesis =
         KinesisAsyncClient.builder()
-            .endpointOverride(streamAt)
+            .endpointOverride(endpoint)
             .region(Region.US_EAST_1)
             .credentialsProvider(credentials)
             .httpClientBuilder(http)
             .build();
     var leases =
         DynamoDbAsyncClient.builder()
-            .endpointOverride(leasesAt)
+            .endpointOverride(endpoint)
             .region(Region.US_EAST_1)
             .credentialsProvider(credentials)
             .build();
     var metrics =
         CloudWatchAsyncClient.builder()
-            .endpointOverride(leasesAt)
+            .endpointOverride(endpoint)
             .region(Region.US_EAST_1)
             .credentialsProvider(credentials)
             .build();
-    try (PrintWriter out = new PrintWriter(Path.of(arguments[6]).toFile(), StandardCharsets.UTF_8)) {
+    try (PrintWriter out = new PrintWriter(Path.of(arguments[5]).toFile(), StandardCharsets.UTF_8)) {
       String worker = UUID.randomUUID().toString();
       var configs =
           new ConfigsBuilder(stream, application, kinesis, leases, metrics, worker, () -> new Processor(out));
