@@ -1,0 +1,179 @@
+"""Files in the forms that loggers, clouds and gateways write: each gives exactly its readings, or is asked about."""
+
+import io
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from producers.files.opening import find_files, opened_files
+from producers.files.options import FileOptions
+from producers.files.recording import FileRecording
+from windrow.errors import UsageError
+from windrow.timestamps import parse_rfc3339_ms
+
+CASES = Path(__file__).parents[1] / "golden" / "files"
+Row = tuple[str, int, int, int]
+
+
+def read(path: Path, **said: Any) -> tuple[dict[str, list[Row]], list[tuple[int, str]]]:
+    """The readings of each quantity as (id, time, sequence, thousandths), and the rows left out with their reasons."""
+    options = FileOptions(**said)
+    found: dict[str, list[Row]] = defaultdict(list)
+    left_out: list[tuple[int, str]] = []
+    names = find_files([str(path)])
+    with opened_files(names, file_format=options.file_format, encoding=options.encoding, stdin=io.BytesIO()) as files:
+        for file in files:
+            for batch in FileRecording(file, options).batches():
+                for one in batch.found:
+                    found[one.quantity] += [
+                        (each.sensor_id, each.event_time_ms, each.sequence, each.temperature_milli_c)
+                        for each in one.readings
+                    ]
+                left_out += [(one.row, str(one.reason)) for one in batch.left_out]
+    return found, sorted(left_out)
+
+
+def ms(text: str) -> int:
+    return parse_rfc3339_ms(text)
+
+
+def test_naive_times_and_no_sensor_are_asked_about_at_once() -> None:
+    """Both options are named in one message, and what the file holds."""
+    with pytest.raises(UsageError, match=r"--zone.*--sensor-id") as refused:
+        read(CASES / "naive_fahrenheit_no_id.csv")
+    assert "timestamp=2026-11-20 10:00:00" in refused.value.hint
+
+
+def test_naive_fahrenheit_in_a_zone() -> None:
+    """New York is five hours behind in November; 69.76 °F is 20.978 °C."""
+    found, left_out = read(CASES / "naive_fahrenheit_no_id.csv", zone="America/New_York", sensor_id="roof", unit="F")
+    assert len(found["temperature"]) == 48
+    assert found["temperature"][0] == ("roof", ms("2026-11-20T15:00:00Z"), 0, 20_978)
+    assert left_out == []
+
+
+def test_times_may_end_in_utc_and_fields_have_numbers() -> None:
+    """What a channel's export has: two quantities, an id for all, the entry as sequence."""
+    found, left_out = read(
+        CASES / "utc_suffix_fields.csv",
+        sensor_id="channel-9",
+        value_columns=(("temperature", "field1"), ("humidity", "field2")),
+        sequence_column="entry_id",
+    )
+    assert (len(found["temperature"]), len(found["humidity"]), left_out) == (30, 30, [])
+    assert found["temperature"][1] == ("channel-9", ms("2026-11-20T10:00:55Z"), 2, 21_230)
+    assert found["humidity"][1] == ("channel-9", ms("2026-11-20T10:00:55Z"), 2, 41_000)
+
+
+def test_a_column_that_says_nothing_is_asked_about() -> None:
+    """`field1` may be anything."""
+    with pytest.raises(UsageError, match="--temperature-column"):
+        read(CASES / "utc_suffix_fields.csv", sensor_id="x")
+
+
+def test_a_row_of_unavailable_and_empty_cells_is_missing() -> None:
+    """Semicolons are found, and the ids are texts."""
+    found, left_out = read(CASES / "semicolon_naive_unavailable.csv", zone="UTC")
+    assert found["temperature"] == [
+        ("17", ms("2026-03-01T00:01:00Z"), 0, 14_300),
+        ("17", ms("2026-03-01T00:03:30Z"), 0, 15_000),
+    ]
+    assert [row[3] for row in found["humidity"]] == [52_800, 60_000]
+    assert left_out == [(3, "missing_value")]
+
+
+def test_a_loggers_title_line_zone_and_unit() -> None:
+    """The header says the zone and the unit; twelve hours and the missing value are understood."""
+    found, left_out = read(CASES / "logger_title_line.csv", sensor_id="K7", missing=("-888.88",))
+    assert [(row[1], row[3]) for row in found["temperature"]] == [
+        (ms("2026-09-23T15:00:00Z"), 23_100),
+        (ms("2026-09-23T17:02:00Z"), 23_117),
+    ]
+    assert left_out == [(2, "missing_value")]
+
+
+def test_epochs_with_exponents_are_read_exactly() -> None:
+    """Every 3.8 s, whatever the binary float that wrote them."""
+    found, left_out = read(CASES / "epoch_exponent_quoted.csv")
+    assert (len(found["temperature"]), len(found["humidity"]), left_out) == (20, 20, [])
+    assert [row[1] for row in found["temperature"]] == [1_795_168_800_000 + 3_800 * n for n in range(20)]
+    assert len({row[0] for row in found["temperature"]}) == 3
+
+
+def test_a_wide_file_is_one_series_per_column() -> None:
+    """Columns of one number are of one sensor; what is no quantity (`lights`) is left."""
+    found, left_out = read(CASES / "wide_two_rooms.csv", zone="UTC", sensor_id="house")
+    series = {(quantity, row[0]) for quantity, rows in found.items() for row in rows}
+    assert series == {(quantity, f"house/{n}") for quantity in ("temperature", "humidity") for n in (1, 2)}
+    assert (len(found["temperature"]), len(found["humidity"]), left_out) == (48, 48, [])
+    assert ("house/2", ms("2026-11-20T10:10:00Z"), 0, 19_490) in found["temperature"]
+    assert ("house/2", ms("2026-11-20T10:10:00Z"), 0, 45_250) in found["humidity"]
+
+
+def test_units_may_be_words() -> None:
+    """Row by row; an empty one is the usual unit."""
+    found, left_out = read(CASES / "units_in_words.csv")
+    assert [row[3] for row in found["temperature"]] == [20_500, 21_111, 21_111, 20_000]
+    assert left_out == []
+
+
+def test_missing_values_and_bounds() -> None:
+    """Each row that is left out has its reason."""
+    found, left_out = read(CASES / "sentinels.csv", missing=("-999",), minimum="-50", maximum="60")
+    assert [row[3] for row in found["temperature"]] == [20_500]
+    assert left_out == [
+        (2, "missing_value"),
+        (3, "value_range"),
+        (4, "value_range"),
+        (5, "missing_value"),
+        (6, "missing_value"),
+    ]
+
+
+def test_without_bounds_only_the_impossible_is_refused() -> None:
+    """-999 °C is below absolute zero; -200 and 9999 are asked about by the command."""
+    found, left_out = read(CASES / "sentinels.csv")
+    assert [row[3] for row in found["temperature"]] == [20_500, -200_000, 9_999_000]
+    assert left_out == [(2, "value_range"), (5, "missing_value"), (6, "missing_value")]
+
+
+def test_a_compressed_file() -> None:
+    """By its first bytes, not by its name."""
+    found, left_out = read(CASES / "plain.csv.gz")
+    assert (len(found["temperature"]), left_out) == (40, [])
+    assert found["temperature"][0] == ("a", ms("2026-11-20T10:00:00Z"), 0, 20_730)
+
+
+def test_minutes_are_all_there() -> None:
+    """Readings that share their time are told later, not lost here."""
+    found, _ = read(CASES / "minute_resolution.csv")
+    assert [row[3] for row in found["temperature"]] == [31_000, 29_000, 30_000, 29_000, 41_000, 41_000, 29_000, 29_000]
+
+
+def test_a_json_object_with_a_number_as_id() -> None:
+    """Its digits are the id."""
+    found, _ = read(CASES / "numeric_id_payload.jsonl")
+    assert found["temperature"] == [("42", 1_795_168_800_123, 0, 71_320)]
+
+
+def test_nested_json_is_read_by_paths() -> None:
+    """Epoch seconds with a fraction are rounded to the millisecond."""
+    found, left_out = read(CASES / "nested_payload.jsonl")
+    assert (len(found["temperature"]), len(found["humidity"]), left_out) == (12, 12, [])
+    assert found["temperature"][0] == ("6e:81:00:00:00:01", 1_795_168_800_292, 0, 21_410)
+
+
+def test_telegrafs_json() -> None:
+    """Values in `fields`, ids in `tags`."""
+    found, _ = read(CASES / "telegraf_payload.jsonl")
+    assert (len(found["temperature"]), len(found["humidity"])) == (12, 12)
+    assert {row[0] for row in found["temperature"]} == {"gh-00", "gh-01", "gh-02"}
+
+
+def test_an_uplink() -> None:
+    """Nanoseconds are cut to milliseconds, and a key with a space disturbs nobody."""
+    found, _ = read(CASES / "uplink_payload.jsonl")
+    assert len(found["temperature"]) == 8
+    assert found["temperature"][0] == ("node-0", ms("2026-11-20T10:00:14.742Z"), 0, 20_860)
