@@ -5,14 +5,15 @@ becomes one partial, so an interrupted backfill can be run again: what it alread
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
 import numpy as np
 
 from windrow.errors import UsageError
-from windrow.lake.layout import MarkerKey, Origin, PartialKey, lineage_key
-from windrow.lake.store import ObjectStore, PreconditionFailed, etag_of
+from windrow.lake.layout import WINDOWS, MarkerKey, Origin, PartialKey, day_prefix, lineage_key
+from windrow.lake.store import ObjectStore, PreconditionFailed
 from windrow.reading import Readings
 from windrow.rows.partial import Partial
 from windrow.rows.partial_parquet import DeliveryCounts, encode_partial
@@ -20,6 +21,8 @@ from windrow.window import WINDOW_MS, Window
 
 # All of them are sorted in memory, at about 100 bytes each.
 READINGS_MAX = 20_000_000
+# Requests at a time: they wait for S3, not for this process.
+WRITERS = 16
 ORIGIN = Origin(stream="backfill", shard="unknown", first=0, last=0)
 
 
@@ -52,12 +55,27 @@ def plan_backfill(batches: Iterable[Readings], results: ObjectStore) -> Backfill
             raise UsageError(f"more than {READINGS_MAX:,} readings in one backfill", hint="cut the recording by time")
     create: list[Partial] = []
     kept: list[tuple[Window, int]] = []
-    for partial in _partials(Readings.concat(taken)):
-        if etag_of(results, lineage_key(partial.window)) is None:
+    partials = list(_partials(Readings.concat(taken)))
+    rolled = _rolled([partial.window for partial in partials], results)
+    for partial in partials:
+        if lineage_key(partial.window) not in rolled:
             create.append(partial)
         else:
             kept.append((partial.window, len(partial)))
     return BackfillPlan(tuple(create), tuple(kept))
+
+
+def _rolled(windows: Sequence[Window], results: ObjectStore) -> frozenset[str]:
+    """Return the keys of all lineages on the days of `windows`: one listing of the days, and one of each that is there.
+
+    A request for each window would take a quarter of an hour for years of hourly readings.
+    """
+    wanted = {day_prefix(WINDOWS, window.start_ms) for window in windows}
+    there = set(results.list_prefixes(WINDOWS)) if wanted else set()
+    days = sorted(wanted & there)
+    with ThreadPoolExecutor(WRITERS) as readers:
+        listed = readers.map(lambda day: [found.key for found in results.list_objects(day)], days)
+        return frozenset(itertools.chain.from_iterable(listed))
 
 
 def _partials(readings: Readings) -> Iterator[Partial]:
@@ -71,14 +89,34 @@ def _partials(readings: Readings) -> Iterator[Partial]:
         yield Partial.of(Window.from_index(int(index[order[first]])), readings.take(order[first:end]))
 
 
-def write_backfill(partials: Sequence[Partial], lake: ObjectStore) -> int:
-    """Write each partial, then the marker that asks for a roll; return how many partials were new."""
+def write_backfill(
+    partials: Sequence[Partial],
+    lake: ObjectStore,
+    *,
+    on_progress: Callable[[int, int], object] = lambda _done, _total: None,
+) -> int:
+    """Write each partial, then the marker that asks for a roll; return how many partials were new.
+
+    WRITERS windows at a time; `on_progress` gets how many of how many windows are written, after each one.
+    """
     new = 0
-    for partial in partials:
-        key = PartialKey(window=partial.window, origin=ORIGIN, digest=partial.digest)
-        new += _put_new(lake, str(key), encode_partial(partial, DeliveryCounts()))
-        _put_new(lake, str(MarkerKey(window=partial.window, digest=partial.digest)), b"")
+    with ThreadPoolExecutor(WRITERS) as writers:
+        try:
+            futures = [writers.submit(_write, partial, lake) for partial in partials]
+            for done, future in enumerate(as_completed(futures), 1):
+                new += future.result()
+                on_progress(done, len(partials))
+        except BaseException:
+            writers.shutdown(cancel_futures=True)
+            raise
     return new
+
+
+def _write(partial: Partial, lake: ObjectStore) -> bool:
+    key = PartialKey(window=partial.window, origin=ORIGIN, digest=partial.digest)
+    is_new = _put_new(lake, str(key), encode_partial(partial, DeliveryCounts()))
+    _put_new(lake, str(MarkerKey(window=partial.window, digest=partial.digest)), b"")
+    return is_new
 
 
 def _put_new(lake: ObjectStore, key: str, body: bytes) -> bool:

@@ -1,30 +1,44 @@
-"""`windrow ingest`: send readings of real sensors from a file, by the same path as all others."""
+"""`windrow ingest`: send readings of real sensors from files, by the same path as all others."""
 
 import json
-import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from windrow.errors import UsageError
+from windrow.errors import UsageError, WindrowError
 from windrow.timerange import parse_time
 from windrow.timestamps import format_rfc3339
-from windrow_cli.console import err, out
+from windrow_cli.console import confirm, err, is_terminal, out
 from windrow_cli.progress import progress_bar, progress_note, wait_with_bar
 from windrow_cli.stage import clock_ms, open_stage, stage_option
+from windrow_cli.understanding import (
+    arrival_lines,
+    file_lines,
+    likely_cause,
+    report_of,
+    shared_lines,
+    survey_lines,
+    suspect_lines,
+)
 
 if TYPE_CHECKING:
-    from producers.recording import Recording
-    from producers.survey import Survey
+    from producers.files.options import FileOptions
+    from producers.files.recording import FileRecording
+    from producers.files.survey import FileSurvey
     from producers.writer import WriterCounters
     from windrow.stage import Stage
+    from windrow_operations.ingesting import FileReadings
+
+# What a stage is deployed with, unless its parameter says otherwise: a dry run asks no stage.
+_DEFAULT_HORIZON_HOURS = 168
+_HOUR_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,131 +46,232 @@ class _How:
     wire: str
     retimed: str | None
     is_backfill: bool
+    is_numbered: bool
     is_dry_run: bool
+    is_agreed: bool
     waits: bool
 
 
+def _file_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say what the files do not say themselves."""
+    forms = click.Choice(["csv", "jsonl", "json", "parquet"])
+    units = click.Choice(["s", "ms", "us", "ns"])
+    options = (
+        click.option("--input-format", "file_format", type=forms, help="Default: by name and content."),
+        click.option("--encoding", metavar="NAME", help="Of text; default: sniffed."),
+        click.option("--delimiter", metavar="CHARACTER", help="Of CSV; \\t is a tab; default: sniffed."),
+        click.option("--skip-lines", type=click.IntRange(min=0), metavar="N", help="Before the header of CSV."),
+        click.option("--decimal-comma/--decimal-point", "has_decimal_comma", default=None, help="Default: sniffed."),
+        click.option("--sensor-column", metavar="NAME", help="Default: sensor_id, or guessed by name."),
+        click.option("--sensor-id", metavar="TEXT", help="One id for all; {file} and {folder} are the file's names."),
+        click.option(
+            "--time-column", "time_columns", metavar="NAME", help="Twice for a date and a time.", multiple=True
+        ),
+        click.option("--time-unit", type=units, help="Of times as numbers since 1970; default: by their size."),
+        click.option("--time-format", metavar="FORM", help="iso8601, rfc3339, or a pattern such as '%d.%m.%Y %H:%M'."),
+        click.option("--zone", metavar="NAME", help="Of times without one: Europe/Berlin, UTC, +02:00."),
+        click.option("--temperature-column", "temperatures", metavar="NAME", help="May be repeated.", multiple=True),
+        click.option(
+            "--value-column", "values", metavar="QUANTITY=NAME", help="Another quantity's column.", multiple=True
+        ),
+        click.option("--sequence-column", metavar="NAME", help="Default: sequence, or every sequence is 0."),
+        click.option("--unit-column", metavar="NAME", help="Default: unit, or --unit holds for all."),
+        click.option("--unit", metavar="UNIT", help="C, °F, kelvin, ...; default: by the column's name, or C."),
+        click.option("--missing", metavar="VALUE", help="Means that there is no value, such as -999.", multiple=True),
+        click.option("--min", "minimum", metavar="NUMBER", help="Temperatures below, in °C, are left out."),
+        click.option("--max", "maximum", metavar="NUMBER", help="Temperatures above, in °C, are left out."),
+        click.option(
+            "--where", "filters", metavar="NAME=PATTERN", help="Only these rows; * and ? match.", multiple=True
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @click.command()
-@click.argument("source", metavar="FILE|-", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
-@click.option("--input-format", "form", type=click.Choice(["jsonl", "csv", "parquet"]), help="Default: by the name.")
-@click.option("--sensor-column", "sensor", default="sensor_id", show_default=True, metavar="NAME", help="CSV, Parquet.")
-@click.option("--time-column", "when", default="event_time", show_default=True, metavar="NAME", help="CSV, Parquet.")
-@click.option("--temperature-column", "temperature", default="temperature", show_default=True, metavar="NAME")
-@click.option("--sequence-column", "sequence", metavar="NAME", help="Default: every sequence is 0.")
-@click.option("--unit-column", "unit_column", metavar="NAME", help="Default: --unit holds for all.")
-@click.option("--unit", type=click.Choice(["C", "F", "K"]), default="C", show_default=True, help="CSV, Parquet.")
-@click.option("--time-unit", type=click.Choice(["s", "ms", "us", "ns"]), default="ms", show_default=True)
+@click.argument("sources", metavar="FILE|FOLDER|PATTERN|-...", nargs=-1, required=True)
+@_file_options
+@click.option("--number-equal-times", "is_numbered", is_flag=True, help="Sequences by order, for equal times.")
 @click.option("--retime", "retimed", metavar="TIME", help="Move all times, so that the last reading falls at TIME.")
 @click.option("--backfill", "is_backfill", is_flag=True, help="Write partials directly, for windows not rolled yet.")
 @click.option(
     "--wire", type=click.Choice(["json", "blocks"]), default="json", show_default=True, help="How readings are encoded."
 )
 @click.option("--wait", "waits", is_flag=True, help="Wait until the consumer has processed everything sent.")
-@click.option("--dry-run", "is_dry_run", is_flag=True, help="Check and count everything; send nothing.")
+@click.option("--dry-run", "is_dry_run", is_flag=True, help="Show and count everything; send nothing; no stage needed.")
+@click.option("--yes", "is_agreed", is_flag=True, help="Do not ask.")
 @click.option("--format", "report_form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @stage_option
 def ingest(
     *,
-    source: str,
-    form: str | None,
-    sensor: str,
-    when: str,
-    temperature: str,
-    sequence: str | None,
-    unit_column: str | None,
-    unit: str,
-    time_unit: str,
+    sources: tuple[str, ...],
+    wire: str,
+    retimed: str | None,
+    is_backfill: bool,
+    is_numbered: bool,
+    is_dry_run: bool,
+    is_agreed: bool,
+    waits: bool,
     report_form: str,
     stage_name: str,
-    **how: Any,
+    **said: Any,
 ) -> None:
-    """Send the readings of real sensors from a file, or from standard input.
+    """Send the readings of real sensors from files, folders, patterns, or standard input.
 
-    JSON lines hold one reading each, as in the stream. CSV and Parquet have columns, which the options name. Times are
-    RFC 3339, or numbers since 1970. Rows that are not readings are counted and left out. Readings whose time would put
-    them in quarantine are counted before anything is sent.
+    CSV, JSON and Parquet, also as .gz and .zst, as loggers and platforms export them. What the files are is sniffed and
+    guessed by name; what was understood is shown before anything is sent, with the rows that are left out and why. On
+    a terminal it asks then; elsewhere it needs --yes if it had to guess. Exit code 1 if nothing in the files is good.
 
     \b
     windrow ingest readings.jsonl --wait
-    windrow ingest roof.csv --sensor-column name --time-column ts --time-unit s --temperature-column celsius
+    windrow ingest export/ --sensor-id '{file}' --zone Europe/Berlin --dry-run
+    windrow ingest roof.csv --time-column day --time-column clock --temperature-column celsius --missing -999 --yes
     windrow ingest 2024.parquet --retime now
-    windrow ingest 2024.parquet --backfill
+    windrow ingest '2024-*.csv.gz' --backfill
     zcat *.jsonl.gz | windrow ingest - --input-format jsonl
     """
-    from producers.recording import ColumnNames, FileFormat, Recording, TimeUnit, format_of
+    from producers.files.opening import find_files, opened_files
+    from producers.files.recording import FileRecording
 
-    columns = ColumnNames(
-        sensor=sensor,
-        time=when,
-        temperature=temperature,
-        sequence=sequence,
-        unit=unit_column,
-        unit_default=unit,
-        time_unit=TimeUnit(time_unit),
-    )
-    chosen = _How(**how)
-    if chosen.is_backfill and chosen.waits:
+    how = _How(
+        wire=wire, retimed=retimed, is_backfill=is_backfill, is_numbered=is_numbered, is_dry_run=is_dry_run,
+        is_agreed=is_agreed, waits=waits,
+    )  # fmt: skip
+    if how.is_backfill and how.waits:
         raise UsageError(
             "--wait and --backfill exclude each other", hint="a backfill is complete when the command returns"
         )
-    stage = open_stage(stage_name)
-    with _seekable(source) as path:
-        recording = Recording(path, format_of(Path(source)) if form is None else FileFormat(form), columns)
-        report = ingest_recording(recording, stage, now_ms=clock_ms(), how=chosen)
+    options = _options(**said)
+    with ExitStack() as stack:
+        opened = stack.enter_context(
+            opened_files(
+                find_files(sources),
+                file_format=options.file_format,
+                encoding=options.encoding,
+                stdin=sys.stdin.buffer,
+            )
+        )
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="windrow-ingest-")))
+        recordings = [FileRecording(one, options) for one in opened]
+        report = ingest_files(recordings, stage_name, scratch, now_ms=clock_ms(), how=how)
     if report_form == "json":
         out.print_json(json.dumps(report))
     else:
         _print_report(report)
 
 
-def ingest_recording(recording: "Recording", stage: "Stage", *, now_ms: int, how: _How) -> dict[str, Any]:
-    """Check the recording, warn of what is odd about it, and send or backfill it; return the report in JSON's types."""
-    from windrow_operations.ingesting import survey_recording
+def ingest_files(
+    recordings: "Sequence[FileRecording]", stage_name: str, scratch: Path, *, now_ms: int, how: _How
+) -> dict[str, Any]:
+    """Show what the files are, agree on it, and send or backfill them; return the report in JSON's types."""
+    from producers.files.identities import IdentityBook
+    from producers.files.survey import SENT_QUANTITY, survey_files
+    from windrow_operations.ingesting import FileReadings
 
-    with err.status("checking the recording"):
-        survey, shift_ms = survey_recording(
-            recording, stage, shift_of=lambda extent: _shift_ms(extent, how.retimed, now_ms=now_ms), now_ms=now_ms
-        )
-    for line in warnings(survey, horizon_hours=stage.lateness_horizon_hours, is_backfill=how.is_backfill):
+    for line in file_lines(recordings):
         err.print(line, markup=False)
-    report: dict[str, Any] = {
-        "readings": survey.readings,
-        "bad_rows": survey.bad,
-        "first": None if survey.first_ms is None else format_rfc3339(survey.first_ms),
-        "last": None if survey.last_ms is None else format_rfc3339(survey.last_ms),
-        "too_late": survey.too_late,
-        "too_early": survey.too_early,
-        "is_dry_run": how.is_dry_run,
-    }
-    if how.is_backfill:
-        return report | _backfill(recording, stage, shift_ms=shift_ms, now_ms=now_ms, is_dry_run=how.is_dry_run)
-    return report | _send(recording, stage, total=survey.readings, shift_ms=shift_ms, how=how)
-
-
-def warnings(survey: "Survey", *, horizon_hours: int, is_backfill: bool) -> list[str]:
-    """Return what the user should know before anything is sent, one line each."""
-    told = [f"{survey.bad:,} rows are not readings and are left out"] if survey.bad else []
-    told += [f"  row {row.number:,}: {row.why}" for row in survey.first_bad]
-    if survey.too_late and not is_backfill:
-        told.append(
-            f"{survey.too_late:,} of {survey.readings:,} readings are older than {horizon_hours} h and will be"
-            " quarantined as too late: see --retime and --backfill"
+    if how.is_numbered and any(one.roles.sequence_column for one in recordings):
+        raise UsageError("--number-equal-times and a column of sequences exclude each other")
+    stage = None if how.is_dry_run else open_stage(stage_name)
+    horizon_hours = _DEFAULT_HORIZON_HOURS if stage is None else stage.lateness_horizon_hours
+    book = IdentityBook(scratch)
+    with err.status("reading the files"):
+        survey = survey_files(recordings, book, now_ms=now_ms, horizon_ms=horizon_hours * _HOUR_MS)
+        shared = book.shared()
+        files = FileReadings(
+            recordings=recordings,
+            shift_ms=_shift_ms(survey.last_ms, how.retimed, now_ms=now_ms),
+            numbering=book.numbering() if how.is_numbered and shared.readings else None,
         )
-    if survey.too_early:
-        becomes = "are left out" if is_backfill else "will be quarantined as too early"
-        told.append(f"{survey.too_early:,} of {survey.readings:,} readings are in the future and {becomes}")
-    return told
+        _move(survey, files, now_ms=now_ms, horizon_ms=horizon_hours * _HOUR_MS)
+    suspects = suspect_lines(survey)
+    told = [*survey_lines(survey, sent_quantity=SENT_QUANTITY), *suspects]
+    told += shared_lines(shared, readings=survey.sent, is_numbered=how.is_numbered)
+    told += arrival_lines(survey, horizon_hours=horizon_hours, is_backfill=how.is_backfill)
+    if files.shift_ms and survey.last_ms is not None:
+        told.append(f"all times are moved; the same again: --retime {format_rfc3339(survey.last_ms)}")
+    for line in told:
+        err.print(line, markup=False)
+    _refuse_nothing(survey, is_backfill=how.is_backfill)
+    report = report_of(survey, shared, is_dry_run=how.is_dry_run)
+    if stage is None:
+        return report
+    is_guessed = bool(suspects) or any(one.remarks or one.roles.guesses for one in recordings)
+    if not how.is_agreed and (is_guessed or is_terminal()):
+        confirm(f"Send {survey.sent:,} readings{', with what was guessed above' if is_guessed else ''}?")
+    if how.is_backfill:
+        return report | _backfill(files, stage, now_ms=now_ms)
+    return report | _send(files, stage, total=survey.sent, how=how)
 
 
-def _shift_ms(survey: "Survey", retimed: str | None, *, now_ms: int) -> int:
-    if retimed is None or survey.last_ms is None:
+def _options(
+    *,
+    file_format: str | None,
+    delimiter: str | None,
+    skip_lines: int | None,
+    time_unit: str | None,
+    time_format: str | None,
+    temperatures: tuple[str, ...],
+    values: tuple[str, ...],
+    filters: tuple[str, ...],
+    **said: Any,
+) -> "FileOptions":
+    """Return the options of the command line as values; UsageError for what makes no sense."""
+    from producers.files.options import FileFormat, FileOptions
+
+    if time_unit and time_format:
+        raise UsageError("--time-unit and --time-format exclude each other")
+    if said["sensor_column"] and said["sensor_id"]:
+        raise UsageError("--sensor-column and --sensor-id exclude each other")
+    delimiter = "\t" if delimiter == "\\t" else delimiter
+    if delimiter is not None and len(delimiter) != 1:
+        raise UsageError(f"--delimiter {delimiter!r} is not one character")
+    return FileOptions(
+        file_format=None if file_format is None else FileFormat(file_format),
+        delimiter=delimiter,
+        skipped_lines=skip_lines,
+        time_format=f"epoch_{time_unit}" if time_unit else time_format,
+        value_columns=(*(("temperature", one) for one in temperatures), *_pairs(values, "--value-column")),
+        filters=_pairs(filters, "--where"),
+        **said,
+    )
+
+
+def _pairs(texts: Sequence[str], option: str) -> tuple[tuple[str, str], ...]:
+    pairs = [text.partition("=") for text in texts]
+    for name, equals, value in pairs:
+        if not (name and equals and value):
+            raise UsageError(f"{option} {name!r} is not of the form NAME=VALUE")
+    return tuple((name, value) for name, _, value in pairs)
+
+
+def _shift_ms(last_ms: int | None, retimed: str | None, *, now_ms: int) -> int:
+    if retimed is None or last_ms is None:
         return 0
-    return parse_time(retimed, now_ms=now_ms, option="--retime") - survey.last_ms
+    return parse_time(retimed, now_ms=now_ms, option="--retime") - last_ms
 
 
-def _send(recording: "Recording", stage: "Stage", *, total: int, shift_ms: int, how: _How) -> dict[str, Any]:
+def _move(survey: "FileSurvey", files: "FileReadings", *, now_ms: int, horizon_ms: int) -> None:
+    """Make the survey that of the moved readings; they are read once more for what would be quarantined."""
+    if not files.shift_ms or survey.first_ms is None or survey.last_ms is None:
+        return
+    survey.first_ms, survey.last_ms = survey.first_ms + files.shift_ms, survey.last_ms + files.shift_ms
+    survey.too_late, survey.too_early = files.arrivals(now_ms=now_ms, horizon_ms=horizon_ms)
+
+
+def _refuse_nothing(survey: "FileSurvey", *, is_backfill: bool) -> None:
+    """Raise WindrowError, with the likely cause, if no reading in the files would count."""
+    lost = survey.too_early + (0 if is_backfill else survey.too_late)
+    if survey.sent and lost < survey.sent:
+        return
+    what = "no reading in the files would count" if survey.sent else "nothing in the files is a reading"
+    raise WindrowError(f"{what}, so nothing is sent", hint=likely_cause(survey, is_backfill=is_backfill))
+
+
+def _send(files: "FileReadings", stage: "Stage", *, total: int, how: _How) -> dict[str, Any]:
     from producers.sender import Wire
-    from windrow_operations.ingesting import send_recording
+    from windrow_operations.ingesting import send_files
 
     began_seconds = time.monotonic()
     with progress_bar("ingesting", total=total, unit="readings") as bar:
@@ -164,14 +279,7 @@ def _send(recording: "Recording", stage: "Stage", *, total: int, shift_ms: int, 
         def show(done: int, counters: "WriterCounters") -> None:
             bar.reached(done, note=progress_note(done, counters, seconds=time.monotonic() - began_seconds))
 
-        sent = send_recording(
-            recording,
-            stage,
-            shift_ms=shift_ms,
-            wire=Wire(how.wire),
-            is_dry_run=how.is_dry_run,
-            on_progress=show,
-        )
+        sent = send_files(files, stage, wire=Wire(how.wire), on_progress=show)
     if how.waits and sent.last_sequence_numbers:
         wait_with_bar(stage, sent.last_sequence_numbers)
     return {
@@ -181,13 +289,11 @@ def _send(recording: "Recording", stage: "Stage", *, total: int, shift_ms: int, 
     }
 
 
-def _backfill(
-    recording: "Recording", stage: "Stage", *, shift_ms: int, now_ms: int, is_dry_run: bool
-) -> dict[str, Any]:
-    from windrow_operations.ingesting import backfill_recording
+def _backfill(files: "FileReadings", stage: "Stage", *, now_ms: int) -> dict[str, Any]:
+    from windrow_operations.ingesting import backfill_files
 
-    with err.status("backfilling"):
-        done = backfill_recording(recording, stage, shift_ms=shift_ms, now_ms=now_ms, is_dry_run=is_dry_run)
+    with progress_bar("backfilling", total=None, unit="windows") as bar:
+        done = backfill_files(files, stage, now_ms=now_ms, on_progress=lambda n, total: bar.reached(n, total=total))
     plan = done.plan
     if plan.kept:
         err.print(
@@ -201,18 +307,6 @@ def _backfill(
         "readings_left_out": plan.readings_left_out,
         "partials_new": done.partials_new,
     }
-
-
-@contextmanager
-def _seekable(source: str) -> Iterator[Path]:
-    """Provide the source as a file that can be read twice: standard input is copied to a temporary one."""
-    if source != "-":
-        yield Path(source)
-        return
-    with tempfile.NamedTemporaryFile(prefix="windrow-ingest-") as copy:
-        shutil.copyfileobj(sys.stdin.buffer, copy)
-        copy.flush()
-        yield Path(copy.name)
 
 
 def _print_report(report: dict[str, Any]) -> None:

@@ -1,25 +1,58 @@
-"""Sending the readings of a recording to a stage, or writing them to its lake as a backfill."""
+"""Sending the readings of files to a stage, or writing them to its lake as a backfill."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from producers.backfill import BackfillPlan, plan_backfill, write_backfill
-from producers.recording import Recording
+from producers.files.identities import Numbering
+from producers.files.recording import FileRecording
+from producers.files.survey import SENT_QUANTITY, count_arrivals
 from producers.sender import Sender, Wire
 from producers.shards import ShardMap
-from producers.simulation import DryRunStream
-from producers.survey import Survey, shift_times, survey_arrivals, survey_rows
 from producers.termination import Termination
 from producers.writer import WriterCounters
 from windrow.aws.clients import readable_errors
-from windrow.reading import EARLINESS_MS_MAX
+from windrow.reading import EARLINESS_MS_MAX, Readings
 from windrow.stage import Stage
 from windrow_operations.simulating import writer_to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SentRecording:
-    """What was sent, and for each shard the highest sequence number it gave; none in a dry run."""
+class FileReadings:
+    """The readings of some files that are sent: their times moved by `shift_ms`, numbered where they share them."""
+
+    recordings: Sequence[FileRecording]
+    shift_ms: int = 0
+    numbering: Numbering | None = None
+
+    def batches(self) -> Iterator[Readings]:
+        """Yield all of them, in the order in which a survey has seen them."""
+        position = 0
+        for recording in self.recordings:
+            for batch in recording.batches():
+                for one in batch.found:
+                    if one.quantity == SENT_QUANTITY and len(one.readings):
+                        yield self._as_sent(one.readings, position)
+                        position += len(one.readings)
+
+    def arrivals(self, *, now_ms: int, horizon_ms: int) -> tuple[int, int]:
+        """Return how many of them would be too late, and too early, if they arrived at `now_ms`."""
+        counts = [
+            count_arrivals(readings.event_time_ms, now_ms=now_ms, horizon_ms=horizon_ms) for readings in self.batches()
+        ]
+        return sum(too_late for too_late, _ in counts), sum(too_early for _, too_early in counts)
+
+    def _as_sent(self, readings: Readings, position: int) -> Readings:
+        if self.shift_ms:
+            readings = replace(readings, event_time_ms=readings.event_time_ms + self.shift_ms)
+        if self.numbering is not None:
+            readings = replace(readings, sequence=self.numbering.sequences(position, len(readings)))
+        return readings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentReadings:
+    """What was sent, and for each shard the highest sequence number it gave."""
 
     counters: WriterCounters
     last_sequence_numbers: dict[str, int]
@@ -33,42 +66,27 @@ class Backfill:
     partials_new: int
 
 
-def survey_recording(
-    recording: Recording, stage: Stage, *, shift_of: Callable[[Survey], int], now_ms: int
-) -> tuple[Survey, int]:
-    """Look the recording through; returns what is in it, and by how many ms its times are moved (`shift_of`)."""
-    extent = survey_rows(recording.batches())
-    shift_ms = shift_of(extent)
-    horizon_ms = stage.lifetimes.lateness_horizon_ms
-    survey = survey_arrivals(extent, recording.batches(), shift_ms=shift_ms, now_ms=now_ms, horizon_ms=horizon_ms)
-    return survey, shift_ms
-
-
-def send_recording(
-    recording: Recording,
+def send_files(
+    files: FileReadings,
     stage: Stage,
     *,
-    shift_ms: int,
     wire: Wire,
-    is_dry_run: bool,
     on_progress: Callable[[int, WriterCounters], object] = lambda _done, _counters: None,
-) -> SentRecording:
-    """Send every reading, moved by `shift_ms`. SIGTERM or Ctrl-C sends what is buffered, then ends the process.
+) -> SentReadings:
+    """Send every reading. SIGTERM or Ctrl-C sends what is buffered, then ends the process.
 
     `on_progress` is called with the number of readings taken, and the counters, after every batch.
     """
     stream = stage.stream
-    is_limited = not (is_dry_run or stream.is_stand_in)
-    writer = writer_to(DryRunStream(stream.name) if is_dry_run else stream, is_limited=is_limited)
+    writer = writer_to(stream, is_limited=not stream.is_stand_in)
     sender = Sender(writer, ShardMap(stream.list_shards()), wire=wire, list_shards=stream.list_shards)
     done = 0
     termination = Termination()
     termination.begin()
     try:
-        for batch in recording.batches():
-            if len(batch.readings):
-                sender.send(shift_times(batch.readings, shift_ms))
-            done += len(batch.readings)
+        for readings in files.batches():
+            sender.send(readings)
+            done += len(readings)
             on_progress(done, sender.counters)
         sender.flush()
     except (KeyboardInterrupt, SystemExit):  # what was taken is sent
@@ -76,15 +94,15 @@ def send_recording(
         raise
     finally:
         termination.end()
-    last = {} if is_dry_run else sender.last_sequence_numbers
-    return SentRecording(counters=sender.counters, last_sequence_numbers=last)
+    return SentReadings(counters=sender.counters, last_sequence_numbers=sender.last_sequence_numbers)
 
 
-def backfill_recording(recording: Recording, stage: Stage, *, shift_ms: int, now_ms: int, is_dry_run: bool) -> Backfill:
-    """Write partials for the windows that are not rolled yet; a dry run only plans."""
-    batches = (shift_times(batch.readings, shift_ms) for batch in recording.batches() if len(batch.readings))
-    known = (batch.take(batch.event_time_ms <= now_ms + EARLINESS_MS_MAX) for batch in batches)
+def backfill_files(
+    files: FileReadings, stage: Stage, *, now_ms: int, on_progress: Callable[[int, int], object] = lambda _d, _t: None
+) -> Backfill:
+    """Write partials for the windows that are not rolled yet; `on_progress` gets how many of how many are written."""
+    known = (one.take(one.event_time_ms <= now_ms + EARLINESS_MS_MAX) for one in files.batches())
     with readable_errors(stage.place):
         plan = plan_backfill(known, stage.results)
-        new = 0 if is_dry_run else write_backfill(plan.create, stage.lake)
+        new = write_backfill(plan.create, stage.lake, on_progress=on_progress)
     return Backfill(plan=plan, partials_new=new)

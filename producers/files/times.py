@@ -1,6 +1,7 @@
 """The times of files: which form their texts have, and the instants they mean, exactly."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -31,6 +32,8 @@ _DATES = (
 _PATTERNS = tuple(f"{date}{between}{clock}" for date in _DATES for clock in _CLOCKS for between in (" ", ", ", "T"))
 # 2001 to 2286, in which seconds, milliseconds, microseconds and nanoseconds have lengths of their own.
 _EPOCH_DIGITS = {10: "epoch_s", 13: "epoch_ms", 16: "epoch_us", 19: "epoch_ns"}
+# Distinct texts that are tried in all forms.
+_SAMPLES_MAX = 100
 _UTC = Zone("UTC", (0,))
 
 
@@ -46,27 +49,31 @@ class GuessedTime:
 
 
 def guessed_time(samples: Sequence[str], *, zone: Zone | None) -> GuessedTime:
-    """Return the form that all samples have; naive ones are read in `zone`."""
-    texts = list(dict.fromkeys(samples))
-    if not texts:
-        return GuessedTime(())
-    numbers = [text for text in texts if _NUMBER.fullmatch(text)]
-    if len(numbers) == len(texts):
-        sizes = {len(str(int(abs(float(text))))) for text in texts}
-        units = {_EPOCH_DIGITS.get(size) for size in sizes}
-        named = units.pop() if len(units) == 1 else None
-        return GuessedTime((TimeForm(named),) if named else ())
-    plain = TimeForm("iso8601")
-    if all(_fits(plain, text) for text in texts):
-        return GuessedTime((plain,))
-    naive = [TimeForm("iso8601", zone=zone or _UTC)]
-    if not all(_fits(naive[0], text) for text in texts):
-        naive = [
-            form
-            for form in (TimeForm("pattern", pattern, zone or _UTC) for pattern in _PATTERNS)
-            if all(_fits(form, text) for text in texts)
-        ]
-    return GuessedTime(tuple(naive), needs_zone=zone is None and bool(naive))
+    """Return the form that most samples have, at least half of them; naive ones are read in `zone`.
+
+    Several forms are returned if as many samples have each of them.
+    """
+    texts = list(dict.fromkeys(samples))[:_SAMPLES_MAX]
+    least = max(1, -(-len(texts) // 2))
+    sizes = Counter(len(str(int(abs(float(text))))) for text in texts if _NUMBER.fullmatch(text))
+    size, count = sizes.most_common(1)[0] if sizes else (0, 0)
+    if count >= least:
+        return GuessedTime((TimeForm(_EPOCH_DIGITS[size]),) if size in _EPOCH_DIGITS else ())
+    aware = TimeForm("iso8601")
+    if _fitting(aware, texts) >= least:
+        return GuessedTime((TimeForm("iso8601", zone=zone) if zone else aware,))
+    naive = TimeForm("iso8601", zone=zone or _UTC)
+    fitting = {naive: _fitting(naive, texts)}
+    if fitting[naive] < least:
+        patterns = (TimeForm("pattern", pattern, zone or _UTC) for pattern in _PATTERNS)
+        fitting = {form: _fitting(form, texts) for form in patterns}
+    most = max(fitting.values())
+    forms = tuple(form for form, count in fitting.items() if count == most >= least)
+    return GuessedTime(forms, needs_zone=zone is None and bool(forms))
+
+
+def _fitting(form: TimeForm, texts: Sequence[str]) -> int:
+    return sum(_fits(form, text) for text in texts)
 
 
 def named_form(name: str, zone: Zone | None) -> TimeForm:
