@@ -7,10 +7,17 @@ import argparse
 import os
 import sys
 
-from bench import consumer, dashboard, package, producer, rollup
+from bench import consumer, dashboard, ingest, package, producer, rollup
 from windrow.settings import RUNTIME
 
-BENCHES = {**consumer.BENCHES, **dashboard.BENCHES, **producer.BENCHES, **package.BENCHES, **rollup.BENCHES}
+BENCHES = {
+    **consumer.BENCHES,
+    **dashboard.BENCHES,
+    **producer.BENCHES,
+    **ingest.BENCHES,
+    **package.BENCHES,
+    **rollup.BENCHES,
+}
 
 
 def main() -> int:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 _FILES_SHOWN_MAX = 10
 _TEXT_SHOWN_MAX = 120
 _YEAR_1973_MS = 100_000_000_000
-_YEAR_2100_MS = 4_102_444_800_000
 
 
 def file_lines(recordings: "Sequence[FileRecording]") -> Iterator[str]:
@@ -67,7 +66,7 @@ def survey_lines(survey: "FileSurvey", *, sent_quantity: str) -> Iterator[str]:
 def suspect_lines(survey: "FileSurvey") -> list[str]:
     """Return a line for each value that looks like no value."""
     return [
-        f"{count:,} readings are exactly {_plain(value)} °C, far from all others: no value? (--missing, --min, --max)"
+        f"{_plain(value)} °C ({count:,} times) is far from all other values: no value? (--missing, --min, --max)"
         for value, count in sorted(survey.suspects.items())
     ]
 
@@ -109,6 +108,8 @@ def likely_cause(survey: "FileSurvey", *, is_backfill: bool) -> str:
     others = [quantity for quantity, count in survey.readings.items() if count]
     if others:
         return f"there is only {' and '.join(others)}: --temperature-column names a temperature"
+    if any("outside the years" in one.why for one in survey.samples.get("event_time", [])):
+        return "the times lie after the year 9999: these look like microseconds or nanoseconds, --time-unit us or ns"
     causes = {
         "event_time": "the times cannot be read: --time-format, --time-unit, --zone",
         "value": "the values are no numbers: is --temperature-column right, or --decimal-comma missing?",
@@ -126,8 +127,6 @@ def _cause_of_times(survey: "FileSurvey", *, is_backfill: bool) -> str:
     """Return why readings lie where none of them counts."""
     if (survey.last_ms or 0) < _YEAR_1973_MS:
         return "the times lie before 1973: these look like seconds, --time-unit s"
-    if (survey.first_ms or 0) > _YEAR_2100_MS:
-        return "the times lie after 2100: these look like microseconds, --time-unit us"
     if survey.too_early == survey.sent:
         return "all lie in the future: is the zone right (--zone), or the time format (--time-format)?"
     return "" if is_backfill else "all are too old for the stream: --backfill, or --retime now to move them"

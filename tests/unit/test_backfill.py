@@ -1,12 +1,16 @@
 """Backfill: history becomes partials of windows that were never rolled, and nothing else is touched."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from producers import backfill
 from producers.backfill import ORIGIN, plan_backfill, write_backfill
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from windrow.errors import UsageError
-from windrow.lake.layout import MARKERS, PARTIALS, lineage_key, parse_marker_key, parse_partial_key
+from windrow.lake.layout import MARKERS, PARTIALS, day_prefix, lineage_key, parse_marker_key, parse_partial_key
+from windrow.lake.layout import WINDOWS as WINDOWS_ROOT
+from windrow.lake.store import Body, ListedObject, StoreError
 from windrow.reading import Reading, Readings
 from windrow.rows.partial import partials_of
 from windrow.rows.partial_parquet import decode_partial
@@ -67,6 +71,48 @@ def test_a_recording_that_is_too_large_is_refused_before_anything_is_written(mon
     monkeypatch.setattr(backfill, "READINGS_MAX", 19)
     with pytest.raises(UsageError, match="more than 19 readings"):
         plan_backfill([READINGS], store())
+
+
+class _Listed(SimulatedStore):
+    """A store that notes what is listed, and refuses to write one key."""
+
+    def __init__(self, state: S3State, *, broken: str = "") -> None:
+        super().__init__(state.apply, "bucket")
+        self.listed: list[str] = []
+        self._broken = broken
+
+    def list_objects(self, prefix: str) -> Iterator[ListedObject]:
+        self.listed.append(prefix)
+        return super().list_objects(prefix)
+
+    def put(self, key: str, body: Body, *, if_match: str | None = None, if_absent: bool = False) -> str:
+        if self._broken and self._broken in key:
+            raise StoreError(f"{key} cannot be written")
+        return super().put(key, body, if_match=if_match, if_absent=if_absent)
+
+
+def test_lineages_are_listed_by_day_and_only_where_there_are_some() -> None:
+    """A request for each window of years of history would take a quarter of an hour."""
+    hourly = Readings.of(Reading("s", START_MS + n * 3_600_000, 0, n) for n in range(24 * 60))
+    results = _Listed(S3State())
+    rolled = Window.containing(START_MS + 3_600_000 * 30)
+    results.put(lineage_key(rolled), b"{}")
+    plan = plan_backfill([hourly], results)
+    assert (len(plan.create), plan.kept) == (24 * 60 - 1, ((rolled, 1),))
+    assert results.listed == [day_prefix(WINDOWS_ROOT, rolled.start_ms)]
+
+
+def test_a_write_that_fails_is_told_and_the_rest_can_be_written_later() -> None:
+    """Nothing is lost in a thread."""
+    state = S3State()
+    plan = plan_backfill([READINGS], store())
+    broken = next(one.digest for one in plan.create if one.window == WINDOWS[2])
+    with pytest.raises(StoreError, match="cannot be written"):
+        write_backfill(plan.create, _Listed(state, broken=broken))
+    lake = _Listed(state)
+    written = len(keys(lake, PARTIALS))
+    assert write_backfill(plan.create, lake) == 4 - written > 0
+    assert len(keys(lake, PARTIALS)) == len(keys(lake, MARKERS)) == 4
 
 
 def test_nothing_comes_of_nothing() -> None:
