@@ -29,8 +29,9 @@ from windrow_cli.understanding import (
 )
 
 if TYPE_CHECKING:
+    from producers.files.opening import OpenedFile
     from producers.files.options import FileOptions
-    from producers.files.recording import FileRecording
+    from producers.files.recording import Recording
     from producers.files.survey import FileSurvey
     from producers.writer import WriterCounters
     from windrow.stage import Stage
@@ -92,6 +93,13 @@ def _file_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command()
 @click.argument("sources", metavar="FILE|FOLDER|PATTERN|-...", nargs=-1, required=True)
 @_file_options
+@click.option(
+    "--payloads",
+    "contract",
+    metavar="CONTRACT",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Of JSON: read it under this payload contract; no other option about columns is needed.",
+)
 @click.option("--number-equal-times", "is_numbered", is_flag=True, help="Sequences by order, for equal times.")
 @click.option("--retime", "retimed", metavar="TIME", help="Move all times, so that the last reading falls at TIME.")
 @click.option("--backfill", "is_backfill", is_flag=True, help="Write partials directly, for windows not rolled yet.")
@@ -115,6 +123,7 @@ def ingest(
     waits: bool,
     report_form: str,
     stage_name: str,
+    contract: Path | None,
     **said: Any,
 ) -> None:
     """Send the readings of real sensors from files, folders, patterns, or standard input.
@@ -129,10 +138,10 @@ def ingest(
     windrow ingest roof.csv --time-column day --time-column clock --temperature-column celsius --missing -999 --yes
     windrow ingest 2024.parquet --retime now
     windrow ingest '2024-*.csv.gz' --backfill
+    windrow ingest uplinks.jsonl --payloads payloads.toml
     zcat *.jsonl.gz | windrow ingest - --input-format jsonl
     """
     from producers.files.opening import find_files, opened_files
-    from producers.files.recording import FileRecording
 
     how = _How(
         wire=wire, retimed=retimed, is_backfill=is_backfill, is_numbered=is_numbered, is_dry_run=is_dry_run,
@@ -153,7 +162,7 @@ def ingest(
             )
         )
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="windrow-ingest-")))
-        recordings = [FileRecording(one, options) for one in opened]
+        recordings = _recordings(opened, options, contract)
         report = ingest_files(recordings, stage_name, scratch, now_ms=clock_ms(), how=how)
     if report_form == "json":
         out.print_json(json.dumps(report))
@@ -162,7 +171,7 @@ def ingest(
 
 
 def ingest_files(
-    recordings: "Sequence[FileRecording]", stage_name: str, scratch: Path, *, now_ms: int, how: _How
+    recordings: "Sequence[Recording]", stage_name: str, scratch: Path, *, now_ms: int, how: _How
 ) -> dict[str, Any]:
     """Show what the files are, agree on it, and send or backfill them; return the report in JSON's types."""
     from producers.files.identities import IdentityBook
@@ -171,7 +180,7 @@ def ingest_files(
 
     for line in file_lines(recordings):
         err.print(line, markup=False)
-    if how.is_numbered and any(one.roles.sequence_column for one in recordings):
+    if how.is_numbered and any(one.has_sequences for one in recordings):
         raise UsageError("--number-equal-times and a column of sequences exclude each other")
     stage = None if how.is_dry_run else open_stage(stage_name)
     horizon_hours = _DEFAULT_HORIZON_HOURS if stage is None else stage.lateness_horizon_hours
@@ -197,12 +206,27 @@ def ingest_files(
     report = report_of(survey, shared, is_dry_run=how.is_dry_run)
     if stage is None:
         return report
-    is_guessed = bool(suspects) or any(one.remarks or one.roles.guesses for one in recordings)
+    is_guessed = bool(suspects) or any(one.guesses for one in recordings)
     if not how.is_agreed and (is_guessed or is_terminal()):
         confirm(f"Send {survey.sent:,} readings{', with what was guessed above' if is_guessed else ''}?")
     if how.is_backfill:
         return report | _backfill(files, stage, now_ms=now_ms)
     return report | _send(files, stage, total=survey.sent, how=how)
+
+
+def _recordings(opened: "Sequence[OpenedFile]", options: "FileOptions", contract: Path | None) -> "Sequence[Recording]":
+    """Return the files as recordings: by their columns, or under a payload contract."""
+    from producers.files.payloads import PayloadRecording
+    from producers.files.recording import FileRecording
+    from windrow.payloads.load import load_contract
+
+    if contract is None:
+        return [FileRecording(one, options) for one in opened]
+    try:
+        compiled = load_contract(contract.read_text(encoding="utf-8"), name=str(contract))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{contract} cannot be read: {error}") from error
+    return [PayloadRecording(one, compiled, str(contract)) for one in opened]
 
 
 def _options(

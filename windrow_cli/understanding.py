@@ -7,7 +7,7 @@ from windrow.timestamps import format_rfc3339
 
 if TYPE_CHECKING:
     from producers.files.identities import SharedIdentities
-    from producers.files.recording import FileRecording
+    from producers.files.recording import Recording
     from producers.files.survey import FileSurvey
 
 _FILES_SHOWN_MAX = 10
@@ -15,7 +15,7 @@ _TEXT_SHOWN_MAX = 120
 _YEAR_1973_MS = 100_000_000_000
 
 
-def file_lines(recordings: "Sequence[FileRecording]") -> Iterator[str]:
+def file_lines(recordings: "Sequence[Recording]") -> Iterator[str]:
     """Yield for each file what its columns are taken for, and what of that is a guess; equal ones once."""
     seen: dict[tuple[str, ...], list[str]] = {}
     for one in recordings:
@@ -26,10 +26,17 @@ def file_lines(recordings: "Sequence[FileRecording]") -> Iterator[str]:
         yield from lines
 
 
-def _one_file(recording: "FileRecording") -> Iterator[str]:
-    roles = recording.roles
+def _one_file(recording: "Recording") -> Iterator[str]:
+    from producers.files.payloads import PayloadRecording
+    from producers.files.recording import FileRecording
+
     form = recording.file.file_format.upper() + (f", {recording.file.encoding}" if recording.file.encoding else "")
     yield f"  form: {form}"
+    if isinstance(recording, PayloadRecording):
+        yield f"  payloads: {recording.contract_name}"
+    if not isinstance(recording, FileRecording):
+        return
+    roles = recording.roles
     # An id made of the file's name differs from file to file.
     yield f"  sensor: {roles.sensor_column or repr(roles.sensor_id)}"
     zone = f" in {roles.time_form.zone.name}" if roles.time_form.zone else ""
@@ -40,7 +47,7 @@ def _one_file(recording: "FileRecording") -> Iterator[str]:
         yield f"  {one.quantity.name}: {one.column}, {unit}{label}"
     if roles.sequence_column:
         yield f"  sequence: {roles.sequence_column}"
-    for guess in (*recording.remarks, *roles.guesses):
+    for guess in recording.guesses:
         yield f"  guessed: {guess}"
 
 

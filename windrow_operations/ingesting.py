@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from producers.backfill import BackfillPlan, plan_backfill, write_backfill
 from producers.files.identities import Numbering
-from producers.files.recording import FileRecording
+from producers.files.recording import Recording
 from producers.files.survey import SENT_QUANTITY, count_arrivals
 from producers.sender import Sender, Wire
 from producers.shards import ShardMap
@@ -21,7 +21,7 @@ from windrow_operations.simulating import writer_to
 class FileReadings:
     """The readings of some files that are sent: their times moved by `shift_ms`, numbered where they share them."""
 
-    recordings: Sequence[FileRecording]
+    recordings: Sequence[Recording]
     shift_ms: int = 0
     numbering: Numbering | None = None
 

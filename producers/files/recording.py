@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
@@ -56,6 +57,39 @@ class FileBatch:
     missing: int
 
 
+class Recording(Protocol):
+    """A file whose rows are readings, or are left out for a reason; it can be read more than once."""
+
+    @property
+    def file(self) -> OpenedFile:
+        """The file."""
+        ...
+
+    @property
+    def table(self) -> Table:
+        """Its rows as texts."""
+        ...
+
+    @property
+    def guesses(self) -> tuple[str, ...]:
+        """What nobody said about it, for people."""
+        ...
+
+    @property
+    def has_sequences(self) -> bool:
+        """Whether its readings have sequences of their own."""
+        ...
+
+    @property
+    def unreadable(self) -> list[UnreadableRow]:
+        """The rows that could not be read when its batches were last read."""
+        ...
+
+    def batches(self) -> Iterator[FileBatch]:
+        """Yield what all rows are, in order."""
+        ...
+
+
 @dataclass(frozen=True)
 class FileRecording:
     """A file that is understood. `unreadable` is filled while its batches are read, each time anew."""
@@ -106,6 +140,16 @@ class FileRecording:
     def remarks(self) -> tuple[str, ...]:
         """What was sniffed about the file's form and is not plain, for people."""
         return self._understood[2]
+
+    @property
+    def guesses(self) -> tuple[str, ...]:
+        """What nobody said: about the form, then about the columns."""
+        return (*self.remarks, *self.roles.guesses)
+
+    @property
+    def has_sequences(self) -> bool:
+        """Whether a column holds sequences."""
+        return self.roles.sequence_column is not None
 
     def batches(self) -> Iterator[FileBatch]:
         """Yield what all rows are, in order."""

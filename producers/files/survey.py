@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from producers.files.identities import IdentityBook
-from producers.files.recording import FileBatch, FileRecording, QuantityReadings
+from producers.files.recording import FileBatch, QuantityReadings, Recording
 from producers.files.values import are_sentinels
 from windrow.columns.arrays import Int64s
 from windrow.reading import EARLINESS_MS_MAX
@@ -68,9 +68,7 @@ class FileSurvey:
         return {value: count for value, count in self.sentinels.items() if not self.least <= value <= self.most}
 
 
-def survey_files(
-    recordings: Sequence[FileRecording], book: IdentityBook, *, now_ms: int, horizon_ms: int
-) -> FileSurvey:
+def survey_files(recordings: Sequence[Recording], book: IdentityBook, *, now_ms: int, horizon_ms: int) -> FileSurvey:
     """Read all files once and count; what would be quarantined is counted for readings sent at `now_ms` unmoved."""
     survey = FileSurvey()
     for recording in recordings:
@@ -123,7 +121,7 @@ def _extend(survey: FileSurvey, one: QuantityReadings, *, now_ms: int, horizon_m
 
 
 def _add_samples(
-    survey: FileSurvey, recording: FileRecording, wanted: dict[str, list[tuple[int, str]]], prefix: str
+    survey: FileSurvey, recording: Recording, wanted: dict[str, list[tuple[int, str]]], prefix: str
 ) -> None:
     """Add samples of the rows that this file's batches left out, as far as there are not enough."""
     missing = {

@@ -14,6 +14,7 @@ from windrow.errors import UsageError
 from windrow.timestamps import parse_rfc3339_ms
 
 CASES = Path(__file__).parents[1] / "golden" / "files"
+PAYLOADS = CASES.parent / "payloads"
 Row = tuple[str, int, int, int]
 
 
@@ -154,26 +155,26 @@ def test_minutes_are_all_there() -> None:
 
 def test_a_json_object_with_a_number_as_id() -> None:
     """Its digits are the id."""
-    found, _ = read(CASES / "numeric_id_payload.jsonl")
+    found, _ = read(PAYLOADS / "numeric_id_payload.jsonl")
     assert found["temperature"] == [("42", 1_795_168_800_123, 0, 71_320)]
 
 
 def test_nested_json_is_read_by_paths() -> None:
     """Epoch seconds with a fraction are rounded to the millisecond."""
-    found, left_out = read(CASES / "nested_payload.jsonl")
+    found, left_out = read(PAYLOADS / "nested_payload.jsonl")
     assert (len(found["temperature"]), len(found["humidity"]), left_out) == (12, 12, [])
     assert found["temperature"][0] == ("6e:81:00:00:00:01", 1_795_168_800_292, 0, 21_410)
 
 
 def test_telegrafs_json() -> None:
     """Values in `fields`, ids in `tags`."""
-    found, _ = read(CASES / "telegraf_payload.jsonl")
+    found, _ = read(PAYLOADS / "telegraf_payload.jsonl")
     assert (len(found["temperature"]), len(found["humidity"])) == (12, 12)
     assert {row[0] for row in found["temperature"]} == {"gh-00", "gh-01", "gh-02"}
 
 
 def test_an_uplink() -> None:
     """Nanoseconds are cut to milliseconds, and a key with a space disturbs nobody."""
-    found, _ = read(CASES / "uplink_payload.jsonl")
+    found, _ = read(PAYLOADS / "uplink_payload.jsonl")
     assert len(found["temperature"]) == 8
     assert found["temperature"][0] == ("node-0", ms("2026-11-20T10:00:14.742Z"), 0, 20_860)
