@@ -57,6 +57,8 @@ def survey_lines(survey: "FileSurvey", *, sent_quantity: str) -> Iterator[str]:
     yield f"{survey.rows:,} rows: {counts}"
     if survey.first_ms is not None and survey.last_ms is not None:
         yield f"first {format_rfc3339(survey.first_ms)}, last {format_rfc3339(survey.last_ms)}"
+    if survey.least is not None and survey.most is not None:
+        yield f"temperatures from {_plain(survey.least)} to {_plain(survey.most)} °C"
     others = [quantity for quantity, count in survey.readings.items() if count and quantity != sent_quantity]
     if others:
         yield f"{' and '.join(others)} is not sent: the stage aggregates {sent_quantity}"

@@ -15,7 +15,7 @@ from windrow.columns.strings import Strings
 from windrow.reading import Readings
 
 _PARTS = 64
-_HELD_ROWS = 1 << 20
+_HELD_ROWS = 1 << 19
 _EXAMPLES = 3
 _ROW = np.dtype([("time", "<i8"), ("sequence", "<i8"), ("position", "<i8"), ("series", "<i4"), ("value", "<i4")])
 _Rows = npt.NDArray[np.void]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from producers.files.identities import IdentityBook
+from producers.files.options import FileFormat
 from producers.files.recording import FileBatch, QuantityReadings, Recording
 from producers.files.values import are_sentinels
 from windrow.columns.arrays import Int64s
@@ -133,8 +134,9 @@ def _add_samples(
             LeftOutSample(f"{prefix}row {row:,}", why, texts.get(row, "")) for row, why in some
         )
     if recording.unreadable:
-        survey.left_out[UNREADABLE] += len(recording.unreadable)
-        survey.rows += sum(one.where.startswith("line") for one in recording.unreadable)
+        count = sum(one.rows for one in recording.unreadable)
+        survey.left_out[UNREADABLE] += count
+        survey.rows += count if recording.file.file_format is FileFormat.CSV else 0  # JSON's are in its batches
         samples = survey.samples.setdefault(UNREADABLE, [])
         for one in recording.unreadable[: SAMPLES_PER_REASON - len(samples)]:
             samples.append(LeftOutSample(prefix + one.where, one.why, one.text))

@@ -22,16 +22,19 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 65_536
 SAMPLE_ROWS = 1_000
+_REJECTED_SHOWN = 100
 _LINE_OCTETS_MAX = 1 << 20
+_MEMORY = "256MB"  # of DuckDB, which otherwise keeps what it has read while there is room
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnreadableRow:
-    """A row whose fields cannot be told apart: where it is, why, and its own text."""
+    """A row whose fields cannot be told apart: where it is, why, and its own text; or `rows` of them without theirs."""
 
     where: str
     why: str
     text: str
+    rows: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,7 +138,7 @@ class DuckDbTable:
     def _connected(self) -> Iterator["duckdb.DuckDBPyConnection"]:
         import duckdb  # noqa: PLC0415 - slow to import
 
-        with duckdb.connect(config={"threads": 1}) as connection:
+        with duckdb.connect(config={"threads": 1, "memory_limit": _MEMORY}) as connection:
             try:
                 yield connection
             except duckdb.Error as error:
@@ -156,8 +159,7 @@ def csv_table(file: OpenedFile, form: CsvForm) -> DuckDbTable:
         "null_padding": "false",
         "strict_mode": "true",
         "store_rejects": "true",
-        "rejects_limit": "1000000",
-        "max_line_size": str(_LINE_OCTETS_MAX * 8),
+        "max_line_size": str(_LINE_OCTETS_MAX),
     }
     if form.has_comments:
         options["comment"] = "'#'"
@@ -197,11 +199,16 @@ def _without_lines(file: OpenedFile, lines: int) -> Path:
 
 
 def _rejected(connection: "duckdb.DuckDBPyConnection", table: str, *, cut_lines: int) -> list[UnreadableRow]:
-    sql = f"SELECT line, any_value(error_message), any_value(csv_line) FROM {table} GROUP BY line ORDER BY line"  # noqa: S608
-    found = connection.execute(sql).fetchall()
-    return [
+    distinct = f"SELECT line, any_value(error_message), any_value(csv_line) FROM {table} GROUP BY line ORDER BY line"  # noqa: S608 - our own name
+    found = connection.execute(f"{distinct} LIMIT {_REJECTED_SHOWN}").fetchall()
+    rows = [
         UnreadableRow(where=f"line {line + cut_lines}", why=_width_message(why), text=text) for line, why, text in found
     ]
+    if len(found) == _REJECTED_SHOWN:
+        (count,) = connection.execute(f"SELECT count(DISTINCT line) FROM {table}").fetchall()[0]  # noqa: S608 - our own name
+        if count > len(found):
+            rows.append(UnreadableRow(where="later lines", why="likewise", text="", rows=count - len(found)))
+    return rows
 
 
 def _width_message(message: str) -> str:

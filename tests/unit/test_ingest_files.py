@@ -174,6 +174,17 @@ def test_a_file_without_anything_good_is_a_problem(
     assert cause in error.hint
 
 
+def test_all_rows_of_another_width_are_counted(no_stage: None, tmp_path: Path) -> None:
+    """Though only the first are shown; 250 of 251 rows."""
+    rows = ["a,NOW,1", *(f"a,NOW,1,{n}" for n in range(250))]
+    result = run(
+        str(at_noon(tmp_path / "r.csv", "sensor_id,event_time,temperature", *rows)), "--dry-run", "--format", "json"
+    )
+    report = json.loads(result.stdout)
+    assert (report["rows"], report["readings"], report["left_out"]) == (251, 1, {"unreadable": 250})
+    assert "unreadable: 250 line 3: 4 fields, and the header has 3: a," in told(result)
+
+
 @pytest.mark.slow
 def test_nothing_good_sends_nothing(aws: Any, tmp_path: Path) -> None:  # noqa: F811 - the fixture
     """Also with a yes."""
