@@ -11,6 +11,7 @@ _DELIMITERS = (",", ";", "\t", "|")
 _COMMENT = "#"
 _LINES_MAX = 200
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?([eE][+-]?\d+)?|")
+_VALUE = re.compile(r"\s*[+-]?[.,]?\d")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 _DECIMAL_POINT = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?")
 
@@ -35,8 +36,7 @@ def csv_form(
 ) -> CsvForm:
     """Sniff the form from the file's beginning, as far as it is not given; UsageError names a file without a header.
 
-    The delimiter is the one that most lines agree about. The header is the first line with as many fields as most
-    lines have; what stands before it is a title.
+    The delimiter is the one that most lines agree about. What stands before the header is a title.
     """
     lines = text.replace("\r\n", "\n").split("\n")[:_LINES_MAX]
     skip = skipped_lines or 0
@@ -46,10 +46,7 @@ def csv_form(
         raise UsageError(f"{name} has no line with fields", hint="is it empty, or --skip-lines too large?")
     chosen = delimiter or max(_DELIMITERS, key=lambda one: _agreement(body, one))
     rows = [row for row in csv.reader(body, delimiter=chosen) if row]
-    usual = Counter(_width(row) for row in rows).most_common(1)[0][0]
-    header = 0
-    if skipped_lines is None:
-        header = next(at for at, row in enumerate(rows) if len(row) >= usual and _width(row) >= min(2, usual))
+    header = 0 if skipped_lines is not None else _header(rows)
     at = next(at for at in range(skip, len(lines)) if lines[at] == body[header])
     fields = [field.strip() for field in rows[header]]
     if all(_NUMBER.fullmatch(field) for field in fields):
@@ -73,6 +70,18 @@ def csv_form(
         has_decimal_comma=has_decimal_comma,
         remarks=tuple(remarks),
     )
+
+
+def _header(rows: list[list[str]]) -> int:
+    """Return which row has the names: the first of the widest without any number, before the first that has some.
+
+    Rows of values may be wider, by surplus fields. Where every row has a number, it is the first as wide as most are.
+    """
+    usual = Counter(_width(row) for row in rows).most_common(1)[0][0]
+    values = next((at for at, row in enumerate(rows) if _width(row) > 1 and any(map(_VALUE.match, row))), len(rows))
+    if values:
+        return max(range(values), key=lambda at: _width(rows[at]))
+    return next(at for at, row in enumerate(rows) if len(row) >= usual and _width(row) >= min(2, usual))
 
 
 def _agreement(lines: list[str], delimiter: str) -> tuple[float, int]:

@@ -20,7 +20,7 @@ from producers.files.times import parse_times
 from producers.files.values import parse_values
 from windrow.columns.arrays import Int64s, Mask
 from windrow.columns.strings import Strings
-from windrow.errors import UsageError
+from windrow.errors import UsageError, WindrowError
 from windrow.reading import BadReading, Readings, Reason, are_sensor_ids, check_sensor_id, check_sequence
 from windrow.wire.payloads import Payloads
 
@@ -119,6 +119,8 @@ class FileRecording:
             case _:
                 table = JsonTable(self.file.name, self.file.path, self.file.file_format is FileFormat.JSON)
         samples = table.samples()
+        if not any(samples.values()):
+            raise _no_rows(self.file.name, table)
         if comma:
             samples = {name: [text.replace(",", ".") for text in texts] for name, texts in samples.items()}
             remarks = (*remarks, "numbers have a decimal comma (--decimal-comma)")
@@ -163,6 +165,20 @@ class FileRecording:
             if self._understood[3]:
                 _with_points(batch, [one.column for one in roles.series])
             yield _read(batch, roles, filters)
+
+
+def _no_rows(name: str, table: Table) -> WindrowError:
+    """Return the error for a file without a single row that can be read, with the first that cannot."""
+    unreadable: list[UnreadableRow] = []
+    for _ in table.batches([(one,) for one in table.names[:1] or ("any",)], unreadable):
+        pass
+    if not unreadable:
+        return WindrowError(f"{name} has no rows, so nothing is sent")
+    count, one = sum(one.rows for one in unreadable), unreadable[0]
+    return WindrowError(
+        f"{name}: none of {count:,} rows can be read, so nothing is sent; {one.where}: {one.why}: {one.text[:80]}",
+        hint="--delimiter, --skip-lines; a decimal comma between commas needs quotes",
+    )
 
 
 def _with_points(batch: TableBatch, names: list[str]) -> None:

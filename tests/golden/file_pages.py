@@ -1,7 +1,7 @@
-"""The examples of docs/files.md: `python -m tests.golden.file_pages` writes what the command says into the page.
+"""The examples of docs/files.md; `python -m tests.golden.file_pages` writes their output anew.
 
-Each block that begins with `$ windrow ingest` shows what the command says on standard error, in a dry run, for a file of
-tests/golden/files.
+Each block that begins with `$ windrow ingest` shows what the command says on standard error, in a dry run, for a file
+of tests/golden/files.
 """
 
 import os

@@ -14,7 +14,7 @@ from producers.files.opening import find_files, opened_files
 from producers.files.options import FileFormat, FileOptions
 from producers.files.recording import FileRecording
 from tests.unit.test_file_cases import Row, ms, read
-from windrow.errors import UsageError
+from windrow.errors import UsageError, WindrowError
 from windrow.reading import Reason
 
 HEADER = "sensor_id,event_time,temperature\n"
@@ -117,6 +117,30 @@ def test_rows_of_another_width_are_told_with_both_counts(tmp_path: Path) -> None
         "line 3: 4 fields, and the header has 3: roof,2026-11-20T12:00:00Z,21,5",
         "line 4: 2 fields, and the header has 3: roof,1",
     ]
+
+
+def test_a_decimal_comma_between_commas_is_told(tmp_path: Path) -> None:
+    """All rows then have one field more than the header, which is still found; quotes are the remedy."""
+    path = written(tmp_path / "r.csv", HEADER + LINE.replace("21.437", "21,437") * 3)
+    with pytest.raises(WindrowError, match=r"none of 3 rows can be read.*line 2: 4 fields, and the header has 3"):
+        read(path)
+    assert read(written(path, HEADER + LINE.replace("21.437", '"21,437"')), has_decimal_comma=True)[0][
+        "temperature"
+    ] == [ROOF]
+
+
+@pytest.mark.parametrize(("name", "text"), [("r.csv", HEADER), ("r.jsonl", "nonsense\n"), ("r.json", "[]")])
+def test_a_file_without_rows_is_a_problem(tmp_path: Path, name: str, text: str) -> None:
+    """Exit code 1, as for any file without anything good."""
+    with pytest.raises(WindrowError, match="nothing is sent") as refused:
+        read(written(tmp_path / name, text))
+    assert refused.value.exit_code == 1
+
+
+def test_units_below_the_names_are_a_row_left_out(tmp_path: Path) -> None:
+    """The names stand in the first of two lines without numbers."""
+    found, left_out = read(written(tmp_path / "r.csv", HEADER + "-,UTC,degC\n" + LINE))
+    assert (found["temperature"], left_out) == ([ROOF], [(1, "event_time")])
 
 
 def test_a_file_without_a_header_is_refused(tmp_path: Path) -> None:
