@@ -1,5 +1,6 @@
 """Files of JSON objects as tables of texts: one object a line, or all in one array."""
 
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -52,23 +53,21 @@ class JsonTable:
     def batches(self, columns: Sequence[tuple[str, ...]], unreadable: list[UnreadableRow]) -> Iterator[TableBatch]:
         """Yield all rows that are JSON objects; others are unreadable, and count as rows."""
         paths = [[JsonPath(one) for one in column] for column in columns]
-        first = 1
-        cells: list[list[str]] = [[] for _ in columns]
-        bad: list[int] = []
-        for number, octets in self.objects():
-            value: object = {}
-            try:
-                value = _object(octets)
-            except BadReading as error:
-                bad.append(number - first)
-                unreadable.append(UnreadableRow(where=f"row {number}", why=error.detail, text=_shown(octets)))
-            for texts, some in zip(cells, paths, strict=True):
-                texts.append(" ".join(_text(path.find(value, value)) for path in some))
-            if len(cells[0]) == BATCH_ROWS:
-                yield _batch(first, columns, cells, bad)
-                first, cells, bad = number + 1, [[] for _ in columns], []
-        if cells[0]:
-            yield _batch(first, columns, cells, bad)
+        for first, payloads in self.payload_batches():
+            yield _batch(first, payloads, columns, paths, unreadable)
+
+    def batch_of(
+        self, first: int, payloads: Sequence[bytes], columns: Sequence[tuple[str, ...]], unreadable: list[UnreadableRow]
+    ) -> TableBatch:
+        """Return the batch of these rows, the first of which has the number `first`."""
+        return _batch(first, payloads, columns, [[JsonPath(one) for one in column] for column in columns], unreadable)
+
+    def payload_batches(self) -> Iterator[tuple[int, list[bytes]]]:
+        """Yield the texts of all rows, BATCH_ROWS at a time, with the number of the first."""
+        rows, first = self.objects(), 1
+        while chunk := [octets for _, octets in itertools.islice(rows, BATCH_ROWS)]:
+            yield first, chunk
+            first += len(chunk)
 
     def objects(self) -> Iterator[tuple[int, bytes]]:
         """Yield the number, from 1, and the text of each row; blank lines are none."""
@@ -143,6 +142,23 @@ def _shown(octets: bytes) -> str:
     return octets[:400].decode("utf-8", "replace")
 
 
-def _batch(first: int, columns: Sequence[tuple[str, ...]], cells: list[list[str]], bad: list[int]) -> TableBatch:
-    texts = [texts_of([cell.replace("\n", " ") for cell in column]) for column in cells]
-    return TableBatch(first, len(cells[0]), dict(zip(map(name_of, columns), texts, strict=True)), tuple(bad))
+def _batch(
+    first: int,
+    payloads: Sequence[bytes],
+    columns: Sequence[tuple[str, ...]],
+    paths: Sequence[Sequence[JsonPath]],
+    unreadable: list[UnreadableRow],
+) -> TableBatch:
+    cells: list[list[str]] = [[] for _ in columns]
+    bad: list[int] = []
+    for row, octets in enumerate(payloads):
+        value: object = {}
+        try:
+            value = _object(octets)
+        except BadReading as error:
+            bad.append(row)
+            unreadable.append(UnreadableRow(where=f"row {first + row}", why=error.detail, text=_shown(octets)))
+        for texts, some in zip(cells, paths, strict=True):
+            texts.append(" ".join(_text(path.find(value, value)) for path in some))
+    named = dict(zip(map(name_of, columns), map(texts_of, cells), strict=True))
+    return TableBatch(first, len(payloads), named, tuple(bad))

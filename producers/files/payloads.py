@@ -9,7 +9,7 @@ import numpy as np
 from producers.files.json_table import JsonTable
 from producers.files.opening import OpenedFile
 from producers.files.options import FileFormat
-from producers.files.recording import FileBatch, LeftOut, QuantityReadings
+from producers.files.rows import FileBatch, LeftOut, QuantityReadings
 from producers.files.table import UnreadableRow
 from windrow.errors import UsageError
 from windrow.payloads.contract import Contract, Decoder, Framing

@@ -8,7 +8,8 @@ import numpy as np
 
 from producers.files.identities import IdentityBook
 from producers.files.options import FileFormat
-from producers.files.recording import FileBatch, QuantityReadings, Recording
+from producers.files.recording import Recording
+from producers.files.rows import FileBatch, QuantityReadings
 from producers.files.values import are_sentinels
 from windrow.columns.arrays import Int64s
 from windrow.reading import EARLINESS_MS_MAX

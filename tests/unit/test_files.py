@@ -16,6 +16,7 @@ from producers.files.recording import FileRecording
 from tests.unit.test_file_cases import Row, ms, read
 from windrow.errors import UsageError, WindrowError
 from windrow.reading import Reason
+from windrow.wire.json.strict import parse_readings
 
 HEADER = "sensor_id,event_time,temperature\n"
 LINE = "roof,2026-11-20T12:00:00Z,21.437\n"
@@ -359,6 +360,39 @@ def test_json_may_be_lines_or_an_array(tmp_path: Path) -> None:
     assert read(lines) == read(array) == ({"temperature": [ROOF, ROOF]}, [])
     assert told(lines)[0].startswith("row 3: Expecting value")
     assert told(lines)[0].endswith(": nonsense")
+
+
+@pytest.mark.parametrize("bad", [False, True])
+def test_payloads_of_the_stream_are_read_as_there(tmp_path: Path, bad: bool) -> None:
+    """By the fast reader; beside a bad row by their columns, with the same readings."""
+    lines = [
+        json.dumps({"sensor_id": f"s{n}", "event_time": NOON_MS + n, "temperature": n / 8, "unit": "F", "sequence": n})
+        for n in range(100)
+    ]
+    path = written(tmp_path / "r.jsonl", "\n".join([*lines, *(["{}"] if bad else []), ""]))
+    expected = [
+        (one.sensor_id, one.event_time_ms, one.sequence, one.temperature_milli_c)
+        for one in parse_readings([line.encode() for line in lines]).readings
+    ]
+    found, left_out = read(path)
+    assert sorted(found["temperature"]) == sorted(expected)
+    assert len(left_out) == bad
+
+
+@pytest.mark.parametrize("control", ["\x1f", "\n", "\x7f", "\u0080"])
+@pytest.mark.parametrize("name", ["r.csv", "r.jsonl", "r.parquet"])
+def test_a_row_whose_id_has_a_control_character_is_told(tmp_path: Path, name: str, control: str) -> None:
+    """In every form; its neighbours count."""
+    ids = ["roof", f"a{control}b", "roof"]
+    if name == "r.parquet":
+        columns = {"sensor_id": ids, "event_time": [NOON_MS] * 3, "temperature": [21.437] * 3}
+        pq.write_table(pa.table(columns), tmp_path / name)
+    elif name == "r.csv":
+        written(tmp_path / name, HEADER + "".join(f'"{one}",{NOON_MS},21.437\n' for one in ids))
+    else:
+        fields = {"event_time": NOON_MS, "temperature": 21.437}
+        written(tmp_path / name, "".join(json.dumps({"sensor_id": one} | fields) + "\n" for one in ids))
+    assert read(tmp_path / name) == ({"temperature": [ROOF, ROOF]}, [(2, "sensor_id")])
 
 
 def test_a_number_of_json_keeps_its_digits(tmp_path: Path) -> None:
