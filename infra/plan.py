@@ -26,7 +26,7 @@ OWN_PARAMETERS = frozenset(
 )
 # Parameters that switch off what a place cannot create.
 _PARAMETERS_BY_PLACE: dict[str, dict[str, str]] = {
-    EMBEDDED: {"RequireTls": "false", "SavedQueries": "false", "Operations": "simple"},
+    EMBEDDED: {"RequireTls": "false", "SavedQueries": "false", "QueryResults": "bucket", "Operations": "simple"},
     LOCALSTACK: {"RequireTls": "false", "SavedQueries": "false", "AnalyticsResources": "none"},
 }
 # The same in words, with what a place creates but ignores.
@@ -35,6 +35,7 @@ _LEFT_OUT: dict[str, tuple[str, ...]] = {
         "the TLS-only bucket policies (the embedded stack speaks plain HTTP)",
         "going back when an alarm rings (the embedded stack ignores rollback triggers)",
         "Athena's named queries (the embedded stack refuses them)",
+        "answers that Athena keeps itself (the embedded stack wants a place in a bucket)",
         "bisecting, partial-batch response, batching, retry limits and the on-failure bucket of the mapping"
         " (set, but the embedded stack ignores them)",
         "alarms on expressions (the embedded stack refuses them), and data for those on the functions' own metrics",

@@ -15,6 +15,9 @@ from windrow.errors import UsageError
 from windrow.lake import layout
 
 KINDS = ("deploy", "producer", "analyst")
+MANAGED, BUCKET = "managed", "bucket"
+QUERY_RESULTS = (MANAGED, BUCKET)
+"""Where a stage's answers are, as in the template's parameter QueryResults."""
 CHARACTERS_MAX = 10_240
 """The limit of a role's inline policies, white space not counted ("IAM and AWS STS quotas"); a managed one has less."""
 _ROLES = ("ConsumerRole", "FanoutRole", "DispatcherRole")
@@ -24,6 +27,7 @@ _RESULTS = (
     layout.SILENCES,
 )
 _ANSWERS = "athena/"
+_SEAL = ("kms:Decrypt", "kms:GenerateDataKey")
 _TRANSFORM = "transform/Serverless-2016-10-31"
 _PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
 _ACCOUNT = re.compile(r"\d{12}", re.ASCII)
@@ -36,7 +40,7 @@ class Scope:
     """The stage that a policy is about.
 
     ``role_path`` and ``boundary`` are those of the stage's parameters. ``key_arn`` is a key that is not the stage's
-    own; empty for its own, which is recognised by its alias or its tag.
+    own; empty for its own, which is recognised by its alias or its tag. ``query_results`` is one of QUERY_RESULTS.
     """
 
     stage: str
@@ -45,6 +49,7 @@ class Scope:
     role_path: str = "/"
     boundary: str = ""
     key_arn: str = ""
+    query_results: str = MANAGED
 
     def __post_init__(self) -> None:
         """Raise UsageError for an account that is not twelve digits."""
@@ -63,6 +68,11 @@ class Scope:
     def role(self, name: str) -> str:
         """Return the ARN of one of the stage's roles, which CloudFormation ends by chance."""
         return f"arn:{self.partition}:iam::{self.account}:role{self.role_path}{stack_name(self.stage)}-{name}-*"
+
+    @property
+    def workgroup(self) -> str:
+        """The ARN of the stage's workgroup, to which keys of the answers that Athena keeps are bound."""
+        return self.arn("athena", f"workgroup/{stack_name(self.stage)}")
 
     def bucket(self, name: str) -> str:
         """Return the ARN of one of the stage's buckets, by its name in the template."""
@@ -85,15 +95,19 @@ def _producer(scope: Scope) -> list[Policy]:
 
 
 def _analyst(scope: Scope) -> list[Policy]:
-    """Asking: the stage's workgroup, tables and objects, and the answers, which Athena writes with these rights."""
+    """Asking: the stage's workgroup, tables and objects, and the answers.
+
+    Answers that Athena keeps are read through the workgroup; those in the bucket it writes and reads with these rights.
+    """
     name, lake, results = stack_name(scope.stage), scope.bucket("LakeBucket"), scope.bucket("ResultsBucket")
-    read = [f"{results}/{root}*" for root in (*_RESULTS, _ANSWERS)]
+    read = [f"{results}/{root}*" for root in _RESULTS]
     read += [f"{lake}/{root}*" for root in (layout.PARTIALS, layout.QUARANTINE)]
-    queries = ["BatchGetQueryExecution", "GetNamedQuery", "GetQueryExecution", "GetQueryResults", "GetWorkGroup"]
-    queries += ["ListNamedQueries", "ListQueryExecutions", "StartQueryExecution", "StopQueryExecution"]
+    queries = ["BatchGetQueryExecution", "GetNamedQuery", "GetQueryExecution", "GetQueryResults"]
+    queries += ["GetQueryResultsStream", "GetWorkGroup", "ListNamedQueries", "ListQueryExecutions"]
+    queries += ["StartQueryExecution", "StopQueryExecution"]
     return [
         _allow("FindStage", ["cloudformation:DescribeStacks"], [scope.arn("cloudformation", f"stack/{name}/*")]),
-        _allow("Ask", _of("athena", queries), [scope.arn("athena", f"workgroup/{name}")]),
+        _allow("Ask", _of("athena", queries), [scope.workgroup]),
         _allow("Catalog", ["athena:GetDataCatalog"], [scope.arn("athena", "datacatalog/AwsDataCatalog")]),
         _allow(
             "Tables",
@@ -102,22 +116,40 @@ def _analyst(scope: Scope) -> list[Policy]:
         ),
         _allow("ListObjects", ["s3:GetBucketLocation", "s3:ListBucket"], [lake, results]),
         _allow("ReadObjects", ["s3:GetObject"], read),
-        _allow(
-            "WriteAnswers",
-            ["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts", "s3:PutObject"],
-            [f"{results}/{_ANSWERS}*"],
-        ),
-        _use_key(scope),
+        *(_answers_in_bucket(scope) if scope.query_results == BUCKET else _managed_answers(scope)),
     ]
 
 
-def _use_key(scope: Scope) -> Policy:
-    through_s3 = {"StringEquals": {"kms:ViaService": f"s3.{scope.region}.{_suffix(scope)}"}}
-    actions = ["kms:Decrypt", "kms:GenerateDataKey"]
+def _answers_in_bucket(scope: Scope) -> list[Policy]:
+    answers = f"{scope.bucket('ResultsBucket')}/{_ANSWERS}*"
+    actions = ["AbortMultipartUpload", "GetObject", "ListMultipartUploadParts", "PutObject"]
+    unlock = ["kms:Decrypt", "kms:GenerateDataKey"]
+    return [_allow("Answers", _of("s3", actions), [answers]), _use_key(scope, "Unlock", unlock, _through_s3(scope))]
+
+
+def _managed_answers(scope: Scope) -> list[Policy]:
+    """Whoever starts a query and reads its answer needs the key too ("Encrypt managed query results")."""
+    return [
+        _use_key(scope, "Unlock", ["kms:Decrypt"], _through_s3(scope)),
+        _use_key(scope, "UnlockAnswers", _SEAL, _of_answers(scope)),
+        _use_key(scope, "SeeKey", ["kms:DescribeKey"], {}),
+    ]
+
+
+def _use_key(scope: Scope, sid: str, actions: Sequence[str], condition: Mapping[str, Mapping[str, str]]) -> Policy:
     if scope.key_arn:
-        return _allow("Unlock", actions, [scope.key_arn], through_s3)
+        return _allow(sid, actions, [scope.key_arn], condition or None)
     own = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": f"alias/{stack_name(scope.stage)}"}}
-    return _allow("Unlock", actions, [scope.arn("kms", "key/*")], through_s3 | own)
+    return _allow(sid, actions, [scope.arn("kms", "key/*")], {**condition, **own})
+
+
+def _through_s3(scope: Scope) -> dict[str, dict[str, str]]:
+    return {"StringEquals": {"kms:ViaService": f"s3.{scope.region}.{_suffix(scope)}"}}
+
+
+def _of_answers(scope: Scope) -> dict[str, dict[str, str]]:
+    """Athena binds the keys of the answers that it keeps to the workgroup's ARN."""
+    return {"StringEquals": {"kms:EncryptionContext:aws:athena:arn": scope.workgroup}}
 
 
 def _suffix(scope: Scope) -> str:
@@ -190,17 +222,21 @@ def _roles(scope: Scope) -> list[Policy]:
 def _keys(scope: Scope) -> list[Policy]:
     """The stage's own key, by its tag, found in the list of all; a key that somebody else keeps is only described."""
     find = _allow("FindKeys", ["kms:ListKeys"], ["*"])
+    # The schema of AWS::Athena::WorkGroup names the two calls of `SealAnswers`; they open answers, and no object.
     if scope.key_arn:
-        return [_allow("Key", ["kms:DescribeKey"], [scope.key_arn]), find]
+        described = _allow("Key", ["kms:DescribeKey"], [scope.key_arn])
+        return [described, _allow("SealAnswers", _SEAL, [scope.key_arn], _of_answers(scope)), find]
     name = scope.stage
     alias, keys = scope.arn("kms", f"alias/{stack_name(name)}"), scope.arn("kms", "key/*")
     actions = ["CreateAlias", "DeleteAlias", "DescribeKey", "DisableKeyRotation", "EnableKeyRotation"]
     actions += ["GetKeyPolicy", "GetKeyRotationStatus", "ListResourceTags", "PutKeyPolicy", "ScheduleKeyDeletion"]
     actions += ["TagResource", "UntagResource", "UpdateAlias", "UpdateKeyDescription"]
-    tagged = {"StringEquals": {f"aws:ResourceTag/{STAGE_TAG}": name}}
+    own = {f"aws:ResourceTag/{STAGE_TAG}": name}
+    tagged, sealed = {"StringEquals": own}, {"StringEquals": own | _of_answers(scope)["StringEquals"]}
     return [
         _allow("MakeKey", ["kms:CreateKey"], ["*"], {"StringEquals": {f"aws:RequestTag/{STAGE_TAG}": name}}),
         _allow("Key", _of("kms", actions), [keys], tagged),
+        _allow("SealAnswers", _SEAL, [keys], sealed),
         _allow("KeyAlias", _of("kms", ["CreateAlias", "DeleteAlias", "UpdateAlias"]), [alias]),
         _allow("FindAlias", ["kms:ListAliases"], ["*"]),
         find,
@@ -239,7 +275,7 @@ def _others(scope: Scope) -> list[Policy]:
         _allow("Logs", _of("logs", logs), [scope.arn("logs", f"log-group:/aws/lambda/{name}-*")]),
         _allow("Alarms", _of("cloudwatch", alarms), [scope.arn("cloudwatch", f"alarm:{name}-*")]),
         _allow("Dashboard", _of("cloudwatch", dashboards), [dashboard]),
-        _allow("WorkGroup", _of("athena", workgroup), [scope.arn("athena", f"workgroup/{name}")]),
+        _allow("WorkGroup", _of("athena", workgroup), [scope.workgroup]),
         _allow("Tables", _of("glue", tables), _tables(scope)),
         _allow("Rule", _of("events", rules), [scope.arn("events", f"rule/{name}-*")]),
         _allow("Topics", _of("sns", topics), [scope.arn("sns", f"{name}-*")]),

@@ -7,8 +7,9 @@ import click
 from windrow_cli.console import out
 from windrow_cli.stage import chosen_place, chosen_region, stage_option
 
-# The same as infra.policy.KINDS, which takes a while to import.
+# The same as infra.policy.KINDS and QUERY_RESULTS, which take a while to import.
 _KINDS = ("deploy", "producer", "analyst")
+_QUERY_RESULTS = ("managed", "bucket")
 
 
 @click.command()
@@ -17,8 +18,24 @@ _KINDS = ("deploy", "producer", "analyst")
 @click.option("--role-path", default="/", show_default=True, metavar="PATH", help="The stage's RolePath.")
 @click.option("--boundary", default="", metavar="ARN", help="The stage's PermissionsBoundary; no role without it.")
 @click.option("--key-arn", default="", metavar="ARN", help="The stage's ExistingKeyArn; default: its own key.")
+@click.option(
+    "--query-results",
+    type=click.Choice(_QUERY_RESULTS),
+    default=_QUERY_RESULTS[0],
+    show_default=True,
+    help="The stage's QueryResults.",
+)
 @stage_option
-def policy(kind: str, *, account: str | None, role_path: str, boundary: str, key_arn: str, stage_name: str) -> None:
+def policy(
+    kind: str,
+    *,
+    account: str | None,
+    role_path: str,
+    boundary: str,
+    key_arn: str,
+    query_results: str,
+    stage_name: str,
+) -> None:
     """Print the IAM policy for who deploys a stage, for a producer, or for an analyst.
 
     Each allows the least that the work needs, in this one stage. The stage need not be deployed yet, and with --account
@@ -49,5 +66,6 @@ def policy(kind: str, *, account: str | None, role_path: str, boundary: str, key
         role_path=role_path,
         boundary=boundary,
         key_arn=key_arn,
+        query_results=query_results,
     )
     out.print(json.dumps(policy_of(kind, scope), indent=2), markup=False)

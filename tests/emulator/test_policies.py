@@ -92,7 +92,7 @@ def refused(requests: list[Request], kind: str, scope: Scope) -> list[tuple[str,
 
 def scope_of(place: Place, stage: str) -> Scope:
     """The stage as the policies are told of it."""
-    return Scope(stage=stage, account=buckets.account_of(place), region=place.region)
+    return Scope(stage=stage, account=buckets.account_of(place), region=place.region, query_results="bucket")
 
 
 def test_who_deploys_needs_no_more_than_the_policy(place: Place) -> None:

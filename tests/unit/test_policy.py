@@ -32,6 +32,7 @@ LAKE, RESULTS = (f"arn:aws:s3:::windrow-prod-{name}-1a2b3c" for name in ("lakebu
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/windrow-prod-ConsumerRole-1A2B"
 OWN_KEY = arn("kms", "key/own")
 TAGGED = {"aws:ResourceTag/windrow-stage": "prod", "aws:RequestTag/windrow-stage": "prod"}
+OF_ANSWERS = {"kms:EncryptionContext:aws:athena:arn": arn("athena", "workgroup/windrow-prod")}
 THROUGH_S3 = {"kms:ViaService": f"s3.{REGION}.amazonaws.com", "kms:ResourceAliases": "alias/windrow-prod"}
 # What a resource of each type is called in a stage.
 EXAMPLES = {
@@ -77,9 +78,9 @@ UNUSED_ACTIONS = (
     "MaxRecordSize|WarmThroughput|DistributionStrategy|Connection|SchemaVersion|iam:GetRole$|DeleteBucketEncryption|"
     "DeleteBucketLifecycle|DeleteBucketTagging|EnableKey$|DisableKey$|DescribeNetworkInterfaces"
 )
-# Encrypted environments, filters and answers: they are not, or not when CloudFormation makes them.
+# Encrypted environments and filters: they are not, or not when CloudFormation makes them.
 UNUSED_OF_TYPE = {
-    "AWS::Athena::WorkGroup": {"iam", "s3", "kms"},
+    "AWS::Athena::WorkGroup": {"iam", "s3"},
     "AWS::Lambda::EventSourceMapping": {"kms"},
     "AWS::Lambda::Function": {"kms"},
     "AWS::SNS::Topic": {"iam"},
@@ -89,6 +90,8 @@ UNUSED_OF_TYPE = {
     "AWS::S3::Bucket": {"iam"},
 }
 OBJECTS = {"s3:DeleteObject"}
+# Only a workgroup's handler needs them, for the answers that Athena keeps.
+SEALS = {"kms:Decrypt", "kms:GenerateDataKey"}
 
 
 def handlers() -> dict[str, set[str]]:
@@ -124,7 +127,8 @@ def test_who_deploys_may_do_what_cloudformation_does(kind: str, action: str) -> 
     """Each call of a handler, with the name that the resource has in a stage."""
     where = "*" if action in ANYWHERE else ELSEWHERE.get(action, EXAMPLES[kind])
     where = f"{where}/key" if action in OBJECTS else where
-    context = TAGGED | {"iam:PassedToService": "lambda.amazonaws.com"}
+    where = OWN_KEY if action in SEALS else where
+    context = TAGGED | OF_ANSWERS | {"iam:PassedToService": "lambda.amazonaws.com"}
     assert allows(policy("deploy", SCOPE), action, where, context)
 
 
@@ -150,6 +154,9 @@ FORBIDDEN: list[tuple[str, str, str]] = [
     ("producer", "kinesis:DeleteStream", arn("kinesis", "stream/windrow-prod")),
     ("producer", "s3:GetObject", f"{LAKE}/partials/x"),
     ("analyst", "s3:PutObject", f"{RESULTS}/aggregates/x"),
+    ("analyst", "s3:PutObject", f"{RESULTS}/athena/x"),
+    ("analyst", "s3:GetObject", f"{RESULTS}/athena/x"),
+    ("analyst", "kms:GenerateDataKey", OWN_KEY),
     ("analyst", "s3:DeleteObject", f"{RESULTS}/athena/x"),
     ("analyst", "s3:GetObject", f"{LAKE}/simulations/x"),
     ("analyst", "s3:GetObject", "arn:aws:s3:::windrow-other-resultsbucket-1/aggregates/x"),
@@ -197,6 +204,38 @@ def test_a_key_is_used_by_the_analyst_only_through_s3() -> None:
     assert allows(theirs, "kms:Decrypt", FOREIGN_KEY, THROUGH_S3)
     assert not allows(theirs, "kms:Decrypt", FOREIGN_KEY)
     assert not allows(theirs, "kms:Decrypt", OWN_KEY, THROUGH_S3)
+
+
+def test_answers_that_athena_keeps_are_sealed_with_the_key_for_this_workgroup_alone() -> None:
+    """Whoever asks and who deploys: with the stage's own key and with another's; other workgroups' keys stay shut."""
+    theirs = Scope(stage="prod", account=ACCOUNT, region=REGION, key_arn=FOREIGN_KEY)
+    elsewhere = {name: arn("athena", "workgroup/windrow-other") for name in OF_ANSWERS}
+    known = TAGGED | {"kms:ResourceAliases": "alias/windrow-prod"}
+    for kind in ("analyst", "deploy"):
+        for action in ("kms:Decrypt", "kms:GenerateDataKey"):
+            for scope, key in ((SCOPE, OWN_KEY), (theirs, FOREIGN_KEY)):
+                assert allows(policy(kind, scope), action, key, known | OF_ANSWERS)
+                assert not allows(policy(kind, scope), action, key, known | elsewhere)
+            assert not allows(policy(kind, SCOPE), action, OWN_KEY, OF_ANSWERS)  # not the stage's
+            assert not allows(policy(kind, theirs), action, OWN_KEY, known | OF_ANSWERS)
+    for scope, key in ((SCOPE, OWN_KEY), (theirs, FOREIGN_KEY)):
+        assert allows(policy("analyst", scope), "kms:DescribeKey", key, known)
+    assert allows(policy("analyst", SCOPE), "athena:GetQueryResultsStream", arn("athena", "workgroup/windrow-prod"))
+
+
+def test_answers_in_the_bucket_are_written_and_read_with_the_rights_of_who_asks() -> None:
+    """Objects of its prefix, sealed through S3; a key of Athena's own answers is not needed."""
+    scope = Scope(stage="prod", account=ACCOUNT, region=REGION, query_results="bucket")
+    for action in ("s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload"):
+        assert allows(policy("analyst", scope), action, f"{RESULTS}/athena/x")
+    assert not allows(policy("analyst", scope), "s3:PutObject", f"{RESULTS}/aggregates/x")
+    assert allows(policy("analyst", scope), "kms:GenerateDataKey", OWN_KEY, THROUGH_S3)
+    assert not allows(
+        policy("analyst", scope),
+        "kms:GenerateDataKey",
+        OWN_KEY,
+        {"kms:ResourceAliases": "alias/windrow-prod"} | OF_ANSWERS,
+    )
 
 
 def test_a_key_of_others_cannot_be_touched_by_who_deploys() -> None:

@@ -270,7 +270,7 @@ def test_a_result_overwritten_twice_is_an_error(script: Script) -> None:
 
 
 def test_results_that_expired_are_said_to_be_gone(script: Script) -> None:
-    """The workgroup's results bucket forgets them after a while."""
+    """Athena keeps them for a day, the results bucket for a week."""
     script.starts()
     script.is_in("SUCCEEDED")
     script.stubber.add_client_error("get_query_results", "InvalidRequestException", "Could not find results")

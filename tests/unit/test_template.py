@@ -291,18 +291,16 @@ def test_nothing_uses_the_stages_own_key_without_asking_whether_there_is_one():
 
 
 def test_the_page_tells_what_a_companys_key_must_allow():
-    """It is what the stage's own key allows to CloudWatch, with an account, a region and a stage as examples."""
+    """It is what the stage's own key allows to services, with an account, a region and a stage as examples."""
     page = (ROOT / "docs/company.md").read_text()
     (told,) = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL) if "Alarms" in block)
     statements = RESOURCES["Key"]["Properties"]["KeyPolicy"]["Statement"]
-    own = json.dumps(next(one for one in statements if one["Sid"] == "Alarms"))
-    for form, example in {
-        '{"Fn::Sub": "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:windrow-${Stage}-*"}': (
-            '"arn:aws:cloudwatch:eu-central-1:123456789012:alarm:windrow-prod-*"'
-        ),
-        '{"Ref": "AWS::AccountId"}': '"123456789012"',
-    }.items():
-        own = own.replace(form, example)
+    own = json.dumps([one for one in statements if "Service" in one["Principal"]])
+    own = re.sub(r'\{"Fn::Sub": ("[^"]*")\}', r"\1", own).replace('{"Ref": "AWS::AccountId"}', '"${AWS::AccountId}"')
+    examples = {"AWS::Partition": "aws", "AWS::Region": "eu-central-1", "AWS::AccountId": "123456789012"}
+    for name, example in (examples | {"Stage": "prod"}).items():
+        own = own.replace(f"${{{name}}}", example)
+    assert [one["Sid"] for one in told] == ["Alarms", "Answers"]
     assert told == json.loads(own)
 
 
@@ -372,12 +370,38 @@ def test_everything_that_can_be_is_tagged_with_the_stage():
 
 
 def test_workgroup_decides_for_its_queries():
-    """Enforced settings, a scan limit, sealed answers."""
+    """Enforced settings and a scan limit."""
     settings_of_queries = RESOURCES["WorkGroup"]["Properties"]["WorkGroupConfiguration"]
     assert settings_of_queries["EnforceWorkGroupConfiguration"] is True
     assert settings_of_queries["BytesScannedCutoffPerQuery"] == {"Ref": "QueryScanBytesMax"}
-    encryption = settings_of_queries["ResultConfiguration"]["EncryptionConfiguration"]
-    assert encryption == {"EncryptionOption": "SSE_KMS", "KmsKey": KEY_ARN}
+
+
+def test_answers_are_sealed_and_in_one_place_only():
+    """Athena refuses managed answers beside a place in a bucket, so a change of the one takes back the other."""
+    settings_of_queries = RESOURCES["WorkGroup"]["Properties"]["WorkGroupConfiguration"]
+    of_managed = settings_of_queries["ManagedQueryResultsConfiguration"]["Fn::If"]
+    of_bucket = settings_of_queries["ResultConfiguration"]["Fn::If"]
+    assert of_managed[0] == of_bucket[0] == "HasManagedResults"
+    assert of_managed[1] == {"Enabled": True, "EncryptionConfiguration": {"KmsKey": KEY_ARN}}
+    assert of_managed[2] == {"Enabled": False}
+    assert of_bucket[1] == {"Ref": "AWS::NoValue"}
+    assert of_bucket[2]["EncryptionConfiguration"] == {"EncryptionOption": "SSE_KMS", "KmsKey": KEY_ARN}
+    assert of_bucket[2]["ExpectedBucketOwner"] == {"Ref": "AWS::AccountId"}
+    assert PARAMETERS["QueryResults"]["Default"] == "managed"
+
+
+def test_the_key_lets_athena_seal_the_answers_of_this_workgroup_only():
+    """The service's own principal, bound to the account and the workgroup ("Managed query results")."""
+    (statement,) = (one for one in RESOURCES["Key"]["Properties"]["KeyPolicy"]["Statement"] if one["Sid"] == "Answers")
+    workgroup = "arn:${AWS::Partition}:athena:${AWS::Region}:${AWS::AccountId}:workgroup/windrow-${Stage}"
+    assert RESOURCES["WorkGroup"]["Properties"]["Name"] == {"Fn::Sub": "windrow-${Stage}"}
+    assert statement["Principal"] == {"Service": "encryption.athena.amazonaws.com"}
+    assert set(statement["Action"]) == {"kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"}
+    assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+    assert statement["Condition"]["ArnLike"] == {
+        "aws:SourceArn": {"Fn::Sub": workgroup},
+        "kms:EncryptionContext:aws:athena:arn": {"Fn::Sub": workgroup},
+    }
 
 
 @pytest.mark.parametrize("table", ["AggregatesOfHoursTable", "AggregatesOfDaysTable"])
