@@ -1,14 +1,16 @@
 """The event source mapping of a stage. A new one reads the stream again from its beginning."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from infra.waiting import wait_for
-from windrow.aws.clients import Place, client, readable_errors
+from windrow.aws.clients import LOCALSTACK, Place, client, readable_errors
+from windrow.deployment import find_stage
 from windrow.errors import WindrowError
 from windrow.stage import Stage
 
+MAPPING_TYPE = "AWS::Lambda::EventSourceMapping"
 WAIT_SECONDS_MAX = 300.0
 _PAUSE_SECONDS = 0.2
 NO_LIMIT = -1
@@ -46,7 +48,41 @@ def recreated(stage: Stage) -> Iterator[str]:
         with readable_errors(stage.place):
             age_seconds = old.get("MaximumRecordAgeInSeconds") or NO_LIMIT
             client("lambda", stage.place).update_event_source_mapping(UUID=uuid, MaximumRecordAgeInSeconds=age_seconds)
-            _wait_until_enabled(stage, uuid)
+            _wait_until_it_is(stage, uuid, "Enabled")
+
+
+def still_for(place: Place, stage: str, changed_types: Collection[str]) -> AbstractContextManager[None]:
+    """Return a context for a stack update that changes resources of these types; at LocalStack it pauses the mapping.
+
+    LocalStack replaces the poller of a mapping that is changed while it reads. When the old poller ends, it writes
+    ``Disabled`` over the state of the new one, which reads on, and no later answer corrects it. A mapping that is
+    disabled meanwhile has no old poller. On AWS a mapping takes changes while it reads, and is left alone.
+    """
+    if place.name != LOCALSTACK or MAPPING_TYPE not in changed_types:
+        return nullcontext()
+    return paused(find_stage(place, stage))
+
+
+@contextmanager
+def paused(stage: Stage) -> Iterator[None]:
+    """Disable the stage's mapping, and enable it again after the block, also if that fails.
+
+    A mapping that is disabled already stays so. WindrowError if it takes longer than WAIT_SECONDS_MAX.
+    """
+    functions = client("lambda", stage.place)
+    with readable_errors(stage.place):
+        found = _only_mapping(stage)
+        if found["State"] == "Disabled":
+            yield
+            return
+        uuid = str(found["UUID"])
+        functions.update_event_source_mapping(UUID=uuid, Enabled=False)
+        try:
+            _wait_until_it_is(stage, uuid, "Disabled")
+            yield
+        finally:
+            functions.update_event_source_mapping(UUID=uuid, Enabled=True)
+            _wait_until_it_is(stage, uuid, "Enabled")
 
 
 def _only_mapping(stage: Stage) -> dict[str, Any]:
@@ -71,14 +107,15 @@ def _create_like(stage: Stage, old: dict[str, Any]) -> str:
     new = client("lambda", stage.place).create_event_source_mapping(
         FunctionName=old["FunctionArn"], MaximumRecordAgeInSeconds=NO_LIMIT, **settings
     )
-    _wait_until_enabled(stage, str(new["UUID"]))
+    _wait_until_it_is(stage, str(new["UUID"]), "Enabled")
     return str(new["UUID"])
 
 
-def _wait_until_enabled(stage: Stage, uuid: str) -> None:
+def _wait_until_it_is(stage: Stage, uuid: str, state: str) -> None:
     functions = client("lambda", stage.place)
     _wait_until(
-        lambda: functions.get_event_source_mapping(UUID=uuid)["State"] == "Enabled", f"mapping {uuid} is not enabled"
+        lambda: functions.get_event_source_mapping(UUID=uuid)["State"] == state,
+        f"mapping {uuid} is not {state.lower()}",
     )
 
 

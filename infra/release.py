@@ -19,6 +19,7 @@ NOT_IN_FUNCTIONS = frozenset(
 )
 """Parameters that change neither a function nor its role, so that a new value needs no new version."""
 _OF_ALIASES = ("AutoPublishAlias:", "AutoPublishCodeSha256:", "VersionDeletionPolicy:")
+_MODE = "ProcessingMode"
 _SEEN_BY_SAM = (RELEASE, "FanoutCodeKey")
 
 
@@ -41,11 +42,21 @@ def text_for(place: Place, text: str, values: Mapping[str, str]) -> str:
     The embedded stack's SAM transform is told no parameters. It takes their defaults, and writes them into the place of
     the code and into the names of versions; so there the defaults are the values. LocalStack's CloudFormation never
     moves an alias, and refuses references to what SAM has yet to make; so there functions have neither versions nor
-    aliases.
+    aliases. It also refuses to change a stack in which a resource that comes with a condition refers to another that
+    does ("Unresolved resource dependencies"); so there the text has the fan-out function, or has it not.
     """
     if place.name == EMBEDDED:
         return template.with_defaults(text, {name: values[name] for name in _SEEN_BY_SAM})
-    return _without_aliases(text) if place.name == LOCALSTACK else text
+    return _of_one_mode(_without_aliases(text), values) if place.name == LOCALSTACK else text
+
+
+def _of_one_mode(text: str, values: Mapping[str, str]) -> str:
+    """Return the template's text for the stack's mode alone."""
+    default = str(template.parameters()[_MODE]["Default"])
+    is_fanout = values.get(_MODE, default) == "fanout"
+    if not is_fanout:
+        text = template.with_condition(text, "HasFanoutOperations", is_met=False)
+    return template.with_condition(text, "IsFanout", is_met=is_fanout)
 
 
 def _without_aliases(text: str) -> str:

@@ -8,13 +8,13 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from infra import buckets, changes, parameters, release, resharding, template
+from infra import buckets, changes, mapping, parameters, release, resharding, template
 from infra.changes import ChangeRequest, ChangeSet
 from infra.guards import NO_GUARDS, WATCH_MINUTES_MAX, Guards, find_guards
 from infra.plan import DeploymentPlan
 from infra.resharding import STREAM_TYPE
 from infra.stack_events import EventReader, OnEvent, OperationError, StackEvent, follow
-from windrow.aws.clients import EMBEDDED, LOCALSTACK, Place, client, readable_errors
+from windrow.aws.clients import EMBEDDED, Place, client, readable_errors
 from windrow.deployment import STAGE_TAG, find_stage, refuse_foreign, stack_name, stage_of, status_hint
 from windrow.errors import WindrowError
 from windrow.stage import Stage
@@ -97,7 +97,9 @@ def prepare(plan: DeploymentPlan, on_event: OnEvent) -> PreparedDeployment:
         buckets.ensure_code_bucket(place, bucket)
         uploaded = buckets.upload(place, bucket, plan.packages)
         request = ChangeRequest(
-            template_url=buckets.upload_template(place, bucket, release.text_for(place, plan.template, decided)),
+            template_url=buckets.upload_template(
+                place, bucket, release.text_for(place, plan.template, _values(existing) | decided)
+            ),
             parameters=_parameters(decided, existing),
             tags=_tags(existing) | dict(plan.tags) | {STAGE_TAG: plan.stage},
             is_new=status in _ABSENT,
@@ -134,7 +136,9 @@ def execute(prepared: PreparedDeployment, on_event: OnEvent, on_update: OnUpdate
                 with _told_if_overtaken(name):
                     change_set = changes.create(plan.place, name, prepared.request)
             if change_set is not None:
-                _execute(plan, change_set, on_event)
+                types = () if change_set.is_new_stack else {change.resource_type for change in change_set.changes}
+                with mapping.still_for(plan.place, plan.stage, types):
+                    _execute(plan, change_set, on_event)
         except OperationError as error:
             if error.resource_type != STREAM_TYPE or resharding.SHARD_COUNT not in plan.parameters:
                 raise
@@ -245,20 +249,12 @@ def refuse_if_busy(name: str, status: str) -> None:
 
 
 def _refuse_unsupported_change(plan: DeploymentPlan, existing: dict[str, Any]) -> None:
-    """Raise WindrowError for a change that works on AWS but not at this stand-in.
-
-    Stand-ins silently ignore a new number of shards. LocalStack fails on resources whose condition changes, which a
-    change of mode does to those of the fan-out.
-    """
-    has = _values(existing)
-    fixed = {"ShardCount": "shards"} if plan.place.endpoint_url is not None else {}
-    if plan.place.name == LOCALSTACK:
-        fixed |= {"ProcessingMode": "as its mode"}
-    for name, noun in fixed.items():
-        wanted = plan.parameters.get(name)
-        if wanted is not None and has.get(name, wanted) != wanted:
-            message = f"stage {plan.stage!r} has {has[name]} {noun}, and this place cannot change that"
-            raise WindrowError(message, hint=f"run: windrow destroy --stage {plan.stage}, then deploy again")
+    """Raise WindrowError for another number of shards at a stand-in, which would silently ignore it."""
+    name, wanted = resharding.SHARD_COUNT, plan.parameters.get(resharding.SHARD_COUNT)
+    has = _values(existing).get(name, wanted)
+    if plan.place.endpoint_url is not None and wanted not in (None, has):
+        message = f"stage {plan.stage!r} has {has} shards, and this place cannot change that"
+        raise WindrowError(message, hint=f"run: windrow destroy --stage {plan.stage}, then deploy again")
 
 
 def _refuse_another_key(plan: DeploymentPlan, existing: dict[str, Any]) -> None:

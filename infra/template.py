@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -39,6 +40,23 @@ def with_defaults(body: str, values: Mapping[str, str]) -> str:
     return body
 
 
+def with_condition(body: str, condition: str, *, is_met: bool) -> str:
+    """Return a template's text in which `condition` is decided: nothing refers to it, and what it excludes is gone.
+
+    For a place that cannot change a stack whose resources come or go with a condition, and can if they come or go with
+    the template. ``!If`` must stand in one line and choose between words. Of other conditions, those that follow from
+    this one stay true to it. ValueError if anything still refers to it.
+    """
+    blocks = re.split(r"(?m)^(?=  \S)", body)
+    mark = f"    Condition: {condition}\n"
+    kept = [block.replace(mark, "") for block in blocks if is_met or mark not in block]
+    choice = re.compile(rf"!If \[{condition}, ([\w! .]+), ([\w! .]+)\]")
+    decided = choice.sub(r"\1" if is_met else r"\2", "".join(kept))
+    if re.search(rf"!If\s*\[?\s*(- )?{condition}\b|Condition: {condition}\b", decided):
+        raise ValueError(f"{condition} is used in a form that cannot be decided in the text")
+    return decided
+
+
 def load() -> dict[str, Any]:
     """Return the parsed template: ``!Ref X`` is ``{"Ref": "X"}``, ``!Sub X`` is ``{"Fn::Sub": "X"}``, and so on.
 
@@ -49,7 +67,12 @@ def load() -> dict[str, Any]:
 
 @cache
 def _parsed() -> dict[str, Any]:
-    parsed: dict[str, Any] = yaml.load(text(), Loader=_Loader)  # noqa: S506 - a SafeLoader
+    return parse(text())
+
+
+def parse(body: str) -> dict[str, Any]:
+    """Return the parsed text of a template; see load."""
+    parsed: dict[str, Any] = yaml.load(body, Loader=_Loader)  # noqa: S506 - a SafeLoader
     return parsed
 
 

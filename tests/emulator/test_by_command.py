@@ -156,8 +156,17 @@ def stack_place(windrow: Windrow) -> Place:
 
 
 def test_a_switch_of_mode_loses_nothing_that_is_in_flight(embedded_windrow: Windrow) -> None:
-    """Readings sent just before and while the mode changes, there and back: every one counts once."""
-    windrow = embedded_windrow
+    """On the embedded stack, whose mapping goes on where it was."""
+    switch_there_and_back(embedded_windrow)
+
+
+def test_a_switch_of_mode_on_localstack_loses_nothing_that_is_in_flight(localstack_windrow: Windrow) -> None:
+    """On LocalStack, whose mapping starts again at the oldest record when it changes: what comes twice counts once."""
+    switch_there_and_back(localstack_windrow)
+
+
+def switch_there_and_back(windrow: Windrow) -> None:
+    """Send readings just before and while the mode changes, from direct to fan-out and back: every one counts once."""
     # Batches wait for 30 s, so what is sent is still in the stream when the change begins.
     windrow("deploy", "--mode", "direct", "--no-schedule", "--set", "BatchingWindowSeconds=30")
     bounds = list(pairwise(rfc3339_minutes_ago(minutes) for minutes in (90, 85, 80, 75, 70, 65)))

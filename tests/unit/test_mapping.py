@@ -7,6 +7,7 @@ import pytest
 
 from infra import mapping
 from tests.unit.stubbed_aws import PLACE, stubbed
+from windrow.aws.clients import LOCALSTACK, Place
 from windrow.errors import WindrowError
 from windrow.stage import Stage
 
@@ -21,6 +22,7 @@ STAGE = Stage(
 )
 STREAM_ARN = "arn:aws:kinesis:eu-central-1:123456789012:stream/windrow-prod"
 FUNCTION_ARN = "arn:aws:lambda:eu-central-1:123456789012:function:windrow-prod-consumer:live"
+LOCAL = Place(LOCALSTACK, "http://127.0.0.1:1", "us-east-1")
 OLD_ID, NEW_ID = f"{1:036}", f"{2:036}"
 SETTINGS: dict[str, Any] = {
     "EventSourceArn": STREAM_ARN,
@@ -101,3 +103,68 @@ def test_a_stream_without_a_mapping_is_told():
         complaint = "no event source mapping reads stream windrow-prod"
         with pytest.raises(WindrowError, match=complaint), mapping.recreated(STAGE):
             pass
+
+
+def script_of_a_pause(functions, kinesis, uuid: str = OLD_ID) -> None:
+    """The mapping stops, and has stopped when the block begins."""
+    summary(kinesis)
+    functions.add_response("list_event_source_mappings", {"EventSourceMappings": [OLD]}, {"EventSourceArn": STREAM_ARN})
+    functions.add_response("update_event_source_mapping", {}, {"UUID": uuid, "Enabled": False})
+    for state in ("Disabling", "Disabled"):
+        functions.add_response("get_event_source_mapping", {"State": state}, {"UUID": uuid})
+
+
+def script_of_going_on(functions, uuid: str = OLD_ID) -> None:
+    """It reads again when the block has ended."""
+    functions.add_response("update_event_source_mapping", {}, {"UUID": uuid, "Enabled": True})
+    for state in ("Enabling", "Enabled"):
+        functions.add_response("get_event_source_mapping", {"State": state}, {"UUID": uuid})
+
+
+def test_a_pause_lasts_as_long_as_the_block():
+    """No poller is left that could write its end over the state of the next one."""
+    with stubbed("lambda", "kinesis") as (functions, kinesis):
+        script_of_a_pause(functions, kinesis)
+        with mapping.paused(STAGE):
+            functions.assert_no_pending_responses()
+            script_of_going_on(functions)
+
+
+def test_a_pause_ends_though_the_change_fails():
+    """A stage whose update failed must go on reading."""
+    with stubbed("lambda", "kinesis") as (functions, kinesis):
+        script_of_a_pause(functions, kinesis)
+        script_of_going_on(functions)
+        with pytest.raises(ZeroDivisionError), mapping.paused(STAGE):
+            raise ZeroDivisionError
+
+
+def test_a_mapping_that_somebody_disabled_stays_disabled():
+    """The change is no reason to read again."""
+    with stubbed("lambda", "kinesis") as (functions, kinesis):
+        summary(kinesis)
+        disabled = {"EventSourceMappings": [OLD | {"State": "Disabled"}]}
+        functions.add_response("list_event_source_mappings", disabled, {"EventSourceArn": STREAM_ARN})
+        with mapping.paused(STAGE):
+            functions.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize(
+    ("place", "types"),
+    [(PLACE, {mapping.MAPPING_TYPE}), (LOCAL, {"AWS::Lambda::Function"}), (LOCAL, set())],
+    ids=["AWS", "another resource", "nothing"],
+)
+def test_the_mapping_reads_on_where_it_may(place: Place, types: set[str]):
+    """On AWS always, and on LocalStack if the change is not of the mapping: not a single request is made."""
+    with stubbed("lambda", "kinesis", "cloudformation"), mapping.still_for(place, "prod", types):
+        pass
+
+
+def test_localstack_pauses_a_mapping_that_changes(monkeypatch: pytest.MonkeyPatch):
+    """The one of the stage."""
+    monkeypatch.setattr(mapping, "find_stage", lambda place, name: STAGE if (place, name) == (LOCAL, "prod") else None)
+    with stubbed("lambda", "kinesis") as (functions, kinesis):
+        script_of_a_pause(functions, kinesis)
+        with mapping.still_for(LOCAL, "prod", {mapping.MAPPING_TYPE}):
+            functions.assert_no_pending_responses()
+            script_of_going_on(functions)

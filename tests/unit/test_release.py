@@ -11,6 +11,8 @@ from windrow.aws.clients import AWS, EMBEDDED, LOCALSTACK, Place
 
 TEMPLATE = template.load()
 TEXT = template.text()
+AT_LOCALSTACK = Place(LOCALSTACK, "http://127.0.0.1:1", "us-east-1")
+OF_FANOUT = {"IsFanout", "HasFanoutOperations"}
 REACHING = sorted(template.parameter_names() - release.NOT_IN_FUNCTIONS - {release.RELEASE})
 
 
@@ -106,16 +108,39 @@ def test_the_embedded_stack_gets_the_values_as_defaults():
 
 
 def test_localstack_gets_functions_without_aliases():
-    """Nothing publishes a version or refers to an alias, and whatever else there is stays as it is."""
-    found = release.text_for(Place(LOCALSTACK, "http://127.0.0.1:1", "us-east-1"), TEXT, {}).splitlines()
+    """Nothing publishes a version or refers to an alias, and whatever else there is in this mode stays as it is."""
+    found = release.text_for(AT_LOCALSTACK, TEXT, {"ProcessingMode": "fanout"}).splitlines()
     plain = [line for line in found if not line.lstrip().startswith("#")]
     assert not any("AutoPublish" in line or ".Alias" in line or f":{release.ALIAS}" in line for line in plain)
-    before = TEXT.splitlines()
+    before = template.with_condition(TEXT, "IsFanout", is_met=True).splitlines()
     changed = [line for line in difflib.ndiff(before, found) if line.startswith(("- ", "+ "))]
     assert [line[2:].split(":")[0].strip() for line in changed if line.startswith("+ ")] == [
         *("FunctionName", "Resource", "WINDROW_PROCESSOR_FUNCTION", "Value", "Value"),
     ]
     assert len(before) - len(found) == 5
+
+
+@pytest.mark.parametrize(
+    ("values", "is_fanout"), [({}, False), ({"ProcessingMode": "direct"}, False), ({"ProcessingMode": "fanout"}, True)]
+)
+def test_localstack_gets_the_resources_of_one_mode(values: dict[str, str], is_fanout: bool):
+    """Without the condition that it cannot change; what they have in common is the same in both, and all is found."""
+    found = template.parse(release.text_for(AT_LOCALSTACK, TEXT, values))
+    own = {name for name, one in TEMPLATE["Resources"].items() if one.get("Condition") in OF_FANOUT}
+    assert len(own) == 6
+    assert found["Resources"].keys() == TEMPLATE["Resources"].keys() - (set() if is_fanout else own)
+    assert [name for name, one in found["Resources"].items() if "IsFanout" in referred([one])] == []
+    known = found["Resources"].keys() | found["Parameters"].keys() | found["Conditions"].keys()
+    assert {name for name in referred([found["Resources"], found["Outputs"]]) if not name.startswith("AWS::")} <= known
+    reader = "FanoutFunction" if is_fanout else "ConsumerFunction"
+    assert found["Resources"]["StreamMapping"]["Properties"]["FunctionName"] == {"Ref": reader}
+
+
+def test_a_condition_that_stands_in_another_form_is_not_decided():
+    """Something that still refers to it would depend on the mode after all."""
+    text = "Resources:\n  A:\n    Properties:\n      X: !If\n        - IsFanout\n        - {a: 1}\n        - {b: 2}\n"
+    with pytest.raises(ValueError, match="IsFanout"):
+        template.with_condition(text, "IsFanout", is_met=True)
 
 
 def test_only_an_empty_default_is_filled():
