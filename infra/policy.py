@@ -41,6 +41,7 @@ class Scope:
 
     ``role_path`` and ``boundary`` are those of the stage's parameters. ``key_arn`` is a key that is not the stage's
     own; empty for its own, which is recognised by its alias or its tag. ``query_results`` is one of QUERY_RESULTS.
+    ``role_arn`` is the role that CloudFormation acts in, if who deploys hands it one.
     """
 
     stage: str
@@ -50,6 +51,7 @@ class Scope:
     boundary: str = ""
     key_arn: str = ""
     query_results: str = MANAGED
+    role_arn: str = ""
 
     def __post_init__(self) -> None:
         """Raise UsageError for an account that is not twelve digits."""
@@ -211,12 +213,15 @@ def _roles(scope: Scope) -> list[Policy]:
     others = ["DeleteRole", "DeleteRolePolicy", "GetRole", "GetRolePolicy", "ListAttachedRolePolicies"]
     others += ["ListRolePolicies", "TagRole", "UntagRole", "UpdateAssumeRolePolicy", "UpdateRole"]
     within = {"StringEquals": {"iam:PermissionsBoundary": scope.boundary}} if scope.boundary else None
-    to_lambda = {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}
-    return [
-        _allow("WriteRoles", _of("iam", bounded), roles, within),
-        _allow("Roles", _of("iam", others), roles),
-        _allow("PassRoles", ["iam:PassRole"], roles, to_lambda),
-    ]
+    written = [_allow("WriteRoles", _of("iam", bounded), roles, within), _allow("Roles", _of("iam", others), roles)]
+    passed = [_pass("PassRoles", roles, "lambda")]
+    if scope.role_arn:
+        passed.append(_pass("ActAs", [scope.role_arn], "cloudformation"))
+    return written + passed
+
+
+def _pass(sid: str, roles: Sequence[str], service: str) -> Policy:
+    return _allow(sid, ["iam:PassRole"], roles, {"StringEquals": {"iam:PassedToService": f"{service}.amazonaws.com"}})
 
 
 def _keys(scope: Scope) -> list[Policy]:

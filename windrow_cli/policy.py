@@ -25,6 +25,7 @@ _QUERY_RESULTS = ("managed", "bucket")
     show_default=True,
     help="The stage's QueryResults.",
 )
+@click.option("--role-arn", default="", metavar="ARN", help="The role that windrow deploy --role-arn names.")
 @stage_option
 def policy(
     kind: str,
@@ -34,6 +35,7 @@ def policy(
     boundary: str,
     key_arn: str,
     query_results: str,
+    role_arn: str,
     stage_name: str,
 ) -> None:
     """Print the IAM policy for who deploys a stage, for a producer, or for an analyst.
@@ -67,5 +69,6 @@ def policy(
         boundary=boundary,
         key_arn=key_arn,
         query_results=query_results,
+        role_arn=role_arn,
     )
     out.print(json.dumps(policy_of(kind, scope), indent=2), markup=False)

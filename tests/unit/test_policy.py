@@ -31,6 +31,7 @@ def arn(service: str, what: str) -> str:
 LAKE, RESULTS = (f"arn:aws:s3:::windrow-prod-{name}-1a2b3c" for name in ("lakebucket", "resultsbucket"))
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/windrow-prod-ConsumerRole-1A2B"
 OWN_KEY = arn("kms", "key/own")
+ACTING_ROLE = f"arn:aws:iam::{ACCOUNT}:role/cloudformation-data"
 TAGGED = {"aws:ResourceTag/windrow-stage": "prod", "aws:RequestTag/windrow-stage": "prod"}
 OF_ANSWERS = {"kms:EncryptionContext:aws:athena:arn": arn("athena", "workgroup/windrow-prod")}
 THROUGH_S3 = {"kms:ViaService": f"s3.{REGION}.amazonaws.com", "kms:ResourceAliases": "alias/windrow-prod"}
@@ -194,6 +195,18 @@ def test_a_role_is_made_only_within_the_boundary() -> None:
         assert not allows(bounded, action, role)
         assert not allows(bounded, action, ROLE, {"iam:PermissionsBoundary": BOUNDARY})
     assert not allows(bounded, "iam:DeleteRolePermissionsBoundary", role, {"iam:PermissionsBoundary": BOUNDARY})
+
+
+def test_a_role_is_handed_to_cloudformation_only_if_it_was_named() -> None:
+    """With --role-arn: this role, to CloudFormation alone; the stage's own roles still to Lambda alone."""
+    named = policy("deploy", Scope(stage="prod", account=ACCOUNT, region=REGION, role_arn=ACTING_ROLE))
+    to_cloudformation = {"iam:PassedToService": "cloudformation.amazonaws.com"}
+    to_lambda = {"iam:PassedToService": "lambda.amazonaws.com"}
+    assert allows(named, "iam:PassRole", ACTING_ROLE, to_cloudformation)
+    assert not allows(named, "iam:PassRole", ACTING_ROLE, to_lambda)
+    assert not allows(named, "iam:PassRole", ROLE, to_cloudformation)
+    assert allows(named, "iam:PassRole", ROLE, to_lambda)
+    assert not allows(policy("deploy", SCOPE), "iam:PassRole", ACTING_ROLE, to_cloudformation)
 
 
 def test_a_key_is_used_by_the_analyst_only_through_s3() -> None:
