@@ -2,18 +2,21 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from botocore.stub import Stubber
 
 from infra import adoption, template
 from infra.adoption import Adoption
 from infra.belongings import BUCKETS, Belongings, logical_id
 from infra.buckets import OwnedBucket
 from infra.plan import DeploymentPlan
+from tests.unit.stubbed_aws import PLACE, stubbed
 from windrow.aws.clients import AWS, Place
 from windrow.deployment import is_adopted, is_stage
-from windrow.errors import WindrowError
+from windrow.errors import UsageError, WindrowError
 
 ACCOUNT = "123456789012"
 
@@ -162,3 +165,57 @@ def test_a_stack_without_tag_is_ours_only_while_it_holds_what_was_kept() -> None
         bare | {"Outputs": [{"OutputKey": "a", "OutputValue": "b"}]},
     ):
         assert not is_stage(foreign)
+
+
+ALIKE = {"Prefix": "windrow-prod-", "BucketRegion": PLACE.region}
+
+
+def script_of_kept_buckets(s3: Stubber, sts: Stubber, *names: str) -> None:
+    """No stack, and these buckets with the stage's tag."""
+    s3.add_response(
+        "list_buckets", {"Buckets": [{"Name": name, "BucketRegion": PLACE.region} for name in names]}, ALIKE
+    )
+    if names:
+        sts.add_response("get_caller_identity", {"Account": ACCOUNT}, {})
+    for name in names:
+        tags = {"TagSet": [{"Key": "windrow-stage", "Value": "prod"}]}
+        s3.add_response("get_bucket_tagging", tags, {"Bucket": name, "ExpectedBucketOwner": ACCOUNT})
+
+
+def script_of_no_stack(cloudformation: Stubber) -> None:
+    """CloudFormation does not know the stage."""
+    missing = "Stack with id windrow-prod does not exist"
+    cloudformation.add_client_error("describe_stacks", "ValidationError", missing)
+
+
+def test_a_new_stage_does_not_begin_beside_kept_data_unasked() -> None:
+    """It would answer with new rows only, and nobody would miss the others until somebody asks for them."""
+    with stubbed("cloudformation", "s3", "sts") as (cloudformation, s3, sts):
+        script_of_no_stack(cloudformation)
+        script_of_kept_buckets(s3, sts, ALL[0].name)
+        with pytest.raises(WindrowError, match=f"its buckets were kept: {ALL[0].name}") as caught:
+            adoption.choose(PLACE, "prod", adopts=None)
+    assert "--adopt takes them back" in caught.value.hint
+
+
+def test_a_stage_of_which_nothing_is_kept_begins() -> None:
+    """Nobody has to choose; and who chose to begin beside what was kept is not asked for it either."""
+    with stubbed("cloudformation", "s3", "sts") as (cloudformation, s3, sts):
+        script_of_no_stack(cloudformation)
+        script_of_kept_buckets(s3, sts)
+        assert adoption.choose(PLACE, "prod", adopts=None) is None
+        script_of_no_stack(cloudformation)
+        assert adoption.choose(PLACE, "prod", adopts=False) is None
+
+
+def test_a_stage_that_is_deployed_takes_nothing_back() -> None:
+    """Its buckets are its own already; said at once, and without a choice it is simply deployed again."""
+    created = datetime(2026, 11, 20, tzinfo=UTC)
+    there = {"StackName": "windrow-prod", "CreationTime": created, "StackStatus": "CREATE_COMPLETE"}
+    tagged = {"Stacks": [there | {"Tags": [{"Key": "windrow-stage", "Value": "prod"}]}]}
+    with stubbed("cloudformation") as (cloudformation,):
+        for _ in range(2):
+            cloudformation.add_response("describe_stacks", tagged, {"StackName": "windrow-prod"})
+        with pytest.raises(UsageError, match="is deployed, so there is nothing to take back"):
+            adoption.choose(PLACE, "prod", adopts=True)
+        assert adoption.choose(PLACE, "prod", adopts=None) is None

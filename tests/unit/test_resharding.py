@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra import stack
+from infra import stack, template
 from infra.resharding import way
 from infra.stack_events import StackEvent
 from tests.unit.simulated_aws import NAME, RefusedError, SimulatedAws, Stream, answering
@@ -202,3 +202,14 @@ def test_the_simulated_stream_refuses_what_kinesis_refuses() -> None:
         stream.update_shard_count(4, 23.9)
     stream.update_shard_count(4, 24.1)
     assert SimulatedAws().stream.shards == 2
+
+
+def test_more_shards_than_the_template_takes_are_refused_before_anything_is_changed() -> None:
+    """The stack could not name them on the way; nothing is asked of CloudFormation."""
+    most = int(template.parameters()["ShardCount"]["MaxValue"])
+    with answering(deployed()) as aws:
+        aws.stream = Stream(most + 1)
+        with pytest.raises(WindrowError, match=f"has {most + 1} shards, more than the template takes") as caught:
+            deploy(ShardCount="2")
+        assert "create_change_set" not in aws.calls
+    assert str(most) in caught.value.hint

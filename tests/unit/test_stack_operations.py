@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from infra import changes, destroy, stack
+from infra import changes, destroy, stack, waiting
 from infra.plan import DeploymentPlan
-from infra.stack_events import EventReader, StackEvent
+from infra.stack_events import EventReader, StackEvent, follow
 from infra.targets import identity
 from tests.unit.simulated_aws import ACCOUNT, EVENTS_PER_PAGE, NAME, SimulatedAws, answering
 from tests.unit.stubbed_aws import PLACE
@@ -237,3 +237,34 @@ def test_a_stage_that_is_being_changed_is_not_destroyed() -> None:
             destroy.plan_destruction(PLACE, "prod", deletes_data=False)
         assert "--follow" in caught.value.hint
         aws.finish()
+
+
+@pytest.mark.parametrize(("had", "wanted"), [("", "arn:own"), ("arn:own", ""), ("arn:own", "arn:other")])
+def test_another_key_is_refused_before_anything_is_changed(had: str, wanted: str) -> None:
+    """The functions could not read what is stored; the key that the stage has may be named again."""
+    with answering(deployed()) as aws:
+        aws.parameters[stack.KEY_PARAMETER] = had
+        with pytest.raises(WindrowError, match=f"under {had or 'a key of its own'}") as caught:
+            stack.prepare(plan_with(**{stack.KEY_PARAMETER: wanted}), ignore)
+        assert "create_change_set" not in aws.calls
+        stack.prepare(plan_with(**{stack.KEY_PARAMETER: had}), ignore)
+    assert "deploy another --stage" in caught.value.hint
+
+
+def test_tags_that_a_stack_has_are_kept() -> None:
+    """An update without them would take them off every resource of the stage, and off its bill."""
+    with answering(deployed()) as aws:
+        aws.tags.append({"Key": "cost-centre", "Value": "4711"})
+        stack.apply(plan_with(LogLevel="DEBUG"), ignore)
+        assert {one["Key"]: one["Value"] for one in aws.tags} == {"windrow-stage": "prod", "cost-centre": "4711"}
+
+
+def test_the_time_of_watching_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CloudFormation ends an operation only after it; without it there would be no time left here at all."""
+    monkeypatch.setattr(waiting, "OPERATION_SECONDS_MAX", 0.0)
+    with answering(deployed()) as aws:
+        reader = EventReader.from_now(PLACE, NAME)
+        begin(aws, LogLevel="DEBUG")
+        with pytest.raises(WindrowError, match="is not done after"):
+            follow(PLACE, NAME, reader, ignore)
+        assert follow(PLACE, NAME, reader, ignore, watch_minutes=10).status == "UPDATE_COMPLETE"

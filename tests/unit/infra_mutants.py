@@ -1,0 +1,205 @@
+"""Deliberate breaks of what guards a deployment, each of which a test must notice.
+
+    python -m tests.unit.infra_mutants                  tells of each whether it was noticed
+    python -m tests.unit.infra_mutants NAME             breaks it and runs its tests; exit code 101 if they notice
+
+A mutant has a process of its own, because a test module that is imported already would be run as it is.
+"""
+
+# ruff: noqa: T201 - a mutant is one line, however long; a command prints
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.mutation import Mutant, applied, mutant
+
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS_MAX = 120
+_OF_PYTEST = 100
+SURVIVED, KILLED = _OF_PYTEST, _OF_PYTEST + 1
+"""Exit codes: all tests passed, and some failed. Others mean that they could not be run, or not with the break."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """A break, and the module of tests/unit that notices it."""
+
+    broken: Mutant
+    tests: str
+
+
+def _of(module: str, tests: str, *breaks: tuple[str, str, str]) -> list[Guarded]:
+    return [Guarded(mutant(name, module, old, new), tests) for name, old, new in breaks]
+
+
+INFRA_MUTANTS: list[Guarded] = [
+    *_of(
+        "infra.guards",
+        "test_guards",
+        ("an alarm that rings guards", 'for alarm in found if alarm["StateValue"] != "ALARM"', "for alarm in found"),
+        ("nobody is told what rings", 'for alarm in found if alarm["StateValue"] == "ALARM"', "for alarm in ()"),
+        (
+            "an alarm of the other mode guards",
+            'frozenset() if parameters.get("ProcessingMode") == "fanout" else _OF_FANOUT',
+            "frozenset()",
+        ),
+        ("a stage without alarms is guarded", 'if parameters.get("Operations") == "none":', "if False:"),
+    ),
+    *_of(
+        "infra.belongings",
+        "test_deploy_aws",
+        ("a bucket of another region", 'if one.get("BucketRegion", place.region) == place.region]', "]"),
+        ("the first page of buckets only", 'if not page.get("ContinuationToken"):', "if True:"),
+        (
+            "a bucket of another stage",
+            "tags.get(STAGE_TAG) == stage or (not tags and place.endpoint_url is not None)",
+            "True",
+        ),
+        ("a bucket without a tag, on AWS", "(not tags and place.endpoint_url is not None)", "not tags"),
+        ("a key of another stage", "if tags.get(STAGE_TAG) == stage:", "if True:"),
+        ("a key that is being deleted is kept", "if state not in _GOING", "if state"),
+        ("a key that hides is an error", "hidden += 1\n                continue", "raise"),
+        ("a key that hides is not counted", "hidden += 1", "hidden += 0"),
+        ("the caller's own buckets are forgotten", "for name in more_buckets if name not in owned", "for name in ()"),
+    ),
+    *_of(
+        "infra.adoption",
+        "test_adoption",
+        ("rules of destruction come back", 'properties.pop("LifecycleConfiguration", None)', "pass"),
+        ("data under another key", 'if key and key.rpartition("/")[2] != chosen.rpartition("/")[2]:', "if False:"),
+        ("two buckets of one name", "if len(found) > 1:", "if False:"),
+        ("a foreign bucket with the tag", "if not logical:", "if False:"),
+        ("kept data is passed over", "    if kept:", "    if False:"),
+        ("the policy of a bucket stays outside", "if logical in with_policy:", "if False:"),
+        ("a key that is being deleted", "if owned.going_keys and not owned.keys:", "if False:"),
+        ("two keys", "if len(owned.keys) > 1:", "if False:"),
+        ("a stage that is there", "if adopts and not is_adopted(existing):", "if False:"),
+    ),
+    *_of(
+        "infra.resharding",
+        "test_resharding",
+        ("more than double", "min(wanted, 2 * shards)", "wanted"),
+        ("less than half", "-(-shards // 2)", "shards // 2"),
+        ("shards of a stream on demand", "if SHARD_COUNT in chosen:", "if False:"),
+        ("shards changed by hand", "if stops and str(stops[0]) == had.get(SHARD_COUNT):", "if False:"),
+        ("from on demand in one step", "if stops else ()", "if False else ()"),
+        (
+            "more shards than the template takes",
+            'if max((shards, *stops)) > defaults[SHARD_COUNT]["MaxValue"]:',
+            "if False:",
+        ),
+    ),
+    *_of(
+        "infra.stack_events",
+        "test_stack_operations",
+        ("the newest page of events only", "if len(fresh) < len(page):", "if True:"),
+        ("the whole history at each look", "if len(fresh) < len(page):", "if False:"),
+        ("the watching is not waited for", "more_minutes=watch_minutes", "more_minutes=0"),
+        ("going back is a success", "if end.status not in _SUCCESSES:", 'if end.status.endswith("_FAILED"):'),
+        ("following begins too early", "if event.is_end_of_stack and not is_of_it:", "if False:"),
+    ),
+    *_of(
+        "infra.stack_events",
+        "test_stack",
+        ("a cancelled resource is blamed", ' and "cancelled" not in self.reason.lower()', ""),
+    ),
+    *_of(
+        "infra.stack_events",
+        "test_guards",
+        ("why it went back is not told", "(event.is_turn_of_stack and event.reason)", "False"),
+    ),
+    *_of(
+        "infra.release",
+        "test_release",
+        ("another template is no release", "json.dumps([text, found])", "json.dumps([found])"),
+        ("a release makes the next", " - NOT_IN_FUNCTIONS - {RELEASE}", " - NOT_IN_FUNCTIONS"),
+        ("a new mail address is a release", " - NOT_IN_FUNCTIONS - {RELEASE}", " - {RELEASE}"),
+        ("a default is no value", "(defaults | dict(values)).items()", "dict(values).items()"),
+        ("LocalStack gets both modes", "_of_one_mode(_without_aliases(text), values)", "_without_aliases(text)"),
+        ("LocalStack gets aliases", "_of_one_mode(_without_aliases(text), values)", "_of_one_mode(text, values)"),
+    ),
+    *_of(
+        "infra.template",
+        "test_release",
+        ("what a condition excludes stays", "if is_met or mark not in block", "if True"),
+        ("the other branch of a choice", r'r"\1" if is_met', r'r"\2" if is_met'),
+    ),
+    *_of(
+        "infra.mapping",
+        "test_mapping",
+        (
+            "LocalStack's mapping reads on",
+            "if place.name != LOCALSTACK or MAPPING_TYPE not in changed_types:",
+            "if True:",
+        ),
+        ("AWS's mapping pauses", "if place.name != LOCALSTACK or", "if"),
+        ("a mapping that was disabled reads", 'if found["State"] == "Disabled":', "if False:"),
+        ("a change begins before the pause", '            _wait_until_it_is(stage, uuid, "Disabled")\n', ""),
+    ),
+    *_of(
+        "infra.stack",
+        "test_stack_operations",
+        ("another key", "wanted not in (None, before)", "False"),
+        ("a second deployment", 'if status.endswith("_IN_PROGRESS") and status not in _ABSENT:', "if False:"),
+        ("a deployment that was overtaken", 'details["Code"] not in _OVERTAKEN and', "True or"),
+        ("a stuck stack", "if status in _STUCK:", "if False:"),
+        ("tags of before are dropped", "tags=_tags(existing) | dict(plan.tags)", "tags=dict(plan.tags)"),
+    ),
+    *_of(
+        "infra.policy",
+        "test_policy",
+        (
+            "any workgroup's answers",
+            '{"StringEquals": {"kms:EncryptionContext:aws:athena:arn": scope.workgroup}}',
+            "{}",
+        ),
+        (
+            "any role to CloudFormation",
+            '_pass("ActAs", [scope.role_arn], "cloudformation")',
+            '_pass("ActAs", ["*"], "cloudformation")',
+        ),
+        ("any key of the account", "{**condition, **own}", "condition"),
+    ),
+]
+
+
+def texts_of(guarded: Guarded) -> list[tuple[str, int]]:
+    """Each text that the break replaces, and in how many places of its module it stands."""
+    return [
+        (edit.old, (ROOT / f"{edit.module.replace('.', '/')}.py").read_text().count(edit.old))
+        for edit in guarded.broken.edits
+    ]
+
+
+def run(name: str) -> int:
+    """Break the product and run the tests that should notice; SURVIVED, KILLED or another exit code."""
+    (guarded,) = (one for one in INFRA_MUTANTS if one.broken.name == name)
+    with applied(guarded.broken):
+        tests = str(ROOT / f"tests/unit/{guarded.tests}.py")
+        return _OF_PYTEST + int(
+            pytest.main(["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--no-header", "--tb=no", tests])
+        )
+
+
+def outcome(name: str) -> subprocess.CompletedProcess[str]:
+    """Do so in a process of its own."""
+    command = [sys.executable, "-m", "tests.unit.infra_mutants", name]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=SECONDS_MAX)
+
+
+def main() -> int:
+    """Run one mutant, or tell of all."""
+    if sys.argv[1:]:
+        return run(sys.argv[1])
+    codes = {}
+    for name in (one.broken.name for one in INFRA_MUTANTS):
+        codes[name] = code = outcome(name).returncode
+        print(f"{ {SURVIVED: 'SURVIVED', KILLED: 'noticed'}.get(code, f'exit code {code}') }  {name}", flush=True)
+    return int(any(code != KILLED for code in codes.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
