@@ -1,4 +1,5 @@
-"""A swarm of busy stages: live traffic, a backlog that waits, readings for old windows, and S3 that is slow or refuses.
+"""A swarm of busy stages: live traffic, a backlog that waits, readings for old windows, gateways that send what does
+not count, and S3 that is slow or refuses.
 
 Its verdict adds one thing to that of the other swarm, freshness: a window whose readings were there at its first tick
 is rolled by one of the first two ticks that run to their end, always. What else keeps a stage busy is one more entry of
@@ -12,20 +13,30 @@ from random import Random
 from dispatcher.due import ON_TIME_TICKS
 from dispatcher.report import TickReport
 from tests.simulation.faults import Rates
+from tests.simulation.payloads import malformed
 from tests.simulation.process import Fate
-from tests.simulation.scenes import facts, put_facts
+from tests.simulation.scenes import DAY_MS, HOUR_MS, facts, put, put_facts
 from tests.simulation.simulated_mapping import Options
 from tests.simulation.simulated_schedule import OFFSET_MS
+from tests.simulation.test_scenarios_slices import block
 from tests.simulation.verdict import faults_of
 from tests.simulation.world import LAKE, RESULTS, START_MS, Setup, World
 from windrow.lake.layout import PARTIALS, lineage_key, parse_partial_key
 from windrow.window import WINDOW_MS, Window
 
-HOUR_MS = 3_600_000
 LIVE_WINDOWS = 7
 """Windows of live traffic, each followed by its tick."""
 BACKLOG_HOURS = (3, 12)
 """How long ago the readings of the backlog were made."""
+HOSTILE_RECORDS = 8
+"""Records of a hostile gateway, in each window and each shard."""
+HOSTILE_READINGS = 60
+ROW_MS = 1_000
+"""How long a consumer takes for a row of quarantine: as if each of them were some ten thousand.
+
+Then what a hostile gateway sends within a window of five minutes takes half a minute if each of its records comes to a
+few rows, and eight minutes a shard if each of its readings has one.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +72,7 @@ def plan_of(seed: int) -> BusyPlan:
 def run_busy_seed(seed: int) -> list[str]:
     """Simulate; what is wrong while it is busy, and at the end."""
     plan, random = plan_of(seed), Random(f"busy traffic {seed}")
-    setup = Setup(shards=2, options=Options(window_ms=1_000), lateness_horizon_hours=24)
+    setup = Setup(shards=2, options=Options(window_ms=1_000), lateness_horizon_hours=24, quarantine_row_ms=ROW_MS)
     with World(seed, setup, plan.rates) as world:
         _missed_windows(world, plan.backlog_windows, random)
         for number in range(LIVE_WINDOWS):
@@ -95,7 +106,38 @@ def _late_readings(world: World, random: Random) -> None:
         put_facts(world, facts(1, first_ms=world.now_ms - random.randint(2, 20) * HOUR_MS))
 
 
-TROUBLES: dict[str, Callable[[World, Random], object]] = {"late readings": _late_readings}
+def _hostile_gateways(world: World, random: Random) -> None:
+    """In every shard small blocks full of readings that are too early or too old, with one that counts, and a payload
+    that is none.
+    """
+    for shard in range(len(world.stream.open_shards)):
+        for _ in range(HOSTILE_RECORDS):
+            now_ms, sensor = world.now_ms, f"hostile-{random.randrange(10**9)}"
+            away_ms = random.choice([DAY_MS, -40 * DAY_MS])
+            bad = [(sensor, now_ms + away_ms + number, number, 1) for number in range(HOSTILE_READINGS)]
+            put(world, [block([*bad, (sensor, now_ms, 0, 20_000)])], shard=shard, is_aggregated=random.random() < 0.5)
+        payload, reason = malformed((f"hostile-{random.randrange(10**9)}", world.now_ms, 0, 20_000), random)
+        put(world, [world.ledger.knows(payload, reason)], shard=shard)
+
+
+TROUBLES: dict[str, Callable[[World, Random], object]] = {
+    "late readings": _late_readings,
+    "hostile gateways": _hostile_gateways,
+}
+
+
+def faults_of_hostile_gateways() -> list[str]:
+    """Which live windows came too late beside hostile gateways, and nothing else that may be wrong."""
+    random = Random("hostile gateways")
+    with World(1, Setup(shards=2, options=Options(window_ms=1_000), quarantine_row_ms=ROW_MS)) as world:
+        for number in range(LIVE_WINDOWS):
+            put_facts(world, facts(2, first_ms=world.now_ms), shard=number % 2)
+            _hostile_gateways(world, random)
+            world.tick()
+        world.drain()
+        for _ in range(ON_TIME_TICKS):
+            world.tick()
+        return freshness_faults(world)
 
 
 def freshness_faults(world: World) -> list[str]:

@@ -94,6 +94,8 @@ class Setup:
     fanout_chunk_bytes: int = 1_000
     slice_readings_max: int = SLICE_READINGS_MAX
     """Readings that a consumer takes on at once."""
+    quarantine_row_ms: int = 0
+    """How long the consumer takes for a row of quarantine, the dearest thing that a payload can come to; 0: no time."""
     recent_windows: int = RECENT_WINDOWS
     """How many of the last windows every tick looks at; with few, more depends on markers and on the sweep."""
     united_above_partials: int = 0
@@ -325,7 +327,10 @@ class World:
         """`processors.consumer.plan`, and the time that it takes: now and then more than a function has."""
         if self.chance.happens("slow_slice"):
             self.time.sleep(1_000 * 3 ** self.chance.random.uniform(0, 5))
-        return plan(*arguments, **named)
+        planned = plan(*arguments, **named)
+        if self.setup.quarantine_row_ms:
+            self.time.sleep(self.setup.quarantine_row_ms * sum(planned.quarantined.values()))
+        return planned
 
     def _fan_out(self, process: Process, event: bytes) -> object:
         """`processors.fanout_handler.handle`, but for its report."""
