@@ -1,7 +1,7 @@
 """The dashboard's answers as values that become JSON, for the server and for the export."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from analytics import panels
@@ -67,6 +67,11 @@ class Dashboard:
         """Return the windows of one sensor with percentiles; WindrowError if it has none."""
         snapshot, _ = self._snapshot(parse_range(start, end, now_ms=self._clock_ms()))
         return self._histories.of(sensor_id, snapshot)
+
+    def histories(self, start: str | None, end: str | None, *, sensor_ids: Sequence[str]) -> dict[str, Json]:
+        """Return the histories of those of `sensor_ids` that have rows, each as `history` does, by one query."""
+        snapshot, _ = self._snapshot(parse_range(start, end, now_ms=self._clock_ms()))
+        return self._histories.of_many(sensor_ids, snapshot)
 
     def progress(self) -> Json:
         """Return how far the current refresh is."""

@@ -4,6 +4,8 @@ Exact values stay exact: a column in milli-degrees becomes a DECIMAL with three 
 restricts not only the windows but also the partitions (dt, hour), so Athena reads no others.
 """
 
+from collections.abc import Sequence
+
 from analytics.derived import MEAN_C, TIME_WEIGHTED_MEAN_C
 from analytics.query import Parameter, Query
 from windrow.timerange import TimeRange
@@ -39,7 +41,7 @@ ORDER BY window_start, sensor_id
 
 _SENSOR = """
 SELECT
-  window_start,
+  {sensor_id}window_start,
   readings,
   {mean_c},
   {time_weighted_mean_c},
@@ -58,8 +60,8 @@ SELECT
   conflicts
 FROM {table}
 WHERE {in_range}
-  AND sensor_id = :sensor_id
-ORDER BY window_start
+  AND {is_wanted}
+ORDER BY {sensor_id}window_start
 """
 
 _FLEET = """
@@ -165,7 +167,16 @@ def sensors(time_range: TimeRange, *, window: str = "5m") -> Query:
 
 def sensor(sensor_id: str, time_range: TimeRange, *, window: str = "5m") -> Query:
     """Return all columns of one sensor, a row per window."""
-    return _bind(_SENSOR, time_range, window=window, sensor_id=sensor_id)
+    text = _SENSOR.replace("{sensor_id}", "").replace("{is_wanted}", "sensor_id = :sensor_id")
+    return _bind(text, time_range, window=window, sensor_id=sensor_id)
+
+
+def histories(sensor_ids: Sequence[str], time_range: TimeRange) -> Query:
+    """Return the columns of `sensor` for several sensors at once, with `sensor_id`, sorted by sensor, then window."""
+    values = {f"sensor_{place}": sensor_id for place, sensor_id in enumerate(sensor_ids)}
+    wanted = f"sensor_id IN ({', '.join(f':{name}' for name in values)})"
+    text = _SENSOR.replace("{sensor_id}", "sensor_id, ").replace("{is_wanted}", wanted)
+    return _bind(text, time_range, **values)
 
 
 def fleet(time_range: TimeRange, *, window: str = "5m") -> Query:

@@ -16,7 +16,7 @@ DIALECT = "trino"
 SQL_CHARACTERS_MAX = 262_144  # Athena's limit on a query string
 # The tokens that a SELECT can begin with.
 _BEGINNINGS = frozenset({TokenType.SELECT, TokenType.WITH, TokenType.L_PAREN})
-_NAMED = re.compile(r":([a-z_]+)")
+_NAMED = re.compile(r":([a-z][a-z0-9_]*)")
 # sqlglot's tokenizer reports an open quote as "Missing ' from 2:26": the line, and the offset in the text.
 _UNFINISHED = re.compile(r"from \d+:(\d+)$")
 _NOT_A_SELECT_HINT = "only a single SELECT (or WITH ... SELECT) can be run"

@@ -7,7 +7,8 @@ import html.parser
 import json
 import re
 import socket
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -17,6 +18,8 @@ import pytest
 from analytics.dashboard import Dashboard
 from analytics.export import export
 from analytics.page import FILES, exported_page, served_page, served_policy, text_of
+from analytics.query import Query
+from analytics.result import Engine, Result
 from analytics.web import application
 from tests.unit.stored_results import StoredResults
 from tests.unit.test_row_cache import ALL, SENSORS, START_MS, WINDOWS, readings_of, store
@@ -220,6 +223,37 @@ def test_an_export_holds_what_the_page_would_ask_for(made: Dashboard) -> None:
     assert answers["overview"]["fleet"] == made.overview(*BOUNDS)["fleet"]
     assert len(answers["heatmap"]["sensors"]) == SENSORS
     assert set(answers["histories"]) == set(answers["heatmap"]["sensors"])
+
+
+def test_all_histories_of_an_export_come_from_one_query(stored: StoredResults, made: Dashboard) -> None:
+    """Equal to those asked for one by one, whichever and however many; an id that is unknown or odd is left out."""
+    ids = [*made.heatmap(*BOUNDS, search="", sort="name", page=0, per_page=50)["sensors"], "nobody", "o'brien; --"]
+    before = stored.results.calls["get"]
+    together = made.histories(*BOUNDS, sensor_ids=ids)
+    assert together == {sensor: made.history(*BOUNDS, sensor_id=sensor) for sensor in ids[:SENSORS]}
+    assert stored.results.calls["get"] == before  # the rows are read once, for the heatmap
+    counting = CountingEngine(stored.engine)
+    export(Dashboard(engine=counting, results=stored.results, stage="dev", clock_ms=lambda: ALL.end_ms), *BOUNDS)
+    assert counting.asked["histories"] == 1
+    assert counting.asked["history"] == 0
+
+
+class CountingEngine:
+    """An engine that counts the questions about histories: of several sensors at once, and of a single one."""
+
+    name = "counting"
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.asked: Counter[str] = Counter()
+
+    def run(self, query: Query, **options: Any) -> Result:
+        self.asked["histories"] += "sensor_id IN (" in query.sql
+        self.asked["history"] += "sensor_id = ?" in query.sql
+        return self._engine.run(query, **options)
+
+    def pages(self, query: Query, **options: Any) -> Generator[Result, None, None]:
+        return self._engine.pages(query, **options)
 
 
 def test_a_large_fleet_is_exported_in_part(made: Dashboard, monkeypatch: pytest.MonkeyPatch) -> None:
