@@ -5,18 +5,23 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from analytics import panels
+from analytics.abandon import Check, always_wanted
 from analytics.history import Histories
 from analytics.objects import newest_window
 from analytics.result import Engine
 from analytics.row_cache import RowCache, Snapshot
+from analytics.silences import SilenceCache
 from windrow.errors import UsageError
 from windrow.lake.store import ObjectStore
+from windrow.period import DAY_MS
 from windrow.timerange import TimeRange, parse_range
 from windrow.window import WINDOW_MS
 
 Json = dict[str, Any]
 PER_PAGE_MAX = panels.PAGE_SENSORS_MAX
 SEARCH_CHARACTERS_MAX = 128
+RANGE_DAYS_MAX = 31
+"""The longest range. Each of its windows is an object to list and a lineage to read: 8,928 in 31 days."""
 
 
 class Dashboard:
@@ -27,6 +32,7 @@ class Dashboard:
         asking = threading.Lock()  # an engine answers one thread at a time
         self._rows = RowCache(engine, results, asking)
         self._histories = Histories(engine, asking)
+        self._silences = SilenceCache(engine, asking)
         self._results = results
         self._stage = stage
         self._engine_name = engine.name
@@ -35,10 +41,14 @@ class Dashboard:
         self._newest: tuple[Snapshot, panels.SensorSummaries] | None = None
         self._loaded = (0, 0)
 
-    def overview(self, start: str | None, end: str | None) -> Json:
-        """Bring the range up to date, and return everything but the heatmap and the history of a sensor."""
+    def overview(self, start: str | None, end: str | None, *, check: Check = always_wanted) -> Json:
+        """Bring the range up to date, and return everything but the heatmap and the history of a sensor.
+
+        This and the methods below give up when `check` raises, which they call between steps. UsageError for a range
+        that is none, or is longer than RANGE_DAYS_MAX.
+        """
         now_ms = self._clock_ms()
-        snapshot, sensors = self._snapshot(parse_range(start, end, now_ms=now_ms))
+        snapshot, sensors = self._snapshot(self._range(start, end), check)
         newest = None if snapshot.rows else newest_window(self._results)
         return {
             "stage": self._stage,
@@ -47,30 +57,41 @@ class Dashboard:
             "window_ms": WINDOW_MS,
             "range": {"from_ms": snapshot.time_range.start_ms, "to_ms": snapshot.time_range.end_ms},
             "newest_ms": None if newest is None else newest.start_ms,
+            "silent": panels.silent(self._silences.at(snapshot, check)),
             "fleet": panels.fleet(snapshot),
             "completeness": panels.completeness(snapshot),
             "movers": panels.movers(snapshot, sensors),
-            "silent": panels.silent(snapshot, sensors),
         }
 
-    def heatmap(self, start: str | None, end: str | None, *, search: str, sort: str, page: int, per_page: int) -> Json:
+    def heatmap(
+        self,
+        start: str | None,
+        end: str | None,
+        *,
+        search: str,
+        sort: str,
+        page: int,
+        per_page: int,
+        check: Check = always_wanted,
+    ) -> Json:
         """Return a page of sensors and their means over time; UsageError for an unknown order or a bad page."""
         if sort not in panels.SORTS:
             raise UsageError(f"no order {sort!r}", hint=f"choose one of {', '.join(panels.SORTS)}")
         if not 1 <= per_page <= PER_PAGE_MAX or page < 0:
             raise UsageError(f"no page {page} of {per_page} sensors", hint=f"1 to {PER_PAGE_MAX} sensors a page")
-        snapshot, sensors = self._snapshot(parse_range(start, end, now_ms=self._clock_ms()))
+        snapshot, sensors = self._snapshot(self._range(start, end), check)
+        now = self._silences.at(snapshot, check) if sort == "silent" else panels.NOBODY
         wanted = search[:SEARCH_CHARACTERS_MAX]
-        return panels.heatmap(snapshot, sensors, search=wanted, sort=sort, page=page, per_page=per_page)
+        return panels.heatmap(snapshot, sensors, search=wanted, sort=sort, page=page, per_page=per_page, now=now)
 
-    def history(self, start: str | None, end: str | None, *, sensor_id: str) -> Json:
+    def history(self, start: str | None, end: str | None, *, sensor_id: str, check: Check = always_wanted) -> Json:
         """Return the windows of one sensor with percentiles; WindrowError if it has none."""
-        snapshot, _ = self._snapshot(parse_range(start, end, now_ms=self._clock_ms()))
+        snapshot, _ = self._snapshot(self._range(start, end), check)
         return self._histories.of(sensor_id, snapshot)
 
     def histories(self, start: str | None, end: str | None, *, sensor_ids: Sequence[str]) -> dict[str, Json]:
         """Return the histories of those of `sensor_ids` that have rows, each as `history` does, by one query."""
-        snapshot, _ = self._snapshot(parse_range(start, end, now_ms=self._clock_ms()))
+        snapshot, _ = self._snapshot(self._range(start, end), always_wanted)
         return self._histories.of_many(sensor_ids, snapshot)
 
     def progress(self) -> Json:
@@ -78,13 +99,24 @@ class Dashboard:
         loaded, windows = self._loaded
         return {"loaded": loaded, "windows": windows}
 
-    def _snapshot(self, time_range: TimeRange) -> tuple[Snapshot, panels.SensorSummaries]:
+    def _range(self, start: str | None, end: str | None) -> TimeRange:
+        """Parse a range of the page, in the page's words, and refuse one that is longer than RANGE_DAYS_MAX."""
+        time_range = parse_range(start, end, now_ms=self._clock_ms(), names=("From", "To"))
+        days = -(-(time_range.end_ms - time_range.start_ms) // DAY_MS)
+        if days > RANGE_DAYS_MAX:
+            raise UsageError(
+                f"the range has {days:,} days, and the dashboard shows at most {RANGE_DAYS_MAX}",
+                hint="choose a shorter range; for longer ones there is: windrow query fleet --window 1d",
+            )
+        return time_range
+
+    def _snapshot(self, time_range: TimeRange, check: Check) -> tuple[Snapshot, panels.SensorSummaries]:
         """Bring the range up to date, and return it with the summaries of its sensors."""
 
         def loaded(done: int, windows: int) -> None:
             self._loaded = done, windows
 
-        snapshot = self._rows.refresh(time_range, loaded)
+        snapshot = self._rows.refresh(time_range, loaded, check)
         self._loaded = (0, 0)
         with self._lock:
             # The summaries are computed again only if rows have changed.

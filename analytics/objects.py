@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from analytics.abandon import Check, always_wanted
 from analytics.prune import Scan, can_match
 from analytics.query import Parameter
 from analytics.tables import ExternalTable
@@ -89,10 +90,13 @@ def newest_window(results: ObjectStore) -> Window | None:
     return None
 
 
-def window_etags(table: ExternalTable, time_range: TimeRange, store: ObjectStore) -> dict[int, str]:
+def window_etags(
+    table: ExternalTable, time_range: TimeRange, store: ObjectStore, check: Check = always_wanted
+) -> dict[int, str]:
     """Return the ETag of each window's object of `table`, by the window's start, ascending; one listing per day."""
     etags: dict[int, str] = {}
     for midnight_ms in range(time_range.start_ms // DAY_MS * DAY_MS, time_range.end_ms, DAY_MS):
+        check()
         for listed in store.list_objects(layout.day_prefix(table.root, midnight_ms)):
             one = _locate(table, listed)
             start_ms = parse_sql_ms(one.window_start) if one else -1

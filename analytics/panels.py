@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analytics.row_cache import Snapshot, WindowRows
+from analytics.silences import SilenceNow
 from windrow.window import WINDOW_MS
 
 POINTS_MAX = 600
@@ -21,9 +22,9 @@ HEATMAP_COLUMNS_MAX = 96
 PAGE_SENSORS_MAX = 200
 MOVERS = 8
 SILENT_SHOWN_MAX = 100
-# A sensor is silent after this many windows without a row; with one, its readings may just be late.
-SILENT_WINDOWS = 2
 SORTS = ("name", "hottest", "coldest", "rising", "falling", "silent")
+
+NOBODY = SilenceNow()
 
 Json = dict[str, Any]
 Floats = npt.NDArray[np.float64]
@@ -147,20 +148,38 @@ def movers(snapshot: Snapshot, sensors: SensorSummaries) -> Json:
     return {"rising": list(map(mover, rising)), "falling": list(map(mover, falling))}
 
 
-def silent(snapshot: Snapshot, sensors: SensorSummaries) -> Json:
-    """Return the sensors with rows in the range, but none in its last SILENT_WINDOWS windows that have rows."""
-    places = _silent_places(snapshot, sensors)
-    heard_ms = [snapshot.rows[sensors.last_row[place]].start_ms for place in places[:SILENT_SHOWN_MAX]]
-    ids = [snapshot.sensor_ids[place] for place in places[:SILENT_SHOWN_MAX]]
+def silent(now: SilenceNow) -> Json:
+    """Return who is silent, by name and since when: the first SILENT_SHOWN_MAX, and how many there are of each kind."""
     return {
-        "count": len(places),
-        "sensors": [{"sensor": one, "heard": at_ms} for one, at_ms in zip(ids, heard_ms, strict=True)],
+        "at": now.at_ms,
+        "is_outage": now.is_outage,
+        "heard": now.sensors,
+        "expected": now.expected,
+        "count": now.count,
+        "silent": len(now.silent),
+        "gone": len(now.gone),
+        "missing": len(now.missing),
+        "sensors": [
+            {"sensor": one.sensor_id, "heard": one.heard_ms, "state": one.state} for one in now.all[:SILENT_SHOWN_MAX]
+        ],
     }
 
 
-def heatmap(snapshot: Snapshot, sensors: SensorSummaries, *, search: str, sort: str, page: int, per_page: int) -> Json:
-    """Return a page of the sensors whose ids contain `search`, sorted by `sort`, with their means over time."""
-    found = _found(snapshot, sensors, search=search, sort=sort)
+def heatmap(
+    snapshot: Snapshot,
+    sensors: SensorSummaries,
+    *,
+    search: str,
+    sort: str,
+    page: int,
+    per_page: int,
+    now: SilenceNow = NOBODY,
+) -> Json:
+    """Return a page of the sensors whose ids contain `search`, sorted by `sort`, with their means over time.
+
+    The order "silent" has only those that are silent `now`, in the order of their panel.
+    """
+    found = _found(snapshot, sensors, search=search, sort=sort, now=now)
     page = max(0, min(page, math.ceil(len(found) / per_page) - 1))
     places = found[page * per_page : (page + 1) * per_page]
     groups = _grouped(snapshot.rows, columns_max=HEATMAP_COLUMNS_MAX, snapshot=snapshot)
@@ -195,11 +214,15 @@ def _means(groups: "Groups", places: npt.NDArray[np.int64], count: int) -> list[
     return [[None if value != value else value for value in row] for row in means.tolist()]  # noqa: PLR0124 - NaN
 
 
-def _found(snapshot: Snapshot, sensors: SensorSummaries, *, search: str, sort: str) -> npt.NDArray[np.int64]:
+def _found(
+    snapshot: Snapshot, sensors: SensorSummaries, *, search: str, sort: str, now: SilenceNow
+) -> npt.NDArray[np.int64]:
     """Return the positions of sensors that have rows and whose ids contain `search`, ignoring case, sorted."""
     places = np.flatnonzero(sensors.is_heard)
     if sort == "silent":
-        places = np.array(_silent_places(snapshot, sensors), np.int64)
+        order = {one.sensor_id: place for place, one in enumerate(now.all)}
+        silent = [place for place in places.tolist() if snapshot.sensor_ids[place] in order]
+        places = np.array(sorted(silent, key=lambda place: order[snapshot.sensor_ids[place]]), np.int64)
     ids = snapshot.sensor_ids
     if search:
         wanted = search.casefold()
@@ -215,13 +238,6 @@ def _found(snapshot: Snapshot, sensors: SensorSummaries, *, search: str, sort: s
         "falling": sensors.change_c,
     }
     return places[np.argsort(keys[sort][places], kind="stable")]
-
-
-def _silent_places(snapshot: Snapshot, sensors: SensorSummaries) -> list[int]:
-    """Return the positions of silent sensors, those silent for longest first."""
-    is_silent = sensors.is_heard & (sensors.last_row < len(snapshot.rows) - SILENT_WINDOWS)
-    places = np.flatnonzero(is_silent)
-    return [int(place) for place in places[np.argsort(sensors.last_row[places], kind="stable")]]
 
 
 Groups = Sequence[tuple[int, Sequence[WindowRows]]]

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analytics.abandon import Check, always_wanted, held
 from analytics.objects import window_etags
 from analytics.presets import range_values
 from analytics.query import Query
@@ -42,6 +43,7 @@ _LINEAGE_COLUMNS = (
     "quarantined",
     "is_final",
     "rows_sha256",
+    "silences_etag",
 )
 _IN_RANGE = """dt BETWEEN :first_dt AND :last_dt
   AND hour BETWEEN :hour_min AND :hour_max
@@ -69,6 +71,7 @@ class LineageSummary:
     quarantined: int
     is_final: bool
     rows_sha256: str
+    silences_etag: str | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,18 +131,25 @@ class RowCache:
         self._newest_ids: tuple[npt.NDArray[Any], npt.NDArray[np.int32]] | None = None
         self._version = 0
 
-    def refresh(self, time_range: TimeRange, on_progress: Callable[[int, int], object] = lambda *_: None) -> Snapshot:
+    def refresh(
+        self,
+        time_range: TimeRange,
+        on_progress: Callable[[int, int], object] = lambda *_: None,
+        check: Check = always_wanted,
+    ) -> Snapshot:
         """Bring the windows that start in `time_range` up to date, and return them.
 
         `on_progress` is called with the number of windows that are loaded, and of all. WindrowError if the range has
-        more rows than ROWS_HELD_MAX, even by hours.
+        more rows than ROWS_HELD_MAX, even by hours. What `check` raises between two steps ends the refresh; what was
+        read before stays.
         """
-        with self._lock:
-            lineages = self._refresh_lineages(time_range)
+        with held(self._lock, check):
+            lineages = self._refresh_lineages(time_range, check)
             needed = self._needed_rows(time_range, lineages)
             stale = [
                 start for start, digest in needed.fingerprints.items() if self._fingerprint_of(needed, start) != digest
             ]
+            self._version += bool(stale)  # before anything can end the refresh halfway
             for start_ms in [start for table, start in self._rows if table == needed.table]:
                 if start_ms in stale or (_is_in(time_range, start_ms) and start_ms not in needed.fingerprints):
                     self._forget(needed.table, start_ms)
@@ -147,22 +157,23 @@ class RowCache:
             self._make_room(time_range, needed, rows_more=len(stale) * sensors)
             at_once = max(1, min(WINDOWS_AT_ONCE, ROWS_AT_ONCE // max(1, sensors)))
             for run in _runs(stale, step_ms=needed.length_ms, at_once=at_once):
+                check()
                 self._load_rows(run, needed)
                 loaded = sum((needed.table, start) in self._rows for start in needed.fingerprints)
                 on_progress(loaded, len(needed.fingerprints))
-            self._version += bool(stale)
             found = [self._rows.get((needed.table, start_ms)) for start_ms in needed.fingerprints]
             rows = tuple(one for one in found if one is not None)
             return Snapshot(time_range, self._version, lineages, rows, self._sensor_ids, needed.length_ms)
 
-    def _refresh_lineages(self, time_range: TimeRange) -> tuple[LineageSummary, ...]:
+    def _refresh_lineages(self, time_range: TimeRange, check: Check) -> tuple[LineageSummary, ...]:
         """Read the lineages of the range that have changed, and return all."""
-        found = window_etags(WINDOWS, time_range, self._results)
+        found = window_etags(WINDOWS, time_range, self._results, check)
         changed = [start_ms for start_ms, etag in found.items() if self._etags.get(start_ms) != etag]
         for start_ms in [start for start in self._etags if _is_in(time_range, start) and start not in found]:
             del self._etags[start_ms], self._lineages[start_ms]
             self._version += 1
         for run in _runs(changed, step_ms=WINDOW_MS, at_once=LINEAGES_AT_ONCE):
+            check()
             for lineage in self._lineages_between(run[0], run[-1] + WINDOW_MS):
                 self._lineages[lineage.start_ms] = lineage
         self._etags |= {start_ms: found[start_ms] for start_ms in changed if start_ms in self._lineages}

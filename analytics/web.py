@@ -1,16 +1,23 @@
-"""The dashboard's server: an ASGI application for the loopback interface, which only answers GET."""
+"""The dashboard's server: an ASGI application for the loopback interface, which only answers GET.
 
+The work of a request that the browser has given up ends at its next step (analytics.abandon).
+"""
+
+import asyncio
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from analytics.abandon import Abandoned, Check
 from analytics.dashboard import Dashboard
 from analytics.page import FILES, served_page, served_policy, text_of
 from windrow.aws.clients import Place, readable_errors
@@ -19,10 +26,12 @@ from windrow.errors import UsageError, WindrowError
 HOSTS = ["127.0.0.1", "localhost", "[::1]"]
 """The hosts that a request may name. This stops another site whose domain resolves to loopback."""
 PAGE_SENSORS = 25
+WATCH_SECONDS = 0.1
+"""How often it is looked whether the browser still waits for an answer."""
 _TYPES = {".js": "text/javascript", ".css": "text/css"}
 
 Json = dict[str, Any]
-Answer = Callable[[Dashboard, Request], Json]
+Answer = Callable[[Dashboard, Request, Check], Json]
 
 
 def application(dashboard: Dashboard, place: Place) -> Starlette:
@@ -31,15 +40,28 @@ def application(dashboard: Dashboard, place: Place) -> Starlette:
     An error becomes JSON with a message and a hint, including what boto3 raises at `place`.
     """
 
-    def answering(answer: Answer) -> Callable[[Request], Response]:
-        def endpoint(request: Request) -> Response:
+    def answering(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+        def work(request: Request, check: Check) -> Response:
             try:
                 with readable_errors(place):
-                    return _json(answer(dashboard, request), 200)
+                    return _json(answer(dashboard, request, check), 200)
             except UsageError as error:
                 return _json({"error": error.message, "hint": error.hint}, 400)
             except WindrowError as error:
                 return _json({"error": error.message, "hint": error.hint}, 503)
+
+        async def endpoint(request: Request) -> Response:
+            given_up = threading.Event()
+
+            def check() -> None:
+                if given_up.is_set():
+                    raise Abandoned
+
+            watch = asyncio.create_task(_watch(request, given_up))
+            try:
+                return await run_in_threadpool(work, request, check)
+            finally:
+                watch.cancel()
 
         return endpoint
 
@@ -49,6 +71,13 @@ def application(dashboard: Dashboard, place: Place) -> Starlette:
         *(Route(f"/api/{name}", answering(answer)) for name, answer in _ANSWERS.items()),
     ]
     return Starlette(routes=routes, middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)])
+
+
+async def _watch(request: Request, given_up: threading.Event) -> None:
+    """Set `given_up` when the browser closes the connection before it has its answer."""
+    while not await request.is_disconnected():
+        await asyncio.sleep(WATCH_SECONDS)
+    given_up.set()
 
 
 def _page(_: Request) -> Response:
@@ -79,7 +108,21 @@ def _range(request: Request) -> tuple[str | None, str | None]:
     return query.get("from") or None, query.get("to") or None
 
 
-def _heatmap(dashboard: Dashboard, request: Request) -> Json:
+def _overview(dashboard: Dashboard, request: Request, check: Check) -> Json:
+    return dashboard.overview(*_range(request), check=check)
+
+
+def _panel(name: str) -> Answer:
+    """Return the answer for one panel of the overview, with its range."""
+
+    def answer(dashboard: Dashboard, request: Request, check: Check) -> Json:
+        overview = _overview(dashboard, request, check)
+        return {"stage": overview["stage"], "range": overview["range"], name: overview[name]}
+
+    return answer
+
+
+def _heatmap(dashboard: Dashboard, request: Request, check: Check) -> Json:
     query = request.query_params
     return dashboard.heatmap(
         *_range(request),
@@ -87,6 +130,7 @@ def _heatmap(dashboard: Dashboard, request: Request) -> Json:
         sort=query.get("sort", "name"),
         page=_number(query.get("page"), 0),
         per_page=_number(query.get("per_page"), PAGE_SENSORS),
+        check=check,
     )
 
 
@@ -98,13 +142,15 @@ def _number(text: str | None, default: int) -> int:
     return int(text)
 
 
-def _history(dashboard: Dashboard, request: Request) -> Json:
-    return dashboard.history(*_range(request), sensor_id=request.query_params.get("sensor", ""))
+def _history(dashboard: Dashboard, request: Request, check: Check) -> Json:
+    return dashboard.history(*_range(request), sensor_id=request.query_params.get("sensor", ""), check=check)
 
 
 _ANSWERS: dict[str, Answer] = {
-    "overview": lambda dashboard, request: dashboard.overview(*_range(request)),
+    "overview": _overview,
+    **{name: _panel(name) for name in ("silent", "fleet", "completeness", "movers")},
     "heatmap": _heatmap,
     "history": _history,
-    "progress": lambda dashboard, _: dashboard.progress(),
+    "progress": lambda dashboard, *_: dashboard.progress(),
 }
+"""The answers by their names in the URL, as docs/query.md lists them."""

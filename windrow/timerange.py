@@ -30,12 +30,12 @@ class TimeRange:
         if start == end:
             raise UsageError(
                 f"the range is empty: it starts and ends at {format_rfc3339(start)}",
-                hint="--to is exclusive: give a later time",
+                hint="the end is exclusive: give a later one",
             )
         if start > end:
             raise UsageError(
                 f"the range is reversed: it starts at {format_rfc3339(start)}, after its end {format_rfc3339(end)}",
-                hint="exchange --from and --to",
+                hint="exchange start and end",
             )
 
     def __str__(self) -> str:
@@ -83,10 +83,18 @@ def parse_time(text: str, *, now_ms: int, option: str) -> int:
 
 
 def parse_range(
-    from_text: str | None, to_text: str | None, *, now_ms: int, length_ms: int = DEFAULT_LENGTH_MS
+    from_text: str | None,
+    to_text: str | None,
+    *,
+    now_ms: int,
+    length_ms: int = DEFAULT_LENGTH_MS,
+    names: tuple[str, str] = ("--from", "--to"),
 ) -> TimeRange:
-    """Parse a range from its two ends; without `to` it ends now, without `from` it is `length_ms` long."""
-    end_ms = now_ms if to_text is None else parse_time(to_text, now_ms=now_ms, option="--to")
+    """Parse a range from its two ends; without `to` it ends now, without `from` it is `length_ms` long.
+
+    `names` are what an error calls the two ends.
+    """
+    end_ms = now_ms if to_text is None else parse_time(to_text, now_ms=now_ms, option=names[1])
     if from_text is None:
         return TimeRange(end_ms - length_ms, end_ms)
-    return TimeRange(parse_time(from_text, now_ms=now_ms, option="--from"), end_ms)
+    return TimeRange(parse_time(from_text, now_ms=now_ms, option=names[0]), end_ms)

@@ -152,7 +152,6 @@ def test_the_heatmap_is_the_means_of_each_sensor(stored: StoredResults, cache: R
         ("name", "site-0/Sensor-0"),
         ("hottest", "site-0/Sensor-6"),
         ("coldest", "site-0/Sensor-0"),
-        ("silent", "site-0/Sensor-0"),
     ],
 )
 def test_sensors_are_sorted(cache: RowCache, sort: str, first: str) -> None:
@@ -180,13 +179,6 @@ def test_movers_go_from_the_first_window_to_the_last(stored: StoredResults, cach
     told = {one["sensor"]: one["change"] for one in (*found["rising"], *found["falling"])}
     assert told == pytest.approx(change.to_dict(), abs=0.0011)
     assert all(one["change"] > 0 for one in found["rising"])
-
-
-def test_silent_is_who_was_heard_but_not_lately(cache: RowCache) -> None:
-    """Sensor 0 has no row in the last two windows."""
-    snapshot = cache.refresh(ALL)
-    found = panels.silent(snapshot, panels.summarize_sensors(snapshot))
-    assert found == {"count": 1, "sensors": [{"sensor": "site-0/Sensor-0", "heard": START_MS + 5 * WINDOW_MS}]}
 
 
 def test_completeness_names_the_window_that_was_not_rolled(cache: RowCache) -> None:
