@@ -7,14 +7,17 @@ import html.parser
 import json
 import re
 import socket
+import threading
+import time
 from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import pytest
 
+from analytics.abandon import Abandoned, held
 from analytics.dashboard import Dashboard
 from analytics.export import export
 from analytics.page import FILES, exported_page, served_page, served_policy, text_of
@@ -25,6 +28,7 @@ from tests.unit.stored_results import StoredResults
 from tests.unit.test_row_cache import ALL, SENSORS, START_MS, WINDOWS, readings_of, store
 from windrow.aws.clients import Place
 from windrow.errors import UsageError, WindrowError
+from windrow.lake.store import ListedObject, ObjectStore
 from windrow.timestamps import format_rfc3339
 from windrow_cli.dashboard import export_to, listening
 
@@ -61,7 +65,14 @@ def get(made: Dashboard, path: str, *, host: str = "127.0.0.1:8310", method: str
     async def send(message: Any) -> None:
         sent.append(dict(message))
 
-    scope = {
+    asyncio.run(application(made, PLACE)(scope_of(path, host=host, method=method, **query), receive, send))
+    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:])
+
+
+def scope_of(path: str, *, host: str = "127.0.0.1:8310", method: str = "GET", **query: object) -> dict[str, Any]:
+    """A request, as ASGI describes it."""
+    return {
         "type": "http",
         "method": method,
         "path": path,
@@ -71,9 +82,6 @@ def get(made: Dashboard, path: str, *, host: str = "127.0.0.1:8310", method: str
         "scheme": "http",
         "http_version": "1.1",
     }
-    asyncio.run(application(made, PLACE)(scope, receive, send))
-    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    return sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:])
 
 
 def ask(made: Dashboard, what: str, **query: object) -> Any:
@@ -137,6 +145,97 @@ def test_bad_requests_are_answered_in_one_line(
     answered, answer = ask(made, what, **query)
     assert answered == status
     assert error in f"{answer['error']} {answer['hint']}"
+
+
+@pytest.mark.parametrize("panel", ["silent", "fleet", "completeness", "movers"])
+def test_every_panel_has_its_own_address(made: Dashboard, panel: str) -> None:
+    """With the same numbers as on the page, and the range that they are of."""
+    status, answer = ask(made, panel)
+    overview = made.overview(*BOUNDS)
+    assert status == 200
+    assert answer == {"stage": "dev", "range": overview["range"], panel: overview[panel]}
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("2000-01-01T00:00:00Z", "now"),
+        ("-32d", "now"),
+        ("now", "9999-01-01T00:00:00Z"),
+    ],
+)
+def test_a_range_that_nobody_can_want_is_refused_before_anything_is_read(
+    stored: StoredResults, made: Dashboard, start: str, end: str
+) -> None:
+    """At once, with what to do instead; 31 days are shown."""
+    stored.results.calls.clear()
+    for what in ("overview", "heatmap", "history"):
+        status, answer = ask(made, what, **{"from": start, "to": end, "sensor": "site-0/Sensor-2"})
+        assert status == 400
+        assert "the dashboard shows at most 31" in answer["error"]
+        assert "--window 1d" in answer["hint"]
+    assert stored.results.calls == {}
+    assert ask(made, "overview", **{"from": "-31d", "to": "now"})[0] == 200
+
+
+def test_errors_are_in_the_words_of_the_page(made: Dashboard) -> None:
+    """It has fields From and To, and no options."""
+    for bounds in (("yesterday", "now"), ("now", "tomorrow"), (BOUNDS[1], BOUNDS[0]), (BOUNDS[0], BOUNDS[0])):
+        answer = ask(made, "overview", **{"from": bounds[0], "to": bounds[1]})[1]
+        assert "--" not in answer["error"] + answer["hint"]
+    assert ask(made, "overview", **{"from": "yesterday"})[1]["error"].startswith("From 'yesterday' is not a time")
+
+
+class SlowListings:
+    """A bucket whose listings take a while once the browser has gone away, so that the server can notice it."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self.is_asked = threading.Event()
+        self.is_gone = threading.Event()
+        self.listings = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def list_objects(self, prefix: str) -> Iterator[ListedObject]:
+        self.listings += 1
+        self.is_asked.set()
+        assert self.is_gone.wait(timeout=30)
+        time.sleep(0.05)
+        return self._store.list_objects(prefix)
+
+
+def test_the_work_of_a_request_that_was_given_up_ends(stored: StoredResults) -> None:
+    """The browser closes the connection during the first of 32 listings: most of the others are never made."""
+    slow = SlowListings(stored.results)
+    made = Dashboard(engine=stored.engine, results=cast("ObjectStore", slow), stage="dev", clock_ms=lambda: ALL.end_ms)
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        while not slow.is_asked.is_set():
+            await asyncio.sleep(0.01)
+        slow.is_gone.set()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(application(made, PLACE)(scope_of("/api/overview", **{"from": "-31d"}), receive, send))
+    assert 1 <= slow.listings < 32
+    assert b"nobody waits" in sent[1]["body"]
+
+
+def test_who_waits_for_the_lock_gives_up_too() -> None:
+    """And leaves the lock to who has it."""
+    lock = threading.Lock()
+    with lock, pytest.raises(Abandoned), held(lock, _give_up):
+        pytest.fail("it was held by another")
+    assert lock.acquire(blocking=False)
+
+
+def _give_up() -> None:
+    raise Abandoned
 
 
 def test_nobody_else_is_answered(made: Dashboard) -> None:
