@@ -55,6 +55,7 @@ class Dashboard:
             "engine": self._engine_name,
             "made_ms": now_ms,
             "window_ms": WINDOW_MS,
+            "longest_ms": RANGE_DAYS_MAX * DAY_MS,
             "range": {"from_ms": snapshot.time_range.start_ms, "to_ms": snapshot.time_range.end_ms},
             "newest_ms": None if newest is None else newest.start_ms,
             "silent": panels.silent(self._silences.at(snapshot, check)),

@@ -11,7 +11,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any
 
-MODULES = ("app", "charts", "format", "heatmap", "panels", "source")
+MODULES = ("app", "charts", "format", "heatmap", "panels", "range", "source")
 VENDORED = ("uPlot.iife.min.js", "uPlot.min.css")
 FILES = (*(f"{name}.js" for name in MODULES), "style.css", *(f"vendor/{name}" for name in VENDORED))
 

@@ -1,9 +1,10 @@
 /** The page. What it shows is kept in the address, so a reload or a bookmark shows it again. */
 
 import { drawFleet, drawHistory } from "windrow/charts";
-import { count, instant, rfc3339 } from "windrow/format";
+import { count, instant, rfc3339, useLocalTime, zone } from "windrow/format";
 import { Heatmap, shadeOf } from "windrow/heatmap";
 import { showCompleteness, showFacts, showMovers, showSilent } from "windrow/panels";
+import { axisOf, zoomedOut } from "windrow/range";
 import { sourceOf } from "windrow/source";
 
 const REFRESH_MS = 30_000;
@@ -12,31 +13,55 @@ const THEMES = ["system", "light", "dark"];
 const byId = (id) => document.getElementById(id);
 
 const source = sourceOf(document);
-const address = new URLSearchParams(location.hash.slice(1));
-const state = {
-  from: address.get("from") ?? "-24h",
-  to: address.get("to") ?? "now",
-  search: address.get("search") ?? "",
-  sort: address.get("sort") ?? "name",
-  page: Number(address.get("page") ?? 0),
-  sensor: address.get("sensor") ?? "",
-};
+const state = {};
 const shown = { charts: {}, overview: null, heatmap: null, refreshes: 0 };
 let running = null;
 
 const heatmap = new Heatmap({
-  names: byId("names"), canvas: byId("cells"), hours: byId("hours"), cell: byId("cell"), scale: byId("scale"), onSensor: openSensor,
+  names: byId("names"), canvas: byId("cells"), hours: byId("hours"), cursor: byId("cursor"), cell: byId("cell"), scale: byId("scale"),
+  onSensor: openSensor, onTime: pointAt,
 });
 // For tests and debugging: what is drawn, as numbers.
 window.windrow = { state, shown, heatmap, shadeOf };
 
 const range = () => ({ from: state.from, to: state.to });
 
-function remember() {
-  const kept = Object.entries(state).filter(([, value]) => value);
-  history.replaceState(null, "", `#${new URLSearchParams(kept)}`);
+/** Take the state from the address. */
+function recall() {
+  const address = new URLSearchParams(location.hash.slice(1));
+  const text = (name, otherwise = "") => address.get(name) ?? otherwise;
+  Object.assign(state, {
+    from: text("from", "-24h"), to: text("to", "now"), search: text("search"), sort: text("sort", "name"),
+    page: Number(text("page", "0")) || 0, sensor: text("sensor"),
+  });
+  byId("search").value = state.search;
+  byId("sort").value = state.sort;
+}
+
+function addressOf(bounds) {
+  const kept = Object.entries({ ...state, ...bounds }).filter(([, value]) => value);
+  return `#${new URLSearchParams(kept)}`;
+}
+
+/** Keep the state in the address; a new range or sensor is a step that Back undoes. */
+function remember({ isStep = false } = {}) {
+  const hash = addressOf({});
+  if (hash !== location.hash) history[isStep ? "pushState" : "replaceState"](null, "", hash);
   for (const button of document.querySelectorAll("#ranges [data-from]")) {
     button.setAttribute("aria-pressed", String(button.dataset.from === state.from && state.to === "now"));
+  }
+}
+
+/** Links that follow the state: this page with fixed times, and each panel as JSON. */
+function link() {
+  const { from_ms: fromMs, to_ms: toMs } = shown.overview.range;
+  const bounds = { from: rfc3339(fromMs), to: rfc3339(toMs) };
+  byId("permalink").href = addressOf(bounds);
+  const { search, sort, page, sensor } = state;
+  const also = { heatmap: { search, sort, page, per_page: PER_PAGE }, history: { sensor } };
+  for (const one of document.querySelectorAll("[data-api]")) {
+    one.hidden = !source.isLive;
+    one.href = `api/${one.dataset.api}?${new URLSearchParams({ ...bounds, ...also[one.dataset.api] })}`;
   }
 }
 
@@ -52,18 +77,23 @@ async function refresh() {
   running?.abort();
   const mine = (running = new AbortController());
   byId("status").textContent = "loading …";
+  byId("main").classList.add("loading");
   const watch = source.isLive ? setInterval(showProgress, 700) : null;
   try {
-    shown.overview = await source.overview(range(), mine.signal);
+    const overview = await source.overview(range(), mine.signal);
+    shown.overview = overview;
     byId("banner").hidden = true;
     drawOverview();
     await Promise.all([refreshHeatmap(mine.signal), refreshHistory(mine.signal)]);
     shown.refreshes += 1;
     byId("status").textContent = statusLine();
+    byId("main").classList.remove("stale");
   } catch (error) {
+    if (error.name !== "AbortError") byId("main").classList.add("stale"); // what is shown is of before
     complain(error);
   } finally {
     clearInterval(watch);
+    if (mine === running) byId("main").classList.remove("loading");
   }
 }
 
@@ -74,7 +104,7 @@ async function showProgress() {
 
 function statusLine() {
   const { range: bounds, made_ms: madeMs, engine } = shown.overview;
-  const spelled = `${instant(bounds.from_ms)} to ${instant(bounds.to_ms)} UTC`;
+  const spelled = `${instant(bounds.from_ms)} to ${instant(bounds.to_ms)} ${zone()}`;
   return source.isLive ? `${spelled}, updated ${instant(madeMs).slice(-5)}` : `${spelled}, exported ${instant(madeMs)} from ${engine}`;
 }
 
@@ -83,14 +113,30 @@ function drawOverview() {
   byId("stage").textContent = `stage ${overview.stage}`;
   document.title = `windrow ${overview.stage}`;
   showFacts(overview);
-  const onRange = source.isLive ? lookCloser : null;
-  shown.charts.fleet = drawFleet(byId("fleet"), overview.fleet, onRange);
-  Object.assign(shown.charts, showCompleteness(overview, onRange));
+  const view = viewOf();
+  shown.charts.fleet = drawFleet(byId("fleet"), overview.fleet, view);
+  Object.assign(shown.charts, showCompleteness(overview, view));
   showMovers(overview, openSensor);
   showSilent(overview, openSensor);
+  link();
   if (!overview.fleet.t.length) {
-    const newest = overview.newest_ms ? `the newest are of ${instant(overview.newest_ms)} UTC` : "nothing was ever rolled: run windrow tick";
+    const newest = overview.newest_ms ? `the newest are of ${instant(overview.newest_ms)} ${zone()}` : "nothing was ever rolled: run windrow tick";
     complain(new Error(`no rows in this range; ${newest}`));
+  }
+}
+
+/** The span of time that all panels share, and what they do with a range that is dragged and an instant that is pointed at. */
+function viewOf() {
+  return { axis: axisOf(shown.overview), onRange: source.isLive ? lookCloser : null, onTime: (ms) => heatmap.mark(ms) };
+}
+
+/** Show an instant that the heatmap points at in every chart. */
+function pointAt(ms) {
+  heatmap.mark(ms);
+  for (const { chart } of Object.values(shown.charts)) {
+    const left = ms === null ? -10 : chart.valToPos(ms / 1000, "x");
+    chart.setCursor({ left, top: left < 0 ? -10 : chart.bbox.height / 2 / devicePixelRatio }, false);
+    chart.setLegend({ idx: ms === null ? Math.max(0, chart.data[0].length - 1) : chart.posToIdx(left) }, false);
   }
 }
 
@@ -98,7 +144,7 @@ async function refreshHeatmap(signal) {
   const wanted = { search: state.search, sort: state.sort, page: state.page, per_page: PER_PAGE };
   shown.heatmap = await source.heatmap(range(), wanted, signal);
   state.page = shown.heatmap.page;
-  heatmap.show(shown.heatmap, state.sensor);
+  heatmap.show(shown.heatmap, state.sensor, axisOf(shown.overview));
   const { total, page, sensors } = shown.heatmap;
   const first = page * PER_PAGE;
   byId("page").textContent = total ? `${count(first + 1)}–${count(first + sensors.length)} of ${count(total)}` : "none found";
@@ -108,34 +154,47 @@ async function refreshHeatmap(signal) {
 
 async function refreshHistory(signal) {
   byId("history-panel").hidden = !state.sensor;
-  if (!state.sensor) return;
+  if (!state.sensor) {
+    delete shown.charts.history;
+    return;
+  }
   byId("history-title").textContent = state.sensor;
-  const found = await source.history(range(), state.sensor, signal);
-  shown.charts.history = drawHistory(byId("history"), found, source.isLive ? lookCloser : null);
+  let found = null;
+  try {
+    found = await source.history(range(), state.sensor, signal);
+  } catch (error) {
+    if (error.name === "AbortError" || !error.isAbout) throw error;
+    byId("history-error").textContent = error.message; // the other panels are as good as before
+  }
+  byId("history-error").hidden = Boolean(found);
+  byId("history").hidden = !found;
+  if (found) shown.charts.history = drawHistory(byId("history"), found, viewOf());
 }
 
-async function redo(part) {
-  remember();
+async function redo(part, step) {
+  remember(step);
+  if (shown.overview) link();
   await part(running?.signal).catch(complain);
 }
 
 async function openSensor(sensor) {
   state.sensor = sensor;
-  heatmap.show(shown.heatmap, sensor);
-  await redo(refreshHistory);
+  heatmap.show(shown.heatmap, sensor, axisOf(shown.overview));
+  await redo(refreshHistory, { isStep: true });
   byId("history-panel").scrollIntoView({ block: "nearest" });
 }
 
 function closeSensor() {
+  if (!state.sensor) return;
   state.sensor = "";
-  heatmap.show(shown.heatmap, "");
-  redo(refreshHistory);
+  heatmap.show(shown.heatmap, "", axisOf(shown.overview));
+  redo(refreshHistory, { isStep: true });
 }
 
 function look(from, to = "now") {
   Object.assign(state, { from, to, page: 0 });
   byId("custom").open = false;
-  remember();
+  remember({ isStep: true });
   refresh();
 }
 
@@ -143,6 +202,12 @@ function look(from, to = "now") {
 function lookCloser(fromMs, toMs) {
   const windowMs = shown.overview.window_ms;
   look(rfc3339(Math.floor(fromMs / windowMs) * windowMs), rfc3339(Math.ceil(toMs / windowMs) * windowMs));
+}
+
+function lookFarther() {
+  if (!source.isLive || !shown.overview) return;
+  const { from, to } = zoomedOut(shown.overview.range, Date.now(), shown.overview.longest_ms);
+  look(from, to);
 }
 
 function turn(pages) {
@@ -153,14 +218,50 @@ function turn(pages) {
 function useTheme(theme) {
   document.documentElement.dataset.theme = theme;
   byId("theme").setAttribute("aria-label", `Colours: ${theme === "system" ? "as the system has them" : theme}`);
+  keep("windrow-theme", theme);
+  drawAgain();
+}
+
+/** Draw what is there once more: with other colours, or in another zone. */
+function drawAgain() {
+  if (!shown.overview) return;
+  drawOverview();
+  if (shown.heatmap) heatmap.show(shown.heatmap, state.sensor, axisOf(shown.overview));
+  byId("status").textContent = statusLine();
+  if (state.sensor) redo(refreshHistory);
+}
+
+function useZone(name) {
+  useLocalTime(name === "local");
+  byId("zone").textContent = name === "local" ? "local" : "UTC";
+  byId("zone").setAttribute("aria-label", `Times in ${zone()}; change`);
+  byId("zone").title = zone();
+  keep("windrow-zone", name);
+  drawAgain();
+}
+
+function nextZone() {
+  useZone(kept("windrow-zone", "UTC") === "UTC" ? "local" : "UTC");
+}
+
+const chosen = {};
+
+/** Keep a choice for the next time. */
+function keep(name, value) {
+  chosen[name] = value;
   try {
-    localStorage.setItem("windrow-theme", theme);
+    localStorage.setItem(name, value);
   } catch {
     // A file that was opened from disk may have no storage; then the choice lasts as long as the page.
   }
-  if (!shown.overview) return;
-  drawOverview();
-  if (state.sensor) redo(refreshHistory);
+}
+
+function kept(name, otherwise) {
+  try {
+    return localStorage.getItem(name) ?? otherwise;
+  } catch {
+    return chosen[name] ?? otherwise;
+  }
 }
 
 function nextTheme() {
@@ -168,17 +269,12 @@ function nextTheme() {
   useTheme(THEMES[(THEMES.indexOf(now) + 1) % THEMES.length]);
 }
 
-function savedTheme() {
-  try {
-    return localStorage.getItem("windrow-theme") ?? THEMES[0];
-  } catch {
-    return THEMES[0];
-  }
-}
+const savedTheme = () => kept("windrow-theme", THEMES[0]);
 
 const KEYS = {
   1: () => look("-2h"), 2: () => look("-6h"), 3: () => look("-24h"), 4: () => look("-7d"),
   "/": () => byId("search").focus(), "[": () => turn(-1), "]": () => turn(1), r: refresh, t: nextTheme,
+  u: nextZone, "-": lookFarther,
   "?": () => byId("keys").showModal(), Escape: closeSensor,
 };
 
@@ -204,13 +300,21 @@ function listen() {
   byId("next").addEventListener("click", () => turn(1));
   byId("close").addEventListener("click", closeSensor);
   byId("theme").addEventListener("click", nextTheme);
+  byId("zone").addEventListener("click", nextZone);
+  byId("out").addEventListener("click", lookFarther);
+  for (const host of document.querySelectorAll(".chart")) host.addEventListener("dblclick", lookFarther);
+  window.addEventListener("popstate", () => {
+    recall();
+    remember();
+    refresh();
+  });
   byId("help").addEventListener("click", () => byId("keys").showModal());
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => useTheme(savedTheme()));
   document.addEventListener("keydown", (event) => {
     const isTyping = event.target.matches("input, select") || byId("keys").open;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (isTyping) return event.key === "Escape" && event.target.blur();
-    if (!source.isLive && "1234r".includes(event.key)) return;
+    if (!source.isLive && "1234r-".includes(event.key)) return;
     if (KEYS[event.key]) {
       event.preventDefault();
       KEYS[event.key]();
@@ -222,9 +326,9 @@ function listen() {
   }, REFRESH_MS);
 }
 
+recall();
 useTheme(savedTheme());
-byId("search").value = state.search;
-byId("sort").value = state.sort;
+useZone(kept("windrow-zone", "UTC"));
 if (!source.isLive) {
   byId("ranges").hidden = true;
   byId("auto").parentElement.hidden = true;

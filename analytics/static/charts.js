@@ -1,6 +1,6 @@
 /** Lines and bands over time, drawn by uPlot. Columns come as analytics/panels.py makes them: `t` in ms, then numbers or null. */
 
-import { celsius, colour, count, instant, tick } from "windrow/format";
+import { celsius, colour, count, dateOf, instant, tick, zone } from "windrow/format";
 
 const SYNC = "time";
 
@@ -23,18 +23,26 @@ function axes(unit) {
   const style = { stroke: colour("muted"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line") }, font: "12px system-ui, sans-serif" };
   return [
     { ...style, space: 70, values: (_, splits) => splits.map((at) => tick(at * 1000)) },
-    { ...style, size: (_, labels) => 20 + 7 * Math.max(4, ...(labels ?? []).map((label) => label.length)), values: (_, splits) => splits.map((value) => (unit === "°C" ? `${+value.toFixed(2)} °C` : count(value))) },
+    { ...style, size: (_, labels) => 20 + 7 * Math.max(7, ...(labels ?? []).map((label) => label.length)), values: (_, splits) => splits.map((value) => (unit === "°C" ? `${+value.toFixed(2)} °C` : count(value))) },
   ];
 }
 
-function base(host, unit, onRange) {
+/** What all charts share. `view` is {axis, onRange, onTime}: the span of time, and what to call for a range or an instant. */
+function base(host, unit, { axis, onRange, onTime }) {
   return {
     width: Math.max(200, host.clientWidth),
     height: host.classList.contains("short") ? 180 : 260,
-    tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
+    tzDate: dateOf,
+    scales: { x: { time: true, range: () => [axis.fromMs / 1000, axis.toMs / 1000] } },
     cursor: { sync: { key: SYNC }, drag: { x: Boolean(onRange), y: false, setScale: false } },
     axes: axes(unit),
     hooks: {
+      ready: [showNewest],
+      setCursor: [(chart) => {
+        const { idx, left } = chart.cursor;
+        if (idx == null || left < 0) showNewest(chart);
+        onTime?.(left >= 0 ? chart.posToVal(left, "x") * 1000 : null);
+      }],
       setSelect: [(chart) => {
         if (!onRange || chart.select.width < 5) return;
         const at = (left) => chart.posToVal(left, "x") * 1000;
@@ -45,7 +53,12 @@ function base(host, unit, onRange) {
   };
 }
 
-const time = { label: "UTC", value: (_, at) => (at == null ? "–" : instant(at * 1000)) };
+/** Without a cursor, the legend shows the newest values. */
+function showNewest(chart) {
+  if (chart.data[0].length) chart.setLegend({ idx: chart.data[0].length - 1 }, false);
+}
+
+const time = () => ({ label: zone(), value: (_, at) => (at == null ? "–" : instant(at * 1000)) });
 const degrees = (_, value) => celsius(value);
 const number = (_, value) => count(value);
 
@@ -61,15 +74,18 @@ function draw(host, options, data) {
     if (!step || !data[0].length) return;
     event.preventDefault();
     const place = Math.min(data[0].length - 1, Math.max(0, (chart.cursor.idx ?? (step > 0 ? -1 : data[0].length)) + step));
-    chart.setCursor({ left: chart.valToPos(data[0][place], "x"), top: chart.bbox.height / 2 / devicePixelRatio });
+    chart.setCursor({ left: chart.valToPos(data[0][place], "x"), top: chart.bbox.height / 2 / devicePixelRatio }, true, true);
   };
   host.addEventListener("keydown", onKey);
+  const onLeave = () => chart.setCursor({ left: -10, top: -10 }, true, true);
+  host.addEventListener("blur", onLeave);
   host.windrow = {
     chart,
     data,
     destroy() {
       resized.disconnect();
       host.removeEventListener("keydown", onKey);
+      host.removeEventListener("blur", onLeave);
       chart.destroy();
     },
   };
@@ -92,31 +108,29 @@ function resolved(value) {
 
 const dots = { show: true, size: 4 };
 
-export function drawFleet(host, fleet, onRange) {
+export function drawFleet(host, fleet, view) {
   const data = withGaps(fleet.t, fleet.step_ms, [fleet.max, fleet.mean, fleet.min, fleet.sensors]);
   const options = {
-    ...base(host, "°C", onRange),
+    ...base(host, "°C", view),
     series: [
-      time, edge("max"), { ...line("mean", "accent"), points: data[0].length < 60 ? dots : { show: false } }, edge("min"),
+      time(), edge("max"), { ...line("mean", "accent"), points: data[0].length < 60 ? dots : { show: false } }, edge("min"),
       { label: "sensors", scale: "sensors", show: true, stroke: "transparent", points: { show: false }, value: number },
     ],
-    scales: { sensors: { auto: true } },
     bands: [{ series: [1, 3], fill: resolved(shade(22)) }],
   };
   return draw(host, options, data);
 }
 
-export function drawHistory(host, history, onRange) {
+export function drawHistory(host, history, view) {
   const names = ["max", "p95", "p75", "mean", "p50", "p25", "p05", "min"];
   const data = withGaps(history.t, history.step_ms, [...names.map((name) => history[name]), history.readings]);
   const options = {
-    ...base(host, "°C", onRange),
+    ...base(host, "°C", view),
     series: [
-      time, edge("max"), edge("p95"), edge("p75"), line("mean", "accent"), { ...line("median", "warm", 1), dash: [4, 4] },
+      time(), edge("max"), edge("p95"), edge("p75"), line("mean", "accent"), { ...line("median", "warm", 1), dash: [4, 4] },
       edge("p25"), edge("p05"), edge("min"),
       { label: "readings", scale: "readings", stroke: "transparent", points: { show: false }, value: number },
     ],
-    scales: { readings: { auto: true } },
     bands: [
       { series: [1, 8], fill: resolved(shade(12)) },
       { series: [2, 7], fill: resolved(shade(18)) },
@@ -127,19 +141,19 @@ export function drawHistory(host, history, onRange) {
 }
 
 /** Counts over time as bars; each of `parts` is {label, values, colour}. */
-export function drawCounts(host, t, stepMs, parts, onRange) {
+export function drawCounts(host, t, stepMs, parts, view) {
   const data = withGaps(t, stepMs, parts.map((part) => part.values));
   const bars = uPlot.paths.bars({ size: [0.85, 40], align: 1 });
   const options = {
-    ...base(host, "", onRange),
+    ...base(host, "", view),
     series: [
-      time,
+      time(),
       ...parts.map((part) => ({
         label: part.label, stroke: colour(part.colour), fill: resolved(`color-mix(in srgb, ${colour(part.colour)} 55%, transparent)`),
         width: 0, paths: bars, points: { show: false }, value: number,
       })),
     ],
-    scales: { y: { range: (_, low, high) => [0, Math.max(1, high * 1.08)] } },
   };
+  options.scales.y = { range: (_, low, high) => [0, Math.max(1, high * 1.08)] };
   return draw(host, options, data);
 }

@@ -1,4 +1,4 @@
-/** Formatting of numbers and times; all times are in UTC. */
+/** Formatting of numbers and times; times are in UTC unless the local zone is chosen. */
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const two = (number) => String(number).padStart(2, "0");
@@ -14,17 +14,47 @@ export function count(value) {
   return value >= 1e7 ? `${(value / 1e6).toFixed(1)} M` : value.toLocaleString("en");
 }
 
+let isLocal = false;
+
+/** Show all times in the zone of this machine, or in UTC. */
+export function useLocalTime(chosen) {
+  isLocal = chosen;
+}
+
+/** The zone that times are shown in: "UTC", or the name of the local one such as "Europe/Berlin". */
+export function zone() {
+  return isLocal ? Intl.DateTimeFormat().resolvedOptions().timeZone : "UTC";
+}
+
+/** An instant in seconds as a Date whose plain getters (getHours, ...) tell the time in the chosen zone. */
+export function dateOf(seconds) {
+  const at = new Date(seconds * 1000);
+  return isLocal ? at : uPlot.tzDate(at, "Etc/UTC");
+}
+
+function clock(ms) {
+  const at = dateOf(ms / 1000);
+  return { day: `${at.getDate()} ${MONTHS[at.getMonth()]}`, time: `${two(at.getHours())}:${two(at.getMinutes())}` };
+}
+
 /** An instant in ms as "20 Nov 10:05". */
 export function instant(ms) {
-  const at = new Date(ms);
-  return `${at.getUTCDate()} ${MONTHS[at.getUTCMonth()]} ${two(at.getUTCHours())}:${two(at.getUTCMinutes())}`;
+  const { day, time } = clock(ms);
+  return `${day} ${time}`;
 }
 
 /** The time of day, and the day where it begins: for the axis of a chart. */
 export function tick(ms) {
-  const at = new Date(ms);
-  const isMidnight = at.getUTCHours() === 0 && at.getUTCMinutes() === 0;
-  return isMidnight ? `${at.getUTCDate()} ${MONTHS[at.getUTCMonth()]}` : `${two(at.getUTCHours())}:${two(at.getUTCMinutes())}`;
+  const { day, time } = clock(ms);
+  return time === "00:00" ? day : time;
+}
+
+/** A length of time in ms, in its two largest units: "5 min", "1 h 5 min", "3 d 2 h". */
+export function span(ms) {
+  const minutes = Math.max(0, Math.floor(ms / 60_000));
+  const [days, hours] = [Math.floor(minutes / 1440), Math.floor((minutes % 1440) / 60)];
+  const parts = days ? [[days, "d"], [hours, "h"]] : [[hours, "h"], [minutes % 60, "min"]];
+  return parts.filter(([number], place) => number || (place && !days && !hours)).map((part) => part.join(" ")).join(" ");
 }
 
 /** An instant in ms as RFC 3339, to the second. */

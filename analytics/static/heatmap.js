@@ -17,11 +17,12 @@ export function shadeOf(value, low, high) {
 }
 
 export class Heatmap {
-  constructor({ names, canvas, hours, cell, scale, onSensor }) {
-    Object.assign(this, { names, canvas, hours, cell, scale, onSensor });
+  constructor({ names, canvas, hours, cursor, cell, scale, onSensor, onTime }) {
+    Object.assign(this, { names, canvas, hours, cursor, cell, scale, onSensor, onTime });
     this.at = { row: 0, column: 0 };
     this.page = null;
     canvas.addEventListener("pointermove", (event) => this.#point(event));
+    for (const left of ["pointerleave", "blur"]) canvas.addEventListener(left, () => this.onTime(null));
     canvas.addEventListener("click", (event) => {
       this.#point(event);
       this.#open();
@@ -30,14 +31,16 @@ export class Heatmap {
     new ResizeObserver(() => this.draw()).observe(canvas.parentElement);
   }
 
-  show(page, selected) {
+  /** Draw a page of sensors over the span of time `axis`. */
+  show(page, selected, axis) {
     this.page = page;
+    this.axis = axis;
     const values = page.mean.flat().filter((value) => value !== null);
     this.low = values.reduce((a, b) => Math.min(a, b), Infinity);
     this.high = values.reduce((a, b) => Math.max(a, b), -Infinity);
     // Columns are placed by time, so a window without rows leaves a gap.
-    this.firstMs = page.t[0] ?? 0;
-    this.columns = page.t.length ? Math.round((page.t.at(-1) - this.firstMs) / page.step_ms) + 1 : 0;
+    this.firstMs = Math.floor(axis.fromMs / page.step_ms) * page.step_ms;
+    this.columns = page.t.length ? Math.ceil((axis.toMs - this.firstMs) / page.step_ms) : 0;
     this.placeOf = new Map(page.t.map((at, place) => [Math.round((at - this.firstMs) / page.step_ms), place]));
     this.at = { row: Math.min(this.at.row, Math.max(0, page.sensors.length - 1)), column: Math.min(this.at.column, Math.max(0, this.columns - 1)) };
     this.names.replaceChildren(
@@ -66,8 +69,7 @@ export class Heatmap {
     canvas.style.height = `${height}px`;
     const pen = canvas.getContext("2d");
     pen.scale(ratio, ratio);
-    const wide = width / Math.max(1, columns);
-    const edge = (column) => Math.round(column * wide * ratio) / ratio; // on whole dots, so that no seam shows
+    const edge = (column) => Math.round(this.leftOf(this.firstMs + column * page.step_ms) * ratio) / ratio; // on whole dots: no seam
     page.mean.forEach((row, at) => {
       for (const [column, place] of this.placeOf) {
         if (row[place] === null) continue;
@@ -76,20 +78,37 @@ export class Heatmap {
       }
     });
     if (document.activeElement === canvas && columns) {
+      const { row, column } = this.at;
       pen.strokeStyle = "#fff";
       pen.lineWidth = 2;
-      pen.strokeRect(this.at.column * wide, this.at.row * ROW_PX, wide, ROW_PX - 1);
+      pen.strokeRect(edge(column), row * ROW_PX, edge(column + 1) - edge(column), ROW_PX - 1);
     }
-    this.#drawHours(width, wide);
+    this.#drawHours(width);
   }
 
-  #drawHours(width, wide) {
+  /** How far from the left an instant is, in CSS pixels; a cell that reaches beyond the axis is cut. */
+  leftOf(ms) {
+    const { fromMs, toMs } = this.axis;
+    const part = (ms - fromMs) / Math.max(1, toMs - fromMs);
+    return Math.min(1, Math.max(0, part)) * this.canvas.parentElement.clientWidth;
+  }
+
+  /** Mark an instant, or none: the cursor that all panels share. */
+  mark(ms) {
+    const isShown = ms !== null && this.axis && ms >= this.axis.fromMs && ms <= this.axis.toMs;
+    this.cursor.hidden = !isShown;
+    if (isShown) this.cursor.style.left = `${this.leftOf(ms)}px`;
+  }
+
+  #drawHours(width) {
+    const wide = (this.page.step_ms / Math.max(1, this.axis.toMs - this.axis.fromMs)) * width;
     const every = Math.max(1, Math.ceil(90 / wide));
     const spans = [];
     for (let column = 0; column < this.columns; column += every) {
-      const left = (column + 0.5) * wide;
+      const at = this.firstMs + column * this.page.step_ms;
+      const left = this.leftOf(at);
       if (left < 20 || left > width - 20) continue;
-      const span = element("span", {}, tick(this.firstMs + column * this.page.step_ms));
+      const span = element("span", {}, tick(at));
       span.style.left = `${left}px`;
       spans.push(span);
     }
@@ -109,10 +128,12 @@ export class Heatmap {
   #point(event) {
     if (!this.page || !this.columns) return;
     const box = this.canvas.getBoundingClientRect();
+    const ms = this.axis.fromMs + ((event.clientX - box.left) / box.width) * (this.axis.toMs - this.axis.fromMs);
     this.at = {
       row: Math.min(this.page.sensors.length - 1, Math.max(0, Math.floor((event.clientY - box.top) / ROW_PX))),
-      column: Math.min(this.columns - 1, Math.max(0, Math.floor(((event.clientX - box.left) / box.width) * this.columns))),
+      column: Math.min(this.columns - 1, Math.max(0, Math.floor((ms - this.firstMs) / this.page.step_ms))),
     };
+    this.onTime(ms);
     this.#say();
   }
 
@@ -120,11 +141,13 @@ export class Heatmap {
     const [down, right] = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key] ?? [0, 0];
     if (event.key === "Enter") return this.#open();
     if (!down && !right) return;
+    if (!this.page || !this.columns) return;
     event.preventDefault();
     this.at.row = Math.min(this.page.sensors.length - 1, Math.max(0, this.at.row + down));
     this.at.column = Math.min(this.columns - 1, Math.max(0, this.at.column + right));
     this.draw();
     this.#say();
+    this.onTime(this.firstMs + (this.at.column + 0.5) * this.page.step_ms);
   }
 
   #say() {

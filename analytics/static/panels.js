@@ -1,23 +1,30 @@
 /** The key figures, movers, silent sensors, and the completeness from the lineages. */
 
 import { drawCounts } from "windrow/charts";
-import { celsius, count, element, instant } from "windrow/format";
+import { celsius, count, element, instant, span } from "windrow/format";
 
 const byId = (id) => document.getElementById(id);
 const sum = (values) => values.reduce((total, value) => total + value, 0);
 
-export function showFacts({ fleet, completeness, silent }) {
+/** A window is closed two minutes after its end, and shown at the next tick: later than this, ticks are missing. */
+const BEHIND_MS_MAX = 15 * 60_000;
+
+export function showFacts({ fleet, completeness, silent, made_ms: madeMs, window_ms: windowMs, range }) {
   const readings = sum(fleet.readings);
   const mean = readings ? sum(fleet.mean.map((value, place) => value * fleet.readings[place])) / readings : null;
+  const newestMs = completeness.t.at(-1);
+  const isLive = range.to_ms >= madeMs;
+  const behindMs = isLive && newestMs !== undefined ? madeMs - newestMs - windowMs : 0;
+  const ago = behindMs > BEHIND_MS_MAX ? `, ${span(behindMs)} ago` : "";
   const facts = [
-    ["sensors, newest window", count(fleet.sensors.at(-1) ?? 0)],
+    ["silent sensors", silent.at === null ? "unknown" : count(silent.count), silent.count > 0],
+    ["sensors, newest window", count(completeness.sensors.at(-1) ?? 0), completeness.sensors.at(-1) === 0],
+    ["newest window", newestMs === undefined ? "–" : `${instant(newestMs)}${ago}`, Boolean(ago)],
     ["readings", count(readings)],
     ["mean", celsius(mean)],
     ["lowest", celsius(fleet.min.length ? Math.min(...fleet.min) : null)],
     ["highest", celsius(fleet.max.length ? Math.max(...fleet.max) : null)],
     ["windows corrected", count(completeness.revision.filter((revision) => revision > 1).length)],
-    ["silent sensors", count(silent.count), silent.count > 0],
-    ["newest window", completeness.t.length ? instant(completeness.t.at(-1)) : "–"],
   ];
   byId("facts").replaceChildren(
     ...facts.map(([name, value, isBad]) =>
@@ -25,7 +32,7 @@ export function showFacts({ fleet, completeness, silent }) {
   );
 }
 
-export function showCompleteness({ completeness: found, window_ms: stepMs }, onRange) {
+export function showCompleteness({ completeness: found, window_ms: stepMs }, view) {
   const open = found.is_final.filter((isFinal) => !isFinal).length;
   const empty = found.readings.filter((readings) => readings === 0).length;
   const expected = found.expected.at(-1);
@@ -38,11 +45,11 @@ export function showCompleteness({ completeness: found, window_ms: stepMs }, onR
     `${count(sum(found.late))} late readings; ${count(corrected)} windows were rolled again with other rows. ` +
     `${count(sum(found.duplicates))} duplicates removed, ${count(sum(found.conflicts))} conflicts, ${count(sum(found.quarantined))} quarantined.`;
   return {
-    completeness: drawCounts(byId("completeness"), found.t, stepMs, [{ label: "sensors", values: found.sensors, colour: "accent" }], onRange),
+    completeness: drawCounts(byId("completeness"), found.t, stepMs, [{ label: "sensors", values: found.sensors, colour: "accent" }], view),
     late: drawCounts(byId("late"), found.t, stepMs, [
       { label: "late readings", values: found.late.map((late, place) => (found.revision[place] > 1 ? null : late)), colour: "accent" },
       { label: "in corrected windows", values: found.late.map((late, place) => (found.revision[place] > 1 ? late : null)), colour: "warm" },
-    ], onRange),
+    ], view),
   };
 }
 
@@ -69,11 +76,26 @@ export function showMovers({ movers }, onSensor) {
   );
 }
 
-export function showSilent({ silent }, onSensor) {
-  const more = silent.count > silent.sensors.length ? `; the first ${silent.sensors.length} are listed` : "";
-  byId("silent-text").textContent = silent.count
-    ? `${count(silent.count)} heard in the range, but not in its last two windows${more}.`
-    : "Every sensor of the range was heard in its last two windows.";
-  const rows = silent.sensors.map((one) => [link(one.sensor, onSensor), instant(one.heard)]);
-  byId("silent").replaceChildren(...(rows.length ? [table("", ["sensor", "last window"], rows)] : []));
+const STATES = { began: "fell silent", lasts: "silent", gone: "given up", missing: "missing" };
+
+/** What the panel of silent sensors says above its list. */
+export function aboutSilence({ at, is_outage: isOutage, heard, expected, count: total, silent, gone, sensors }) {
+  if (at === null) return "Who is silent was not worked out for the windows of this range.";
+  const when = `in the window of ${instant(at)}`;
+  const listed = total > sensors.length ? ` ${count(sensors.length)} of ${count(total)} are listed.` : "";
+  if (isOutage) {
+    return `Most sensors are missing: ${count(heard)} of ${count(expected)} were heard ${when}. That is one fault, so silences name nobody.${listed}`;
+  }
+  const given = gone ? ` ${count(gone)} were given up after fourteen windows without a reading.` : "";
+  return silent ? `${count(silent)} ${silent === 1 ? "is" : "are"} silent ${when}.${given}${listed}` : `Nobody fell silent ${when}.${given}${listed}`;
+}
+
+export function showSilent({ silent, made_ms: madeMs, window_ms: windowMs }, onSensor) {
+  byId("silent-text").textContent = aboutSilence(silent);
+  byId("silent-panel").classList.toggle("bad", silent.count > 0);
+  const rows = silent.sensors.map((one) => [
+    link(one.sensor, onSensor), instant(one.heard), span(madeMs - one.heard - windowMs), STATES[one.state],
+  ]);
+  const headings = ["sensor", "last window", "silent for", "state"];
+  byId("silent").replaceChildren(...(rows.length ? [table("", headings, rows)] : []));
 }

@@ -15,8 +15,9 @@ function fromServer() {
       throw new Error("windrow dashboard does not answer: is it still running?");
     });
     const answer = await response.json();
-    if (!response.ok) throw new Error([answer.error, answer.hint].filter(Boolean).join(" — "));
-    return answer;
+    if (response.ok) return answer;
+    // `isAbout` tells an answer of the server from no answer at all.
+    throw Object.assign(new Error([answer.error, answer.hint].filter(Boolean).join(" — ")), { isAbout: what });
   };
   return {
     isLive: true,
@@ -59,7 +60,7 @@ function fromFile(exported) {
     overview: async () => overview,
     heatmap,
     history: async (_, sensor) => {
-      if (!histories[sensor]) throw new Error(`the history of ${sensor} is not in this file`);
+      if (!histories[sensor]) throw Object.assign(new Error(`the history of ${sensor} is not in this file`), { isAbout: "history" });
       return histories[sensor];
     },
   };

@@ -6,6 +6,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ _FLAGS = (
 WINDOWS = 24
 SENSORS = 60
 SILENT = 4
+DEAD_SENSORS = 20
+MISSING_WINDOWS_OF_THE_DEAD = 13
 WAIT_SECONDS_MAX = 30.0
 ANY_FREE_PORT = 0
 
@@ -99,8 +102,30 @@ def stage(home: Path, fleet: FleetSpec) -> Stage:
 
 
 @pytest.fixture(scope="session")
-def url(stage: Stage, home: Path) -> Iterator[str]:
-    """The address of the dashboard, served as the command serves it."""
+def dead(home: Path) -> Stage:
+    """A stage whose whole fleet was last heard thirteen windows before its newest: too long ago for an outage."""
+    options = DeploymentOptions(shard_count=1, mode="direct", is_scheduled=False)
+    stage = stacks.apply(plan_deployment(embedded.place(home), "dead", options), lambda _: None).stage
+    now_ms = time.time_ns() // 1_000_000 // WINDOW_MS * WINDOW_MS
+    end_ms = now_ms - MISSING_WINDOWS_OF_THE_DEAD * WINDOW_MS
+    spec = FleetSpec(
+        seed=12,
+        sensors=DEAD_SENSORS,
+        sites=4,
+        interval_ms=60_000,
+        start_ms=end_ms - 6 * WINDOW_MS,
+        end_ms=end_ms,
+        faults=Faults(),
+    )
+    sent = simulate_fleet(spec, stage, now_ms=time.time_ns() // 1_000_000)
+    wait_until_drained(stage, sent.last_sequence_numbers)
+    invoke_tick(stage, scheduled_event(now_ms + FIRST_TICK_AFTER_MS, is_dry_run=False))
+    return stage
+
+
+@contextmanager
+def serving(stage: Stage, home: Path) -> Iterator[str]:
+    """Serve the dashboard as the command serves it, and return its address."""
     listener = listening(None)
     app = application(dashboard_of(stage, home=home), stage.place)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off"))
@@ -109,6 +134,20 @@ def url(stage: Stage, home: Path) -> Iterator[str]:
     yield f"http://{HOST}:{listener.getsockname()[1]}/"
     server.should_exit = True
     thread.join(timeout=10)
+
+
+@pytest.fixture(scope="session")
+def url(stage: Stage, home: Path) -> Iterator[str]:
+    """The address of the dashboard of the stage with results."""
+    with serving(stage, home) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def dead_url(dead: Stage, home: Path) -> Iterator[str]:
+    """The address of the dashboard of the stage whose fleet died."""
+    with serving(dead, home) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

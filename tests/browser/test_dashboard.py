@@ -12,7 +12,7 @@ from analytics import presets
 from analytics.engine import local_engine
 from analytics.query import Query
 from producers.fleet import FleetSpec
-from tests.browser.conftest import SENSORS, SILENT, WINDOWS, Page
+from tests.browser.conftest import DEAD_SENSORS, SENSORS, SILENT, WINDOWS, Page
 from windrow.stage import Stage
 from windrow.timerange import TimeRange
 from windrow.window import WINDOW_MS
@@ -119,22 +119,34 @@ def test_the_heatmap_paints_the_means(page: Page, answer: Any, fleet: FleetSpec)
 
 
 PIXEL_AND_SHADE = """
-const [row, column] = arguments, { heatmap } = window.windrow, canvas = heatmap.canvas;
-const ratio = devicePixelRatio, wide = canvas.width / heatmap.columns;
-const pixel = canvas.getContext("2d").getImageData((column + 0.5) * wide, (row * 20 + 9) * ratio, 1, 1).data;
-const value = heatmap.cellAt(row, column).value;
+const [row, place] = arguments, { heatmap } = window.windrow, { canvas, page } = heatmap, ratio = devicePixelRatio;
+const left = heatmap.leftOf(page.t[place] + page.step_ms / 2) * ratio;
+const pixel = canvas.getContext("2d").getImageData(left, (row * 20 + 9) * ratio, 1, 1).data;
+const value = heatmap.cellAt(row, Math.round((page.t[place] - heatmap.firstMs) / page.step_ms)).value;
 const { shadeOf } = window.windrow;
 return [[...pixel].slice(0, 3), shadeOf(value, heatmap.low, heatmap.high)];
 """
 
 
-def test_late_corrections_and_silent_sensors_are_shown(page: Page, answer: Any) -> None:
+def listed_as_silent(page: Page) -> list[str]:
+    """The names in the panel of silent sensors, sorted."""
+    return sorted(page.js("return [...document.querySelectorAll('#silent td bdi')].map((one) => one.textContent)"))
+
+
+def silent_by_the_query(frame: pd.DataFrame) -> list[str]:
+    """Whom `windrow query silences` calls silent in its newest window, sorted."""
+    newest = frame[frame["window_start"] == frame["window_start"].max()]
+    return sorted(newest["sensor_id"][newest["state"].isin(["began", "lasts"])])
+
+
+def test_late_corrections_and_silent_sensors_are_shown(page: Page, answer: Any, fleet: FleetSpec) -> None:
     """The second fleet came after its windows were rolled, and ended early."""
     lineages = answer(Query("SELECT window_start, revision, sensors FROM windows WHERE readings > 0"))
     corrected = int((lineages["revision"] > 1).sum())
     assert corrected == WINDOWS - 6
     assert f"{corrected} windows were rolled again" in page.text("#late-text")
-    assert page.text("#silent-text").startswith(f"{SILENT} heard in the range, but not in its last two windows")
+    assert page.text("#silent-text").startswith(f"{SILENT} are silent in the window of")
+    assert listed_as_silent(page) == silent_by_the_query(answer(presets.silences(range_of(fleet))))
     page.js(
         "const sort = document.getElementById('sort'); sort.value = 'silent'; sort.dispatchEvent(new Event('change'))"
     )
@@ -188,11 +200,11 @@ def test_a_reload_shows_the_same(page: Page) -> None:
 
 
 def test_a_bad_range_is_said_on_the_page(page: Page) -> None:
-    """The same line as in the terminal, and the next choice mends it."""
+    """In the page's own words, and the next choice mends it."""
     page.js("document.getElementById('from').value = 'yesterday'")
     page.click("#custom summary")
     page.click("#custom button")
-    page.until(lambda: "--from 'yesterday' is not a time" in page.text("#banner"))
+    page.until(lambda: page.text("#banner").startswith("From 'yesterday' is not a time"))
     page.after(lambda: page.press("1"))
     assert page.js("return document.getElementById('banner').hidden")
     assert [line for line in page.complaints() if "400" not in line] == []
@@ -212,6 +224,7 @@ def test_it_fits_light_dark_and_a_phone(page: Page, tmp_path: Path, name: str, w
     page.resize(width, tall, is_phone=name == "phone")
     assert page.js("return document.documentElement.scrollWidth") <= width
     assert page.js(OVERFLOWING) == []
+    assert page.js(POPOVER_OUTSIDE) == []
     dark = page.js("return getComputedStyle(document.body).backgroundColor")
     assert (dark == "rgb(15, 20, 25)") is (theme == "dark")
     folder = Path(SCREENSHOTS) if SCREENSHOTS else tmp_path
@@ -222,6 +235,184 @@ OVERFLOWING = """
 return [...document.querySelectorAll(".panel")].filter((panel) => panel.scrollWidth > panel.clientWidth + 1)
   .map((panel) => panel.textContent.slice(0, 40));
 """
+
+
+POPOVER_OUTSIDE = """
+const details = document.getElementById("custom");
+details.open = true;
+const box = document.querySelector(".popover").getBoundingClientRect();
+details.open = false;
+const { clientWidth, clientHeight } = document.documentElement;
+const beyond = { left: -box.left, top: -box.top, right: box.right - clientWidth, bottom: box.bottom - clientHeight };
+return Object.entries(beyond)
+  .filter(([, beyond]) => beyond > 0);
+"""
+
+
+def test_the_range_picker_fits_the_smallest_phone(page: Page) -> None:
+    """Both fields and the button, also with the page scrolled down."""
+    page.resize(320, 560, is_phone=True)
+    assert page.js(POPOVER_OUTSIDE) == []
+    assert page.js("return document.documentElement.scrollWidth") <= 320
+    page.js("scrollTo(0, 900)")
+    page.js("scrollTo(0, 0)")
+    page.js("document.getElementById('custom').open = true")
+    page.js("document.getElementById('from').value = '-1h'")
+    page.after(lambda: page.browser.find_element("css selector", "#custom button").click())
+    assert page.js("return window.windrow.state.from") == "-1h"
+
+
+AXES = """
+const { shown, heatmap } = window.windrow;
+const ends = ({ min, max }) => [min * 1000, max * 1000];
+const charts = Object.entries(shown.charts).map(([name, { chart }]) => [name, ends(chart.scales.x)]);
+return Object.fromEntries([...charts, ["heatmap", [heatmap.axis.fromMs, heatmap.axis.toMs]]]);
+"""
+
+
+def test_all_panels_share_one_axis_and_the_newest_bar_is_whole(page: Page, fleet: FleetSpec) -> None:
+    """From the start of the range to its end, or to the end of the newest window if that is later."""
+    sensor = page.js("return window.windrow.shown.heatmap.sensors[0]")
+    bounds = (fleet.start_ms - 40 * 60_000, fleet.end_ms - 60_000)  # the newest window begins in it, and ends after it
+    iso = [pd.Timestamp(at, unit="ms", tz="UTC").isoformat() for at in bounds]
+    page.open(f"from={iso[0].replace('+00:00', 'Z')}&to={iso[1].replace('+00:00', 'Z')}&sensor={sensor}")
+    axes = page.js(AXES)
+    assert set(axes) == {"fleet", "completeness", "late", "history", "heatmap"}
+    assert set(map(tuple, axes.values())) == {(bounds[0], fleet.end_ms)}
+    assert page.js("return window.windrow.shown.overview.fleet.t.at(-1)") == fleet.end_ms - WINDOW_MS
+
+
+def test_the_cursor_is_shared(page: Page) -> None:
+    """Pointing at the heatmap marks the same window in every chart, and the other way round."""
+    last = len(page.js("return window.windrow.shown.charts.fleet.chart.data[0]")) - 1
+    index = "return Object.values(window.windrow.shown.charts).map(({ chart }) => chart.legend.idx)"
+    assert page.js(index) == [last] * 3
+    page.js("document.getElementById('cells').focus()")
+    page.press(Keys.ARROW_RIGHT * 3, "#cells")
+    at_ms = page.js("const { heatmap } = window.windrow; return heatmap.cellAt(0, heatmap.at.column).at")
+    times = page.js(
+        "return Object.values(window.windrow.shown.charts).map(({ chart }) => chart.posToVal(chart.cursor.left, 'x'))"
+    )
+    assert [at_ms / 1000 <= one < (at_ms + WINDOW_MS) / 1000 for one in times] == [True] * 3
+    page.js("document.getElementById('cells').blur()")
+    assert page.js("return document.getElementById('cursor').hidden")
+    page.js("document.getElementById('fleet').focus()")
+    page.press(Keys.ARROW_RIGHT, "#fleet")
+    assert page.js("return document.getElementById('cursor').hidden") is False
+    assert page.js(index) == [0] * 3
+
+
+def test_legends_show_the_newest_values(page: Page, answer: Any, fleet: FleetSpec) -> None:
+    """Before anybody points anywhere."""
+    newest = answer(presets.fleet(range_of(fleet))).iloc[-1]
+    legend = page.text("#fleet .u-legend")
+    assert f"{newest['mean_c']:.2f} °C" in legend
+    assert f"{newest['max_c']:.2f} °C" in legend
+    assert "--" not in legend
+
+
+def test_back_undoes_and_zooming_out_doubles(page: Page) -> None:
+    """A range, a sensor and a zoom are steps; typing into the search is none."""
+    page.after(lambda: page.press("1"))
+    page.after(lambda: page.press("-"))
+    assert page.js("const { from, to } = window.windrow.state; return [from, to]") == ["-4h", "now"]
+    page.press("sensor-000007", "#search")
+    page.until(lambda: page.text("#page") == "1–1 of 1")
+    page.click("#names button")
+    page.until(lambda: page.js("return Boolean(window.windrow.shown.charts.history)"))
+    page.after(page.browser.back)
+    assert page.js("return document.getElementById('history-panel').hidden")
+    page.after(page.browser.back)
+    assert page.js("return window.windrow.state.from") == "-2h"
+    page.after(page.browser.forward)
+    assert page.js("return window.windrow.state.from") == "-4h"
+    for _ in range(10):
+        page.after(lambda: page.click("#out"))
+    assert page.js("return window.windrow.state.from") == f"-{31 * 24}h"
+
+
+def test_times_are_local_by_choice(page: Page) -> None:
+    """Half an hour off the hour, kept for the next time, and named."""
+    page.browser.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Kolkata"})
+    try:
+        page.open("from=-3h")
+        utc = page.text("#status").split(" to ")[0]
+        page.press("u")
+        local = page.text("#status").split(" to ")[0]
+        assert "Asia/" in page.text("#status")
+        moved = pd.Timestamp(f"2026 {local}") - pd.Timestamp(f"2026 {utc}")
+        assert moved == pd.Timedelta(hours=5, minutes=30)
+        assert "Asia/" in page.text("#fleet .u-legend")
+        page.open("from=-3h")
+        assert page.text("#zone") == "local"
+        page.press("u")
+        assert "UTC" in page.text("#status")
+    finally:
+        page.browser.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "UTC"})
+
+
+def test_an_error_is_in_sight_and_dims_what_is_old(page: Page) -> None:
+    """Wherever the page is scrolled to; the next answer mends it."""
+    page.js("window.answered = window.fetch; window.fetch = () => Promise.reject(new TypeError('refused'))")
+    page.js("scrollTo(0, document.body.scrollHeight)")
+    page.press("r")
+    page.until(lambda: not page.js("return document.getElementById('banner').hidden"))
+    assert page.text("#banner") == "windrow dashboard does not answer: is it still running?"
+    box = page.js(
+        "const { top, bottom } = document.getElementById('banner').getBoundingClientRect(); return [top, bottom]"
+    )
+    assert 0 <= box[0] < box[1] <= page.js("return innerHeight")
+    page.until(lambda: float(page.js("return getComputedStyle(document.getElementById('main')).opacity")) < 0.5)
+    page.js("window.fetch = window.answered")
+    page.after(lambda: page.press("r"))
+    page.until(lambda: page.js("return getComputedStyle(document.getElementById('main')).opacity") == "1")
+    assert page.js("return document.getElementById('banner').hidden")
+
+
+def test_a_sensor_without_rows_is_said_in_its_own_panel(page: Page) -> None:
+    """The others are drawn as ever."""
+    page.open("from=-3h&sensor=site-09/never-heard")
+    assert "no sensor 'site-09/never-heard' in this range" in page.text("#history-error")
+    assert page.js("return document.getElementById('banner').hidden")
+    assert len(drawn(page, "fleet")[0]) == WINDOWS
+    page.browser.get_log("browser")  # the 503 of the history
+
+
+def test_every_panel_links_to_its_numbers(page: Page) -> None:
+    """And the page to itself, with fixed times."""
+    page.click("#names button")
+    page.until(lambda: page.js("return Boolean(window.windrow.shown.charts.history)"))
+    links = page.js("return [...document.querySelectorAll('[data-api]')].map((one) => [one.dataset.api, one.href])")
+    assert {name for name, _ in links} == {"silent", "fleet", "completeness", "movers", "heatmap", "history"}
+    overview = page.js("return window.windrow.shown.overview")
+    for name, href in links:
+        body = page.browser.execute_async_script(
+            "const [url, done] = arguments; fetch(url).then((one) => one.json()).then(done)", href
+        )
+        shown = page.js("return window.windrow.shown.heatmap") if name == "heatmap" else {name: overview.get(name)}
+        assert name == "history" or shown.items() <= body.items()
+    fixed = page.js("return document.getElementById('permalink').href")
+    page.browser.get("about:blank")
+    page.browser.get(fixed)
+    page.until(lambda: page.js("return (window.windrow?.shown.refreshes ?? 0) > 0"))
+    assert page.js("return window.windrow.shown.overview.range") == {
+        name: at // 1000 * 1000 for name, at in overview["range"].items()
+    }
+
+
+def test_a_fleet_that_died_is_silent_as_in_the_query(browser: Any, dead_url: str, dead: Stage, home: Path) -> None:
+    """Twenty sensors stopped more than an hour ago: all of them, by name, at the top of the page."""
+    page = Page(browser, dead_url)
+    page.open("from=-6h")
+    shown = page.js("return window.windrow.shown.overview.silent")
+    assert page.text("#silent-text").startswith(f"{DEAD_SENSORS} are silent in the window of")
+    assert page.text("#facts div dl").startswith(f"silent sensors{DEAD_SENSORS}")
+    end_ms = shown["at"] + WINDOW_MS
+    frame = local_engine(dead, home=home).run(presets.silences(TimeRange(end_ms - 6 * 3_600_000, end_ms))).frame
+    assert listed_as_silent(page) == silent_by_the_query(frame)
+    assert len(listed_as_silent(page)) == DEAD_SENSORS
+    tops = page.js("return [...document.querySelectorAll('.panel')].map((one) => one.id)")
+    assert tops[0] == "silent-panel"
 
 
 def test_an_exported_file_needs_nothing_else(

@@ -23,7 +23,7 @@ from analytics.export import export
 from analytics.page import FILES, exported_page, served_page, served_policy, text_of
 from analytics.query import Query
 from analytics.result import Engine, Result
-from analytics.web import application
+from analytics.web import _ANSWERS, application
 from tests.unit.stored_results import StoredResults
 from tests.unit.test_row_cache import ALL, SENSORS, START_MS, WINDOWS, readings_of, store
 from windrow.aws.clients import Place
@@ -154,6 +154,16 @@ def test_every_panel_has_its_own_address(made: Dashboard, panel: str) -> None:
     overview = made.overview(*BOUNDS)
     assert status == 200
     assert answer == {"stage": "dev", "range": overview["range"], panel: overview[panel]}
+
+
+def test_every_address_and_the_form_of_an_answer_are_documented(made: Dashboard) -> None:
+    """The sample in docs/query.md has the keys of a real answer, and every panel's address is there."""
+    text = (Path(__file__).parents[2] / "docs" / "query.md").read_text("utf-8")
+    assert [name for name in _ANSWERS if name != "progress" and f"`api/{name}" not in text] == []
+    (sample,) = re.findall(r"(?m)^\$ curl -s 'http://127.0.0.1:8310/api/silent.*\n(.*)$", text)
+    documented, real = json.loads(sample), ask(made, "silent")[1]
+    assert documented.keys() == real.keys()
+    assert documented["silent"].keys() == real["silent"].keys()
 
 
 @pytest.mark.parametrize(
