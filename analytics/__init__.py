@@ -11,7 +11,8 @@ Columns have the dtypes listed in analytics.result. Rows of windows are indexed 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from analytics.library import Windrow, connect
+    from analytics.library import Windrow
+    from windrow import connect
 
 __all__ = ["Windrow", "connect"]
 
@@ -22,6 +23,6 @@ if not TYPE_CHECKING:  # a type checker that saw it would accept any name
         """Import the library when it is first used, so that commands which need no pandas start fast."""
         if name not in __all__:
             raise AttributeError(f"module 'analytics' has no attribute {name!r}")
-        from analytics import library  # noqa: PLC0415
+        import windrow  # noqa: PLC0415
 
-        return getattr(library, name)
+        return getattr(windrow, name)

@@ -1,66 +1,110 @@
 """The results as pandas DataFrames, for notebooks and scripts."""
 
-import os
 import time
 from collections.abc import Callable, Mapping
 
-import boto3
 import pandas as pd
 
 from analytics import presets
+from analytics.likely import likely
+from analytics.moments import Moment, moment_text
 from analytics.query import Parameter, Query
 from analytics.result import Engine, Result
-from windrow import settings
-from windrow.aws.clients import AWS, DEFAULT_REGION, EMBEDDED, Place, readable_errors
-from windrow.deployment import find_stage
-from windrow.errors import UsageError
+from windrow.aws.clients import AWS, EMBEDDED, LOCALSTACK, Place, readable_errors
+from windrow.errors import WindrowError
+from windrow.period import DAY_MS
 from windrow.timerange import TimeRange, parse_range
 
 DEFAULT_FROM = "-2h"
+KNOWN_DAYS = 31
+"""A sensor that was not heard for so long is unknown: its id is probably misspelled."""
+COMPARED_MAX = 20_000
+"""The most ids that a misspelled one is compared with: about a second."""
+_PLACES = {EMBEDDED: "the embedded stack", LOCALSTACK: "LocalStack", AWS: "AWS"}
 
 
 class Windrow:
-    """The results of one stage. Times are RFC 3339, or relative to now such as "-2h"; a range ends now by default.
+    """The results of one stage.
 
-    A query that cannot be answered raises WindrowError, which says in one line why, and what to do.
+    A range ends now by default. Its ends are datetimes or pandas Timestamps with a time zone, or text: RFC 3339, or
+    relative to now such as "-2h". A query that cannot be answered raises WindrowError, which says in one line why, and
+    what to do.
     """
 
-    def __init__(self, engine: Engine, place: Place, *, clock_ms: Callable[[], int] | None = None) -> None:
-        """Ask `engine`, which is at `place`. Use `connect` to make one."""
+    def __init__(
+        self, engine: Engine, place: Place, *, stage: str = "dev", clock_ms: Callable[[], int] | None = None
+    ) -> None:
+        """Ask `engine` about `stage`, which is at `place`. Use `connect` to make one."""
         self._engine = engine
         self._place = place
+        self._stage = stage
         self._clock_ms = clock_ms or (lambda: time.time_ns() // 1_000_000)
 
-    def fleet(self, start: str = DEFAULT_FROM, end: str | None = None, *, window: str = "5m") -> pd.DataFrame:
+    def __repr__(self) -> str:
+        """Return whose results these are, who answers, and what can be asked; makes no request."""
+        where = _PLACES[self._place.name]
+        where += f" in {self._place.region}" if self._place.endpoint_url is None else f" at {self._place.endpoint_url}"
+        return (
+            f"<windrow: stage {self._stage} on {where}, answered by {self._engine.name}\n"
+            " .fleet() .sensors() .sensor(id) .latest() .hottest() .completeness() .silences(): DataFrames;\n"
+            ' a range is ("-2h"), ("-1d", "-6h") or datetimes; .sql("SELECT ...") asks anything else>'
+        )
+
+    def fleet(self, start: Moment = DEFAULT_FROM, end: Moment | None = None, *, window: str = "5m") -> pd.DataFrame:
         """Return one row per window over all sensors."""
         return self._by_window(presets.fleet(self._range(start, end), window=window))
 
-    def sensors(self, start: str = DEFAULT_FROM, end: str | None = None, *, window: str = "5m") -> pd.DataFrame:
+    def sensors(self, start: Moment = DEFAULT_FROM, end: Moment | None = None, *, window: str = "5m") -> pd.DataFrame:
         """Return one row per window and sensor."""
         return self._by_window(presets.sensors(self._range(start, end), window=window))
 
     def sensor(
-        self, sensor_id: str, start: str = DEFAULT_FROM, end: str | None = None, *, window: str = "5m"
+        self, sensor_id: str, start: Moment = DEFAULT_FROM, end: Moment | None = None, *, window: str = "5m"
     ) -> pd.DataFrame:
-        """Return all columns of one sensor, a row per window; an empty frame if it has none."""
-        return self._by_window(presets.sensor(sensor_id, self._range(start, end), window=window))
+        """Return all columns of one sensor, a row per window; an empty frame if it has none in the range.
 
-    def latest(self, start: str = DEFAULT_FROM, end: str | None = None, *, window: str = "5m") -> pd.DataFrame:
+        WindrowError, which names a likely sensor, if it has no rows in the KNOWN_DAYS before the end of the range
+        either, and others have.
+        """
+        time_range = self._range(start, end)
+        frame = self._by_window(presets.sensor(sensor_id, time_range, window=window))
+        if frame.empty:
+            self._check_known(sensor_id, time_range)
+        return frame
+
+    def _check_known(self, sensor_id: str, time_range: TimeRange) -> None:
+        """Raise WindrowError if `sensor_id` was not heard for KNOWN_DAYS, and others were heard in the range."""
+        end_ms = time_range.end_ms
+        # A day is rolled within an hour, so the windows of the last day make up for one that is not there yet.
+        for table, start_ms in (("aggregates_1d", end_ms - KNOWN_DAYS * DAY_MS), ("aggregates", end_ms - DAY_MS)):
+            sql = f"SELECT sensor_id FROM {table} WHERE {presets.IN_RANGE} AND sensor_id = :sensor_id LIMIT 1"  # noqa: S608
+            values = presets.range_values(TimeRange(max(0, start_ms), end_ms)) | {"sensor_id": sensor_id}
+            if not self._ask(Query.bind(sql, values)).empty:
+                return
+        sql = f"SELECT DISTINCT sensor_id FROM aggregates WHERE {presets.IN_RANGE} LIMIT {COMPARED_MAX}"  # noqa: S608
+        known = self._ask(Query.bind(sql, presets.range_values(time_range)))["sensor_id"].tolist()
+        if not known:
+            return
+        meant = likely(sensor_id, known)
+        hint = f"did you mean {' or '.join(map(repr, meant))}?" if meant else "latest() lists the sensors there are"
+        raise WindrowError(f"no sensor {sensor_id!r} from {time_range}, nor in the {KNOWN_DAYS} days before", hint=hint)
+
+    def latest(self, start: Moment = DEFAULT_FROM, end: Moment | None = None, *, window: str = "5m") -> pd.DataFrame:
         """Return the newest row of each sensor, indexed by sensor id."""
         frame = self._ask(presets.latest(self._range(start, end), window=window))
         return frame.set_index("sensor_id")
 
     def hottest(
-        self, start: str = DEFAULT_FROM, end: str | None = None, *, sensors: int = presets.HOTTEST_SENSORS
+        self, start: Moment = DEFAULT_FROM, end: Moment | None = None, *, sensors: int = presets.HOTTEST_SENSORS
     ) -> pd.DataFrame:
         """Return the sensors with the highest readings, indexed by `place`, from 1."""
         return self._ask(presets.hottest(self._range(start, end), sensors=sensors)).set_index("place")
 
-    def completeness(self, start: str = DEFAULT_FROM, end: str | None = None) -> pd.DataFrame:
+    def completeness(self, start: Moment = DEFAULT_FROM, end: Moment | None = None) -> pd.DataFrame:
         """Return the lineage of each window: sensors heard, readings that came late or twice, whether it is final."""
         return self._by_window(presets.completeness(self._range(start, end)))
 
-    def silences(self, start: str = DEFAULT_FROM, end: str | None = None) -> pd.DataFrame:
+    def silences(self, start: Moment = DEFAULT_FROM, end: Moment | None = None) -> pd.DataFrame:
         """Return one row per window and sensor that is silent in it, or was until then."""
         return self._by_window(presets.silences(self._range(start, end)))
 
@@ -73,8 +117,9 @@ class Windrow:
         with readable_errors(self._place):
             return self._engine.run(Query.bind(sql, values) if values else Query(sql))
 
-    def _range(self, start: str, end: str | None) -> TimeRange:
-        return parse_range(start, end, now_ms=self._clock_ms())
+    def _range(self, start: Moment, end: Moment | None) -> TimeRange:
+        first, last = moment_text(start, name="start"), moment_text(end, name="end")
+        return parse_range(first, last, now_ms=self._clock_ms(), names=("start", "end"))
 
     def _by_window(self, query: Query) -> pd.DataFrame:
         return self._ask(query).set_index("window_start")
@@ -82,36 +127,3 @@ class Windrow:
     def _ask(self, query: Query) -> pd.DataFrame:
         with readable_errors(self._place):
             return self._engine.run(query).frame
-
-
-def connect(
-    stage: str | None = None,
-    *,
-    region: str | None = None,
-    profile: str | None = None,
-    endpoint_url: str | None = None,
-    is_local: bool = False,
-) -> Windrow:
-    """Return the results of a deployed stage, by default WINDROW_STAGE or "dev"; WindrowError if it is not deployed.
-
-    The stage is on AWS, with boto3's usual credentials, unless `endpoint_url` or AWS_ENDPOINT_URL names a stand-in;
-    `windrow status` prints the URL of the embedded stack. Athena answers if there is one; with `is_local`, DuckDB on
-    this machine always does, over the same rows.
-    """
-    from analytics.engine import engine_of, local_engine  # noqa: PLC0415 - slow to import
-
-    place = _place(region, profile, endpoint_url or os.environ.get(settings.AWS_ENDPOINT_URL) or None)
-    found = find_stage(place, stage or os.environ.get(settings.STAGE) or "dev")
-    home = settings.home_folder(os.environ)
-    return Windrow((local_engine if is_local else engine_of)(found, home=home), place)
-
-
-def _place(region: str | None, profile: str | None, endpoint_url: str | None) -> Place:
-    if endpoint_url is not None:
-        return Place(EMBEDDED, endpoint_url, region or DEFAULT_REGION)
-    chosen = region or boto3.session.Session(profile_name=profile).region_name
-    if not chosen:
-        raise UsageError(
-            "no AWS region is chosen", hint="give region=, set AWS_REGION, or endpoint_url= for a stand-in"
-        )
-    return Place(AWS, None, chosen, profile)

@@ -1,7 +1,7 @@
 """What a day of a fleet looks like, as DataFrames. Run by a test; run it yourself on a stage that has results:
 
-AWS_ENDPOINT_URL=http://127.0.0.1:4566 python docs/example.py     # the embedded stack; `windrow status` names its port
-AWS_REGION=eu-central-1 WINDROW_STAGE=prod python docs/example.py  # AWS
+python docs/example.py                                                                # the embedded stack
+WINDROW_TARGET=aws AWS_REGION=eu-central-1 WINDROW_STAGE=prod python docs/example.py  # AWS
 """
 # ruff: noqa: T201 - a script that prints
 

@@ -13,10 +13,11 @@ pays for it at its cold start.
 TYPE_CHECKING = False  # type checkers take a variable of this name as true
 
 if TYPE_CHECKING:
-    from analytics import Windrow, connect
+    from analytics.library import Windrow
     from producers import Producer, SpoolFull, Wire
     from windrow.errors import PermanentError, WindrowError
     from windrow.reading import BadReading, Reading, Readings
+    from windrow_operations.connecting import connect
 
 __all__ = [
     "BadReading",
@@ -38,10 +39,10 @@ _HOMES = {
     "Reading": "windrow.reading",
     "Readings": "windrow.reading",
     "SpoolFull": "producers",
-    "Windrow": "analytics",
+    "Windrow": "analytics.library",
     "WindrowError": "windrow.errors",
     "Wire": "producers",
-    "connect": "analytics",
+    "connect": "windrow_operations.connecting",
 }
 
 if not TYPE_CHECKING:  # a type checker that saw it would accept any name

@@ -1,15 +1,21 @@
 """The library: DataFrames with proper dtypes and an index in UTC, in three lines."""
 
+import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import analytics
 from analytics import presets
 from analytics.library import Windrow
+from analytics.moments import Moment
 from tests.unit.stored_results import SENSORS, START_MS, WINDOWS, StoredResults, some_readings
 from windrow.aws.clients import Place
 from windrow.errors import UsageError, WindrowError
@@ -68,24 +74,88 @@ def test_sql_takes_values_beside_its_text(windrow: Windrow) -> None:
     assert windrow.result(sql, {"sensor_id": "x", "hour": 0}).engine == "DuckDB on this machine"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "start",
+    [
+        "2026-11-20T23:55:00Z",
+        datetime(2026, 11, 20, 23, 55, tzinfo=UTC),
+        datetime(2026, 11, 21, 5, 25, tzinfo=ZoneInfo("Asia/Kolkata")),
+        pd.Timestamp("2026-11-20 23:55", tz="UTC"),
+        pd.Timestamp("2026-11-20 23:50:00.000000001", tz="UTC"),  # after the start of that window
+        np.datetime64("2026-11-20T23:55"),
+    ],
+)
+def test_a_range_begins_at_whatever_python_calls_a_time(windrow: Windrow, start: Moment) -> None:
+    """All of these leave out the first window; what an index holds is taken back."""
+    fleet = windrow.fleet(start, datetime.fromtimestamp(END_MS / 1000, UTC))
+    assert len(fleet) == WINDOWS - 1
+    assert len(windrow.fleet(fleet.index[0], fleet.index[-1])) == WINDOWS - 2
+    assert len(windrow.fleet(fleet.index.to_numpy()[1])) == WINDOWS - 2
+
+
+@pytest.mark.parametrize(
+    ("moment", "message"),
+    [
+        (datetime(2026, 11, 20, 10), "start 2026-11-20 10:00:00 has no time zone"),  # noqa: DTZ001 - the mistake
+        (pd.Timestamp("2026-11-20"), "start 2026-11-20 00:00:00 has no time zone"),
+        (pd.NaT, "start is NaT"),
+        (1_795_176_000, "start is a int, not a time"),
+        ("yesterday", "start 'yesterday' is not a time"),
+        (datetime(9999, 1, 1, tzinfo=UTC), "reversed"),
+    ],
+)
+def test_a_moment_that_is_not_one_instant_is_refused(windrow: Windrow, moment: Any, message: str) -> None:
+    """By the name of the argument; a time without a zone would be an hour or two beside what was meant."""
+    with pytest.raises(UsageError, match=message):
+        windrow.fleet(moment)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("wanted", "hint"),
+    [
+        ("Aisle/1", "'aisle/1'"),
+        ("1", "'aisle/1'"),
+        ("aisel/2", "'aisle/2' or 'aisle/1'"),
+        ("xyzzy", "latest\\(\\) lists"),
+    ],
+)
+def test_an_unknown_sensor_is_told_with_a_likely_one(windrow: Windrow, wanted: str, hint: str) -> None:
+    """Misspelled, in another case, or by its end only; nothing likely is not made up."""
+    with pytest.raises(WindrowError, match=f"no sensor '{wanted}'") as caught:
+        windrow.sensor(wanted, "-20m")
+    assert re.search(hint, caught.value.hint)
+
+
+@pytest.mark.slow
+def test_a_sensor_that_is_only_silent_is_no_mistake(tmp_path: Path) -> None:
+    """It was heard earlier that day; and in a range without any rows there is nothing to compare with."""
+    stored = StoredResults(tmp_path)
+    stored.store(
+        [one for one in some_readings() if one.sensor_id != "aisle/2" or one.event_time_ms < START_MS + 60_000]
+    )
+    windrow = Windrow(stored.engine, PLACE, clock_ms=lambda: END_MS)
+    assert windrow.sensor("aisle/2", "-5m").empty
+    assert windrow.sensor("aisle/9", "2020-01-01T00:00:00Z", "2020-01-02T00:00:00Z").empty
+
+
+def test_what_one_has_in_hand_says_what_it_is(windrow: Windrow) -> None:
+    """Whose results, who answers, and what can be asked: every public method is named. Nothing is requested for it."""
+    shown = repr(windrow)
+    assert "stage dev on the embedded stack at http://127.0.0.1:1, answered by DuckDB on this machine" in shown
+    methods = [name for name in vars(Windrow) if not name.startswith("_")]
+    assert [name for name in methods if f".{name}(" not in shown] == ["result"]
+    on_aws = Windrow(windrow._engine, Place("aws", None, "eu-central-1", None), stage="prod")
+    assert "stage prod on AWS in eu-central-1" in repr(on_aws)
+
+
 def test_what_cannot_be_answered_is_one_line(windrow: Windrow) -> None:
     """The same errors as in the terminal."""
     with pytest.raises(UsageError, match="is not a time"):
         windrow.fleet("yesterday")
     with pytest.raises(WindrowError, match="no table"):
         windrow.sql("SELECT 1 FROM x")
-
-
-@pytest.mark.slow
-def test_a_place_must_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing answers there; without a region there is no there."""
-    for name in ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
-    with pytest.raises(UsageError, match="no AWS region"):
-        analytics.connect()
-    with pytest.raises(WindrowError, match="nothing answers at"):
-        analytics.connect(endpoint_url="http://127.0.0.1:1")
 
 
 def test_importing_the_package_loads_nothing() -> None:
