@@ -119,7 +119,7 @@ def dead(home: Path) -> Stage:
     )
     sent = simulate_fleet(spec, stage, now_ms=time.time_ns() // 1_000_000)
     wait_until_drained(stage, sent.last_sequence_numbers)
-    invoke_tick(stage, scheduled_event(now_ms + FIRST_TICK_AFTER_MS, is_dry_run=False))
+    invoke_tick(stage, tick_event(now_ms + FIRST_TICK_AFTER_MS, is_dry_run=False))
     return stage
 
 
