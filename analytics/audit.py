@@ -196,13 +196,13 @@ def _unproven(readings: pd.DataFrame, stored: pd.DataFrame) -> set[str]:
             unproven.add(found["sensor_id"])
             continue
         surplus = [found[name] - expected[name] for name in ("readings", "conflicts")]
-        if min(surplus) >= 0 and max(surplus) > 0 and found["max_milli_c"] >= expected["max_milli_c"]:
+        if min(surplus) >= 0 and max(surplus) > 0 and found["max_milli"] >= expected["max_milli"]:
             unproven.add(found["sensor_id"])
     return unproven
 
 
 def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    names = ["sensor_id", "readings", "conflicts", "max_milli_c"]
+    names = ["sensor_id", "readings", "conflicts", "max_milli"]
     return [dict(zip(names, values, strict=True)) for values in zip(*(rows[name] for name in names), strict=True)]
 
 

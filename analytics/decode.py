@@ -47,7 +47,7 @@ def decode(records: Iterable[StreamRecord], totals: StreamTotals, *, horizon_ms:
                 totals.rejected[OUT_OF_TIME] += 1
                 continue
             identity = (reading.sensor_id, reading.event_time_ms, reading.sequence)
-            rows.append((*identity, reading.temperature_milli_c, arrival_ms))
+            rows.append((*identity, reading.value_milli, arrival_ms))
         if len(rows) >= BATCH_READINGS:
             totals.readings += len(rows)
             yield pd.DataFrame(rows, columns=pd.Index(COLUMNS))

@@ -12,12 +12,12 @@ ViewColumns = tuple[tuple[str, str, str], ...]
 
 # n * sum of squares - (sum)^2, exact: 38 digits are enough for any day of one sensor.
 _SPREAD = (
-    "CAST(readings * sum_squares_milli_c2 - CAST(sum_milli_c AS DECIMAL(38, 0)) * CAST(sum_milli_c AS DECIMAL(38, 0))"
+    "CAST(readings * sum_squares_milli2 - CAST(sum_milli AS DECIMAL(38, 0)) * CAST(sum_milli AS DECIMAL(38, 0))"
     " AS DOUBLE)"
 )
-MEAN_C = "CAST(sum_milli_c AS DOUBLE) / (1000 * readings)"
+MEAN_C = "CAST(sum_milli AS DOUBLE) / (1000 * readings)"
 # NULL if no value was held for any time. BIGINT, because 1000 times the milliseconds of a day overflow an INTEGER.
-TIME_WEIGHTED_MEAN_C = "CAST(integral_milli_c_ms AS DOUBLE) / (1000 * NULLIF(CAST(covered_ms AS BIGINT), 0))"
+TIME_WEIGHTED_MEAN_C = "CAST(integral_milli_ms AS DOUBLE) / (1000 * NULLIF(CAST(covered_ms AS BIGINT), 0))"
 
 # (name, Trino type, expression over a row of aggregates), in the order of the views.
 COLUMNS: ViewColumns = (
@@ -34,9 +34,9 @@ COLUMNS: ViewColumns = (
         "double",
         f"SQRT({_SPREAD} / NULLIF(CAST(readings AS DOUBLE) * (readings - 1), 0)) / 1000",
     ),
-    ("range_c", "decimal(10,3)", "CAST((max_milli_c - min_milli_c) * 0.001 AS DECIMAL(10, 3))"),
+    ("range_c", "decimal(10,3)", "CAST((max_milli - min_milli) * 0.001 AS DECIMAL(10, 3))"),
     *(
-        (f"{name}_c", "decimal(10,3)", f"CAST({name}_milli_c * 0.001 AS DECIMAL(10, 3))")
+        (f"{name}_c", "decimal(10,3)", f"CAST({name}_milli * 0.001 AS DECIMAL(10, 3))")
         for name in ("min", "max", "first", "last", "p05", "p25", "p50", "p75", "p95", "p99")
     ),
     ("first_time", "timestamp(3)", "first_time"),

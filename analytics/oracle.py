@@ -13,29 +13,29 @@ import pandas as pd
 
 WINDOW_MS = 5 * 60 * 1000
 HOLD_MS_MAX = 60 * 1000
-HISTOGRAM_BIN_MILLI_C = 500
+HISTOGRAM_BIN_MILLI = 500
 PERCENTILES = (5, 25, 50, 75, 95, 99)
 
-READING_COLUMNS = ("sensor_id", "event_time_ms", "sequence", "milli_c")
+READING_COLUMNS = ("sensor_id", "event_time_ms", "sequence", "milli")
 ROW_COLUMNS = (
     "window_start",
     "sensor_id",
     "readings",
-    "sum_milli_c",
-    "sum_squares_milli_c2",
-    "min_milli_c",
-    "max_milli_c",
-    "first_milli_c",
+    "sum_milli",
+    "sum_squares_milli2",
+    "min_milli",
+    "max_milli",
+    "first_milli",
     "first_time",
-    "last_milli_c",
+    "last_milli",
     "last_time",
-    "p05_milli_c",
-    "p25_milli_c",
-    "p50_milli_c",
-    "p75_milli_c",
-    "p95_milli_c",
-    "p99_milli_c",
-    "integral_milli_c_ms",
+    "p05_milli",
+    "p25_milli",
+    "p50_milli",
+    "p75_milli",
+    "p95_milli",
+    "p99_milli",
+    "integral_milli_ms",
     "covered_ms",
     "histogram_bins",
     "histogram_counts",
@@ -44,7 +44,7 @@ ROW_COLUMNS = (
 
 
 Reading = tuple[int, int, int]
-"""(event_time_ms, sequence, milli_c) of one sensor."""
+"""(event_time_ms, sequence, milli) of one sensor."""
 
 
 def true_rows(readings: pd.DataFrame) -> pd.DataFrame:
@@ -54,11 +54,11 @@ def true_rows(readings: pd.DataFrame) -> pd.DataFrame:
     sensor id. Values are exact Python ints (or lists of them, or the sensor id); times are in ms since the epoch.
     """
     groups: defaultdict[tuple[int, str], list[Reading]] = defaultdict(list)
-    for sensor_id, event_time_ms, sequence, milli_c in zip(
+    for sensor_id, event_time_ms, sequence, milli in zip(
         *(readings[name].tolist() for name in READING_COLUMNS), strict=True
     ):
         window_start_ms = event_time_ms // WINDOW_MS * WINDOW_MS
-        groups[window_start_ms, sensor_id].append((event_time_ms, sequence, milli_c))
+        groups[window_start_ms, sensor_id].append((event_time_ms, sequence, milli))
     rows = [_row(*key, groups[key]) for key in sorted(groups)]
     return pd.DataFrame(rows, columns=pd.Index(ROW_COLUMNS), dtype="object")
 
@@ -67,10 +67,10 @@ def _row(window_start_ms: int, sensor_id: str, readings: Iterable[Reading]) -> l
     """Return one row, in the order of ROW_COLUMNS."""
     winners, conflicts = _winners(readings)
     times = [event_time_ms for event_time_ms, _, _ in winners]
-    values = [milli_c for _, _, milli_c in winners]
+    values = [milli for _, _, milli in winners]
     held_ms = _held_ms(times, window_end_ms=window_start_ms + WINDOW_MS)
     ascending = sorted(values)
-    histogram = sorted(Counter(value // HISTOGRAM_BIN_MILLI_C for value in values).items())
+    histogram = sorted(Counter(value // HISTOGRAM_BIN_MILLI for value in values).items())
     return [
         window_start_ms,
         sensor_id,
@@ -98,8 +98,8 @@ def _winners(readings: Iterable[Reading]) -> tuple[list[Reading], int]:
     Of several values with the same time and sequence the highest counts; each other value is a conflict.
     """
     values: defaultdict[tuple[int, int], set[int]] = defaultdict(set)
-    for event_time_ms, sequence, milli_c in readings:
-        values[event_time_ms, sequence].add(milli_c)
+    for event_time_ms, sequence, milli in readings:
+        values[event_time_ms, sequence].add(milli)
     winners = [(*identity, max(values[identity])) for identity in sorted(values)]
     return winners, sum(len(different) - 1 for different in values.values())
 

@@ -75,8 +75,8 @@ def summarize_sensors(snapshot: Snapshot) -> SensorSummaries:
         first_c[sensor[is_new]] = _mean_c(run[0])[is_new]
         last_c[sensor] = _mean_c(run[-1])
         last_row[sensor] = place
-        low[sensor] = np.minimum(low[sensor], functools.reduce(np.minimum, (rows.min_milli_c for rows in run)))
-        high[sensor] = np.maximum(high[sensor], functools.reduce(np.maximum, (rows.max_milli_c for rows in run)))
+        low[sensor] = np.minimum(low[sensor], functools.reduce(np.minimum, (rows.min_milli for rows in run)))
+        high[sensor] = np.maximum(high[sensor], functools.reduce(np.maximum, (rows.max_milli for rows in run)))
     is_heard = last_row >= 0
     return SensorSummaries(
         first_c=first_c,
@@ -88,7 +88,7 @@ def summarize_sensors(snapshot: Snapshot) -> SensorSummaries:
 
 
 def _mean_c(rows: WindowRows) -> Floats:
-    mean_c: Floats = rows.sum_milli_c / (rows.readings * 1000.0)
+    mean_c: Floats = rows.sum_milli / (rows.readings * 1000.0)
     return mean_c
 
 
@@ -96,13 +96,13 @@ def fleet(snapshot: Snapshot) -> Json:
     """Return the fleet over time, in columns of equal length; in a long range, a step has several windows."""
     groups = _grouped(snapshot.rows, columns_max=POINTS_MAX, snapshot=snapshot)
     readings = [sum(int(rows.readings.sum(dtype=np.int64)) for rows in group) for _, group in groups]
-    sums = [sum(int(rows.sum_milli_c.sum()) for rows in group) for _, group in groups]
+    sums = [sum(int(rows.sum_milli.sum()) for rows in group) for _, group in groups]
     return {
         "t": [start_ms for start_ms, _ in groups],
         "step_ms": _step_ms(snapshot, POINTS_MAX),
         "mean": [round(total / (1000 * count), 3) for total, count in zip(sums, readings, strict=True)],
-        "min": [min(int(rows.min_milli_c.min()) for rows in group) / 1000 for _, group in groups],
-        "max": [max(int(rows.max_milli_c.max()) for rows in group) / 1000 for _, group in groups],
+        "min": [min(int(rows.min_milli.min()) for rows in group) / 1000 for _, group in groups],
+        "max": [max(int(rows.max_milli.max()) for rows in group) / 1000 for _, group in groups],
         "sensors": [max(len(rows) for rows in group) for _, group in groups],
         "readings": readings,
     }
@@ -207,7 +207,7 @@ def _means(groups: "Groups", places: npt.NDArray[np.int64], count: int) -> list[
         for rows in group:
             row = row_of[rows.sensor]
             is_shown = row >= 0
-            sums[row[is_shown], column] += rows.sum_milli_c[is_shown]
+            sums[row[is_shown], column] += rows.sum_milli[is_shown]
             readings[row[is_shown], column] += rows.readings[is_shown]
     with np.errstate(invalid="ignore"):
         means = np.round(sums / (readings * 1000), 3)

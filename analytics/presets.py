@@ -69,9 +69,9 @@ SELECT
   window_start,
   COUNT(*) AS sensors,
   SUM(readings) AS readings,
-  CAST(SUM(sum_milli_c) AS DOUBLE) / (1000 * SUM(readings)) AS mean_c,
-  CAST(MIN(min_milli_c) * 0.001 AS DECIMAL(10, 3)) AS min_c,
-  CAST(MAX(max_milli_c) * 0.001 AS DECIMAL(10, 3)) AS max_c,
+  CAST(SUM(sum_milli) AS DOUBLE) / (1000 * SUM(readings)) AS mean_c,
+  CAST(MIN(min_milli) * 0.001 AS DECIMAL(10, 3)) AS min_c,
+  CAST(MAX(max_milli) * 0.001 AS DECIMAL(10, 3)) AS max_c,
   SUM(conflicts) AS conflicts
 FROM {table}
 WHERE {in_range}
@@ -103,13 +103,13 @@ _HOTTEST = """
 WITH peaks AS (
   SELECT
     *,
-    ROW_NUMBER() OVER (PARTITION BY sensor_id ORDER BY max_milli_c DESC, window_start) AS peak
+    ROW_NUMBER() OVER (PARTITION BY sensor_id ORDER BY max_milli DESC, window_start) AS peak
   FROM {table}
   WHERE {in_range}
 ), ranked AS (
   SELECT
     *,
-    ROW_NUMBER() OVER (ORDER BY max_milli_c DESC, sensor_id) AS place
+    ROW_NUMBER() OVER (ORDER BY max_milli DESC, sensor_id) AS place
   FROM peaks
   WHERE peak = 1
 )
@@ -230,7 +230,7 @@ def range_values(time_range: TimeRange) -> dict[str, Parameter]:
 
 
 def _degrees(name: str) -> str:
-    return f"CAST({name}_milli_c * 0.001 AS DECIMAL(10, 3)) AS {name}_c"
+    return f"CAST({name}_milli * 0.001 AS DECIMAL(10, 3)) AS {name}_c"
 
 
 _NAMES = ("min", "max", "first", "last", "p05", "p25", "p50", "p75", "p95", "p99")

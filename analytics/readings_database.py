@@ -28,7 +28,7 @@ class ReadingsDatabase:
         self._connection.execute(f"SET temp_directory = '{path}'")
         self._connection.execute(
             "CREATE TABLE readings (window_start_ms BIGINT, sensor_id VARCHAR, event_time_ms BIGINT, sequence BIGINT, "
-            "milli_c INTEGER, arrival_ms BIGINT)"
+            "milli INTEGER, arrival_ms BIGINT)"
         )
         return self
 

@@ -51,7 +51,7 @@ _IN_RANGE = """dt BETWEEN :first_dt AND :last_dt
   AND window_start < CAST(:end AS TIMESTAMP)"""
 _LINEAGES_SQL = f"SELECT window_start, {', '.join(_LINEAGE_COLUMNS)} FROM windows WHERE {_IN_RANGE}"  # noqa: S608
 _ROWS_SQL = (
-    "SELECT window_start, sensor_id, readings, sum_milli_c, min_milli_c, max_milli_c "  # noqa: S608 - our own names
+    "SELECT window_start, sensor_id, readings, sum_milli, min_milli, max_milli "  # noqa: S608 - our own names
     f"FROM {{table}} WHERE {_IN_RANGE} ORDER BY window_start, sensor_id"
 )
 
@@ -81,9 +81,9 @@ class WindowRows:
     start_ms: int
     sensor: npt.NDArray[np.int32]
     readings: npt.NDArray[np.int32]
-    sum_milli_c: npt.NDArray[np.int64]
-    min_milli_c: npt.NDArray[np.int32]
-    max_milli_c: npt.NDArray[np.int32]
+    sum_milli: npt.NDArray[np.int64]
+    min_milli: npt.NDArray[np.int32]
+    max_milli: npt.NDArray[np.int32]
 
     def __len__(self) -> int:
         """Return the number of rows, which is the number of sensors."""
@@ -228,9 +228,9 @@ class RowCache:
             start_ms,
             self._places_of(frame["sensor_id"].to_numpy(object)),
             frame["readings"].to_numpy(np.int32),
-            frame["sum_milli_c"].to_numpy(np.int64),
-            frame["min_milli_c"].to_numpy(np.int32),
-            frame["max_milli_c"].to_numpy(np.int32),
+            frame["sum_milli"].to_numpy(np.int64),
+            frame["min_milli"].to_numpy(np.int32),
+            frame["max_milli"].to_numpy(np.int32),
         )
 
     def _places_of(self, sensor_ids: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
@@ -270,9 +270,9 @@ def _joined(before: WindowRows, after: WindowRows) -> WindowRows:
         before.start_ms,
         np.concatenate([before.sensor, after.sensor]),
         np.concatenate([before.readings, after.readings]),
-        np.concatenate([before.sum_milli_c, after.sum_milli_c]),
-        np.concatenate([before.min_milli_c, after.min_milli_c]),
-        np.concatenate([before.max_milli_c, after.max_milli_c]),
+        np.concatenate([before.sum_milli, after.sum_milli]),
+        np.concatenate([before.min_milli, after.min_milli]),
+        np.concatenate([before.max_milli, after.max_milli]),
     )
 
 

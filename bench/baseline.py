@@ -77,12 +77,12 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_unique_keys)
 
 def _objects(rows: list[Row]) -> list[bytes]:
     """Per window: its distinct readings, sorted, and per sensor the same aggregates as in our partials."""
-    frame = pd.DataFrame(rows, columns=["sensor_id", "event_time_ms", "sequence", "milli_c"])
+    frame = pd.DataFrame(rows, columns=["sensor_id", "event_time_ms", "sequence", "milli"])
     frame["sensor_id"] = frame["sensor_id"].astype("category")
     frame = frame.drop_duplicates().sort_values(["sensor_id", "event_time_ms", "sequence"])
     objects = []
     for _, window in frame.groupby(frame["event_time_ms"] // WINDOW_MS):
-        aggregates = window.groupby("sensor_id", observed=True)["milli_c"].agg(["count", "sum", "min", "max"])
+        aggregates = window.groupby("sensor_id", observed=True)["milli"].agg(["count", "sum", "min", "max"])
         for table in (window, aggregates.reset_index()):
             body = io.BytesIO()
             table.to_parquet(body, engine="pyarrow", compression="zstd", index=False)

@@ -121,7 +121,7 @@ def _baseline(engine: LocalEngine) -> None:
         presets.hottest(time_range),
         presets.sensor("site-03/sensor-000003", time_range),
         Query(
-            "SELECT sensor_id, window_start, sum_milli_c, readings FROM aggregates"
+            "SELECT sensor_id, window_start, sum_milli, readings FROM aggregates"
             " WHERE sensor_id < 'site-00/sensor-0003'"
         ),
     ):
@@ -164,7 +164,7 @@ def _partial(window: Window, *, seed: int) -> Partial:
         sensor=sensor.astype(np.int32),
         event_time_ms=times.astype(np.int64),
         sequence=np.zeros(count, np.int64),
-        temperature_milli_c=(15_000 + sensor * 37 % 9_000 + rng.normal(0, 300, count)).astype(np.int32),
+        value_milli=(15_000 + sensor * 37 % 9_000 + rng.normal(0, 300, count)).astype(np.int32),
     )
     (partial,) = partials_of(readings)
     return partial

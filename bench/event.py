@@ -78,7 +78,7 @@ def readings(sensors: int, *, count: int = READINGS) -> Readings:
         sensor=sensor.astype(np.int32),
         event_time_ms=WINDOW_START_MS + number * WINDOW_MS // count,
         sequence=176_500_000 + number // sensors,
-        temperature_milli_c=(18_000 + sensor * 37 % 9_000 + rng.normal(0, 60, count)).astype(np.int32),
+        value_milli=(18_000 + sensor * 37 % 9_000 + rng.normal(0, 60, count)).astype(np.int32),
     )
 
 

@@ -96,7 +96,7 @@ def _against_baseline(
     times: int = 1,
     target: float | None,
 ) -> Finding:
-    rows = [(one.sensor_id, one.event_time_ms, one.sequence, one.temperature_milli_c) for one in batch]
+    rows = [(one.sensor_id, one.event_time_ms, one.sequence, one.value_milli) for one in batch]
 
     def ours() -> None:
         for _ in range(times):

@@ -12,12 +12,12 @@ def aggregates(rows: Iterable[Row], *, target_bytes: int) -> list[bytes]:
     """The bodies of the records of `rows`: sensor id, event time, sequence, thousandths of a degree."""
     aggregator = RecordAggregator(target_bytes)
     bodies = []
-    for sensor_id, event_time_ms, sequence, milli_c in rows:
+    for sensor_id, event_time_ms, sequence, milli in rows:
         payload = json.dumps(
             {
                 "sensor_id": sensor_id,
                 "event_time": event_time_ms,
-                "temperature": milli_c / 1000,
+                "temperature": milli / 1000,
                 "sequence": sequence,
             }
         )

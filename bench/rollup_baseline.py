@@ -8,7 +8,7 @@ from pathlib import Path
 
 WINDOW_MS = 300_000
 HOLD_MS_MAX = 60_000
-BIN_MILLI_C = 500
+BIN_MILLI = 500
 PERCENTILES = (5, 25, 50, 75, 95, 99)
 
 
@@ -21,33 +21,33 @@ def with_pandas(folder: Path, out: Path) -> None:
     frame["sensor_id"] = frame["sensor_id"].astype("category")
     frame = frame.drop_duplicates()
     identity = ["sensor_id", "event_time_ms", "sequence"]
-    frame = frame.sort_values([*identity, "milli_c"])
+    frame = frame.sort_values([*identity, "milli"])
     delivered = frame.groupby("sensor_id", observed=True).size()
     frame = frame.drop_duplicates(identity, keep="last")
     window_end = frame["event_time_ms"].iloc[0] // WINDOW_MS * WINDOW_MS + WINDOW_MS
     until = frame.groupby("sensor_id", observed=True)["event_time_ms"].shift(-1).fillna(window_end).astype("int64")
     frame["held_ms"] = (until - frame["event_time_ms"]).clip(upper=HOLD_MS_MAX)
-    frame["integral"] = frame["milli_c"].astype("int64") * frame["held_ms"]
-    frame["square"] = frame["milli_c"].astype("int64") ** 2
+    frame["integral"] = frame["milli"].astype("int64") * frame["held_ms"]
+    frame["square"] = frame["milli"].astype("int64") ** 2
     groups = frame.groupby("sensor_id", observed=True)
     rows = groups.agg(
-        readings=("milli_c", "size"),
-        sum_milli_c=("milli_c", "sum"),
+        readings=("milli", "size"),
+        sum_milli=("milli", "sum"),
         sum_squares=("square", "sum"),
-        min_milli_c=("milli_c", "min"),
-        max_milli_c=("milli_c", "max"),
-        first_milli_c=("milli_c", "first"),
+        min_milli=("milli", "min"),
+        max_milli=("milli", "max"),
+        first_milli=("milli", "first"),
         first_time=("event_time_ms", "first"),
-        last_milli_c=("milli_c", "last"),
+        last_milli=("milli", "last"),
         last_time=("event_time_ms", "last"),
         integral=("integral", "sum"),
         covered_ms=("held_ms", "sum"),
     )
     fractions = np.array(PERCENTILES) / 100
-    quantiles = groups["milli_c"].quantile(fractions, interpolation="higher")
+    quantiles = groups["milli"].quantile(fractions, interpolation="higher")
     rows[[f"p{percent:02}" for percent in PERCENTILES]] = quantiles.unstack().to_numpy()
     rows["conflicts"] = delivered - rows["readings"]
-    histogram = frame.groupby(["sensor_id", frame["milli_c"] // BIN_MILLI_C], observed=True).size()
+    histogram = frame.groupby(["sensor_id", frame["milli"] // BIN_MILLI], observed=True).size()
     rows.to_parquet(out, compression="zstd")
     histogram.to_frame("readings").to_parquet(f"{out}.histogram", compression="zstd")
 
@@ -56,12 +56,12 @@ def with_duckdb(folder: Path, out: Path) -> None:
     """One statement; all cores, as it comes."""
     import duckdb  # noqa: PLC0415
 
-    percentiles = ", ".join(f"quantile_disc(milli_c, {percent / 100}) AS p{percent:02}" for percent in PERCENTILES)
+    percentiles = ", ".join(f"quantile_disc(milli, {percent / 100}) AS p{percent:02}" for percent in PERCENTILES)
     connection = duckdb.connect(":memory:")
     connection.execute(
         f"""
         CREATE TABLE winners AS
-        SELECT sensor_id, event_time_ms, sequence, max(milli_c) AS milli_c, count(*) - 1 AS conflicts
+        SELECT sensor_id, event_time_ms, sequence, max(milli) AS milli, count(*) - 1 AS conflicts
         FROM (SELECT DISTINCT * FROM read_parquet('{folder}/flat/*.parquet'))
         GROUP BY ALL
         """  # noqa: S608 - our own path
@@ -69,12 +69,12 @@ def with_duckdb(folder: Path, out: Path) -> None:
     connection.execute(
         f"""
         COPY (
-            SELECT sensor_id, count(*) AS readings, sum(milli_c) AS sum_milli_c,
-                sum(milli_c::BIGINT * milli_c) AS sum_squares, min(milli_c) AS min_milli_c, max(milli_c) AS max_milli_c,
-                arg_min(milli_c, (event_time_ms, sequence)) AS first_milli_c, min(event_time_ms) AS first_time,
-                arg_max(milli_c, (event_time_ms, sequence)) AS last_milli_c, max(event_time_ms) AS last_time,
-                {percentiles}, sum(milli_c * held_ms) AS integral, sum(held_ms) AS covered_ms,
-                map_entries(histogram(milli_c // {BIN_MILLI_C})) AS histogram, sum(conflicts) AS conflicts
+            SELECT sensor_id, count(*) AS readings, sum(milli) AS sum_milli,
+                sum(milli::BIGINT * milli) AS sum_squares, min(milli) AS min_milli, max(milli) AS max_milli,
+                arg_min(milli, (event_time_ms, sequence)) AS first_milli, min(event_time_ms) AS first_time,
+                arg_max(milli, (event_time_ms, sequence)) AS last_milli, max(event_time_ms) AS last_time,
+                {percentiles}, sum(milli * held_ms) AS integral, sum(held_ms) AS covered_ms,
+                map_entries(histogram(milli // {BIN_MILLI})) AS histogram, sum(conflicts) AS conflicts
             FROM (
                 SELECT *, least({HOLD_MS_MAX}, coalesce(lead(event_time_ms) OVER (
                     PARTITION BY sensor_id ORDER BY event_time_ms, sequence),
@@ -91,7 +91,7 @@ def with_polars(folder: Path, out: Path) -> None:
     import polars as pl  # noqa: PLC0415 - perhaps not installed
 
     identity = ["sensor_id", "event_time_ms", "sequence"]
-    value = pl.col("milli_c")
+    value = pl.col("milli")
     end = (pl.col("event_time_ms") // WINDOW_MS + 1) * WINDOW_MS
     held = pl.min_horizontal(
         pl.lit(HOLD_MS_MAX),
@@ -107,17 +107,17 @@ def with_polars(folder: Path, out: Path) -> None:
     )
     winners.group_by("sensor_id").agg(
         readings=pl.len(),
-        sum_milli_c=value.cast(pl.Int64).sum(),
+        sum_milli=value.cast(pl.Int64).sum(),
         sum_squares=(value.cast(pl.Int64) ** 2).sum(),
-        min_milli_c=value.min(),
-        max_milli_c=value.max(),
-        first_milli_c=value.first(),
+        min_milli=value.min(),
+        max_milli=value.max(),
+        first_milli=value.first(),
         first_time=pl.col("event_time_ms").first(),
-        last_milli_c=value.last(),
+        last_milli=value.last(),
         last_time=pl.col("event_time_ms").last(),
         **{f"p{p:02}": value.quantile(p / 100, interpolation="higher") for p in PERCENTILES},
         integral=(value.cast(pl.Int64) * pl.col("held_ms")).sum(),
         covered_ms=pl.col("held_ms").sum(),
-        histogram=(value // BIN_MILLI_C).value_counts(),
+        histogram=(value // BIN_MILLI).value_counts(),
         conflicts=pl.col("conflicts").sum(),
     ).sort("sensor_id").collect().write_parquet(out, compression="zstd")

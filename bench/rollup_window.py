@@ -83,7 +83,7 @@ def _write_flat(path: Path, readings: Readings) -> None:
             "sensor_id": ids,
             "event_time_ms": readings.event_time_ms,
             "sequence": readings.sequence,
-            "milli_c": readings.temperature_milli_c,
+            "milli": readings.value_milli,
         }
     )
     frame.to_parquet(path, engine="pyarrow", compression="zstd", index=False)

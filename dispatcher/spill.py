@@ -170,7 +170,7 @@ def blocks(
         _narrow([partial.readings_per_sensor for partial in partials]),
         _narrow([partial.event_time_ms - partial.window.start_ms for partial in partials]),
         _narrow([partial.sequence for partial in partials]),
-        _narrow([partial.temperature_milli_c for partial in partials]),
+        _narrow([partial.value_milli for partial in partials]),
     )
     kinds = bytes(_KINDS.index(column[0].dtype) for column in columns)
     for number in range(len(prefixes)):
@@ -248,7 +248,7 @@ class RangeFile:
             readings=readings,
             offset_ms=offset_ms,
             sequence=sequence,
-            temperature_milli_c=value,
+            value_milli=value,
         )
         return dataclasses.replace(short, sensor_ids=short.sensor_ids.with_prefix(self.prefix))
 

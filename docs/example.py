@@ -29,7 +29,7 @@ print(f"{hottest}: 95 % of its readings were below {history['p95_c'].max():.2f} 
 sites = windrow.sql(
     """
     SELECT split_part(sensor_id, '/', 1) AS site, COUNT(DISTINCT sensor_id) AS sensors,
-           SUM(sum_milli_c) / (1e3 * SUM(readings)) AS mean_c
+           SUM(sum_milli) / (1e3 * SUM(readings)) AS mean_c
     FROM aggregates WHERE dt >= :day GROUP BY 1 ORDER BY 3 DESC LIMIT 3
     """,
     day=f"{fleet.index.min():%Y-%m-%d}",

@@ -142,5 +142,5 @@ def _joined(parts: list[Readings]) -> Readings:
         np.concatenate([part.sensor for part in parts]),
         np.concatenate([part.event_time_ms for part in parts]),
         np.concatenate([part.sequence for part in parts]),
-        np.concatenate([part.temperature_milli_c for part in parts]),
+        np.concatenate([part.value_milli for part in parts]),
     )

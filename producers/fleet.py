@@ -28,7 +28,7 @@ SENSORS_MAX = 1_000_000
 SITES_MAX = 100
 INTERVAL_MS_MAX = 24 * 3_600_000
 SEED_MAX = 2**63 - 1
-RESOLUTION_MILLI_C_MAX = 10_000
+RESOLUTION_MILLI_MAX = 10_000
 # Bounds a batch's memory: a sample takes about 300 bytes while it is made.
 BATCH_SAMPLES_MAX = 65_536
 
@@ -36,7 +36,7 @@ BATCH_SAMPLES_MAX = 65_536
 DROPOUT_MS = 600_000
 STUCK_MS = 900_000
 SKEW_MS_MAX = 120_000
-SPIKE_MILLI_C_MIN, SPIKE_MILLI_C_MAX = 20_000, 80_000
+SPIKE_MILLI_MIN, SPIKE_MILLI_MAX = 20_000, 80_000
 
 _JITTER_PART = 10  # a sample comes up to a tenth of the interval after its time
 _DAY_MINUTES = 1_440
@@ -58,7 +58,7 @@ class FleetSpec:
     end_ms: int
     interval_ms: int = 10_000
     sites: int = 10
-    resolution_milli_c: int = 10
+    resolution_milli: int = 10
     faults: Faults = field(default_factory=Faults)
 
     def __post_init__(self) -> None:
@@ -67,7 +67,7 @@ class FleetSpec:
         _check("sensors", self.sensors, 1, SENSORS_MAX)
         _check("sites", self.sites, 1, SITES_MAX)
         _check("interval_ms", self.interval_ms, 1, INTERVAL_MS_MAX)
-        _check("resolution_milli_c", self.resolution_milli_c, 1, RESOLUTION_MILLI_C_MAX)
+        _check("resolution_milli", self.resolution_milli, 1, RESOLUTION_MILLI_MAX)
         _check("start_ms", self.start_ms, 0, INSTANT_MS_MAX)
         _check("end_ms", self.end_ms, self.start_ms + 1, INSTANT_MS_MAX)
 
@@ -184,7 +184,7 @@ class _Group:
             sensor=sensor.astype(np.int32),
             event_time_ms=event_time_ms,
             sequence=step,
-            temperature_milli_c=self._reported(sensor, step, event_time_ms),
+            value_milli=self._reported(sensor, step, event_time_ms),
         )
         return Samples(readings, self._number[sensor], step)
 
@@ -206,13 +206,13 @@ class _Group:
         if faults.spikes:
             is_spike = self._happens(Purpose.SPIKE, sensor, step, faults.spikes)
             size = draw(keys_of(self._spec.seed, Purpose.SPIKE_SIZE, self._number[sensor]), step)
-            height = SPIKE_MILLI_C_MIN + noise.below(size, SPIKE_MILLI_C_MAX - SPIKE_MILLI_C_MIN)
+            height = SPIKE_MILLI_MIN + noise.below(size, SPIKE_MILLI_MAX - SPIKE_MILLI_MIN)
             shown = shown + np.where(is_spike, np.where(size & np.uint64(1), height, -height), 0)
         return shown.astype(np.int32)
 
     def _temperatures(self, sensor: npt.NDArray[np.intp], step: Int64s, times_ms: Int64s) -> Int64s:
         """Return the true temperature at each sensor and time, in m°C: int64; all arguments have one length."""
-        resolution = self._spec.resolution_milli_c
+        resolution = self._spec.resolution_milli
         weather = noise.smooth(self._weather_keys[sensor], times_ms, period_ms=6 * HOUR_MS, deviation=2_500)
         drift = noise.smooth(self._drift_keys[sensor], times_ms, period_ms=HOUR_MS, deviation=200)
         grain = noise.autocorrelated(self._grain_keys[sensor], step, 60)

@@ -25,7 +25,7 @@ from windrow.reading import (
     check_event_time_ms,
     check_sensor_id,
     check_sequence,
-    check_temperature_milli_c,
+    check_value_milli,
     is_sound,
 )
 
@@ -39,7 +39,7 @@ _COLUMNS: tuple[tuple[str, type[np.signedinteger[Any]], Reason], ...] = (
     ("sensor", np.int32, Reason.SENSOR_ID),
     ("event_time_ms", np.int64, Reason.EVENT_TIME),
     ("sequence", np.int64, Reason.SEQUENCE),
-    ("temperature_milli_c", np.int32, Reason.TEMPERATURE),
+    ("value_milli", np.int32, Reason.TEMPERATURE),
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The least number that a time from 2001 to 2286 has in other units than milliseconds, and how to convert it.
@@ -66,7 +66,7 @@ def reading_of(
         sensor_id=_sensor_id(sensor_id),
         event_time_ms=_event_time_ms(event_time),
         sequence=_sequence(sequence),
-        temperature_milli_c=_milli_c(temperature_c),
+        value_milli=_milli(temperature_c),
     )
 
 
@@ -153,7 +153,7 @@ def _fit(columns: list[_Integers], *, ids_count: int) -> npt.NDArray[np.bool_]:
 
 def _refuse(ids: Strings, row_values: list[int], *, row: int) -> NoReturn:
     """Raise BadReading for the first bad value of a row, in the order of `reading_of`."""
-    place, event_time_ms, sequence, milli_c = row_values
+    place, event_time_ms, sequence, milli = row_values
     try:
         if not 0 <= place < len(ids):
             raise BadReading(Reason.SENSOR_ID, f"place {place} of {len(ids)} sensor_ids")
@@ -163,7 +163,7 @@ def _refuse(ids: Strings, row_values: list[int], *, row: int) -> NoReturn:
             raise BadReading(Reason.SENSOR_ID, f"not UTF-8 at byte {error.start}") from error
         check_time(event_time_ms)
         check_sequence(sequence)
-        check_temperature_milli_c(milli_c, written_as=f"{milli_c} m°C")
+        check_value_milli(milli, written_as=f"{milli} m°C")
     except BadReading as error:
         raise BadReading(error.reason, f"row {row}: {error.detail}") from error
     raise AssertionError("columns and single values are judged alike")
@@ -211,10 +211,10 @@ def _sequence(value: object) -> int:
     return sequence
 
 
-def _milli_c(value: object) -> int:
-    milli_c = round(degrees_of(value) * 1000)
-    check_temperature_milli_c(milli_c, written_as=f"{quoted(value)} °C")
-    return milli_c
+def _milli(value: object) -> int:
+    milli = round(degrees_of(value) * 1000)
+    check_value_milli(milli, written_as=f"{quoted(value)} °C")
+    return milli
 
 
 def _suggestion(event_time: float) -> str:

@@ -13,7 +13,7 @@ import pyarrow.parquet
 
 WINDOW_MS = 300_000
 HOLD_MS_MAX = 60_000
-BIN_MILLI_C = 500
+BIN_MILLI = 500
 PERCENTILES = (5, 25, 50, 75, 95, 99)
 
 Fact = tuple[str, int, int, int]
@@ -39,30 +39,30 @@ def expected_row(facts: list[Fact]) -> Row:
     sensor_id, some_time_ms, _, _ = facts[0]
     start_ms = window_start_ms(some_time_ms)
     values: dict[tuple[int, int], set[int]] = {}
-    for _, time_ms, sequence, milli_c in facts:
-        values.setdefault((time_ms, sequence), set()).add(milli_c)
+    for _, time_ms, sequence, milli in facts:
+        values.setdefault((time_ms, sequence), set()).add(milli)
     winners = [(time_ms, max(values[time_ms, sequence])) for time_ms, sequence in sorted(values)]
     ascending = sorted(value for _, value in winners)
     untils = [time_ms for time_ms, _ in winners[1:]] + [start_ms + WINDOW_MS]
     held = [min(until, time_ms + HOLD_MS_MAX) - time_ms for (time_ms, _), until in zip(winners, untils, strict=True)]
-    bins = sorted({value // BIN_MILLI_C for value in ascending})
+    bins = sorted({value // BIN_MILLI for value in ascending})
     return {
         "window_start": timestamp(start_ms),
         "sensor_id": sensor_id,
         "readings": len(winners),
-        "sum_milli_c": sum(ascending),
-        "sum_squares_milli_c2": sum(value * value for value in ascending),
-        "min_milli_c": ascending[0],
-        "max_milli_c": ascending[-1],
-        "first_milli_c": winners[0][1],
+        "sum_milli": sum(ascending),
+        "sum_squares_milli2": sum(value * value for value in ascending),
+        "min_milli": ascending[0],
+        "max_milli": ascending[-1],
+        "first_milli": winners[0][1],
         "first_time": timestamp(winners[0][0]),
-        "last_milli_c": winners[-1][1],
+        "last_milli": winners[-1][1],
         "last_time": timestamp(winners[-1][0]),
-        **{f"p{p:02}_milli_c": ascending[-(-p * len(ascending) // 100) - 1] for p in PERCENTILES},
-        "integral_milli_c_ms": sum(value * ms for (_, value), ms in zip(winners, held, strict=True)),
+        **{f"p{p:02}_milli": ascending[-(-p * len(ascending) // 100) - 1] for p in PERCENTILES},
+        "integral_milli_ms": sum(value * ms for (_, value), ms in zip(winners, held, strict=True)),
         "covered_ms": sum(held),
         "histogram_bins": bins,
-        "histogram_counts": [sum(value // BIN_MILLI_C == which for value in ascending) for which in bins],
+        "histogram_counts": [sum(value // BIN_MILLI == which for value in ascending) for which in bins],
         "conflicts": sum(len(distinct) - 1 for distinct in values.values()),
     }
 
@@ -81,22 +81,22 @@ def merged_rows(start_ms: int, parts: Iterable[list[Row]]) -> list[Row]:
 def merged_row(start_ms: int, rows: list[Row]) -> Row:
     """The row of one sensor from its rows of windows."""
     first, last = min(rows, key=lambda row: row["first_time"]), max(rows, key=lambda row: row["last_time"])
-    least, most = min(row["min_milli_c"] for row in rows), max(row["max_milli_c"] for row in rows)
+    least, most = min(row["min_milli"] for row in rows), max(row["max_milli"] for row in rows)
     counts: Counter[int] = Counter()
     for row in rows:
         counts.update(dict(zip(row["histogram_bins"], row["histogram_counts"], strict=True)))
     ranked = [which for which in sorted(counts) for _ in range(counts[which])]
-    added = ("readings", "sum_milli_c", "sum_squares_milli_c2", "integral_milli_c_ms", "covered_ms", "conflicts")
-    middles = {p: ranked[-(-p * len(ranked) // 100) - 1] * BIN_MILLI_C + BIN_MILLI_C // 2 for p in PERCENTILES}
+    added = ("readings", "sum_milli", "sum_squares_milli2", "integral_milli_ms", "covered_ms", "conflicts")
+    middles = {p: ranked[-(-p * len(ranked) // 100) - 1] * BIN_MILLI + BIN_MILLI // 2 for p in PERCENTILES}
     return {
         "window_start": timestamp(start_ms),
         "sensor_id": rows[0]["sensor_id"],
         **{name: sum(row[name] for row in rows) for name in added},
-        "min_milli_c": least,
-        "max_milli_c": most,
-        **{name: first[name] for name in ("first_milli_c", "first_time")},
-        **{name: last[name] for name in ("last_milli_c", "last_time")},
-        **{f"p{p:02}_milli_c": max(least, min(most, middle)) for p, middle in middles.items()},
+        "min_milli": least,
+        "max_milli": most,
+        **{name: first[name] for name in ("first_milli", "first_time")},
+        **{name: last[name] for name in ("last_milli", "last_time")},
+        **{f"p{p:02}_milli": max(least, min(most, middle)) for p, middle in middles.items()},
         "histogram_bins": sorted(counts),
         "histogram_counts": [counts[which] for which in sorted(counts)],
     }

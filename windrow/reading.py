@@ -17,8 +17,8 @@ from windrow.timestamps import INSTANT_MS_MAX, INSTANT_MS_MIN
 SENSOR_ID_CHARACTERS_MAX = 128
 SEQUENCE_MAX = 2**63 - 1
 # Absolute zero, and more than any sensor of a fleet measures.
-TEMPERATURE_MIN_MILLI_C = -273_150
-TEMPERATURE_MAX_MILLI_C = 10_000_000
+TEMPERATURE_MIN_MILLI = -273_150
+TEMPERATURE_MAX_MILLI = 10_000_000
 # Measured against the arrival of the record that carries the reading, never against a clock.
 EARLINESS_MS_MAX = 300_000
 # Readings, good or bad, in one record of the stream: its user records and the rows of its blocks. A record of 1 MiB
@@ -82,7 +82,7 @@ class Reading:
     sensor_id: str
     event_time_ms: int
     sequence: int
-    temperature_milli_c: int
+    value_milli: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,14 +90,14 @@ class Readings:
     """n readings as columns, in any order, possibly with duplicates.
 
     sensor_ids: k ids, possibly with duplicates; sensor: int32[n], positions in `sensor_ids`; event_time_ms: int64[n];
-    sequence: int64[n]; temperature_milli_c: int32[n].
+    sequence: int64[n]; value_milli: int32[n].
     """
 
     sensor_ids: Strings
     sensor: npt.NDArray[np.int32]
     event_time_ms: npt.NDArray[np.int64]
     sequence: npt.NDArray[np.int64]
-    temperature_milli_c: npt.NDArray[np.int32]
+    value_milli: npt.NDArray[np.int32]
 
     @classmethod
     def from_columns(
@@ -106,15 +106,15 @@ class Readings:
         sensor_ids: Strings,
         event_time_ms: npt.NDArray[np.int64],
         sequence: npt.NDArray[np.int64],
-        temperature_milli_c: npt.NDArray[np.int32],
+        value_milli: npt.NDArray[np.int32],
     ) -> Self:
         """Make readings from columns with one id per reading; equal ids are stored once."""
         distinct, sensor = sensor_ids.rank()
-        return cls(distinct, sensor.astype(np.int32), event_time_ms, sequence, temperature_milli_c)
+        return cls(distinct, sensor.astype(np.int32), event_time_ms, sequence, value_milli)
 
     @classmethod
     def of(cls, rows: Iterable[Reading | tuple[str, int, int, int]]) -> Self:
-        """Make readings from tuples (sensor_id, event_time_ms, sequence, temperature_milli_c), for small numbers.
+        """Make readings from tuples (sensor_id, event_time_ms, sequence, value_milli), for small numbers.
 
         ValueError names a value that is not an integer of its column's width; nothing is truncated.
         """
@@ -123,9 +123,7 @@ class Readings:
             sensor_ids=Strings.of(reading.sensor_id for reading in readings),
             event_time_ms=_integers("q", [reading.event_time_ms for reading in readings], name="event_time_ms"),
             sequence=_integers("q", [reading.sequence for reading in readings], name="sequence"),
-            temperature_milli_c=_integers(
-                "i", [reading.temperature_milli_c for reading in readings], name="temperature_milli_c"
-            ),
+            value_milli=_integers("i", [reading.value_milli for reading in readings], name="value_milli"),
         )
 
     @classmethod
@@ -141,7 +139,7 @@ class Readings:
             np.concatenate([places[column][batch.sensor] for batch, column in zip(batches, which, strict=True)]),
             np.concatenate([batch.event_time_ms for batch in batches]),
             np.concatenate([batch.sequence for batch in batches]),
-            np.concatenate([batch.temperature_milli_c for batch in batches]),
+            np.concatenate([batch.value_milli for batch in batches]),
         )
 
     def __len__(self) -> int:
@@ -151,7 +149,7 @@ class Readings:
     def __iter__(self) -> Iterator[Reading]:
         """Iterate over the readings one by one, for tests and small numbers."""
         ids = self.sensor_ids.to_list()
-        columns = (self.sensor, self.event_time_ms, self.sequence, self.temperature_milli_c)
+        columns = (self.sensor, self.event_time_ms, self.sequence, self.value_milli)
         rows = zip(*(column.tolist() for column in columns), strict=True)
         return (Reading(ids[sensor], time, sequence, value) for sensor, time, sequence, value in rows)
 
@@ -162,7 +160,7 @@ class Readings:
             self.sensor[positions],
             self.event_time_ms[positions],
             self.sequence[positions],
-            self.temperature_milli_c[positions],
+            self.value_milli[positions],
         )
 
 
@@ -192,9 +190,9 @@ def check_sequence(sequence: int) -> None:
         raise BadReading(Reason.SEQUENCE, f"sequence {_brief(sequence)} is not from 0 to 2^63-1")
 
 
-def check_temperature_milli_c(temperature_milli_c: int, *, written_as: str) -> None:
+def check_value_milli(value_milli: int, *, written_as: str) -> None:
     """Raise BadReading unless the temperature is from -273.15 to 10,000 °C; `written_as` is how its sender wrote it."""
-    if not TEMPERATURE_MIN_MILLI_C <= temperature_milli_c <= TEMPERATURE_MAX_MILLI_C:
+    if not TEMPERATURE_MIN_MILLI <= value_milli <= TEMPERATURE_MAX_MILLI:
         raise BadReading(Reason.TEMPERATURE_RANGE, f"{written_as} is outside -273.15 to 10,000 °C")
 
 
@@ -226,13 +224,13 @@ def is_sound(readings: Readings, *, is_id: npt.NDArray[np.bool_] | None = None) 
     """
     if is_id is None:
         is_id = are_sensor_ids(readings.sensor_ids)
-    time, value = readings.event_time_ms, readings.temperature_milli_c
+    time, value = readings.event_time_ms, readings.value_milli
     sound: npt.NDArray[np.bool_] = (
         (time >= INSTANT_MS_MIN)
         & (time <= INSTANT_MS_MAX)
         & (readings.sequence >= 0)
-        & (value >= TEMPERATURE_MIN_MILLI_C)
-        & (value <= TEMPERATURE_MAX_MILLI_C)
+        & (value >= TEMPERATURE_MIN_MILLI)
+        & (value <= TEMPERATURE_MAX_MILLI)
     )
     return sound if is_id.all() else sound & is_id[readings.sensor]
 

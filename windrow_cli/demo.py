@@ -163,7 +163,7 @@ def _site_means(stage: "Stage", windows: Sequence[Window], home: Path) -> dict[s
     bounds = TimeRange(windows[0].start_ms, windows[-1].end_ms)
     sql = (
         "SELECT split_part(sensor_id, '/', 1) AS site, window_start,"  # noqa: S608 - no value in it
-        " SUM(sum_milli_c) * 0.001 / SUM(readings) AS mean_c"
+        " SUM(sum_milli) * 0.001 / SUM(readings) AS mean_c"
         f" FROM aggregates WHERE {IN_RANGE} GROUP BY 1, 2 ORDER BY 1, 2"
     )
     frame = engine_of(stage, home=home).run(Query.bind(sql, range_values(bounds))).frame

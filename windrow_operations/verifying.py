@@ -97,7 +97,7 @@ def readings_of_window(fleets: Sequence[FleetSpec], window: Window) -> pd.DataFr
             continue
         for batch in readings(dataclasses.replace(fleet, start_ms=start_ms, end_ms=end_ms)):
             sensor_ids = np.array(batch.sensor_ids.to_list(), object)[batch.sensor]
-            columns = (sensor_ids, batch.event_time_ms, batch.sequence, batch.temperature_milli_c)
+            columns = (sensor_ids, batch.event_time_ms, batch.sequence, batch.value_milli)
             frames.append(pd.DataFrame(dict(zip(READING_COLUMNS, columns, strict=True))))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=pd.Index(READING_COLUMNS))
 

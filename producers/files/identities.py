@@ -82,7 +82,7 @@ class IdentityBook:
         series = self._numbers(quantity, readings.sensor_ids)
         rows = np.empty(len(readings), _ROW)
         rows["time"], rows["sequence"], rows["value"] = (
-            readings.event_time_ms, readings.sequence, readings.temperature_milli_c,
+            readings.event_time_ms, readings.sequence, readings.value_milli,
         )  # fmt: skip
         rows["series"] = series[readings.sensor]
         rows["position"] = np.arange(self._positions, self._positions + len(readings))

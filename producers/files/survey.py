@@ -107,7 +107,7 @@ def _count(survey: FileSurvey, batch: FileBatch, wanted: dict[str, list[tuple[in
 
 
 def _extend(survey: FileSurvey, one: QuantityReadings, *, now_ms: int, horizon_ms: int) -> None:
-    times_ms, values = one.readings.event_time_ms, one.readings.temperature_milli_c
+    times_ms, values = one.readings.event_time_ms, one.readings.value_milli
     first_ms, last_ms = int(times_ms.min()), int(times_ms.max())
     survey.first_ms = first_ms if survey.first_ms is None else min(first_ms, survey.first_ms)
     survey.last_ms = last_ms if survey.last_ms is None else max(last_ms, survey.last_ms)

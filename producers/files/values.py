@@ -129,7 +129,7 @@ def _fast(texts: Payloads, quantity: Quantity) -> tuple[Int64s, Mask]:
     if not len(texts) or (symbol is None and quantity.map != _IDENTITY):
         return np.zeros(len(texts), np.int64), np.zeros(len(texts), bool)
     cursor = Cursor(texts.octets, texts.starts)
-    values = Temperature(symbol or "C").read(cursor)["temperature_milli_c"]
+    values = Temperature(symbol or "C").read(cursor)["value_milli"]
     is_read = cursor.is_accepted & (cursor.at == texts.starts + texts.lengths)
     is_read &= (values >= quantity.min_milli) & (values <= quantity.max_milli)
     for number in quantity.missing_numbers:

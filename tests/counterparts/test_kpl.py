@@ -96,7 +96,7 @@ def _sent(stage: Stage, began_ms: int) -> Sent:
 
 def _rows(stage: Stage, home: Path, start_ms: int, end_ms: int) -> dict[tuple[str, int], tuple[int, int]]:
     """Return readings and sum of each sensor and window, as people ask for them."""
-    sql = "SELECT sensor_id, to_unixtime(window_start) AS start, readings, sum_milli_c FROM aggregates"
+    sql = "SELECT sensor_id, to_unixtime(window_start) AS start, readings, sum_milli FROM aggregates"
     rows = local_engine(stage, home=home).run(Query(sql)).frame
     return {
         (sensor, round(start * 1000)): (int(readings), int(total))

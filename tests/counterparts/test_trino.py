@@ -89,7 +89,7 @@ def test_open_readings_are_those_of_the_partials(filled: FilledStage, trino: Tri
         "SELECT sensor_id, to_unixtime(event_time) * 1000, sequence, CAST(temperature_c * 1000 AS INTEGER)"
         " FROM open_readings"
     )
-    found = {(sensor, round(time_ms), sequence): milli_c for sensor, time_ms, sequence, milli_c in answer.rows}
+    found = {(sensor, round(time_ms), sequence): milli for sensor, time_ms, sequence, milli in answer.rows}
     assert len(found) == len(answer.rows)
     assert found == expected
 
@@ -145,8 +145,8 @@ def _open_readings(filled: FilledStage) -> dict[tuple[str, int, int], int]:
         partial, _ = decode_partial(stored.body)
         for reading in partial.readings:
             identity = (reading.sensor_id, reading.event_time_ms, reading.sequence)
-            milli_c = reading.temperature_milli_c
-            readings[identity] = max(milli_c, readings.get(identity, milli_c))
+            milli = reading.value_milli
+            readings[identity] = max(milli, readings.get(identity, milli))
     return readings
 
 

@@ -119,7 +119,7 @@ def test_a_removed_row_is_found(stage: Audited, window: Window) -> None:
 def test_a_changed_value_is_found(stage: Audited, window: Window) -> None:
     """A thousandth of a degree in one column."""
     rows = pq.read_table(io.BytesIO(stage.rows(window)))
-    place = rows.schema.get_field_index("max_milli_c")
+    place = rows.schema.get_field_index("max_milli")
     values = pc.add(rows.column(place), pa.array([1, 0], pa.int32()))
     body = io.BytesIO()
     pq.write_table(rows.set_column(place, rows.schema.field(place), values), body)

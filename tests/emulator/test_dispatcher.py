@@ -131,11 +131,11 @@ def test_windows_and_hours_are_written_by_the_schedule_and_late_readings_join_th
     assert (after.revision, after.readings) == (before.revision + 1, 3)
 
     dt = layout.day_prefix("", hour.start_ms)[3:-1]
-    of_hour = f"SELECT sensor_id, readings, sum_milli_c FROM aggregates_1h WHERE dt = '{dt}' ORDER BY sensor_id"
+    of_hour = f"SELECT sensor_id, readings, sum_milli FROM aggregates_1h WHERE dt = '{dt}' ORDER BY sensor_id"
     assert ask(of_hour, home, monkeypatch) == [
-        {"sensor_id": "a", "readings": 2, "sum_milli_c": 42_000},
-        {"sensor_id": "b", "readings": 1, "sum_milli_c": 21_000},
-        {"sensor_id": "latecomer", "readings": 1, "sum_milli_c": -5_000},
+        {"sensor_id": "a", "readings": 2, "sum_milli": 42_000},
+        {"sensor_id": "b", "readings": 1, "sum_milli": 21_000},
+        {"sensor_id": "latecomer", "readings": 1, "sum_milli": -5_000},
     ]
     of_windows = (
         f"SELECT revision, readings, sensors FROM windows WHERE dt = '{dt}' AND readings > 0 ORDER BY window_start"

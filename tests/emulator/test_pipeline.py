@@ -163,7 +163,7 @@ def test_a_late_reading_changes_one_window_and_raises_its_revision(pipeline: Pip
     assert [window for window in windows if before[window] != after[window]] == [windows[1]]
     assert reported[windows[1]] is RollOutcome.ROLLED
     assert [pipeline.lineage(window).revision for window in windows] == [1, 2, 1]
-    assert pipeline.rows(windows[1])["latecomer"]["sum_milli_c"] == 12_345
+    assert pipeline.rows(windows[1])["latecomer"]["sum_milli"] == 12_345
     assert not list(pipeline.lake.list_objects(f"{layout.MARKERS}dt="))
 
 
@@ -175,7 +175,7 @@ def test_blocks_and_json_in_one_batch_make_one_row(pipeline: Pipeline, start_ms:
     pipeline.put(encode_block(Readings.of(readings[3:])))
     pipeline.tick()
     row = pipeline.rows(Window(start_ms))["mixed"]
-    assert (row["readings"], row["sum_milli_c"]) == (6, 120_015)
+    assert (row["readings"], row["sum_milli"]) == (6, 120_015)
 
 
 def test_what_counts_after_a_redrive_joins_its_window(
@@ -202,7 +202,7 @@ def test_what_counts_after_a_redrive_joins_its_window(
     pipeline.tick()
 
     rows = pipeline.rows(Window(start_ms))
-    assert {sensor: row["sum_milli_c"] for sensor, row in rows.items()} == {"lost": 1_000, "sent": 2_000}
+    assert {sensor: row["sum_milli"] for sensor, row in rows.items()} == {"lost": 1_000, "sent": 2_000}
     assert windrow("quarantine", "list", "--from", "-10m", "--reason", "not_json") == listed
 
 
@@ -252,7 +252,7 @@ def test_a_malformed_reading_amid_an_aggregate_is_quarantined_and_its_neighbours
     pipeline.put(aggregate([UserRecord("k", payload) for payload in (first, broken, last)]))
     pipeline.tick()
     rows = pipeline.rows(Window(start_ms))
-    assert {sensor: row["sum_milli_c"] for sensor, row in rows.items()} == {"before": 1_000, "after": 2_000}
+    assert {sensor: row["sum_milli"] for sensor, row in rows.items()} == {"before": 1_000, "after": 2_000}
     (key,) = {listed.key for listed in pipeline.lake.list_objects(layout.QUARANTINE)} - known
     stored = pipeline.lake.get(key)
     assert stored is not None

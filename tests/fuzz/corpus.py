@@ -14,7 +14,7 @@ from windrow.wire.block.block import encode_block
 from windrow.wire.kpl import UserRecord, aggregate, seal
 
 FOLDER = Path(__file__).parent / "corpus"
-_READINGS = [reading(f"site-{n % 3:02}/sensor-{n:04}", at_ms=n * 997, milli_c=20_000 - n, sequence=n) for n in range(9)]
+_READINGS = [reading(f"site-{n % 3:02}/sensor-{n:04}", at_ms=n * 997, milli=20_000 - n, sequence=n) for n in range(9)]
 
 JSON = {
     "plain": encoded(_READINGS)[1],

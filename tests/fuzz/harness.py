@@ -37,8 +37,8 @@ from windrow.reading import (
     READINGS_PER_RECORD_MAX,
     SENSOR_ID_CHARACTERS_MAX,
     SEQUENCE_MAX,
-    TEMPERATURE_MAX_MILLI_C,
-    TEMPERATURE_MIN_MILLI_C,
+    TEMPERATURE_MAX_MILLI,
+    TEMPERATURE_MIN_MILLI,
     BadReading,
     Reading,
 )
@@ -186,8 +186,8 @@ def _by_pyarrow(payload: bytes) -> list[Reading] | None:
     sequences = columns.column(3).to_pylist() if columns.num_columns > 3 else [0] * columns.num_rows
     values = [columns.column(place).to_pylist() for place in range(3)]
     return [
-        Reading(sensor_id, time_ms, sequence, milli_c)
-        for sensor_id, time_ms, milli_c, sequence in zip(*values, sequences, strict=True)
+        Reading(sensor_id, time_ms, sequence, milli)
+        for sensor_id, time_ms, milli, sequence in zip(*values, sequences, strict=True)
     ]
 
 
@@ -197,5 +197,5 @@ def _is_within(one: Reading) -> bool:
         and not any(unicodedata.category(character) == "Cc" for character in one.sensor_id)
         and INSTANT_MS_MIN <= one.event_time_ms <= INSTANT_MS_MAX
         and 0 <= one.sequence <= SEQUENCE_MAX
-        and TEMPERATURE_MIN_MILLI_C <= one.temperature_milli_c <= TEMPERATURE_MAX_MILLI_C
+        and TEMPERATURE_MIN_MILLI <= one.value_milli <= TEMPERATURE_MAX_MILLI
     )

@@ -128,7 +128,7 @@ def test_the_native_kpl_s_mixture_is_read_to_the_last_reading() -> None:
     assert not list(store.list_objects(QUARANTINE))
     partials = [stored.body for listed in store.list_objects(PARTIALS) if (stored := store.get(listed.key))]
     found = Counter(
-        (one.sensor_id, one.event_time_ms, one.sequence, one.temperature_milli_c)
+        (one.sensor_id, one.event_time_ms, one.sequence, one.value_milli)
         for body in partials
         for one in decode_partial(body)[0].readings
     )

@@ -25,7 +25,7 @@ from windrow.columns.strings import Strings
 from windrow.reading import (
     READINGS_PER_RECORD_MAX,
     SENSOR_ID_CHARACTERS_MAX,
-    TEMPERATURE_MAX_MILLI_C,
+    TEMPERATURE_MAX_MILLI,
     Readings,
 )
 from windrow.window import WINDOW_MS
@@ -94,7 +94,7 @@ def blocks_of_bad_readings(bad: int = BAD_ROWS_MAX) -> Iterator[bytes]:
         np.zeros(count, np.int32),
         np.full(count, ARRIVAL_MS, np.int64),
         np.arange(count),
-        np.where(np.arange(count) < bad, np.int32(TEMPERATURE_MAX_MILLI_C + 1), np.int32(0)),
+        np.where(np.arange(count) < bad, np.int32(TEMPERATURE_MAX_MILLI + 1), np.int32(0)),
     )
     block = encode_block(readings)
     yield from (block for _ in range(PAYLOAD_BYTES // len(block)))
@@ -108,7 +108,7 @@ def blocks_of_nothing_but_bad_readings() -> Iterator[bytes]:
 def small_blocks_of_bad_readings(bad: int = BAD_ROWS_MAX) -> Iterator[bytes]:
     """As many blocks as fit, no reading of which counts; or of which the first do not."""
     sensor_id = "\U0001f321" * SENSOR_ID_CHARACTERS_MAX
-    too_hot = TEMPERATURE_MAX_MILLI_C + 1
+    too_hot = TEMPERATURE_MAX_MILLI + 1
     block = encode_block(
         Readings.of([(sensor_id, ARRIVAL_MS, n, too_hot if n < bad else 0) for n in range(BAD_ROWS_MAX)])
     )

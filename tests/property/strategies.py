@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from windrow.reading import SEQUENCE_MAX, TEMPERATURE_MAX_MILLI_C, TEMPERATURE_MIN_MILLI_C, Reading
+from windrow.reading import SEQUENCE_MAX, TEMPERATURE_MAX_MILLI, TEMPERATURE_MIN_MILLI, Reading
 from windrow.window import WINDOW_MS
 
 FIRST_WINDOW_MS = 1_763_640_300_000
@@ -27,9 +27,9 @@ _offsets_ms = st.one_of(
     st.integers(0, 3 * WINDOW_MS),
 )
 _sequences = st.one_of(st.sampled_from([0, 0, 0, 1, SEQUENCE_MAX]), st.integers(0, SEQUENCE_MAX))
-temperatures_milli_c = st.one_of(
-    st.sampled_from([0, -1, 499, 500, TEMPERATURE_MIN_MILLI_C, TEMPERATURE_MAX_MILLI_C]),
-    st.integers(TEMPERATURE_MIN_MILLI_C, TEMPERATURE_MAX_MILLI_C),
+values_milli = st.one_of(
+    st.sampled_from([0, -1, 499, 500, TEMPERATURE_MIN_MILLI, TEMPERATURE_MAX_MILLI]),
+    st.integers(TEMPERATURE_MIN_MILLI, TEMPERATURE_MAX_MILLI),
 )
 
 
@@ -40,7 +40,7 @@ def readings(*, windows: int = 3) -> st.SearchStrategy[Reading]:
         sensor_id=sensor_ids,
         event_time_ms=_offsets_ms.map(lambda offset: FIRST_WINDOW_MS + offset % (windows * WINDOW_MS)),
         sequence=_sequences,
-        temperature_milli_c=temperatures_milli_c,
+        value_milli=values_milli,
     )
 
 
@@ -52,10 +52,10 @@ def batches(*, windows: int = 3, max_size: int = 60) -> st.SearchStrategy[list[R
 def _with_repeats(readings: list[Reading]) -> st.SearchStrategy[list[Reading]]:
     if not readings:
         return st.just(readings)
-    repeats = st.lists(st.tuples(st.sampled_from(readings), st.one_of(st.none(), temperatures_milli_c)), max_size=20)
+    repeats = st.lists(st.tuples(st.sampled_from(readings), st.one_of(st.none(), values_milli)), max_size=20)
     return repeats.map(lambda pairs: readings + [_again(reading, value) for reading, value in pairs])
 
 
-def _again(reading: Reading, temperature_milli_c: int | None) -> Reading:
-    value = reading.temperature_milli_c if temperature_milli_c is None else temperature_milli_c
+def _again(reading: Reading, value_milli: int | None) -> Reading:
+    value = reading.value_milli if value_milli is None else value_milli
     return Reading(reading.sensor_id, reading.event_time_ms, reading.sequence, value)

@@ -13,7 +13,7 @@ from producers.files.times import instant_ms, parse_times
 from producers.files.values import parse_values, quantity_for
 from windrow.payloads.times import TimeForm
 from windrow.payloads.zones import zone_named
-from windrow.reading import TEMPERATURE_MAX_MILLI_C, TEMPERATURE_MIN_MILLI_C, BadReading
+from windrow.reading import TEMPERATURE_MAX_MILLI, TEMPERATURE_MIN_MILLI, BadReading
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +55,7 @@ def test_values_are_the_exact_decimals_rounded_once(unit: str, cells: list[str])
             continue
         exact = {"C": number, "F": (number - 32) * 5 / 9, "K": number - Fraction("273.15")}[unit]
         milli = round(exact * 1000)
-        assert bool(is_value[row]) == (TEMPERATURE_MIN_MILLI_C <= milli <= min(9_000_000, TEMPERATURE_MAX_MILLI_C))
+        assert bool(is_value[row]) == (TEMPERATURE_MIN_MILLI <= milli <= min(9_000_000, TEMPERATURE_MAX_MILLI))
         assert not is_value[row] or values[row] == milli
 
 

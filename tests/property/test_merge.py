@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.oracle import PERCENTILES, Fact, expected_rows, read_rows
-from tests.property.strategies import sensor_ids, temperatures_milli_c
+from tests.property.strategies import sensor_ids, values_milli
 from tests.rows_file import encode_rollup
 from windrow.reading import Readings
-from windrow.rows.merge import PERCENTILE_ERROR_MILLI_C, merge, merge_streams
+from windrow.rows.merge import PERCENTILE_ERROR_MILLI, merge, merge_streams
 from windrow.rows.partial import partials_of
 from windrow.rows.rollup import Rollup, batches_of, roll
 from windrow.rows.rollup_parquet import read_rows as decode_rows
@@ -34,7 +34,7 @@ facts = st.builds(
     st.sampled_from([0, 0, 1, 11, 12, 150, 287]),
     st.sampled_from([0, 1, 150_000, WINDOW_MS - 1]),
     st.sampled_from([0, 1]),
-    temperatures_milli_c,
+    values_milli,
 )
 days = st.lists(facts, min_size=1, max_size=40)
 
@@ -58,21 +58,21 @@ def expected_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
     for row in rows:
         for which, count in zip(row["histogram_bins"], row["histogram_counts"], strict=True):
             histogram[which] = histogram.get(which, 0) + count
-    added = ("readings", "sum_milli_c", "sum_squares_milli_c2", "integral_milli_c_ms", "covered_ms", "conflicts")
+    added = ("readings", "sum_milli", "sum_squares_milli2", "integral_milli_ms", "covered_ms", "conflicts")
     return {
         "sensor_id": rows[0]["sensor_id"],
         **{name: sum(row[name] for row in rows) for name in added},
-        "min_milli_c": min(row["min_milli_c"] for row in rows),
-        "max_milli_c": max(row["max_milli_c"] for row in rows),
-        **{name: rows[0][name] for name in ("first_milli_c", "first_time")},
-        **{name: rows[-1][name] for name in ("last_milli_c", "last_time")},
+        "min_milli": min(row["min_milli"] for row in rows),
+        "max_milli": max(row["max_milli"] for row in rows),
+        **{name: rows[0][name] for name in ("first_milli", "first_time")},
+        **{name: rows[-1][name] for name in ("last_milli", "last_time")},
         "histogram_bins": sorted(histogram),
         "histogram_counts": [histogram[which] for which in sorted(histogram)],
     }
 
 
 def without_percentiles(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    names = {f"p{percent:02}_milli_c" for percent in PERCENTILES} | {"window_start"}
+    names = {f"p{percent:02}_milli" for percent in PERCENTILES} | {"window_start"}
     return [{name: value for name, value in row.items() if name not in names} for row in rows]
 
 
@@ -93,9 +93,9 @@ def test_percentiles_are_within_the_stated_bound(day: list[Fact]) -> None:
         for _, time_ms, sequence, value in (fact for fact in day if fact[0] == sensor_id):
             winners[time_ms, sequence] = max(value, winners.get((time_ms, sequence), value))
         ascending = sorted(winners.values())
-        for percent, values in zip(PERCENTILES, merged.percentiles_milli_c, strict=True):
+        for percent, values in zip(PERCENTILES, merged.percentiles_milli, strict=True):
             exact = ascending[-(-percent * len(ascending) // 100) - 1]
-            assert abs(int(values[position]) - exact) <= PERCENTILE_ERROR_MILLI_C
+            assert abs(int(values[position]) - exact) <= PERCENTILE_ERROR_MILLI
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
@@ -138,5 +138,5 @@ def test_sums_of_squares_of_a_fleet_day_leave_64_bits() -> None:
     readings = [("a", DAY_START_MS + index, 0, 10_000_000) for index in range(100_000)]
     (part,) = windows_of(readings)
     (row,) = read_rows(encode_rollup(merge(DAY_START_MS, [part] * 24)))
-    assert row["sum_squares_milli_c2"] == Decimal(24 * 10**19)
+    assert row["sum_squares_milli2"] == Decimal(24 * 10**19)
     assert np.all(merge(DAY_START_MS, [part] * 24).sum_squares_high > 0)

@@ -49,7 +49,7 @@ alleged = st.tuples(
 
 def reason_of(fact: Fact, *, is_put: bool = False) -> str | None:
     """Why it is no reading, written down once more; None if it is one. `is_put`: as the producer judges it."""
-    sensor_id, time_ms, sequence, milli_c = fact
+    sensor_id, time_ms, sequence, milli = fact
     if not 1 <= len(sensor_id) <= 128 or any(unicodedata.category(character) == "Cc" for character in sensor_id):
         return "sensor_id"
     if not YEAR_1_MS <= time_ms <= YEAR_9999_MS:
@@ -58,7 +58,7 @@ def reason_of(fact: Fact, *, is_put: bool = False) -> str | None:
         return "too_late"
     if not 0 <= sequence < 2**63:
         return "sequence"
-    return None if -273_150 <= milli_c <= 10_000_000 else "temperature_range"
+    return None if -273_150 <= milli <= 10_000_000 else "temperature_range"
 
 
 @given(alleged)
@@ -115,10 +115,10 @@ def test_the_judge_of_blocks_says_the_same_of_each_row(facts: list[Fact]) -> Non
 @example(("roof", YEAR_2020_MS, 0, 0))
 def test_the_producer_says_the_same_of_a_reading(fact: Fact) -> None:
     """In addition, only readings too late for every stream are refused."""
-    sensor_id, time_ms, sequence, milli_c = fact
+    sensor_id, time_ms, sequence, milli = fact
     reason = None
     try:
-        celsius = Decimal(milli_c).scaleb(-3)
+        celsius = Decimal(milli).scaleb(-3)
         assert reading_of(sensor_id, celsius, event_time=time_ms, sequence=sequence) == Reading(*fact)
     except BadReading as error:
         reason = error.reason

@@ -25,7 +25,7 @@ def rows_of(readings: list[Reading]) -> list[dict[str, Any]]:
 
 
 def facts_of(readings: list[Reading]) -> list[Fact]:
-    return [(one.sensor_id, one.event_time_ms, one.sequence, one.temperature_milli_c) for one in readings]
+    return [(one.sensor_id, one.event_time_ms, one.sequence, one.value_milli) for one in readings]
 
 
 @given(batches(windows=1))
@@ -67,4 +67,4 @@ def test_the_file_has_the_columns_of_the_table() -> None:
 def test_sums_of_squares_leave_64_bits_unharmed() -> None:
     """A hundred thousand readings at the limit sum to 10^19, which 64 bits with a sign cannot hold."""
     readings = [Reading("a", FIRST_WINDOW_MS + i % 300_000, i, 10_000_000) for i in range(100_000)]
-    assert rows_of(readings)[0]["sum_squares_milli_c2"] == 10**19
+    assert rows_of(readings)[0]["sum_squares_milli2"] == 10**19

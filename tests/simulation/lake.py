@@ -116,7 +116,7 @@ def united_of(state: S3State, lineage: Lineage, *, is_alone: bool = True) -> Par
         assert ids
         assert min(ids, key=str.encode).encode() >= one.first.encode()
         start_ms = lineage.window.start_ms
-        rows += [(r.sensor_id, r.event_time_ms - start_ms, r.sequence, r.temperature_milli_c) for r in part.readings]
+        rows += [(r.sensor_id, r.event_time_ms - start_ms, r.sequence, r.value_milli) for r in part.readings]
     return partial_of(lineage.window, rows)
 
 

@@ -42,22 +42,22 @@ HOSTILE_IDS = (
 
 def plain(fact: Fact) -> bytes:
     """A reading as our producers spell it."""
-    sensor_id, time_ms, sequence, milli_c = fact
-    temperature = f"{'-' if milli_c < 0 else ''}{abs(milli_c) // 1000}.{abs(milli_c) % 1000:03}"
+    sensor_id, time_ms, sequence, milli = fact
+    temperature = f"{'-' if milli < 0 else ''}{abs(milli) // 1000}.{abs(milli) % 1000:03}"
     name = json.dumps(sensor_id, ensure_ascii=False)
     return f'{{"sensor_id":{name},"event_time":{time_ms},"temperature":{temperature},"sequence":{sequence}}}'.encode()
 
 
 def spelled(fact: Fact, random: Random) -> bytes:
     """The same reading in another legal spelling."""
-    sensor_id, time_ms, sequence, milli_c = fact
-    celsius = Fraction(milli_c, 1000)
+    sensor_id, time_ms, sequence, milli = fact
+    celsius = Fraction(milli, 1000)
     spelling = random.randrange(5)
     temperature, unit = [
-        (f"{milli_c}e-3", "C"),
+        (f"{milli}e-3", "C"),
         (_decimal(celsius * 9 / 5 + 32), "F"),
         (_decimal(celsius + Fraction("273.15")), "K"),
-        (f"{milli_c}000E-6", "C"),
+        (f"{milli}000E-6", "C"),
         (_decimal(celsius), "C"),
     ][spelling]
     fields = [
@@ -93,8 +93,8 @@ def malformed(fact: Fact, random: Random) -> tuple[bytes, str]:
 
 def every_malformed(fact: Fact) -> list[tuple[bytes, str]]:
     """Every kind of bad payload there is, each with its reason; different facts give different payloads."""
-    sensor_id, time_ms, sequence, milli_c = fact
-    name, value = json.dumps(sensor_id, ensure_ascii=False), f"{milli_c}e-3"
+    sensor_id, time_ms, sequence, milli = fact
+    name, value = json.dumps(sensor_id, ensure_ascii=False), f"{milli}e-3"
 
     def json_of(
         sensor: str = name,
@@ -176,9 +176,7 @@ def facts_of_block(payload: bytes) -> list[Fact]:
     table = pyarrow.ipc.open_stream(payload[len(BLOCK_HEAD) :]).read_all()
     columns = {name: table.column(name).to_pylist() for name in table.column_names}
     sequences = columns.get("sequence", [0] * table.num_rows)
-    return list(
-        zip(columns["sensor_id"], columns["event_time_ms"], sequences, columns["temperature_milli_c"], strict=True)
-    )
+    return list(zip(columns["sensor_id"], columns["event_time_ms"], sequences, columns["value_milli"], strict=True))
 
 
 def walk(record: bytes) -> list[bytes]:

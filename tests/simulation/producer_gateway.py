@@ -366,8 +366,8 @@ class ProducerGateway:
 
 
 def _put(producer: Producer, fact: Fact) -> None:
-    sensor_id, time_ms, sequence, milli_c = fact
-    producer.put(sensor_id, Decimal(milli_c) / 1000, event_time=time_ms, sequence=sequence)
+    sensor_id, time_ms, sequence, milli = fact
+    producer.put(sensor_id, Decimal(milli) / 1000, event_time=time_ms, sequence=sequence)
 
 
 def gateway_faults(gateways: Sequence[ProducerGateway]) -> list[str]:

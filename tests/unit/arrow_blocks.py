@@ -18,7 +18,7 @@ def table(readings: Readings, *, with_sequence: bool = True) -> pa.Table:
     columns: dict[str, Any] = {
         "sensor_id": pa.array([ids[place] for place in readings.sensor.tolist()], pa.string()),
         "event_time_ms": pa.array(readings.event_time_ms),
-        "temperature_milli_c": pa.array(readings.temperature_milli_c),
+        "value_milli": pa.array(readings.value_milli),
     }
     if with_sequence:
         columns["sequence"] = pa.array(readings.sequence)

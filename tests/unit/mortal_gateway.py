@@ -97,8 +97,8 @@ class Life:
         if is_batch:
             self._producer.put_readings(Readings.of(Reading(*fact(one)) for one in range(first, last + 1)))
         else:
-            sensor_id, time_ms, sequence, milli_c = fact(first)
-            self._producer.put(sensor_id, milli_c / 1000, event_time=time_ms, sequence=sequence)
+            sensor_id, time_ms, sequence, milli = fact(first)
+            self._producer.put(sensor_id, milli / 1000, event_time=time_ms, sequence=sequence)
         self._say("a", last)
         self._accepted = last
 

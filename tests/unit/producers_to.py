@@ -58,6 +58,4 @@ def reading(number: int) -> Reading:
 def put(producer: Producer, numbers: range) -> None:
     for number in numbers:
         one = reading(number)
-        producer.put(
-            one.sensor_id, Decimal(one.temperature_milli_c) / 1000, event_time=one.event_time_ms, sequence=number
-        )
+        producer.put(one.sensor_id, Decimal(one.value_milli) / 1000, event_time=one.event_time_ms, sequence=number)

@@ -34,9 +34,9 @@ def record(
     )
 
 
-def reading(sensor_id: str = "roof", *, at_ms: int = 0, milli_c: int = 21_437, sequence: int = 0) -> Reading:
+def reading(sensor_id: str = "roof", *, at_ms: int = 0, milli: int = 21_437, sequence: int = 0) -> Reading:
     """A reading `at_ms` after the start of WINDOW."""
-    return Reading(sensor_id, WINDOW.start_ms + at_ms, sequence, milli_c)
+    return Reading(sensor_id, WINDOW.start_ms + at_ms, sequence, milli)
 
 
 def encoded(readings: Iterable[Reading]) -> list[bytes]:

@@ -129,7 +129,7 @@ def first_row_twice(rows: Table) -> Table:
 
 
 def one_milli_degree_more(rows: Table) -> Table:
-    place = rows.schema.get_field_index("p50_milli_c")
+    place = rows.schema.get_field_index("p50_milli")
     return rows.set_column(place, rows.schema.field(place), pc.add(rows.column(place), 1).cast(pa.int32()))
 
 
@@ -195,7 +195,7 @@ def test_an_added_reading_is_unproven_where_the_stream_may_have_lost_it(stored: 
 def test_a_row_with_more_readings_must_still_reach_the_maximum(stored: StoredResults) -> None:
     """What the stream holds is in the row, whatever else is."""
     readings = [one for one in some_readings() if Window.containing(one.event_time_ms) == WINDOW]
-    top = max((one for one in readings if one.sensor_id == "aisle/1"), key=lambda one: one.temperature_milli_c)
+    top = max((one for one in readings if one.sensor_id == "aisle/1"), key=lambda one: one.value_milli)
     others = [one for one in readings if one != top]
     fillers = [Reading("aisle/1", WINDOW.start_ms + place, 0, -20_000) for place in range(2)]
     stored.store([*others, *fillers])

@@ -16,8 +16,8 @@ from windrow.columns.strings import Strings
 from windrow.reading import (
     READINGS_PER_RECORD_MAX,
     SEQUENCE_MAX,
-    TEMPERATURE_MAX_MILLI_C,
-    TEMPERATURE_MIN_MILLI_C,
+    TEMPERATURE_MAX_MILLI,
+    TEMPERATURE_MIN_MILLI,
     BadReading,
     Readings,
     Reason,
@@ -41,7 +41,7 @@ from windrow.wire.block.stream import EncodedBuffer, parse_stream
 from windrow.wire.json.strict import parse_reading
 from windrow.wire.kpl import MAGIC
 
-THREE = [reading("roof", sequence=7), reading("ké\u00a0ller", at_ms=1, milli_c=-5), reading("roof", at_ms=2)]
+THREE = [reading("roof", sequence=7), reading("ké\u00a0ller", at_ms=1, milli=-5), reading("roof", at_ms=2)]
 
 
 def readings_of(count: int) -> Readings:
@@ -159,14 +159,14 @@ COLUMNS = table(Readings.of(THREE))
 @pytest.mark.parametrize(
     "columns",
     [
-        COLUMNS.drop_columns(["temperature_milli_c"]),
+        COLUMNS.drop_columns(["value_milli"]),
         COLUMNS.append_column("unit", pa.array(["C"] * 3)),
-        COLUMNS.rename_columns(["id", "event_time_ms", "temperature_milli_c", "sequence"]),
-        COLUMNS.select(["event_time_ms", "sensor_id", "temperature_milli_c", "sequence"]),
+        COLUMNS.rename_columns(["id", "event_time_ms", "value_milli", "sequence"]),
+        COLUMNS.select(["event_time_ms", "sensor_id", "value_milli", "sequence"]),
         COLUMNS.set_column(1, "event_time_ms", COLUMNS.column(1).cast(pa.timestamp("ms"))),
-        COLUMNS.set_column(2, "temperature_milli_c", pa.array([1.5, 2.5, 3.5])),
-        COLUMNS.set_column(2, "temperature_milli_c", pa.array([1, 2, 3], pa.int64())),
-        COLUMNS.set_column(2, "temperature_milli_c", pa.array([1, None, 3], pa.int32())),
+        COLUMNS.set_column(2, "value_milli", pa.array([1.5, 2.5, 3.5])),
+        COLUMNS.set_column(2, "value_milli", pa.array([1, 2, 3], pa.int64())),
+        COLUMNS.set_column(2, "value_milli", pa.array([1, None, 3], pa.int32())),
         COLUMNS.set_column(0, "sensor_id", pa.array(["a", None, "b"])),
         COLUMNS.set_column(0, "sensor_id", pa.array([b"a", b"b", b"c"])),
         COLUMNS.set_column(0, "sensor_id", pa.array(["a", "b", "c"], pa.large_string())),
@@ -337,11 +337,11 @@ def test_a_frame_that_asks_for_a_large_window_is_refused() -> None:
         ("sequence", SEQUENCE_MAX, None),
         ("sequence", -1, Reason.SEQUENCE),
         ("sequence", -(2**63), Reason.SEQUENCE),
-        ("temperature_milli_c", TEMPERATURE_MIN_MILLI_C, None),
-        ("temperature_milli_c", TEMPERATURE_MIN_MILLI_C - 1, Reason.TEMPERATURE_RANGE),
-        ("temperature_milli_c", TEMPERATURE_MAX_MILLI_C, None),
-        ("temperature_milli_c", TEMPERATURE_MAX_MILLI_C + 1, Reason.TEMPERATURE_RANGE),
-        ("temperature_milli_c", -(2**31), Reason.TEMPERATURE_RANGE),
+        ("value_milli", TEMPERATURE_MIN_MILLI, None),
+        ("value_milli", TEMPERATURE_MIN_MILLI - 1, Reason.TEMPERATURE_RANGE),
+        ("value_milli", TEMPERATURE_MAX_MILLI, None),
+        ("value_milli", TEMPERATURE_MAX_MILLI + 1, Reason.TEMPERATURE_RANGE),
+        ("value_milli", -(2**31), Reason.TEMPERATURE_RANGE),
     ],
 )
 def test_a_reading_is_judged_as_the_json_that_means_the_same(column: str, value: int, reason: Reason | None) -> None:

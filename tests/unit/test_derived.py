@@ -46,7 +46,7 @@ def test_numbers_are_those_of_the_readings(stored: StoredResults) -> None:
     for row in frame.to_dict("records"):
         start_ms = round(row["window_start"].timestamp() * 1000)
         values = [
-            Fraction(one.temperature_milli_c, 1000)
+            Fraction(one.value_milli, 1000)
             for one in some_readings()
             if one.sensor_id == row["sensor_id"] and 0 <= one.event_time_ms - start_ms < WINDOW_MS
         ]

@@ -29,8 +29,7 @@ def read(path: Path, **said: Any) -> tuple[dict[str, list[Row]], list[tuple[int,
             for batch in FileRecording(file, options).batches():
                 for one in batch.found:
                     found[one.quantity] += [
-                        (each.sensor_id, each.event_time_ms, each.sequence, each.temperature_milli_c)
-                        for each in one.readings
+                        (each.sensor_id, each.event_time_ms, each.sequence, each.value_milli) for each in one.readings
                     ]
                 left_out += [(one.row, str(one.reason)) for one in batch.left_out]
     return found, sorted(left_out)

@@ -31,7 +31,7 @@ def read(path: Path, contract: str) -> tuple[dict[str, list[tuple[str, int, int]
     with opened_files([str(path)], file_format=None, encoding=None, stdin=io.BytesIO()) as (file,):
         batches = list(PayloadRecording(file, load_contract(contract), "c.toml").batches())
     found = {
-        one.quantity: [(each.sensor_id, each.event_time_ms, each.temperature_milli_c) for each in one.readings]
+        one.quantity: [(each.sensor_id, each.event_time_ms, each.value_milli) for each in one.readings]
         for batch in batches
         for one in batch.found
     }

@@ -246,7 +246,7 @@ def test_rows_may_be_chosen_by_a_pattern(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "said", "milli_c"),
+    ("column", "said", "milli"),
     [
         ("temp_f", {}, -6_353),
         ("temperature (°F)", {}, -6_353),
@@ -256,12 +256,10 @@ def test_rows_may_be_chosen_by_a_pattern(tmp_path: Path) -> None:
         ("temperature", {}, 20_565),
     ],
 )
-def test_the_unit_is_in_the_columns_name_or_said(
-    tmp_path: Path, column: str, said: dict[str, str], milli_c: int
-) -> None:
+def test_the_unit_is_in_the_columns_name_or_said(tmp_path: Path, column: str, said: dict[str, str], milli: int) -> None:
     """In words, as a sign or as a suffix."""
     path = written(tmp_path / "r.csv", f'sensor_id,event_time,"{column}"\nroof,2026-11-20T12:00:00Z,20.565\n')
-    assert [row[3] for row in read(path, **said)[0]["temperature"]] == [milli_c]
+    assert [row[3] for row in read(path, **said)[0]["temperature"]] == [milli]
 
 
 @pytest.mark.parametrize("spelled", ["", "NaN", "n/a", "-", "null", "Unavailable"])
@@ -371,7 +369,7 @@ def test_payloads_of_the_stream_are_read_as_there(tmp_path: Path, bad: bool) -> 
     ]
     path = written(tmp_path / "r.jsonl", "\n".join([*lines, *(["{}"] if bad else []), ""]))
     expected = [
-        (one.sensor_id, one.event_time_ms, one.sequence, one.temperature_milli_c)
+        (one.sensor_id, one.event_time_ms, one.sequence, one.value_milli)
         for one in parse_readings([line.encode() for line in lines]).readings
     ]
     found, left_out = read(path)

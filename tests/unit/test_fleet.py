@@ -17,8 +17,8 @@ from producers.fleet import (
     DROPOUT_MS,
     SENSORS_MAX,
     SKEW_MS_MAX,
-    SPIKE_MILLI_C_MAX,
-    SPIKE_MILLI_C_MIN,
+    SPIKE_MILLI_MAX,
+    SPIKE_MILLI_MIN,
     STUCK_MS,
     FleetSpec,
     readings,
@@ -44,7 +44,7 @@ def flat(batches: Iterable[Readings]) -> list[Reading]:
 
 def test_a_seed_means_the_same_readings_on_every_machine_and_in_every_version() -> None:
     """The digest is part of the format of a seed: manifests in lakes rely on it."""
-    rows = [f"{r.sensor_id},{r.event_time_ms},{r.sequence},{r.temperature_milli_c}" for r in flat(readings(SPEC))]
+    rows = [f"{r.sensor_id},{r.event_time_ms},{r.sequence},{r.value_milli}" for r in flat(readings(SPEC))]
     digest = hashlib.sha256("\n".join(rows).encode()).hexdigest()
     assert digest == "a79e3b42cd0a559c234eb1c9a4fdfe534fc7a665fec76b9674bc5f3f898e9393"
 
@@ -125,10 +125,10 @@ def test_sensor_ids_name_site_and_sensor() -> None:
 def test_temperatures_are_those_of_a_climate() -> None:
     """Over a day a sensor swings by some degrees, in steps of its resolution, within what a planet offers."""
     spec = FleetSpec(
-        seed=1, sensors=50, start_ms=START_MS, end_ms=START_MS + 86_400_000, interval_ms=600_000, resolution_milli_c=250
+        seed=1, sensors=50, start_ms=START_MS, end_ms=START_MS + 86_400_000, interval_ms=600_000, resolution_milli=250
     )
     columns = Readings.concat(list(readings(spec)))
-    values = columns.temperature_milli_c
+    values = columns.value_milli
     assert not (values % 250).any()
     assert values.min() > -30_000
     assert values.max() < 60_000
@@ -181,20 +181,20 @@ def test_a_silent_sensor_is_missing_for_ten_minutes() -> None:
 def test_a_stuck_sensor_repeats_one_value() -> None:
     """For as long as it is stuck; about as many as the rate says."""
     values: dict[tuple[str, int], set[int]] = {}
-    for one in flat(readings(dataclasses.replace(FAULTY, resolution_milli_c=1, faults=Faults(stuck=0.3)))):
-        values.setdefault((one.sensor_id, one.event_time_ms // STUCK_MS), set()).add(one.temperature_milli_c)
+    for one in flat(readings(dataclasses.replace(FAULTY, resolution_milli=1, faults=Faults(stuck=0.3)))):
+        values.setdefault((one.sensor_id, one.event_time_ms // STUCK_MS), set()).add(one.value_milli)
     assert 0.2 < sum(len(told) == 1 for told in values.values()) / len(values) < 0.4
 
 
 def test_a_spike_is_far_from_what_was_measured() -> None:
     """Either way; all other readings are as they were."""
     clean, spiked = (
-        {(one.sensor_id, one.sequence): one.temperature_milli_c for one in flat(readings(spec))}
+        {(one.sensor_id, one.sequence): one.value_milli for one in flat(readings(spec))}
         for spec in (dataclasses.replace(FAULTY, faults=faults) for faults in (Faults(), Faults(spikes=0.05)))
     )
     off = [spiked[which] - value for which, value in clean.items() if spiked[which] != value]
     assert 0.03 < len(off) / len(clean) < 0.07
-    assert all(SPIKE_MILLI_C_MIN <= abs(height) < SPIKE_MILLI_C_MAX for height in off)
+    assert all(SPIKE_MILLI_MIN <= abs(height) < SPIKE_MILLI_MAX for height in off)
     assert min(off) < 0 < max(off)
 
 
@@ -248,7 +248,7 @@ def test_a_spec_that_we_do_not_understand_is_refused(damage: dict[str, Any]) -> 
         {"seed": -1},
         {"end_ms": START_MS},
         {"start_ms": -1},
-        {"resolution_milli_c": 0},
+        {"resolution_milli": 0},
     ],
 )
 def test_a_fleet_that_cannot_be_is_refused_by_name(fields: dict[str, int]) -> None:

@@ -120,7 +120,7 @@ def test_equal_times_may_be_numbered(
     first, *_ = partials_of(Readings.of(sent(aws)))
     row = roll(first)
     assert row.sensor_ids.to_list()[0] == "hall/in"
-    assert (row.readings[0], row.sum_milli_c[0] / row.readings[0] / 1000, row.min_milli_c[0] / 1000) == (
+    assert (row.readings[0], row.sum_milli[0] / row.readings[0] / 1000, row.min_milli[0] / 1000) == (
         readings,
         mean,
         least,

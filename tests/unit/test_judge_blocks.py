@@ -21,7 +21,7 @@ from windrow.lake.quarantine import QuarantinedPayload
 from windrow.reading import (
     EARLINESS_MS_MAX,
     READINGS_PER_RECORD_MAX,
-    TEMPERATURE_MAX_MILLI_C,
+    TEMPERATURE_MAX_MILLI,
     Reading,
     Readings,
     Reason,
@@ -75,7 +75,7 @@ def test_a_reading_of_a_block_that_is_out_of_range_leaves_its_neighbours() -> No
     """It is quarantined as the JSON that means the same, under its place in the aggregate and in the block."""
     good = [reading("roof", at_ms=t) for t in range(2)]
     bad = [
-        reading("hot", milli_c=TEMPERATURE_MAX_MILLI_C + 1),
+        reading("hot", milli=TEMPERATURE_MAX_MILLI + 1),
         reading("late", at_ms=-LATENESS_HORIZON_MS),
         reading("early", at_ms=2 * EARLINESS_MS_MAX),
         Reading("odd", ARRIVAL_MS, -1, 0),
@@ -114,7 +114,7 @@ def test_an_id_with_a_control_character_leaves_its_neighbours_in_the_block(senso
 def test_of_many_bad_readings_the_block_is_kept_instead(bad: int) -> None:
     """The others count all the same; delivered again, the block comes to exactly this."""
     good = reading("roof")
-    payload = block(good, *(Reading("hot", ARRIVAL_MS, n, TEMPERATURE_MAX_MILLI_C + 1) for n in range(bad)))
+    payload = block(good, *(Reading("hot", ARRIVAL_MS, n, TEMPERATURE_MAX_MILLI + 1) for n in range(bad)))
     assert bad_rows_max(len(payload)) == BAD_ROWS_ALWAYS
 
     found = judged(record(aggregated([b"bad", payload]), number=42))
@@ -141,8 +141,8 @@ def test_the_first_rows_of_a_long_block_are_kept_one_by_one() -> None:
     count = 40_000
     usual = np.random.default_rng(7).integers(0, 30_000, count)
     for bad, rows in ((100, 100), (300, 1)):
-        milli_c = np.where(np.arange(count) < bad, TEMPERATURE_MAX_MILLI_C + 1, usual).astype(np.int32)
-        payload = encode_block(replace(columns(count), temperature_milli_c=milli_c))
+        milli = np.where(np.arange(count) < bad, TEMPERATURE_MAX_MILLI + 1, usual).astype(np.int32)
+        payload = encode_block(replace(columns(count), value_milli=milli))
         assert 100 <= bad_rows_max(len(payload)) < 300
         found = judged(record(payload))
         assert len(found.rejected) == rows

@@ -44,21 +44,21 @@ def test_a_row_worked_out_by_hand() -> None:
         "window_start": START_MS,
         "sensor_id": "a",
         "readings": 5,
-        "sum_milli_c": 11_200,
-        "sum_squares_milli_c2": 250_000 + 1_440_000 + 9_000_000 + 49_014_001 + 249_001,
-        "min_milli_c": -500,
-        "max_milli_c": 7_001,
-        "first_milli_c": -500,
+        "sum_milli": 11_200,
+        "sum_squares_milli2": 250_000 + 1_440_000 + 9_000_000 + 49_014_001 + 249_001,
+        "min_milli": -500,
+        "max_milli": 7_001,
+        "first_milli": -500,
         "first_time": START_MS,
-        "last_milli_c": 499,
+        "last_milli": 499,
         "last_time": START_MS + 295_000,
-        "p05_milli_c": -500,
-        "p25_milli_c": 499,  # ceil(1.25) = 2nd smallest
-        "p50_milli_c": 1_200,
-        "p75_milli_c": 3_000,
-        "p95_milli_c": 7_001,
-        "p99_milli_c": 7_001,
-        "integral_milli_c_ms": -500 * 50_000 + 1_200 * 5_000 + 3_000 * 60_000 + 7_001 * 60_000 + 499 * 5_000,
+        "p05_milli": -500,
+        "p25_milli": 499,  # ceil(1.25) = 2nd smallest
+        "p50_milli": 1_200,
+        "p75_milli": 3_000,
+        "p95_milli": 7_001,
+        "p99_milli": 7_001,
+        "integral_milli_ms": -500 * 50_000 + 1_200 * 5_000 + 3_000 * 60_000 + 7_001 * 60_000 + 499 * 5_000,
         "covered_ms": 180_000,
         "histogram_bins": [-1, 0, 2, 6, 14],
         "histogram_counts": [1, 1, 1, 1, 1],
@@ -69,9 +69,9 @@ def test_a_row_worked_out_by_hand() -> None:
 def test_an_exact_rank_is_not_rounded_up() -> None:
     """Of 20 values p05 is the first and p95 the nineteenth; of 100, p99 is the 99th."""
     twenty = true_rows(frame([("a", START_MS + n, 0, n) for n in range(1, 21)])).iloc[0]
-    assert (twenty["p05_milli_c"], twenty["p25_milli_c"], twenty["p95_milli_c"]) == (1, 5, 19)
+    assert (twenty["p05_milli"], twenty["p25_milli"], twenty["p95_milli"]) == (1, 5, 19)
     hundred = true_rows(frame([("a", START_MS + n, 0, n) for n in range(1, 101)])).iloc[0]
-    assert hundred["p99_milli_c"] == 99
+    assert hundred["p99_milli"] == 99
 
 
 def test_windows_are_half_open_and_sensors_apart() -> None:
@@ -85,7 +85,7 @@ def test_windows_are_half_open_and_sensors_apart() -> None:
             ]
         )
     )
-    assert rows[["window_start", "sensor_id", "sum_milli_c", "covered_ms"]].to_numpy().tolist() == [
+    assert rows[["window_start", "sensor_id", "sum_milli", "covered_ms"]].to_numpy().tolist() == [
         [START_MS, "b", 3, 1],
         [START_MS + 300_000, "a", 2, 60_000],
         [START_MS + 300_000, "b", 1, 60_000],
@@ -95,8 +95,8 @@ def test_windows_are_half_open_and_sensors_apart() -> None:
 def test_equal_times_are_ordered_by_sequence_and_hold_nothing() -> None:
     """Of two readings at one instant the greater sequence is the later."""
     row = true_rows(frame([("a", START_MS + 1, 9, 100), ("a", START_MS + 1, 2, 900)])).iloc[0]
-    assert (row["first_milli_c"], row["last_milli_c"]) == (900, 100)
-    assert row["integral_milli_c_ms"] == 100 * 60_000
+    assert (row["first_milli"], row["last_milli"]) == (900, 100)
+    assert row["integral_milli_ms"] == 100 * 60_000
 
 
 def test_no_readings_make_no_rows() -> None:
@@ -110,7 +110,7 @@ def test_no_readings_make_no_rows() -> None:
 def test_sums_leave_64_bits_without_loss() -> None:
     """The hottest sensor's squares are exact beyond what a double or a bigint holds."""
     row = true_rows(frame([("a", START_MS + n, 0, 10_000_000) for n in range(100_000)])).iloc[0]
-    assert row["sum_squares_milli_c2"] == 10**14 * 100_000 > 2**63 - 1
+    assert row["sum_squares_milli2"] == 10**14 * 100_000 > 2**63 - 1
 
 
 READINGS = st.lists(
@@ -134,23 +134,23 @@ def test_oracle_and_core_agree(rows: list[Tuple]) -> None:
     assert truth["sensor_id"].tolist() == rollup.sensor_ids.to_list()
     columns = {
         "readings": rollup.readings,
-        "sum_milli_c": rollup.sum_milli_c,
-        "min_milli_c": rollup.min_milli_c,
-        "max_milli_c": rollup.max_milli_c,
-        "first_milli_c": rollup.first_milli_c,
+        "sum_milli": rollup.sum_milli,
+        "min_milli": rollup.min_milli,
+        "max_milli": rollup.max_milli,
+        "first_milli": rollup.first_milli,
         "first_time": rollup.first_time_ms,
-        "last_milli_c": rollup.last_milli_c,
+        "last_milli": rollup.last_milli,
         "last_time": rollup.last_time_ms,
-        "integral_milli_c_ms": rollup.integral_milli_c_ms,
+        "integral_milli_ms": rollup.integral_milli_ms,
         "covered_ms": rollup.covered_ms,
         "conflicts": rollup.conflicts,
     } | {
-        f"p{percent:02}_milli_c": values
-        for percent, values in zip((5, 25, 50, 75, 95, 99), rollup.percentiles_milli_c, strict=True)
+        f"p{percent:02}_milli": values
+        for percent, values in zip((5, 25, 50, 75, 95, 99), rollup.percentiles_milli, strict=True)
     }
     assert {name: truth[name].tolist() for name in columns} == {name: v.tolist() for name, v in columns.items()}
     squares = zip(rollup.sum_squares_high.tolist(), rollup.sum_squares_low.tolist(), strict=True)
-    assert truth["sum_squares_milli_c2"].tolist() == [high * 2**64 + low for high, low in squares]
+    assert truth["sum_squares_milli2"].tolist() == [high * 2**64 + low for high, low in squares]
     bounds = rollup.histogram_offsets.tolist()
     parts = [slice(low, high) for low, high in itertools.pairwise(bounds)]
     assert truth["histogram_bins"].tolist() == [rollup.histogram_bins[part].tolist() for part in parts]

@@ -254,7 +254,7 @@ def test_sigterm_sends_what_is_buffered(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("celsius", "milli_c"),
+    ("celsius", "milli"),
     [
         (21.437, 21_437),
         (0.0005, 0),
@@ -265,12 +265,12 @@ def test_sigterm_sends_what_is_buffered(tmp_path: Path) -> None:
         (0.1 + 0.2, 300),
     ],
 )
-def test_a_temperature_is_rounded_once_half_to_even(celsius: float | Decimal, milli_c: int) -> None:
+def test_a_temperature_is_rounded_once_half_to_even(celsius: float | Decimal, milli: int) -> None:
     """From the decimal that a float prints as."""
     stream = ScriptedStream()
     with producer_to(stream) as producer:
         producer.put("roof", celsius, event_time=NOON)
-    assert readings_in(stream) == [Reading("roof", NOON_MS, 0, milli_c)]
+    assert readings_in(stream) == [Reading("roof", NOON_MS, 0, milli)]
 
 
 def test_a_time_has_a_zone_and_is_floored() -> None:

@@ -147,7 +147,7 @@ def test_one_bad_entry_of_an_older_spool_stops_nothing(tmp_path: Path) -> None:
 
 def fact_of(number: int) -> tuple[str, int, int, int]:
     one = reading(number)
-    return one.sensor_id, one.event_time_ms, one.sequence, one.temperature_milli_c
+    return one.sensor_id, one.event_time_ms, one.sequence, one.value_milli
 
 
 @pytest.mark.slow
@@ -290,12 +290,12 @@ def test_columns_are_taken_as_they_are_now(is_spooled: bool, tmp_path: Path) -> 
     """Wider types than ours are taken, and the caller may go on with its own arrays."""
     rows = [reading(number) for number in range(10)]
     columns = Readings.of(rows)
-    wide = replace(columns, temperature_milli_c=columns.temperature_milli_c.astype(np.int64))
+    wide = replace(columns, value_milli=columns.value_milli.astype(np.int64))
     stream = Away()
     stream.is_away = True
     producer = producer_to(stream, spool=Spool(tmp_path) if is_spooled else None)
     producer.put_readings(wide)
-    wide.temperature_milli_c[:] = 0
+    wide.value_milli[:] = 0
     wide.event_time_ms[:] = 0
     stream.is_away = False
     while not flushed(producer):

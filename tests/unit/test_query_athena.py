@@ -105,7 +105,7 @@ def test_values_are_typed_as_the_local_engine_types_them(script: Script) -> None
     columns = [
         column("window_start", "timestamp"),
         column("readings", "bigint"),
-        column("min_milli_c", "integer"),
+        column("min_milli", "integer"),
         column("mean_c", "double"),
         column("min_c", "decimal", 10, 3),
         column("squares", "decimal", 38, 0),

@@ -183,8 +183,8 @@ def test_exact_temperatures_print_exactly(stored: StoredResults) -> None:
     """A milli-degree column in CSV has the digits of its integer."""
     frame = stored.engine.run(presets.sensors(RANGE)).frame
     lows = [row["min_c"] for row in csv.DictReader(io.StringIO(as_csv(frame)))]
-    raw = stored.engine.run(presets.Query("SELECT min_milli_c FROM aggregates ORDER BY window_start, sensor_id")).frame
-    assert [Decimal(low) * 1000 for low in lows] == raw["min_milli_c"].tolist()
+    raw = stored.engine.run(presets.Query("SELECT min_milli FROM aggregates ORDER BY window_start, sensor_id")).frame
+    assert [Decimal(low) * 1000 for low in lows] == raw["min_milli"].tolist()
 
 
 def test_the_last_line_says_who_answered_and_what_it_took() -> None:

@@ -59,8 +59,8 @@ def test_rows_come_with_the_dtypes_of_their_sql_types(stored: StoredResults) -> 
     dtypes = {name: str(dtype) for name, dtype in frame.dtypes.items()}
     assert dtypes["window_start"] == "datetime64[ms, UTC]"
     assert dtypes["readings"] == "Int64"
-    assert dtypes["min_milli_c"] == "Int32"
-    assert isinstance(frame["sum_squares_milli_c2"][0], Decimal)
+    assert dtypes["min_milli"] == "Int32"
+    assert isinstance(frame["sum_squares_milli2"][0], Decimal)
     assert isinstance(frame["histogram_bins"][0], list)
     assert (frame["dt"][0], frame["hour"][0]) == ("2026-11-20", 23)
 
@@ -95,7 +95,7 @@ def test_an_expression_means_what_it_means_in_trino(stored: StoredResults, expre
 
 def test_sums_of_bigints_stay_bigints(stored: StoredResults) -> None:
     """DuckDB's 128-bit sums come back as the 64 bits that Trino gives, and divide like integers."""
-    frame = ask(stored, "SELECT SUM(readings) AS n, SUM(sum_milli_c) / SUM(readings) AS mean FROM aggregates")
+    frame = ask(stored, "SELECT SUM(readings) AS n, SUM(sum_milli) / SUM(readings) AS mean FROM aggregates")
     assert [str(dtype) for dtype in frame.dtypes] == ["Int64", "Int64"]
     assert frame["n"][0] == 30 * WINDOWS * len(SENSORS)
 
@@ -261,7 +261,7 @@ def test_lineage_partials_and_quarantine_can_be_asked(stored: StoredResults) -> 
         (partial,) = partials_of(readings)
         key = PartialKey(window=FIRST, origin=origin, digest=f"{sequences:032}")
         stored.lake.put(str(key), encode_partial(partial, DeliveryCounts()))
-    frame = ask(stored, "SELECT SUM(readings) AS n, MIN(min_milli_c) AS low, MAX(first_sequence) AS s FROM partials")
+    frame = ask(stored, "SELECT SUM(readings) AS n, MIN(min_milli) AS low, MAX(first_sequence) AS s FROM partials")
     assert frame.iloc[0].tolist() == [4, -20_000, 1]
 
     bad = {"reason": "not_json", "sequence_number": str(10**55), "index": 3, "arrival_time": "2026-11-20 23:51:00.125"}

@@ -30,7 +30,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> StoredResults:
 
 @pytest.fixture(scope="module")
 def truth() -> pd.DataFrame:
-    tuples = [(one.sensor_id, one.event_time_ms, one.sequence, one.temperature_milli_c) for one in some_readings()]
+    tuples = [(one.sensor_id, one.event_time_ms, one.sequence, one.value_milli) for one in some_readings()]
     rows = true_rows(pd.DataFrame(tuples, columns=pd.Index(READING_COLUMNS)))
     rows["window_start"] = pd.to_datetime(rows["window_start"].astype("int64"), unit="ms", utc=True)
     rows["last_time"] = pd.to_datetime(rows["last_time"].astype("int64"), unit="ms", utc=True)
@@ -56,9 +56,9 @@ def test_sensors_are_the_rows_in_degrees(stored: StoredResults, truth: pd.DataFr
     assert frame["sensor_id"].tolist() == rows["sensor_id"].tolist()
     assert frame["window_start"].tolist() == rows["window_start"].tolist()
     assert frame["readings"].tolist() == rows["readings"].tolist()
-    assert frame["mean_c"].tolist() == (rows["sum_milli_c"] / (1000 * rows["readings"])).tolist()
+    assert frame["mean_c"].tolist() == (rows["sum_milli"] / (1000 * rows["readings"])).tolist()
     for name in ("min", "p50", "p95", "max", "last"):
-        assert frame[f"{name}_c"].tolist() == degrees(rows[f"{name}_milli_c"])
+        assert frame[f"{name}_c"].tolist() == degrees(rows[f"{name}_milli"])
 
 
 @pytest.mark.slow
@@ -67,9 +67,9 @@ def test_one_sensor_by_its_exact_id(stored: StoredResults, truth: pd.DataFrame, 
     """Its rows alone, a quote in its id and all."""
     frame = stored.engine.run(presets.sensor(sensor_id, ALL)).frame
     rows = truth[truth["sensor_id"] == sensor_id]
-    assert frame["max_c"].tolist() == degrees(rows["max_milli_c"])
+    assert frame["max_c"].tolist() == degrees(rows["max_milli"])
     assert frame["time_weighted_mean_c"].tolist() == (
-        (rows["integral_milli_c_ms"] / (1000 * rows["covered_ms"])).tolist()
+        (rows["integral_milli_ms"] / (1000 * rows["covered_ms"])).tolist()
     )
 
 
@@ -81,10 +81,10 @@ def test_fleet_weighs_every_reading_alike(stored: StoredResults, truth: pd.DataF
     assert frame["window_start"].tolist() == list(groups.groups)
     assert frame["sensors"].tolist() == groups.size().tolist()
     assert frame["readings"].tolist() == groups["readings"].sum().tolist()
-    means = groups["sum_milli_c"].sum() / (1000 * groups["readings"].sum())
+    means = groups["sum_milli"].sum() / (1000 * groups["readings"].sum())
     assert frame["mean_c"].tolist() == means.tolist()
-    assert frame["min_c"].tolist() == degrees(groups["min_milli_c"].min())
-    assert frame["max_c"].tolist() == degrees(groups["max_milli_c"].max())
+    assert frame["min_c"].tolist() == degrees(groups["min_milli"].min())
+    assert frame["max_c"].tolist() == degrees(groups["max_milli"].max())
 
 
 def test_latest_is_each_sensors_newest_row(stored: StoredResults, truth: pd.DataFrame) -> None:
@@ -93,17 +93,17 @@ def test_latest_is_each_sensors_newest_row(stored: StoredResults, truth: pd.Data
     newest = within(truth, PART).groupby("sensor_id").tail(1).sort_values("sensor_id")
     assert frame["sensor_id"].tolist() == newest["sensor_id"].tolist()
     assert frame["last_time"].tolist() == newest["last_time"].tolist()
-    assert frame["last_c"].tolist() == degrees(newest["last_milli_c"])
+    assert frame["last_c"].tolist() == degrees(newest["last_milli"])
 
 
 def test_hottest_ranks_sensors_by_their_peak(stored: StoredResults, truth: pd.DataFrame) -> None:
     """A sensor occurs once, with the window of its highest reading."""
     frame = stored.engine.run(presets.hottest(ALL, sensors=2)).frame
-    ordered = truth.sort_values(["max_milli_c", "window_start"], ascending=[False, True])
+    ordered = truth.sort_values(["max_milli", "window_start"], ascending=[False, True])
     peaks = ordered.drop_duplicates("sensor_id").head(2)
     assert frame["place"].tolist() == [1, 2]
     assert frame["sensor_id"].tolist() == peaks["sensor_id"].tolist()
-    assert frame["max_c"].tolist() == degrees(peaks["max_milli_c"])
+    assert frame["max_c"].tolist() == degrees(peaks["max_milli"])
     assert frame["window_start"].tolist() == peaks["window_start"].tolist()
 
 

@@ -115,8 +115,8 @@ def utc(text: str) -> pd.Timestamp:
         ("transform(ARRAY[1, 2], x -> x * 2)", [2, 4]),
         ("filter(ARRAY[1, 2, 3], x -> x > 1)", [2, 3]),
         # aggregates
-        ("max_by(sensor_id, max_milli_c) FROM aggregates", "o'brien"),
-        ("min_by(sensor_id, min_milli_c) FROM aggregates", "aisle/1"),
+        ("max_by(sensor_id, max_milli) FROM aggregates", "o'brien"),
+        ("min_by(sensor_id, min_milli) FROM aggregates", "aisle/1"),
         ("count_if(hour = 23) FROM aggregates", 6),
         ("array_agg(DISTINCT dt ORDER BY dt) FROM aggregates", ["2026-11-20", "2026-11-21"]),
         ("approx_distinct(sensor_id) FROM aggregates", 3),

@@ -34,7 +34,7 @@ def reason_of(body: bytes) -> Reason:
 
 
 @pytest.mark.parametrize(
-    ("spelled", "unit", "milli_c"),
+    ("spelled", "unit", "milli"),
     [
         *(("21.437", "C", 21_437), ("-0.0", "C", 0), ("-0", "C", 0), ("1e1", "C", 10_000), ("2.5E-3", "C", 2)),
         *(("0.0005", "C", 0), ("0.0015", "C", 2), ("-0.0005", "C", 0), ("-0.0015", "C", -2), ("1e-400", "C", 0)),
@@ -44,16 +44,16 @@ def reason_of(body: bytes) -> Reason:
         *(("0", "K", -273_150), ("294.587", "K", 21_437), ("273.1505", "K", 0), ("273.1515", "K", 2)),
     ],
 )
-def test_temperatures_are_exact_and_rounded_once_half_to_even(spelled: str, unit: str, milli_c: int) -> None:
+def test_temperatures_are_exact_and_rounded_once_half_to_even(spelled: str, unit: str, milli: int) -> None:
     """The decimal as written counts, in every unit."""
-    assert parse_reading(payload(temperature=spelled, unit=f'"{unit}"')).temperature_milli_c == milli_c
+    assert parse_reading(payload(temperature=spelled, unit=f'"{unit}"')).value_milli == milli
 
 
 @given(st.decimals(min_value=-273, max_value=10_000, places=7))
 def test_celsius_agrees_with_decimal_rounding(degrees: Decimal) -> None:
     """The standard library's decimal rounding is the oracle."""
     expected = (degrees * 1000).quantize(Decimal(1), ROUND_HALF_EVEN, Context(prec=50))
-    assert parse_reading(payload(temperature=str(degrees))).temperature_milli_c == int(expected)
+    assert parse_reading(payload(temperature=str(degrees))).value_milli == int(expected)
 
 
 @pytest.mark.parametrize(
@@ -130,9 +130,9 @@ def test_limits_hold_to_the_character() -> None:
     assert parse_reading(payload(sensor_id=f'"{"😀" * 128}"')).sensor_id == "😀" * 128
     assert reason_of(payload(sensor_id=f'"{"x" * 129}"')) == Reason.SENSOR_ID
     longest = "0." + "1" * (NUMBER_CHARACTERS_MAX - 2)
-    assert parse_reading(payload(temperature=longest)).temperature_milli_c == 111
+    assert parse_reading(payload(temperature=longest)).value_milli == 111
     assert reason_of(payload(temperature=longest + "1")) == Reason.TEMPERATURE
-    assert parse_reading(payload(temperature=f"1e-{EXPONENT_MAX}")).temperature_milli_c == 0
+    assert parse_reading(payload(temperature=f"1e-{EXPONENT_MAX}")).value_milli == 0
     room = PAYLOAD_BYTES_MAX - len(payload(note='""'))
     assert parse_reading(payload(note=f'"{"x" * room}"')).sensor_id == "roof-7"
     assert reason_of(payload(note=f'"{"x" * (room + 1)}"')) == Reason.PAYLOAD_TOO_LONG

@@ -17,10 +17,10 @@ from windrow.wire.json.strict import parse_reading
 
 def spelled(reading: Reading) -> bytes:
     """Encode one reading the simple way."""
-    sign, milli_c = "-" if reading.temperature_milli_c < 0 else "", abs(reading.temperature_milli_c)
+    sign, milli = "-" if reading.value_milli < 0 else "", abs(reading.value_milli)
     return (
         f'{{"sensor_id":{json.dumps(reading.sensor_id, ensure_ascii=False)},"event_time":{reading.event_time_ms},'
-        f'"temperature":{sign}{milli_c // 1000}.{milli_c % 1000:03},"sequence":{reading.sequence}}}'
+        f'"temperature":{sign}{milli // 1000}.{milli % 1000:03},"sequence":{reading.sequence}}}'
     ).encode()
 
 
@@ -42,7 +42,7 @@ def _readings(sensor_ids: st.SearchStrategy[str]) -> st.SearchStrategy[list[Read
             sensor_id=sensor_ids,
             event_time_ms=_times,
             sequence=_sequences,
-            temperature_milli_c=strategies.temperatures_milli_c,
+            value_milli=strategies.values_milli,
         ),
         max_size=30,
     )
@@ -82,7 +82,7 @@ def test_numbers_that_cannot_be_encoded_are_refused(column: str, value: int, row
     numbers = {"event_time_ms": np.full(3_000, 1), "sequence": np.full(3_000, beside)}
     numbers[column][row] = value
     readings = Readings(
-        Strings.of(["roof"]), np.zeros(3_000, np.int32), temperature_milli_c=np.zeros(3_000, np.int32), **numbers
+        Strings.of(["roof"]), np.zeros(3_000, np.int32), value_milli=np.zeros(3_000, np.int32), **numbers
     )
     with pytest.raises(ValueError, match=f"row {row}: {column} {value} cannot be encoded"):
         encode_readings(readings)

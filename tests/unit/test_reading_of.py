@@ -117,7 +117,7 @@ class _Zone(tzinfo):
 
 
 @pytest.mark.parametrize(
-    ("celsius", "milli_c"),
+    ("celsius", "milli"),
     [
         *((20, 20_000), (-273.15, -273_150), (21.4, 21_400), (0.0005, 0), (0.0015, 2), (Decimal("2.0025"), 2_002)),
         *((Decimal("1E+3"), 1_000_000), (Decimal("-0E-300"), 0), (Fraction(1, 3), 333), (Fraction(5, 2000), 2)),
@@ -126,9 +126,9 @@ class _Zone(tzinfo):
         *((5e-324, 0), (_LyingFloat(1.5), 1_500), (_LyingDecimal("1.5"), 1_500), (_Liar(3), 3_000)),
     ],
 )
-def test_exact_numbers_are_temperatures(celsius: Any, milli_c: int) -> None:
+def test_exact_numbers_are_temperatures(celsius: Any, milli: int) -> None:
     """Taken as the decimals that they print as, whatever else a subclass says of itself."""
-    assert made(temperature_c=celsius) == Reading("roof", NOON_MS, 0, milli_c)
+    assert made(temperature_c=celsius) == Reading("roof", NOON_MS, 0, milli)
 
 
 @pytest.mark.parametrize(
@@ -364,7 +364,7 @@ def test_any_arguments_make_a_reading_or_raise_bad_reading(
         except BadReading as error:
             assert len(str(error)) < 300  # noqa: PT017 - both ways are right
         else:
-            values = (found.sensor_id, found.event_time_ms, found.sequence, found.temperature_milli_c)
+            values = (found.sensor_id, found.event_time_ms, found.sequence, found.value_milli)
             assert [type(value) for value in values] == [str, int, int, int]
         assert time.perf_counter() - began < SECONDS_MAX
 
@@ -380,7 +380,7 @@ def columns(**changed: Any) -> Readings:
         "sensor": (number % 2).astype(np.int32),
         "event_time_ms": NOON_MS + number,
         "sequence": number,
-        "temperature_milli_c": (20_000 + number).astype(np.int32),
+        "value_milli": (20_000 + number).astype(np.int32),
     }
     return Readings(**sound | changed)
 
@@ -402,7 +402,7 @@ def test_sound_columns_are_given_back_as_columns_of_their_own() -> None:
     given_columns = columns()
     found = checked_readings(given_columns)
     expected = list(columns())
-    for name in ("sensor", "event_time_ms", "sequence", "temperature_milli_c"):
+    for name in ("sensor", "event_time_ms", "sequence", "value_milli"):
         getattr(given_columns, name)[:] = 0
     assert list(found) == expected
     assert found.sensor_ids is given_columns.sensor_ids
@@ -411,11 +411,11 @@ def test_sound_columns_are_given_back_as_columns_of_their_own() -> None:
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.int32, np.int64, np.uint64, ">i8", ">u4"])
 def test_integers_of_another_width_are_taken_where_they_fit(dtype: Any) -> None:
     """And become those that `Readings` documents."""
-    wide = {name: getattr(columns(), name).astype(">i8") for name in ("event_time_ms", "temperature_milli_c")}
+    wide = {name: getattr(columns(), name).astype(">i8") for name in ("event_time_ms", "value_milli")}
     narrow = {name: getattr(columns(), name).astype(dtype) for name in ("sensor", "sequence")}
     found = checked_readings(columns(**wide, **narrow))
     assert list(found) == list(columns())
-    kinds = [found.sensor.dtype, found.event_time_ms.dtype, found.sequence.dtype, found.temperature_milli_c.dtype]
+    kinds = [found.sensor.dtype, found.event_time_ms.dtype, found.sequence.dtype, found.value_milli.dtype]
     assert kinds == [np.int32, np.int64, np.int64, np.int32]
 
 
@@ -430,8 +430,8 @@ def test_no_readings_are_readings() -> None:
     [
         (with_row("sequence", 17, -1), Reason.SEQUENCE, "row 17: sequence -1 "),
         (with_row("sequence", 17, 2**63, np.uint64), Reason.SEQUENCE, "row 17: sequence 9223372036854775808 "),
-        (with_row("temperature_milli_c", 3, 10_000_001), Reason.TEMPERATURE_RANGE, "row 3: 10000001 "),
-        (with_row("temperature_milli_c", 3, 2**32 + 20_000), Reason.TEMPERATURE_RANGE, "row 3: 4294987296 "),
+        (with_row("value_milli", 3, 10_000_001), Reason.TEMPERATURE_RANGE, "row 3: 10000001 "),
+        (with_row("value_milli", 3, 2**32 + 20_000), Reason.TEMPERATURE_RANGE, "row 3: 4294987296 "),
         (with_row("sensor", 19, 2), Reason.SENSOR_ID, "row 19: place 2 of 2 "),
         (with_row("sensor", 19, 2**32), Reason.SENSOR_ID, "row 19: place 4294967296 "),
         (with_row("sensor", 0, -1), Reason.SENSOR_ID, "row 0: place -1 "),
@@ -453,7 +453,7 @@ def test_no_readings_are_readings() -> None:
         ({"sequence": None}, Reason.SEQUENCE, "None"),
         ({"sequence": np.zeros((20, 1), np.int64)}, Reason.SEQUENCE, "int64[20, 1]"),
         ({"event_time_ms": np.full(20, "2026-11-20", "M8[ms]")}, Reason.EVENT_TIME, "datetime64"),
-        ({"temperature_milli_c": np.full(20, 21.4, np.float32)}, Reason.TEMPERATURE, "float32"),
+        ({"value_milli": np.full(20, 21.4, np.float32)}, Reason.TEMPERATURE, "float32"),
         ({"sequence": np.arange(19)}, Reason.MISSING_FIELD, "row 19: the column sequence"),
         ({"sensor": np.zeros(0, np.int32)}, Reason.MISSING_FIELD, "row 0: the column sensor"),
         ({"sensor_ids": ["roof", "cellar"]}, Reason.SENSOR_ID, "a list"),
@@ -488,7 +488,7 @@ def test_a_bad_id_that_no_row_has_is_left_out() -> None:
 
 @given(
     st.dictionaries(
-        st.sampled_from(["sensor_ids", "sensor", "event_time_ms", "sequence", "temperature_milli_c"]),
+        st.sampled_from(["sensor_ids", "sensor", "event_time_ms", "sequence", "value_milli"]),
         st.one_of(
             _anything,
             st.lists(st.integers(-2, 2**63 - 1), min_size=20, max_size=20).map(np.array),
@@ -514,7 +514,7 @@ def test_rows_of_other_values_are_never_truncated(column: int, bad: Any) -> None
     """`Readings.of` names the row and the column: 2.9 is not 2, and 2^63 is not -2^63."""
     row: list[Any] = ["roof", NOON_MS, 0, 20_000]
     row[column] = bad
-    name = ("event_time_ms", "sequence", "temperature_milli_c")[column - 1]
+    name = ("event_time_ms", "sequence", "value_milli")[column - 1]
     with pytest.raises(ValueError, match=f"row 1: {name} "):
         Readings.of([("roof", NOON_MS, 0, 20_000), tuple(row)])  # type: ignore[list-item]
 
@@ -524,5 +524,5 @@ def test_a_temperature_beyond_32_bits_is_no_row() -> None:
     assert list(Readings.of([("roof", np.int64(NOON_MS), np.uint8(3), 2**31 - 1)])) == [  # type: ignore[list-item]
         Reading("roof", NOON_MS, 3, 2**31 - 1)
     ]
-    with pytest.raises(ValueError, match="row 0: temperature_milli_c 2147483648 is not an integer of 32 bits"):
+    with pytest.raises(ValueError, match="row 0: value_milli 2147483648 is not an integer of 32 bits"):
         Readings.of([("roof", NOON_MS, 0, 2**31)])

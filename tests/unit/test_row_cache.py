@@ -123,15 +123,15 @@ def test_a_long_range_is_told_in_steps(stored: StoredResults, cache: RowCache, m
     groups = rows.groupby(pd.Series(milliseconds(rows["window_start"])) // step_ms * step_ms)
     assert fleet["t"] == list(groups.groups)
     assert fleet["readings"] == groups["readings"].sum().tolist()
-    means = groups["sum_milli_c"].sum() / groups["readings"].sum() / 1000
+    means = groups["sum_milli"].sum() / groups["readings"].sum() / 1000
     assert fleet["mean"] == pytest.approx(means.tolist(), abs=0.00051)
-    assert fleet["min"] == (groups["min_milli_c"].min() / 1000).tolist()
+    assert fleet["min"] == (groups["min_milli"].min() / 1000).tolist()
 
 
 def test_the_heatmap_is_the_means_of_each_sensor(stored: StoredResults, cache: RowCache) -> None:
     """None where a sensor has no row; a window that was never rolled has no column."""
     rows = rows_of(stored)
-    mean_c = rows["sum_milli_c"] / rows["readings"] / 1000
+    mean_c = rows["sum_milli"] / rows["readings"] / 1000
     pivot = rows.assign(mean_c=mean_c).pivot_table(index="sensor_id", columns="window_start", values="mean_c")
     found = heatmap(cache.refresh(ALL))
     assert found["sensors"] == list(pivot.index)
@@ -142,8 +142,8 @@ def test_the_heatmap_is_the_means_of_each_sensor(stored: StoredResults, cache: R
         heard = expected[~np.isnan(expected)].tolist()
         assert [value for value in row if value is not None] == pytest.approx(heard, abs=0.00051)
     by_sensor = rows.groupby("sensor_id")
-    assert found["max"] == (by_sensor["max_milli_c"].max() / 1000).tolist()
-    assert found["min"] == (by_sensor["min_milli_c"].min() / 1000).tolist()
+    assert found["max"] == (by_sensor["max_milli"].max() / 1000).tolist()
+    assert found["min"] == (by_sensor["min_milli"].min() / 1000).tolist()
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_sensors_are_searched_and_paged(cache: RowCache) -> None:
 def test_movers_go_from_the_first_window_to_the_last(stored: StoredResults, cache: RowCache) -> None:
     """A sensor that began later, or fell silent, is taken as far as it was heard."""
     rows = rows_of(stored)
-    means = (rows["sum_milli_c"] / rows["readings"] / 1000).groupby(rows["sensor_id"])
+    means = (rows["sum_milli"] / rows["readings"] / 1000).groupby(rows["sensor_id"])
     change = means.last() - means.first()
     snapshot = cache.refresh(ALL)
     found = panels.movers(snapshot, panels.summarize_sensors(snapshot))

@@ -18,7 +18,7 @@ from windrow import settings
 from windrow.aws.clients import INVOKE_READ_TIMEOUT_SECONDS
 from windrow.lake import layout
 from windrow.rows import lineage, partial_parquet, rollup_parquet, silence
-from windrow.rows.merge import PERCENTILE_ERROR_MILLI_C
+from windrow.rows.merge import PERCENTILE_ERROR_MILLI
 from windrow.rows.rollup import PERCENTILES
 from windrow.settings import Settings
 from windrow.window import WINDOW_MS
@@ -410,7 +410,7 @@ def test_percentiles_of_hours_and_days_state_their_error(table: str):
     columns = RESOURCES[table]["Properties"]["TableInput"]["StorageDescriptor"]["Columns"]
     percentiles = [column for column in columns if column["Name"].startswith("p")]
     assert len(percentiles) == len(PERCENTILES)
-    assert all(f"at most {PERCENTILE_ERROR_MILLI_C} m°C" in column["Comment"] for column in percentiles)
+    assert all(f"at most {PERCENTILE_ERROR_MILLI} m°C" in column["Comment"] for column in percentiles)
 
 
 def test_everything_the_dispatcher_writes_expires_with_the_results():

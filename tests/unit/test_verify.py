@@ -16,7 +16,7 @@ STARTS = [START_MS + place * WINDOW_MS for place in range(WINDOWS)]
 
 def readings_of(start_ms: int) -> pd.DataFrame:
     rows = [
-        (one.sensor_id, one.event_time_ms, one.sequence, one.temperature_milli_c)
+        (one.sensor_id, one.event_time_ms, one.sequence, one.value_milli)
         for one in some_readings()
         if start_ms <= one.event_time_ms < start_ms + WINDOW_MS
     ]
@@ -93,7 +93,7 @@ def test_a_changed_value_in_any_column_is_found(column: str) -> None:
 def test_a_null_is_no_value() -> None:
     """An empty cell is found in a column that lost its number."""
     rows = truth()
-    rows.loc[0, "sum_milli_c"] = None
+    rows.loc[0, "sum_milli"] = None
     assert planted(rows).wrong == 1
 
 

@@ -29,8 +29,7 @@ TYPES = {
     "decimal(10,3)": ("decimal(10,3)", "DECIMAL(10,3)"),
 }
 AGGREGATES_HERE = (
-    "dt, hour, window_start, sensor_id, readings,"
-    " sum_milli_c, min_milli_c, max_milli_c, last_milli_c, last_time, conflicts"
+    "dt, hour, window_start, sensor_id, readings, sum_milli, min_milli, max_milli, last_milli, last_time, conflicts"
 )
 TODAY = datetime.datetime.now(datetime.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 OPEN = Window(int(TODAY.timestamp() * 1000))
@@ -57,8 +56,8 @@ def database(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         )
         for number, window in enumerate((Window(CLOSED.start_ms - WINDOW_MS), CLOSED)):
             dt, start = day_of(window), instant(window.start_ms)
-            for sensor, milli_c in (("a", 20_000 - number), ("b", 30_000 + number)):
-                row = [dt, 0, start, sensor, 2, 2 * milli_c, milli_c, milli_c, milli_c, start, 0]
+            for sensor, milli in (("a", 20_000 - number), ("b", 30_000 + number)):
+                row = [dt, 0, start, sensor, 2, 2 * milli, milli, milli, milli, start, 0]
                 connection.execute(
                     f"INSERT INTO aggregates ({AGGREGATES_HERE}) VALUES ({', '.join('?' * len(row))})", row
                 )

@@ -100,7 +100,7 @@ def _decode_value(contract: Contract, text: object, result: DecodedPayload, *, w
             result.readings.append(
                 DecodedReading(
                     reading.sensor_id, "temperature", "C", reading.event_time_ms, reading.sequence,
-                    reading.temperature_milli_c,
+                    reading.value_milli,
                 )
             )  # fmt: skip
         case Decoder.SENML:

@@ -6,8 +6,8 @@ from fractions import Fraction
 from windrow.payloads.contract import Quantity
 from windrow.payloads.units import DECIMAL, LinearMap
 from windrow.reading import (
-    TEMPERATURE_MAX_MILLI_C,
-    TEMPERATURE_MIN_MILLI_C,
+    TEMPERATURE_MAX_MILLI,
+    TEMPERATURE_MIN_MILLI,
     BadReading,
     Reason,
     exact_decimal,
@@ -88,7 +88,7 @@ def bounds_of(quantity: Quantity) -> tuple[int, int]:
     """Return the least and the greatest thousandths that the quantity may have; temperatures as everywhere."""
     if quantity.name != "temperature":
         return quantity.min_milli, quantity.max_milli
-    return max(quantity.min_milli, TEMPERATURE_MIN_MILLI_C), min(quantity.max_milli, TEMPERATURE_MAX_MILLI_C)
+    return max(quantity.min_milli, TEMPERATURE_MIN_MILLI), min(quantity.max_milli, TEMPERATURE_MAX_MILLI)
 
 
 def plain_milli(milli: int) -> str:

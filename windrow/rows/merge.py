@@ -6,7 +6,7 @@ milliseconds, histograms, conflicts; never an average. So any grouping gives the
     merge([a, b, c]) == merge([merge([a, b]), c]) == merge([c, b, a])
 
 Percentiles come from the merged histogram: the middle of the bin that holds the nearest rank, clamped to the minimum
-and the maximum. It differs from the exact value by at most PERCENTILE_ERROR_MILLI_C.
+and the maximum. It differs from the exact value by at most PERCENTILE_ERROR_MILLI.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,9 +18,9 @@ import numpy.typing as npt
 from windrow.columns import order
 from windrow.columns.arrays import Int32s, Int64s
 from windrow.columns.strings import Strings
-from windrow.rows.rollup import HISTOGRAM_BIN_MILLI_C, PERCENTILES, Rollup
+from windrow.rows.rollup import HISTOGRAM_BIN_MILLI, PERCENTILES, Rollup
 
-PERCENTILE_ERROR_MILLI_C = HISTOGRAM_BIN_MILLI_C // 2
+PERCENTILE_ERROR_MILLI = HISTOGRAM_BIN_MILLI // 2
 # A table of all bins of all sensors may have this many times the entries that are added up in it.
 _TABLE_WASTE_MAX = 8
 
@@ -31,29 +31,29 @@ def merge(start_ms: int, parts: Sequence[Rollup]) -> Rollup:
     rows = _SensorRows(parts, places, len(ids))
     high, low = rows.sum_squares()
     readings = rows.sums("readings")
-    minimum = rows.reduced("min_milli_c", np.minimum, identity=np.iinfo(np.int32).max)
-    maximum = rows.reduced("max_milli_c", np.maximum, identity=np.iinfo(np.int32).min)
+    minimum = rows.reduced("min_milli", np.minimum, identity=np.iinfo(np.int32).max)
+    maximum = rows.reduced("max_milli", np.maximum, identity=np.iinfo(np.int32).min)
     offsets, bins, counts = _histogram(parts, places, len(ids))
-    first_time_ms, first_milli_c = rows.earliest()
-    last_time_ms, last_milli_c = rows.latest()
+    first_time_ms, first_milli = rows.earliest()
+    last_time_ms, last_milli = rows.latest()
     return Rollup(
         start_ms=start_ms,
         sensor_ids=ids,
         readings=readings,
-        sum_milli_c=rows.sums("sum_milli_c"),
+        sum_milli=rows.sums("sum_milli"),
         sum_squares_high=high,
         sum_squares_low=low,
-        min_milli_c=minimum,
-        max_milli_c=maximum,
-        first_milli_c=first_milli_c,
+        min_milli=minimum,
+        max_milli=maximum,
+        first_milli=first_milli,
         first_time_ms=first_time_ms,
-        last_milli_c=last_milli_c,
+        last_milli=last_milli,
         last_time_ms=last_time_ms,
-        percentiles_milli_c=tuple(
+        percentiles_milli=tuple(
             np.clip(_middle_of_rank(percent, readings, offsets, bins, counts), minimum, maximum)
             for percent in PERCENTILES
         ),
-        integral_milli_c_ms=rows.sums("integral_milli_c_ms"),
+        integral_milli_ms=rows.sums("integral_milli_ms"),
         covered_ms=rows.sums("covered_ms").astype(np.int32),
         histogram_offsets=offsets,
         histogram_bins=bins,
@@ -185,14 +185,14 @@ class _SensorRows:
 
     def _first_by(self, which: str, is_better: np.ufunc) -> tuple[Int64s, Int32s]:
         worst = np.iinfo(np.int64).max if is_better is np.less else np.iinfo(np.int64).min
-        time_ms, milli_c = np.full(self._sensors, worst, np.int64), np.zeros(self._sensors, np.int32)
+        time_ms, milli = np.full(self._sensors, worst, np.int64), np.zeros(self._sensors, np.int32)
         for part, place in self._parts:
-            own_ms, own = getattr(part, f"{which}_time_ms"), getattr(part, f"{which}_milli_c")
-            known_ms, known = time_ms[place], milli_c[place]
+            own_ms, own = getattr(part, f"{which}_time_ms"), getattr(part, f"{which}_milli")
+            known_ms, known = time_ms[place], milli[place]
             wins = is_better(own_ms, known_ms) | ((own_ms == known_ms) & is_better(own, known))
             time_ms[place] = np.where(wins, own_ms, known_ms)
-            milli_c[place] = np.where(wins, own, known)
-        return time_ms, milli_c
+            milli[place] = np.where(wins, own, known)
+        return time_ms, milli
 
 
 def _histogram(parts: Sequence[Rollup], places: Sequence[Int64s], sensors: int) -> tuple[Int64s, Int32s, Int32s]:
@@ -230,5 +230,5 @@ def _middle_of_rank(percent: int, readings: Int64s, offsets: Int64s, bins: Int32
     running = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
     rank = (percent * readings + 99) // 100
     holding = np.searchsorted(running, running[offsets[:-1]] + rank) - 1
-    middle: Int32s = bins[holding] * np.int32(HISTOGRAM_BIN_MILLI_C) + np.int32(PERCENTILE_ERROR_MILLI_C)
+    middle: Int32s = bins[holding] * np.int32(HISTOGRAM_BIN_MILLI) + np.int32(PERCENTILE_ERROR_MILLI)
     return middle

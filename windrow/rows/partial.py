@@ -1,6 +1,6 @@
 """Partials: the readings of one window as a set, and the union that merges them.
 
-An element of the set is (sensor_id, event_time_ms, sequence, temperature_milli_c). Union is set union:
+An element of the set is (sensor_id, event_time_ms, sequence, value_milli). Union is set union:
 
     union([a, b]) == union([b, a])                      commutative
     union([a, union([b, c])]) == union([union([a, b]), c])   associative
@@ -33,7 +33,7 @@ class Partial:
     """The set of n distinct readings of k sensors, all of one window.
 
     sensor_ids: k distinct ids in ascending byte order; offsets: int64[k + 1], the readings of sensor i are
-    `offsets[i]:offsets[i + 1]`, at least one; event_time_ms, sequence: int64[n] and temperature_milli_c: int32[n],
+    `offsets[i]:offsets[i + 1]`, at least one; event_time_ms, sequence: int64[n] and value_milli: int32[n],
     ascending by (event time, sequence, temperature) within a sensor.
     """
 
@@ -42,7 +42,7 @@ class Partial:
     offsets: npt.NDArray[np.int64]
     event_time_ms: npt.NDArray[np.int64]
     sequence: npt.NDArray[np.int64]
-    temperature_milli_c: npt.NDArray[np.int32]
+    value_milli: npt.NDArray[np.int32]
 
     @classmethod
     def of(cls, window: Window, readings: Readings) -> Self:
@@ -52,9 +52,7 @@ class Partial:
             raise ValueError(f"readings outside the window that starts at {window.start_ms}")
         ids, place = readings.sensor_ids.rank()
         sensor = readings.sensor if ids is readings.sensor_ids else place[readings.sensor]
-        return cls._of_columns(
-            window, ids, sensor, time - window.start_ms, readings.sequence, readings.temperature_milli_c
-        )
+        return cls._of_columns(window, ids, sensor, time - window.start_ms, readings.sequence, readings.value_milli)
 
     @classmethod
     def of_groups(
@@ -65,15 +63,15 @@ class Partial:
         readings: npt.NDArray[np.integer],
         offset_ms: npt.NDArray[np.integer],
         sequence: npt.NDArray[np.integer],
-        temperature_milli_c: npt.NDArray[np.int32],
+        value_milli: npt.NDArray[np.int32],
     ) -> Self:
         """Make the set of groups of readings, one group for each of `sensor_ids`, which may repeat.
 
-        readings: int[k], the size of each group; offset_ms (within the window), sequence and temperature_milli_c: all
+        readings: int[k], the size of each group; offset_ms (within the window), sequence and value_milli: all
         groups one after another, in any order within a group.
         """
         ids, place = sensor_ids.rank()
-        return cls._of_columns(window, ids, np.repeat(place, readings), offset_ms, sequence, temperature_milli_c)
+        return cls._of_columns(window, ids, np.repeat(place, readings), offset_ms, sequence, value_milli)
 
     @classmethod
     def _of_columns(
@@ -83,10 +81,10 @@ class Partial:
         sensor: npt.NDArray[np.integer],
         offset_ms: npt.NDArray[np.integer],
         sequence: npt.NDArray[np.integer],
-        temperature_milli_c: npt.NDArray[np.int32],
+        value_milli: npt.NDArray[np.int32],
     ) -> Self:
         """Make the set of the rows of four columns; `sensor` is the position among the ascending `ids`."""
-        columns = (sensor, offset_ms, sequence, temperature_milli_c)
+        columns = (sensor, offset_ms, sequence, value_milli)
         sensor, offset_ms, sequence, value = order.distinct([column.astype(np.int64, copy=False) for column in columns])
         count = np.bincount(sensor, minlength=len(ids))
         is_present = count > 0
@@ -128,14 +126,14 @@ class Partial:
             self.offsets[start : end + 1] - first,
             self.event_time_ms[first:last],
             self.sequence[first:last],
-            self.temperature_milli_c[first:last],
+            self.value_milli[first:last],
         )
 
     @property
     def readings(self) -> Readings:
         """The set as a batch of readings."""
         sensor = np.repeat(np.arange(self.sensors, dtype=np.int32), self.readings_per_sensor)
-        return Readings(self.sensor_ids, sensor, self.event_time_ms, self.sequence, self.temperature_milli_c)
+        return Readings(self.sensor_ids, sensor, self.event_time_ms, self.sequence, self.value_milli)
 
     @property
     def digest(self) -> str:
@@ -153,7 +151,7 @@ class Partial:
         yield np.ascontiguousarray(self.sensor_ids.octets)
         yield self.readings_per_sensor.astype("<i4")
         yield (self.event_time_ms - self.window.start_ms).astype("<i4")
-        yield np.ascontiguousarray(self.temperature_milli_c, "<i4")
+        yield np.ascontiguousarray(self.value_milli, "<i4")
         if has_sequence:
             yield np.ascontiguousarray(self.sequence, "<i8")
 
@@ -184,7 +182,7 @@ def _partials_of_windows(readings: Readings) -> Iterator[Partial]:
             place[readings.sensor[rows]],
             readings.event_time_ms[rows] - window.start_ms,
             readings.sequence[rows],
-            readings.temperature_milli_c[rows],
+            readings.value_milli[rows],
         )
 
 
@@ -200,7 +198,5 @@ def union(window: Window, partials: Sequence[Partial]) -> Partial:
         readings=np.concatenate([none, *(partial.readings_per_sensor for partial in partials)]),
         offset_ms=np.concatenate([none, *(partial.event_time_ms for partial in partials)]) - window.start_ms,
         sequence=np.concatenate([none, *(partial.sequence for partial in partials)]),
-        temperature_milli_c=np.concatenate(
-            [none.astype(np.int32), *(partial.temperature_milli_c for partial in partials)]
-        ),
+        value_milli=np.concatenate([none.astype(np.int32), *(partial.value_milli for partial in partials)]),
     )

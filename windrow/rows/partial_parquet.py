@@ -25,18 +25,18 @@ FORMAT = 1
 COLUMNS: tuple[tuple[str, str], ...] = (
     ("sensor_id", "string"),
     ("readings", "bigint"),
-    ("sum_milli_c", "bigint"),
-    ("min_milli_c", "int"),
-    ("max_milli_c", "int"),
+    ("sum_milli", "bigint"),
+    ("min_milli", "int"),
+    ("max_milli", "int"),
     ("first_offset_ms", "int"),
     ("offset_ms_steps", "array<int>"),
-    ("first_milli_c", "int"),
-    ("milli_c_steps", "array<int>"),
+    ("first_milli", "int"),
+    ("milli_steps", "array<int>"),
     ("first_sequence", "bigint"),
     ("sequence_steps", "array<bigint>"),
 )
 # All others are dictionary-encoded: 64-bit integers that are nearly all equal.
-_PLAIN = ("sensor_id", "sum_milli_c", "first_sequence")
+_PLAIN = ("sensor_id", "sum_milli", "first_sequence")
 _ENCODINGS: dict[tuple[str, ...], arrow.Encoding] = {
     **{arrow.path(name): arrow.PLAIN for name in _PLAIN},
     **{arrow.path(name): arrow.DELTA for name, kind in COLUMNS if kind == "int"},
@@ -64,18 +64,18 @@ def encode_partial(partial: Partial, delivery: DeliveryCounts) -> bytes:
     """Encode `partial`, which must not be empty, as Parquet."""
     count = partial.readings_per_sensor
     first = partial.offsets[:-1]
-    value = partial.temperature_milli_c.astype(np.int64)
+    value = partial.value_milli.astype(np.int64)
     columns = {
         "sensor_id": arrow.string_column(partial.sensor_ids),
         "readings": arrow.column(count),
-        "sum_milli_c": arrow.column(np.add.reduceat(value, first)),
-        "min_milli_c": arrow.column(np.minimum.reduceat(partial.temperature_milli_c, first)),
-        "max_milli_c": arrow.column(np.maximum.reduceat(partial.temperature_milli_c, first)),
+        "sum_milli": arrow.column(np.add.reduceat(value, first)),
+        "min_milli": arrow.column(np.minimum.reduceat(partial.value_milli, first)),
+        "max_milli": arrow.column(np.maximum.reduceat(partial.value_milli, first)),
     }
     offset_ms = (partial.event_time_ms - partial.window.start_ms).astype(np.int32)
     values: dict[str, npt.NDArray[np.signedinteger[Any]]] = {
         "offset_ms": offset_ms,
-        "milli_c": partial.temperature_milli_c,
+        "milli": partial.value_milli,
     }
     if partial.sequence.any():
         values["sequence"] = partial.sequence
@@ -116,7 +116,7 @@ def _partial_of(window: Window, columns: Mapping[str, Any]) -> Partial:
             if "first_sequence" in columns
             else np.zeros(groups.offsets[-1], np.int64)
         ),
-        temperature_milli_c=groups.values("milli_c", columns, np.int32),
+        value_milli=groups.values("milli", columns, np.int32),
     )
 
 

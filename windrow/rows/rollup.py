@@ -6,7 +6,7 @@ others. Over the n winners of a sensor, ordered by (event time, sequence):
 - percentile p: the nearest rank, i.e. the ceil(p / 100 * n)-th smallest value, so always a value that was measured;
 - integral: every reading's value times the milliseconds it is held, until the next reading, the window's end or
   HOLD_MS_MAX after it, whichever is first; `covered_ms` is the sum of those milliseconds;
-- histogram: counts of floor(temperature / HISTOGRAM_BIN_MILLI_C), empty bins left out.
+- histogram: counts of floor(temperature / HISTOGRAM_BIN_MILLI), empty bins left out.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from windrow.rows.partial import Partial
 
 PERCENTILES = (5, 25, 50, 75, 95, 99)
 HOLD_MS_MAX = 60_000
-HISTOGRAM_BIN_MILLI_C = 500
+HISTOGRAM_BIN_MILLI = 500
 BATCH_ROWS = 1 << 17
 """Rows are hashed and written in batches of this size, the last one shorter: memory depends on it, not on the fleet."""
 # Part of the bytes under rows_sha256; changes whenever the canonical serialization does.
@@ -42,17 +42,17 @@ class Rollup:
     start_ms: int
     sensor_ids: Strings
     readings: Int64s
-    sum_milli_c: Int64s
+    sum_milli: Int64s
     sum_squares_high: Int64s
     sum_squares_low: npt.NDArray[np.uint64]
-    min_milli_c: Int32s
-    max_milli_c: Int32s
-    first_milli_c: Int32s
+    min_milli: Int32s
+    max_milli: Int32s
+    first_milli: Int32s
     first_time_ms: Int64s
-    last_milli_c: Int32s
+    last_milli: Int32s
     last_time_ms: Int64s
-    percentiles_milli_c: tuple[Int32s, ...]
-    integral_milli_c_ms: Int64s
+    percentiles_milli: tuple[Int32s, ...]
+    integral_milli_ms: Int64s
     covered_ms: Int32s
     histogram_offsets: Int64s
     histogram_bins: Int32s
@@ -77,7 +77,7 @@ class Rollup:
         own: dict[str, Any] = {
             "start_ms": self.start_ms,
             "sensor_ids": self.sensor_ids.between(start, end),
-            "percentiles_milli_c": tuple(values[start:end] for values in self.percentiles_milli_c),
+            "percentiles_milli": tuple(values[start:end] for values in self.percentiles_milli),
             "histogram_offsets": self.histogram_offsets[start : end + 1] - first,
             "histogram_bins": self.histogram_bins[first:last],
             "histogram_counts": self.histogram_counts[first:last],
@@ -92,8 +92,8 @@ class Rollup:
         own: dict[str, Any] = {
             "start_ms": parts[0].start_ms,
             "sensor_ids": Strings.concat([part.sensor_ids for part in parts]),
-            "percentiles_milli_c": tuple(
-                np.concatenate(columns) for columns in zip(*(part.percentiles_milli_c for part in parts), strict=True)
+            "percentiles_milli": tuple(
+                np.concatenate(columns) for columns in zip(*(part.percentiles_milli for part in parts), strict=True)
             ),
             "histogram_offsets": offsets_of(np.concatenate([np.diff(part.histogram_offsets) for part in parts])),
         }
@@ -126,11 +126,11 @@ class RowsDigest:
         self._add(batch.sensor_ids.offsets)
         self._add(batch.sensor_ids.octets)
         columns: tuple[npt.NDArray[Any], ...] = (
-            *(batch.readings, batch.sum_milli_c, batch.sum_squares_high, batch.sum_squares_low),
-            *(batch.min_milli_c, batch.max_milli_c),
-            *(batch.first_milli_c, batch.first_time_ms, batch.last_milli_c, batch.last_time_ms),
-            *batch.percentiles_milli_c,
-            *(batch.integral_milli_c_ms, batch.covered_ms),
+            *(batch.readings, batch.sum_milli, batch.sum_squares_high, batch.sum_squares_low),
+            *(batch.min_milli, batch.max_milli),
+            *(batch.first_milli, batch.first_time_ms, batch.last_milli, batch.last_time_ms),
+            *batch.percentiles_milli,
+            *(batch.integral_milli_ms, batch.covered_ms),
             *(batch.histogram_offsets, batch.histogram_bins, batch.histogram_counts),
             batch.conflicts,
         )
@@ -166,7 +166,7 @@ def batches_of(parts: Iterable[Rollup], *, rows: int = BATCH_ROWS) -> Iterator[R
 def roll(partial: Partial) -> Rollup:
     """Compute the rows of the window of `partial`; the empty partial gives no rows."""
     winners, conflicts = _resolve_conflicts(partial)
-    offsets, value = winners.offsets, winners.temperature_milli_c
+    offsets, value = winners.offsets, winners.value_milli
     first, last = offsets[:-1], offsets[1:] - 1
     ordered = _sorted_within(value, winners.readings_per_sensor)
     high, low = _sum_squares(value, first)
@@ -176,17 +176,17 @@ def roll(partial: Partial) -> Rollup:
         start_ms=partial.window.start_ms,
         sensor_ids=winners.sensor_ids,
         readings=winners.readings_per_sensor,
-        sum_milli_c=_sums(value.astype(np.int64), first),
+        sum_milli=_sums(value.astype(np.int64), first),
         sum_squares_high=high,
         sum_squares_low=low,
-        min_milli_c=ordered[first],
-        max_milli_c=ordered[last],
-        first_milli_c=value[first],
+        min_milli=ordered[first],
+        max_milli=ordered[last],
+        first_milli=value[first],
         first_time_ms=winners.event_time_ms[first],
-        last_milli_c=value[last],
+        last_milli=value[last],
         last_time_ms=winners.event_time_ms[last],
-        percentiles_milli_c=tuple(_nearest_rank(ordered, offsets, percent) for percent in PERCENTILES),
-        integral_milli_c_ms=_sums(value * held_ms, first),
+        percentiles_milli=tuple(_nearest_rank(ordered, offsets, percent) for percent in PERCENTILES),
+        integral_milli_ms=_sums(value * held_ms, first),
         covered_ms=_sums(held_ms, first).astype(np.int32),
         histogram_offsets=histogram_offsets,
         histogram_bins=bins,
@@ -213,7 +213,7 @@ def _resolve_conflicts(partial: Partial) -> tuple[Partial, Int64s]:
         offsets_of(readings),
         time[is_winner],
         sequence[is_winner],
-        partial.temperature_milli_c[is_winner],
+        partial.value_milli[is_winner],
     )
     return winners, partial.readings_per_sensor - readings
 
@@ -259,7 +259,7 @@ def _histogram(ordered: Int32s, offsets: Int64s) -> tuple[Int64s, Int32s, Int32s
     """Return the offsets of each sensor's bins, the bins that are not empty, and their counts."""
     if not len(ordered):
         return np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int32)
-    bins = ordered // HISTOGRAM_BIN_MILLI_C
+    bins = ordered // HISTOGRAM_BIN_MILLI
     is_first = np.ones(len(bins), bool)
     is_first[1:] = bins[1:] != bins[:-1]
     is_first[offsets[:-1]] = True

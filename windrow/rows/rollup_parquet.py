@@ -23,16 +23,16 @@ COLUMNS: tuple[tuple[str, str], ...] = (
     ("window_start", "timestamp"),
     ("sensor_id", "string"),
     ("readings", "bigint"),
-    ("sum_milli_c", "bigint"),
-    ("sum_squares_milli_c2", "decimal(38,0)"),
-    ("min_milli_c", "int"),
-    ("max_milli_c", "int"),
-    ("first_milli_c", "int"),
+    ("sum_milli", "bigint"),
+    ("sum_squares_milli2", "decimal(38,0)"),
+    ("min_milli", "int"),
+    ("max_milli", "int"),
+    ("first_milli", "int"),
     ("first_time", "timestamp"),
-    ("last_milli_c", "int"),
+    ("last_milli", "int"),
     ("last_time", "timestamp"),
-    *((f"p{percent:02}_milli_c", "int") for percent in PERCENTILES),
-    ("integral_milli_c_ms", "bigint"),
+    *((f"p{percent:02}_milli", "int") for percent in PERCENTILES),
+    ("integral_milli_ms", "bigint"),
     ("covered_ms", "int"),
     ("histogram_bins", "array<int>"),
     ("histogram_counts", "array<int>"),
@@ -120,7 +120,7 @@ def read_sensor_ids(file: IO[bytes], *, rows: int = BATCH_ROWS) -> Iterator[Stri
 def _rollup_of(start_ms: int, columns: Mapping[str, Array]) -> Rollup:
     if np.any(arrow.instants_of(columns["window_start"]) != start_ms):
         raise ValueError("rows of another window")
-    high, low = arrow.decimals_of(columns["sum_squares_milli_c2"])
+    high, low = arrow.decimals_of(columns["sum_squares_milli2"])
     offsets, bins = arrow.lists_of(columns["histogram_bins"])
     _, counts = arrow.lists_of(columns["histogram_counts"])
     plain = {
@@ -135,7 +135,7 @@ def _rollup_of(start_ms: int, columns: Mapping[str, Array]) -> Rollup:
         sum_squares_low=low,
         first_time_ms=arrow.instants_of(columns["first_time"]),
         last_time_ms=arrow.instants_of(columns["last_time"]),
-        percentiles_milli_c=tuple(arrow.numbers_of(columns[f"p{percent:02}_milli_c"]) for percent in PERCENTILES),
+        percentiles_milli=tuple(arrow.numbers_of(columns[f"p{percent:02}_milli"]) for percent in PERCENTILES),
         histogram_offsets=offsets,
         histogram_bins=bins,
         histogram_counts=counts,
@@ -146,23 +146,23 @@ def _rollup_of(start_ms: int, columns: Mapping[str, Array]) -> Rollup:
 def _columns(rollup: Rollup) -> Mapping[str, Array]:
     """Make the columns of a batch, in the order of COLUMNS."""
     percentiles = {
-        f"p{percent:02}_milli_c": arrow.column(values)
-        for percent, values in zip(PERCENTILES, rollup.percentiles_milli_c, strict=True)
+        f"p{percent:02}_milli": arrow.column(values)
+        for percent, values in zip(PERCENTILES, rollup.percentiles_milli, strict=True)
     }
     return {
         "window_start": arrow.timestamp_column(np.full(len(rollup), rollup.start_ms, np.int64)),
         "sensor_id": arrow.string_column(rollup.sensor_ids),
         "readings": arrow.column(rollup.readings),
-        "sum_milli_c": arrow.column(rollup.sum_milli_c),
-        "sum_squares_milli_c2": arrow.decimal_column(rollup.sum_squares_high, rollup.sum_squares_low),
-        "min_milli_c": arrow.column(rollup.min_milli_c),
-        "max_milli_c": arrow.column(rollup.max_milli_c),
-        "first_milli_c": arrow.column(rollup.first_milli_c),
+        "sum_milli": arrow.column(rollup.sum_milli),
+        "sum_squares_milli2": arrow.decimal_column(rollup.sum_squares_high, rollup.sum_squares_low),
+        "min_milli": arrow.column(rollup.min_milli),
+        "max_milli": arrow.column(rollup.max_milli),
+        "first_milli": arrow.column(rollup.first_milli),
         "first_time": arrow.timestamp_column(rollup.first_time_ms),
-        "last_milli_c": arrow.column(rollup.last_milli_c),
+        "last_milli": arrow.column(rollup.last_milli),
         "last_time": arrow.timestamp_column(rollup.last_time_ms),
         **percentiles,
-        "integral_milli_c_ms": arrow.column(rollup.integral_milli_c_ms),
+        "integral_milli_ms": arrow.column(rollup.integral_milli_ms),
         "covered_ms": arrow.column(rollup.covered_ms),
         "histogram_bins": arrow.list_column(rollup.histogram_offsets, rollup.histogram_bins),
         "histogram_counts": arrow.list_column(rollup.histogram_offsets, rollup.histogram_counts),

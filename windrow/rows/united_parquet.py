@@ -21,13 +21,13 @@ FORMAT = 1
 COLUMNS: tuple[tuple[str, str], ...] = (
     ("sensor_id", "string"),
     ("offset_ms", "array<int>"),
-    ("milli_c", "array<int>"),
+    ("milli", "array<int>"),
     ("sequence", "array<bigint>"),
 )
 _ENCODINGS: dict[tuple[str, ...], arrow.Encoding] = {
     arrow.path("sensor_id"): arrow.PLAIN,
     arrow.list_path("offset_ms"): arrow.DELTA,
-    arrow.list_path("milli_c"): arrow.DELTA,
+    arrow.list_path("milli"): arrow.DELTA,
 }
 
 
@@ -42,7 +42,7 @@ def encode_range(partial: Partial) -> bytes:
         "offset_ms": arrow.list_column(
             partial.offsets, (partial.event_time_ms - partial.window.start_ms).astype(np.int32)
         ),
-        "milli_c": arrow.list_column(partial.offsets, partial.temperature_milli_c),
+        "milli": arrow.list_column(partial.offsets, partial.value_milli),
     }
     if partial.sequence.any():
         columns["sequence"] = arrow.list_column(partial.offsets, partial.sequence)
@@ -62,7 +62,7 @@ def decode_range(body: bytes) -> Partial:
 
 def _partial_of(window: Window, columns: Mapping[str, Any]) -> Partial:
     offsets, offset_ms = arrow.lists_of(columns["offset_ms"])
-    others = {name: arrow.lists_of(columns[name]) for name in ("milli_c", "sequence") if name in columns}
+    others = {name: arrow.lists_of(columns[name]) for name in ("milli", "sequence") if name in columns}
     if any(not np.array_equal(bounds, offsets) for bounds, _ in others.values()):
         raise ValueError("the lists of a sensor differ in length")
     if len(offset_ms) and (offset_ms.min() < 0 or offset_ms.max() >= WINDOW_MS):
@@ -73,5 +73,5 @@ def _partial_of(window: Window, columns: Mapping[str, Any]) -> Partial:
         offsets=offsets,
         event_time_ms=offset_ms.astype(np.int64) + window.start_ms,
         sequence=others["sequence"][1] if "sequence" in others else np.zeros(len(offset_ms), np.int64),
-        temperature_milli_c=others["milli_c"][1],
+        value_milli=others["milli"][1],
     )

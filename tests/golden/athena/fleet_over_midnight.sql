@@ -2,9 +2,9 @@ SELECT
   window_start,
   COUNT(*) AS sensors,
   SUM(readings) AS readings,
-  CAST(SUM(sum_milli_c) AS DOUBLE) / (1000 * SUM(readings)) AS mean_c,
-  CAST(MIN(min_milli_c) * 0.001 AS DECIMAL(10, 3)) AS min_c,
-  CAST(MAX(max_milli_c) * 0.001 AS DECIMAL(10, 3)) AS max_c,
+  CAST(SUM(sum_milli) AS DOUBLE) / (1000 * SUM(readings)) AS mean_c,
+  CAST(MIN(min_milli) * 0.001 AS DECIMAL(10, 3)) AS min_c,
+  CAST(MAX(max_milli) * 0.001 AS DECIMAL(10, 3)) AS max_c,
   SUM(conflicts) AS conflicts
 FROM aggregates
 WHERE dt BETWEEN ? AND ?

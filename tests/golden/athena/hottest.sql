@@ -1,7 +1,7 @@
 WITH peaks AS (
   SELECT
     *,
-    ROW_NUMBER() OVER (PARTITION BY sensor_id ORDER BY max_milli_c DESC, window_start) AS peak
+    ROW_NUMBER() OVER (PARTITION BY sensor_id ORDER BY max_milli DESC, window_start) AS peak
   FROM aggregates
   WHERE dt BETWEEN ? AND ?
   AND hour BETWEEN ? AND ?
@@ -12,17 +12,17 @@ WITH peaks AS (
 ), ranked AS (
   SELECT
     *,
-    ROW_NUMBER() OVER (ORDER BY max_milli_c DESC, sensor_id) AS place
+    ROW_NUMBER() OVER (ORDER BY max_milli DESC, sensor_id) AS place
   FROM peaks
   WHERE peak = 1
 )
 SELECT
   place,
   sensor_id,
-  CAST(max_milli_c * 0.001 AS DECIMAL(10, 3)) AS max_c,
+  CAST(max_milli * 0.001 AS DECIMAL(10, 3)) AS max_c,
   window_start,
   readings,
-  CAST(sum_milli_c AS DOUBLE) / (1000 * readings) AS mean_c
+  CAST(sum_milli AS DOUBLE) / (1000 * readings) AS mean_c
 FROM ranked
 WHERE place <= ?
 ORDER BY place

@@ -13,10 +13,10 @@ WITH ranked AS (
 SELECT
   sensor_id,
   last_time,
-  CAST(last_milli_c * 0.001 AS DECIMAL(10, 3)) AS last_c,
+  CAST(last_milli * 0.001 AS DECIMAL(10, 3)) AS last_c,
   window_start,
   readings,
-  CAST(sum_milli_c AS DOUBLE) / (1000 * readings) AS mean_c
+  CAST(sum_milli AS DOUBLE) / (1000 * readings) AS mean_c
 FROM ranked
 WHERE age = 1
 ORDER BY sensor_id

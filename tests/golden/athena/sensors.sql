@@ -2,12 +2,12 @@ SELECT
   window_start,
   sensor_id,
   readings,
-  CAST(sum_milli_c AS DOUBLE) / (1000 * readings) AS mean_c,
-  CAST(min_milli_c * 0.001 AS DECIMAL(10, 3)) AS min_c,
-  CAST(p50_milli_c * 0.001 AS DECIMAL(10, 3)) AS p50_c,
-  CAST(p95_milli_c * 0.001 AS DECIMAL(10, 3)) AS p95_c,
-  CAST(max_milli_c * 0.001 AS DECIMAL(10, 3)) AS max_c,
-  CAST(last_milli_c * 0.001 AS DECIMAL(10, 3)) AS last_c,
+  CAST(sum_milli AS DOUBLE) / (1000 * readings) AS mean_c,
+  CAST(min_milli * 0.001 AS DECIMAL(10, 3)) AS min_c,
+  CAST(p50_milli * 0.001 AS DECIMAL(10, 3)) AS p50_c,
+  CAST(p95_milli * 0.001 AS DECIMAL(10, 3)) AS p95_c,
+  CAST(max_milli * 0.001 AS DECIMAL(10, 3)) AS max_c,
+  CAST(last_milli * 0.001 AS DECIMAL(10, 3)) AS last_c,
   conflicts
 FROM aggregates
 WHERE dt BETWEEN ? AND ?

@@ -6,7 +6,7 @@
 
     sensor_id            utf8, or a dictionary of utf8 with int8, int16 or int32 indices
     event_time_ms        int64, epoch milliseconds
-    temperature_milli_c  int32, thousandths of a degree Celsius
+    value_milli  int32, thousandths of a degree Celsius
     sequence             int64; may be left out when all are 0
 
 A block with a broken format is bad as a whole, because the meaning of its parts is unknown. In a well-formed block a
@@ -42,7 +42,7 @@ BLOCK_DECOMPRESSED_BYTES_MAX = 16 * 1024 * 1024
 BLOCK_READINGS_PER_BYTE_MAX = 4
 
 _HEAD = BLOCK_MAGIC + bytes([BLOCK_VERSION])
-_NUMBERS = (("event_time_ms", "int64"), ("temperature_milli_c", "int32"), ("sequence", "int64"))
+_NUMBERS = (("event_time_ms", "int64"), ("value_milli", "int32"), ("sequence", "int64"))
 _PLACES: dict[str, type[np.signedinteger[Any]]] = {"int8": np.int8, "int16": np.int16, "int32": np.int32}
 
 
@@ -81,7 +81,7 @@ def encode_block(readings: Readings) -> bytes:
     columns = {
         "sensor_id": arrow.dictionary_column(sensor_ids, place),
         "event_time_ms": arrow.column(readings.event_time_ms),
-        "temperature_milli_c": arrow.column(readings.temperature_milli_c),
+        "value_milli": arrow.column(readings.value_milli),
     }
     if readings.sequence.any():
         columns["sequence"] = arrow.column(readings.sequence)
@@ -125,13 +125,13 @@ def read_block(batch: EncodedBatch) -> Readings:
     try:
         sensor_ids, sensor = _sensors(batch)
         time = ipc_buffers.numbers(batch.values[1], np.int64, batch.rows)
-        milli_c = ipc_buffers.numbers(batch.values[2], np.int32, batch.rows)
+        milli = ipc_buffers.numbers(batch.values[2], np.int32, batch.rows)
         sequence = np.zeros(batch.rows, np.int64)
         if len(batch.values) > len(_NUMBERS):
             sequence = ipc_buffers.numbers(batch.values[3], np.int64, batch.rows)
     except BadStream as error:
         raise BadReading(Reason.BLOCK_MALFORMED, str(error)) from error
-    return Readings(sensor_ids, sensor, time, sequence, milli_c)
+    return Readings(sensor_ids, sensor, time, sequence, milli)
 
 
 def to_json_payloads(readings: Readings, positions: npt.NDArray[np.integer]) -> list[bytes]:
@@ -139,12 +139,12 @@ def to_json_payloads(readings: Readings, positions: npt.NDArray[np.integer]) -> 
     chosen = readings.take(positions)
     used = np.unique(chosen.sensor)
     ids = dict(zip(used.tolist(), map(_quoted, readings.sensor_ids.take(used).to_list()), strict=True))
-    columns = (chosen.sensor, chosen.event_time_ms, chosen.temperature_milli_c, chosen.sequence)
+    columns = (chosen.sensor, chosen.event_time_ms, chosen.value_milli, chosen.sequence)
     return [
         f'{{"sensor_id":{ids[sensor]},"event_time":{time_ms},'
-        f'"temperature":{"-" if milli_c < 0 else ""}{abs(milli_c) // 1000}.{abs(milli_c) % 1000:03},'
+        f'"temperature":{"-" if milli < 0 else ""}{abs(milli) // 1000}.{abs(milli) % 1000:03},'
         f'"sequence":{sequence}}}'.encode()
-        for sensor, time_ms, milli_c, sequence in zip(*(column.tolist() for column in columns), strict=True)
+        for sensor, time_ms, milli, sequence in zip(*(column.tolist() for column in columns), strict=True)
     ]
 
 

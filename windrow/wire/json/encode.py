@@ -33,8 +33,8 @@ def encode_readings(readings: Readings) -> list[bytes]:
     payloads: list[bytes] = []
     for first in range(0, len(readings), _ROWS_MAX):
         chunk = slice(first, first + _ROWS_MAX)
-        milli_c = readings.temperature_milli_c[chunk].astype(np.int64)
-        magnitude = np.abs(milli_c)
+        milli = readings.value_milli[chunk].astype(np.int64)
+        magnitude = np.abs(milli)
         degrees = magnitude // 1000
         columns = [
             _text(b'{"sensor_id":'),
@@ -42,14 +42,14 @@ def encode_readings(readings: Readings) -> list[bytes]:
             _text(b',"event_time":'),
             *_integers(readings.event_time_ms[chunk]),
             _text(b',"temperature":'),
-            _sign(milli_c),
+            _sign(milli),
             _digits(degrees),
             _THOUSANDTHS[magnitude - degrees * 1000],
             _text(b',"sequence":'),
             _digits(readings.sequence[chunk]),
             _text(b"}\n"),
         ]
-        payloads += _rows(columns, len(milli_c))
+        payloads += _rows(columns, len(milli))
     return payloads
 
 

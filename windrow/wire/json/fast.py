@@ -67,7 +67,7 @@ def _found(payloads: Payloads, columns: ParsedColumns) -> FoundReadings:
         sensor=sensor.astype(np.int32),
         event_time_ms=columns.event_time_ms,
         sequence=columns.sequence,
-        temperature_milli_c=columns.temperature_milli_c.astype(np.int32),
+        value_milli=columns.value_milli.astype(np.int32),
     )
     return FoundReadings(readings, columns.rows)
 

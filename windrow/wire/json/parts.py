@@ -12,7 +12,7 @@ import numpy as np
 
 from windrow.columns.arrays import Int64s, Mask
 from windrow.columns.words import POWERS_OF_TEN
-from windrow.reading import TEMPERATURE_MAX_MILLI_C, TEMPERATURE_MIN_MILLI_C
+from windrow.reading import TEMPERATURE_MAX_MILLI, TEMPERATURE_MIN_MILLI
 from windrow.timestamps import INSTANT_MS_MAX, INSTANT_MS_MIN
 from windrow.wire.json import scan
 from windrow.wire.json.cursor import Cursor
@@ -29,7 +29,7 @@ class ParsedColumns:
     """m readings, from the payloads `rows`, whose sensor ids are not checked yet.
 
     id_start, id_length: where the sensor id is in the buffer of the payloads; event_time_ms, sequence,
-    temperature_milli_c: as in `Readings`. All int64[m].
+    value_milli: as in `Readings`. All int64[m].
     """
 
     rows: Int64s
@@ -37,7 +37,7 @@ class ParsedColumns:
     id_length: Int64s
     event_time_ms: Int64s
     sequence: Int64s
-    temperature_milli_c: Int64s
+    value_milli: Int64s
 
     @classmethod
     def concat(cls, batches: Sequence["ParsedColumns"]) -> Self:
@@ -153,7 +153,7 @@ class Temperature:
     unit: str
 
     def read(self, cursor: Cursor) -> dict[str, Int64s]:
-        """Read the column temperature_milli_c: exact, rounded once, half to even."""
+        """Read the column value_milli: exact, rounded once, half to even."""
         number = scan.decimals(cursor)
         cursor.refuse_unless(number.whole_digits <= WHOLE_DIGITS_MAX)
         cursor.refuse_unless(number.whole_digits + number.scale <= DECIMAL_DIGITS_MAX)
@@ -163,11 +163,11 @@ class Temperature:
             unscaled = number.whole * POWERS_OF_TEN[np.maximum(number.scale, MILLI_DIGITS)]
             unscaled += number.fraction * POWERS_OF_TEN[np.maximum(MILLI_DIGITS - number.scale, 0)]
             places = np.maximum(number.scale - MILLI_DIGITS, 0)
-        milli_c = self.milli_c(np.where(number.negative, -unscaled, unscaled), places=places)
-        cursor.refuse_unless((milli_c >= TEMPERATURE_MIN_MILLI_C) & (milli_c <= TEMPERATURE_MAX_MILLI_C))
-        return {"temperature_milli_c": milli_c}
+        milli = self.milli(np.where(number.negative, -unscaled, unscaled), places=places)
+        cursor.refuse_unless((milli >= TEMPERATURE_MIN_MILLI) & (milli <= TEMPERATURE_MAX_MILLI))
+        return {"value_milli": milli}
 
-    def milli_c(self, unscaled: Int64s, *, places: Int64s) -> Int64s:
+    def milli(self, unscaled: Int64s, *, places: Int64s) -> Int64s:
         """Convert `unscaled / 10**places` milli-degrees of the unit to milli-degrees C; |unscaled| < 10**17."""
         if self.unit == "C" and not places.any():
             return unscaled

@@ -22,7 +22,7 @@ from windrow.columns.words import (
     spans,
     word_of,
 )
-from windrow.reading import TEMPERATURE_MAX_MILLI_C, TEMPERATURE_MIN_MILLI_C
+from windrow.reading import TEMPERATURE_MAX_MILLI, TEMPERATURE_MIN_MILLI
 from windrow.wire.json.parts import (
     DECIMAL_DIGITS_MAX,
     MILLI_DIGITS,
@@ -195,9 +195,9 @@ class _FixedDecimal:
         scale = self.fraction.count
         unscaled = whole * 10 ** max(scale, MILLI_DIGITS) + fraction * 10 ** max(MILLI_DIGITS - scale, 0)
         places = np.full(1, max(scale - MILLI_DIGITS, 0))
-        milli_c = self.part.milli_c(-unscaled if self.is_negative else unscaled, places=places)
-        rows.refuse_unless((milli_c >= TEMPERATURE_MIN_MILLI_C) & (milli_c <= TEMPERATURE_MAX_MILLI_C))
-        return {"temperature_milli_c": milli_c}
+        milli = self.part.milli(-unscaled if self.is_negative else unscaled, places=places)
+        rows.refuse_unless((milli >= TEMPERATURE_MIN_MILLI) & (milli <= TEMPERATURE_MAX_MILLI))
+        return {"value_milli": milli}
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from windrow.reading import (
     check_event_time_ms,
     check_sensor_id,
     check_sequence,
-    check_temperature_milli_c,
+    check_value_milli,
     exact_decimal,
 )
 from windrow.timestamps import parse_rfc3339_ms
@@ -95,7 +95,7 @@ def parse_reading(payload: bytes) -> Reading:
         sensor_id=_sensor_id(_required(fields, "sensor_id")),
         event_time_ms=_event_time_ms(_required(fields, "event_time")),
         sequence=_sequence(fields["sequence"]) if "sequence" in fields else 0,
-        temperature_milli_c=_temperature_milli_c(_required(fields, "temperature"), unit),
+        value_milli=_value_milli(_required(fields, "temperature"), unit),
     )
 
 
@@ -142,18 +142,18 @@ def _sequence(value: object) -> int:
     return sequence
 
 
-def _temperature_milli_c(value: object, unit: object) -> int:
+def _value_milli(value: object, unit: object) -> int:
     if not isinstance(value, JsonNumber):
         raise BadReading(Reason.TEMPERATURE, f"a JSON {json_type(value)}, not a number")
     degrees = exact_decimal(value)
     if unit == "C":
-        milli_c = degrees * 1000
+        milli = degrees * 1000
     elif unit == "F":
-        milli_c = (degrees - 32) * 5000 / 9
+        milli = (degrees - 32) * 5000 / 9
     elif unit == "K":
-        milli_c = degrees * 1000 - 273_150
+        milli = degrees * 1000 - 273_150
     else:
         raise BadReading(Reason.UNIT, f"{ascii(unit)[:40]} is not C, F or K")
-    rounded = round(milli_c)  # half to even, once
-    check_temperature_milli_c(rounded, written_as=f"{value} {unit}")
+    rounded = round(milli)  # half to even, once
+    check_value_milli(rounded, written_as=f"{value} {unit}")
     return rounded
