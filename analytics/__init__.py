@@ -2,8 +2,8 @@
 
     from windrow import connect
 
-    windrow = connect("dev", region="eu-central-1")
-    frame = windrow.fleet("-2h")
+    results = connect("dev", region="eu-central-1")
+    frame = results.fleet("-2h")
 
 Columns have the dtypes listed in analytics.result. Rows of windows are indexed by the start of the window, in UTC.
 """
