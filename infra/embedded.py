@@ -93,7 +93,7 @@ def status(home: Path) -> Embedded | None:
         return None
     if not child_process.is_running(found):
         return None
-    return Embedded(process=found, port=port, token=token, log=_log_file(home))
+    return Embedded(process=found, port=port, token=token, log=log_file(home))
 
 
 def is_healthy(embedded: Embedded) -> bool:
@@ -109,8 +109,11 @@ def is_healthy(embedded: Embedded) -> bool:
         connection.close()
 
 
-def down(home: Path) -> bool:
-    """Stop the stack and its function workers, and remove its files; return False if none was running."""
+def down(home: Path, *, keeps_log: bool = False) -> bool:
+    """Stop the stack and its function workers, and remove its files; return False if none was running.
+
+    With ``keeps_log`` its log stays where it is, for whoever looks for what went wrong.
+    """
     if not home.exists():
         return False
     with _locked(home):
@@ -120,7 +123,7 @@ def down(home: Path) -> bool:
             if child_process.is_running(running.process):
                 message = f"the embedded stack (pid {running.process.pid}) does not stop"
                 raise WindrowError(message, hint=f"end it: kill -9 {running.process.pid}")
-        _remove(_folder(home))
+        _remove(_folder(home), but=log_file(home) if keeps_log else None)
         _lock_file(home).unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # it stays if it has other files
         home.rmdir()
@@ -135,6 +138,11 @@ def place(home: Path) -> Place:
     return Place(EMBEDDED, running.endpoint_url, DEFAULT_REGION)
 
 
+def log_file(home: Path) -> Path:
+    """Return where the stack of ``home`` writes its log; the file is gone once the stack is down."""
+    return _folder(home) / "log.txt"
+
+
 def _start(home: Path, port: int, *, enforces_iam: bool) -> Embedded:
     folder = _folder(home)
     (folder / "tmp").mkdir(parents=True)
@@ -145,9 +153,9 @@ def _start(home: Path, port: int, *, enforces_iam: bool) -> Embedded:
             COMMAND,
             environment=_environment(folder, chosen, token, enforces_iam=enforces_iam),
             folder=folder,
-            log=_log_file(home),
+            log=log_file(home),
         )
-        embedded = Embedded(process=started, port=chosen, token=token, log=_log_file(home))
+        embedded = Embedded(process=started, port=chosen, token=token, log=log_file(home))
         state = {"pid": started.pid, "started": started.started, "port": chosen, "token": token}
         _state_file(home).write_text(json.dumps(state) + "\n")
         try:
@@ -230,10 +238,6 @@ def _state_file(home: Path) -> Path:
     return _folder(home) / "state.json"
 
 
-def _log_file(home: Path) -> Path:
-    return _folder(home) / "log.txt"
-
-
 def _lock_file(home: Path) -> Path:
     return home / "embedded.lock"
 
@@ -250,9 +254,16 @@ def _locked(home: Path) -> Iterator[None]:
                 return
 
 
-def _remove(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
+def _remove(folder: Path, *, but: Path | None = None) -> None:
+    """Remove the folder, except ``but``, a file right in it."""
+    if but is None or not but.exists():
+        shutil.rmtree(folder, ignore_errors=not folder.exists())
+        return
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path != but:
+            path.unlink()
 
 
 def _log_lines(log: Path) -> list[str]:

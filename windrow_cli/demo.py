@@ -1,75 +1,97 @@
 """`windrow demo`: the whole pipeline once, on this machine, with the proof that it is exact."""
 
-import tempfile
+import shutil
+import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from windrow.errors import WindrowError
-from windrow.timestamps import format_rfc3339
 from windrow.window import WINDOW_MS, Window, windows_between
 from windrow_cli.console import err, out
+from windrow_cli.demo_stack import STAGE_NAME, only_demo, passing_home, remove_earlier, standing_home, started
 from windrow_cli.stage import clock_ms
 
 if TYPE_CHECKING:
+    from analytics.verify import Verification
+    from dispatcher.report import TickReport
     from producers.fleet import FleetSpec
     from windrow.stage import Stage
 
-STAGE_NAME = "demo"
 SHARDS = 2
 WINDOWS = 4
 _BARS = "▁▂▃▄▅▆▇█"
+_INTRODUCTION = """\
+windrow makes one exact row per sensor and five minutes out of readings that
+come late, twice and in any order. Here a simulated fleet goes all the way, on
+this machine:
+"""
+_REPORT = "this is a bug in windrow: please report it with the seed"
 
 
 @click.command()
 @click.option("--sensors", type=click.IntRange(1, 20_000), default=200, show_default=True, help="Number of sensors.")
 @click.option("--seed", default=7, show_default=True, help="The same seed gives the same fleet.")
-def demo(sensors: int, seed: int) -> None:
-    """Run the whole pipeline once on this machine, and prove it exact.
+@click.option("--once", "is_once", is_flag=True, help="Use a stack of its own, and remove it at the end.")
+def demo(sensors: int, seed: int, *, is_once: bool) -> None:
+    """Run the whole pipeline once on this machine, prove it exact, and leave it up to look at.
 
-    Starts an embedded stack of its own, deploys, simulates a fleet over the last four windows with duplicate, shuffled
-    and malformed readings, waits until the stream is drained, closes the windows, shows the fleet, verifies every row
-    against the truth, delivers everything twice more, shows that not one byte changed, and removes everything again.
+    Starts the embedded stack unless it runs, deploys the stage `demo` (anew, if an earlier demo left one), simulates a
+    fleet over the last four windows with duplicate, late, shuffled and malformed readings, waits until the stream is
+    drained, closes the windows, shows the fleet, verifies every row against the truth, delivers everything twice more
+    and shows that not one byte changed. `windrow down` removes it all.
+
+    With --once nothing stays: the demo has a stack of its own, beside any other. That is for scripts.
+
+    Exit code 1 if a row is not the truth, or changed.
 
     \b
     windrow demo
     windrow demo --sensors 2000 --seed 3
+    windrow demo --once
     """
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="windrow-demo-") as folder:
-        home = Path(folder)
-        with _stage(home) as stage:
-            _show_the_way(stage, _fleet(sensors=sensors, seed=seed), home)
-    out.print(f"done in {time.monotonic() - began:.0f} s; the stack is down and nothing is left behind")
+    err.print(_INTRODUCTION)
+    with passing_home() if is_once else standing_home() as home:
+        _said("up", started(home), "stands in for AWS: Kinesis, Lambda, S3; no account, no Docker")
+        with only_demo(home):
+            verification = _show_the_way(_deployed(home), _fleet(sensors=sensors, seed=seed), home)
+    seconds = time.monotonic() - began
+    err.print()
+    if is_once:
+        err.print(f"done in {seconds:.0f} s; the stack is down and nothing is left behind")
+    else:
+        _say_what_next(seconds)
+    err.print()
+    out.print(str(verification))
+    out.print("rewind: results unchanged")
 
 
-@contextmanager
-def _stage(home: Path) -> "Iterator[Stage]":
-    """Start an embedded stack, deploy a stage to it, and take it down whatever happens."""
+def _deployed(home: Path) -> "Stage":
+    """Deploy the stage of the demo, in place of that of an earlier one."""
     from infra import embedded
     from infra import stack as stacks
     from infra.plan import DeploymentOptions, plan_deployment
 
-    try:
-        running = embedded.up(home)
-        _said("up", f"embedded stack at {running.endpoint_url}")
-        plan = plan_deployment(embedded.place(home), STAGE_NAME, DeploymentOptions(shard_count=SHARDS))
-        with err.status("deploying"):
-            stage = stacks.apply(plan, lambda _: None).stage
-        _said("deploy", f"stream {stage.stream_name}, results in {stage.results_bucket}")
-        yield stage
-    finally:
-        embedded.down(home)
+    place = embedded.place(home)
+    with err.status("looking for an earlier demo"):
+        was_there = remove_earlier(place)
+    with err.status("deploying"):
+        stage = stacks.apply(
+            plan_deployment(place, STAGE_NAME, DeploymentOptions(shard_count=SHARDS)), lambda _: None
+        ).stage
+    instead = ", in place of that of an earlier demo" if was_there else ""
+    _said("deploy", f"stage {STAGE_NAME}{instead}", "the template that also goes to AWS: stream, functions, buckets")
+    return stage
 
 
-def _show_the_way(stage: "Stage", fleet: "FleetSpec", home: Path) -> None:
+def _show_the_way(stage: "Stage", fleet: "FleetSpec", home: Path) -> "Verification":
+    """Take the fleet's readings to rows, and return how these compare with the truth; WindrowError unless exact."""
     from windrow_operations.draining import wait_until_drained
     from windrow_operations.simulating import simulate_fleet
-    from windrow_operations.verifying import verify_stage
 
     windows = windows_between(fleet.start_ms, fleet.end_ms)
     with err.status("simulating"):
@@ -77,39 +99,79 @@ def _show_the_way(stage: "Stage", fleet: "FleetSpec", home: Path) -> None:
     totals = sent.totals
     _said(
         "simulate",
-        f"{totals.readings:,} readings of {fleet.sensors:,} sensors in {sent.counters.records:,} records, "
-        f"{totals.repeated:,} sent twice, {totals.malformed:,} malformed",
+        f"{totals.readings:,} readings of {fleet.sensors:,} sensors in {sent.counters.records:,} records",
+        f"like real ones: {totals.repeated:,} sent twice, {totals.malformed:,} malformed, some late, shuffled",
     )
-    with err.status("draining"):
+    with err.status("waiting for the consumer"):
         frontier = wait_until_drained(stage, sent.last_sequence_numbers)
-    _said("drain", f"{frontier.objects:,} partials and quarantine files from {len(frontier.reached)} shards")
-    _tick(stage, windows)
+    _said(
+        "consume", f"{frontier.objects:,} objects in the lake", "every record is read; what is malformed is kept, apart"
+    )
+    report = _tick(stage, windows)
+    _said("tick", _rolled(report), "a row for each sensor and five minutes")
     _show_fleet(stage, windows, home)
+    verification = _verify(stage, home)
+    _said("verify", f"{verification.rows:,} rows", "every column is the truth, computed from the seed by other code")
+    _rewind(stage, windows)
+    return verification
+
+
+def _rolled(report: "TickReport") -> str:
+    """Say how many windows got rows. A first tick also rolls the windows just before, which have none."""
+    from dispatcher.report import RollOutcome
+
+    rolled = [window for window in report.windows if window.outcome is RollOutcome.ROLLED]
+    filled = [window for window in rolled if window.readings]
+    rest = f"; {len(rolled) - len(filled)} before them have no readings" if len(rolled) > len(filled) else ""
+    return f"{len(filled)} windows rolled{rest}"
+
+
+def _verify(stage: "Stage", home: Path) -> "Verification":
+    from windrow_operations.verifying import verify_stage
+
     with err.status("verifying"):
         verification = verify_stage(stage, home=home, on_warning=lambda line: err.print(line, markup=False))
-    out.print(str(verification))
     if not verification.is_exact:
-        raise WindrowError(
-            "the results are not the truth", hint="this is a bug in windrow: please report it with the seed"
-        )
-    _rewind(stage, windows)
+        for culprit in verification.culprits:
+            err.print(f"  {culprit}", markup=False)
+        raise WindrowError(f"the results are not the truth: {verification}", hint=_REPORT)
+    return verification
+
+
+def _say_what_next(seconds: float) -> None:
+    windrow, stage = _as_called(), f"--stage {STAGE_NAME}"
+    err.print(f"done in {seconds:.0f} s, and the stack stays up. Look around:", markup=False)
+    for command, what in (
+        (f"dashboard --open {stage}", "the fleet in a browser"),
+        (f"query hottest {stage}", "ask: by name, or in SQL"),
+        ("down", "stop it, and delete it"),
+    ):
+        err.print(f"  {windrow} {command:<29}  {what}", markup=False)
+
+
+def _as_called() -> str:
+    """Return what to type for `windrow`: its name if the shell finds it, else the path that was typed."""
+    typed, found = Path(sys.argv[0]), shutil.which("windrow")
+    is_found = found is not None and typed.exists() and typed.samefile(found)
+    return "windrow" if is_found or typed.name != "windrow" else sys.argv[0]
 
 
 def _rewind(stage: "Stage", windows: Sequence[Window]) -> None:
+    """Deliver the whole stream again, in both ways there are; WindrowError if a byte of the rows changes."""
     from windrow_operations.rewinding import recreate_mapping, replay_everything, rows_digests
 
     before = rows_digests(stage, windows)
     with err.status("replaying the stream"):
         records = replay_everything(stage, now_ms=clock_ms())
-    _said("replay", f"{records:,} records handed to the consumer again")
+    _said("replay", f"{records:,} records handed to the consumer again", "as a retry does: everything came twice now")
     with err.status("recreating the mapping"):
         recreate_mapping(stage, now_ms=clock_ms())
-    _said("rewind", "the mapping was recreated and has read the stream from its beginning")
+    _said("rewind", "the stream read again from its beginning", "as after a disaster: everything came three times now")
     _tick(stage, windows)
     after = rows_digests(stage, windows)
     if len(before) != len(windows) or before != after:
-        raise WindrowError("rewind: results changed", hint="this is a bug in windrow: please report it with the seed")
-    out.print("rewind: results unchanged")
+        raise WindrowError("rewind: results changed", hint=_REPORT)
+    _said("tick", f"{len(windows)} windows looked at again", "not a byte of their rows changed")
 
 
 def _fleet(*, sensors: int, seed: int) -> "FleetSpec":
@@ -129,15 +191,13 @@ def _fleet(*, sensors: int, seed: int) -> "FleetSpec":
     )
 
 
-def _tick(stage: "Stage", windows: Sequence[Window]) -> None:
+def _tick(stage: "Stage", windows: Sequence[Window]) -> "TickReport":
     from dispatcher.due import FIRST_TICK_AFTER_MS
     from windrow_operations.ticks import invoke_tick, tick_event
 
     # A tick closes windows that ended FIRST_TICK_AFTER_MS before it. The stream is known to be drained, so ask for the
     # first tick that can close the last window, though the clock may not be there yet.
-    report = invoke_tick(stage, tick_event(windows[-1].end_ms + FIRST_TICK_AFTER_MS, is_dry_run=False))
-    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items()))
-    _said("tick", f"scheduled {format_rfc3339(report.scheduled_time_ms)}: {outcomes} windows")
+    return invoke_tick(stage, tick_event(windows[-1].end_ms + FIRST_TICK_AFTER_MS, is_dry_run=False))
 
 
 def _show_fleet(stage: "Stage", windows: Sequence[Window], home: Path) -> None:
@@ -180,5 +240,7 @@ def sparkline(values: Sequence[float]) -> str:
     return "".join(_BARS[round((value - low) / span * (len(_BARS) - 1))] for value in values)
 
 
-def _said(step: str, what: str) -> None:
+def _said(step: str, what: str, why: str) -> None:
+    """Print a step: what was done, and below it, what that is good for or proves."""
     err.print(f"[bold]{step:<9}[/bold] {what}")
+    err.print(f"{'':<9} [dim]{why}[/dim]")

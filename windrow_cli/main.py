@@ -11,7 +11,7 @@ from windrow.errors import WindrowError
 # Command name -> (module, function, one line of help). A command's module is imported when it is called, so help is
 # instant and libraries are loaded only by the commands that use them.
 _COMMANDS = {
-    "demo": ("windrow_cli.demo", "demo", "Run the whole pipeline once on this machine, and prove it exact."),
+    "demo": ("windrow_cli.demo", "demo", "Run the whole pipeline on this machine, and prove it exact."),
     "up": ("windrow_cli.place", "up", "Start the embedded stack."),
     "down": ("windrow_cli.place", "down", "Stop the embedded stack and remove what it stored."),
     "status": ("windrow_cli.place", "status", "Show what runs and what is deployed."),
