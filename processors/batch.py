@@ -18,6 +18,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from processors.bookmark import BookmarkedWriter, begun_by
 from processors.consumer import SLICE_READINGS_MAX, BatchPlan, WrittenPlan, act, plan, slices
 from processors.event import MalformedRecord, Record, decode_event
+from processors.judge import PayloadReader
 from processors.puts import Deadline, OutOfTime, Puts
 from windrow.lake.store import ObjectStore
 from windrow.reading import Reason
@@ -58,11 +59,15 @@ class BatchResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consumer:
-    """What a consumer function keeps from one batch to the next: the lake, the horizon, and the threads that write."""
+    """What a consumer function keeps from one batch to the next: the lake, the horizon, and the threads that write.
+
+    `reader` is that of the stage's payload contract; None reads the default form.
+    """
 
     lake: ObjectStore
     horizon_ms: int
     puts: Puts
+    reader: PayloadReader | None = None
     slice_readings_max: int = SLICE_READINGS_MAX
 
     def process(self, event: object, *, deadline: Deadline, now_ms: int) -> BatchResult:
@@ -74,7 +79,7 @@ class Consumer:
         with result.timed("Decode"):
             records = decode_event(event)
         longest_ms = 0
-        for cut in slices(records, readings_max_per_slice=self.slice_readings_max):
+        for cut in slices(records, readings_max_per_slice=self.slice_readings_max, reader=self.reader):
             rest = cut
             while rest:
                 before_ms = deadline.left_ms()
@@ -112,14 +117,27 @@ class Consumer:
 
     def _plan(self, cut: list[Record | MalformedRecord], result: BatchResult, *, now_ms: int) -> BatchPlan:
         with result.timed("Plan"):
-            return plan(cut, now_ms=now_ms, horizon_ms=self.horizon_ms)
+            return plan(cut, now_ms=now_ms, horizon_ms=self.horizon_ms, reader=self.reader)
 
 
 @cache
 def consumer_of_environment() -> Consumer:
     """Return the consumer of the stage that this function belongs to; the same one for all of its batches."""
     stage = Stage.of_function(os.environ)
-    return Consumer(lake=stage.lake, horizon_ms=stage.lifetimes.lateness_horizon_ms, puts=Puts(PUTS_PARALLEL_MAX))
+    return Consumer(
+        lake=stage.lake,
+        horizon_ms=stage.lifetimes.lateness_horizon_ms,
+        puts=Puts(PUTS_PARALLEL_MAX),
+        reader=_reader_of(stage) if stage.payload_contract else None,
+    )
+
+
+def _reader_of(stage: Stage) -> PayloadReader:
+    """Return the reader of the contract that the stage has stored; WindrowError if it is not there."""
+    from windrow.payloads.reader import ContractReader  # noqa: PLC0415 - most stages do without a contract
+    from windrow.payloads.stored import contract_of  # noqa: PLC0415
+
+    return ContractReader(contract_of(stage.lake, stage.payload_contract))
 
 
 def process_batch(event: object, *, remaining_ms: Callable[[], int], consumer: Consumer | None = None) -> BatchResult:

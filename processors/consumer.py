@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from processors.event import MalformedRecord, Record
-from processors.judge import quarantine_malformed
+from processors.judge import PayloadReader, quarantine_malformed
 from processors.judge_blocks import judge_all, readings_max
 from windrow.lake.layout import MarkerKey, Origin, PartialKey, QuarantineKey
 from windrow.lake.quarantine import QuarantinedPayload, encode_quarantine
@@ -85,7 +85,10 @@ class _ShardPlan:
 
 
 def slices(
-    records: Iterable[Record | MalformedRecord], *, readings_max_per_slice: int = SLICE_READINGS_MAX
+    records: Iterable[Record | MalformedRecord],
+    *,
+    readings_max_per_slice: int = SLICE_READINGS_MAX,
+    reader: PayloadReader | None = None,
 ) -> Iterator[list[Record | MalformedRecord]]:
     """Cut `records`, in order, into slices of at most so many readings, but at least one record.
 
@@ -95,7 +98,7 @@ def slices(
     cut: list[Record | MalformedRecord] = []
     readings = 0
     for record in records:
-        grows_by = readings_max(record.payload) if isinstance(record, Record) else 1
+        grows_by = readings_max(record.payload, reader) if isinstance(record, Record) else 1
         if cut and readings + grows_by > readings_max_per_slice:
             yield cut
             cut, readings = [], 0
@@ -105,8 +108,10 @@ def slices(
         yield cut
 
 
-def plan(records: Sequence[Record | MalformedRecord], *, now_ms: int, horizon_ms: int) -> BatchPlan:
-    """Return what to write for `records`, whatever their bytes are.
+def plan(
+    records: Sequence[Record | MalformedRecord], *, now_ms: int, horizon_ms: int, reader: PayloadReader | None = None
+) -> BatchPlan:
+    """Return what to write for `records`, whatever their bytes are; `reader` is that of the stage's contract, if any.
 
     A reading counts from `horizon_ms` before its record's arrival to EARLINESS_MS_MAX after it. `now_ms` decides only
     whether a partial gets a marker.
@@ -114,7 +119,7 @@ def plan(records: Sequence[Record | MalformedRecord], *, now_ms: int, horizon_ms
     by_shard: defaultdict[tuple[str, str], list[Record | MalformedRecord]] = defaultdict(list)
     for record in records:
         by_shard[record.stream, record.shard].append(record)
-    shards = [_plan_shard(of_shard, horizon_ms=horizon_ms) for of_shard in by_shard.values()]
+    shards = [_plan_shard(of_shard, horizon_ms=horizon_ms, reader=reader) for of_shard in by_shard.values()]
     arrival_ms_default = min((record.arrival_ms for record in records if record.arrival_ms is not None), default=0)
     partials = [partial for shard in shards for partial, _ in shard.partials]
     readings = sum(shard.readings for shard in shards)
@@ -158,9 +163,12 @@ def _put_in_order(store: ObjectStore, write: tuple[PlannedObject, ...]) -> list[
     return new
 
 
-def _plan_shard(records: Sequence[Record | MalformedRecord], *, horizon_ms: int) -> _ShardPlan:
+def _plan_shard(
+    records: Sequence[Record | MalformedRecord], *, horizon_ms: int, reader: PayloadReader | None
+) -> _ShardPlan:
     numbers = [int(record.sequence_number) for record in records]
-    judged = judge_all([record for record in records if isinstance(record, Record)], horizon_ms=horizon_ms)
+    sound = [record for record in records if isinstance(record, Record)]
+    judged = judge_all(sound, horizon_ms=horizon_ms, reader=reader)
     malformed = [quarantine_malformed(record) for record in records if isinstance(record, MalformedRecord)]
     return _ShardPlan(
         origin=Origin(stream=records[0].stream, shard=records[0].shard, first=min(numbers), last=max(numbers)),

@@ -12,7 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from processors.event import Record
-from processors.judge import Judgement, check_ahead, judge, judge_unpacked, quarantine_payload, quarantine_record
+from processors.judge import (
+    Judgement,
+    PayloadReader,
+    check_ahead,
+    judge,
+    judge_unpacked,
+    quarantine_payload,
+    quarantine_record,
+)
 from windrow.lake.quarantine import QuarantinedPayload
 from windrow.reading import EARLINESS_MS_MAX, READINGS_PER_RECORD_MAX, BadReading, Reading, Readings, Reason, is_sound
 from windrow.wire.block.block import BLOCK_MAGIC, is_block, open_block, read_block, to_json_payloads
@@ -36,21 +44,29 @@ _TAG, _LONG_TAG = 0x1A, 0x9A
 _TAGS_PER_USER_RECORD = 2
 
 
-def judge_all(records: Sequence[Record], *, horizon_ms: int) -> Judgement:
-    """Judge the readings of `records`, whatever these hold; records without blocks as `judge` does."""
+def judge_all(records: Sequence[Record], *, horizon_ms: int, reader: PayloadReader | None = None) -> Judgement:
+    """Judge the readings of `records`, whatever these hold; records without blocks as `judge` does.
+
+    A reading of a block that is delivered again is JSON of the default form, whatever the stage's other payloads are.
+    """
+    if reader is not None and any(record.block_row is not None for record in records):
+        of_blocks = [record for record in records if record.block_row is not None]
+        others = [record for record in records if record.block_row is None]
+        judged = judge_all(of_blocks, horizon_ms=horizon_ms)
+        return _concat([judged, judge_all(others, horizon_ms=horizon_ms, reader=reader)]) if others else judged
     unpacked = unpack([record.payload for record in records])
     is_special = np.bincount(unpacked.record, minlength=len(records)) > READINGS_PER_RECORD_MAX
     is_special[unpacked.record[unpacked.payloads.begin_with(BLOCK_MAGIC)]] = True
     if not is_special.any():
-        return judge_unpacked(records, unpacked, horizon_ms=horizon_ms)
+        return judge_unpacked(records, unpacked, horizon_ms=horizon_ms, reader=reader)
     common = [record for record, special in zip(records, is_special, strict=True) if not special]
     specials = [record for record, special in zip(records, is_special, strict=True) if special]
-    parts = [judge(common, horizon_ms=horizon_ms)] if common else []
-    return _concat([*parts, *(_judge_special(record, horizon_ms=horizon_ms) for record in specials)])
+    parts = [judge(common, horizon_ms=horizon_ms, reader=reader)] if common else []
+    return _concat([*parts, *(_judge_special(record, horizon_ms=horizon_ms, reader=reader) for record in specials)])
 
 
-def readings_max(payload: bytes) -> int:
-    """Return an upper bound of the readings in a record's payload, without decoding it.
+def readings_max(payload: bytes, reader: PayloadReader | None = None) -> int:
+    """Return an upper bound of the readings in a record's payload, which `reader` will read, without decoding it.
 
     READINGS_PER_RECORD_MAX at most: of a record that holds more, none counts.
     """
@@ -59,11 +75,12 @@ def readings_max(payload: bytes) -> int:
             return open_block(payload).rows
         except BadReading:
             return 1
-    if not payload.startswith(MAGIC):
-        return 1
-    if _holds_block(payload):
+    is_aggregate = payload.startswith(MAGIC)
+    if is_aggregate and _holds_block(payload):
         return READINGS_PER_RECORD_MAX
-    return min(_user_records_max(payload), READINGS_PER_RECORD_MAX)
+    payloads_max = _user_records_max(payload) if is_aggregate else 1
+    readings = payloads_max if reader is None else reader.readings_max(payload, payloads_max=payloads_max)
+    return min(readings, READINGS_PER_RECORD_MAX)
 
 
 def bad_rows_max(block_bytes: int) -> int:
@@ -87,11 +104,11 @@ def _user_records_max(payload: bytes) -> int:
     return max(1, int(tags) // _TAGS_PER_USER_RECORD)
 
 
-def _judge_special(record: Record, *, horizon_ms: int) -> Judgement:
+def _judge_special(record: Record, *, horizon_ms: int, reader: PayloadReader | None) -> Judgement:
     try:
         payloads = _payloads(record)
     except BrokenAggregate:
-        return judge([record], horizon_ms=horizon_ms)
+        return judge([record], horizon_ms=horizon_ms, reader=reader)
     opened = [_opened(payload) if is_block(payload) else None for payload in payloads]
     total = sum(block.rows if isinstance(block, EncodedBatch) else 1 for block in opened)
     if total > READINGS_PER_RECORD_MAX:
@@ -104,7 +121,7 @@ def _judge_special(record: Record, *, horizon_ms: int) -> Judgement:
         if block is not None
     ]
     if others:
-        judged = _judge_payloads(record, [payloads[index] for index in others], horizon_ms=horizon_ms)
+        judged = _judge_payloads(record, [payloads[index] for index in others], horizon_ms=horizon_ms, reader=reader)
         placed = (replace(one, index=record.index + others[one.index - record.index]) for one in judged.rejected)
         parts.append(replace(judged, rejected=tuple(placed)))
     return _concat(parts)
@@ -163,10 +180,12 @@ def _judge_rows(record: Record, readings: Readings, rows: npt.NDArray[np.int64],
     return Judgement(Readings.of(counted), np.full(len(counted), record.arrival_ms), tuple(rejected))
 
 
-def _judge_payloads(record: Record, payloads: Sequence[bytes], *, horizon_ms: int) -> Judgement:
+def _judge_payloads(
+    record: Record, payloads: Sequence[bytes], *, horizon_ms: int, reader: PayloadReader | None
+) -> Judgement:
     """Judge `payloads` as if `record` held exactly these, in this order."""
     sealed = aggregate([UserRecord(OUTER_PARTITION_KEY, payload) for payload in payloads])
-    return judge([replace(record, payload=sealed)], horizon_ms=horizon_ms)
+    return judge([replace(record, payload=sealed)], horizon_ms=horizon_ms, reader=reader)
 
 
 def _rejected(rejected: QuarantinedPayload) -> Judgement:

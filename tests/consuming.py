@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from processors.consumer import WrittenPlan, act, plan
 from processors.event import MalformedRecord, Record, encode_record, join_records
+from processors.judge import PayloadReader
 from windrow.lake.store import Mapper, ObjectStore
 
 
@@ -19,6 +20,7 @@ def consume(
     now_ms: int,
     horizon_ms: int,
     run: Mapper = map,
+    reader: PayloadReader | None = None,
 ) -> WrittenPlan:
     """Plan what `records` become and write it; what the store raises is raised."""
-    return act(plan(records, now_ms=now_ms, horizon_ms=horizon_ms), store=store, run=run)
+    return act(plan(records, now_ms=now_ms, horizon_ms=horizon_ms, reader=reader), store=store, run=run)

@@ -13,6 +13,7 @@ RESULTS_BUCKET = "WINDROW_RESULTS_BUCKET"
 LATENESS_HORIZON_HOURS = "WINDROW_LATENESS_HORIZON_HOURS"
 STREAM_RETENTION_HOURS = "WINDROW_STREAM_RETENTION_HOURS"
 LATE_ROLL_MINUTES = "WINDROW_LATE_ROLL_MINUTES"
+PAYLOAD_CONTRACT = "WINDROW_PAYLOAD_CONTRACT"
 PROCESSOR_FUNCTION = "WINDROW_PROCESSOR_FUNCTION"
 SILENCE_TOPIC_ARN = "WINDROW_SILENCE_TOPIC_ARN"
 
@@ -46,7 +47,8 @@ TARGET = "WINDROW_TARGET"
 class Settings:
     """What a function is told about its stage.
 
-    Only the fan-out function has a ``processor_function``; only the dispatcher may have a ``silence_topic_arn``, and
+    ``payload_contract`` is the digest of the stage's contract, for functions that read payloads. Only the fan-out
+    function has a ``processor_function``; only the dispatcher may have a ``silence_topic_arn``, and
     ``late_roll_minutes``.
     """
 
@@ -56,6 +58,7 @@ class Settings:
     results_bucket: str
     lateness_horizon_hours: int
     stream_retention_hours: int
+    payload_contract: str | None = None
     processor_function: str | None = None
     silence_topic_arn: str | None = None
     late_roll_minutes: int | None = None
@@ -73,6 +76,7 @@ class Settings:
             results_bucket=_text(environment, RESULTS_BUCKET),
             lateness_horizon_hours=_hours(environment, LATENESS_HORIZON_HOURS),
             stream_retention_hours=_hours(environment, STREAM_RETENTION_HOURS),
+            payload_contract=environment.get(PAYLOAD_CONTRACT) or None,
             processor_function=environment.get(PROCESSOR_FUNCTION) or None,
             silence_topic_arn=environment.get(SILENCE_TOPIC_ARN) or None,
             late_roll_minutes=_minutes(environment, LATE_ROLL_MINUTES),

@@ -42,6 +42,7 @@ class Stage:
     workgroup: str = ""
     mode: str = ""
     silence_topic_arn: str = ""
+    payload_contract: str = ""
 
     @classmethod
     def of_function(cls, environment: Mapping[str, str]) -> "Stage":
@@ -57,6 +58,7 @@ class Stage:
             lake_bucket=settings.lake_bucket,
             results_bucket=settings.results_bucket,
             consumer_function=settings.processor_function or "",
+            payload_contract=settings.payload_contract or "",
             lateness_horizon_hours=settings.lateness_horizon_hours,
             stream_retention_hours=settings.stream_retention_hours,
             late_roll_minutes=settings.late_roll_minutes or 0,

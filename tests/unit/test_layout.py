@@ -26,6 +26,7 @@ def test_keys_are_as_documented() -> None:
     assert str(of_silence) == f"markers/silences/dt=2025-11-20/hour=10/1005/{DIGEST}"
     assert layout.rows_key(WINDOW) == "aggregates/dt=2025-11-20/hour=10/1005.parquet"
     assert layout.lineage_key(WINDOW) == "windows/dt=2025-11-20/hour=10/1005.json"
+    assert layout.contract_key(DIGEST) == f"contracts/{DIGEST}.json"
     assert layout.hour_prefix(layout.PARTIALS, WINDOW.start_ms) == "partials/dt=2025-11-20/hour=10/"
 
 

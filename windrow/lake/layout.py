@@ -8,6 +8,7 @@ lake bucket
     quarantine/dt=2026-11-20/hour=10/1005-<stream>-<shard>-<first>-<last>-<count>-<digest>.jsonl.gz
     bookmarks/<stream>-<shard>-<first>
     simulations/<run id>.json
+    contracts/<digest>.json
 results bucket
     aggregates/dt=2026-11-20/hour=10/1005.parquet
     windows/dt=2026-11-20/hour=10/1005.json
@@ -39,6 +40,7 @@ SILENCE_MARKERS = "markers/silences/"
 QUARANTINE = "quarantine/"
 BOOKMARKS = "bookmarks/"
 SIMULATIONS = "simulations/"
+CONTRACTS = "contracts/"
 AGGREGATES = "aggregates/"
 WINDOWS = "windows/"
 SILENCES = "silences/"
@@ -208,6 +210,11 @@ def bookmark_key(*, stream: str, shard: str, first: int) -> str:
 def simulation_key(run_id: str) -> str:
     """Return the key of the manifest of a simulation."""
     return f"{SIMULATIONS}{run_id}.json"
+
+
+def contract_key(digest: str) -> str:
+    """Return the key of a payload contract."""
+    return f"{CONTRACTS}{digest}.json"
 
 
 def day_prefix(root: str, instant_ms: int) -> str:

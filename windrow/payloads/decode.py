@@ -36,8 +36,7 @@ def decode(contract: Contract, payload: bytes, *, arrival_ms: int) -> DecodedPay
     result = DecodedPayload()
     try:
         for where, text in _frames(contract.framing, payload):
-            if len(result.readings) + len(result.refusals) > READINGS_PER_RECORD_MAX:
-                raise BadReading(Reason.TOO_MANY_READINGS, f"more than {READINGS_PER_RECORD_MAX} in one payload")
+            _check_number(result)
             try:
                 _decode_value(contract, text, result, where=where, arrival_ms=arrival_ms)
             except BadReading as error:
@@ -107,10 +106,17 @@ def _decode_value(contract: Contract, text: object, result: DecodedPayload, *, w
             senml_records(kind, value, result, where=where, arrival_ms=arrival_ms)
         case _:
             for name, element in _elements(kind, value, where):
+                _check_number(result)
                 try:
                     _decode_element(kind, element, value, result, where=name, arrival_ms=arrival_ms)
                 except BadReading as error:
                     result.refuse(error, name)
+
+
+def _check_number(result: DecodedPayload) -> None:
+    """Stop at more readings than a record may hold: memory is bounded whatever a payload claims."""
+    if len(result.readings) + len(result.refusals) > READINGS_PER_RECORD_MAX:
+        raise BadReading(Reason.TOO_MANY_READINGS, f"more than {READINGS_PER_RECORD_MAX} in one payload")
 
 
 def _is_of(kind: Kind, value: object) -> bool:

@@ -1,0 +1,76 @@
+"""Batches of payloads read under a stage's contract: columns of readings, and what is bad."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from windrow.columns.arrays import Int64s
+from windrow.payloads.contract import Contract, Decoder, Framing, Kind
+from windrow.payloads.decode import decode
+from windrow.payloads.values import DecodedPayload, Refusal
+from windrow.reading import Reading, Readings
+from windrow.wire.json.strict import BadPayload, ParsedReadings
+from windrow.wire.payloads import Payloads
+
+REFUSALS_SHOWN_MAX = 5
+"""Of the bad parts of one payload, so many are described; the others are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContractReader:
+    """Reads payloads as `contract` says."""
+
+    contract: Contract
+
+    def read(self, payloads: Payloads, arrived_ms: Int64s) -> ParsedReadings:
+        """Read every payload; `arrived_ms`, int64[n], is the arrival of each one's record.
+
+        A payload may become several readings, and be among the bad ones beside that: what is bad in it is one row.
+        """
+        readings: list[Reading] = []
+        source: list[int] = []
+        bad: list[BadPayload] = []
+        for index, arrival_ms in enumerate(arrived_ms.tolist()):
+            decoded = decode(self.contract, payloads[index], arrival_ms=arrival_ms)
+            found = _temperatures(decoded)
+            readings += found
+            source += [index] * len(found)
+            if decoded.refusals:
+                bad.append(_bad_payload(index, decoded.refusals))
+        return ParsedReadings(Readings.of(readings), np.array(source, np.int64), tuple(bad))
+
+    def readings_max(self, record: bytes, *, payloads_max: int) -> int:
+        """Return an upper bound of the readings in a record of at most so many payloads, without decoding it."""
+        quantities = max((len(kind.quantities) for kind in self.contract.kinds), default=1) or 1
+        if self.contract.framing is Framing.OBJECT and not any(map(_holds_several, self.contract.kinds)):
+            return quantities * payloads_max
+        elements = record.count(b"{") + record.count(b"[")
+        if any(not _needs_parents(kind) for kind in self.contract.kinds):
+            elements += record.count(b",")
+        return quantities * max(elements, 1)
+
+
+def _temperatures(decoded: DecodedPayload) -> list[Reading]:
+    return [
+        Reading(one.sensor_id, one.event_time_ms, one.sequence, one.value_milli)
+        for one in decoded.readings
+        if one.quantity == "temperature"
+    ]
+
+
+def _bad_payload(index: int, refusals: Sequence[Refusal]) -> BadPayload:
+    """Return what is bad in one payload: the reason is that of the first part, the detail names them all."""
+    first, *others = refusals
+    shown = [str(first), *(f"{one.reason}: {one}" for one in others[: REFUSALS_SHOWN_MAX - 1])]
+    more = len(refusals) - len(shown)
+    return BadPayload(index, first.reason, "; ".join([*shown, *([f"and {more} more"] if more else [])]))
+
+
+def _holds_several(kind: Kind) -> bool:
+    return kind.each is not None or kind.decoder is Decoder.SENML
+
+
+def _needs_parents(kind: Kind) -> bool:
+    """Whether each element with a reading is an object or an array, because its values lie in it."""
+    return all(quantity.path.steps and not quantity.path.is_from_root for quantity in kind.quantities)
