@@ -135,7 +135,7 @@ def test_own_metrics_are_written_by_the_functions() -> None:
 
 
 def test_only_the_alarms_of_this_stage_may_publish() -> None:
-    """The topic and the key let in CloudWatch for them alone; besides, the key lets in Athena, see the template's tests."""
+    """The topic and the key let in CloudWatch for them alone; that the key lets in Athena is tested elsewhere."""
     topic = RESOURCES["AlarmTopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
     key = RESOURCES["Key"]["Properties"]["KeyPolicy"]["Statement"]
     of_service = [one for one in [*topic, *key] if "Service" in one["Principal"] and one["Sid"] != "Answers"]
