@@ -25,6 +25,7 @@ _COMMANDS = {
     "payloads": ("windrow_cli.payloads", "payloads", "Propose and check a contract for payloads of any form."),
     "tick": ("windrow_cli.tick", "tick", "Close the windows that are due, as the schedule would."),
     "query": ("windrow_cli.query", "query", "Query the results, by preset or in SQL."),
+    "rules": ("windrow_cli.rules", "rules", "Try limits on values on the rows that there are."),
     "verify": ("windrow_cli.verify", "verify", "Compare the results with the truth of the simulations."),
     "audit": ("windrow_cli.audit", "audit", "Compare the results with the stream itself."),
     "dashboard": ("windrow_cli.dashboard", "dashboard", "Show the results as a web page on this machine."),

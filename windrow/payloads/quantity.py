@@ -67,8 +67,11 @@ def _missing(table: Table, value: object) -> Fraction | str:
 def _bound(table: Table, name: str, default: int) -> int:
     """Return a bound, in the quantity's unit, as thousandths; `default` if it is not there."""
     value = table.take_any(name)
-    if value is None:
-        return default
+    return default if value is None else milli_of(table, name, value)
+
+
+def milli_of(table: Table, name: str, value: object) -> int:
+    """Return a number of the field `name`, in the quantity's unit, as thousandths."""
     if isinstance(value, bool) or not isinstance(value, int | FileNumber):
         table.refuse(name, "must be a number, in the quantity's unit")
     milli = _exact(table, name, value) * 1000

@@ -1,0 +1,105 @@
+"""The rows that a rule watches, from a stage's results: what its rules would have said in a range."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analytics.presets import IN_RANGE, range_values
+from analytics.query import Query
+from analytics.result import Engine, epoch_ms
+from windrow.columns.arrays import Int64s
+from windrow.rows.rollup import PERCENTILES
+from windrow.rules.excursion import Excursion, Tracks, lasting, step
+from windrow.rules.judge import WatchedRows, judge
+from windrow.rules.rule import Rule, Statistic
+from windrow.timerange import TimeRange
+from windrow.window import WINDOW_MS
+
+_STATISTICS = {Statistic.MIN: "min", Statistic.MAX: "max", Statistic.LAST: "last"} | {
+    Statistic(f"p{percent:02}"): f"p{percent:02}" for percent in PERCENTILES
+}
+_PLAIN = ("readings", "sum_milli", "integral_milli_ms", "covered_ms", "first_milli")
+_TIMES = ("first_time", "last_time")
+_COLUMNS = ", ".join(
+    ["window_start", "sensor_id", *_PLAIN, *_TIMES, *(f"{name}_milli" for name in _STATISTICS.values())]
+)
+_SQL = f"SELECT {_COLUMNS} FROM aggregates WHERE {IN_RANGE} ORDER BY window_start, sensor_id"  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What rules say of a range: the excursions by the time they ring, and how much there was to judge."""
+
+    excursions: tuple[Excursion, ...]
+    windows: int
+    rows: int
+
+
+def check_rules(engine: Engine, rules: Iterable[Rule], time_range: TimeRange) -> Checked:
+    """Return the excursions that `rules` find in the rows of a range, as if nothing had been before it.
+
+    So an excursion that was under way begins with the range. Memory holds a page of rows, and the series that are
+    beyond a limit.
+    """
+    tracks: dict[str, Tracks] = {}
+    found: list[Excursion] = []
+    windows = rows = 0
+    before: WatchedRows | None = None
+    ruled = tuple(rules)
+    frames = (page.frame for page in engine.pages(Query.bind(_SQL, range_values(time_range))))
+    for watched in _by_window(frames, time_range):
+        windows, rows = windows + 1, rows + len(watched.sensor_ids)
+        for rule in ruled:
+            tracks[rule.name], ended = step(rule, tracks.get(rule.name, {}), judge(rule, watched, before))
+            found += ended
+        before = watched
+    found += [one for rule in ruled for one in lasting(rule, tracks.get(rule.name, {}))]
+    found.sort(key=lambda one: (one.rang_ms, one.rule, one.sensor_id))
+    return Checked(tuple(found), windows, rows)
+
+
+def _by_window(frames: Iterable[pd.DataFrame], time_range: TimeRange) -> Iterator[WatchedRows]:
+    """Yield the rows of each window from the first with rows to the last that starts in the range, empty ones too."""
+    next_ms: int | None = None
+    for frame in _frames_of_windows(frames):
+        watched = _watched(frame)
+        for start_ms in range(
+            watched.window_start_ms if next_ms is None else next_ms, watched.window_start_ms, WINDOW_MS
+        ):
+            yield _no_rows(start_ms)
+        yield watched
+        next_ms = watched.window_start_ms + WINDOW_MS
+    if next_ms is not None:
+        yield from map(_no_rows, range(next_ms, time_range.end_ms, WINDOW_MS))
+
+
+def _frames_of_windows(frames: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """Divide pages of rows, ascending by window, into the rows of each window."""
+    held: pd.DataFrame | None = None
+    for page in frames:
+        rows = page if held is None else pd.concat([held, page], ignore_index=True)
+        if rows.empty:
+            continue
+        *whole, (_, held) = rows.groupby("window_start")
+        yield from (frame for _, frame in whole)
+    if held is not None:
+        yield held
+
+
+def _watched(frame: pd.DataFrame) -> WatchedRows:
+    columns: dict[str, Int64s] = {name: frame[name].to_numpy(np.int64) for name in _PLAIN}
+    columns |= {f"{name}_ms": np.array(epoch_ms(frame[name]), np.int64) for name in _TIMES}
+    return WatchedRows(
+        window_start_ms=epoch_ms(frame["window_start"].iloc[:1])[0] or 0,
+        sensor_ids=frame["sensor_id"].tolist(),
+        statistics={one: frame[f"{name}_milli"].to_numpy(np.int64) for one, name in _STATISTICS.items()},
+        **columns,
+    )
+
+
+def _no_rows(start_ms: int) -> WatchedRows:
+    none = np.zeros(0, np.int64)
+    statistics = dict.fromkeys(_STATISTICS, none)
+    return WatchedRows(start_ms, [], none, none, none, none, none, none, none, statistics)

@@ -1,0 +1,165 @@
+"""What a rule says of each row of a window: exact comparisons of whole numbers, a column at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from windrow.columns.arrays import Int64s
+from windrow.rules.rule import Condition, Rule, Statistic
+
+SITE_SENSORS_MIN = 3
+"""A median of fewer sensors says nothing about one of them."""
+_HOUR_MS = 3_600_000
+Verdicts = npt.NDArray[np.int8]
+
+
+class Verdict(IntEnum):
+    """What a row is to a rule."""
+
+    CLEAR = 0  # within the limits of clearing
+    BETWEEN = 1  # within the limits, but not those of clearing
+    BEYOND = 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WatchedRows:
+    """The rows of one window and one quantity, ascending by sensor id, as columns of k integers.
+
+    Values are thousandths of the quantity's unit. statistics: the columns of MIN, MAX, LAST and the percentiles.
+    """
+
+    window_start_ms: int
+    sensor_ids: Sequence[str]
+    readings: Int64s
+    sum_milli: Int64s
+    integral_milli_ms: Int64s
+    covered_ms: Int64s
+    first_milli: Int64s
+    first_time_ms: Int64s
+    last_time_ms: Int64s
+    statistics: dict[Statistic, Int64s]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """The rows that a rule has a verdict on: k sensor ids, ascending, and a column for each other field.
+
+    value_milli is what was compared, rounded half up; distance_milli how far it is beyond the limit, 0 if it is not.
+    """
+
+    window_start_ms: int
+    sensor_ids: Sequence[str]
+    verdicts: Verdicts
+    value_milli: Int64s
+    distance_milli: Int64s
+    covered_ms: Int64s
+
+
+def judge(rule: Rule, rows: WatchedRows, before: WatchedRows | None) -> Judged:
+    """Judge the rows of a window; `before` are those of the window before it, None if it has none.
+
+    A sensor gets no verdict where there is nothing to compare: for RATE one reading and no row before, for STUCK no row
+    before, for SPREAD fewer than SITE_SENSORS_MIN watched sensors at its site.
+    """
+    watched = np.flatnonzero([rule.watches(sensor_id) for sensor_id in rows.sensor_ids])
+    above, below = _compared(rule, rows, before, watched)
+    has_verdict = below > 0
+    above, below, watched = above[has_verdict], below[has_verdict], watched[has_verdict]
+    value_milli = (2 * above + below) // (2 * below)
+    is_beyond = _is_beyond(above, below, rule.limits.low_milli, rule.limits.high_milli)
+    is_clear = ~_is_beyond(above, below, rule.clear_limits.low_milli, rule.clear_limits.high_milli)
+    distance_milli = np.zeros(len(watched), np.int64)
+    if rule.condition is Condition.STUCK:
+        is_beyond = above == 0
+        is_clear = ~is_beyond
+    if rule.limits.low_milli is not None:
+        distance_milli = np.maximum(distance_milli, rule.limits.low_milli - value_milli)
+    if rule.limits.high_milli is not None:
+        distance_milli = np.maximum(distance_milli, value_milli - rule.limits.high_milli)
+    return Judged(
+        window_start_ms=rows.window_start_ms,
+        sensor_ids=[rows.sensor_ids[place] for place in watched.tolist()],
+        verdicts=np.where(is_beyond, Verdict.BEYOND, np.where(is_clear, Verdict.CLEAR, Verdict.BETWEEN)).astype(
+            np.int8
+        ),
+        value_milli=value_milli,
+        distance_milli=np.where(is_beyond, distance_milli, 0),
+        covered_ms=rows.covered_ms[watched],
+    )
+
+
+def _is_beyond(above: Int64s, below: Int64s, low: int | None, high: int | None) -> npt.NDArray[np.bool_]:
+    """Whether the quotient of two columns is below `low` or above `high`; never rounds."""
+    is_beyond = np.zeros(len(above), bool)
+    if low is not None:
+        is_beyond |= above < low * below
+    if high is not None:
+        is_beyond |= above > high * below
+    return is_beyond
+
+
+def _compared(
+    rule: Rule, rows: WatchedRows, before: WatchedRows | None, watched: npt.NDArray[np.intp]
+) -> tuple[Int64s, Int64s]:
+    """Return what is compared, as a quotient of two columns in thousandths; the divisor is 0 where there is nothing."""
+    if rule.condition is Condition.RATE:
+        return _rate(rows, before, watched)
+    if rule.condition is Condition.STUCK:
+        return _change(rows, before, watched)
+    above, below = _statistic(rule.statistic, rows, watched)
+    if rule.condition is Condition.SPREAD:
+        return _spread((2 * above + below) // (2 * below), [rows.sensor_ids[place] for place in watched.tolist()])
+    return above, below
+
+
+def _statistic(statistic: Statistic, rows: WatchedRows, watched: npt.NDArray[np.intp]) -> tuple[Int64s, Int64s]:
+    if statistic is Statistic.MEAN:
+        return rows.sum_milli[watched], rows.readings[watched]
+    if statistic is Statistic.TIME_WEIGHTED_MEAN:
+        return rows.integral_milli_ms[watched], rows.covered_ms[watched]
+    return rows.statistics[statistic][watched], np.ones(len(watched), np.int64)
+
+
+def _rate(rows: WatchedRows, before: WatchedRows | None, watched: npt.NDArray[np.intp]) -> tuple[Int64s, Int64s]:
+    """Return the change per hour since the last reading before the window, else since the first in it."""
+    last_milli, first_milli = rows.statistics[Statistic.LAST][watched], rows.first_milli[watched].copy()
+    first_time_ms = rows.first_time_ms[watched].copy()
+    if before is not None:
+        here, there = _in_both([rows.sensor_ids[place] for place in watched.tolist()], before.sensor_ids)
+        first_milli[here] = before.statistics[Statistic.LAST][there]
+        first_time_ms[here] = before.last_time_ms[there]
+    return (last_milli - first_milli) * _HOUR_MS, rows.last_time_ms[watched] - first_time_ms
+
+
+def _change(rows: WatchedRows, before: WatchedRows | None, watched: npt.NDArray[np.intp]) -> tuple[Int64s, Int64s]:
+    """Return how far apart the highest and the lowest value are, of the window and the last one before it."""
+    low, high = rows.statistics[Statistic.MIN][watched].copy(), rows.statistics[Statistic.MAX][watched].copy()
+    known = np.zeros(len(watched), np.int64)
+    if before is not None:
+        here, there = _in_both([rows.sensor_ids[place] for place in watched.tolist()], before.sensor_ids)
+        low[here] = np.minimum(low[here], before.statistics[Statistic.LAST][there])
+        high[here] = np.maximum(high[here], before.statistics[Statistic.LAST][there])
+        known[here] = 1
+    return high - low, known
+
+
+def _spread(value_milli: Int64s, sensor_ids: Sequence[str]) -> tuple[Int64s, Int64s]:
+    """Return each value's distance from the median of its site, which is what stands before the last / of the id."""
+    _, site = np.unique([sensor_id.rpartition("/")[0] for sensor_id in sensor_ids], return_inverse=True)
+    order = np.lexsort((value_milli, site))
+    sensors = np.bincount(site)
+    first = np.cumsum(sensors) - sensors
+    ordered = value_milli[order]
+    twice_median = ordered[first + (sensors - 1) // 2] + ordered[first + sensors // 2]
+    enough = np.where(sensors >= SITE_SENSORS_MIN, 2, 0)
+    return 2 * value_milli - twice_median[site], enough[site]
+
+
+def _in_both(ours: Sequence[str], theirs: Sequence[str]) -> tuple[list[int], list[int]]:
+    """Return the places of the ids that both have."""
+    places = {sensor_id: place for place, sensor_id in enumerate(theirs)}
+    both = [(place, places[sensor_id]) for place, sensor_id in enumerate(ours) if sensor_id in places]
+    return [here for here, _ in both], [there for _, there in both]
