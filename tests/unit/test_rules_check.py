@@ -136,4 +136,4 @@ def test_no_rows_and_wrong_files_are_errors(run: Callable[..., tuple[str, str]])
     with pytest.raises(WindrowError, match="humid asks for humidity"):
         run('[[rule]]\nname = "humid"\nquantity = "humidity"\nabove = 60\n')
     with pytest.raises(WindrowError, match="no rows from"):
-        run(WARM, "--to", "2026-11-20T23:55:00Z", "--from", "2026-11-20T23:00:00Z")
+        run(WARM, "--to", "2026-11-20T23:50:00Z", "--from", "2026-11-20T23:00:00Z")
