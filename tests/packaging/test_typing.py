@@ -99,5 +99,5 @@ def test_a_users_mistakes_are_found(python: Path, tmp_path: Path) -> None:
     """Wrong names and wrong arguments: the types come with the package, they are not taken as `Any`."""
     result = checked(MISTAKES, python, tmp_path)
 
-    told = [line.partition("[")[2] for line in result.stdout.splitlines()[:-1]]
+    told = [line.rpartition("[")[2] for line in result.stdout.splitlines()[:-1]]
     assert told == ["attr-defined]", "arg-type]", "arg-type]", "arg-type]"], result.stdout + result.stderr
