@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from infra import package, template
+from infra import contracts, package, template
 from infra import wheels as wheelhouse
 from infra.guards import WATCH_MINUTES
 from infra.package import Package
@@ -15,12 +15,13 @@ from infra.wheels import Platform
 from windrow.aws.clients import EMBEDDED, LOCALSTACK, Place
 from windrow.deployment import STAGE_TAG, stack_name
 from windrow.errors import UsageError
+from windrow.payloads.load import digest_of
 
 STAGE_CHARACTERS_MAX = 20
-# Set here, from the stage's name, the code and the place.
+# Set here, from the stage's name, the code, the place and the contract.
 OWN_PARAMETERS = frozenset(
     {
-        *("Stage", "Architecture", "RequireTls", "CodeBucket", "Release"),
+        *("Stage", "Architecture", "RequireTls", "CodeBucket", "Release", contracts.PARAMETER),
         *("ConsumerCodeKey", "FanoutCodeKey", "DispatcherCodeKey"),
     }
 )
@@ -57,7 +58,7 @@ class DeploymentOptions:
 
     ``parameters`` are other parameters of the template, by name; ``tags`` are added to those the stack has. For
     ``watch_minutes`` after a change, alarms of the stage can undo it. ``role_arn`` is the role that CloudFormation acts
-    in.
+    in. ``contract`` is the stored form of a payload contract, empty for the default form.
     """
 
     shard_count: int | None = None
@@ -68,6 +69,7 @@ class DeploymentOptions:
     watch_minutes: int = WATCH_MINUTES
     role_arn: str | None = None
     is_protected: bool | None = None
+    contract: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +77,8 @@ class DeploymentPlan:
     """One deployment. Parameters of the template that are not in ``parameters`` keep their value or their default.
 
     ``is_protected`` says whether the stage can be destroyed afterwards; None leaves that as it is.
-    ``python`` is the version that the packages are for.
+    ``python`` is the version that the packages are for. ``contract`` is to be stored in the lake: empty if payloads are
+    of the default form, None if it stays as it is.
     """
 
     place: Place
@@ -88,6 +91,7 @@ class DeploymentPlan:
     watch_minutes: int = 0
     role_arn: str | None = None
     is_protected: bool | None = None
+    contract: bytes | None = None
     python: str = Platform().python
 
     def lines(self) -> list[str]:
@@ -192,6 +196,8 @@ def plan_deployment(
         parameters["ProcessingMode"] = options.mode
     if options.is_scheduled is not None:
         parameters["ScheduleState"] = "ENABLED" if options.is_scheduled else "DISABLED"
+    if options.contract is not None:
+        parameters[contracts.PARAMETER] = digest_of(options.contract) if options.contract else ""
     return DeploymentPlan(
         place=place,
         stage=stage,
@@ -203,5 +209,6 @@ def plan_deployment(
         watch_minutes=options.watch_minutes if place.endpoint_url is None else 0,
         role_arn=options.role_arn,
         is_protected=options.is_protected,
+        contract=options.contract,
         python=platform.python,
     )

@@ -191,7 +191,7 @@ def _code(scope: Scope) -> list[Policy]:
 
 
 def _buckets(scope: Scope) -> list[Policy]:
-    """The stage's buckets: their settings, and the deletion of objects, but not the reading of any."""
+    """The stage's buckets: their settings, payload contracts, and the deletion of objects, but no reading of any."""
     buckets = [scope.bucket(name) for name in ("LakeBucket", "ResultsBucket", "OnFailureBucket")]
     actions = ["CreateBucket", "DeleteBucket", "DeleteBucketPolicy", "Get*Configuration", "GetBucket*"]
     actions += ["ListBucket", "ListBucketVersions", "ListTagsForResource"]
@@ -202,6 +202,7 @@ def _buckets(scope: Scope) -> list[Policy]:
         _allow("FindBuckets", ["s3:ListAllMyBuckets"], ["*"]),
         _allow("Buckets", _of("s3", actions), buckets),
         _allow("DeleteObjects", ["s3:DeleteObject", "s3:DeleteObjectVersion"], [f"{bucket}/*" for bucket in buckets]),
+        _allow("Contract", ["s3:PutObject"], [f"{buckets[0]}/{layout.CONTRACTS}*"]),
     ]
 
 
@@ -230,7 +231,8 @@ def _keys(scope: Scope) -> list[Policy]:
     # The schema of AWS::Athena::WorkGroup names the two calls of `SealAnswers`; they open answers, and no object.
     if scope.key_arn:
         described = _allow("Key", ["kms:DescribeKey"], [scope.key_arn])
-        return [described, _allow("SealAnswers", _SEAL, [scope.key_arn], _of_answers(scope)), find]
+        sealing = _allow("SealContract", ["kms:GenerateDataKey"], [scope.key_arn], _through_s3(scope))
+        return [described, _allow("SealAnswers", _SEAL, [scope.key_arn], _of_answers(scope)), sealing, find]
     name = scope.stage
     alias, keys = scope.arn("kms", f"alias/{stack_name(name)}"), scope.arn("kms", "key/*")
     actions = ["CreateAlias", "DeleteAlias", "DescribeKey", "DisableKeyRotation", "EnableKeyRotation"]
@@ -238,10 +240,12 @@ def _keys(scope: Scope) -> list[Policy]:
     actions += ["TagResource", "UntagResource", "UpdateAlias", "UpdateKeyDescription"]
     own = {f"aws:ResourceTag/{STAGE_TAG}": name}
     tagged, sealed = {"StringEquals": own}, {"StringEquals": own | _of_answers(scope)["StringEquals"]}
+    through_s3 = {"StringEquals": own | _through_s3(scope)["StringEquals"]}
     return [
         _allow("MakeKey", ["kms:CreateKey"], ["*"], {"StringEquals": {f"aws:RequestTag/{STAGE_TAG}": name}}),
         _allow("Key", _of("kms", actions), [keys], tagged),
         _allow("SealAnswers", _SEAL, [keys], sealed),
+        _allow("SealContract", ["kms:GenerateDataKey"], [keys], through_s3),
         _allow("KeyAlias", _of("kms", ["CreateAlias", "DeleteAlias", "UpdateAlias"]), [alias]),
         _allow("FindAlias", ["kms:ListAliases"], ["*"]),
         find,

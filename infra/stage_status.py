@@ -15,6 +15,7 @@ from windrow.timestamps import format_rfc3339
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageStatus:
     """The state of one stage. ``newest_window`` is the start of the newest rolled window (RFC 3339), empty if none.
+    ``payload_contract`` is the digest of the contract that says what payloads mean, empty for the default form.
 
     While the stack is not usable, all but the first two are empty or 0.
     """
@@ -27,6 +28,7 @@ class StageStatus:
     mapping: str = ""
     last_batch: str = ""
     newest_window: str = ""
+    payload_contract: str = ""
     ignores_keys: bool = False
 
     @property
@@ -68,6 +70,7 @@ def _status_of(place: Place, name: str, stack: Mapping[str, Any]) -> StageStatus
         shards=summary.open_shards,
         mapping=mapping.get("State", ""),
         last_batch=mapping.get("LastProcessingResult", ""),
+        payload_contract=stage.payload_contract,
         newest_window=_newest_window(stage),
         ignores_keys=summary.ignores_keys,
     )

@@ -16,6 +16,8 @@ def environment_of(stage: Settings) -> dict[str, str]:
     }
     if stage.late_roll_minutes is not None:
         environment[settings.LATE_ROLL_MINUTES] = str(stage.late_roll_minutes)
+    if stage.payload_contract is not None:
+        environment[settings.PAYLOAD_CONTRACT] = stage.payload_contract
     if stage.processor_function is not None:
         environment[settings.PROCESSOR_FUNCTION] = stage.processor_function
     if stage.silence_topic_arn is not None:

@@ -84,6 +84,7 @@ def find_stage(place: Place, name: str) -> Stage:
             mode=outputs["ProcessingMode"],
             lateness_horizon_hours=int(outputs["LatenessHorizonHours"]),
             stream_retention_hours=int(outputs["StreamRetentionHours"]),
+            payload_contract=outputs.get("PayloadContract", ""),
             partials_retention_days=int(outputs["PartialsRetentionDays"]),
         )
     except KeyError as missing:

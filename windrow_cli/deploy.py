@@ -36,6 +36,12 @@ if TYPE_CHECKING:
     help="Another parameter of the template; may be repeated. Default: as it is, the template's for a new stage.",
 )
 @click.option(
+    "--payloads",
+    "contract",
+    metavar="FILE|NAME",
+    help="What payloads mean: a contract, or a ready-made one; windrow for the default form. Default: as it is.",
+)
+@click.option(
     "--tag",
     "tags",
     multiple=True,
@@ -67,6 +73,7 @@ def deploy(
     mode: str | None,
     is_scheduled: bool | None,
     assignments: tuple[str, ...],
+    contract: str | None,
     tags: tuple[str, ...],
     watch_minutes: int,
     is_protected: bool | None,
@@ -87,18 +94,20 @@ def deploy(
     windrow deploy
     windrow deploy --stage test --shards 4 --mode fanout
     windrow deploy --target aws --stage prod --set AlarmEmail=ops@example.com --set ResultsRetentionDays=365
+    windrow deploy --stage test --payloads payloads.toml
     windrow deploy --target aws --stage prod --adopt
     windrow deploy --dry-run
     windrow deploy --target aws --stage prod --protect --watch-minutes 30
     windrow deploy --follow
     """
     from infra import adoption as infra_adoption
+    from infra.contracts import contract_to_store
     from infra.plan import DeploymentOptions, parse_parameters, parse_tags, plan_deployment, wheels_for
 
     place = chosen_place()
     if follows:
-        given = (shards, mode, is_scheduled, assignments, is_protected, adopts)
-        if given != (None, None, None, (), None, None) or is_dry_run:
+        given = (shards, mode, is_scheduled, assignments, is_protected, adopts, contract)
+        if given != (None, None, None, (), None, None, None) or is_dry_run:
             raise UsageError("--follow changes nothing", hint="give it alone, with the stage and where it is")
         _follow(place, stage_name)
         return
@@ -111,6 +120,7 @@ def deploy(
         watch_minutes=watch_minutes,
         role_arn=role_arn,
         is_protected=is_protected,
+        contract=None if contract is None else contract_to_store(contract),
     )
     if not is_dry_run:
         _print_identity(place)

@@ -139,4 +139,9 @@ def _print_table(place: "Place", stages: "list[StageStatus]") -> None:
             out.print(f"  mode           {stage.mode}")
             out.print(f"  stream         {stage.stream}, {stage.shards} open shards", markup=False)
             out.print(f"  mapping        {stage.mapping}, last batch: {stage.last_batch}", markup=False)
+            out.print(f"  payloads       {_payloads(stage.payload_contract)}")
             out.print(f"  newest window  {stage.newest_window or 'none yet'}")
+
+
+def _payloads(digest: str) -> str:
+    return f"by the contract {digest[:16]}" if digest else "the default form"

@@ -259,8 +259,8 @@ class SimulatedAws:
         return {}
 
     def put_object(self, _: dict[str, Any]) -> dict[str, Any]:
-        """Take the template."""
-        return {}
+        """Take the template, or a contract."""
+        return {"ETag": '"1"'}
 
     # ---- how an operation goes on -----------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,12 +134,22 @@ def test_who_deploys_may_do_what_cloudformation_does(kind: str, action: str) -> 
     assert allows(policy("deploy", SCOPE), action, where, context)
 
 
+def test_who_deploys_may_store_a_contract() -> None:
+    """Write it into the lake, sealed with the stage's key through S3; a key of others too, if the policy names it."""
+    for scope, key in ((SCOPE, OWN_KEY), (replace(SCOPE, key_arn=f"{OWN_KEY}2"), f"{OWN_KEY}2")):
+        granted = policy("deploy", scope)
+        assert allows(granted, "s3:PutObject", f"{LAKE}/contracts/x.json", {})
+        assert allows(granted, "kms:GenerateDataKey", key, TAGGED | THROUGH_S3)
+
+
 FORBIDDEN: list[tuple[str, str, str]] = [
     ("deploy", "kinesis:GetRecords", arn("kinesis", "stream/windrow-prod")),
     ("deploy", "kinesis:PutRecords", arn("kinesis", "stream/windrow-prod")),
     ("deploy", "kinesis:DeleteStream", arn("kinesis", "stream/windrow-other")),
     ("deploy", "s3:GetObject", f"{LAKE}/partials/x"),
     ("deploy", "s3:PutObject", f"{RESULTS}/aggregates/x"),
+    ("deploy", "s3:PutObject", f"{LAKE}/partials/x"),
+    ("deploy", "s3:GetObject", f"{LAKE}/contracts/x.json"),
     ("deploy", "s3:DeleteBucket", f"arn:aws:s3:::{code_bucket_name(ACCOUNT, REGION)}"),
     ("deploy", "s3:DeleteBucket", "arn:aws:s3:::windrow-other-lakebucket-1"),
     ("deploy", "lambda:InvokeFunction", arn("lambda", "function:windrow-prod-consumer")),

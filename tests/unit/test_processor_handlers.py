@@ -18,9 +18,12 @@ from infra.prices import price_table
 from processors import batch, consumer_handler, fanout_handler
 from tests.consuming import encode_event
 from tests.lambda_context import LambdaContext
-from tests.unit.stream_records import aggregated, encoded, reading, record
+from tests.unit.stream_records import ARRIVAL_MS, aggregated, encoded, reading, record
+from windrow import settings
 from windrow.aws import clients as aws
+from windrow.errors import WindrowError
 from windrow.lake.store import StoreError
+from windrow.payloads.load import digest_of, stored_form
 
 LAKE = "lake"
 ENVIRONMENT = {
@@ -90,6 +93,24 @@ def test_the_consumer_writes_to_the_lake_and_reports_success(lake: Any) -> None:
 
     assert answer == {"batchItemFailures": []}
     assert {"partials", "quarantine"} <= roots(lake)
+
+
+@pytest.mark.slow
+def test_the_consumer_reads_by_the_contract_that_its_environment_names(
+    lake: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the lake, by its digest; without the object the batch fails, and so is delivered again."""
+    stored = stored_form('use = "telegraf"')
+    monkeypatch.setenv(settings.PAYLOAD_CONTRACT, digest_of(stored))
+    handle = fresh(consumer_handler)
+    payload = b'{"fields":{"temperature":20.5},"tags":{"device":"a"},"timestamp":%d}' % (ARRIVAL_MS // 1_000)
+    with pytest.raises(WindrowError, match="is not in the lake bucket"):
+        handle(event(payload), LambdaContext())
+    lake.put_object(Key=f"contracts/{digest_of(stored)}.json", Body=stored)
+
+    assert handle(event(payload), LambdaContext()) == {"batchItemFailures": []}
+
+    assert roots(lake) == {"contracts", "partials", "markers"}
 
 
 @pytest.mark.slow

@@ -30,6 +30,7 @@ hours = st.integers(min_value=1, max_value=10_000)
         results_bucket=names,
         lateness_horizon_hours=hours,
         stream_retention_hours=hours,
+        payload_contract=st.none() | names,
         processor_function=st.none() | names,
         late_roll_minutes=st.none() | st.integers(min_value=0, max_value=10_000),
     )

@@ -72,7 +72,9 @@ def test_environment_is_what_the_settings_read(function: str):
     read = Settings.from_environment(variables)
     assert read.stage == "dev"
     assert read.lateness_horizon_hours * 3_600_000 == LATENESS_HORIZON_MS
-    assert set(variables) == {*environment_of(read), *settings.POWERTOOLS, *settings.RUNTIME}
+    of_contract = {settings.PAYLOAD_CONTRACT} if function != "dispatcher" else set()
+    assert set(variables) == {*environment_of(read), *settings.POWERTOOLS, *settings.RUNTIME, *of_contract}
+    assert read.payload_contract is None  # empty: the default form
     assert settings.RUNTIME.items() <= variables.items()
     assert (read.processor_function is not None) == (function == "fanout")
 
@@ -110,6 +112,7 @@ def test_outputs_are_those_a_deployment_is_read_from():
         "LatenessHorizonHours",
         "StreamRetentionHours",
         "PartialsRetentionDays",
+        "PayloadContract",
     }
 
 
@@ -314,7 +317,7 @@ def test_late_rolls_are_as_often_as_the_parameter_says():
 
 
 def test_every_prefix_of_the_lake_expires():
-    """Each prefix that the code writes to the lake has a rule, and no rule names another."""
+    """Each prefix that the code writes to the lake has a rule, and no rule names another; a contract stays."""
     rules = RESOURCES["LakeBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
     prefixes = {rule["Prefix"] for rule in rules if "Prefix" in rule}
     assert prefixes == {

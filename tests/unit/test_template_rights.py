@@ -11,7 +11,11 @@ RESOURCES = template.load()["Resources"]
 CONSUMES = frozenset(
     ("s3:PutObject", f"${{LakeBucket.Arn}}/{prefix}*")
     for prefix in (layout.PARTIALS, layout.MARKERS, layout.QUARANTINE, layout.BOOKMARKS)
-) | {("s3:GetObject", f"${{LakeBucket.Arn}}/{layout.BOOKMARKS}*"), ("kms:Decrypt", "Key.Arn")}
+) | {
+    ("s3:GetObject", f"${{LakeBucket.Arn}}/{layout.BOOKMARKS}*"),
+    ("s3:GetObject", f"${{LakeBucket.Arn}}/{layout.CONTRACTS}*"),
+    ("kms:Decrypt", "Key.Arn"),
+}
 STREAM_READS = frozenset(
     (f"kinesis:{action}", "Stream.Arn")
     for action in ("DescribeStream", "DescribeStreamSummary", "GetRecords", "GetShardIterator", "ListShards")
