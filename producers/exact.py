@@ -18,21 +18,21 @@ from windrow.reading import NUMBER_BITS_MAX, BadReading, Reason, exact_decimal
 QUOTED_CHARACTERS_MAX = 40
 
 
-def degrees_of(value: object) -> Fraction:
-    """Return the exact number of degrees; BadReading for a value that is no number or would take long to compute."""
+def number_of(value: object) -> Fraction:
+    """Return the exact number; BadReading for a value that is no number or would take long to compute."""
     kind, integer = type(value), integer_of(value)
     if integer is not None:
         if integer.bit_length() > NUMBER_BITS_MAX:
-            raise BadReading(Reason.TEMPERATURE, f"temperature_c is {quoted(value)}")
+            raise BadReading(Reason.TEMPERATURE, f"value is {quoted(value)}")
         return exact_decimal(str(integer))
     if kind is Fraction:
         ratio = cast("Fraction", value)
         if max(ratio.numerator.bit_length(), ratio.denominator.bit_length()) > NUMBER_BITS_MAX:
-            raise BadReading(Reason.TEMPERATURE, f"temperature_c is a Fraction of more than {NUMBER_BITS_MAX} bits")
+            raise BadReading(Reason.TEMPERATURE, f"value is a Fraction of more than {NUMBER_BITS_MAX} bits")
         return ratio
     spelled = _spelled(value)
     if spelled is None:
-        raise BadReading(Reason.TEMPERATURE, f"temperature_c is {quoted(value)}, not a finite number")
+        raise BadReading(Reason.TEMPERATURE, f"value is {quoted(value)}, not a finite number")
     return exact_decimal(spelled)
 
 

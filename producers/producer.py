@@ -145,18 +145,21 @@ class Producer:
     def put(
         self,
         sensor_id: str,
-        temperature_c: float | Decimal,
+        value: float | Decimal,
         *,
         event_time: datetime | int | None = None,
         sequence: int = 0,
+        quantity: str = "temperature",
+        unit: str | None = None,
     ) -> None:
         """Take one reading. Raises BadReading, a ValueError, for one that could not count.
 
-        event_time: an aware datetime or epoch milliseconds; default: now. A sensor that measures twice in a millisecond
-        must number its readings by `sequence`.
+        value: of a temperature in degrees Celsius; of any other `quantity` in its `unit`, such as "%": always the same
+        one, because values in two units are two series. event_time: an aware datetime or epoch milliseconds; default:
+        now. A sensor that measures a quantity twice in a millisecond must number its readings by `sequence`.
         """
         when = time.time_ns() // 1_000_000 if event_time is None else event_time
-        self._take(reading_of(sensor_id, temperature_c, event_time=when, sequence=sequence))
+        self._take(reading_of(sensor_id, value, event_time=when, sequence=sequence, quantity=quantity, unit=unit))
 
     def put_readings(self, readings: Readings) -> None:
         """Take many readings, as columns, or none: BadReading names the first row that could not count."""

@@ -14,14 +14,15 @@ from typing import Any, NoReturn, cast
 import numpy as np
 import numpy.typing as npt
 
-from producers.exact import degrees_of, integer_of, quoted
+from producers.exact import integer_of, number_of, quoted
 from windrow.columns.strings import Strings
+from windrow.quantities import TEMPERATURE, Quantity, parts_of
 from windrow.reading import (
     BadReading,
     Reading,
     Readings,
     Reason,
-    are_sensor_ids,
+    are_series,
     check_event_time_ms,
     check_sensor_id,
     check_sequence,
@@ -52,21 +53,26 @@ _OTHER_UNITS = (
 
 def reading_of(
     sensor_id: str,
-    temperature_c: float | Decimal | Fraction | np.floating[Any] | np.integer[Any],
+    value: float | Decimal | Fraction | np.floating[Any] | np.integer[Any],
     *,
     event_time: datetime | int | np.integer[Any],
     sequence: int | np.integer[Any] = 0,
+    quantity: str = TEMPERATURE.name,
+    unit: str | None = None,
 ) -> Reading:
     """Make a reading. Raises BadReading, and nothing else, for a bad argument of any type.
 
-    temperature_c: degrees Celsius; a float means the decimal that it prints as, and every value is rounded once, to
-    thousandths, half to even. event_time: an aware datetime, floored to the millisecond, or epoch milliseconds.
+    value: degrees Celsius, or what it is in `unit`, which every other quantity needs; a float means the decimal that it
+    prints as, and every value is rounded once, to thousandths, half to even. event_time: an aware datetime, floored to
+    the millisecond, or epoch milliseconds.
     """
+    measured = _quantity(quantity, unit)
     return Reading(
         sensor_id=_sensor_id(sensor_id),
         event_time_ms=_event_time_ms(event_time),
         sequence=_sequence(sequence),
-        value_milli=_milli(temperature_c),
+        value_milli=_milli(value, measured),
+        quantity=measured,
     )
 
 
@@ -85,7 +91,7 @@ def checked_readings(readings: Readings) -> Readings:
     fits = _fit(given, ids_count=len(ids))
     end = len(fits) if fits.all() else int(np.argmin(fits))
     own = Readings(ids, *(np.array(column[:end], dtype) for column, (_, dtype, _) in zip(given, _COLUMNS, strict=True)))
-    is_id = are_sensor_ids(ids) & ids.are_utf8()
+    is_id = are_series(ids) & ids.are_utf8()
     is_good = is_sound(own, is_id=is_id) & (own.event_time_ms >= EVENT_TIME_MS_MIN)
     if end < len(fits) or not is_good.all():
         row = end if is_good.all() else int(np.argmin(is_good))
@@ -158,12 +164,14 @@ def _refuse(ids: Strings, row_values: list[int], *, row: int) -> NoReturn:
         if not 0 <= place < len(ids):
             raise BadReading(Reason.SENSOR_ID, f"place {place} of {len(ids)} sensor_ids")
         try:
-            check_sensor_id(ids.octets_at(place).decode())
+            sensor_id, quantity = parts_of(ids.octets_at(place).decode())
+            check_sensor_id(sensor_id)
         except UnicodeDecodeError as error:
             raise BadReading(Reason.SENSOR_ID, f"not UTF-8 at byte {error.start}") from error
         check_time(event_time_ms)
         check_sequence(sequence)
-        check_value_milli(milli, written_as=f"{milli} m°C")
+        written_as = f"{milli} m°C" if quantity == TEMPERATURE else f"{milli} thousandths"
+        check_value_milli(milli, written_as=written_as, quantity=quantity)
     except BadReading as error:
         raise BadReading(error.reason, f"row {row}: {error.detail}") from error
     raise AssertionError("columns and single values are judged alike")
@@ -211,9 +219,31 @@ def _sequence(value: object) -> int:
     return sequence
 
 
-def _milli(value: object) -> int:
-    milli = round(degrees_of(value) * 1000)
-    check_value_milli(milli, written_as=f"{quoted(value)} °C")
+def _quantity(name: object, unit: object) -> Quantity:
+    if type(name) is str and name == TEMPERATURE.name and (unit is None or (type(unit) is str and unit == "C")):
+        return TEMPERATURE
+    if not issubclass(type(name), str):
+        raise BadReading(Reason.QUANTITY, f"quantity is {quoted(name)}, not a str")
+    if not issubclass(type(unit), str):
+        raise BadReading(Reason.UNIT, f"unit is {quoted(unit)}, not a str: every quantity but temperature needs one")
+    reason = Reason.QUANTITY
+    try:
+        own = Quantity("".join((cast("str", name),)), "C")  # strs themselves, where they were of a subclass
+        reason = Reason.UNIT
+        return Quantity(own.name, "".join((cast("str", unit),)))
+    except ValueError as error:
+        raise BadReading(reason, str(error)) from error
+
+
+def _milli(value: object, quantity: Quantity) -> int:
+    try:
+        milli = round(number_of(value) * 1000)
+    except BadReading as error:
+        if quantity == TEMPERATURE:
+            raise
+        raise BadReading(Reason.VALUE, error.detail) from error
+    written_as = f"{quoted(value)} {'°C' if quantity == TEMPERATURE else quantity.unit}"
+    check_value_milli(milli, written_as=written_as, quantity=quantity)
     return milli
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from analytics.library import Windrow
     from producers import Producer, SpoolFull, Wire
     from windrow.errors import PermanentError, WindrowError
+    from windrow.quantities import Quantity
     from windrow.reading import BadReading, Reading, Readings
     from windrow_operations.connecting import connect
 
@@ -23,6 +24,7 @@ __all__ = [
     "BadReading",
     "PermanentError",
     "Producer",
+    "Quantity",
     "Reading",
     "Readings",
     "SpoolFull",
@@ -36,6 +38,7 @@ _HOMES = {
     "BadReading": "windrow.reading",
     "PermanentError": "windrow.errors",
     "Producer": "producers",
+    "Quantity": "windrow.quantities",
     "Reading": "windrow.reading",
     "Readings": "windrow.reading",
     "SpoolFull": "producers",

@@ -12,13 +12,20 @@ import numpy as np
 import numpy.typing as npt
 
 from windrow.columns.strings import Strings
+from windrow.quantities import (
+    SERIES_SUFFIX_CHARACTERS_MAX,
+    TEMPERATURE,
+    TEMPERATURE_MAX_MILLI,
+    TEMPERATURE_MIN_MILLI,
+    Quantity,
+    parts_of,
+    series_of,
+    split_series,
+)
 from windrow.timestamps import INSTANT_MS_MAX, INSTANT_MS_MIN
 
 SENSOR_ID_CHARACTERS_MAX = 128
 SEQUENCE_MAX = 2**63 - 1
-# Absolute zero, and more than any sensor of a fleet measures.
-TEMPERATURE_MIN_MILLI = -273_150
-TEMPERATURE_MAX_MILLI = 10_000_000
 # Measured against the arrival of the record that carries the reading, never against a clock.
 EARLINESS_MS_MAX = 300_000
 # Readings, good or bad, in one record of the stream: its user records and the rows of its blocks. A record of 1 MiB
@@ -32,6 +39,7 @@ NUMBER_BITS_MAX = 4 * NUMBER_CHARACTERS_MAX
 
 _EXPONENT = re.compile(r"[eE]([+-]?\d+)$")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+SERIES_CHARACTERS_MAX = SENSOR_ID_CHARACTERS_MAX + SERIES_SUFFIX_CHARACTERS_MAX
 
 
 class Reason(StrEnum):
@@ -58,6 +66,7 @@ class Reason(StrEnum):
     TEMPERATURE_RANGE = "temperature_range"
     UNIT = "unit"
     NO_CONTRACT = "no_contract"  # no kind of payload in the stage's contract means it
+    QUANTITY = "quantity"  # no name of a quantity
     VALUE = "value"  # a quantity's value is no number
     MISSING_VALUE = "missing_value"  # a value by which the device says that it has none
     VALUE_RANGE = "value_range"  # outside the quantity's bounds, or no thousandths of 32 bits
@@ -77,20 +86,30 @@ class BadReading(ValueError):  # noqa: N818 - the domain's noun
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One reading. Its identity is (sensor_id, event_time_ms, sequence), its value the temperature."""
+    """One reading of one quantity, by default the temperature.
+
+    Its identity is (sensor_id, quantity, event_time_ms, sequence); its value is in thousandths of the quantity's unit.
+    """
 
     sensor_id: str
     event_time_ms: int
     sequence: int
     value_milli: int
+    quantity: Quantity = TEMPERATURE
+
+    @property
+    def series(self) -> str:
+        """The series that the reading belongs to."""
+        return series_of(self.sensor_id, self.quantity)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Readings:
     """n readings as columns, in any order, possibly with duplicates.
 
-    sensor_ids: k ids, possibly with duplicates; sensor: int32[n], positions in `sensor_ids`; event_time_ms: int64[n];
-    sequence: int64[n]; value_milli: int32[n].
+    sensor_ids: k series, possibly with duplicates, each as `windrow.quantities` spells it: the bare sensor id for a
+    temperature; sensor: int32[n], positions in `sensor_ids`; event_time_ms: int64[n]; sequence: int64[n];
+    value_milli: int32[n].
     """
 
     sensor_ids: Strings
@@ -113,14 +132,14 @@ class Readings:
         return cls(distinct, sensor.astype(np.int32), event_time_ms, sequence, value_milli)
 
     @classmethod
-    def of(cls, rows: Iterable[Reading | tuple[str, int, int, int]]) -> Self:
-        """Make readings from tuples (sensor_id, event_time_ms, sequence, value_milli), for small numbers.
+    def of(cls, rows: Iterable[Reading | tuple[str, int, int, int] | tuple[str, int, int, int, Quantity]]) -> Self:
+        """Make readings from tuples with the fields of `Reading`, for small numbers.
 
         ValueError names a value that is not an integer of its column's width; nothing is truncated.
         """
         readings = [row if isinstance(row, Reading) else Reading(*row) for row in rows]
         return cls.from_columns(
-            sensor_ids=Strings.of(reading.sensor_id for reading in readings),
+            sensor_ids=Strings.of(reading.series for reading in readings),
             event_time_ms=_integers("q", [reading.event_time_ms for reading in readings], name="event_time_ms"),
             sequence=_integers("q", [reading.sequence for reading in readings], name="sequence"),
             value_milli=_integers("i", [reading.value_milli for reading in readings], name="value_milli"),
@@ -148,10 +167,11 @@ class Readings:
 
     def __iter__(self) -> Iterator[Reading]:
         """Iterate over the readings one by one, for tests and small numbers."""
-        ids = self.sensor_ids.to_list()
+        parts = [parts_of(series) for series in self.sensor_ids.to_list()]
         columns = (self.sensor, self.event_time_ms, self.sequence, self.value_milli)
-        rows = zip(*(column.tolist() for column in columns), strict=True)
-        return (Reading(ids[sensor], time, sequence, value) for sensor, time, sequence, value in rows)
+        for sensor, time, sequence, value in zip(*(column.tolist() for column in columns), strict=True):
+            sensor_id, quantity = parts[sensor]
+            yield Reading(sensor_id, time, sequence, value, quantity)
 
     def take(self, positions: npt.NDArray[np.integer] | npt.NDArray[np.bool_]) -> "Readings":
         """Return the readings at `positions` (or where the mask is true); all `sensor_ids` are kept."""
@@ -190,10 +210,17 @@ def check_sequence(sequence: int) -> None:
         raise BadReading(Reason.SEQUENCE, f"sequence {_brief(sequence)} is not from 0 to 2^63-1")
 
 
-def check_value_milli(value_milli: int, *, written_as: str) -> None:
-    """Raise BadReading unless the temperature is from -273.15 to 10,000 °C; `written_as` is how its sender wrote it."""
-    if not TEMPERATURE_MIN_MILLI <= value_milli <= TEMPERATURE_MAX_MILLI:
+def check_value_milli(value_milli: int, *, written_as: str, quantity: Quantity = TEMPERATURE) -> None:
+    """Raise BadReading unless the value is within the limits of its quantity; `written_as` is how its sender wrote it.
+
+    A temperature is from -273.15 to 10,000 °C; of any other unit thousandths fit into 32 bits.
+    """
+    if quantity.min_milli <= value_milli <= quantity.max_milli:
+        return
+    if quantity == TEMPERATURE:
         raise BadReading(Reason.TEMPERATURE_RANGE, f"{written_as} is outside -273.15 to 10,000 °C")
+    detail = f"{written_as} has no thousandths of {quantity.unit} in 32 bits: choose a larger unit"
+    raise BadReading(Reason.VALUE_RANGE, detail)
 
 
 def exact_decimal(number: str) -> Fraction:
@@ -217,22 +244,33 @@ def are_sensor_ids(strings: Strings) -> npt.NDArray[np.bool_]:
     return are_sensor_ids & ~strings.have_controls()
 
 
+def are_series(strings: Strings) -> npt.NDArray[np.bool_]:
+    """Return which of the strings, all of them UTF-8, are a sensor id with or without a quantity: bool[k]."""
+    return are_sensor_ids(split_series(strings).sensor_ids)
+
+
 def is_sound(readings: Readings, *, is_id: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.bool_]:
     """Return which readings the checks above accept: bool[n]. Lateness and earliness are not checked.
 
-    is_id: which of `sensor_ids` are valid, bool[k], if that is known already.
+    is_id: which of `sensor_ids` are series, bool[k], if that is known already.
     """
     if is_id is None:
-        is_id = are_sensor_ids(readings.sensor_ids)
-    time, value = readings.event_time_ms, readings.value_milli
-    sound: npt.NDArray[np.bool_] = (
-        (time >= INSTANT_MS_MIN)
-        & (time <= INSTANT_MS_MAX)
-        & (readings.sequence >= 0)
-        & (value >= TEMPERATURE_MIN_MILLI)
-        & (value <= TEMPERATURE_MAX_MILLI)
-    )
+        is_id = are_series(readings.sensor_ids)
+    time = readings.event_time_ms
+    sound: npt.NDArray[np.bool_] = (time >= INSTANT_MS_MIN) & (time <= INSTANT_MS_MAX) & (readings.sequence >= 0)
+    sound &= _are_values_within_limits(readings)
     return sound if is_id.all() else sound & is_id[readings.sensor]
+
+
+def _are_values_within_limits(readings: Readings) -> npt.NDArray[np.bool_]:
+    """Return which values are within the limits of their quantity: bool[n]; 32 bits are the limits of all but one."""
+    value = readings.value_milli
+    are_within: npt.NDArray[np.bool_] = (value >= TEMPERATURE_MIN_MILLI) & (value <= TEMPERATURE_MAX_MILLI)
+    if are_within.all():
+        return are_within
+    parts = split_series(readings.sensor_ids)
+    is_other: npt.NDArray[np.bool_] = np.array([one != TEMPERATURE for one in parts.quantities])[parts.kind]
+    return are_within | is_other[readings.sensor]
 
 
 def _integers(code: str, values: Sequence[int], *, name: str) -> npt.NDArray[Any]:

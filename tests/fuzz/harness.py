@@ -32,13 +32,12 @@ from tests.lambda_context import LambdaContext
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from tests.unit.stream_records import ARRIVAL_MS, SHARD, STREAM_ARN
 from windrow.lake.layout import PARTIALS, QUARANTINE
+from windrow.quantities import TEMPERATURE_MAX_MILLI, TEMPERATURE_MIN_MILLI
 from windrow.reading import (
     EARLINESS_MS_MAX,
     READINGS_PER_RECORD_MAX,
     SENSOR_ID_CHARACTERS_MAX,
     SEQUENCE_MAX,
-    TEMPERATURE_MAX_MILLI,
-    TEMPERATURE_MIN_MILLI,
     BadReading,
     Reading,
 )

@@ -22,10 +22,10 @@ from tests.horizon import LATENESS_HORIZON_MS
 from tests.unit.arrow_blocks import block_of, table, with_dictionary
 from tests.unit.stream_records import ARRIVAL_MS, STREAM_ARN
 from windrow.columns.strings import Strings
+from windrow.quantities import TEMPERATURE_MAX_MILLI
 from windrow.reading import (
     READINGS_PER_RECORD_MAX,
     SENSOR_ID_CHARACTERS_MAX,
-    TEMPERATURE_MAX_MILLI,
     Readings,
 )
 from windrow.window import WINDOW_MS

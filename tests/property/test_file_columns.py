@@ -13,7 +13,8 @@ from producers.files.times import instant_ms, parse_times
 from producers.files.values import parse_values, quantity_for
 from windrow.payloads.times import TimeForm
 from windrow.payloads.zones import zone_named
-from windrow.reading import TEMPERATURE_MAX_MILLI, TEMPERATURE_MIN_MILLI, BadReading
+from windrow.quantities import TEMPERATURE_MAX_MILLI, TEMPERATURE_MIN_MILLI
+from windrow.reading import BadReading
 
 pytestmark = pytest.mark.slow
 

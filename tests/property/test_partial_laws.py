@@ -25,7 +25,7 @@ def test_a_partial_is_the_set_of_its_readings(readings: list[Reading]) -> None:
     assert set(elements) == set(readings)
     assert len(elements) == len(set(readings))
     assert elements == sorted(
-        elements, key=lambda r: (r.sensor_id.encode(), *(r.event_time_ms, r.sequence), r.value_milli)
+        elements, key=lambda r: (r.series.encode(), *(r.event_time_ms, r.sequence), r.value_milli)
     )
 
 

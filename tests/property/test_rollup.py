@@ -25,7 +25,7 @@ def rows_of(readings: list[Reading]) -> list[dict[str, Any]]:
 
 
 def facts_of(readings: list[Reading]) -> list[Fact]:
-    return [(one.sensor_id, one.event_time_ms, one.sequence, one.value_milli) for one in readings]
+    return [(one.series, one.event_time_ms, one.sequence, one.value_milli) for one in readings]
 
 
 @given(batches(windows=1))

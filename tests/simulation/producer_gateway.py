@@ -51,10 +51,10 @@ NEVER_A_READING: tuple[dict[str, Any], ...] = (
     {"sensor_id": b"a"},
     {"sensor_id": ""},
     {"sensor_id": "\ud800"},
-    {"temperature_c": "20"},
-    {"temperature_c": Decimal("1E+30000000")},
-    {"temperature_c": float("nan")},
-    {"temperature_c": None},
+    {"value": "20"},
+    {"value": Decimal("1E+30000000")},
+    {"value": float("nan")},
+    {"value": None},
     {"sequence": -1},
     {"sequence": 2.9},
     {"sequence": 2**63},
@@ -302,7 +302,7 @@ class ProducerGateway:
 
     def _put_badly(self, producer: Producer) -> None:
         """A call that could not count is refused by BadReading, and leaves nothing behind."""
-        sound = {"sensor_id": "never", "temperature_c": 20, "event_time": self._time.now_ms, "sequence": 0}
+        sound = {"sensor_id": "never", "value": 20, "event_time": self._time.now_ms, "sequence": 0}
         bad = sound | self._chance.pick(NEVER_A_READING)
         try:
             producer.put(**bad)

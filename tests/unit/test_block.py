@@ -13,11 +13,10 @@ from tests.unit.arrow_blocks import HEAD, block_of, table, with_dictionary
 from tests.unit.stream_records import WINDOW, reading
 from tests.zstandard import CompressionParameter, ZstdCompressor
 from windrow.columns.strings import Strings
+from windrow.quantities import TEMPERATURE_MAX_MILLI, TEMPERATURE_MIN_MILLI
 from windrow.reading import (
     READINGS_PER_RECORD_MAX,
     SEQUENCE_MAX,
-    TEMPERATURE_MAX_MILLI,
-    TEMPERATURE_MIN_MILLI,
     BadReading,
     Readings,
     Reason,

@@ -18,10 +18,10 @@ from tests.horizon import LATENESS_HORIZON_MS
 from tests.unit.stream_records import ARRIVAL_MS, aggregated, encoded, reading, record
 from windrow.columns.strings import Strings
 from windrow.lake.quarantine import QuarantinedPayload
+from windrow.quantities import TEMPERATURE_MAX_MILLI
 from windrow.reading import (
     EARLINESS_MS_MAX,
     READINGS_PER_RECORD_MAX,
-    TEMPERATURE_MAX_MILLI,
     Reading,
     Readings,
     Reason,

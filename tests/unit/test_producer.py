@@ -288,9 +288,9 @@ def test_a_time_has_a_zone_and_is_floored() -> None:
         {"sensor_id": ""},
         {"sensor_id": "x" * 129},
         {"sensor_id": "\ud800"},
-        {"temperature_c": float("nan")},
-        {"temperature_c": float("inf")},
-        {"temperature_c": -273.16},
+        {"value": float("nan")},
+        {"value": float("inf")},
+        {"value": -273.16},
         {"sequence": -1},
         {"event_time": NOON.replace(tzinfo=None)},
     ],
@@ -298,7 +298,7 @@ def test_a_time_has_a_zone_and_is_floored() -> None:
 def test_a_reading_that_could_not_count_is_refused_at_once(bad: dict[str, object]) -> None:
     """Where the mistake is, not in quarantine."""
     with producer_to(ScriptedStream()) as producer, pytest.raises(BadReading):
-        producer.put(**{"sensor_id": "roof", "temperature_c": 20.0, "event_time": NOON, **bad})  # type: ignore[arg-type]
+        producer.put(**{"sensor_id": "roof", "value": 20.0, "event_time": NOON, **bad})  # type: ignore[arg-type]
 
 
 def test_a_closed_producer_takes_nothing() -> None:

@@ -32,7 +32,7 @@ def kind_of(value: object) -> str:
 
 
 def made(**changed: Any) -> Reading:
-    return reading_of(**{"sensor_id": "roof", "temperature_c": 20.0, "event_time": NOON_MS} | changed)
+    return reading_of(**{"sensor_id": "roof", "value": 20.0, "event_time": NOON_MS} | changed)
 
 
 def refused(**changed: Any) -> BadReading:
@@ -128,7 +128,7 @@ class _Zone(tzinfo):
 )
 def test_exact_numbers_are_temperatures(celsius: Any, milli: int) -> None:
     """Taken as the decimals that they print as, whatever else a subclass says of itself."""
-    assert made(temperature_c=celsius) == Reading("roof", NOON_MS, 0, milli)
+    assert made(value=celsius) == Reading("roof", NOON_MS, 0, milli)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_exact_numbers_are_temperatures(celsius: Any, milli: int) -> None:
 )
 def test_what_is_no_finite_number_is_no_temperature(bad: Any) -> None:
     """In particular text: nobody guesses what it means."""
-    assert refused(temperature_c=bad).reason is Reason.TEMPERATURE
+    assert refused(value=bad).reason is Reason.TEMPERATURE
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_what_is_no_finite_number_is_no_temperature(bad: Any) -> None:
 def test_a_number_of_any_size_is_refused_at_once(huge: Any) -> None:
     """Nothing is computed with it; one of these kept a processor busy for twenty seconds."""
     began = time.perf_counter()
-    error = refused(temperature_c=huge)
+    error = refused(value=huge)
     assert time.perf_counter() - began < SECONDS_MAX
     assert error.reason is Reason.TEMPERATURE
     assert len(str(error)) < 200
@@ -191,7 +191,7 @@ def test_a_number_of_any_size_is_refused_at_once(huge: Any) -> None:
 )
 def test_a_temperature_out_of_range_is_told_with_its_value(hot: Any) -> None:
     """As the consumer would say it."""
-    assert refused(temperature_c=hot).reason is Reason.TEMPERATURE_RANGE
+    assert refused(value=hot).reason is Reason.TEMPERATURE_RANGE
 
 
 @pytest.mark.parametrize(
@@ -350,12 +350,12 @@ _anything = st.one_of(
 @given(_anything, _anything, _anything, _anything)
 @example("roof", 20.0, NOON, 0)
 def test_any_arguments_make_a_reading_or_raise_bad_reading(
-    sensor_id: Any, temperature_c: Any, event_time: Any, sequence: Any
+    sensor_id: Any, value: Any, event_time: Any, sequence: Any
 ) -> None:
     """Nothing else is raised, nothing takes long, and what is made is made of plain values."""
     for arguments in (
-        (sensor_id, temperature_c, event_time, sequence),
-        *(("roof", temperature_c, NOON, 0), ("roof", 20, event_time, 0), ("roof", 20, NOON, sequence)),
+        (sensor_id, value, event_time, sequence),
+        *(("roof", value, NOON, 0), ("roof", 20, event_time, 0), ("roof", 20, NOON, sequence)),
         (sensor_id, 20, NOON, 0),
     ):
         began = time.perf_counter()

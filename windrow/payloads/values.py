@@ -5,9 +5,8 @@ from fractions import Fraction
 
 from windrow.payloads.contract import Quantity
 from windrow.payloads.units import DECIMAL, LinearMap
+from windrow.quantities import TEMPERATURE_MAX_MILLI, TEMPERATURE_MIN_MILLI
 from windrow.reading import (
-    TEMPERATURE_MAX_MILLI,
-    TEMPERATURE_MIN_MILLI,
     BadReading,
     Reason,
     exact_decimal,

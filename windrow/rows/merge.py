@@ -50,7 +50,7 @@ def merge(start_ms: int, parts: Sequence[Rollup]) -> Rollup:
         last_milli=last_milli,
         last_time_ms=last_time_ms,
         percentiles_milli=tuple(
-            np.clip(_middle_of_rank(percent, readings, offsets, bins, counts), minimum, maximum)
+            np.clip(_middle_of_rank(percent, readings, offsets, bins, counts), minimum, maximum).astype(np.int32)
             for percent in PERCENTILES
         ),
         integral_milli_ms=rows.sums("integral_milli_ms"),
@@ -225,10 +225,13 @@ def _histogram(parts: Sequence[Rollup], places: Sequence[Int64s], sensors: int) 
     return offsets, (key % width + least).astype(np.int32), summed.astype(np.int32)
 
 
-def _middle_of_rank(percent: int, readings: Int64s, offsets: Int64s, bins: Int32s, counts: Int32s) -> Int32s:
-    """Return the middle of the bin that holds the nearest rank: the ceil(percent / 100 * n)-th smallest value."""
+def _middle_of_rank(percent: int, readings: Int64s, offsets: Int64s, bins: Int32s, counts: Int32s) -> Int64s:
+    """Return the middle of the bin that holds the nearest rank: the ceil(percent / 100 * n)-th smallest value.
+
+    In 64 bits, because the middle of the last bin is beyond the greatest value of 32 bits.
+    """
     running = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
     rank = (percent * readings + 99) // 100
     holding = np.searchsorted(running, running[offsets[:-1]] + rank) - 1
-    middle: Int32s = bins[holding] * np.int32(HISTOGRAM_BIN_MILLI) + np.int32(PERCENTILE_ERROR_MILLI)
+    middle: Int64s = bins[holding].astype(np.int64) * HISTOGRAM_BIN_MILLI + PERCENTILE_ERROR_MILLI
     return middle

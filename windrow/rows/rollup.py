@@ -6,7 +6,7 @@ others. Over the n winners of a sensor, ordered by (event time, sequence):
 - percentile p: the nearest rank, i.e. the ceil(p / 100 * n)-th smallest value, so always a value that was measured;
 - integral: every reading's value times the milliseconds it is held, until the next reading, the window's end or
   HOLD_MS_MAX after it, whichever is first; `covered_ms` is the sum of those milliseconds;
-- histogram: counts of floor(temperature / HISTOGRAM_BIN_MILLI), empty bins left out.
+- histogram: counts of floor(value / HISTOGRAM_BIN_MILLI), in thousandths, empty bins left out.
 """
 
 import hashlib
@@ -32,9 +32,10 @@ _ROWS_DOMAIN = b"windrow rows 2"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rollup:
-    """Rows of the window (or hour, or day) that starts at `start_ms`: one per sensor, ascending by sensor id (bytes).
+    """Rows of the window (or hour, or day) that starts at `start_ms`: one per series, ascending by series (bytes).
 
-    Columns of k values. Temperatures are in m°C, times in ms since the epoch. The sum of squares is
+    Columns of k values, in thousandths of the series' unit; times in ms since the epoch. `sensor_ids` are series, as in
+    windrow.quantities: bare ids for temperatures. The sum of squares is
     `sum_squares_high * 2**64 + sum_squares_low`. The histogram of sensor i is `histogram_offsets[i]:[i + 1]` of
     `histogram_bins` (ascending) and `histogram_counts`.
     """
@@ -223,7 +224,7 @@ def _sums(values: Int64s, first: Int64s) -> Int64s:
 
 
 def _sum_squares(value: Int32s, first: Int64s) -> tuple[Int64s, npt.NDArray[np.uint64]]:
-    """Add up squares in 128 bits: a square takes 47 bits, so its halves of 32 bits add up without overflow."""
+    """Add up squares in 128 bits: a square takes 63 bits, so its halves of 32 bits add up without overflow."""
     square = value.astype(np.int64) ** 2
     upper, lower = _sums(square >> 32, first), _sums(square & 0xFFFFFFFF, first)
     upper += lower >> 32

@@ -4,10 +4,10 @@
     01                        the version of what follows
     ...                       an Arrow IPC stream of one record batch (see docs/blocks.md)
 
-    sensor_id            utf8, or a dictionary of utf8 with int8, int16 or int32 indices
-    event_time_ms        int64, epoch milliseconds
-    value_milli  int32, thousandths of a degree Celsius
-    sequence             int64; may be left out when all are 0
+    sensor_id      utf8, or a dictionary of utf8 with int8, int16 or int32 indices: series, see windrow.quantities
+    event_time_ms  int64, epoch milliseconds
+    value_milli    int32, thousandths of the unit; of a degree Celsius behind a bare sensor id
+    sequence       int64; may be left out when all are 0
 
 A block with a broken format is bad as a whole, because the meaning of its parts is unknown. In a well-formed block a
 reading that breaks a limit is bad by itself, and `to_json_payloads` encodes it as a JSON payload with the same meaning.
@@ -21,9 +21,11 @@ import numpy.typing as npt
 
 from windrow.columns import arrow
 from windrow.columns.strings import Strings
+from windrow.quantities import parts_of, split_series
 from windrow.reading import (
     READINGS_PER_RECORD_MAX,
     SENSOR_ID_CHARACTERS_MAX,
+    SERIES_CHARACTERS_MAX,
     BadReading,
     Readings,
     Reason,
@@ -31,6 +33,7 @@ from windrow.reading import (
 from windrow.wire.block import buffers as ipc_buffers
 from windrow.wire.block.flatbuffers import BadStream
 from windrow.wire.block.stream import ColumnSchema, EncodedBatch, length_of_stream, parse_stream
+from windrow.wire.json.encode import value_field
 
 BLOCK_MAGIC = b"\x93windrow"
 BLOCK_VERSION = 1
@@ -138,18 +141,20 @@ def to_json_payloads(readings: Readings, positions: npt.NDArray[np.integer]) -> 
     """Encode the readings at `positions` as JSON payloads with the same meaning, whether they break limits or not."""
     chosen = readings.take(positions)
     used = np.unique(chosen.sensor)
-    ids = dict(zip(used.tolist(), map(_quoted, readings.sensor_ids.take(used).to_list()), strict=True))
+    fields = dict(zip(used.tolist(), map(_series_fields, readings.sensor_ids.take(used).to_list()), strict=True))
     columns = (chosen.sensor, chosen.event_time_ms, chosen.value_milli, chosen.sequence)
     return [
-        f'{{"sensor_id":{ids[sensor]},"event_time":{time_ms},'
-        f'"temperature":{"-" if milli < 0 else ""}{abs(milli) // 1000}.{abs(milli) % 1000:03},'
+        f'{{"sensor_id":{fields[sensor][0]},"event_time":{time_ms},{fields[sensor][1]}'
+        f"{'-' if milli < 0 else ''}{abs(milli) // 1000}.{abs(milli) % 1000:03},"
         f'"sequence":{sequence}}}'.encode()
         for sensor, time_ms, milli, sequence in zip(*(column.tolist() for column in columns), strict=True)
     ]
 
 
-def _quoted(sensor_id: str) -> str:
-    return json.dumps(sensor_id, ensure_ascii=False)
+def _series_fields(series: str) -> tuple[str, str]:
+    """Return the id in JSON, and the fields up to the value."""
+    sensor_id, quantity = parts_of(series)
+    return json.dumps(sensor_id, ensure_ascii=False), value_field(quantity)
 
 
 def _check_columns(columns: tuple[ColumnSchema, ...]) -> None:
@@ -181,6 +186,10 @@ def _check_ids(ids: Strings) -> None:
     Other faults of an id are faults of its readings only.
     """
     characters = ids.characters
+    if len(ids) and characters.max() > SENSOR_ID_CHARACTERS_MAX:
+        if characters.max() > SERIES_CHARACTERS_MAX:
+            raise BadStream(f"a sensor id and a quantity of {characters.max()} characters")
+        characters = split_series(ids).sensor_ids.characters
     if len(ids) and not (characters.min() >= 1 and characters.max() <= SENSOR_ID_CHARACTERS_MAX):
         detail = f"a sensor id of {characters.max()} characters" if characters.min() else "an empty sensor id"
         raise BadStream(f"{detail}, not 1 to {SENSOR_ID_CHARACTERS_MAX}")

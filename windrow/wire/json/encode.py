@@ -1,5 +1,8 @@
 """Encoding of readings as JSON payloads, column by column; `windrow.wire.json.strict.parse_reading` is the inverse.
 
+    {"sensor_id":"roof","event_time":1763640300000,"temperature":21.437,"sequence":17}
+    {"sensor_id":"roof","event_time":1763640300000,"quantity":"humidity","unit":"%","value":55.090,"sequence":17}
+
 Every payload is a row of a byte matrix in which each field is as wide as its widest value, and unused bytes are NUL.
 JSON text contains no raw NUL and no raw line feed (RFC 8259, section 7: control characters are escaped), so the matrix
 becomes payloads by deleting every NUL and splitting at line feeds.
@@ -12,6 +15,7 @@ import numpy.typing as npt
 
 from windrow.columns.arrays import Int64s, Mask, Octets
 from windrow.columns.strings import Strings
+from windrow.quantities import TEMPERATURE, Quantity, split_series
 from windrow.reading import Readings
 
 # Bounds the matrix: a row is about 110 bytes wide, 900 with the longest ids. Small enough for a core's cache.
@@ -29,28 +33,39 @@ def encode_readings(readings: Readings) -> list[bytes]:
     ValueError names a row with a negative sequence, or with the least 64-bit time, which has no positive counterpart.
     """
     _check_encodable(readings)
-    ids = _quoted(readings.sensor_ids)
+    series = split_series(readings.sensor_ids)
+    ids = _quoted(series.sensor_ids)
+    fields = [value_field(quantity).encode() for quantity in series.quantities]
+    kinds = Strings.of_octets(fields)
     payloads: list[bytes] = []
     for first in range(0, len(readings), _ROWS_MAX):
         chunk = slice(first, first + _ROWS_MAX)
         milli = readings.value_milli[chunk].astype(np.int64)
         magnitude = np.abs(milli)
-        degrees = magnitude // 1000
+        whole = magnitude // 1000
         columns = [
             _text(b'{"sensor_id":'),
             _gathered(ids, readings.sensor[chunk]),
             _text(b',"event_time":'),
             *_integers(readings.event_time_ms[chunk]),
-            _text(b',"temperature":'),
+            _text(b","),
+            _text(fields[0]) if len(fields) == 1 else _gathered(kinds, series.kind[readings.sensor[chunk]]),
             _sign(milli),
-            _digits(degrees),
-            _THOUSANDTHS[magnitude - degrees * 1000],
+            _digits(whole),
+            _THOUSANDTHS[magnitude - whole * 1000],
             _text(b',"sequence":'),
             _digits(readings.sequence[chunk]),
             _text(b"}\n"),
         ]
         payloads += _rows(columns, len(milli))
     return payloads
+
+
+def value_field(quantity: Quantity) -> str:
+    """Return the fields of a payload that say what is measured, up to the value: `"temperature":` for a temperature."""
+    if quantity == TEMPERATURE:
+        return '"temperature":'
+    return f'"quantity":"{quantity.name}","unit":{json.dumps(quantity.unit, ensure_ascii=False)},"value":'
 
 
 def _check_encodable(readings: Readings) -> None:

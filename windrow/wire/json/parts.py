@@ -12,7 +12,7 @@ import numpy as np
 
 from windrow.columns.arrays import Int64s, Mask
 from windrow.columns.words import POWERS_OF_TEN
-from windrow.reading import TEMPERATURE_MAX_MILLI, TEMPERATURE_MIN_MILLI
+from windrow.quantities import TEMPERATURE_MAX_MILLI, TEMPERATURE_MIN_MILLI
 from windrow.timestamps import INSTANT_MS_MAX, INSTANT_MS_MIN
 from windrow.wire.json import scan
 from windrow.wire.json.cursor import Cursor

@@ -22,7 +22,7 @@ from windrow.columns.words import (
     spans,
     word_of,
 )
-from windrow.reading import TEMPERATURE_MAX_MILLI, TEMPERATURE_MIN_MILLI
+from windrow.quantities import TEMPERATURE_MAX_MILLI, TEMPERATURE_MIN_MILLI
 from windrow.wire.json.parts import (
     DECIMAL_DIGITS_MAX,
     MILLI_DIGITS,

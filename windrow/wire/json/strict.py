@@ -2,9 +2,12 @@
 
     {"sensor_id": "roof-7", "event_time": 1763640300000, "temperature": 21.437, "unit": "C", "sequence": 17}
 
-`unit` (C, F or K; default C) and `sequence` (default 0) may be left out. `event_time` is integer epoch milliseconds or
-an RFC 3339 string. Fields of other names are ignored. Numbers are read as exact decimals and never pass through binary
-floating point.
+    {"sensor_id": "roof-7", "event_time": 1763640300000, "quantity": "humidity", "value": 55.09, "unit": "%"}
+
+A payload without `temperature` is of another `quantity`, whose `unit` it names; the value is in thousandths of it. With
+`temperature`, `unit` is C, F or K, default C. `sequence` (default 0) may be left out. `event_time` is integer epoch
+milliseconds or an RFC 3339 string. Fields of other names are ignored. Numbers are read as exact decimals and never pass
+through binary floating point.
 """
 
 from collections.abc import Sequence
@@ -13,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from windrow.quantities import TEMPERATURE, Quantity
 from windrow.reading import (
     BadReading,
     Reading,
@@ -90,13 +94,17 @@ def parse_reading(payload: bytes) -> Reading:
     if len(payload) > PAYLOAD_BYTES_MAX:
         raise BadReading(Reason.PAYLOAD_TOO_LONG, f"{len(payload)} bytes, at most {PAYLOAD_BYTES_MAX}")
     fields = _parse_object(payload)
-    unit = fields.get("unit", "C")
-    return Reading(
-        sensor_id=_sensor_id(_required(fields, "sensor_id")),
-        event_time_ms=_event_time_ms(_required(fields, "event_time")),
-        sequence=_sequence(fields["sequence"]) if "sequence" in fields else 0,
-        value_milli=_value_milli(_required(fields, "temperature"), unit),
-    )
+    sensor_id = _sensor_id(_required(fields, "sensor_id"))
+    event_time_ms = _event_time_ms(_required(fields, "event_time"))
+    sequence = _sequence(fields["sequence"]) if "sequence" in fields else 0
+    if "temperature" in fields or "quantity" not in fields:
+        milli = _temperature_milli(_required(fields, "temperature"), fields.get("unit", "C"))
+        return Reading(sensor_id, event_time_ms, sequence, milli)
+    if fields["quantity"] == TEMPERATURE.name:
+        milli = _temperature_milli(_required(fields, "value"), fields.get("unit", "C"))
+        return Reading(sensor_id, event_time_ms, sequence, milli)
+    quantity = _quantity(fields["quantity"], _required(fields, "unit"))
+    return Reading(sensor_id, event_time_ms, sequence, _value_milli(_required(fields, "value"), quantity), quantity)
 
 
 def _parse_object(payload: bytes) -> dict[str, object]:
@@ -142,7 +150,31 @@ def _sequence(value: object) -> int:
     return sequence
 
 
-def _value_milli(value: object, unit: object) -> int:
+def _quantity(name: object, unit: object) -> Quantity:
+    for value, reason in ((name, Reason.QUANTITY), (unit, Reason.UNIT)):
+        if not isinstance(value, str) or isinstance(value, JsonNumber):
+            raise BadReading(reason, f"a JSON {json_type(value)}, not a string")
+    reason = Reason.QUANTITY
+    try:
+        Quantity(str(name), "any")
+        reason = Reason.UNIT
+        return Quantity(str(name), str(unit))
+    except ValueError as error:
+        raise BadReading(reason, str(error)) from error
+
+
+def _value_milli(value: object, quantity: Quantity) -> int:
+    if not isinstance(value, JsonNumber):
+        raise BadReading(Reason.VALUE, f"a JSON {json_type(value)}, not a number")
+    try:
+        milli = round(exact_decimal(value) * 1000)  # half to even, once
+    except BadReading as error:
+        raise BadReading(Reason.VALUE, error.detail) from error
+    check_value_milli(milli, written_as=f"{value} {quantity.unit}", quantity=quantity)
+    return milli
+
+
+def _temperature_milli(value: object, unit: object) -> int:
     if not isinstance(value, JsonNumber):
         raise BadReading(Reason.TEMPERATURE, f"a JSON {json_type(value)}, not a number")
     degrees = exact_decimal(value)
