@@ -50,6 +50,11 @@ _LEFT_OUT: dict[str, tuple[str, ...]] = {
         "data for alarms on the functions' own metrics",
     ),
 }
+# The same for a stage with IotTopic.
+_IOT_LEFT_OUT: dict[str, tuple[str, ...]] = {
+    EMBEDDED: ("messages of devices (the embedded stack takes the rule, and skips its action without a word)",),
+    LOCALSTACK: ("messages of devices (LocalStack's community edition has no AWS IoT Core)",),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,13 +203,14 @@ def plan_deployment(
         parameters["ScheduleState"] = "ENABLED" if options.is_scheduled else "DISABLED"
     if options.contract is not None:
         parameters[contracts.PARAMETER] = digest_of(options.contract) if options.contract else ""
+    has_iot = bool(parameters.get("IotTopic"))
     return DeploymentPlan(
         place=place,
         stage=stage,
         packages=tuple(packages.values()),
         template=template.text(),
         parameters=parameters,
-        left_out=_LEFT_OUT.get(place.name, ()),
+        left_out=(*_LEFT_OUT.get(place.name, ()), *(_IOT_LEFT_OUT.get(place.name, ()) if has_iot else ())),
         tags=options.tags,
         watch_minutes=options.watch_minutes if place.endpoint_url is None else 0,
         role_arn=options.role_arn,

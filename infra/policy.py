@@ -20,7 +20,8 @@ QUERY_RESULTS = (MANAGED, BUCKET)
 """Where a stage's answers are, as in the template's parameter QueryResults."""
 CHARACTERS_MAX = 10_240
 """The limit of a role's inline policies, white space not counted ("IAM and AWS STS quotas"); a managed one has less."""
-_ROLES = ("ConsumerRole", "FanoutRole", "DispatcherRole")
+_FUNCTION_ROLES = ("ConsumerRole", "FanoutRole", "DispatcherRole")
+_IOT_ROLE = "IotRole"
 _RESULTS = (
     *(layout.AGGREGATES, layout.AGGREGATES_1H, layout.AGGREGATES_1D),
     *(layout.WINDOWS, layout.WINDOWS_1H, layout.WINDOWS_1D),
@@ -207,7 +208,8 @@ def _buckets(scope: Scope) -> list[Policy]:
 
 
 def _roles(scope: Scope) -> list[Policy]:
-    roles = [scope.role(name) for name in _ROLES]
+    of_functions, of_rule = [scope.role(name) for name in _FUNCTION_ROLES], scope.role(_IOT_ROLE)
+    roles = [*of_functions, of_rule]
     bounded = ["CreateRole", "PutRolePermissionsBoundary", "PutRolePolicy"]
     if not scope.boundary:
         bounded.remove("PutRolePermissionsBoundary")
@@ -215,7 +217,7 @@ def _roles(scope: Scope) -> list[Policy]:
     others += ["ListRolePolicies", "TagRole", "UntagRole", "UpdateAssumeRolePolicy", "UpdateRole"]
     within = {"StringEquals": {"iam:PermissionsBoundary": scope.boundary}} if scope.boundary else None
     written = [_allow("WriteRoles", _of("iam", bounded), roles, within), _allow("Roles", _of("iam", others), roles)]
-    passed = [_pass("PassRoles", roles, "lambda")]
+    passed = [_pass("PassRoles", of_functions, "lambda"), _pass("PassIotRole", [of_rule], "iot")]
     if scope.role_arn:
         passed.append(_pass("ActAs", [scope.role_arn], "cloudformation"))
     return written + passed
@@ -273,6 +275,8 @@ def _others(scope: Scope) -> list[Policy]:
     tables += ["UpdateDatabase", "UpdateTable"]
     rules = ["DeleteRule", "DescribeRule", "ListTagsForResource", "ListTargetsByRule", "PutRule", "PutTargets"]
     rules += ["RemoveTargets", "TagResource", "UntagResource"]
+    messages = ["CreateTopicRule", "DeleteTopicRule", "GetTopicRule", "ListTagsForResource", "ReplaceTopicRule"]
+    messages += ["TagResource", "UntagResource"]
     topics = ["CreateTopic", "DeleteTopic", "Get*Attributes", "GetDataProtectionPolicy", "ListSubscriptionsByTopic"]
     topics += ["ListTagsForResource", "Set*Attributes", "Subscribe", "TagResource", "Unsubscribe", "UntagResource"]
     dashboard = f"arn:{scope.partition}:cloudwatch::{scope.account}:dashboard/{name}"
@@ -287,6 +291,7 @@ def _others(scope: Scope) -> list[Policy]:
         _allow("WorkGroup", _of("athena", workgroup), [scope.workgroup]),
         _allow("Tables", _of("glue", tables), _tables(scope)),
         _allow("Rule", _of("events", rules), [scope.arn("events", f"rule/{name}-*")]),
+        _allow("IotRule", _of("iot", messages), [scope.arn("iot", f"rule/windrow_{scope.stage}")]),
         _allow("Topics", _of("sns", topics), [scope.arn("sns", f"{name}-*")]),
         # None of these can be limited to a resource.
         _allow(

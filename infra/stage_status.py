@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from infra.mapping import mappings_of
 from windrow.aws.clients import Place, client, readable_errors
 from windrow.deployment import STACK_PREFIX, USABLE_STATUSES, find_stage, is_adopted, is_stage
-from windrow.lake.layout import WINDOWS, parse_result_key
+from windrow.lake.layout import IOT_MESSAGES, WINDOWS, parse_result_key
 from windrow.stage import Stage
 from windrow.timestamps import format_rfc3339
 
@@ -17,6 +18,8 @@ class StageStatus:
     """The state of one stage. ``newest_window`` is the start of the newest rolled window (RFC 3339), empty if none.
     ``payload_contract`` is the digest of the contract that says what payloads mean, empty for the default form.
 
+    ``iot_topic`` is the topic filter of the stage's rule in AWS IoT Core, empty if it has none; ``iot_put_aside`` how
+    many messages the rule has put aside, counted to IOT_PUT_ASIDE_MAX.
     While the stack is not usable, all but the first two are empty or 0.
     """
 
@@ -30,6 +33,8 @@ class StageStatus:
     newest_window: str = ""
     payload_contract: str = ""
     ignores_keys: bool = False
+    iot_topic: str = ""
+    iot_put_aside: int = 0
 
     @property
     def is_reading(self) -> bool:
@@ -37,6 +42,8 @@ class StageStatus:
         return not self.stream or self.mapping in _READING
 
 
+IOT_PUT_ASIDE_MAX = 1_000
+"""As many as one LIST returns."""
 _READING = frozenset({"Creating", "Enabling", "Enabled", "Updating"})
 """States of an event source mapping (API reference of Lambda) other than Disabling, Disabled and Deleting."""
 
@@ -73,7 +80,13 @@ def _status_of(place: Place, name: str, stack: Mapping[str, Any]) -> StageStatus
         payload_contract=stage.payload_contract,
         newest_window=_newest_window(stage),
         ignores_keys=summary.ignores_keys,
+        iot_topic=stage.iot_topic,
+        iot_put_aside=_iot_put_aside(stage) if stage.iot_topic else 0,
     )
+
+
+def _iot_put_aside(stage: Stage) -> int:
+    return sum(1 for _ in islice(stage.failures.list_objects(IOT_MESSAGES), IOT_PUT_ASIDE_MAX))
 
 
 def _newest_window(stage: Stage) -> str:

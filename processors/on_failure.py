@@ -1,7 +1,8 @@
 """The on-failure bucket: one object for each batch that Lambda gave up.
 
 Lambda sets the keys: aws/lambda/<mapping's UUID>/<shard>/yyyy/mm/dd/<time>-<UUID>. The object says where the batch was
-in the stream and, when the destination is S3, holds the event itself under `payload`.
+in the stream and, when the destination is S3, holds the event itself under `payload`. Beside these lie messages of
+devices: see processors/iot_message.py.
 
 Shape: https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
 """

@@ -15,6 +15,8 @@ from typing import Protocol
 from processors.chunk import EncodedRecord
 from processors.event import Record, encode_raw_record, encode_record, sequence_number_of
 from processors.invoke import Invoker
+from processors.iot_message import SHARD as IOT_SHARD
+from processors.iot_message import VERBATIM, decode_iot_message, is_iot_key
 from processors.on_failure import FailedBatch, UnreadableFailure, decode_failure, shard_of_key
 from processors.replay import ReplayResult, deliver, encode_stream_record
 from windrow.aws.stream import StreamRecord
@@ -63,13 +65,17 @@ class RedriveResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redrive:
-    """The parts of a stage that a redrive needs. `oldest_arrival_ms`: see the function of this name."""
+    """The parts of a stage that a redrive needs. `oldest_arrival_ms`: see the function of this name.
+
+    `iot_select` is the stage's parameter IotSelect.
+    """
 
     lake: ObjectStore
     failures: ObjectStore
     stream: ShardReader
     stream_arn: str
     oldest_arrival_ms: int
+    iot_select: str = VERBATIM
 
     def run(
         self,
@@ -83,7 +89,7 @@ class Redrive:
     ) -> RedriveResult:
         """Deliver what `search` finds. What the stores raise is raised; failed invocations are in the result.
 
-        A failed batch is found by the arrival of its first record and by its shard.
+        A failed batch is found by the arrival of its first record and by its shard, a device's message by its time.
         """
         result = RedriveResult()
         records = chain(
@@ -139,6 +145,9 @@ class Redrive:
             stored = self.failures.get(key)
             if stored is None:
                 continue  # it expired meanwhile
+            if is_iot_key(key):
+                yield from self._message(key, stored.body, search, result)
+                continue
             try:
                 batch = decode_failure(stored.body)
             except UnreadableFailure as error:
@@ -151,6 +160,23 @@ class Redrive:
                 continue
             result.objects += 1
             yield from self._batch(key, batch, result)
+
+    def _message(
+        self, key: str, body: bytes, search: QuarantineSearch, result: RedriveResult
+    ) -> Iterator[tuple[str, EncodedRecord]]:
+        """Yield the record of a message that a rule of AWS IoT Core could not hand to the stream."""
+        try:
+            record = decode_iot_message(key, body).record(self.iot_select, self.stream_arn)
+        except UnreadableFailure as error:
+            result.skipped.append(SkippedObject(key, 1, f"not a message that can be sent again: {error}"))
+            return
+        if not search.start_ms <= record.arrival_ms < search.end_ms or search.shard not in (None, IOT_SHARD):
+            return
+        if record.arrival_ms < self.oldest_arrival_ms:
+            result.skipped.append(SkippedObject(key, 1, _EXPIRED))
+            return
+        result.objects += 1
+        yield IOT_SHARD, EncodedRecord(record.sequence_number, encode_record(record))
 
     def _batch(self, key: str, batch: FailedBatch, result: RedriveResult) -> Iterator[tuple[str, EncodedRecord]]:
         if batch.records is not None:

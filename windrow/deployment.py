@@ -86,6 +86,8 @@ def find_stage(place: Place, name: str) -> Stage:
             stream_retention_hours=int(outputs["StreamRetentionHours"]),
             payload_contract=outputs.get("PayloadContract", ""),
             partials_retention_days=int(outputs["PartialsRetentionDays"]),
+            iot_topic=outputs.get("IotTopic", ""),
+            iot_select=outputs.get("IotSelect", ""),
         )
     except KeyError as missing:
         message = f"stack {stack_name(name)} has no output {missing.args[0]}"

@@ -43,6 +43,8 @@ class Stage:
     mode: str = ""
     silence_topic_arn: str = ""
     payload_contract: str = ""
+    iot_topic: str = ""
+    iot_select: str = ""
 
     @classmethod
     def of_function(cls, environment: Mapping[str, str]) -> "Stage":

@@ -141,7 +141,18 @@ def _print_table(place: "Place", stages: "list[StageStatus]") -> None:
             out.print(f"  mapping        {stage.mapping}, last batch: {stage.last_batch}", markup=False)
             out.print(f"  payloads       {_payloads(stage.payload_contract)}")
             out.print(f"  newest window  {stage.newest_window or 'none yet'}")
+        if stage.iot_topic:
+            out.print(f"  MQTT           {stage.iot_topic}, messages put aside: {_put_aside(stage)}", markup=False)
 
 
 def _payloads(digest: str) -> str:
     return f"by the contract {digest[:16]}" if digest else "the default form"
+
+
+def _put_aside(stage: "StageStatus") -> str:
+    from infra.stage_status import IOT_PUT_ASIDE_MAX
+
+    if not stage.iot_put_aside:
+        return "none"
+    count = f"{stage.iot_put_aside:,}" + (" or more" if stage.iot_put_aside == IOT_PUT_ASIDE_MAX else "")
+    return f"{count}; see docs/runbook.md#iot-messages-fail"

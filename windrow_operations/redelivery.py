@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from processors.invoke import LambdaInvoker
+from processors.iot_message import VERBATIM
 from processors.redrive import Redrive, RedriveResult, oldest_arrival_ms
 from processors.replay import DryRunInvoker, ReplayResult, replay
 from windrow.lake.quarantine_search import QuarantineSearch
@@ -52,6 +53,7 @@ def redrive_stage(
             horizon_ms=stage.lifetimes.lateness_horizon_ms,
             partials_retention_ms=stage.partials_retention_days * DAY_MS,
         ),
+        iot_select=stage.iot_select or VERBATIM,
     )
     return redrive.run(
         search,

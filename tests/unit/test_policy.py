@@ -30,6 +30,7 @@ def arn(service: str, what: str) -> str:
 
 
 LAKE, RESULTS = (f"arn:aws:s3:::windrow-prod-{name}-1a2b3c" for name in ("lakebucket", "resultsbucket"))
+IOT_ROLE = f"arn:aws:iam::{ACCOUNT}:role/windrow-prod-IotRole-1A2B"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/windrow-prod-ConsumerRole-1A2B"
 OWN_KEY = arn("kms", "key/own")
 ACTING_ROLE = f"arn:aws:iam::{ACCOUNT}:role/cloudformation-data"
@@ -46,6 +47,7 @@ EXAMPLES = {
     "AWS::Glue::Database": arn("glue", "database/windrow_prod"),
     "AWS::Glue::Table": arn("glue", "table/windrow_prod/latest"),
     "AWS::IAM::Role": ROLE,
+    "AWS::IoT::TopicRule": arn("iot", "rule/windrow_prod"),
     "AWS::KMS::Alias": arn("kms", "alias/windrow-prod"),
     "AWS::KMS::Key": OWN_KEY,
     "AWS::Kinesis::Stream": arn("kinesis", "stream/windrow-prod"),
@@ -130,7 +132,10 @@ def test_who_deploys_may_do_what_cloudformation_does(kind: str, action: str) -> 
     where = "*" if action in ANYWHERE else ELSEWHERE.get(action, EXAMPLES[kind])
     where = f"{where}/key" if action in OBJECTS else where
     where = OWN_KEY if action in SEALS else where
-    context = TAGGED | OF_ANSWERS | {"iam:PassedToService": "lambda.amazonaws.com"}
+    service = "lambda"
+    if (kind, action) == ("AWS::IoT::TopicRule", "iam:PassRole"):
+        where, service = IOT_ROLE, "iot"
+    context = TAGGED | OF_ANSWERS | {"iam:PassedToService": f"{service}.amazonaws.com"}
     assert allows(policy("deploy", SCOPE), action, where, context)
 
 
@@ -157,6 +162,9 @@ FORBIDDEN: list[tuple[str, str, str]] = [
     ("deploy", "iam:CreateRole", f"arn:aws:iam::{ACCOUNT}:role/admin"),
     ("deploy", "iam:AttachRolePolicy", ROLE),
     ("deploy", "iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/admin"),
+    ("deploy", "iam:PassRole", IOT_ROLE),  # to Lambda
+    ("deploy", "iot:CreateTopicRule", arn("iot", "rule/windrow_other")),
+    ("deploy", "iot:DeleteTopicRule", arn("iot", "rule/theirs")),
     ("deploy", "iam:CreateUser", f"arn:aws:iam::{ACCOUNT}:user/x"),
     ("deploy", "kms:Decrypt", OWN_KEY),
     ("deploy", "cloudformation:DeleteStack", arn("cloudformation", "stack/windrow-production/1")),

@@ -1,5 +1,6 @@
 """Redrive: what was put aside is delivered as it first arrived, and twice is as good as once."""
 
+import base64
 import gzip
 import json
 from collections.abc import Iterator
@@ -416,3 +417,68 @@ def test_quarantine_objects_of_the_version_before_are_read() -> None:
     (one,) = decode_quarantine(gzip.compress(json.dumps(line).encode()))
 
     assert (one.block_row, one.payload, one.arrival_ms) == (None, b"bad", ARRIVAL_MS)
+
+
+# ---- messages of devices -------------------------------------------------------------------------------------------
+
+MESSAGE_KEY = "iot/2026/11/20/{}-01234567-89ab-cdef-0123-45678900000{}"
+
+
+def put_aside(payload: bytes) -> bytes:
+    """What the error action of the rule of AWS IoT Core writes."""
+    body = {
+        "ruleName": "windrow_dev",
+        "topic": "devices/42/readings",
+        "clientId": "42",
+        "base64OriginalPayload": base64.b64encode(payload).decode(),
+        "failures": [{"errorMessage": "Rate exceeded"}],
+    }
+    return json.dumps(body).encode()
+
+
+def test_a_message_that_did_not_reach_the_stream_counts_after_a_redrive(stage: Stage) -> None:
+    """Beside batches that Lambda gave up; a second redrive, and one after the message arrived too, change nothing."""
+    first, second, third = encoded(SENT)
+    stage.failures.put(FAILURE_KEY.format(SHARD), given_up(BATCH[0]))
+    stage.failures.put(MESSAGE_KEY.format(ARRIVAL_MS, 1), put_aside(second))
+    stage.failures.put(MESSAGE_KEY.format(ARRIVAL_MS + 1, 2), put_aside(third))
+    stage.failures.put(MESSAGE_KEY.format(ARRIVAL_MS + 2, 3), put_aside(first))
+
+    redriven = stage.redrive()
+
+    assert stage.readings() == set(SENT)
+    assert (redriven.delivered.records, redriven.objects, redriven.skipped) == (4, 4, [])
+    before = stage.state.fingerprint()
+    stage.redrive()
+    assert stage.state.fingerprint() == before
+
+
+def test_a_message_that_is_no_reading_goes_to_quarantine_with_its_bytes(stage: Stage) -> None:
+    """As it would have from the stream: its reason is the consumer's, its arrival that of the failure."""
+    stage.failures.put(MESSAGE_KEY.format(ARRIVAL_MS, 1), put_aside(b"\xff\x00"))
+    stage.redrive()
+    [one] = stage.quarantine()
+    assert (one.payload, one.arrival_ms) == (b"\xff\x00", ARRIVAL_MS)
+
+
+def test_messages_are_found_by_time_and_left_alone_when_too_old(stage: Stage) -> None:
+    """The search's bounds are those of batches; what could join windows that lost partials stays."""
+    key = MESSAGE_KEY.format(ARRIVAL_MS, 1)
+    stage.failures.put(key, put_aside(encoded(SENT)[0]))
+    assert stage.redrive(QuarantineSearch(start_ms=ARRIVAL_MS + 1, end_ms=EVERYTHING.end_ms)).objects == 0
+    assert stage.redrive(QuarantineSearch(start_ms=0, end_ms=ARRIVAL_MS)).objects == 0
+    assert stage.redrive(QuarantineSearch(start_ms=0, end_ms=EVERYTHING.end_ms, shard=SHARD)).objects == 0
+    stage.oldest_arrival_ms = ARRIVAL_MS + 1
+    [skipped] = stage.redrive().skipped
+    assert (skipped.key, skipped.count) == (key, 1)
+    assert "may have expired" in skipped.why
+    assert stage.readings() == set()
+
+
+def test_an_object_that_is_no_message_is_named(stage: Stage) -> None:
+    """The others are redriven."""
+    stage.failures.put(MESSAGE_KEY.format(ARRIVAL_MS, 1), b"{}")
+    stage.failures.put(MESSAGE_KEY.format(ARRIVAL_MS, 2), put_aside(encoded(SENT)[0]))
+    [skipped] = stage.redrive().skipped
+    assert skipped.why.startswith("not a message that can be sent again: KeyError")
+    assert stage.readings() == {SENT[0]}

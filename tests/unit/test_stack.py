@@ -83,6 +83,15 @@ def test_modes_are_those_of_the_template():
 
 
 @pytest.mark.slow
+def test_plan_says_that_a_stand_in_takes_no_messages_of_devices():
+    """Its rule is accepted and does nothing; who asks for none need not hear of it."""
+    with_rule = plan_deployment(STAND_IN, "dev", DeploymentOptions(parameters={"IotTopic": "devices/+/readings"}))
+    without = plan_deployment(STAND_IN, "dev", DeploymentOptions())
+    assert [one for one in with_rule.left_out if one not in without.left_out] == [with_rule.left_out[-1]]
+    assert "messages of devices" in with_rule.left_out[-1]
+
+
+@pytest.mark.slow
 def test_plan_says_what_the_place_lacks():
     """On AWS nothing is left out; the embedded stack has no TLS, and says so."""
     on_aws, here = (

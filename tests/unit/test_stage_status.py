@@ -15,9 +15,12 @@ from windrow_cli import place as commands
 STREAM_ARN = "arn:aws:kinesis:eu-central-1:123456789012:stream/windrow-prod"
 
 
-def statuses(mapping: dict[str, str] | None, **summary_too: str) -> list[StageStatus]:
+def statuses(
+    mapping: dict[str, str] | None, *, topic: str = "", put_aside: int = 0, **summary_too: str
+) -> list[StageStatus]:
     """Of a place with a stage, and a stack of somebody else's whose name begins alike."""
-    outputs = [{"OutputKey": key, "OutputValue": value} for key, value in OUTPUTS.items()]
+    chosen = OUTPUTS | ({"IotTopic": topic, "IotSelect": "*"} if topic else {})
+    outputs = [{"OutputKey": key, "OutputValue": value} for key, value in chosen.items()]
     own = stack_entry("UPDATE_COMPLETE", Outputs=outputs)
     foreign = stack_entry("CREATE_COMPLETE", StackName="windrow-cleaning", Tags=[])
     summary = {
@@ -43,6 +46,15 @@ def statuses(mapping: dict[str, str] | None, **summary_too: str) -> list[StageSt
             {"IsTruncated": False},
             {"Bucket": "results", "Prefix": ANY, "MaxKeys": ANY, "Delimiter": ANY},
         )
+        if topic:
+            messages = [
+                {"Key": f"iot/2026/11/20/1-{n}", "ETag": "e", "Size": 1, "LastModified": NOW} for n in range(put_aside)
+            ]
+            s3.add_response(
+                "list_objects_v2",
+                {"IsTruncated": False, "Contents": messages},
+                {"Bucket": "failed", "Prefix": "iot/", "MaxKeys": ANY},
+            )
         return stage_statuses(PLACE)
 
 
@@ -98,3 +110,18 @@ def test_a_stream_that_ignores_keys_is_named(
         patched.enter_context(patch("infra.stage_status.stage_statuses", lambda _: found))
         commands.status.main([], standalone_mode=False)
     assert ("distributes records by itself" in " ".join(capsys.readouterr().err.split())) == is_told
+
+
+@pytest.mark.parametrize(("put_aside", "told"), [(0, "none"), (2, "2; see"), (1_000, "1,000 or more; see")])
+def test_a_rule_for_devices_is_shown_with_what_it_put_aside(
+    put_aside: int, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Messages that did not reach the stream are counted, as far as one request goes; without a rule nobody asks."""
+    found = statuses({"State": "Enabled"}, topic="devices/+/readings", put_aside=put_aside)
+    assert [(one.iot_topic, one.iot_put_aside) for one in found] == [("devices/+/readings", put_aside)]
+    with ExitStack() as patched:
+        patched.enter_context(patch.object(commands, "chosen_target", lambda: "aws"))
+        patched.enter_context(patch.object(commands, "chosen_place", lambda: PLACE))
+        patched.enter_context(patch("infra.stage_status.stage_statuses", lambda _: found))
+        commands.status.main([], standalone_mode=False)
+    assert f"MQTT           devices/+/readings, messages put aside: {told}" in capsys.readouterr().out

@@ -104,6 +104,8 @@ def test_outputs_are_those_a_deployment_is_read_from():
         "LakeBucketName",
         "ResultsBucketName",
         "OnFailureBucketName",
+        "IotTopic",
+        "IotSelect",
         "ConsumerFunctionName",
         "DispatcherFunctionName",
         "GlueDatabaseName",
@@ -368,7 +370,7 @@ def test_no_concurrency_is_reserved_unless_asked_for(function: str):
 def test_everything_that_can_be_is_tagged_with_the_stage():
     """What a stage costs can be told by its tag."""
     tagged = ("Key", "Stream", *BUCKETS, "ConsumerRole", "DispatcherRole", "FanoutRole", "StreamMapping", "WorkGroup")
-    for name in (*tagged, "AlarmTopic", "SilenceTopic"):
+    for name in (*tagged, "AlarmTopic", "SilenceTopic", "IotRole", "IotRule"):
         assert {"Key": "windrow-stage", "Value": {"Ref": "Stage"}} in RESOURCES[name]["Properties"]["Tags"], name
 
 

@@ -26,6 +26,9 @@ GIVES_UP = frozenset(
     for where in ("OnFailureBucket.Arn", "${OnFailureBucket.Arn}/*")
 )
 SEALS = frozenset({("kms:GenerateDataKey", "Key.Arn")})
+SENDS = frozenset(
+    {("kinesis:PutRecord", "Stream.Arn"), ("s3:PutObject", f"${{OnFailureBucket.Arn}}/{layout.IOT_MESSAGES}*")}
+)
 RESULTS = (
     layout.AGGREGATES,
     layout.AGGREGATES_1H,
@@ -130,6 +133,7 @@ def spelled(where: Any) -> str:
             id="fanout",
         ),
         pytest.param("DispatcherRole", False, logs("Dispatcher") | ROLLS, id="dispatcher"),
+        pytest.param("IotRole", False, SEALS | SENDS, id="iot"),
     ],
 )
 def test_role_has_exactly_its_rights(role: str, is_fanout: bool, expected: frozenset[tuple[str, str]]):
@@ -150,11 +154,24 @@ def test_only_the_key_has_a_condition():
         {"StringEquals": {"kms:ViaService": {"Fn::Sub": f"{service}.${{AWS::Region}}.${{AWS::URLSuffix}}"}}}
         for service in ("s3", "sns")
     )
-    for role in ("ConsumerRole", "FanoutRole", "DispatcherRole"):
+    for role in ("ConsumerRole", "FanoutRole", "DispatcherRole", "IotRole"):
         for statement in statements(role, is_fanout=role == "FanoutRole"):
             is_key = spelled(statement["Resource"]) == "Key.Arn"
             is_message = statement["Sid"] == "SealWhatIsTold"
             assert statement.get("Condition") == (through_sns if is_message else through_s3 if is_key else None)
+
+
+def test_only_the_stages_rule_acts_in_its_role():
+    """AWS IoT Core may assume it for this rule of this account, and for no other."""
+    trust = RESOURCES["IotRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    name = RESOURCES["IotRule"]["Properties"]["RuleName"]["Fn::Sub"]
+    rule = f"arn:${{AWS::Partition}}:iot:${{AWS::Region}}:${{AWS::AccountId}}:rule/{name}"
+    condition = {
+        "StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}},
+        "ArnEquals": {"aws:SourceArn": {"Fn::Sub": rule}},
+    }
+    principal = {"Service": "iot.amazonaws.com"}
+    assert trust == [{"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole", "Condition": condition}]
 
 
 def test_each_function_has_a_role_and_a_log_of_its_own():

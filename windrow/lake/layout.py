@@ -17,6 +17,9 @@ results bucket
     windows_1h/dt=2026-11-20.jsonl                  a line for each hour
     aggregates_1d/dt=2026-11-20/hour=00/0000.parquet
     windows_1d/month=2026-11.jsonl                  a line for each day
+on-failure bucket, whose keys Lambda and AWS IoT Core choose
+    aws/lambda/...                                  processors/on_failure.py
+    iot/2026/11/20/<epoch ms>-<UUID>                processors/iot_message.py
 
 Dates, hours and minutes are those of a window's start, UTC: the window of the event time, or, under quarantine/, of the
 record's arrival. First and last are sequence numbers of the records of the batch, in decimal.
@@ -48,6 +51,7 @@ AGGREGATES_1H = "aggregates_1h/"
 AGGREGATES_1D = "aggregates_1d/"
 WINDOWS_1H = "windows_1h/"
 WINDOWS_1D = "windows_1d/"
+IOT_MESSAGES = "iot/"
 
 WINDOW_MARK = "-"
 """What ends the window in the name of a partial: listing an hour up to it gives the windows, not the partials."""
