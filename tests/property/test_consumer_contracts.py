@@ -31,6 +31,9 @@ time = { path = "at", form = "epoch_ms" }
 path = "t"
 unit = "C"
 missing = [-127]
+[payload.quantity.humidity]
+path = "h"
+unit = "%"
 [[payload]]
 sensor_id = "id"
 time = { form = "arrival" }
@@ -59,7 +62,8 @@ samples = st.fixed_dictionaries(
     {
         "at": st.sampled_from([FIRST_WINDOW_MS, FIRST_WINDOW_MS + WINDOW_MS, 5, "x"]),
         "t": st.sampled_from([1, 2.5, -127, "x"]),
-    }
+    },
+    optional={"h": st.sampled_from([50, 1e9])},
 )
 messages = st.one_of(
     st.fixed_dictionaries({"id": st.sampled_from(["a", "b", ""]), "samples": st.lists(samples, max_size=4)}),

@@ -24,6 +24,7 @@ from windrow.lake.layout import PARTIALS, QUARANTINE, contract_key
 from windrow.payloads.load import digest_of, load_contract, stored_form
 from windrow.payloads.reader import ContractReader
 from windrow.payloads.stored import contract_of, store_contract
+from windrow.quantities import TEMPERATURE, Quantity
 from windrow.reading import READINGS_PER_RECORD_MAX, Readings, Reason
 from windrow.rows.partial_parquet import decode_partial
 from windrow.wire.block.block import encode_block
@@ -99,6 +100,20 @@ def test_payloads_of_a_contract_become_partials_plain_and_aggregated() -> None:
     )
     assert lake.readings() == [("7", 0, 3, 21_389), ("roof", 0, 0, 21_389), ("roof", 5, 0, 21_389)]
     assert lake.reasons() == [("2", 2, "missing_field")]
+
+
+def test_several_quantities_of_a_payload_are_several_series() -> None:
+    """Each in its unit; of two readings at one instant neither is a repetition of the other."""
+    text = FLAT + '[payload.quantity.pressure]\npath = "p"\nunit = "Pa"\nto = "hPa"\n'
+    lake = Lake(text)
+    consumed = lake.consume(record(flat(p=100_325), number=1), record(flat(t=None, p="99,9"), number=2))
+    (body,) = lake.bodies(PARTIALS)
+    assert {(one.sensor_id, one.quantity, one.value_milli) for one in decode_partial(body)[0].readings} == {
+        ("roof", TEMPERATURE, 21_389),
+        ("roof", Quantity("pressure", "hPa"), 1_003_250),
+    }
+    assert (consumed.plan.readings, consumed.plan.duplicates) == (2, 0)
+    assert lake.reasons() == [("2", 0, "value")]
 
 
 def test_bad_payloads_go_to_quarantine_and_neighbours_count() -> None:

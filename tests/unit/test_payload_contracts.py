@@ -78,6 +78,12 @@ def reasons(decoded: DecodedPayload) -> list[tuple[Reason, str]]:
     return [(one.reason, one.where) for one in decoded.refusals]
 
 
+def test_a_unit_of_its_own_is_no_longer_than_rows_hold() -> None:
+    """Refused with the contract, not found out reading by reading."""
+    with pytest.raises(ContractError, match="is no unit"):
+        load_contract(FLAT.replace('unit = "%"', f'unit = "{"u" * 33}"\nto = "{"u" * 33}"'))
+
+
 def test_nested_values_and_float_seconds_are_read_exactly() -> None:
     """Twelve temperatures and twelve humidities, equal to what decimals computed beside it say."""
     found = [row for line in lines("nested_payload.jsonl") for row in rows(decoded_by(NESTED, line))]

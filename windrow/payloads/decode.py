@@ -98,8 +98,8 @@ def _decode_value(contract: Contract, text: object, result: DecodedPayload, *, w
             reading = parse_reading(text)
             result.readings.append(
                 DecodedReading(
-                    reading.sensor_id, "temperature", "C", reading.event_time_ms, reading.sequence,
-                    reading.value_milli,
+                    reading.sensor_id, reading.quantity.name, reading.quantity.unit, reading.event_time_ms,
+                    reading.sequence, reading.value_milli,
                 )
             )  # fmt: skip
         case Decoder.SENML:

@@ -3,6 +3,7 @@
 import re
 from fractions import Fraction
 
+from windrow import quantities
 from windrow.payloads.contract import Decoder, Quantity
 from windrow.payloads.paths import Path
 from windrow.payloads.table import Table
@@ -36,10 +37,14 @@ def quantity_of(table: Table, name: str, decoder: Decoder) -> Quantity:
         table.refuse("unit", f'{error}; for a unit of your own write it as "to" too')
     if is_temperature and unit != _TEMPERATURE_UNIT:
         table.refuse("to", "is C for temperature, everywhere")
+    try:
+        checked = quantities.Quantity(name, unit)
+    except ValueError as error:
+        table.refuse("to" if table.has("to") else "unit", str(error))
     missing = [_missing(table, value) for value in table.take("missing", list, default=[])]
     quantity = Quantity(
-        name=name,
-        unit=unit,
+        name=checked.name,
+        unit=checked.unit,
         path=Path("@") if decoder is Decoder.SENML else path_of(table, "path"),
         source_unit=source,
         map=linear,

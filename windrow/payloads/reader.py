@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from windrow.columns.arrays import Int64s
 from windrow.payloads.contract import Contract, Decoder, Framing, Kind
 from windrow.payloads.decode import decode
-from windrow.payloads.values import DecodedPayload, Refusal
+from windrow.payloads.values import DecodedReading, Refusal
+from windrow.quantities import Quantity
 from windrow.reading import Reading, Readings
 from windrow.wire.json.strict import BadPayload, ParsedReadings
 from windrow.wire.payloads import Payloads
@@ -33,9 +35,8 @@ class ContractReader:
         bad: list[BadPayload] = []
         for index, arrival_ms in enumerate(arrived_ms.tolist()):
             decoded = decode(self.contract, payloads[index], arrival_ms=arrival_ms)
-            found = _temperatures(decoded)
-            readings += found
-            source += [index] * len(found)
+            readings += map(_reading, decoded.readings)
+            source += [index] * len(decoded.readings)
             if decoded.refusals:
                 bad.append(_bad_payload(index, decoded.refusals))
         return ParsedReadings(Readings.of(readings), np.array(source, np.int64), tuple(bad))
@@ -51,12 +52,15 @@ class ContractReader:
         return quantities * max(elements, 1)
 
 
-def _temperatures(decoded: DecodedPayload) -> list[Reading]:
-    return [
-        Reading(one.sensor_id, one.event_time_ms, one.sequence, one.value_milli)
-        for one in decoded.readings
-        if one.quantity == "temperature"
-    ]
+def _reading(one: DecodedReading) -> Reading:
+    quantity = _quantity(one.quantity, one.unit)
+    return Reading(one.sensor_id, one.event_time_ms, one.sequence, one.value_milli, quantity)
+
+
+@lru_cache(maxsize=256)
+def _quantity(name: str, unit: str) -> Quantity:
+    """Return the quantity, checked once: a contract has few."""
+    return Quantity(name, unit)
 
 
 def _bad_payload(index: int, refusals: Sequence[Refusal]) -> BadPayload:
