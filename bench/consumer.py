@@ -19,8 +19,8 @@ from bench import baseline, others
 from bench.event import ARRIVAL_MS, READINGS, block_event, event, event_of, plain_event, readings
 from bench.measure import Finding, medians
 from processors.consumer import plan
-from processors.event import decode_event
 from processors.judge_blocks import BAD_ROWS_ALWAYS, BAD_ROWS_MAX
+from processors.record_columns import records_of
 from tests.horizon import LATENESS_HORIZON_MS
 from tests.limits.hostile import small_blocks_of_bad_readings
 
@@ -32,7 +32,7 @@ _IMPORTS = 5
 
 def ours(parsed: Any) -> list[bytes]:
     """What the handler does with an event, but for the writing: partials and quarantine as bytes."""
-    planned = plan(decode_event(parsed), now_ms=ARRIVAL_MS, horizon_ms=LATENESS_HORIZON_MS)
+    planned = plan(records_of(parsed), now_ms=ARRIVAL_MS, horizon_ms=LATENESS_HORIZON_MS)
     return [put.body for write in planned.writes for put in write]
 
 

@@ -7,7 +7,7 @@ slice by slice and stops while there is time to report: what is written counts, 
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,9 +17,10 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from processors.bookmark import BookmarkedWriter, begun_by
 from processors.consumer import SLICE_READINGS_MAX, BatchPlan, WrittenPlan, act, plan, slices
-from processors.event import MalformedRecord, Record, decode_event
+from processors.event import MalformedRecord, Record
 from processors.judge import PayloadReader
 from processors.puts import Deadline, OutOfTime, Puts
+from processors.record_columns import records_of
 from windrow.lake.store import ObjectStore
 from windrow.reading import Reason
 from windrow.stage import Stage
@@ -77,7 +78,7 @@ class Consumer:
         """
         result = BatchResult()
         with result.timed("Decode"):
-            records = decode_event(event)
+            records = records_of(event)
         longest_ms = 0
         for cut in slices(records, readings_max_per_slice=self.slice_readings_max, reader=self.reader):
             rest = cut
@@ -95,8 +96,8 @@ class Consumer:
         return result
 
     def _write(
-        self, cut: list[Record | MalformedRecord], result: BatchResult, *, deadline: Deadline, now_ms: int
-    ) -> list[Record | MalformedRecord]:
+        self, cut: Sequence[Record | MalformedRecord], result: BatchResult, *, deadline: Deadline, now_ms: int
+    ) -> Sequence[Record | MalformedRecord]:
         """Write what a slice becomes, and return its records that are left: those after a shorter one, begun before.
 
         A slice of many objects that cannot be written in time is continued by its next delivery; see `bookmark`.
@@ -115,7 +116,7 @@ class Consumer:
             result.written.append(writer.write(planned, cut[:begun], bookmark))
         return cut[begun:]
 
-    def _plan(self, cut: list[Record | MalformedRecord], result: BatchResult, *, now_ms: int) -> BatchPlan:
+    def _plan(self, cut: Sequence[Record | MalformedRecord], result: BatchResult, *, now_ms: int) -> BatchPlan:
         with result.timed("Plan"):
             return plan(cut, now_ms=now_ms, horizon_ms=self.horizon_ms, reader=self.reader)
 

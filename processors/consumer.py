@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from processors.event import MalformedRecord, Record
 from processors.judge import PayloadReader, quarantine_malformed
-from processors.judge_blocks import judge_all, readings_max
+from processors.judge_blocks import judge_all, readings_max_of_each
+from processors.record_columns import RecordColumns, arrivals_of, payloads_of, sequence_numbers_of
 from windrow.lake.layout import MarkerKey, Origin, PartialKey, QuarantineKey
 from windrow.lake.quarantine import QuarantinedPayload, encode_quarantine
 from windrow.lake.store import Mapper, ObjectStore, PreconditionFailed
@@ -75,9 +76,11 @@ class WrittenPlan:
 
 @dataclass(frozen=True, slots=True)
 class _ShardPlan:
-    """The part of a plan that comes from one shard."""
+    """The part of a plan that comes from one shard. `arrival_ms` is the first one that is known."""
 
     origin: Origin
+    arrival_ms: int | None
+    payload_bytes: int
     readings: int
     oldest_event_ms: int | None
     partials: list[tuple[Partial, DeliveryCounts]]
@@ -85,27 +88,24 @@ class _ShardPlan:
 
 
 def slices(
-    records: Iterable[Record | MalformedRecord],
+    records: Sequence[Record | MalformedRecord],
     *,
     readings_max_per_slice: int = SLICE_READINGS_MAX,
     reader: PayloadReader | None = None,
-) -> Iterator[list[Record | MalformedRecord]]:
+) -> Iterator[Sequence[Record | MalformedRecord]]:
     """Cut `records`, in order, into slices of at most so many readings, but at least one record.
 
     A batch is usually one slice: 6 MB of JSON are 80,000 readings at most. Blocks may hold millions, and hostile ones
     may claim to. Each slice writes its own partials, which union absorbs.
     """
-    cut: list[Record | MalformedRecord] = []
-    readings = 0
-    for record in records:
-        grows_by = readings_max(record.payload, reader) if isinstance(record, Record) else 1
-        if cut and readings + grows_by > readings_max_per_slice:
-            yield cut
-            cut, readings = [], 0
-        cut.append(record)
+    start = readings = 0
+    for place, grows_by in enumerate(readings_max_of_each(records, reader)):
+        if place > start and readings + grows_by > readings_max_per_slice:
+            yield records[start:place]
+            start, readings = place, 0
         readings += grows_by
-    if cut:
-        yield cut
+    if start < len(records):
+        yield records[start:]
 
 
 def plan(
@@ -116,11 +116,8 @@ def plan(
     A reading counts from `horizon_ms` before its record's arrival to EARLINESS_MS_MAX after it. `now_ms` decides only
     whether a partial gets a marker.
     """
-    by_shard: defaultdict[tuple[str, str], list[Record | MalformedRecord]] = defaultdict(list)
-    for record in records:
-        by_shard[record.stream, record.shard].append(record)
-    shards = [_plan_shard(of_shard, horizon_ms=horizon_ms, reader=reader) for of_shard in by_shard.values()]
-    arrival_ms_default = min((record.arrival_ms for record in records if record.arrival_ms is not None), default=0)
+    shards = [_plan_shard(of_shard, horizon_ms=horizon_ms, reader=reader) for of_shard in _by_shard(records)]
+    arrival_ms_default = min((shard.arrival_ms for shard in shards if shard.arrival_ms is not None), default=0)
     partials = [partial for shard in shards for partial, _ in shard.partials]
     readings = sum(shard.readings for shard in shards)
     oldest = [shard.oldest_event_ms for shard in shards if shard.oldest_event_ms is not None]
@@ -134,7 +131,7 @@ def plan(
             ]
         ),
         records=len(records),
-        payload_bytes=sum(len(record.payload) for record in records if isinstance(record, Record)),
+        payload_bytes=sum(shard.payload_bytes for shard in shards),
         readings=readings,
         duplicates=sum(delivery.duplicates for shard in shards for _, delivery in shard.partials),
         late=sum(delivery.late for shard in shards for _, delivery in shard.partials),
@@ -163,20 +160,50 @@ def _put_in_order(store: ObjectStore, write: tuple[PlannedObject, ...]) -> list[
     return new
 
 
+def _by_shard(records: Sequence[Record | MalformedRecord]) -> Iterable[Sequence[Record | MalformedRecord]]:
+    if isinstance(records, RecordColumns):
+        return [records]
+    by_shard: defaultdict[tuple[str, str], list[Record | MalformedRecord]] = defaultdict(list)
+    for record in records:
+        by_shard[record.stream, record.shard].append(record)
+    return by_shard.values()
+
+
 def _plan_shard(
     records: Sequence[Record | MalformedRecord], *, horizon_ms: int, reader: PayloadReader | None
 ) -> _ShardPlan:
-    numbers = [int(record.sequence_number) for record in records]
-    sound = [record for record in records if isinstance(record, Record)]
+    sound, malformed = _sound_and_malformed(records)
+    first, last = _first_and_last([*sequence_numbers_of(sound), *(record.sequence_number for record in malformed)])
     judged = judge_all(sound, horizon_ms=horizon_ms, reader=reader)
-    malformed = [quarantine_malformed(record) for record in records if isinstance(record, MalformedRecord)]
+    arrivals_ms = [one.arrival_ms for one in malformed if one.arrival_ms is not None]
+    if len(sound):
+        arrivals_ms.append(int(arrivals_of(sound).min()))
     return _ShardPlan(
-        origin=Origin(stream=records[0].stream, shard=records[0].shard, first=min(numbers), last=max(numbers)),
+        origin=Origin(stream=records[0].stream, shard=records[0].shard, first=first, last=last),
+        arrival_ms=min(arrivals_ms, default=None),
+        payload_bytes=int(payloads_of(sound).lengths.sum()),
         readings=len(judged.readings),
         oldest_event_ms=int(judged.readings.event_time_ms.min()) if len(judged.readings) else None,
         partials=_partials_with_delivery(judged.readings, judged.arrived_ms),
-        quarantined=[*judged.rejected, *malformed],
+        quarantined=[*judged.rejected, *map(quarantine_malformed, malformed)],
     )
+
+
+def _sound_and_malformed(
+    records: Sequence[Record | MalformedRecord],
+) -> tuple[Sequence[Record], Sequence[MalformedRecord]]:
+    if isinstance(records, RecordColumns):
+        return records, []
+    sound = [record for record in records if isinstance(record, Record)]
+    return sound, [record for record in records if isinstance(record, MalformedRecord)]
+
+
+def _first_and_last(numbers: Sequence[str]) -> tuple[int, int]:
+    """Return the least and the greatest of decimal numbers; of equal length, as a shard's are, text has their order."""
+    if len(set(map(len, numbers))) == 1:
+        return int(min(numbers)), int(max(numbers))
+    values = list(map(int, numbers))
+    return min(values), max(values)
 
 
 def _partials_with_delivery(

@@ -6,6 +6,7 @@ that does not count becomes a quarantined payload: a whole record, or one payloa
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
 from typing import Protocol
@@ -14,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from processors.event import MalformedRecord, Record
+from processors.record_columns import arrivals_of, payloads_of
 from windrow.columns.arrays import Int64s
+from windrow.columns.payloads import Payloads
 from windrow.lake.quarantine import QuarantinedPayload
 from windrow.reading import EARLINESS_MS_MAX, READINGS_PER_RECORD_MAX, BadReading, Readings, Reason
 from windrow.wire.json.strict import BadPayload, ParsedReadings, parse_readings
-from windrow.wire.payloads import Payloads
 from windrow.wire.unpack import UnpackedPayloads, unpack
 
 
@@ -48,7 +50,7 @@ def judge(records: Sequence[Record], *, horizon_ms: int, reader: PayloadReader |
 
     A reading counts from `horizon_ms` before its record's arrival to EARLINESS_MS_MAX after it, both inclusive.
     """
-    unpacked = unpack([record.payload for record in records])
+    unpacked = unpack(payloads_of(records))
     return judge_unpacked(records, unpacked, horizon_ms=horizon_ms, reader=reader)
 
 
@@ -56,7 +58,7 @@ def judge_unpacked(
     records: Sequence[Record], unpacked: UnpackedPayloads, *, horizon_ms: int, reader: PayloadReader | None = None
 ) -> Judgement:
     """Judge records that are already unpacked, as `judge` does."""
-    record_arrived_ms = np.array([record.arrival_ms for record in records], np.int64)
+    record_arrived_ms = arrivals_of(records)
     if reader is None:
         parsed = parse_readings(unpacked.payloads)
     else:
@@ -172,11 +174,12 @@ def _without_crowded(
 def _quarantine_payloads(
     records: Sequence[Record], unpacked: UnpackedPayloads, bad: Sequence[BadPayload]
 ) -> Iterator[QuarantinedPayload]:
+    record_at = lru_cache(maxsize=1)(records.__getitem__)  # an aggregate with many bad payloads is made once
     which = np.array([one.index for one in bad], np.int64)
     places = zip(bad, unpacked.record[which].tolist(), unpacked.position[which].tolist(), strict=True)
     for one, record, position in places:
         yield quarantine_payload(
-            records[record],
+            record_at(record),
             index=position,
             payload=unpacked.payloads[one.index],
             reason=one.reason,

@@ -11,7 +11,7 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
-from processors.event import Record
+from processors.event import MalformedRecord, Record
 from processors.judge import (
     Judgement,
     PayloadReader,
@@ -21,6 +21,7 @@ from processors.judge import (
     quarantine_payload,
     quarantine_record,
 )
+from processors.record_columns import RecordColumns, payloads_of, take_records
 from windrow.lake.quarantine import QuarantinedPayload
 from windrow.reading import EARLINESS_MS_MAX, READINGS_PER_RECORD_MAX, BadReading, Reading, Readings, Reason, is_sound
 from windrow.wire.block.block import BLOCK_MAGIC, is_block, open_block, read_block, to_json_payloads
@@ -49,20 +50,40 @@ def judge_all(records: Sequence[Record], *, horizon_ms: int, reader: PayloadRead
 
     A reading of a block that is delivered again is JSON of the default form, whatever the stage's other payloads are.
     """
-    if reader is not None and any(record.block_row is not None for record in records):
+    if reader is not None and _hold_rows_of_blocks(records):
         of_blocks = [record for record in records if record.block_row is not None]
         others = [record for record in records if record.block_row is None]
         judged = judge_all(of_blocks, horizon_ms=horizon_ms)
         return _concat([judged, judge_all(others, horizon_ms=horizon_ms, reader=reader)]) if others else judged
-    unpacked = unpack([record.payload for record in records])
+    unpacked = unpack(payloads_of(records))
     is_special = np.bincount(unpacked.record, minlength=len(records)) > READINGS_PER_RECORD_MAX
     is_special[unpacked.record[unpacked.payloads.begin_with(BLOCK_MAGIC)]] = True
     if not is_special.any():
         return judge_unpacked(records, unpacked, horizon_ms=horizon_ms, reader=reader)
-    common = [record for record, special in zip(records, is_special, strict=True) if not special]
-    specials = [record for record, special in zip(records, is_special, strict=True) if special]
+    common = take_records(records, np.flatnonzero(~is_special))
+    specials = (records[place] for place in np.flatnonzero(is_special).tolist())
     parts = [judge(common, horizon_ms=horizon_ms, reader=reader)] if common else []
     return _concat([*parts, *(_judge_special(record, horizon_ms=horizon_ms, reader=reader) for record in specials)])
+
+
+def _hold_rows_of_blocks(records: Sequence[Record]) -> bool:
+    """Return whether one of `records` is a row of a block, delivered again; those in columns are whole records."""
+    return not isinstance(records, RecordColumns) and any(record.block_row is not None for record in records)
+
+
+def readings_max_of_each(
+    records: Sequence[Record | MalformedRecord], reader: PayloadReader | None = None
+) -> Sequence[int]:
+    """Return an upper bound of the readings in each of `records`; see `readings_max`."""
+    if not isinstance(records, RecordColumns):
+        return [readings_max(record.payload, reader) if isinstance(record, Record) else 1 for record in records]
+    payloads = records.payloads
+    if reader is not None:
+        return [readings_max(payload, reader) for payload in payloads]
+    most = [1] * len(records)
+    for place in np.flatnonzero(payloads.begin_with(MAGIC) | payloads.begin_with(BLOCK_MAGIC)).tolist():
+        most[place] = readings_max(payloads[place])
+    return most
 
 
 def readings_max(payload: bytes, reader: PayloadReader | None = None) -> int:

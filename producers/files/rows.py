@@ -12,10 +12,10 @@ from producers.files.texts import each_once, strings_of_texts
 from producers.files.times import parse_times
 from producers.files.values import parse_values
 from windrow.columns.arrays import Int64s, Mask
+from windrow.columns.payloads import Payloads
 from windrow.columns.strings import Strings
 from windrow.errors import UsageError
 from windrow.reading import BadReading, Readings, Reason, are_sensor_ids, check_sensor_id, check_sequence
-from windrow.wire.payloads import Payloads
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from producers.files.csv_form import CsvForm
 from producers.files.opening import OpenedFile
 from producers.files.texts import ended_texts
 from windrow.columns.arrow import strings_of
+from windrow.columns.payloads import Payloads
 from windrow.errors import UsageError
 from windrow.quoting import quoted_name, quoted_text
-from windrow.wire.payloads import Payloads
 
 if TYPE_CHECKING:
     import duckdb

@@ -6,8 +6,8 @@ from typing import TypeVar
 import numpy as np
 
 from windrow.columns.arrays import Int64s
+from windrow.columns.payloads import PADDING_OCTETS, Payloads
 from windrow.columns.strings import Strings, offsets_of
-from windrow.wire.payloads import PADDING_OCTETS, Payloads
 
 _Value = TypeVar("_Value")
 _END = b"\n"

@@ -9,6 +9,7 @@ import numpy as np
 
 from producers.files.texts import each_once, taken
 from windrow.columns.arrays import Int64s, Mask
+from windrow.columns.payloads import Payloads
 from windrow.columns.words import POWERS_OF_TEN
 from windrow.payloads.times import EPOCH_UNITS_PER_S, TimeForm, Zone
 from windrow.payloads.zones import zone_named
@@ -17,7 +18,6 @@ from windrow.timestamps import INSTANT_MS_MAX, INSTANT_MS_MIN
 from windrow.wire.json import scan
 from windrow.wire.json.cursor import Cursor
 from windrow.wire.json.values import JsonNumber
-from windrow.wire.payloads import Payloads
 
 _DAY_MS = 86_400_000
 _UTC_WORD = re.compile(r"\s*(UTC|GMT|Z)$", re.IGNORECASE)

@@ -9,6 +9,7 @@ import numpy as np
 from producers.files.options import MISSING_TEXTS
 from producers.files.texts import each_once, strings_of_texts, taken
 from windrow.columns.arrays import Int64s, Mask
+from windrow.columns.payloads import Payloads
 from windrow.payloads.contract import Quantity
 from windrow.payloads.paths import Path
 from windrow.payloads.units import LinearMap, map_between, symbol_of
@@ -16,7 +17,6 @@ from windrow.payloads.values import MILLI_MAX, MILLI_MIN, milli_of, number_of
 from windrow.reading import BadReading, Reason, exact_decimal
 from windrow.wire.json.cursor import Cursor
 from windrow.wire.json.parts import Temperature
-from windrow.wire.payloads import Payloads
 
 # Values by which loggers say that something is wrong, of those that could be a value of some sensor.
 SENTINELS = (

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.property.wire import OURS, STYLES, TEMPERATURES, TIMES, Style, batch
+from windrow.columns.payloads import Payloads
 from windrow.columns.words import ROWS_AT_ONCE
 from windrow.reading import BadReading, Reading, Readings, Reason
 from windrow.wire.json.encode import encode_readings
 from windrow.wire.json.fast import ROWS_MIN, read_common_layouts
 from windrow.wire.json.layout import Layout
 from windrow.wire.json.strict import PAYLOAD_BYTES_MAX, BadPayload, parse_reading, parse_readings
-from windrow.wire.payloads import Payloads
 
 
 def one_by_one(payloads: Sequence[bytes]) -> tuple[list[Reading], list[int], list[BadPayload]]:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from windrow.columns.payloads import join_octets
 from windrow.columns.strings import offsets_of
 from windrow.reading import Reason
 from windrow.wire.kpl import (
@@ -20,7 +21,6 @@ from windrow.wire.kpl import (
     seal,
 )
 from windrow.wire.kpl_walk import AggregateBodies, walk
-from windrow.wire.payloads import join_octets
 from windrow.wire.unpack import BrokenRecord, unpack
 
 KEY_LENGTHS = (0, 1, 8, 10, 18, 26, 127, 128, 300)  # 10, 18 and 26 are the bytes of tags

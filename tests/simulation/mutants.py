@@ -151,7 +151,7 @@ MUTANTS = (
     mutant("the least of several values wins", "windrow.rows.rollup", "    is_winner[:-1] = (time[1:] != time[:-1]) | (sequence[1:] != sequence[:-1])\n    is_winner[partial.offsets[1:] - 1] = True\n", "    is_winner[1:] = (time[1:] != time[:-1]) | (sequence[1:] != sequence[:-1])\n    is_winner[partial.offsets[:-1]] = True\n"),
     # Windows and what belongs to them.
     mutant("window edge off by one", "windrow.rows.partial", "index = readings.event_time_ms // WINDOW_MS", "index = (readings.event_time_ms - 1) // WINDOW_MS"),
-    mutant("too late by the clock", "processors.consumer", "by_shard[record.stream, record.shard].append(record)", "by_shard[record.stream, record.shard].append(__import__('dataclasses').replace(record, arrival_ms=now_ms))"),
+    mutant("too late by the clock", "processors.consumer", "for of_shard in _by_shard(records)]", "for of_shard in [[__import__('dataclasses').replace(record, arrival_ms=now_ms) for record in one] for one in _by_shard(records)]]"),
     mutant("horizon without its last millisecond", "processors.judge", "(-horizon_ms <= ahead_ms)", "(-horizon_ms < ahead_ms)", faults_of_horizon),
     mutant("earliness without its last millisecond", "processors.judge", "(ahead_ms <= EARLINESS_MS_MAX)", "(ahead_ms < EARLINESS_MS_MAX)", faults_of_earliness),
     # Records.
@@ -159,7 +159,8 @@ MUTANTS = (
     mutant("a hash key's index is its first octet", "windrow.wire.kpl_walk", "np.where(found.ok, found.value, np.iinfo(np.int64).max), found.end", "np.where(found.ok, found.value & _LOW_BITS, np.iinfo(np.int64).max), found.end", faults_of_indices),
     mutant("a key's index is its first octet", "windrow.wire.kpl_walk", "return UserRecordSpans(owner, at, key_index.value,", "return UserRecordSpans(owner, at, key_index.value & _LOW_BITS,", faults_of_indices),
     mutant("an aggregate of nothing is nothing", "windrow.wire.unpack", "        if not user_records:\n", "        if False:\n", faults_of_empty_aggregates),
-    mutant("arrival is cut to a millisecond", "processors.event", "number, round(seconds * 1_000), partition_key", "number, int(seconds * 1_000), partition_key", lambda: faults_of_arrivals([-0.4])),
+    mutant("arrival is cut to a millisecond", "processors.record_columns", "np.rint(column * 1_000)", "np.floor(column * 1_000)", lambda: faults_of_arrivals([-0.4])),
+    mutant("padding of base64 is read as bytes", "processors.record_columns", "[:-1], whole - pads)", "[:-1], whole)"),
     mutant("late is counted per copy", "processors.consumer", "DeliveryCounts(late=len(partial) - in_time.get(partial.window, 0)", "DeliveryCounts(late=count - in_time.get(partial.window, 0)", faults_of_late_copies),
     mutant("quarantine dropped", "processors.consumer", "*_quarantine_writes(shard, arrival_ms_default=arrival_ms_default),", ""),
     mutant("a bad payload takes its neighbours along", "windrow.wire.json.strict", "            bad.append(BadPayload(index, error.reason, error.detail))", "            bad.append(BadPayload(index, error.reason, error.detail))\n            break"),

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from processors.event import Record, decode_event
+from processors.event import Record
+from processors.record_columns import records_of
 from tests.simulation.payloads import sealed
 from tests.simulation.scenes import (
     DIRECT,
@@ -113,7 +114,7 @@ def faults_of_arrivals(off_ms: list[float]) -> list[str]:
     for off in off_ms:
         for arrival_ms in range(START_MS, START_MS + 100):
             event["Records"][0]["kinesis"]["approximateArrivalTimestamp"] = (arrival_ms + off) / 1_000
-            (record,) = decode_event(event)
+            (record,) = records_of(event)
             assert isinstance(record, Record)
             if record.arrival_ms != arrival_ms:
                 faults.append(f"{(arrival_ms + off) / 1_000} s is {record.arrival_ms} ms")

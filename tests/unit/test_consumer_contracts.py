@@ -18,6 +18,7 @@ from tests.horizon import LATENESS_HORIZON_MS
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from tests.unit.stream_records import ARRIVAL_MS, WINDOW, aggregated, encoded, reading, record
 from windrow.columns.arrays import Int64s
+from windrow.columns.payloads import Payloads
 from windrow.columns.strings import Strings
 from windrow.errors import WindrowError
 from windrow.lake.layout import PARTIALS, QUARANTINE, contract_key
@@ -29,7 +30,6 @@ from windrow.reading import READINGS_PER_RECORD_MAX, Readings, Reason
 from windrow.rows.partial_parquet import decode_partial
 from windrow.wire.block.block import encode_block
 from windrow.wire.json.strict import ParsedReadings
-from windrow.wire.payloads import Payloads
 
 CASES = Path(__file__).parent.parent / "golden" / "payloads"
 FLAT = """

@@ -18,7 +18,6 @@ from processors.event import (
     MalformedRecord,
     NotAKinesisEvent,
     Record,
-    _decode_record,
     decode_event,
 )
 from tests.consuming import encode_event
@@ -43,81 +42,6 @@ json_values: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
     max_leaves=10,
 )
-
-
-@pytest.mark.slow
-@given(st.lists(records, max_size=3), st.data())
-def test_the_fast_way_reads_what_the_definition_reads(sent: list[Record], data: st.DataObject) -> None:
-    """Every record by itself, usual or with one field changed, missing or of another type, beside sound ones."""
-    raws = json.loads(encode_event(sent))["Records"]
-    for raw in raws:
-        name = data.draw(st.sampled_from([*raw, *raw["kinesis"], "windrowPlace", "", "kinesis", "eventID"]))
-        value = data.draw(json_values | st.sampled_from(HARMS))
-        within = raw["kinesis"] if name in raw["kinesis"] else raw
-        if value == "missing":
-            within.pop(name, None)
-        elif name:
-            within[name] = value
-
-    assert decode_event({"Records": raws}) == [_decode_record(raw) for raw in raws]
-
-
-HARMS = (
-    "missing",
-    "",
-    "0",
-    "1" * 129,
-    "1" * 130,
-    "\u0663",  # a digit that is not ASCII
-    "-1",
-    "1.5",
-    1545084650.987,
-    1545084650,
-    -0.0,
-    253_402_300_799.5,
-    253_402_300_800.0,
-    math.nan,
-    math.inf,
-    True,
-    "====",
-    "QQ=",
-    "QQ==\n",
-    "é",
-    "shardId-000000000001",
-    "shardId-000000000001:",
-    "shardId-00000000000١:1",
-    "arn:aws:kinesis:eu-central-1:123456789012:stream/other",
-    {"index": 3, "blockRow": None},
-    {"index": -1},
-)
-
-
-@pytest.mark.parametrize("harm", HARMS)
-@pytest.mark.parametrize(
-    "name",
-    [
-        "sequenceNumber",
-        "data",
-        "approximateArrivalTimestamp",
-        "partitionKey",
-        "eventID",
-        "eventSourceARN",
-        "windrowPlace",
-    ],
-)
-def test_every_harm_to_every_field_is_read_as_defined(event: dict[str, Any], name: str, harm: Any) -> None:
-    """Between sound records, which stay as they are."""
-    sound, spoiled = event["Records"][0], json.loads(json.dumps(event["Records"][1]))
-    within = spoiled["kinesis"] if name in spoiled["kinesis"] else spoiled
-    if harm == "missing":
-        within.pop(name, None)
-    else:
-        within[name] = harm
-
-    decoded = decode_event({"Records": [sound, spoiled, sound]})
-
-    assert decoded[0] == decoded[2] == _decode_record(sound)
-    assert repr(decoded[1]) == repr(_decode_record(spoiled))
 
 
 @pytest.fixture

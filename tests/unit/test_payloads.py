@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from windrow.wire.payloads import PADDING_OCTETS, Payloads, join_octets
+from windrow.columns.payloads import PADDING_OCTETS, Payloads, join_octets
 
 
 def test_a_column_gives_back_its_payloads() -> None:

@@ -7,13 +7,13 @@ from functools import lru_cache
 import numpy as np
 
 from windrow.columns.arrays import Int64s
+from windrow.columns.payloads import Payloads
 from windrow.payloads.contract import Contract, Decoder, Framing, Kind
 from windrow.payloads.decode import decode
 from windrow.payloads.values import DecodedReading, Refusal
 from windrow.quantities import Quantity
 from windrow.reading import Reading, Readings
 from windrow.wire.json.strict import BadPayload, ParsedReadings
-from windrow.wire.payloads import Payloads
 
 REFUSALS_SHOWN_MAX = 5
 """Of the bad parts of one payload, so many are described; the others are counted."""

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from windrow.columns.arrays import Int64s, Octets
-from windrow.columns.strings import offsets_of
+from windrow.columns.payloads import Payloads
 from windrow.reading import Reason
 from windrow.wire.kpl import DIGEST_BYTES, MAGIC, BrokenAggregate, BrokenDigest, deaggregate
 from windrow.wire.kpl_walk import AggregateBodies, walk
-from windrow.wire.payloads import Payloads, join_octets
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +51,23 @@ class _PayloadSpans:
     length: Int64s
 
 
-def unpack(records: Sequence[bytes]) -> UnpackedPayloads:
+def unpack(records: Payloads | Sequence[bytes]) -> UnpackedPayloads:
     """Return the payloads of `records`, plain and aggregated.
 
     A record that begins with the KPL magic and is no valid aggregate, or one of nothing, is reported as broken.
     By the KPL's rule an invalid one is a plain record, but no reading begins with the magic, so nothing is lost.
     """
-    lengths = np.fromiter(map(len, records), np.int64, len(records))
-    octets, starts = join_octets(records), offsets_of(lengths)[:-1]
-    is_aggregate = np.fromiter((record.startswith(MAGIC) for record in records), bool, len(records))
+    whole = records if isinstance(records, Payloads) else Payloads.of(records)
+    octets, starts, lengths = whole.octets, whole.starts, whole.lengths
+    is_aggregate = whole.begin_with(MAGIC)
     plain, aggregated = np.flatnonzero(~is_aggregate), np.flatnonzero(is_aggregate)
-    has_digest = np.fromiter((_has_digest(records[which]) for which in aggregated.tolist()), bool, len(aggregated))
+    body_starts, body_ends = starts + len(MAGIC), starts + lengths - DIGEST_BYTES
+    bodies = zip(body_starts[aggregated].tolist(), body_ends[aggregated].tolist(), strict=True)
+    has_digest = np.fromiter((_has_digest(octets, *body) for body in bodies), bool, len(aggregated))
     sound = aggregated[has_digest]
-    walked, is_usual = walk(
-        AggregateBodies(octets, starts[sound] + len(MAGIC), (starts + lengths)[sound] - DIGEST_BYTES)
-    )
+    walked, is_usual = walk(AggregateBodies(octets, body_starts[sound], body_ends[sound]))
     others = np.union1d(sound[~is_usual], aggregated[~has_digest])
-    owners, payloads, broken = _one_by_one(records, others.tolist())
+    owners, payloads, broken = _one_by_one(whole, others.tolist())
     one_by_one = Payloads.of(payloads)
     spans = (
         _PayloadSpans(plain, starts[plain], lengths[plain]),
@@ -78,16 +77,15 @@ def unpack(records: Sequence[bytes]) -> UnpackedPayloads:
     return _in_order(np.concatenate([octets, one_by_one.octets]) if payloads else octets, spans, broken)
 
 
-def _has_digest(record: bytes) -> bool:
-    if len(record) < len(MAGIC) + DIGEST_BYTES:
+def _has_digest(octets: Octets, start: int, end: int) -> bool:
+    """Return whether the MD5 of `octets[start:end]`, which may be less than nothing, follows it."""
+    if start > end:
         return False
-    body = memoryview(record)[len(MAGIC) : -DIGEST_BYTES]
-    return hashlib.md5(body, usedforsecurity=False).digest() == record[-DIGEST_BYTES:]
+    digest = hashlib.md5(octets.data[start:end], usedforsecurity=False).digest()
+    return digest == octets[end : end + DIGEST_BYTES].tobytes()
 
 
-def _one_by_one(
-    records: Sequence[bytes], which: Sequence[int]
-) -> tuple[list[int], list[bytes], tuple[BrokenRecord, ...]]:
+def _one_by_one(records: Payloads, which: Sequence[int]) -> tuple[list[int], list[bytes], tuple[BrokenRecord, ...]]:
     """Read records with `deaggregate`: return the record of each payload, the payloads, and the broken records."""
     owners: list[int] = []
     payloads: list[bytes] = []

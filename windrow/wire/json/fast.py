@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from windrow.columns.arrays import Int64s
+from windrow.columns.payloads import Payloads
 from windrow.columns.strings import Strings
 from windrow.reading import Readings, are_sensor_ids
 from windrow.wire.json.layout import Layout
 from windrow.wire.json.parts import ParsedColumns
-from windrow.wire.payloads import Payloads
 
 # How many payloads are tried as the example of a layout. Fleets have a handful of makes and versions.
 EXAMPLES_MAX = 16

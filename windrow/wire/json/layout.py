@@ -13,6 +13,7 @@ from typing import Self
 import numpy as np
 
 from windrow.columns.arrays import Int64s
+from windrow.columns.payloads import Payloads
 from windrow.columns.words import ROWS_AT_ONCE
 from windrow.reading import SEQUENCE_MAX
 from windrow.timestamps import INSTANT_MS_MAX
@@ -29,7 +30,6 @@ from windrow.wire.json.parts import (
     UnsignedInteger,
 )
 from windrow.wire.json.shape import Shape, ValueSpan
-from windrow.wire.payloads import Payloads
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _PLAIN_TEXT = re.compile(r'"[^"\\]*"')

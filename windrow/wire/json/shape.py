@@ -14,6 +14,7 @@ from typing import Protocol, Self
 import numpy as np
 
 from windrow.columns.arrays import Int64s, Mask, Octets, Words
+from windrow.columns.payloads import Payloads
 from windrow.columns.words import (
     WORD_OCTETS,
     are_plain,
@@ -36,7 +37,6 @@ from windrow.wire.json.parts import (
     UnsignedInteger,
 )
 from windrow.wire.json.scan import TEXT_OCTETS_MAX
-from windrow.wire.payloads import Payloads
 
 # This many bytes of each row are fetched at once; a longer payload has no shape.
 OCTETS_MAX = 240

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from windrow.columns.payloads import Payloads
 from windrow.quantities import TEMPERATURE, Quantity
 from windrow.reading import (
     BadReading,
@@ -31,7 +32,6 @@ from windrow.reading import (
 from windrow.timestamps import parse_rfc3339_ms
 from windrow.wire.json.fast import read_common_layouts
 from windrow.wire.json.values import JsonNumber, check_nesting, integer_of, json_type, parse_value
-from windrow.wire.payloads import Payloads
 
 # A reading takes about 100 bytes; the rest is room for ignored fields.
 PAYLOAD_BYTES_MAX = 65_536

@@ -42,6 +42,10 @@ class Payloads:
         start = int(self.starts[index])
         return self.octets[start : start + int(self.lengths[index])].tobytes()
 
+    def take(self, places: Int64s | slice) -> "Payloads":
+        """Return the payloads at `places`, of the same buffer."""
+        return Payloads(self.octets, self.starts[places], self.lengths[places])
+
     def begin_with(self, prefix: bytes) -> Mask:
         """Return which payloads begin with `prefix`, of one to eight bytes: bool[n]."""
         word = load(self.octets, self.starts)[:, 0] & word_of(b"\xff" * len(prefix))
