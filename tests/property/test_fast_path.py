@@ -236,3 +236,14 @@ def test_payloads_may_lie_anywhere_in_the_buffer() -> None:
     parsed, expected = parse_readings(shuffled), parse_readings([payloads[which] for which in order])
     assert list(parsed.readings) == list(expected.readings)
     assert parsed.bad == expected.bad
+
+
+def test_other_quantities_of_the_default_form_are_read_among_temperatures() -> None:
+    """Many alike, alone and beside thermometers: all of them count, as one by one."""
+    humid = [
+        b'{"sensor_id":"a","event_time":%d,"quantity":"humidity","unit":"%%","value":5.5}' % number
+        for number in range(100)
+    ]
+    for payloads in (humid, [b'{"sensor_id":"a","event_time":1,"temperature":5}', *humid] * 2):
+        parsed = parse_readings(payloads)
+        assert list(parsed.readings) == [parse_reading(payload) for payload in payloads]

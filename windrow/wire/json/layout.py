@@ -58,6 +58,8 @@ class Layout:
         """Derive the layout of a payload that `parse_reading` accepts; None if a value is written in an unusual way."""
         text = example.decode("latin-1")  # one character per byte
         spans = list(_fields(text))
+        if all(name != "temperature" for name, _, _ in spans):
+            return None  # another quantity, which no part reads
         unit = next((text[start + 1 : end - 1] for name, start, end in spans if name == "unit"), "C")
         try:
             found = [_value(name, text[start:end], start, unit=unit) for name, start, end in spans]
