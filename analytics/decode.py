@@ -10,7 +10,8 @@ import pandas as pd
 from analytics.oracle import READING_COLUMNS
 from windrow.aws.stream import StreamRecord
 from windrow.reading import EARLINESS_MS_MAX, READINGS_PER_RECORD_MAX, BadReading, Reading, Reason, is_sound
-from windrow.wire.block.block import decode_block, is_block, open_block, to_json_payloads
+from windrow.wire.block import is_block
+from windrow.wire.block.block import decode_block, open_block, to_json_payloads
 from windrow.wire.json.strict import parse_reading
 from windrow.wire.kpl import BrokenAggregate, deaggregate
 

@@ -26,7 +26,8 @@ else:
 from processors.chunk import EncodedRecord
 from processors.event import Record, encode_record
 from windrow.aws.stream import RECORD_BYTES_MAX
-from windrow.wire.block.block import BLOCK_MAGIC, length_of_block
+from windrow.wire.block import BLOCK_MAGIC
+from windrow.wire.block.block import length_of_block
 from windrow.wire.kpl import MAGIC, OUTER_PARTITION_KEY, length_of_aggregate
 
 SHARD = "shardId-999999999999"

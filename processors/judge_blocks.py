@@ -24,7 +24,8 @@ from processors.judge import (
 from processors.record_columns import RecordColumns, payloads_of, take_records
 from windrow.lake.quarantine import QuarantinedPayload
 from windrow.reading import EARLINESS_MS_MAX, READINGS_PER_RECORD_MAX, BadReading, Reading, Readings, Reason, is_sound
-from windrow.wire.block.block import BLOCK_MAGIC, is_block, open_block, read_block, to_json_payloads
+from windrow.wire.block import BLOCK_MAGIC, is_block
+from windrow.wire.block.block import open_block, read_block, to_json_payloads
 from windrow.wire.block.stream import EncodedBatch
 from windrow.wire.json.strict import parse_reading
 from windrow.wire.kpl import MAGIC, OUTER_PARTITION_KEY, BrokenAggregate, UserRecord, aggregate, deaggregate

@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from producers import blocks
 from producers.shards import Route, RouteCache, ShardMap, by_place
 from windrow.aws.stream import RECORD_BYTES_MAX, OutgoingRecord, Shard
 from windrow.errors import WindrowError
 from windrow.reading import READINGS_PER_RECORD_MAX, Readings
-from windrow.wire.block.block import encode_block
 from windrow.wire.kpl import OUTER_PARTITION_KEY
 
 # Larger blocks hardly save bytes per reading, and a bad one costs more readings.
@@ -87,7 +87,7 @@ class BlockAggregator:
 
     def _blocks(self, shard: Shard, readings: Readings) -> list[OutgoingRecord]:
         """Encode one record, or several if one would be too long."""
-        body = encode_block(readings)
+        body = blocks.encode(readings)
         if len(body) > self._body_bytes_max:
             if len(readings) == 1:
                 raise WindrowError(

@@ -24,6 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from producers import blocks
 from producers.courier import Courier
 from producers.outage import PROBE_SECONDS_MIN
 from producers.reading_of import checked_readings, reading_of
@@ -34,6 +35,7 @@ from producers.writer import WriterCounters
 from windrow.aws.clients import DEFAULT_REGION, Place
 from windrow.aws.kinesis import KinesisStream
 from windrow.errors import PermanentError, WindrowError
+from windrow.installation import refuse_both
 from windrow.reading import Reading, Readings
 
 # A reading waits at most this long before it is sent.
@@ -128,13 +130,17 @@ class Producer:
         """Make a producer to the stream `name`, and ask the stream for its shards.
 
         Raises PermanentError if no later try can succeed: no credentials, no right to write, no such stream in the
-        region. If the stream just does not answer, the producer starts all the same, as if the stream had gone away.
+        region, no libraries for this `wire`. If the stream just does not answer, the producer starts all the same, as
+        if the stream had gone away.
 
         Credentials are found as boto3 finds them. endpoint_url: of a stand-in for AWS. spool: a folder that no other
         process uses. spool_is_synced: `put` returns once the disk itself has the reading, so it survives a loss of
         power. for_kcl: after a reshard, send again what a KCL consumer would skip. contacts_stream: False to start
         without asking; a permanent cause is then logged and in `last_error`, and readings wait.
         """
+        refuse_both()
+        if Wire(wire) is Wire.BLOCKS:
+            blocks.require("wire='blocks' cannot be sent")
         stream = KinesisStream.at(Place("producer", endpoint_url, region, profile), name)
         make_sender = partial(Sender.to_stream, stream, wire=Wire(wire), resends_strays=for_kcl)
         kept = None

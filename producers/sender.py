@@ -22,6 +22,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from producers import blocks
 from producers.aggregator import TARGET_BYTES, Aggregator
 from producers.block_aggregator import BlockAggregator
 from producers.shard_queue import SHARD_RATE_LIMIT
@@ -32,7 +33,7 @@ from windrow.aws.stream import OutgoingRecord, Shard, Stored
 from windrow.columns.strings import Strings
 from windrow.errors import WindrowError
 from windrow.reading import BadReading, Readings
-from windrow.wire.block.block import decode_block, is_block
+from windrow.wire.block import is_block
 from windrow.wire.kpl import MAGIC, BrokenAggregate, UserRecord, deaggregate
 
 _logger = logging.getLogger("windrow.producers")
@@ -238,7 +239,7 @@ def _ignores_keys(stream: KinesisStream) -> bool:
 def _readings(record: OutgoingRecord) -> Readings | None:
     """Return the readings of a block; None if the record is not a sound block."""
     try:
-        return decode_block(record.body) if is_block(record.body) else None
+        return blocks.decode(record.body) if is_block(record.body) else None
     except BadReading:
         return None
 

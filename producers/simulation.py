@@ -19,7 +19,7 @@ from producers.writer import RecordStream, Writer, WriterCounters
 from windrow.aws.stream import Answers, OutgoingRecord, Shard, Stored
 from windrow.lake.store import ObjectStore
 from windrow.timestamps import format_rfc3339
-from windrow.wire.block.block import BLOCK_MAGIC
+from windrow.wire.block import BLOCK_MAGIC
 from windrow.wire.kpl import MAGIC
 
 

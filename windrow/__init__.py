@@ -56,4 +56,12 @@ if not TYPE_CHECKING:  # a type checker that saw it would accept any name
             raise AttributeError(f"module 'windrow' has no attribute {name!r}")
         from importlib import import_module  # noqa: PLC0415 - see above: importing windrow loads nothing
 
-        return getattr(import_module(_HOMES[name]), name)
+        try:
+            home = import_module(_HOMES[name])
+        except ModuleNotFoundError as error:
+            if error.name != _HOMES[name].partition(".")[0]:
+                raise
+            from windrow.installation import missing_here  # noqa: PLC0415 - see above
+
+            raise missing_here(name) from error
+        return getattr(home, name)

@@ -7,6 +7,7 @@ import sys
 import click
 
 from windrow.errors import WindrowError
+from windrow.installation import refuse_both
 
 # Command name -> (module, function, one line of help). A command's module is imported when it is called, so help is
 # instant and libraries are loaded only by the commands that use them.
@@ -70,6 +71,7 @@ def windrow() -> None:
 def main() -> None:
     """Run the command; exit codes: 0 ok, 1 found a problem, 2 usage."""
     try:
+        refuse_both()
         sys.exit(windrow.main(prog_name="windrow", standalone_mode=False))
     except WindrowError as error:
         _complain(error.message, hint=error.hint)

@@ -10,6 +10,7 @@ from windrow import settings
 from windrow.aws.clients import AWS, DEFAULT_REGION, EMBEDDED, LOCALSTACK, Place
 from windrow.deployment import find_stage
 from windrow.errors import UsageError
+from windrow.installation import refuse_both
 
 TARGETS = (EMBEDDED, LOCALSTACK, AWS)
 
@@ -29,6 +30,7 @@ def connect(
     stack; with a region or a profile, AWS. An `endpoint_url`, or AWS_ENDPOINT_URL while no target is named, is that of
     a stand-in. Athena answers if there is one; with `is_local`, DuckDB on this machine does, over the same rows.
     """
+    refuse_both()
     try:
         place = _place(target, region=region, profile=profile, endpoint_url=endpoint_url)
     except UsageError as error:

@@ -44,7 +44,8 @@ from windrow.reading import (
 from windrow.rows.partial_parquet import decode_partial
 from windrow.settings import METRICS_NAMESPACE
 from windrow.timestamps import INSTANT_MS_MAX, INSTANT_MS_MIN
-from windrow.wire.block.block import BLOCK_MAGIC, decode_block, is_block
+from windrow.wire.block import BLOCK_MAGIC, is_block
+from windrow.wire.block.block import decode_block
 from windrow.wire.json.strict import parse_reading
 from windrow.wire.kpl import BrokenAggregate, deaggregate
 

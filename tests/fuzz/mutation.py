@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 
-from windrow.wire.block.block import BLOCK_MAGIC, is_block
+from windrow.wire.block import BLOCK_MAGIC, is_block
 from windrow.wire.kpl import DIGEST_BYTES, MAGIC, BrokenAggregate, UserRecord, aggregate, deaggregate, seal
 
 PAYLOAD_BYTES_MAX = 200_000

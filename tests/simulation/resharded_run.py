@@ -27,7 +27,8 @@ from windrow.aws.clients import Place, client, client_config
 from windrow.aws.kinesis import KinesisStream
 from windrow.aws.stream import OutgoingRecord, Shard
 from windrow.reading import Reading
-from windrow.wire.block.block import decode_block, is_block
+from windrow.wire.block import is_block
+from windrow.wire.block.block import decode_block
 from windrow.wire.json.strict import parse_readings
 from windrow.wire.kpl import deaggregate
 

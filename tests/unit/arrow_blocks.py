@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from windrow.reading import Readings
-from windrow.wire.block.block import BLOCK_MAGIC, BLOCK_VERSION
+from windrow.wire.block import BLOCK_MAGIC
+from windrow.wire.block.block import BLOCK_VERSION
 
 HEAD = BLOCK_MAGIC + bytes([BLOCK_VERSION])
 

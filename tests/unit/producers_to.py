@@ -11,7 +11,8 @@ from producers.spool import Spool
 from producers.writer import Writer
 from tests.simulation.scripted_stream import ScriptedStream
 from windrow.aws.stream import UNREACHABLE, Answers, OutgoingRecord, Refused
-from windrow.wire.block.block import decode_block, is_block
+from windrow.wire.block import is_block
+from windrow.wire.block.block import decode_block
 from windrow.wire.json.strict import parse_reading
 from windrow.wire.kpl import deaggregate
 

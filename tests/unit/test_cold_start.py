@@ -1,4 +1,4 @@
-"""What a function loads before its first event: no library that it can do without, and botocore only for a client."""
+"""What a function loads before its first event, and a gateway before its first reading: nothing it can do without."""
 
 import json
 import os
@@ -23,6 +23,23 @@ UNWANTED = {
     "ministack",
     "moto",
 }
+# Of these a gateway that sends JSON has the first, and needs it for the first answer that names another shard; the
+# others come with the extra [blocks]. Readers are for what an earlier process left in the spool.
+UNWANTED_OF_GATEWAYS = {
+    "google",
+    "arro3",
+    "nanoarrow",
+    "backports",
+    "compression",
+    "botocore.session",
+    "windrow.columns.arrow",
+    "windrow.wire.block.block",
+    "windrow.wire.json.strict",
+    "windrow.wire.json.layout",
+    "asyncio",
+    "email",
+    "http",
+}
 PROGRAM = """
 import importlib, json, sys
 importlib.import_module(sys.argv[1])
@@ -39,3 +56,18 @@ def test_a_handler_imports_nothing_it_can_do_without(handler: str) -> None:
     )
 
     assert UNWANTED.isdisjoint(json.loads(ended.stdout))
+
+
+@pytest.mark.slow
+def test_a_gateway_imports_nothing_it_can_do_without() -> None:
+    """The producer of JSON loads numpy, the errors of botocore, and little else."""
+    loaded = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "producers"],
+        cwd=ROOT,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert (UNWANTED | UNWANTED_OF_GATEWAYS).isdisjoint(json.loads(loaded.stdout))

@@ -18,7 +18,8 @@ from windrow.lake.s3 import S3Store
 from windrow.reading import Reading
 from windrow.timestamps import parse_rfc3339_ms
 from windrow.window import Window
-from windrow.wire.block.block import decode_block, is_block
+from windrow.wire.block import is_block
+from windrow.wire.block.block import decode_block
 from windrow.wire.json.strict import parse_reading
 from windrow.wire.kpl import deaggregate
 from windrow_cli import ingest as command

@@ -26,7 +26,8 @@ from windrow.reading import (
     Readings,
     Reason,
 )
-from windrow.wire.block.block import BLOCK_MAGIC, encode_block
+from windrow.wire.block import BLOCK_MAGIC
+from windrow.wire.block.block import encode_block
 from windrow.wire.json.strict import parse_reading
 from windrow.wire.kpl import MAGIC, seal
 

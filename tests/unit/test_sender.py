@@ -23,7 +23,8 @@ from windrow.aws.stream import HASH_KEY_MAX, Answers, OutgoingRecord, Shard
 from windrow.columns.strings import Strings
 from windrow.errors import WindrowError
 from windrow.reading import Reading
-from windrow.wire.block.block import decode_block, is_block
+from windrow.wire.block import is_block
+from windrow.wire.block.block import decode_block
 from windrow.wire.json.strict import parse_reading
 from windrow.wire.kpl import MAGIC, deaggregate
 

@@ -25,7 +25,8 @@ from windrow.aws.stream import Answers, OutgoingRecord
 from windrow.errors import WindrowError
 from windrow.lake.layout import simulation_key
 from windrow.reading import EARLINESS_MS_MAX, BadReading, Reading, Readings
-from windrow.wire.block.block import decode_block, is_block
+from windrow.wire.block import is_block
+from windrow.wire.block.block import decode_block
 from windrow.wire.json.encode import encode_readings
 from windrow.wire.json.strict import parse_reading
 from windrow.wire.kpl import BrokenAggregate, deaggregate

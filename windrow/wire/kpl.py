@@ -4,12 +4,11 @@ Format: the magic F3 89 9A C2, a protobuf AggregatedRecord, and the MD5 of the p
 Source: aggregation-format.md of awslabs/amazon-kinesis-producer.
 """
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-
-from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
 MAGIC = b"\xf3\x89\x9a\xc2"
 DIGEST_BYTES = 16
@@ -39,7 +38,7 @@ class BrokenDigest(BrokenAggregate):
 
 def aggregate(user_records: Sequence[UserRecord]) -> bytes:
     """Encode `user_records`, in their order, as one aggregated record; equal keys are stored once."""
-    aggregated = _AggregatedRecord()
+    aggregated = _message_class()()
     partition_keys: dict[str, int] = {}
     hash_keys: dict[str, int] = {}
     for user_record in user_records:
@@ -105,12 +104,14 @@ def deaggregate(record: bytes) -> list[UserRecord] | None:
     body, digest = record[len(MAGIC) : -DIGEST_BYTES], record[-DIGEST_BYTES:]
     if hashlib.md5(body, usedforsecurity=False).digest() != digest:
         raise BrokenDigest("the MD5 does not match")
-    aggregated = _AggregatedRecord()
+    from google.protobuf.message import DecodeError  # noqa: PLC0415 - see _message_class
+
+    aggregated = _message_class()()
     try:
         aggregated.ParseFromString(body)
         partition_keys = list(aggregated.partition_key_table)
         hash_keys = list(aggregated.explicit_hash_key_table)
-    except message.DecodeError as error:
+    except DecodeError as error:
         raise BrokenAggregate("the protobuf is broken") from error
     if not aggregated.IsInitialized():  # parsing does not check the required fields of records
         raise BrokenAggregate("the protobuf lacks a required field")
@@ -132,12 +133,18 @@ def _user_record(record: Any, partition_keys: list[str], hash_keys: list[str]) -
     return UserRecord(partition_keys[partition_key_index], record.data, hash_key)
 
 
+@functools.cache
 def _message_class() -> Any:
     """Build the AggregatedRecord message class from its definition in the description of the format.
 
     In a descriptor pool of its own: the generated module of aws-kinesis-agg imports by bare file names and registers
     them in the process-wide pool.
+
+    protobuf takes longer to import than all of ours, and most processes never need it: `kpl_write` writes records,
+    and `kpl_walk` reads the sound ones.
     """
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # noqa: PLC0415 - see above
+
     field = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(name="windrow/kpl.proto", package="windrow.kpl", syntax="proto2")
 
@@ -159,6 +166,3 @@ def _message_class() -> Any:
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("windrow.kpl.AggregatedRecord"))
-
-
-_AggregatedRecord = _message_class()

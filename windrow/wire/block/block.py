@@ -30,12 +30,12 @@ from windrow.reading import (
     Readings,
     Reason,
 )
+from windrow.wire.block import BLOCK_MAGIC
 from windrow.wire.block import buffers as ipc_buffers
 from windrow.wire.block.flatbuffers import BadStream
 from windrow.wire.block.stream import ColumnSchema, EncodedBatch, length_of_stream, parse_stream
 from windrow.wire.json.encode import value_field
 
-BLOCK_MAGIC = b"\x93windrow"
 BLOCK_VERSION = 1
 # All buffers of a block when decompressed. READINGS_PER_RECORD_MAX readings take 3 MB without their ids; the rest is
 # room for an id of 100 bytes with each of them.
@@ -47,11 +47,6 @@ BLOCK_READINGS_PER_BYTE_MAX = 4
 _HEAD = BLOCK_MAGIC + bytes([BLOCK_VERSION])
 _NUMBERS = (("event_time_ms", "int64"), ("value_milli", "int32"), ("sequence", "int64"))
 _PLACES: dict[str, type[np.signedinteger[Any]]] = {"int8": np.int8, "int16": np.int16, "int32": np.int32}
-
-
-def is_block(payload: bytes) -> bool:
-    """Return whether `payload` begins like a block."""
-    return payload.startswith(BLOCK_MAGIC)
 
 
 def length_of_block(octets: bytes, start: int) -> int | None:
