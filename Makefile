@@ -10,7 +10,7 @@ COUNTERPARTS       := .venv-counterparts
 COUNTERPARTS_READY := $(COUNTERPARTS)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check lint fast-tests audit advisories test counterparts simulate-faults fuzz bench lock clean
+.PHONY: help setup demo check lint fast-tests audit advisories test counterparts simulate-faults fuzz bench wheels lock clean
 
 help:            ## show what there is to make
 	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 17
@@ -73,6 +73,10 @@ fuzz: $(READY)   ## mutate input for ten minutes and see that nothing breaks
 
 bench: $(READY)  ## measure the hot paths against their baselines
 	$(BIN)/python -m bench
+
+wheels: $(READY) ## build the distributions windrow and windrow-producer into dist/
+	$(BIN)/python -m hatchling build --target wheel --directory dist
+	cd distributions/producer && ../../$(BIN)/python -m hatchling build --target wheel --directory ../../dist
 
 lock:            ## resolve requirements/*.in into hashed locks (needs uv)
 	cd requirements && uv pip compile -q --universal --generate-hashes --python-version 3.11 windrow.in -o windrow.txt

@@ -31,6 +31,7 @@ def test_both_are_refused(tmp_path: Path) -> None:
     assert caught.value.hint.endswith("pip uninstall windrow windrow-producer")
 
 
+@pytest.mark.slow
 def test_the_command_and_programs_ask_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """All three ways in."""
     folder = installed(tmp_path, "windrow", "windrow_producer")
