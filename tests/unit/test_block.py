@@ -23,14 +23,12 @@ from windrow.reading import (
     is_sound,
 )
 from windrow.timestamps import INSTANT_MS_MAX, INSTANT_MS_MIN
-from windrow.wire.block import block
+from windrow.wire.block import BLOCK_MAGIC, block, is_block
 from windrow.wire.block.block import (
     BLOCK_DECOMPRESSED_BYTES_MAX,
-    BLOCK_MAGIC,
     BLOCK_READINGS_PER_BYTE_MAX,
     decode_block,
     encode_block,
-    is_block,
     open_block,
     to_json_payloads,
 )
