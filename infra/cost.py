@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from infra.cost_messages import messages
 from infra.cost_traffic import HOURS_PER_MONTH, SECONDS_PER_MONTH, WINDOWS_PER_MONTH, Fleet, Traffic, traffic
 from infra.cost_united import late_rolls, united
 from infra.prices import PriceTable
@@ -56,9 +57,10 @@ class Cost:
 
 
 def cost(fleet: Fleet, wire: str, shape: Shape, table: PriceTable) -> Cost:
-    """Return what `fleet` costs a month in one wire form ("plain", "json" or "blocks") at a stage of this shape."""
+    """Return what `fleet` costs a month in one wire form (of WIRES) at a stage of this shape."""
     sent = traffic(fleet, wire, shape, table)
     parts = (
+        *(Part(*one) for one in messages(sent, table)),
         *_stream(sent, shape, table),
         *_functions(sent, shape, table),
         *_requests(sent, table),

@@ -13,8 +13,8 @@ HOURS_PER_MONTH = 730
 SECONDS_PER_MONTH = HOURS_PER_MONTH * 3600
 WINDOWS_PER_MONTH = SECONDS_PER_MONTH * 1000 / WINDOW_MS
 
-WIRES = ("plain", "json", "blocks")
-"""One record per reading; aggregates of JSON; aggregates of compressed blocks."""
+WIRES = ("plain", "json", "blocks", "mqtt")
+"""One record per reading; aggregates of JSON; aggregates of compressed blocks; messages to AWS IoT Core."""
 SHARD_BYTES_PER_SECOND = 1_000_000
 SHARD_RECORDS_PER_SECOND = 1_000
 SHARD_LOAD = 0.8
@@ -35,12 +35,14 @@ BATCHING_SECONDS_MIN = 1
 class Fleet:
     """A number of sensors, each with one reading every `interval_seconds`; none is an idle stage.
 
-    late_windows: how many windows that ended more than an hour ago get late readings in an hour.
+    late_windows: how many windows that ended more than an hour ago get late readings in an hour. readings_per_message:
+    how many readings a device collects before it sends them, in the wire form "mqtt".
     """
 
     sensors: int
     interval_seconds: float
     late_windows: int = 0
+    readings_per_message: int = 1
 
     @property
     def readings_per_second(self) -> float:
@@ -93,13 +95,14 @@ def traffic(fleet: Fleet, wire: str, shape: Shape, table: PriceTable) -> Traffic
     """Return the quantities of `fleet` in one of WIRES at a stage with the parameters of `shape`."""
     per_second = fleet.readings_per_second
     sizes = {"plain": "json_plain_bytes", "json": "json_aggregated_bytes", "blocks": "block_bytes"}
-    bytes_per_second = per_second * table.figure(sizes[wire])
-    by_records = per_second / SHARD_RECORDS_PER_SECOND if wire == "plain" else 0.0
+    bytes_per_second = per_second * table.figure(sizes.get(wire, "json_plain_bytes"))
+    messages_per_second = per_second / (fleet.readings_per_message if wire == "mqtt" else 1)
+    by_records = messages_per_second / SHARD_RECORDS_PER_SECOND if wire in ("plain", "mqtt") else 0.0
     needed = max(1, math.ceil(max(by_records, bytes_per_second / SHARD_BYTES_PER_SECOND) / SHARD_LOAD))
     deployed = int(shape.number("ShardCount")) if shape.is_true("IsProvisioned") else ON_DEMAND_SHARDS
     shards = max(needed, deployed)
-    records = per_second
-    if wire != "plain":
+    records = messages_per_second
+    if wire in ("json", "blocks"):
         full = AGGREGATE_BYTES if wire == "json" else BLOCK_RECORD_BYTES
         # A record that is not full is sent after LINGER_SECONDS, one per shard; never more records than readings.
         records = max(bytes_per_second / full, min(per_second, shards / LINGER_SECONDS))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from windrow.errors import UsageError
 from windrow_cli.console import err, out
 from windrow_cli.stage import chosen_place, target_option
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from infra.prices import PriceTable
     from infra.shape import Shape
 
-_WIRES = {"plain": "one record per reading", "json": "JSON, aggregated", "blocks": "blocks"}
+_WIRES = {"plain": "one record per reading", "json": "JSON, aggregated", "blocks": "blocks", "mqtt": "MQTT messages"}
 
 
 @click.command()
@@ -29,7 +30,18 @@ _WIRES = {"plain": "one record per reading", "json": "JSON, aggregated", "blocks
     help="Time between two readings of a sensor.",
 )
 @click.option(
-    "--wire", type=click.Choice(["json", "blocks"]), default="json", show_default=True, help="How readings are encoded."
+    "--wire",
+    type=click.Choice(["json", "blocks", "mqtt"]),
+    default="json",
+    show_default=True,
+    help="How readings are sent: encoded by Producer, or as messages of devices to AWS IoT Core.",
+)
+@click.option(
+    "--readings-per-message",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="With mqtt: how many readings a device sends at once.",
 )
 @click.option(
     "--late-windows",
@@ -56,6 +68,7 @@ def cost(
     sensors: int,
     interval: float,
     wire: str,
+    readings_per_message: int,
     late_windows: int,
     stage_name: str | None,
     shards: int | None,
@@ -73,6 +86,7 @@ def cost(
     windrow cost
     windrow cost --sensors 20000 --interval 10 --shards 4
     windrow cost --sensors 1000000 --interval 60 --wire blocks --late-windows 24
+    windrow cost --sensors 10000 --wire mqtt --readings-per-message 30
     windrow cost --set Operations=none --set StreamRetentionHours=168
     windrow cost --stage prod --target aws --format json
     """
@@ -87,7 +101,14 @@ def cost(
     if shards is not None:
         parameters["ShardCount"] = str(shards)
     shape, table = Shape(parameters), price_table()
-    fleet = Fleet(sensors=sensors, interval_seconds=interval, late_windows=late_windows)
+    if readings_per_message > 1 and wire != "mqtt":
+        raise UsageError("--readings-per-message is about messages of devices", hint="add --wire mqtt")
+    fleet = Fleet(
+        sensors=sensors,
+        interval_seconds=interval,
+        late_windows=late_windows,
+        readings_per_message=readings_per_message,
+    )
     found = [costs.cost(IDLE, wire, shape, table), *(costs.cost(fleet, one, shape, table) for one in ("plain", wire))]
     elsewhere = others(fleet, wire, shape, table)
     if form == "json":

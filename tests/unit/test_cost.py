@@ -4,7 +4,7 @@ import pytest
 
 from infra.cost import Cost, cost
 from infra.cost_others import others
-from infra.cost_traffic import IDLE, Fleet, ticks_per_month, traffic
+from infra.cost_traffic import IDLE, WIRES, Fleet, ticks_per_month, traffic
 from infra.prices import NOT_SEEN, price_table
 from infra.shape import Shape
 from windrow.errors import UsageError
@@ -197,6 +197,36 @@ def test_other_services_are_priced_for_the_same_fleet() -> None:
     assert all(one.lacks and one.basis for one in found.values())
 
 
+def mqtt(readings_per_message: int) -> Cost:
+    """10,000 sensors at ten seconds, as messages of MQTT."""
+    return of(Fleet(sensors=10_000, interval_seconds=10, readings_per_message=readings_per_message), "mqtt")
+
+
+def test_a_message_a_reading_costs_a_dollar_a_million() -> None:
+    """1,000 readings/s are 2,628 million messages a month; the rule and its action cost 0.15 each, on top."""
+    one = mqtt(1)
+    assert one.dollars("IoT Core: messages") == pytest.approx(1_000 * 3600 * MONTH_HOURS / 1e6)
+    assert one.dollars("IoT Core: rule and action") == pytest.approx(0.3 * one.dollars("IoT Core: messages"))
+    assert one.dollars("IoT Core: connections") == pytest.approx(10_000 * MONTH_HOURS * 60 / 1e6 * 0.08)
+    assert one.traffic.records_per_second == of(one.traffic.fleet, "plain").traffic.records_per_second == 1_000
+
+
+def test_messages_are_metered_by_five_kilobytes() -> None:
+    """40 readings of 125 bytes fit into one unit, 41 need two; and fewer messages need fewer shards."""
+    fits, spills = mqtt(40), mqtt(41)
+    assert fits.dollars("IoT Core: messages") == pytest.approx(2_628 / 40)
+    assert spills.dollars("IoT Core: messages") == pytest.approx(2_628 / 41 * 2)
+    assert (mqtt(1).traffic.shards_needed, fits.traffic.shards_needed) == (2, 1)
+    assert fits.traffic.readings == mqtt(1).traffic.readings
+
+
+def test_only_messages_pay_for_aws_iot_core() -> None:
+    """Whoever sends to the stream, and an idle stage, pays nothing there."""
+    for cost_of in (of(LARGE), of(LARGE, "plain"), of(LARGE, "blocks")):
+        assert not any(part.name.startswith("IoT") for part in cost_of.parts)
+    assert sum(part.dollars for part in of(IDLE, "mqtt").parts if part.name.startswith("IoT")) == 0
+
+
 def test_every_price_and_figure_is_used() -> None:
     """A price that no part reads would only look like knowledge."""
     read: set[str] = set()
@@ -214,7 +244,7 @@ def test_every_price_and_figure_is_used() -> None:
 
     watched = Watched()
     for mode in ("PROVISIONED", "ON_DEMAND"):
-        for wire in ("plain", "json", "blocks"):
+        for wire in WIRES:
             shape = Shape({"StreamMode": mode})
             cost(LARGE, wire, shape, watched)  # type: ignore[arg-type]
             others(LARGE, wire, shape, watched)  # type: ignore[arg-type]

@@ -81,3 +81,13 @@ def test_a_deployed_stage_is_priced_by_its_own_parameters(monkeypatch: pytest.Mo
         found = data_of(*arguments, "--set", "StreamRetentionHours=24")
     assert (found["parameters"]["ShardCount"], found["parameters"]["StreamRetentionHours"]) == ("6", "24")
     assert "Gone" not in found["parameters"]
+
+
+def test_messages_of_devices_are_priced_by_what_is_in_each() -> None:
+    """With mqtt, and with nothing else: an aggregate decides by itself how much is in it."""
+    found = data_of("--sensors", "10000", "--wire", "mqtt", "--readings-per-message", "30")
+    [messages] = [one for one in found["costs"][1]["parts"] if one["name"] == "IoT Core: messages"]
+    assert messages["dollars"] == pytest.approx(2_628 / 30)
+    refused = invoke("--readings-per-message", "30")
+    assert isinstance(refused.exception, UsageError)
+    assert refused.exception.hint == "add --wire mqtt"
