@@ -6,20 +6,18 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 
 from analytics import presets
-from analytics.likely import likely
 from analytics.moments import Moment, moment_text
 from analytics.query import Parameter, Query
 from analytics.result import Engine, Result
 from windrow.aws.clients import AWS, EMBEDDED, LOCALSTACK, Place, readable_errors
 from windrow.errors import WindrowError
+from windrow.likely import did_you_mean, likely
 from windrow.period import DAY_MS
 from windrow.timerange import TimeRange, parse_range
 
 DEFAULT_FROM = "-2h"
 KNOWN_DAYS = 31
 """A sensor that was not heard for so long is unknown: its id is probably misspelled."""
-COMPARED_MAX = 20_000
-"""The most ids that a misspelled one is compared with: about a second."""
 _PLACES = {EMBEDDED: "the embedded stack", LOCALSTACK: "LocalStack", AWS: "AWS"}
 
 
@@ -81,12 +79,11 @@ class Windrow:
             values = presets.range_values(TimeRange(max(0, start_ms), end_ms)) | {"sensor_id": sensor_id}
             if not self._ask(Query.bind(sql, values)).empty:
                 return
-        sql = f"SELECT DISTINCT sensor_id FROM aggregates WHERE {presets.IN_RANGE} LIMIT {COMPARED_MAX}"  # noqa: S608
-        known = self._ask(Query.bind(sql, presets.range_values(time_range)))["sensor_id"].tolist()
+        known = self._ask(presets.sensor_ids(time_range))["sensor_id"].tolist()
         if not known:
             return
         meant = likely(sensor_id, known)
-        hint = f"did you mean {' or '.join(map(repr, meant))}?" if meant else "latest() lists the sensors there are"
+        hint = did_you_mean([repr(one) for one in meant]) or "latest() lists the sensors there are"
         raise WindrowError(f"no sensor {sensor_id!r} from {time_range}, nor in the {KNOWN_DAYS} days before", hint=hint)
 
     def latest(self, start: Moment = DEFAULT_FROM, end: Moment | None = None, *, window: str = "5m") -> pd.DataFrame:

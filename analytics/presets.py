@@ -11,6 +11,8 @@ from analytics.query import Parameter, Query
 from windrow.timerange import TimeRange
 
 HOTTEST_SENSORS = 10
+SENSOR_IDS_MAX = 20_000
+"""The most ids that a misspelled one is compared with: about a second."""
 TABLES_BY_WINDOW = {"5m": "aggregates", "1h": "aggregates_1h", "1d": "aggregates_1d"}
 """Length of the rows -> table. Hours and days have the same columns as windows, so presets work on each."""
 
@@ -202,6 +204,14 @@ def completeness(time_range: TimeRange) -> Query:
 def silences(time_range: TimeRange) -> Query:
     """Return one row per window and sensor that is silent in it, or was until then."""
     return _bind(_SILENCES, time_range)
+
+
+def sensor_ids(time_range: TimeRange) -> Query:
+    """Return the ids of at most SENSOR_IDS_MAX sensors that have rows: what a misspelled one is compared with."""
+    return Query.bind(
+        f"SELECT DISTINCT sensor_id FROM aggregates WHERE {IN_RANGE} LIMIT {SENSOR_IDS_MAX}",  # noqa: S608
+        range_values(time_range),
+    )
 
 
 def _bind(sql: str, time_range: TimeRange, *, window: str = "5m", **values: Parameter) -> Query:

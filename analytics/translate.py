@@ -18,6 +18,7 @@ from analytics.query import DIALECT
 from analytics.rewrite import refuse, rewrite_for_duckdb
 from analytics.tables import TABLES
 from windrow.errors import UsageError
+from windrow.likely import did_you_mean, likely
 
 _SCHEMA: dict[str, object] = {table.name: dict(table.columns) for table in TABLES.values()}
 # sqlglot's message; its column is that of the name's last character.
@@ -43,7 +44,7 @@ def resolve(select: exp.Query) -> exp.Query:
             qualified = merge_subqueries(qualified)
         return annotate_types(qualified, schema=_SCHEMA, dialect=DIALECT)
     except OptimizeError as error:
-        raise _usage_error(error) from error
+        raise _usage_error(error, select) from error
 
 
 def explain(select: exp.Query) -> UsageError | None:
@@ -51,7 +52,7 @@ def explain(select: exp.Query) -> UsageError | None:
     try:
         qualify(resolve(select), schema=_SCHEMA, dialect=DIALECT)
     except OptimizeError as error:
-        return _usage_error(error)
+        return _usage_error(error, select)
     return None
 
 
@@ -63,19 +64,29 @@ def to_duckdb(resolved: exp.Query) -> str:
         raise refuse(" ".join(str(error).split())) from error
 
 
-def _usage_error(error: OptimizeError) -> UsageError:
+def _usage_error(error: OptimizeError, select: exp.Query) -> UsageError:
+    hint = "correct the SQL"
     message = " ".join(str(error).split())
     unknown = _UNKNOWN_COLUMN.match(message)
     if unknown is not None:
         name, line, column_of_end = unknown[1], unknown[2], int(unknown[3])
         message = f"cannot resolve column {name!r} (line {line}, column {column_of_end - len(name) + 1})"
-    return UsageError(f"SQL: {message}", hint="correct the SQL")
+        hint = _likely_columns(name, select) or hint
+    return UsageError(f"SQL: {message}", hint=hint)
+
+
+def _likely_columns(name: str, select: exp.Query) -> str:
+    """Return the question whether a column of the tables in `select` was meant; empty if none is like `name`."""
+    tables = {table.name.lower() for table in select.find_all(exp.Table)} & TABLES.keys()
+    return did_you_mean(likely(name, {column for table in tables for column, _ in TABLES[table].columns}))
 
 
 def _resolve_table(table: exp.Table) -> None:
     name = table.name.lower()
     if name not in TABLES or not isinstance(table.this, exp.Identifier):
-        raise UsageError(f"no table {table.sql(DIALECT)!r}", hint=f"the tables are {', '.join(TABLES)}")
+        meant = did_you_mean(likely(name, TABLES))
+        hint = f"{meant} {'t' if not meant else 'T'}he tables are {', '.join(TABLES)}".strip()
+        raise UsageError(f"no table {table.sql(DIALECT)!r}", hint=hint)
     table.set("this", exp.to_identifier(name))
     table.set("db", None)
     table.set("catalog", None)

@@ -15,6 +15,7 @@ from infra.wheels import Platform
 from windrow.aws.clients import EMBEDDED, LOCALSTACK, Place
 from windrow.deployment import STAGE_TAG, stack_name
 from windrow.errors import UsageError
+from windrow.likely import suggestion
 from windrow.payloads.load import digest_of
 
 STAGE_CHARACTERS_MAX = 20
@@ -137,8 +138,8 @@ def parse_parameters(assignments: tuple[str, ...]) -> dict[str, str]:
         if not equals:
             raise UsageError(f"{assignment!r} is not NAME=VALUE", hint="for example: ResultsRetentionDays=365")
         if name not in template.parameter_names() or name in OWN_PARAMETERS:
-            free = ", ".join(sorted(template.parameter_names() - OWN_PARAMETERS))
-            raise UsageError(f"{name!r} is not a parameter you can set", hint=f"choose from: {free}")
+            free = sorted(template.parameter_names() - OWN_PARAMETERS)
+            raise UsageError(f"{name!r} is not a parameter you can set", hint=suggestion(name, free))
         parsed[name] = value
     return parsed
 

@@ -84,9 +84,15 @@ class Settings:
 
 
 def home_folder(environment: Mapping[str, str]) -> Path:
-    """Return the folder for windrow's files on the user's machine: ``$WINDROW_HOME``, else ``~/.windrow``."""
-    chosen = environment.get(HOME)
-    return Path(chosen).expanduser().absolute() if chosen else Path.home() / ".windrow"
+    """Return the folder for windrow's files on the user's machine: ``$WINDROW_HOME``, else ``~/.windrow``.
+
+    WindrowError if it is in the home of a user that this machine does not know.
+    """
+    chosen = environment.get(HOME) or "~/.windrow"
+    try:
+        return Path(chosen).expanduser().absolute()
+    except RuntimeError as error:
+        raise WindrowError(f"{chosen}: {error}", hint=f"set {HOME} to a folder that you can write to") from error
 
 
 def _text(environment: Mapping[str, str], name: str) -> str:

@@ -8,6 +8,7 @@ import click
 from windrow.errors import WindrowError
 from windrow.timerange import TimeRange, parse_time
 from windrow.timestamps import format_rfc3339
+from windrow_cli.choices import OneOf
 from windrow_cli.console import err, out
 from windrow_cli.progress import progress_bar
 from windrow_cli.stage import clock_ms, home_folder, open_stage, stage_option
@@ -23,7 +24,7 @@ WINDOWS_SHOWN_MAX = 20
     "--from", "start", metavar="TIME", help="First window start (RFC 3339, or -2h); default: all that the stream keeps."
 )
 @click.option("--to", "end", metavar="TIME", help="Last window start, exclusive; default: now.")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--format", "form", type=OneOf(["table", "json"]), default="table", show_default=True)
 @stage_option
 def audit(start: str | None, end: str | None, *, form: str, stage_name: str) -> None:
     """Compare the results with what the stream holds: every row and every column.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from windrow.errors import UsageError
+from windrow_cli.choices import OneOf
 from windrow_cli.console import err, out
 from windrow_cli.stage import chosen_place, target_option
 
@@ -31,7 +32,7 @@ _WIRES = {"plain": "one record per reading", "json": "JSON, aggregated", "blocks
 )
 @click.option(
     "--wire",
-    type=click.Choice(["json", "blocks", "mqtt"]),
+    type=OneOf(["json", "blocks", "mqtt"]),
     default="json",
     show_default=True,
     help="How readings are sent: encoded by Producer, or as messages of devices to AWS IoT Core.",
@@ -61,7 +62,7 @@ _WIRES = {"plain": "one record per reading", "json": "JSON, aggregated", "blocks
     metavar="NAME=VALUE",
     help="Another parameter of the template, instead of the stage's; may be repeated.",
 )
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--format", "form", type=OneOf(["table", "json"]), default="table", show_default=True)
 @target_option
 def cost(
     *,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from windrow.errors import UsageError
+from windrow_cli.choices import OneOf
 from windrow_cli.console import confirm, err, out
 from windrow_cli.stage import chosen_place, clock_ms, home_folder, stage_option
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 @click.option(
     "--shards", type=click.IntRange(1, 500), help="Shards of the stream; default: as it is, one for a new stage."
 )
-@click.option("--mode", type=click.Choice(["direct", "fanout"]), help="Default: as it is, direct for a new stage.")
+@click.option("--mode", type=OneOf(["direct", "fanout"]), help="Default: as it is, direct for a new stage.")
 @click.option("--schedule/--no-schedule", "is_scheduled", default=None, help="Whether ticks come by themselves.")
 @click.option(
     "--set",

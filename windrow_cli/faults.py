@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from windrow_cli.choices import OneOf
+
 if TYPE_CHECKING:
     from producers.faults import Faults
 
@@ -30,7 +32,7 @@ def fault_options(command: _Command) -> _Command:
     preset = click.option(
         "--faults",
         "preset",
-        type=click.Choice(["none", "some"]),
+        type=OneOf(["none", "some"]),
         default="none",
         show_default=True,
         help="Default rates, 0 to 1, for the options below.",

@@ -15,6 +15,7 @@ import click
 from windrow.errors import UsageError, WindrowError
 from windrow.timerange import parse_time
 from windrow.timestamps import format_rfc3339
+from windrow_cli.choices import OneOf
 from windrow_cli.console import confirm, err, is_terminal, out
 from windrow_cli.progress import progress_bar, progress_note, wait_with_bar
 from windrow_cli.stage import clock_ms, open_stage, stage_option
@@ -55,8 +56,8 @@ class _How:
 
 def _file_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say what the files do not say themselves."""
-    forms = click.Choice(["csv", "jsonl", "json", "parquet"])
-    units = click.Choice(["s", "ms", "us", "ns"])
+    forms = OneOf(["csv", "jsonl", "json", "parquet"])
+    units = OneOf(["s", "ms", "us", "ns"])
     options = (
         click.option("--input-format", "file_format", type=forms, help="Default: by name and content."),
         click.option("--encoding", metavar="NAME", help="Of text; default: sniffed."),
@@ -104,12 +105,12 @@ def _file_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--retime", "retimed", metavar="TIME", help="Move all times, so that the last reading falls at TIME.")
 @click.option("--backfill", "is_backfill", is_flag=True, help="Write partials directly, for windows not rolled yet.")
 @click.option(
-    "--wire", type=click.Choice(["json", "blocks"]), default="json", show_default=True, help="How readings are encoded."
+    "--wire", type=OneOf(["json", "blocks"]), default="json", show_default=True, help="How readings are encoded."
 )
 @click.option("--wait", "waits", is_flag=True, help="Wait until the consumer has processed everything sent.")
 @click.option("--dry-run", "is_dry_run", is_flag=True, help="Show and count everything; send nothing; no stage needed.")
 @click.option("--yes", "is_agreed", is_flag=True, help="Do not ask.")
-@click.option("--format", "report_form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--format", "report_form", type=OneOf(["table", "json"]), default="table", show_default=True)
 @stage_option
 def ingest(
     *,

@@ -1,13 +1,17 @@
 """The `windrow` command: the list of its commands, and how errors are reported."""
 
+import contextlib
 import importlib
 import os
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import click
 
 from windrow.errors import WindrowError
 from windrow.installation import refuse_both
+from windrow_cli.complaints import ReaderGoneError, complain
 
 # Command name -> (module, function, one line of help). A command's module is imported when it is called, so help is
 # instant and libraries are loaded only by the commands that use them.
@@ -37,7 +41,24 @@ _COMMANDS = {
 }
 
 
+@contextlib.contextmanager
+def _told_of_a_gone_reader() -> Iterator[None]:
+    """Say it in an exception of ours: click would exit with 1, which here means that a problem was found."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise ReaderGoneError from error
+
+
 class _LazyGroup(click.Group):
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        with _told_of_a_gone_reader():  # --help and --version print here
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _told_of_a_gone_reader():
+            return super().invoke(ctx)
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(_COMMANDS)
 
@@ -68,27 +89,35 @@ def windrow() -> None:
     """
 
 
-def main() -> None:
-    """Run the command; exit codes: 0 ok, 1 found a problem, 2 usage."""
+def main(on_start: Callable[[], object] = lambda: None) -> None:
+    """Run the command and exit with its code; first call `on_start`, when Ctrl-C can be answered."""
+    try:
+        on_start()
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt as error:
+        code = complain(error)
+    sys.exit(code)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command; exit codes: 0 ok, 1 found a problem, 2 usage, 130 interrupted, 141 nobody reads the output."""
     try:
         refuse_both()
-        sys.exit(windrow.main(prog_name="windrow", standalone_mode=False))
-    except WindrowError as error:
-        _complain(error.message, hint=error.hint)
-        sys.exit(error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader of our output, such as `head`, has closed it. Python would complain when it flushes at exit.
+        code = int(windrow.main(list(arguments), prog_name="windrow", standalone_mode=False) or 0)
+    except (WindrowError, click.ClickException, click.Abort, OSError, KeyboardInterrupt, ReaderGoneError) as error:
+        code = complain(error)
+    return _flush(code)
+
+
+def _flush(code: int) -> int:
+    """Write what is left of the output, and return `code`, or that of a failure to write where there was no other."""
+    if sys.stdout is None:
+        return code
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # Python would try once more when it exits, and complain itself.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except (click.Abort, KeyboardInterrupt):
-        _complain("interrupted")
-        sys.exit(130)
-
-
-def _complain(message: str, *, hint: str = "") -> None:
-    click.secho(f"error: {message}", fg="red", err=True)
-    if hint:
-        click.echo(f"  {hint}", err=True)
+        failure: Exception = ReaderGoneError() if isinstance(error, BrokenPipeError) else error
+        return code or complain(failure)
+    return code

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from windrow_cli.choices import OneOf
 from windrow_cli.console import err, out
 from windrow_cli.stage import home_folder
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--python", "version", default="3.13", show_default=True, metavar="X.Y", help="The functions' Python.")
-@click.option("--architecture", type=click.Choice(["arm64", "x86_64"]), default="arm64", show_default=True)
+@click.option("--architecture", type=OneOf(["arm64", "x86_64"]), default="arm64", show_default=True)
 @click.option(
     "--into",
     "folder",

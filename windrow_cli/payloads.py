@@ -9,6 +9,7 @@ import click
 
 from windrow.errors import WindrowError
 from windrow.timestamps import format_rfc3339
+from windrow_cli.choices import OneOf
 from windrow_cli.console import err, out
 from windrow_cli.stage import clock_ms
 
@@ -59,7 +60,7 @@ def guess_command(*, samples: tuple[str, ...]) -> None:
 @payloads.command("check")
 @click.argument("contract", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @_samples
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--format", "form", type=OneOf(["table", "json"]), default="table", show_default=True)
 def check_command(*, contract: Path, samples: tuple[str, ...], form: str) -> None:
     """Show for each sample payload what it becomes under CONTRACT: its readings, or the reason why not.
 

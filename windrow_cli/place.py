@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from windrow.errors import WindrowError
+from windrow_cli.choices import OneOf
 from windrow_cli.console import err, out
 from windrow_cli.stage import chosen_place, chosen_target, home_folder, target_option
 
@@ -59,7 +60,7 @@ def down() -> None:
 
 
 @click.command()
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--format", "form", type=OneOf(["table", "json"]), default="table", show_default=True)
 @target_option
 def status(form: str) -> None:
     """Show what runs where, and each deployed stage: its stream, its mapping, its newest closed window.

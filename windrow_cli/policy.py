@@ -4,6 +4,7 @@ import json
 
 import click
 
+from windrow_cli.choices import OneOf
 from windrow_cli.console import out
 from windrow_cli.stage import chosen_place, chosen_region, stage_option
 
@@ -13,14 +14,14 @@ _QUERY_RESULTS = ("managed", "bucket")
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(_KINDS))
+@click.argument("kind", type=OneOf(_KINDS))
 @click.option("--account", metavar="NUMBER", help="The account; default: that of the credentials.")
 @click.option("--role-path", default="/", show_default=True, metavar="PATH", help="The stage's RolePath.")
 @click.option("--boundary", default="", metavar="ARN", help="The stage's PermissionsBoundary; no role without it.")
 @click.option("--key-arn", default="", metavar="ARN", help="The stage's ExistingKeyArn; default: its own key.")
 @click.option(
     "--query-results",
-    type=click.Choice(_QUERY_RESULTS),
+    type=OneOf(_QUERY_RESULTS),
     default=_QUERY_RESULTS[0],
     show_default=True,
     help="The stage's QueryResults.",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from windrow.timestamps import format_rfc3339
+from windrow_cli.choices import OneOf
 from windrow_cli.console import err, out
 from windrow_cli.search import search_of, search_options
 from windrow_cli.stage import clock_ms, open_stage, stage_option
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 # Bytes of a payload that a table shows; --format json has all of them.
 _SHOWN_BYTES_MAX = 400
-_FORMATS = click.Choice(["table", "csv", "json"])
+_FORMATS = OneOf(["table", "csv", "json"])
 
 
 @click.group()

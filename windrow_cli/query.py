@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from windrow.errors import UsageError
+from windrow_cli.choices import OneOf
 from windrow_cli.console import err
 from windrow_cli.questions import PRESETS, WINDOWS, nothing_there, query_of_preset, query_of_sql
 from windrow_cli.stage import home_folder, open_stage, stage_option
@@ -28,7 +29,7 @@ FORMATS = ("table", "csv", "json", "parquet")
 
 
 @click.command()
-@click.argument("preset", type=click.Choice(PRESETS), required=False)
+@click.argument("preset", type=OneOf(PRESETS, noun="preset"), required=False)
 @click.argument("sensor_id", required=False)
 @click.option(
     "--from",
@@ -37,10 +38,10 @@ FORMATS = ("table", "csv", "json", "parquet")
     help="First window start: RFC 3339, or -2h.  [default: 2 h before --to, with --window 2 or 30 d]",
 )
 @click.option("--to", "end", metavar="TIME", help="End of the range, exclusive: RFC 3339, or -30m.  [default: now]")
-@click.option("--window", type=click.Choice(WINDOWS), help="Windows, hours or days.  [default: 5m]")
+@click.option("--window", type=OneOf(WINDOWS), help="Windows, hours or days.  [default: 5m]")
 @click.option("--sql", metavar="SQL", help="Trino SQL of your own: a file, - for standard input, or the text itself.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="ROWS", help="The most rows to print.")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.option("--format", "form", type=OneOf(FORMATS), default="table", show_default=True)
 @click.option("--plot", "plotted", metavar="FILE", help="Also draw the rows, to a .png or .svg file.")
 @stage_option
 def query(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from windrow.errors import UsageError, WindrowError
+from windrow.likely import did_you_mean, likely
 from windrow.timestamps import format_rfc3339
 from windrow.window import WINDOW_MS
 from windrow_cli.stage import clock_ms
@@ -100,7 +101,9 @@ def nothing_there(
     if sensor_id is not None and not engine.run(presets.fleet(time_range)).frame.empty:
         bounds = f"--from {format_rfc3339(time_range.start_ms)} --to {format_rfc3339(time_range.end_ms)}"
         message = f"no sensor {sensor_id!r} from {time_range}"
-        return WindrowError(message, hint=f"see which sensors there are: windrow query latest {bounds}")
+        known = engine.run(presets.sensor_ids(time_range)).frame["sensor_id"].tolist()
+        hint = did_you_mean([repr(one) for one in likely(sensor_id, known)])
+        return WindrowError(message, hint=hint or f"see which sensors there are: windrow query latest {bounds}")
     newest = newest_window(results)
     if newest is None:
         return WindrowError(f"no rows from {time_range}, nor at any other time", hint="run: windrow tick")

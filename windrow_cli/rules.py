@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from windrow.errors import WindrowError
+from windrow_cli.choices import OneOf
 from windrow_cli.console import err, out
 from windrow_cli.stage import clock_ms, home_folder, open_stage, stage_option
 
@@ -35,7 +36,7 @@ def rules() -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--from", "start", metavar="TIME", help="First window: RFC 3339, or -7d.  [default: a day before --to]")
 @click.option("--to", "end", metavar="TIME", help="End of the range, exclusive.  [default: now]")
-@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@click.option("--format", "form", type=OneOf(["table", "csv", "json"]), default="table", show_default=True)
 @stage_option
 def check_command(*, file: Path, start: str | None, end: str | None, form: str, stage_name: str) -> None:
     """Show when the rules in FILE would have rung, and until when, over the rows of a range.

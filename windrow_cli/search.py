@@ -7,6 +7,7 @@ import click
 
 from windrow.errors import UsageError
 from windrow.lake.quarantine_search import QuarantineSearch
+from windrow.likely import suggestion
 from windrow.reading import Reason
 from windrow.timerange import TimeRange, parse_time
 
@@ -48,7 +49,7 @@ def search_of(
     known = [reason.value for reason in Reason]
     for reason in reasons:
         if reason not in known:
-            raise UsageError(f"there is no reason {reason!r}", hint=f"one of: {', '.join(known)}")
+            raise UsageError(f"there is no reason {reason!r}", hint=suggestion(reason, known))
     return QuarantineSearch(
         start_ms=arrivals.start_ms, end_ms=arrivals.end_ms, reasons=frozenset(map(Reason, reasons)), shard=shard
     )

@@ -13,6 +13,7 @@ from windrow.reading import EARLINESS_MS_MAX
 from windrow.timerange import TimeRange, parse_time
 from windrow.timestamps import format_rfc3339
 from windrow.window import WINDOW_MS
+from windrow_cli.choices import OneOf
 from windrow_cli.console import out
 from windrow_cli.faults import chosen_faults, fault_options
 from windrow_cli.progress import progress_bar, progress_note, wait_with_bar
@@ -40,12 +41,12 @@ _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 @click.option("--realtime", "is_realtime", is_flag=True, help="Send each reading when it is measured, from now on.")
 @click.option("--for", "length", metavar="LENGTH", help="How long --realtime lasts, such as 90s or 2h.  [default: 10m]")
 @click.option(
-    "--wire", type=click.Choice(["json", "blocks"]), default="json", show_default=True, help="How readings are encoded."
+    "--wire", type=OneOf(["json", "blocks"]), default="json", show_default=True, help="How readings are encoded."
 )
 @fault_options
 @click.option("--wait", "waits", is_flag=True, help="Wait until the consumer has processed everything sent.")
 @click.option("--dry-run", "is_dry_run", is_flag=True, help="Generate and count everything; send nothing.")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--format", "form", type=OneOf(["table", "json"]), default="table", show_default=True)
 @stage_option
 def simulate(
     *,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from windrow import settings
+from windrow_cli.choices import OneOf
 
 if TYPE_CHECKING:
     from windrow.aws.clients import Place
@@ -29,7 +30,7 @@ def target_option(command: _Command) -> _Command:
     options = (
         click.option(
             "--target",
-            type=click.Choice(_TARGETS),
+            type=OneOf(_TARGETS, noun="target"),
             default="embedded",
             envvar=settings.TARGET,
             show_default=True,

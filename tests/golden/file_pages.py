@@ -42,8 +42,8 @@ def output_of(command: str) -> str:
         return result.stderr
     if not isinstance(result.exception, WindrowError):
         raise result.exception
-    hint = f"  {result.exception.hint}\n" if result.exception.hint else ""
-    return f"{result.stderr}error: {result.exception.message}\n{hint}"
+    hint = f"; {result.exception.hint}" if result.exception.hint else ""
+    return f"{result.stderr}error: {result.exception.message}{hint}\n"
 
 
 def main() -> None:
