@@ -12,9 +12,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.measure import Finding, peak_mb
 from bench.rollup_window import WINDOW, FolderStore, Size
@@ -33,6 +35,9 @@ OUTAGE_WINDOWS = 48
 PERIODS_SCALE = 0.1
 PERIODS_CPU_SECONDS = {"silence": 12, "hour": 15, "day": 30}
 """Half of what a million sensors took before (24, 25 and 50)."""
+TICKS_PER_HOUR = 12
+"""A silence is worked out at every tick, an hour and its day at one of so many."""
+PERIODS_PERCENT_MAX = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +119,7 @@ def bench_growth(scale: float = SCALE) -> list[Finding]:
 def bench_late(scale: float = SCALE) -> list[Finding]:
     """A roll for one late partial, against the first roll of the same window: 30 readings a sensor."""
     size = Size(partials=round(LATE.partials * scale), sensors=round(LATE.sensors * scale))
-    with _window(size, flat=False) as folder:
-        command = [sys.executable, "-m", "bench.rollup_late", str(folder)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
-        found = json.loads(done.stdout.splitlines()[-1])
+    found = _first_and_late(size)
     first, late = found["first_cpu_seconds"], found["late_cpu_seconds"]
     print(f"# late: {size.readings:,} readings in {size.partials} partials, {size.sensors:,} sensors")
     print(f"#   first roll {first:.2f} cpu-s, {found['union_cpu_seconds']:.2f} of them for {found['ranges']} ranges")
@@ -156,12 +158,27 @@ def bench_periods(scale: float = PERIODS_SCALE) -> list[Finding]:
     """CPU of a silence, an hour and a day, of a fraction of the fleet, as it would be for all of it."""
     from bench.rollup_periods import seconds_of  # noqa: PLC0415 - the roll's processes do without it
 
-    seconds = seconds_of(round(FULL.sensors * scale))
-    print(f"# periods: measured with {round(FULL.sensors * scale):,} sensors, told for {FULL.sensors:,}")
+    sensors = round(LATE.sensors * scale)
+    seconds = seconds_of(sensors)
+    print(f"# periods: measured with {sensors:,} sensors, told for {LATE.sensors:,}")
     return [
-        Finding(name=f"rollup.{name}", ours=one / scale, at_most=PERIODS_CPU_SECONDS[name], unit="cpu-s")
-        for name, one in seconds.items()
+        *(
+            Finding(name=f"rollup.{name}", ours=one / scale, at_most=PERIODS_CPU_SECONDS[name], unit="cpu-s")
+            for name, one in seconds.items()
+        ),
+        _share("rollup.share", LATE, seconds, scale=scale),
+        _share("rollup.share.sparse", FULL, seconds, scale=scale),
     ]
+
+
+def _share(name: str, full: Size, seconds: Mapping[str, float], *, scale: float) -> Finding:
+    """What follows from the rows of a window, as a share of a tick that rolls one such window, united set and all."""
+    size = Size(partials=round(full.partials * scale), sensors=round(full.sensors * scale))
+    roll = _first_and_late(size)["first_cpu_seconds"]
+    follows = seconds["silence"] + (seconds["hour"] + seconds["day"]) / TICKS_PER_HOUR
+    print(f"# {name}: {full.readings / full.sensors:.0f} readings a sensor, roll {roll / scale:.1f} cpu-s,", end=" ")
+    print(f"silence and a twelfth of an hour and a day {follows / scale:.1f} cpu-s")
+    return Finding(name=name, ours=100 * follows / (roll + follows), at_most=PERIODS_PERCENT_MAX, unit="% of a tick")
 
 
 def bench_outage() -> list[Finding]:
@@ -187,6 +204,15 @@ BENCHES = {
     "rollup.late": bench_late,
     "tick.s3_calls": bench_tick,
 }
+
+
+def _first_and_late(size: Size) -> dict[str, Any]:
+    """What `bench.rollup_late` found of a window of this size, in a process of its own."""
+    with _window(size, flat=False) as folder:
+        command = [sys.executable, "-m", "bench.rollup_late", str(folder)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def _compared(name: str, ours: float, baseline: float, *, target: float, unit: str) -> Finding:

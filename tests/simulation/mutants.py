@@ -96,6 +96,7 @@ from tests.simulation.test_scenarios_wire import (
 )
 from tests.simulation.test_scenarios_writes import faults_of_marker_after_crash, faults_of_short_time
 from tests.simulation.test_tick_crashes import faults_of_killed_ticks
+from tests.simulation.test_tick_now import faults_of_a_tick_by_hand
 from tests.simulation.test_united_sets import (
     faults_of_a_dispatcher_that_dies_before_its_lineage,
     faults_of_a_late_roll_that_waits,
@@ -258,6 +259,9 @@ MUTANTS = (
     mutant("replaced ranges are deleted before the lineage", "dispatcher.roll", "        _write_lineage(roller, lineage, seen.lineage_etag)\n        roller.discarded.update(superseded(before, lineage))\n", "        roller.buckets.lake.delete_all(superseded(before, lineage))\n        _write_lineage(roller, lineage, seen.lineage_etag)\n", faults_of_a_dispatcher_that_dies_before_its_lineage),
     mutant("a range is named before it is written", "dispatcher.united", "        self._flush()\n        return tuple", "        return tuple", faults_of_several_late_partials),
     mutant("a late roll waits for ever", "dispatcher.roll", "        and roller.scheduled_time_ms - lineage.scheduled_time_ms < soon_ms\n", "", faults_of_a_late_roll_that_waits),
+    mutant("a tick by hand lets late readings wait", "dispatcher.handler", '    if asked.get("late_rolls_now"):\n', "    if False:\n", faults_of_a_tick_by_hand),
+    mutant("the schedule lets no late reading wait", "dispatcher.handler", '    if asked.get("late_rolls_now"):\n', "    if True:\n", faults_of_a_tick_by_hand),
+    mutant("windrow tick asks like the schedule", "windrow_operations.ticks", '"late_rolls_now": True', '"late_rolls_now": False', faults_of_a_tick_by_hand),
     # What is due.
     mutant("windows without a lineage are not due", "dispatcher.due", "DueReason.NEW: {window for window in with_partials if window not in with_lineage} & set(within_reach),", "DueReason.NEW: set(),", lambda: faults_of_missed_hours(3)),
     mutant("no sweep", "dispatcher.due", "        DueReason.SWEEP: swept,\n", "        DueReason.SWEEP: set(),\n", faults_of_sweep),
