@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from windrow_cli.console import err
 
@@ -26,6 +26,15 @@ def progress_bar(label: str, *, total: int | None, unit: str) -> Iterator["Progr
     )
     with Progress(*columns, console=err, disable=not err.is_terminal, transient=True) as progress:
         yield ProgressBar(progress, label, total)
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Show a spinner, `what` is done and for how long on a terminal, until it is done; nothing at all in a pipe."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=err, disable=not err.is_terminal, transient=True) as progress:
+        progress.add_task(what, total=None)
+        yield
 
 
 class ProgressBar:

@@ -15,7 +15,7 @@ import click
 from windrow.errors import UsageError
 from windrow_cli.choices import OneOf
 from windrow_cli.console import err
-from windrow_cli.questions import PRESETS, WINDOWS, nothing_there, query_of_preset, query_of_sql
+from windrow_cli.questions import PRESETS, WINDOWS, good_news, nothing_there, query_of_preset, query_of_sql
 from windrow_cli.stage import home_folder, open_stage, stage_option
 
 if TYPE_CHECKING:
@@ -99,9 +99,22 @@ def query(
         with closing(ask(engine, question, rows_max=limit)) as pages:
             first = next(pages)
             if time_range is not None and first.frame.empty:
-                raise nothing_there(engine, stage.results, time_range, sensor_id=sensor_id)
+                sentence = good_news(engine, preset, time_range)
+                if not sentence:
+                    raise nothing_there(engine, stage.results, time_range, sensor_id=sensor_id)
+                _print_good_news(sentence, first, form=form)
+                return
             answer = print_pages(itertools.chain([first], pages), form=form, picture=picture, title=caption)
     err.print(answer, markup=False)
+
+
+def _print_good_news(sentence: str, empty: "Result", *, form: str) -> None:
+    """Print the sentence: for people as the result, for programs beside a result without rows."""
+    if form == "table":
+        click.echo(sentence)
+        return
+    print_pages(iter([empty]), form=form, picture=None, title="")
+    err.print(sentence, markup=False)
 
 
 def ask(engine: "Engine", question: "Query", *, rows_max: int | None) -> "Generator[Result, None, None]":

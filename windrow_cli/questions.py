@@ -91,6 +91,17 @@ def query_of_preset(
     return plain[preset](time_range, window=length), time_range
 
 
+def good_news(engine: "Engine", preset: str | None, time_range: "TimeRange") -> str:
+    """Return what it means that `preset` has no rows from a range of closed windows; empty where that is an error."""
+    if preset != "silences":
+        return ""
+    from analytics import presets
+
+    closed = len(engine.run(presets.completeness(time_range)).frame)
+    windows = "the one closed window" if closed == 1 else f"all {closed:,} closed windows"
+    return f"no sensor was silent: each that was expected has readings in {windows} from {time_range}" if closed else ""
+
+
 def nothing_there(
     engine: "Engine", results: "ObjectStore", time_range: "TimeRange", *, sensor_id: str | None
 ) -> WindrowError:

@@ -1,5 +1,6 @@
 """`windrow tick`: one run of the dispatcher, as the schedule would start it; but late readings do not wait."""
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import click
@@ -8,23 +9,28 @@ from windrow.errors import UsageError, WindrowError
 from windrow.timerange import parse_time
 from windrow.timestamps import format_rfc3339
 from windrow_cli.console import err, out
+from windrow_cli.progress import waiting
 from windrow_cli.stage import clock_ms, open_stage, stage_option
 
 if TYPE_CHECKING:
     from dispatcher.report import Backlog, PeriodReport, TickReport, WindowReport
+
+LINES_MAX = 20
+"""The most windows, hours and days that a terminal shows line by line."""
 
 
 @click.command()
 @click.option("--at", "at", metavar="TIME", help="The scheduled time (RFC 3339); default: now.")
 @click.option("--dry-run", "is_dry_run", is_flag=True, help="List the due windows and why they are due; roll nothing.")
 @click.option("--local", "is_local", is_flag=True, help="Run in this process instead of the deployed function.")
+@click.option("--all", "is_whole", is_flag=True, help="Show a line for each window on a terminal too, however many.")
 @stage_option
-def tick(at: str | None, *, is_dry_run: bool, is_local: bool, stage_name: str) -> None:
+def tick(at: str | None, *, is_dry_run: bool, is_local: bool, is_whole: bool, stage_name: str) -> None:
     """Close the windows that are due, as the schedule would.
 
     A tick for TIME closes the windows that end at least two minutes before it. It is safe to run at any time, twice, or
     beside another tick: a settled window stays as it is. Late readings do not wait for LateRollMinutes, as they may for
-    the schedule.
+    the schedule. More than 20 windows are summed up on a terminal; in a pipe each has its line.
 
     \b
     windrow tick
@@ -35,8 +41,10 @@ def tick(at: str | None, *, is_dry_run: bool, is_local: bool, stage_name: str) -
 
     event = ticks.tick_event(instant_ms(at, now_ms=clock_ms()), is_dry_run=is_dry_run)
     stage = open_stage(stage_name)
-    report = ticks.run_tick_here(stage, event) if is_local else ticks.invoke_tick(stage, event)
-    show(report)
+    with waiting("the dispatcher closes windows"):
+        report = ticks.run_tick_here(stage, event) if is_local else ticks.invoke_tick(stage, event)
+    lines = len(report.windows) + len(report.periods)
+    show(report, is_brief=out.is_terminal and not is_whole and lines > LINES_MAX)
 
 
 def instant_ms(at: str | None, *, now_ms: int) -> int:
@@ -49,14 +57,13 @@ def instant_ms(at: str | None, *, now_ms: int) -> int:
     return instant
 
 
-def show(report: "TickReport") -> None:
-    """Print one line for each due window; WindrowError when one failed or is frozen."""
+def show(report: "TickReport", *, is_brief: bool = False) -> None:
+    """Print one line for each due window, or a summary if `is_brief`; WindrowError when one failed or is frozen."""
     from dispatcher.report import RollOutcome
 
-    for window in report.windows:
-        out.print(_line(window), markup=False)
-    for period in report.periods:
-        out.print(_period_line(period), markup=False)
+    lines = [_line(window) for window in report.windows] + [_period_line(period) for period in report.periods]
+    for line in summary(report) if is_brief else lines:
+        out.print(line, markup=False)
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items())) or "nothing is due"
     calls = ", ".join(f"{count} {kind}" for kind, count in report.s3_calls.items())
     err.print(f"tick of {format_rfc3339(report.scheduled_time_ms)}: {counts}; S3 calls: {calls}", markup=False)
@@ -76,6 +83,30 @@ def show(report: "TickReport") -> None:
         where = f"{format_rfc3339(start_ms)} is {first.outcome}"
         count = len(bad) + sum(report.unlisted.get(outcome, 0) for outcome in (RollOutcome.FAILED, RollOutcome.FROZEN))
         raise WindrowError(f"{count} windows need attention, the first, {where}: {first.detail}")
+
+
+def summary(report: "TickReport") -> list[str]:
+    """Return a line for each outcome: how many windows, hours and days, from when to when; those in trouble by name."""
+    from dispatcher.report import RollOutcome
+
+    trouble = (RollOutcome.FAILED, RollOutcome.FROZEN)
+    lines = []
+    outcomes = {one.outcome for one in report.windows} | {one.outcome for one in report.periods}
+    for outcome in sorted(outcomes):
+        windows = [one for one in report.windows if one.outcome is outcome]
+        periods = Counter(one.period.grain.name.lower() for one in report.periods if one.outcome is outcome)
+        parts = [f"{len(windows):,} window{'s' * (len(windows) != 1)}"] if windows else []
+        parts += [f"{count:,} {grain}{'s' * (count != 1)}" for grain, count in sorted(periods.items(), reverse=True)]
+        line = f"{outcome:<9}  {', '.join(parts)}"
+        if windows:
+            first, last = windows[0].window.start_ms, windows[-1].window.start_ms
+            line += f", {sum(one.readings for one in windows):,} readings"
+            line += f", from {format_rfc3339(first)} to {format_rfc3339(last)}"
+        lines.append(line)
+        if outcome in trouble:
+            lines += [f"  {_line(one)}" for one in windows[:LINES_MAX]]
+            lines += [f"  {_period_line(one)}" for one in report.periods if one.outcome is outcome][:LINES_MAX]
+    return [*lines, "each window with its reasons: windrow tick --all, or the dispatcher's log"]
 
 
 def _unlisted_line(report: "TickReport") -> str:
