@@ -71,7 +71,13 @@ OTHERS = (
     '{"a":{"a":1}}',
     '{"a":1,"a":1}',
     '"' + "y" * 140 + '"',
+    "nul",
+    "falsé",
+    "truefalse",
 )
+
+
+WORDS = ("true", "false", "null")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +117,7 @@ class Style:
             "sequence": str(rng.randrange(10 ** rng.randrange(1, 20))),
             "site": json.dumps(rng.choice(("north", "south", ""))),
             "battery": rng.choice(("3.61", "-1", "0", "1795169000123")),
-            "flags": '{"ok":[true,null]}',
+            "flags": f'{{"ok":[{rng.choice(WORDS)},null],"rssi": {{"é":{-rng.randrange(120)}}},"on":{rng.choice(WORDS)}}}',
         }
 
 

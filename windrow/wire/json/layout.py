@@ -4,9 +4,8 @@ A fleet writes its readings in a few layouts. A layout is derived from one paylo
 have it are read at once, part by part, without a Python statement per payload.
 """
 
-import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -18,9 +17,11 @@ from windrow.columns.words import ROWS_AT_ONCE
 from windrow.reading import SEQUENCE_MAX
 from windrow.timestamps import INSTANT_MS_MAX
 from windrow.wire.json.cursor import Cursor
+from windrow.wire.json.leaves import leaves
 from windrow.wire.json.parts import (
     IgnoredNumber,
     IgnoredText,
+    IgnoredWord,
     LayoutPart,
     Literal,
     ParsedColumns,
@@ -31,12 +32,13 @@ from windrow.wire.json.parts import (
 )
 from windrow.wire.json.shape import Shape, ValueSpan
 
-_SPACE = re.compile(r"[ \t\n\r]*")
-_PLAIN_TEXT = re.compile(r'"[^"\\]*"')
+PLAIN_TEXT = re.compile(r'"[^"\\]*"')
+# All payloads but one of so many must be of one length to be read by their places.
+_ALIKE = 16
 _DIGITS = re.compile(r"\d+", re.ASCII)
-_NUMBER = re.compile(r"-?\d+(?:\.\d+)?", re.ASCII)
-_RFC_3339 = re.compile(r'"\d{4}-\d\d-\d\d([Tt ])\d\d:\d\d:\d\d(\.\d+)?(?:[Zz]|([+-])(\d\d):(\d\d))"', re.ASCII)
-_DECODER = json.JSONDecoder(parse_float=str, parse_int=str)
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?", re.ASCII)
+RFC_3339 = re.compile(r'"\d{4}-\d\d-\d\d([Tt ])\d\d:\d\d:\d\d(\.\d+)?(?:[Zz]|([+-])(\d\d):(\d\d))"', re.ASCII)
+WORDS = frozenset({"true", "false", "null"})
 
 
 class _UnusualError(ValueError):
@@ -57,7 +59,7 @@ class Layout:
     def of(cls, example: bytes) -> Self | None:
         """Derive the layout of a payload that `parse_reading` accepts; None if a value is written in an unusual way."""
         text = example.decode("latin-1")  # one character per byte
-        spans = list(_fields(text))
+        spans = [(_name(leaf.path), leaf.start, leaf.end) for leaf in leaves(text)]
         if all(name != "temperature" for name, _, _ in spans):
             return None  # another quantity, which no part reads
         unit = next((text[start + 1 : end - 1] for name, start, end in spans if name == "unit"), "C")
@@ -81,12 +83,15 @@ class Layout:
         return _in_chunks(self._read, payloads, rows)
 
     def read_alike(self, payloads: Payloads, rows: Int64s) -> ParsedColumns:
-        """Do the same faster for payloads with the shape of the example; return none unless most have its length."""
+        """Do the same faster for payloads with the shape of the example; return none unless nearly all have its length.
+
+        For some of them alone the search for their ends, which the others need too, is cheaper.
+        """
         shape = self.shape
         if shape is None:
             return ParsedColumns.concat([])
         alike = rows[payloads.lengths[rows] == shape.octets]
-        return _in_chunks(shape.read, payloads, alike if 2 * len(alike) > len(rows) else alike[:0])
+        return _in_chunks(shape.read, payloads, alike if _ALIKE * len(alike) > (_ALIKE - 1) * len(rows) else alike[:0])
 
     def _read(self, payloads: Payloads, rows: Int64s) -> ParsedColumns:
         cursor = Cursor(payloads.octets, payloads.starts[rows])
@@ -109,27 +114,16 @@ def _in_chunks(read: Callable[[Payloads, Int64s], ParsedColumns], payloads: Payl
     return ParsedColumns.concat([read(payloads, rows[first : first + ROWS_AT_ONCE]) for first in chunks])
 
 
-def _fields(text: str) -> Iterator[tuple[str, int, int]]:
-    """Yield the name of each field of a JSON object, and where its value starts and ends."""
-    at = _skip_space(text, 0)
-    while text[at] != "}":
-        name, at = _DECODER.raw_decode(text, _skip_space(text, at + 1))
-        start = _skip_space(text, _skip_space(text, at) + 1)
-        _, end = _DECODER.raw_decode(text, start)
-        yield name, start, end
-        at = _skip_space(text, end)
-
-
-def _skip_space(text: str, at: int) -> int:
-    match = _SPACE.match(text, at)
-    return match.end() if match else at
+def _name(path: tuple[str | int, ...]) -> str:
+    """Return the name of a field of the reading; empty for what lies deeper, which is ignored whatever it is called."""
+    return str(path[0]) if len(path) == 1 else ""
 
 
 def _value(name: str, text: str, start: int, *, unit: str) -> ValueSpan | None:
     """Return how to read the value `text` of the field `name`; None to treat it as a literal."""
     end = start + len(text)
-    is_text, is_digits = _PLAIN_TEXT.fullmatch(text), _DIGITS.fullmatch(text)
-    is_number, rfc_3339 = _NUMBER.fullmatch(text), _RFC_3339.fullmatch(text)
+    is_text, is_digits = PLAIN_TEXT.fullmatch(text), _DIGITS.fullmatch(text)
+    is_number, rfc_3339 = NUMBER.fullmatch(text), RFC_3339.fullmatch(text)
     found: ValueSpan | None = None
     match name:
         case "sensor_id" if is_text:
@@ -137,7 +131,7 @@ def _value(name: str, text: str, start: int, *, unit: str) -> ValueSpan | None:
         case "event_time" if is_digits:
             found = ValueSpan(UnsignedInteger("event_time_ms", INSTANT_MS_MAX), start, end)
         case "event_time" if rfc_3339:
-            found = _rfc3339_time(rfc_3339, start)
+            found = rfc3339_time(rfc_3339, start)
         case "temperature" if is_number and unit in {"C", "F", "K"}:
             found = ValueSpan(Temperature(unit), start, end)
         case "sequence" if is_digits:
@@ -146,14 +140,23 @@ def _value(name: str, text: str, start: int, *, unit: str) -> ValueSpan | None:
             raise _UnusualError(name)
         case "unit":
             pass  # one unit, one layout
-        case _ if is_text and text.isascii():
-            found = ValueSpan(IgnoredText(), start + 1, end - 1)
-        case _ if is_number:
-            found = ValueSpan(IgnoredNumber(), start, end)
+        case _:
+            found = ignored(text, start)
     return found
 
 
-def _rfc3339_time(found: re.Match[str], start: int) -> ValueSpan:
+def ignored(text: str, start: int) -> ValueSpan | None:
+    """Return how to skip the value `text` of a field that nobody asks for; None to treat it as a literal."""
+    end = start + len(text)
+    if PLAIN_TEXT.fullmatch(text) and text.isascii():
+        return ValueSpan(IgnoredText(), start + 1, end - 1)
+    if NUMBER.fullmatch(text):
+        return ValueSpan(IgnoredNumber(), start, end)
+    return ValueSpan(IgnoredWord(), start, end) if text in WORDS else None
+
+
+def rfc3339_time(found: re.Match[str], start: int) -> ValueSpan:
+    """Return how to read times that are written as the text that RFC_3339 `found`, a value that begins at `start`."""
     separator, fraction, sign, hours, minutes = found.groups()
     offset_minutes = int(f"{sign}1") * (int(hours) * 60 + int(minutes)) if sign else 0
     part = Rfc3339Time(ord(separator), has_fraction=fraction is not None, offset_minutes=offset_minutes)

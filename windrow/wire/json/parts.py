@@ -11,7 +11,7 @@ from typing import Protocol, Self
 import numpy as np
 
 from windrow.columns.arrays import Int64s, Mask
-from windrow.columns.words import POWERS_OF_TEN
+from windrow.columns.words import POWERS_OF_TEN, word_of
 from windrow.quantities import TEMPERATURE_MAX_MILLI, TEMPERATURE_MIN_MILLI
 from windrow.timestamps import INSTANT_MS_MAX, INSTANT_MS_MIN
 from windrow.wire.json import scan
@@ -112,6 +112,20 @@ class IgnoredNumber:
 
 
 @dataclass(frozen=True, slots=True)
+class IgnoredWord:
+    """true, false or null in an ignored field."""
+
+    def read(self, cursor: Cursor) -> dict[str, Int64s]:
+        """Skip the word; no column."""
+        (word,) = cursor.words(1)
+        four = word & word_of(b"\xff" * 4)
+        is_false = word & word_of(b"\xff" * 5) == word_of(b"false")
+        cursor.refuse_unless(is_false | (four == word_of(b"true")) | (four == word_of(b"null")))
+        cursor.advance(4 + is_false.astype(np.int64))
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
 class UnsignedInteger:
     """An integer from 0 to `greatest`; a fraction or an exponent after it fails to match the next literal."""
 
@@ -173,12 +187,12 @@ class Temperature:
             return unscaled
         one = POWERS_OF_TEN[places]
         if self.unit == "F":
-            return _divide((unscaled - 32_000 * one) * 5, 9 * one)
+            return divide_half_even((unscaled - 32_000 * one) * 5, 9 * one)
         # 273_150 is even, so subtracting it after the division keeps half-to-even.
-        return _divide(unscaled, one) - (273_150 if self.unit == "K" else 0)
+        return divide_half_even(unscaled, one) - (273_150 if self.unit == "K" else 0)
 
 
-def _divide(numerator: Int64s, denominator: Int64s) -> Int64s:
+def divide_half_even(numerator: Int64s, denominator: Int64s) -> Int64s:
     """Divide, rounding half to even."""
     quotient, rest = np.divmod(numerator, denominator)
     twice = 2 * rest

@@ -30,6 +30,7 @@ from windrow.wire.json.parts import (
     WHOLE_DIGITS_MAX,
     IgnoredNumber,
     IgnoredText,
+    IgnoredWord,
     LayoutPart,
     ParsedColumns,
     SensorId,
@@ -237,6 +238,8 @@ def _field(example: bytes, value: ValueSpan) -> list[_FixedField] | None:
     match value.part:
         case SensorId() if end - start <= TEXT_OCTETS_MAX:
             return [_FixedSensorId(start, end - start)]
+        case IgnoredWord():
+            return [_FixedLiteral(start, example[start:end])]
         case IgnoredText() if end - start <= TEXT_OCTETS_MAX:
             return [_FixedText(start, end - start)]
         case UnsignedInteger() if end - start <= _FITTING_DIGITS_MAX:
