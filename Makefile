@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+DEMO_READY := $(VENV)/.demo-ready
 # Tools whose own requirements would pull ours down live apart.
 AUDIT       := .venv-audit
 AUDIT_READY := $(AUDIT)/.ready
@@ -21,6 +22,13 @@ $(READY): requirements/dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@ $(DEMO_READY)
+
+# Python compiles what it runs; compiling everything takes as long as all the rest.
+$(DEMO_READY): requirements/demo.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/demo.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(AUDIT_READY): requirements/audit.txt
@@ -33,7 +41,7 @@ $(COUNTERPARTS_READY): requirements/counterparts.txt
 	$(COUNTERPARTS)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/counterparts.txt
 	@touch $@
 
-demo: $(READY)   ## set up and run the whole pipeline once on this machine
+demo: $(DEMO_READY) ## install what it needs, and run the whole pipeline on this machine
 	$(BIN)/windrow demo
 
 check: $(READY)  ## lint, types, import rules and the fast tests
@@ -82,6 +90,7 @@ lock:            ## resolve requirements/*.in into hashed locks (needs uv)
 	cd requirements && uv pip compile -q --universal --generate-hashes --python-version 3.11 windrow.in -o windrow.txt
 	cd requirements && uv pip compile -q --universal --generate-hashes --python-version 3.11 -c windrow.txt functions.in -o ../infra/functions.txt
 	cd requirements && uv pip compile -q --universal --generate-hashes --python-version 3.11 -c windrow.txt dev.in -o dev.txt
+	$(PYTHON) requirements/derive_demo.py
 	cd requirements && uv pip compile -q --universal --generate-hashes --python-version 3.11 audit.in -o audit.txt
 	cd requirements && uv pip compile -q --universal --generate-hashes --python-version 3.11 counterparts.in -o counterparts.txt
 
