@@ -1,0 +1,83 @@
+"""docs/moving: what it translates works: rules load, questions run, and the files of an export are understood."""
+
+import gzip
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from click.testing import CliRunner
+
+from analytics.query import Query
+from tests.unit.stored_results import StoredResults, some_readings
+from windrow.rules.load import load_rules
+from windrow_cli.ingest import ingest
+
+PAGES = sorted((Path(__file__).parents[2] / "docs" / "moving").glob("*.md"))
+QUERIES = [sql for page in PAGES for sql in re.findall(r"```sql\n(.*?)```", page.read_text(), flags=re.DOTALL)]
+RULES = [text for page in PAGES for text in re.findall(r"```toml\n(.*?)```", page.read_text(), flags=re.DOTALL)]
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> StoredResults:
+    results = StoredResults(tmp_path_factory.mktemp("cache"))
+    results.store(some_readings())
+    return results
+
+
+def test_every_page_is_named_by_the_first() -> None:
+    """And translates something."""
+    index = (PAGES[0].parent / "README.md").read_text()
+    assert {page.name for page in PAGES} - {"README.md"} == set(re.findall(r"\]\((\S+\.md)\)", index))
+    assert len(QUERIES) == 6
+    assert len(RULES) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sql", QUERIES)
+def test_every_question_runs(stored: StoredResults, sql: str) -> None:
+    """Those about windows of the stored readings find them."""
+    frame = stored.engine.run(Query(sql)).frame
+    assert len(frame.columns) > 2
+    assert not frame.empty or "aggregates\n" not in sql
+
+
+@pytest.mark.parametrize("text", RULES)
+def test_every_rule_loads(text: str) -> None:
+    """As `windrow rules check` reads it."""
+    assert load_rules(text)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["parquet", "csv.gz"])
+def test_an_export_of_timestream_is_understood(form: str, tmp_path: Path) -> None:
+    """Its column names, times without a zone, in Parquet as INT96."""
+    start = datetime(2025, 3, 1, tzinfo=UTC).replace(tzinfo=None)
+    times = [start + timedelta(seconds=10 * place) for place in range(90)]
+    celsius = [20 + place % 7 / 10 for place in range(90)]
+    name = "measure_value::double"
+    if form == "parquet":
+        table = pa.table(
+            {
+                "device_id": [f"truck-{place % 3}" for place in range(90)],
+                "measure_name": ["temperature"] * 90,
+                "time": pa.array(times, pa.timestamp("ns")),
+                name: celsius,
+            }
+        )
+        pyarrow.parquet.write_table(table, tmp_path / "part.parquet", use_deprecated_int96_timestamps=True)
+    else:
+        rows = (
+            f"truck-{place % 3},temperature,{moment:%Y-%m-%d %H:%M:%S}.000000000,{value}\n"
+            for place, (moment, value) in enumerate(zip(times, celsius, strict=True))
+        )
+        text = f"device_id,measure_name,time,{name}\n" + "".join(rows)
+        (tmp_path / "part.csv.gz").write_bytes(gzip.compress(text.encode()))
+    options = ["--zone", "UTC", "--temperature-column", name, "--where", "measure_name=temperature", "--backfill"]
+    shown = CliRunner().invoke(ingest, [str(tmp_path), *options, "--dry-run"], catch_exceptions=False)
+    assert shown.exit_code == 0
+    assert "90 rows: 90 of temperature" in shown.output
+    assert "first 2025-03-01T00:00:00.000Z, last 2025-03-01T00:14:50.000Z" in shown.output
+    assert "temperatures from 20 to 20.6 °C" in shown.output
