@@ -24,7 +24,7 @@ from infra.waiting import wait_for
 from windrow.aws.clients import DEFAULT_REGION, EMBEDDED, Place
 from windrow.errors import WindrowError
 
-COMMAND = (sys.executable, "-m", "ministack")
+COMMAND = (sys.executable, "-m", "infra.mended_ministack")
 PORT_WANTED = 4566
 HOST = "127.0.0.1"
 START_SECONDS_MAX = 60.0

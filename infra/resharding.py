@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from infra import template
-from windrow.aws.clients import Place
+from windrow.aws.clients import LOCALSTACK, Place
 from windrow.aws.kinesis import KinesisStream
 from windrow.deployment import stack_name
 from windrow.errors import UsageError, WindrowError
@@ -54,7 +54,7 @@ def updates_before(
             raise UsageError(message, hint=f"leave out --shards, or add: --set {STREAM_MODE}={PROVISIONED}")
         return ()
     was_on_demand = had.get(STREAM_MODE, PROVISIONED) != PROVISIONED
-    if not had or place.endpoint_url is not None or (SHARD_COUNT not in chosen and not was_on_demand):
+    if not had or place.name == LOCALSTACK or (SHARD_COUNT not in chosen and not was_on_demand):
         return ()
     shards = KinesisStream.at(place, stack_name(stage)).summary().open_shards
     stops = way(shards, int(chosen.get(SHARD_COUNT) or had.get(SHARD_COUNT) or defaults[SHARD_COUNT]["Default"]))

@@ -14,7 +14,7 @@ from infra.guards import NO_GUARDS, WATCH_MINUTES_MAX, Guards, find_guards
 from infra.plan import DeploymentPlan
 from infra.resharding import STREAM_TYPE
 from infra.stack_events import EventReader, OnEvent, OperationError, StackEvent, follow
-from windrow.aws.clients import EMBEDDED, Place, client, readable_errors
+from windrow.aws.clients import EMBEDDED, LOCALSTACK, Place, client, readable_errors
 from windrow.deployment import STAGE_TAG, find_stage, refuse_foreign, stack_name, stage_of, status_hint
 from windrow.errors import WindrowError
 from windrow.payloads.stored import store_contract
@@ -259,10 +259,10 @@ def refuse_if_busy(name: str, status: str) -> None:
 
 
 def _refuse_unsupported_change(plan: DeploymentPlan, existing: dict[str, Any]) -> None:
-    """Raise WindrowError for another number of shards at a stand-in, which would silently ignore it."""
+    """Raise WindrowError for another number of shards at a LocalStack, which would silently ignore it."""
     name, wanted = resharding.SHARD_COUNT, plan.parameters.get(resharding.SHARD_COUNT)
     has = _values(existing).get(name, wanted)
-    if plan.place.endpoint_url is not None and wanted not in (None, has):
+    if plan.place.name == LOCALSTACK and wanted not in (None, has):
         message = f"stage {plan.stage!r} has {has} shards, and this place cannot change that"
         raise WindrowError(message, hint=f"run: windrow destroy --stage {plan.stage}, then deploy again")
 

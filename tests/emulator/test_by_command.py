@@ -95,10 +95,10 @@ def deploy_as_the_container_does(endpoint: str, home: Path, wheel_cache: Path) -
 
 
 def test_the_emulators_container_runs_what_the_embedded_stack_runs() -> None:
-    """`python -m ministack`, bound to the container's own network and published on loopback."""
+    """The mended MiniStack, bound to the container's own network and published on loopback."""
     service = yaml.safe_load(COMPOSE.read_text())["services"]["ministack"]
-    assert service["command"] == ["python", "-m", "ministack"]
-    assert embedded.COMMAND[1:] == ("-m", "ministack")
+    assert service["command"] == ["python", "-m", "infra.mended_ministack"]
+    assert embedded.COMMAND[1:] == ("-m", "infra.mended_ministack")
 
 
 def live(windrow: Windrow, mode: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.simulation.kinesis_contract import KinesisContract
+from tests.simulation.kinesis_contract import ReshardingContract
 from tests.simulation.store_contract import StoreContract
 from windrow.aws.clients import Place, client
 from windrow.aws.kinesis import KinesisStream
@@ -40,8 +40,13 @@ class TestEmbeddedS3(StoreContract):
         return S3Store(client("s3", place), bucket, page_keys=3)
 
 
-class TestEmbeddedKinesis(KinesisContract):
-    """The adapter over the embedded stack's Kinesis, which loses records when a shard is split or merged."""
+class TestEmbeddedKinesis(ReshardingContract):
+    """The adapter over the embedded stack's Kinesis."""
+
+    @pytest.fixture
+    def client(self, place: Place) -> Any:
+        """Its client, which splits and merges."""
+        return client("kinesis", place)
 
     @pytest.fixture
     def stream(self, place: Place) -> Iterator[KinesisStream]:

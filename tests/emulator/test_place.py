@@ -243,12 +243,6 @@ def test_refused_template_is_one_line(place: Place):
     assert stacks.describe(place, "windrow-refused") == {}
 
 
-def test_number_of_shards_is_not_changed_here(place: Place, stack: Stage):
-    """The embedded stack would lose records over it, so the stage refuses before it touches anything."""
-    with pytest.raises(WindrowError, match="2 shards, and this place cannot change that"):
-        deploy(plan_deployment(place, stack.name, DeploymentOptions(shard_count=3)))
-
-
 def test_destroy_removes_stage_and_data(place: Place):
     """Afterwards the stage is not found, its buckets are gone, and destroying it again is a one-line error."""
     deployed = deploy(plan_deployment(place, "shortlived", DeploymentOptions(shard_count=1, is_scheduled=False))).stage

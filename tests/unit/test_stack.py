@@ -1,13 +1,15 @@
 """Stack operations as far as they need no stack: events, states and plans."""
 
+from contextlib import nullcontext
+
 import pytest
 
-from infra import template
+from infra import stack, template
 from infra.plan import DeploymentOptions, check_stage, parse_tags, plan_deployment, platform_of
 from infra.stack import refuse_if_busy
 from infra.stack_events import StackEvent
 from infra.wheels import Platform
-from windrow.aws.clients import EMBEDDED, Place
+from windrow.aws.clients import EMBEDDED, LOCALSTACK, Place
 from windrow.errors import UsageError, WindrowError
 from windrow_cli.deploy import deploy
 
@@ -102,6 +104,15 @@ def test_plan_says_what_the_place_lacks():
     assert here.parameters["RequireTls"] == "false"
     assert any("TLS" in what for what in here.left_out)
     assert all(f"leave out {what}" in here.lines() for what in here.left_out)
+
+
+def test_number_of_shards_is_not_changed_on_localstack():
+    """It would ignore the change without a word; the embedded stack makes it."""
+    existing = {"Parameters": [{"ParameterKey": "ShardCount", "ParameterValue": "2"}]}
+    for place, is_refused in ((Place(LOCALSTACK, "http://127.0.0.1:4566", "us-east-1"), True), (STAND_IN, False)):
+        plan = plan_deployment(place, "dev", DeploymentOptions(shard_count=3))
+        with pytest.raises(WindrowError, match="2 shards") if is_refused else nullcontext():
+            stack._refuse_unsupported_change(plan, existing)
 
 
 def test_tags_are_parsed():
