@@ -140,9 +140,15 @@ function pointAt(ms) {
   }
 }
 
+/** How often each part was asked for: an answer that comes after a newer question is dropped. */
+const asked = { heatmap: 0, history: 0 };
+
 async function refreshHeatmap(signal) {
+  const turn = ++asked.heatmap;
   const wanted = { search: state.search, sort: state.sort, page: state.page, per_page: PER_PAGE };
-  shown.heatmap = await source.heatmap(range(), wanted, signal);
+  const answer = await source.heatmap(range(), wanted, signal);
+  if (turn !== asked.heatmap) return;
+  shown.heatmap = answer;
   state.page = shown.heatmap.page;
   heatmap.show(shown.heatmap, state.sensor, axisOf(shown.overview));
   const { total, page, sensors } = shown.heatmap;
@@ -153,6 +159,7 @@ async function refreshHeatmap(signal) {
 }
 
 async function refreshHistory(signal) {
+  const turn = ++asked.history;
   byId("history-panel").hidden = !state.sensor;
   if (!state.sensor) {
     delete shown.charts.history;
@@ -162,8 +169,10 @@ async function refreshHistory(signal) {
   let found = null;
   try {
     found = await source.history(range(), state.sensor, signal);
+    if (turn !== asked.history) return;
   } catch (error) {
     if (error.name === "AbortError" || !error.isAbout) throw error;
+    if (turn !== asked.history) return;
     byId("history-error").textContent = error.message; // the other panels are as good as before
   }
   byId("history-error").hidden = Boolean(found);

@@ -14,8 +14,11 @@ function fromServer() {
       if (error.name === "AbortError") throw error;
       throw new Error("windrow dashboard does not answer: is it still running?");
     });
-    const answer = await response.json();
-    if (response.ok) return answer;
+    const answer = await response.json().catch((error) => {
+      if (error.name === "AbortError") throw error;
+      return { error: `windrow dashboard failed at ${what}`, hint: "its terminal says why" };
+    });
+    if (response.ok && !answer.error) return answer;
     // `isAbout` tells an answer of the server from no answer at all.
     throw Object.assign(new Error([answer.error, answer.hint].filter(Boolean).join(" — ")), { isAbout: what });
   };

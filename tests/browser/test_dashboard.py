@@ -369,6 +369,41 @@ def test_an_error_is_in_sight_and_dims_what_is_old(page: Page) -> None:
     assert page.js("return document.getElementById('banner').hidden")
 
 
+def test_an_answer_that_is_none_is_said_in_the_pages_words(page: Page) -> None:
+    """A server that fails, or something else on its port, answers in no JSON: no parser's complaint is shown."""
+    page.js("window.fetch = async () => new Response('Internal Server Error', { status: 500 })")
+    page.press("r")
+    page.until(lambda: not page.js("return document.getElementById('banner').hidden"))
+    assert page.text("#banner") == "windrow dashboard failed at overview — its terminal says why"
+
+
+def test_an_answer_that_comes_too_late_is_dropped(page: Page) -> None:
+    """The search that was typed last is shown, though the answer to the one before it comes last."""
+    page.js(SLOW_FOR, "search=000007")
+    page.press("000007", "#search")
+    page.until(lambda: page.js("return window.held.length") == 1)
+    page.press(Keys.BACKSPACE + "9", "#search")
+    page.until(lambda: page.text("#page") == "1–1 of 1")
+    page.js("window.held.forEach((release) => release())")
+    page.until(lambda: page.js("return window.released") == 1)
+    assert page.text("#names").endswith("sensor-000009")
+    assert page.js("return window.windrow.shown.heatmap.sensors").pop().endswith("sensor-000009")
+
+
+SLOW_FOR = """
+const [slow, answered] = [arguments[0], window.fetch];
+window.held = [];
+window.released = 0;
+window.fetch = async (url, options) => {
+  const answer = await answered(url, options);
+  if (!String(url).includes(slow)) return answer;
+  await new Promise((release) => window.held.push(release));
+  setTimeout(() => { window.released += 1; }, 200); // after the page has had the answer
+  return answer;
+};
+"""
+
+
 def test_a_sensor_without_rows_is_said_in_its_own_panel(page: Page) -> None:
     """The others are drawn as ever."""
     page.open("from=-3h&sensor=site-09/never-heard")

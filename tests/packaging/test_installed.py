@@ -35,10 +35,17 @@ class Installation:
 
     def __call__(self, *arguments: str) -> str:
         """Run the command as a user does and return what it prints on stdout; it must succeed."""
+        return self._run(self.scripts / "windrow", *arguments)
+
+    def program(self, source: str) -> str:
+        """Run a program as a user does and return what it prints on stdout; it must succeed."""
+        return self._run(self.scripts / "python", "-c", source)
+
+    def _run(self, *command: str | Path) -> str:
         kept = ("PATH", "TMPDIR", "LANG")
         environment = {name: os.environ[name] for name in kept if name in os.environ}
         ended = subprocess.run(
-            [self.scripts / "windrow", *arguments],
+            command,
             cwd=self.folder,
             env=environment | {"HOME": str(self.folder), settings.HOME: str(self.folder / "home")},
             capture_output=True,
@@ -46,7 +53,7 @@ class Installation:
             check=False,
             timeout=COMMAND_SECONDS_MAX,
         )
-        assert ended.returncode == 0, f"windrow {' '.join(arguments)}: {ended.stdout}\n{ended.stderr}"
+        assert ended.returncode == 0, f"{command}: {ended.stdout}\n{ended.stderr}"
         return ended.stdout
 
 
@@ -107,15 +114,20 @@ def test_the_functions_are_packaged_as_from_the_repository(
 
 @pytest.mark.slow
 def test_the_page_has_its_files(installed: Installation) -> None:
-    """An exported page of a stage on the embedded stack: the templates and scripts came with the wheel."""
+    """An exported page of a stage on the embedded stack, and what a program says of it: all came with the wheel."""
     try:
         installed("up", "--port", "4599")
         installed("deploy")
         installed("dashboard", "--export", "page.html")
+        said = installed.program(
+            "from windrow import connect; found = connect(); print(found, len(found.fleet('-2h')))"
+        )
     finally:
         installed("down")
 
     assert "<script" in (installed.folder / "page.html").read_text()
+    assert "dev" in said
+    assert said.endswith(" 0\n")
 
 
 def test_every_package_is_installed(wheel: Path) -> None:
