@@ -2,15 +2,9 @@
 
 import base64
 import hashlib
-import os
-import statistics
-import subprocess
-import sys
 from collections.abc import Iterator
 from functools import partial
-from importlib.util import find_spec
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import pybase64
@@ -25,9 +19,6 @@ from tests.horizon import LATENESS_HORIZON_MS
 from tests.limits.hostile import small_blocks_of_bad_readings
 
 RATE = "readings/cpu-s"
-ROOT = Path(__file__).parents[1]
-_IMPORT = "import time; start = time.process_time(); import {}; print((time.process_time() - start) * 1e3)"
-_IMPORTS = 5
 
 
 def ours(parsed: Any) -> list[bytes]:
@@ -106,17 +97,6 @@ def partial_bytes() -> Iterator[Finding]:
         yield Finding(name=name, ours=sizes[0], baseline=sizes[1], at_most=at_most, unit="bytes/reading")
 
 
-def cold_import() -> Iterator[Finding]:
-    """The import of the handler in a fresh process."""
-    if find_spec("processors.consumer_handler") is None:
-        return
-    handler = _import_ms("processors.consumer_handler")
-    usual = _import_ms("pandas, pyarrow.parquet, boto3, aws_kinesis_agg.deaggregator")
-    yield Finding(
-        name="consumer.import", ours=handler, baseline=usual, ratio=usual / handler, at_most=160, unit="cpu-ms"
-    )
-
-
 def compared() -> Iterator[Finding]:
     """Other engines that are installed, from the event to grouped numbers, without partials: no targets."""
     parsed = event(sensors=200)
@@ -135,7 +115,6 @@ BENCHES = {
     "consumer.hostile": hostile,
     "consumer.floor": floor,
     "consumer.bytes": partial_bytes,
-    "consumer.import": cold_import,
     "consumer.others": compared,
 }
 
@@ -149,17 +128,3 @@ def _against_baseline(name: str, parsed: Any, *, target: float, count: int = REA
     fast, usual = medians(lambda: ours(parsed), lambda: baseline.consume(parsed))
     rates = (count / fast, count / usual)
     return Finding(name=name, ours=rates[0], baseline=rates[1], ratio=usual / fast, target=target, unit=RATE)
-
-
-def _import_ms(modules: str) -> float:
-    command = [sys.executable, "-c", _IMPORT.format(modules)]
-    # With compiled modules, whatever the shell says.
-    environment = os.environ.copy()
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-
-    def once() -> float:
-        run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True, text=True)  # noqa: S603 - our own interpreter
-        return float(run.stdout)
-
-    once()
-    return statistics.median(once() for _ in range(_IMPORTS))

@@ -1,24 +1,89 @@
-"""The size of the functions' packages, as Lambda unpacks them."""
+"""The functions' packages, as Lambda unpacks them: their size, and what it costs to import the consumer from one."""
 
+import io
 import os
+import platform as machine
+import statistics
+import subprocess
+import sys
+import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from bench.measure import Finding
 from infra import package, wheels
+from infra.bytecode import find_compiler
 from windrow import settings
 
 # Lambda's own limit is 250 MB for a function.
 AT_MOST_MB = {"consumer": 100, "fanout": 100, "dispatcher": 150}
 
+_IMPORTS = 7
+_USUAL = "pandas, pyarrow.parquet, boto3, aws_kinesis_agg.deaggregator"
+_PROGRAM = """
+import sys, time
+modules, *folders = sys.argv[1:]
+sys.path[:0] = folders
+start = time.process_time()
+exec(f"import {modules}")
+print((time.process_time() - start) * 1e3)
+"""
+
 
 def unzipped() -> Iterator[Finding]:
-    """MB of each function for Python 3.13 on arm64."""
+    """MB of each function for Python 3.13 on arm64, with its bytecode if there is a Python 3.13."""
     platform = wheels.Platform()
     found = wheels.fetch(platform, cache=settings.home_folder(os.environ) / wheels.CACHE_FOLDER)
+    compiler = find_compiler(platform)
     for function in package.FUNCTIONS:
-        built = package.build(function, wheels=found, platform=platform)
+        built = package.build(function, wheels=found, platform=platform, compiler=compiler)
         name = "package.unzipped" if function.name == "consumer" else f"package.unzipped.{function.name}"
         yield Finding(name=name, ours=built.unzipped_bytes / 1e6, at_most=AT_MOST_MB[function.name], unit="MB")
 
 
-BENCHES: dict[str, Callable[[], Iterator[Finding]]] = {"package.unzipped": unzipped}
+def cold_import() -> Iterator[Finding]:
+    """The import of the consumer's handler in a fresh process, from its package, which is never written to.
+
+    For the running Python on this machine, against the warm import of what the consumer is usually written with, in
+    turns; then the same package without its bytecode.
+    """
+    platform = wheels.Platform(
+        python=f"{sys.version_info.major}.{sys.version_info.minor}",
+        architecture={"aarch64": "arm64"}.get(machine.machine(), machine.machine()),
+    )
+    found = wheels.fetch(platform, cache=settings.home_folder(os.environ) / wheels.CACHE_FOLDER)
+    built = package.build(package.FUNCTIONS[0], wheels=found, platform=platform, compiler=find_compiler(platform))
+    assert built.without_bytecode is not None
+    with tempfile.TemporaryDirectory() as folder:
+        compiled, plain = Path(folder) / "compiled", Path(folder) / "plain"
+        for place, body in ((compiled, built.body), (plain, built.without_bytecode)):
+            zipfile.ZipFile(io.BytesIO(body)).extractall(place)
+        ours, bare, usual = _medians_ms(
+            _importing("processors.consumer_handler", compiled),
+            _importing("processors.consumer_handler", plain),
+            [sys.executable, "-c", _PROGRAM, _USUAL],
+        )
+    yield Finding(name="consumer.import", ours=ours, baseline=usual, ratio=usual / ours, at_most=160, unit="cpu-ms")
+    yield Finding(name="consumer.import.uncompiled", ours=bare, ratio=usual / bare, unit="cpu-ms")
+
+
+def _importing(module: str, folder: Path) -> list[str]:
+    """Return the command that imports from ``folder`` and the standard library alone, and writes no bytecode."""
+    return [sys.executable, "-I", "-S", "-B", "-c", _PROGRAM, module, str(folder)]
+
+
+def _medians_ms(*commands: list[str]) -> list[float]:
+    """Return the median of what each command prints, all in turns: CPU milliseconds."""
+
+    def once(command: list[str]) -> float:
+        environment = {**os.environ, "POWERTOOLS_SERVICE_NAME": "bench"}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        run = subprocess.run(command, env=environment, capture_output=True, check=True, text=True)  # noqa: S603 - our own interpreter
+        return float(run.stdout)
+
+    rounds = [[once(command) for command in commands] for _ in range(1 + _IMPORTS)]
+    return [statistics.median(column) for column in zip(*rounds[1:], strict=True)]
+
+
+BENCHES: dict[str, Callable[[], Iterator[Finding]]] = {"package.unzipped": unzipped, "consumer.import": cold_import}

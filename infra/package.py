@@ -1,15 +1,17 @@
 """The functions' code: one zip per function, with only what it imports, and the same bytes on any machine."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from infra import zips
+from infra.bytecode import Compiler
 from infra.closure import closure_of
 from infra.distribution import Distribution, needed
 from infra.wheels import Platform
+from infra.zips import ZipEntry
 from windrow.errors import WindrowError
 
 SOURCES = Path(__file__).resolve().parent.parent
@@ -29,16 +31,25 @@ class Function:
 
 @dataclass(frozen=True, kw_only=True)
 class Package:
-    """One function's zip. ``parts`` is its unpacked size in bytes by source: OURS, and each distribution."""
+    """One function's zip. ``parts`` is its unpacked size in bytes by source: OURS, each distribution, and BYTECODE.
+
+    ``without_bytecode`` is the same zip without its bytecode, None if it has none; ``compiled_by`` is the version of
+    Python that made it, such as ``3.13.1``.
+    """
 
     function: str
     body: bytes
     parts: dict[str, int]
+    without_bytecode: bytes | None = None
+    compiled_by: str | None = None
 
     @cached_property
     def sha256(self) -> str:
-        """The SHA-256 of its content, in hexadecimal."""
-        return hashlib.sha256(self.body).hexdigest()
+        """The SHA-256, in hexadecimal, of its content but for the bytecode, which only spares the function time.
+
+        So it is the same on any machine, whichever Python is there to compile.
+        """
+        return hashlib.sha256(self.body if self.without_bytecode is None else self.without_bytecode).hexdigest()
 
     @property
     def unzipped_bytes(self) -> int:
@@ -46,14 +57,23 @@ class Package:
         return sum(self.parts.values())
 
     @property
+    def description(self) -> str:
+        """Its size, its digest and whether it has bytecode, as shown to people."""
+        compiled = ""
+        if self.is_complete:
+            compiled = f", {'no bytecode' if self.compiled_by is None else f'bytecode by Python {self.compiled_by}'}"
+        return f"{len(self.body):,} bytes, sha256 {self.sha256[:16]}{compiled}"
+
+    @property
     def is_complete(self) -> bool:
         """Whether it has third-party modules too, so that it runs on a bare Python."""
-        return len(self.parts) > 1
+        return bool(self.parts.keys() - {OURS, BYTECODE})
 
     @property
     def key(self) -> str:
-        """Its key in the code bucket."""
-        return f"functions/{self.function}-{self.sha256}.zip"
+        """Its key in the code bucket; with bytecode another than without."""
+        compiled = "" if self.compiled_by is None else f"-compiled-{self.compiled_by.rpartition('.')[0]}"
+        return f"functions/{self.function}-{self.sha256}{compiled}.zip"
 
 
 FUNCTIONS = (
@@ -63,6 +83,8 @@ FUNCTIONS = (
 )
 OURS = "windrow"
 """The part of a package that is our own code."""
+BYTECODE = "bytecode"
+"""The part of a package that its own code and its distributions are compiled to."""
 
 
 def build(
@@ -71,11 +93,13 @@ def build(
     sources: Path = SOURCES,
     wheels: Iterable[Path] | None = None,
     platform: Platform | None = None,
+    compiler: Compiler | None = None,
 ) -> Package:
     """Zip the modules under ``sources`` that ``function`` imports, and the distributions in ``wheels`` that these need.
 
     Without ``wheels`` the zip has only our own modules: the embedded stack runs functions with this interpreter's
-    packages. WindrowError if the handler's module or a distribution is missing.
+    packages. ``compiler``, of the Python that the function runs on, adds bytecode. WindrowError if the handler's module
+    or a distribution is missing.
     """
     module = function.handler.rpartition(".")[0]
     closure = closure_of(module, sources=sources)
@@ -92,7 +116,20 @@ def build(
             files = distribution.useful(closure.services)
             parts[distribution.name] = sum(entry.size for entry in files.values())
             entries |= files
-    return Package(function=function.name, body=zips.write(entries), parts=parts)
+    plain = Package(function=function.name, body=zips.write(entries), parts=parts)
+    return plain if compiler is None else _with_bytecode(plain, entries, compiler)
+
+
+def _with_bytecode(package: Package, entries: Mapping[str, ZipEntry], compiler: Compiler) -> Package:
+    sources = {name: entry.body for name, entry in entries.items() if name.endswith(".py")}
+    compiled = {name: zips.stored(name, body) for name, body in compiler.compile(sources).items()}
+    return Package(
+        function=package.function,
+        body=zips.write({**entries, **compiled}),
+        parts=package.parts | {BYTECODE: sum(entry.size for entry in compiled.values())},
+        without_bytecode=package.body,
+        compiled_by=compiler.version,
+    )
 
 
 def _in_standard_library(platform: Platform) -> frozenset[str]:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from infra import contracts, package, template
 from infra import wheels as wheelhouse
+from infra.bytecode import find_compiler
 from infra.guards import WATCH_MINUTES
 from infra.package import Package
 from infra.parameters import PYTHON_VERSION
@@ -105,7 +106,7 @@ class DeploymentPlan:
         where = self.place.endpoint_url or f"AWS {self.place.region}"
         return [
             f"deploy stack {stack_name(self.stage)} to {where}",
-            *(f"upload {one.function}: {len(one.body):,} bytes, sha256 {one.sha256[:16]}" for one in self.packages),
+            *(f"upload {one.function}: {one.description}" for one in self.packages),
             *(f"set {name} = {value}" for name, value in sorted(self.parameters.items())),
             *(f"tag with {name} = {value}" for name, value in sorted(self.tags.items())),
             *(f"leave out {what}" for what in self.left_out),
@@ -186,7 +187,10 @@ def plan_deployment(
     """Build the packages, with the modules in ``wheels``, and set the parameters; make no request."""
     check_stage(stage)
     platform = platform_of(place, options)
-    packages = {one.name: package.build(one, wheels=wheels, platform=platform) for one in package.FUNCTIONS}
+    compiler = None if wheels is None else find_compiler(platform)
+    packages = {
+        one.name: package.build(one, wheels=wheels, platform=platform, compiler=compiler) for one in package.FUNCTIONS
+    }
     parameters = {
         "Stage": stage,
         "Architecture": platform.architecture,

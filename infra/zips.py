@@ -33,6 +33,13 @@ class ZipEntry:
     size: int
     packed: bytes
 
+    @property
+    def body(self) -> bytes:
+        """The file's bytes, unpacked."""
+        if self.method == zipfile.ZIP_STORED:
+            return self.packed
+        return zlib.decompress(self.packed, wbits=-zlib.MAX_WBITS, bufsize=max(1, self.size))
+
 
 def stored(name: str, body: bytes) -> ZipEntry:
     """Return an uncompressed entry."""

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 def package(*, version: str, architecture: str, folder: Path | None) -> None:
     """Build the zip of each function, with only what it imports, and show how large each part is.
 
-    The same sources and lock give the same bytes on any machine. `windrow deploy` does this itself.
+    The same sources and lock give the same sha256 on any machine. It leaves out the bytecode, which spares a function
+    the compiling at each cold start: it is made if there is a Python of the functions' version, this one or on the
+    PATH. `windrow deploy` does all this itself.
 
     \b
     windrow package
@@ -33,11 +35,20 @@ def package(*, version: str, architecture: str, folder: Path | None) -> None:
     """
     from infra import package as packaging
     from infra import wheels
+    from infra.bytecode import find_compiler
 
     platform = wheels.Platform(python=version, architecture=architecture)
     with err.status(f"packaging for {platform}"):
         found = wheels.fetch(platform, cache=home_folder() / wheels.CACHE_FOLDER)
-        built = [packaging.build(one, wheels=found, platform=platform) for one in packaging.FUNCTIONS]
+        compiler = find_compiler(platform)
+        built = [
+            packaging.build(one, wheels=found, platform=platform, compiler=compiler) for one in packaging.FUNCTIONS
+        ]
+    if compiler is None:
+        err.print(
+            f"no python{version} on the PATH: without bytecode, so that every cold start compiles what it imports",
+            style="yellow",
+        )
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         for one in built:

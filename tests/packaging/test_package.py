@@ -9,12 +9,14 @@ import struct
 import subprocess
 import sys
 import zipfile
+from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
 from packaging.utils import parse_wheel_filename
 
 from infra import package
+from infra.bytecode import find_compiler
 from infra.distribution import Distribution
 from infra.package import FUNCTIONS, SOURCES, Function, Package
 from infra.wheels import Platform
@@ -43,20 +45,25 @@ print(json.dumps({n: m.__file__ for n, m in sys.modules.items() if getattr(m, "_
 
 @pytest.fixture(scope="module")
 def arm64(wheel_cache: Path) -> dict[str, Package]:
-    """The packages as a deployment to AWS builds them."""
-    wheels = fetched(ARM64, wheel_cache)
-    return {one.name: package.build(one, wheels=wheels, platform=ARM64) for one in FUNCTIONS}
+    """The packages as a deployment to AWS builds them: with bytecode if there is a Python of that version."""
+    wheels, compiler = fetched(ARM64, wheel_cache), find_compiler(ARM64)
+    return {one.name: package.build(one, wheels=wheels, platform=ARM64, compiler=compiler) for one in FUNCTIONS}
 
 
-@pytest.fixture(scope="module")
-def here(wheel_cache: Path) -> dict[str, Package]:
-    """The packages for the running interpreter on this machine."""
+def here_with_wheels(wheel_cache: Path) -> tuple[Platform, tuple[Path, ...]]:
+    """The running interpreter on this machine, and the wheels for it."""
     if sys.platform != "linux":
         pytest.skip("functions run on Linux, and so do their wheels")
     architecture = {"aarch64": "arm64"}.get(machine.machine(), machine.machine())
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     platform = Platform(python=version, architecture=architecture)
-    wheels = fetched(platform, wheel_cache)
+    return platform, fetched(platform, wheel_cache)
+
+
+@pytest.fixture(scope="module")
+def here(wheel_cache: Path) -> dict[str, Package]:
+    """The packages for the running interpreter on this machine."""
+    platform, wheels = here_with_wheels(wheel_cache)
     return {one.name: package.build(one, wheels=wheels, platform=platform) for one in FUNCTIONS}
 
 
@@ -126,6 +133,22 @@ def test_handler_imports_in_an_empty_folder(function: Function, here: dict[str, 
 
 
 @by_name
+def test_everything_that_a_handler_imports_is_compiled(function: Function, wheel_cache: Path, tmp_path: Path):
+    """Its own modules and its distributions', for this interpreter, at the place where Python looks for bytecode."""
+    platform, wheels = here_with_wheels(wheel_cache)
+    built = package.build(function, wheels=wheels, platform=platform, compiler=find_compiler(platform))
+    with opened(built) as archive:
+        archive.extractall(tmp_path / "code")
+        names = set(archive.namelist())
+    code = f"{tmp_path / 'code'}/"
+    places = imported(function, tmp_path, ["s3"]).values()
+    loaded = [place.removeprefix(code) for place in places if place.startswith(code) and place.endswith(".py")]
+
+    assert len(loaded) > 100
+    assert [name for name in loaded if cache_from_source(name) not in names] == []
+
+
+@by_name
 def test_arm64_build_is_for_arm64_and_small(function: Function, arm64: dict[str, Package]):
     """Every shared object is for 64-bit ARM, and the whole is far below what Lambda unpacks."""
     built = arm64[function.name]
@@ -190,7 +213,7 @@ def test_import_that_no_requirement_provides_is_named(tmp_path: Path, wheel_cach
 
 def test_every_wheel_of_the_lock_is_needed_by_some_function(arm64: dict[str, Package], wheel_cache: Path):
     """The functions' lock holds nothing that no function imports."""
-    packaged = set().union(*(built.parts for built in arm64.values())) - {package.OURS}
+    packaged = set().union(*(built.parts for built in arm64.values())) - {package.OURS, package.BYTECODE}
     assert packaged == {Distribution(wheel).name for wheel in fetched(ARM64, wheel_cache)}
 
 
