@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, settings
 for name in ("WINDROW_TARGET", "WINDROW_STAGE", "AWS_PROFILE", "AWS_ENDPOINT_URL"):
     os.environ.pop(name, None)
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+os.environ["XDG_CONFIG_HOME"] = str(Path(tempfile.gettempdir(), "windrow-tests-config"))
 
 # No deadline: a test never judges by the clock. In CI the same examples every time; elsewhere new ones.
 # `make check` asks for few examples, `make test` for all.

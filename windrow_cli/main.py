@@ -20,6 +20,7 @@ _COMMANDS = {
     "up": ("windrow_cli.place", "up", "Start the embedded stack."),
     "down": ("windrow_cli.place", "down", "Stop the embedded stack and remove what it stored."),
     "status": ("windrow_cli.place", "status", "Show what runs and what is deployed."),
+    "config": ("windrow_cli.config", "config", "Show which stage commands mean here, and who says so."),
     "deploy": ("windrow_cli.deploy", "deploy", "Package the functions and deploy a stage."),
     "destroy": ("windrow_cli.deploy", "destroy", "Remove a deployed stage."),
     "policy": ("windrow_cli.policy", "policy", "Print the IAM policy for who deploys, sends or asks."),
@@ -38,6 +39,16 @@ _COMMANDS = {
     "replay": ("windrow_cli.replay", "replay", "Process the stream's records once more."),
     "quarantine": ("windrow_cli.quarantine", "quarantine", "List and show payloads that did not count."),
     "redrive": ("windrow_cli.redrive", "redrive", "Process quarantined payloads and failed batches once more."),
+}
+# Spelled as in windrow.settings, or as their own makers do.
+_VARIABLES = {
+    "WINDROW_STAGE": "The stage, where there is no --stage.",
+    "WINDROW_TARGET": "embedded, localstack or aws, where there is no --target.",
+    "WINDROW_HOME": "The folder for windrow's own files; default: ~/.windrow.",
+    "AWS_REGION, AWS_DEFAULT_REGION, AWS_PROFILE": "As for every tool of AWS; --region and --profile come first.",
+    "LOCALSTACK_HOST, AWS_ENDPOINT_URL": "Where LocalStack is, with --target localstack.",
+    "XDG_CONFIG_HOME": "Where windrow/windrow.toml may be; default: ~/.config. See windrow config.",
+    "NO_COLOR": "No colours.",
 }
 
 
@@ -74,6 +85,8 @@ class _LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, _, line) in _COMMANDS.items()])
+        with formatter.section("Environment"):
+            formatter.write_dl(list(_VARIABLES.items()))
 
 
 @click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

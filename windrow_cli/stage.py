@@ -10,14 +10,13 @@ import click
 
 from windrow import settings
 from windrow_cli.choices import OneOf
+from windrow_operations.configuration import DEFAULTS, TARGETS, Choice, configured
 
 if TYPE_CHECKING:
     from windrow.aws.clients import Place
     from windrow.stage import Stage
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-# The same names as in windrow.aws.clients, which takes a while to import.
-_TARGETS = ("embedded", "localstack", "aws")
 _META = "windrow.target"
 
 
@@ -30,10 +29,11 @@ def target_option(command: _Command) -> _Command:
     options = (
         click.option(
             "--target",
-            type=OneOf(_TARGETS, noun="target"),
-            default="embedded",
+            type=OneOf(TARGETS, noun="target"),
+            default=lambda: _configured("target"),
             envvar=settings.TARGET,
-            show_default=True,
+            show_envvar=True,
+            show_default=TARGETS[0],
             expose_value=False,
             callback=_remember,
             help="Where: the embedded stack, a LocalStack, or AWS.",
@@ -43,14 +43,14 @@ def target_option(command: _Command) -> _Command:
             metavar="NAME",
             expose_value=False,
             callback=_remember,
-            help="The AWS region; default: the profile's.",
+            help="The AWS region; default: AWS_REGION, else the profile's.",
         ),
         click.option(
             "--profile",
             metavar="NAME",
             expose_value=False,
             callback=_remember,
-            help="The AWS profile; default: the usual chain of credentials.",
+            help="The AWS profile; default: AWS_PROFILE, else the usual chain of credentials.",
         ),
     )
     for option in reversed(options):
@@ -63,9 +63,10 @@ def stage_option(command: _Command) -> _Command:
     option = click.option(
         "--stage",
         "stage_name",
-        default="dev",
+        default=lambda: _configured("stage"),
         envvar=settings.STAGE,
-        show_default=True,
+        show_envvar=True,
+        show_default=str(DEFAULTS["stage"]),
         metavar="NAME",
         help="The deployed stage.",
     )
@@ -79,22 +80,24 @@ def home_folder() -> Path:
 
 def chosen_target() -> str:
     """Return the target of the running command; the embedded stack outside of any command."""
-    return _chosen("target") or _TARGETS[0]
+    return _chosen("target") or TARGETS[0]
 
 
 def chosen_place() -> "Place":
-    """Return the place that the running command's options name; WindrowError when there is none."""
+    """Return the place that the running command's options, the environment or a file name; WindrowError if none."""
     from infra.targets import find_place
 
-    return find_place(chosen_target(), home=home_folder(), region=chosen_region(), profile=_chosen("profile"))
+    profile = _chosen("profile")
+    if profile is None and chosen_target() == "aws":
+        choice = _configuration()["profile"]
+        profile = None if choice.source == settings.AWS_PROFILE else choice.value  # boto3 itself reads the variable
+    return find_place(chosen_target(), home=home_folder(), region=chosen_region(), profile=profile)
 
 
 def chosen_region() -> str | None:
-    """Return the region that the options or, for AWS, the environment name; None leaves it to the profile."""
+    """Return the region that the options or, on AWS, the environment or a file name; None: the profile's."""
     region = _chosen("region")
-    if chosen_target() == "aws":  # boto3 itself reads only the second
-        region = region or os.environ.get(settings.AWS_REGION) or os.environ.get(settings.AWS_DEFAULT_REGION)
-    return region
+    return region or (_configured("region") if chosen_target() == "aws" else None)
 
 
 def open_stage(name: str) -> "Stage":
@@ -107,6 +110,14 @@ def open_stage(name: str) -> "Stage":
 def clock_ms() -> int:
     """Return the time in epoch milliseconds. Commands read the clock here and pass it on."""
     return time.time_ns() // 1_000_000
+
+
+def _configuration() -> "dict[str, Choice]":
+    return configured(os.environ, folder=Path.cwd())
+
+
+def _configured(name: str) -> str | None:
+    return _configuration()[name].value
 
 
 def _chosen(name: str) -> str | None:

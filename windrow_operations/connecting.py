@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 
 from analytics.engine import engine_of, local_engine
 from analytics.library import Windrow
@@ -11,6 +12,7 @@ from windrow.aws.clients import AWS, DEFAULT_REGION, EMBEDDED, LOCALSTACK, Place
 from windrow.deployment import find_stage
 from windrow.errors import UsageError
 from windrow.installation import refuse_both
+from windrow_operations.configuration import Choice, configured
 
 TARGETS = (EMBEDDED, LOCALSTACK, AWS)
 
@@ -26,16 +28,18 @@ def connect(
 ) -> Windrow:
     """Return the results of a deployed stage, by default WINDROW_STAGE or "dev"; WindrowError if it is not deployed.
 
-    `target` is "embedded", "localstack" or "aws", as of the command: by default WINDROW_TARGET, else the embedded
-    stack; with a region or a profile, AWS. An `endpoint_url`, or AWS_ENDPOINT_URL while no target is named, is that of
-    a stand-in. Athena answers if there is one; with `is_local`, DuckDB on this machine does, over the same rows.
+    `target` is "embedded", "localstack" or "aws", as of the command: by default WINDROW_TARGET; with a region or a
+    profile, AWS; else the embedded stack. What neither an argument nor the environment says is taken from
+    `windrow.toml` in the working folder or the user's configuration, as `windrow config` shows it. An `endpoint_url`,
+    or AWS_ENDPOINT_URL while no target is named, is that of a stand-in. Athena answers if there is one; with
+    `is_local`, DuckDB on this machine does, over the same rows.
     """
     refuse_both()
     try:
         place = _place(target, region=region, profile=profile, endpoint_url=endpoint_url)
     except UsageError as error:
         raise UsageError(_in_python(error.message), hint=_in_python(error.hint)) from error
-    found = find_stage(place, stage or os.environ.get(settings.STAGE) or "dev")
+    found = find_stage(place, stage or _choices()["stage"].value or "dev")
     home = settings.home_folder(os.environ)
     return Windrow((local_engine if is_local else engine_of)(found, home=home), place, stage=found.name)
 
@@ -48,12 +52,20 @@ def _place(target: str | None, *, region: str | None, profile: str | None, endpo
     chosen = target or os.environ.get(settings.TARGET) or None
     if chosen is None and os.environ.get(settings.AWS_ENDPOINT_URL):
         return Place(EMBEDDED, os.environ[settings.AWS_ENDPOINT_URL], region or DEFAULT_REGION)
-    chosen = chosen or (EMBEDDED if region is None and profile is None else AWS)
+    choices = _choices()
+    implied = choices["target"].value if region is None and profile is None else AWS
+    chosen = chosen or implied or EMBEDDED
     if chosen not in TARGETS:
         raise UsageError(f"there is no target {chosen!r}", hint=f"one of: {', '.join(TARGETS)}")
-    if chosen == AWS:  # boto3 itself reads only the second
-        region = region or os.environ.get(settings.AWS_REGION) or os.environ.get(settings.AWS_DEFAULT_REGION)
+    if chosen == AWS:
+        region = region or choices["region"].value
+        if choices["profile"].source != settings.AWS_PROFILE:  # boto3 itself reads the variable
+            profile = profile or choices["profile"].value
     return find_place(chosen, home=settings.home_folder(os.environ), region=region, profile=profile)
+
+
+def _choices() -> dict[str, Choice]:
+    return configured(os.environ, folder=Path.cwd())
 
 
 def _in_python(text: str) -> str:

@@ -31,6 +31,8 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.Monke
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("WINDROW_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.chdir(tmp_path)
     return monkeypatch
 
 
@@ -91,6 +93,26 @@ def test_a_place_that_is_not_there_is_told_in_words_of_python(
     assert message in caught.value.message
     assert hint in caught.value.hint
     assert "--" not in caught.value.message + caught.value.hint
+
+
+def test_a_file_is_asked_last(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Arguments and the environment come before windrow.toml, as for the command."""
+    (tmp_path / "windrow.toml").write_text('target = "aws"\nregion = "eu-north-1"\n')
+    assert place_of() == on_aws("eu-north-1")
+    assert place_of(region="eu-west-1") == on_aws("eu-west-1")
+    assert place_of(target="localstack").name == "localstack"
+    environment.setenv("AWS_REGION", "eu-central-1")
+    assert place_of() == on_aws("eu-central-1")
+    environment.setenv("AWS_ENDPOINT_URL", STAND_IN)
+    assert place_of() == Place("embedded", STAND_IN, "us-east-1")
+
+
+def test_a_file_names_the_stage(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The stage that is looked for, and not found, is the file's."""
+    (tmp_path / "windrow.toml").write_text('stage = "prod"\n')
+    assert connecting._choices()["stage"].value == "prod"
+    environment.setenv("WINDROW_STAGE", "staging")
+    assert connecting._choices()["stage"].value == "staging"
 
 
 def test_the_older_name_is_the_same() -> None:
