@@ -23,6 +23,7 @@ from dispatcher.rows import IN_FLIGHT_BYTES_MAX, read_ids_in_pieces
 from windrow.columns.strings import Strings
 from windrow.lake.layout import SILENCES, SilenceMarkerKey, day_prefix, lineage_key, rows_key, silences_key
 from windrow.lake.store import Mapper, PreconditionFailed, StoreError, etag_of, put_if_unchanged
+from windrow.quantities import name_of
 from windrow.rows.lineage import Lineage
 from windrow.rows.silence import HISTORY_WINDOWS, Silence, SilenceState, silence_of, write_silence
 from windrow.timestamps import format_rfc3339
@@ -223,7 +224,8 @@ def summary_of(silence: Silence, *, was_outage: bool) -> tuple[str, str] | None:
         ", ".join(f"{count:,} {what}" for what, count in changes.items() if count) or "most sensors are heard again"
     )
     began = silence.states == list(SilenceState).index(SilenceState.BEGAN)
-    names = silence.sensor_ids.take(began.nonzero()[0][:SENSORS_NAMED_MAX]).to_list()
+    named = silence.sensor_ids.take(began.nonzero()[0][:SENSORS_NAMED_MAX]).to_list()
+    names = [name_of(series) for series in named]
     more = counts[SilenceState.BEGAN] - len(names)
     listed = "".join(f"\n{name}" for name in names) + (f"\nand {more:,} more" if more > 0 else "")
     return f"Sensors: {change}", f"{heard} {silence.silent:,} are silent.{listed}\n"

@@ -17,7 +17,7 @@ BIN_MILLI = 500
 PERCENTILES = (5, 25, 50, 75, 95, 99)
 
 Fact = tuple[str, int, int, int]
-"""A reading: sensor_id, event_time_ms, sequence, temperature in m°C."""
+"""A reading: series (the sensor id, or it, the quantity and the unit between U+001F), event_time_ms, sequence, milli."""
 Row = dict[str, Any]
 
 
@@ -27,16 +27,17 @@ def window_start_ms(event_time_ms: int) -> int:
 
 
 def expected_rows(facts: Iterable[Fact]) -> list[Row]:
-    """The rows of one window, ascending by the octets of the sensor id; all facts must lie in it."""
-    by_sensor: dict[str, list[Fact]] = {}
+    """The rows of one window, ascending by the octets of the series; all facts must lie in it."""
+    by_series: dict[str, list[Fact]] = {}
     for fact in facts:
-        by_sensor.setdefault(fact[0], []).append(fact)
-    return [expected_row(by_sensor[sensor_id]) for sensor_id in sorted(by_sensor, key=str.encode)]
+        by_series.setdefault(fact[0], []).append(fact)
+    return [expected_row(by_series[series]) for series in sorted(by_series, key=str.encode)]
 
 
 def expected_row(facts: list[Fact]) -> Row:
-    """The row of one sensor in one window; any order, any number of repetitions."""
-    sensor_id, some_time_ms, _, _ = facts[0]
+    """The row of one series in one window; any order, any number of repetitions."""
+    series, some_time_ms, _, _ = facts[0]
+    sensor_id, quantity, unit = series.split("\x1f") if "\x1f" in series else (series, "temperature", "C")
     start_ms = window_start_ms(some_time_ms)
     values: dict[tuple[int, int], set[int]] = {}
     for _, time_ms, sequence, milli in facts:
@@ -49,6 +50,8 @@ def expected_row(facts: list[Fact]) -> Row:
     return {
         "window_start": timestamp(start_ms),
         "sensor_id": sensor_id,
+        "quantity": quantity,
+        "unit": unit,
         "readings": len(winners),
         "sum_milli": sum(ascending),
         "sum_squares_milli2": sum(value * value for value in ascending),
@@ -72,14 +75,20 @@ def merged_rows(start_ms: int, parts: Iterable[list[Row]]) -> list[Row]:
 
     Those are the middle of the histogram's bin with the nearest rank, within minimum and maximum.
     """
-    by_sensor: dict[str, list[Row]] = {}
+    by_series: dict[str, list[Row]] = {}
     for row in (row for rows in parts for row in rows):
-        by_sensor.setdefault(row["sensor_id"], []).append(row)
-    return [merged_row(start_ms, by_sensor[sensor_id]) for sensor_id in sorted(by_sensor, key=str.encode)]
+        by_series.setdefault(series_of(row), []).append(row)
+    return [merged_row(start_ms, by_series[series]) for series in sorted(by_series, key=str.encode)]
+
+
+def series_of(row: Row) -> str:
+    """The series of a row, as in a fact."""
+    is_temperature = row["quantity"] == "temperature"
+    return str(row["sensor_id"]) if is_temperature else "\x1f".join((row["sensor_id"], row["quantity"], row["unit"]))
 
 
 def merged_row(start_ms: int, rows: list[Row]) -> Row:
-    """The row of one sensor from its rows of windows."""
+    """The row of one series from its rows of windows."""
     first, last = min(rows, key=lambda row: row["first_time"]), max(rows, key=lambda row: row["last_time"])
     least, most = min(row["min_milli"] for row in rows), max(row["max_milli"] for row in rows)
     counts: Counter[int] = Counter()
@@ -90,7 +99,7 @@ def merged_row(start_ms: int, rows: list[Row]) -> Row:
     middles = {p: ranked[-(-p * len(ranked) // 100) - 1] * BIN_MILLI + BIN_MILLI // 2 for p in PERCENTILES}
     return {
         "window_start": timestamp(start_ms),
-        "sensor_id": rows[0]["sensor_id"],
+        **{name: rows[0][name] for name in ("sensor_id", "quantity", "unit")},
         **{name: sum(row[name] for row in rows) for name in added},
         "min_milli": least,
         "max_milli": most,

@@ -11,8 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.oracle import PERCENTILES, Fact, expected_rows, read_rows
-from tests.property.strategies import sensor_ids, values_milli
+from tests.oracle import series_of as series_of_row
+from tests.property.strategies import quantities, sensor_ids, values_milli, wide_values_milli
 from tests.rows_file import encode_rollup
+from windrow.quantities import series_of
 from windrow.reading import Readings
 from windrow.rows.merge import PERCENTILE_ERROR_MILLI, merge, merge_streams
 from windrow.rows.partial import partials_of
@@ -24,17 +26,18 @@ DAY_MS = 86_400_000
 DAY_START_MS = 1_763_596_800_000
 
 facts = st.builds(
-    lambda sensor_id, window, offset, sequence, value: (
-        sensor_id,
+    lambda sensor_id, quantity, window, offset, sequence, value: (
+        series_of(sensor_id, quantity),
         DAY_START_MS + window * WINDOW_MS + offset,
         sequence,
         value,
     ),
     sensor_ids,
+    quantities,
     st.sampled_from([0, 0, 1, 11, 12, 150, 287]),
     st.sampled_from([0, 1, 150_000, WINDOW_MS - 1]),
     st.sampled_from([0, 1]),
-    values_milli,
+    st.one_of(values_milli, wide_values_milli),
 )
 days = st.lists(facts, min_size=1, max_size=40)
 
@@ -45,12 +48,12 @@ def windows_of(day: list[Fact]) -> list[Rollup]:
 
 
 def expected_day(day: list[Fact]) -> list[dict[str, Any]]:
-    """From the rows of the windows, sensor by sensor; percentiles are left out."""
-    by_sensor: dict[str, list[dict[str, Any]]] = {}
+    """From the rows of the windows, series by series; percentiles are left out."""
+    by_series: dict[str, list[dict[str, Any]]] = {}
     for start in sorted({time_ms // WINDOW_MS for _, time_ms, _, _ in day}):
         for row in expected_rows(fact for fact in day if fact[1] // WINDOW_MS == start):
-            by_sensor.setdefault(row["sensor_id"], []).append(row)
-    return [expected_row(by_sensor[sensor_id]) for sensor_id in sorted(by_sensor, key=str.encode)]
+            by_series.setdefault(series_of_row(row), []).append(row)
+    return [expected_row(by_series[series]) for series in sorted(by_series, key=str.encode)]
 
 
 def expected_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -60,7 +63,7 @@ def expected_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
             histogram[which] = histogram.get(which, 0) + count
     added = ("readings", "sum_milli", "sum_squares_milli2", "integral_milli_ms", "covered_ms", "conflicts")
     return {
-        "sensor_id": rows[0]["sensor_id"],
+        **{name: rows[0][name] for name in ("sensor_id", "quantity", "unit")},
         **{name: sum(row[name] for row in rows) for name in added},
         "min_milli": min(row["min_milli"] for row in rows),
         "max_milli": max(row["max_milli"] for row in rows),

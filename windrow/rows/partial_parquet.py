@@ -1,6 +1,6 @@
-"""A partial as one Parquet object: a row per sensor, with its readings as lists and its aggregates as columns.
+"""A partial as one Parquet object: a row per series, with its readings as lists and its aggregates as columns.
 
-Within a sensor, times, values and sequences are stored as a first value and the differences ("steps") from one reading
+Within a series, times, values and sequences are stored as a first value and the differences ("steps") from one reading
 to the next, which are small and pack into few bits. The `sequence` columns are left out if every sequence is 0. The
 aggregates are for queries of a window that is still open: under redelivery they are an upper bound, and only the rows
 of the closed window are exact. `decode_partial` reads the sets only.
@@ -17,6 +17,7 @@ from windrow.columns import arrow
 from windrow.columns.strings import offsets_of
 from windrow.rows.format_version import check_readable
 from windrow.rows.partial import Partial
+from windrow.rows.series_columns import series_columns, series_of_columns
 from windrow.window import WINDOW_MS, Window
 
 FORMAT = 1
@@ -24,6 +25,8 @@ FORMAT = 1
 # (name, Glue type), in the order of the file.
 COLUMNS: tuple[tuple[str, str], ...] = (
     ("sensor_id", "string"),
+    ("quantity", "string"),
+    ("unit", "string"),
     ("readings", "bigint"),
     ("sum_milli", "bigint"),
     ("min_milli", "int"),
@@ -35,7 +38,7 @@ COLUMNS: tuple[tuple[str, str], ...] = (
     ("first_sequence", "bigint"),
     ("sequence_steps", "array<bigint>"),
 )
-# All others are dictionary-encoded: 64-bit integers that are nearly all equal.
+# All others are dictionary-encoded: quantities, units, and 64-bit integers that are nearly all equal.
 _PLAIN = ("sensor_id", "sum_milli", "first_sequence")
 _ENCODINGS: dict[tuple[str, ...], arrow.Encoding] = {
     **{arrow.path(name): arrow.PLAIN for name in _PLAIN},
@@ -66,7 +69,7 @@ def encode_partial(partial: Partial, delivery: DeliveryCounts) -> bytes:
     first = partial.offsets[:-1]
     value = partial.value_milli.astype(np.int64)
     columns = {
-        "sensor_id": arrow.string_column(partial.sensor_ids),
+        **series_columns(partial.sensor_ids),
         "readings": arrow.column(count),
         "sum_milli": arrow.column(np.add.reduceat(value, first)),
         "min_milli": arrow.column(np.minimum.reduceat(partial.value_milli, first)),
@@ -108,7 +111,7 @@ def _partial_of(window: Window, columns: Mapping[str, Any]) -> Partial:
         raise ValueError("a reading outside the window")
     return Partial(
         window=window,
-        sensor_ids=arrow.strings_of(columns["sensor_id"]),
+        sensor_ids=series_of_columns(columns),
         offsets=groups.offsets,
         event_time_ms=offset_ms + window.start_ms,
         sequence=(

@@ -14,6 +14,7 @@ from windrow.columns.strings import Strings
 from windrow.reading import Readings
 from windrow.rows.partial import Partial
 from windrow.rows.rollup import BATCH_ROWS, PERCENTILES, Rollup, RowsDigest, batches_of, roll
+from windrow.rows.series_columns import series_columns, series_of_columns
 from windrow.window import Window
 
 FORMAT = 1
@@ -22,6 +23,8 @@ FORMAT = 1
 COLUMNS: tuple[tuple[str, str], ...] = (
     ("window_start", "timestamp"),
     ("sensor_id", "string"),
+    ("quantity", "string"),
+    ("unit", "string"),
     ("readings", "bigint"),
     ("sum_milli", "bigint"),
     ("sum_squares_milli2", "decimal(38,0)"),
@@ -39,7 +42,7 @@ COLUMNS: tuple[tuple[str, str], ...] = (
     ("conflicts", "bigint"),
 )
 # Dictionary-encoded, because most rows have the same value; so are decimals and lists.
-_STEADY = ("window_start", "readings", "covered_ms", "conflicts")
+_STEADY = ("window_start", "quantity", "unit", "readings", "covered_ms", "conflicts")
 _ENCODINGS: dict[tuple[str, ...], arrow.Encoding] = {
     arrow.path(name): arrow.PLAIN
     for name, kind in COLUMNS
@@ -53,7 +56,7 @@ class UnreadableRows(ValueError):  # noqa: N818 - the domain's noun
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowsSummary:
-    """Totals over the rows of a file: row count, column totals, and hashes of the rows and of their sensor ids."""
+    """Totals over the rows of a file: row count, column totals, and hashes of the rows and of their series."""
 
     rows_sha256: str
     sensors_sha256: str
@@ -63,7 +66,7 @@ class RowsSummary:
 
 
 def write_rows(start_ms: int, parts: Iterable[Rollup], file: IO[bytes]) -> RowsSummary:
-    """Write the rows of `parts`, which ascend by sensor id, as one Parquet file, and return their totals.
+    """Write the rows of `parts`, which ascend by series, as one Parquet file, and return their totals.
 
     Parts are consumed one at a time and regrouped: the bytes depend only on the rows (and the version of arro3), and
     memory on BATCH_ROWS. A batch is a row group; Athena finds a sensor by its statistics and page index.
@@ -109,10 +112,10 @@ def read_rows(start_ms: int, file: IO[bytes], *, rows: int = BATCH_ROWS) -> Iter
 
 
 def read_sensor_ids(file: IO[bytes], *, rows: int = BATCH_ROWS) -> Iterator[Strings]:
-    """Read the sensor ids of rows from a file, `rows` rows at a time; raises UnreadableRows."""
+    """Read the series of rows from a file, `rows` rows at a time; raises UnreadableRows."""
     try:
         for columns in arrow.read_parquet_batches(file, rows=rows):
-            yield arrow.strings_of(columns["sensor_id"])
+            yield series_of_columns(columns)
     except (ValueError, KeyError) as error:
         raise UnreadableRows(str(error)) from error
 
@@ -130,7 +133,7 @@ def _rollup_of(start_ms: int, columns: Mapping[str, Array]) -> Rollup:
     }
     return Rollup(
         start_ms=start_ms,
-        sensor_ids=arrow.strings_of(columns["sensor_id"]),
+        sensor_ids=series_of_columns(columns),
         sum_squares_high=high,
         sum_squares_low=low,
         first_time_ms=arrow.instants_of(columns["first_time"]),
@@ -151,7 +154,7 @@ def _columns(rollup: Rollup) -> Mapping[str, Array]:
     }
     return {
         "window_start": arrow.timestamp_column(np.full(len(rollup), rollup.start_ms, np.int64)),
-        "sensor_id": arrow.string_column(rollup.sensor_ids),
+        **series_columns(rollup.sensor_ids),
         "readings": arrow.column(rollup.readings),
         "sum_milli": arrow.column(rollup.sum_milli),
         "sum_squares_milli2": arrow.decimal_column(rollup.sum_squares_high, rollup.sum_squares_low),

@@ -1,5 +1,7 @@
 """Sensors that fell silent: a pure function of the sensors that have rows in each of the last windows.
 
+Each series is a sensor here: what measures two quantities may fall silent in one of them.
+
     age      14  13  12 ... 2    1   0
              |   └── 12 before ─┘└ 2 ┘  the window itself has age 0
              └ only decides whether the sensor was silent one window earlier
@@ -24,6 +26,7 @@ from windrow.columns import arrow
 from windrow.columns.arrays import Int64s, Mask
 from windrow.columns.strings import Strings
 from windrow.rows.merge import id_ranges
+from windrow.rows.series_columns import series_columns
 from windrow.window import WINDOW_MS, Window
 
 BEFORE_WINDOWS = 12
@@ -37,6 +40,8 @@ FORMAT = 1
 COLUMNS: tuple[tuple[str, str], ...] = (
     ("window_start", "timestamp"),
     ("sensor_id", "string"),
+    ("quantity", "string"),
+    ("unit", "string"),
     ("state", "string"),
     ("last_window", "timestamp"),
     ("missing_windows", "int"),
@@ -54,7 +59,7 @@ class SilenceState(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Silence:
-    """The silent sensors of a window: k rows, ascending by sensor id.
+    """The silent sensors of a window: k rows, ascending by series (windrow.quantities).
 
     sensors: how many were heard in the window; sensors_expected: how many in the BEFORE_WINDOWS before it;
     states: int64[k], positions in SilenceState; missing_windows: int64[k], for how many windows the sensor has had no
@@ -137,7 +142,7 @@ def write_silence(silence: Silence, file: IO[bytes]) -> None:
     names = Strings.of(SilenceState).take(silence.states)
     columns = {
         "window_start": arrow.timestamp_column(start_ms),
-        "sensor_id": arrow.string_column(silence.sensor_ids),
+        **series_columns(silence.sensor_ids),
         "state": arrow.string_column(names),
         "last_window": arrow.timestamp_column(start_ms - silence.missing_windows * WINDOW_MS),
         "missing_windows": arrow.column(silence.missing_windows.astype(np.int32)),

@@ -1,4 +1,6 @@
-"""One range of a united set as one Parquet object: a row per sensor, with its readings as lists.
+"""One range of a united set as one Parquet object: a row per series, with its readings as lists.
+
+`sensor_id` holds series as the core spells them (windrow.quantities).
 
 Only the dispatcher reads it. So it has no aggregates, and times and values are stored as they are, not as steps: the
 deltas are the encoding's work. That takes a third less CPU than a partial. The column `sequence` is left out if every
