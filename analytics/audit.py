@@ -12,7 +12,7 @@ from typing import Any, Self
 import pandas as pd
 
 from analytics.decode import StreamTotals, decode
-from analytics.oracle import true_rows
+from analytics.oracle import SERIES_COLUMNS, Series, true_rows
 from analytics.presets import IN_RANGE, range_values
 from analytics.query import Query
 from analytics.readings_database import ReadingsDatabase
@@ -170,11 +170,7 @@ def _audit_window(
 ) -> WindowAudit:
     readings, stored = database.readings_of(start_ms), rows_of_window(engine, start_ms)
     unproven = set() if is_whole else _unproven(readings, stored)
-    verification = verify_window(
-        start_ms,
-        readings[~readings["sensor_id"].isin(unproven)],
-        stored[~stored["sensor_id"].isin(unproven)],
-    )
+    verification = verify_window(start_ms, _without(readings, unproven), _without(stored, unproven))
     if not verification.is_exact:
         verdict = Verdict.BEHIND if is_young else Verdict.DIFFERENT
     else:
@@ -182,28 +178,38 @@ def _audit_window(
     return WindowAudit(start_ms=start_ms, verdict=verdict, verification=verification, rows_unproven=len(unproven))
 
 
-def _unproven(readings: pd.DataFrame, stored: pd.DataFrame) -> set[str]:
-    """Return the sensors whose rows have more than the stream, and nothing that contradicts it.
+def _without(rows: pd.DataFrame, unproven: set[Series]) -> pd.DataFrame:
+    """Return the rows, or readings, of all other series."""
+    if not unproven:
+        return rows
+    series = zip(*(rows[name].tolist() for name in SERIES_COLUMNS), strict=True)
+    return rows[[one not in unproven for one in series]]
+
+
+def _unproven(readings: pd.DataFrame, stored: pd.DataFrame) -> set[Series]:
+    """Return the series whose rows have more than the stream, and nothing that contradicts it.
 
     A row has everything that is in the stream. So a row with the same counts of readings and conflicts is made from the
     same readings and must be equal; one with higher counts must only have a maximum that is at least as high.
     """
-    truth = {row["sensor_id"]: row for row in _records(true_rows(readings))}
-    unproven: set[str] = set()
-    for found in _records(stored):
-        expected = truth.get(found["sensor_id"])
+    truth = dict(_records(true_rows(readings)))
+    unproven: set[Series] = set()
+    for series, found in _records(stored):
+        expected = truth.get(series)
         if expected is None:
-            unproven.add(found["sensor_id"])
+            unproven.add(series)
             continue
         surplus = [found[name] - expected[name] for name in ("readings", "conflicts")]
         if min(surplus) >= 0 and max(surplus) > 0 and found["max_milli"] >= expected["max_milli"]:
-            unproven.add(found["sensor_id"])
+            unproven.add(series)
     return unproven
 
 
-def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    names = ["sensor_id", "readings", "conflicts", "max_milli"]
-    return [dict(zip(names, values, strict=True)) for values in zip(*(rows[name] for name in names), strict=True)]
+def _records(rows: pd.DataFrame) -> list[tuple[Series, dict[str, Any]]]:
+    series = zip(*(rows[name].tolist() for name in SERIES_COLUMNS), strict=True)
+    names = ["readings", "conflicts", "max_milli"]
+    values = zip(*(rows[name] for name in names), strict=True)
+    return [(one, dict(zip(names, row, strict=True))) for one, row in zip(series, values, strict=True)]
 
 
 def _is_young(newest_ms: int | None, delays: Delays, *, start_ms: int, scheduled_ms: int | None, now_ms: int) -> bool:

@@ -38,7 +38,7 @@ def decode(records: Iterable[StreamRecord], totals: StreamTotals, *, horizon_ms:
     A reading counts if its event time is at most `horizon_ms` before its record's arrival and at most EARLINESS_MS_MAX
     after it.
     """
-    rows: list[tuple[str, int, int, int, int]] = []
+    rows: list[tuple[str, str, str, int, int, int, int]] = []
     for record in records:
         totals.records += 1
         arrival_ms = record.arrival_ms
@@ -47,8 +47,8 @@ def decode(records: Iterable[StreamRecord], totals: StreamTotals, *, horizon_ms:
             if not -horizon_ms <= reading.event_time_ms - arrival_ms <= EARLINESS_MS_MAX:
                 totals.rejected[OUT_OF_TIME] += 1
                 continue
-            identity = (reading.sensor_id, reading.event_time_ms, reading.sequence)
-            rows.append((*identity, reading.value_milli, arrival_ms))
+            series = (reading.sensor_id, reading.quantity.name, reading.quantity.unit)
+            rows.append((*series, reading.event_time_ms, reading.sequence, reading.value_milli, arrival_ms))
         if len(rows) >= BATCH_READINGS:
             totals.readings += len(rows)
             yield pd.DataFrame(rows, columns=pd.Index(COLUMNS))

@@ -30,8 +30,10 @@ class _SensorHistory:
 class Histories:
     """The histories that were asked for most recently; safe for several threads."""
 
-    def __init__(self, engine: Engine, lock: threading.Lock) -> None:
-        """Ask `engine` while holding `lock`."""
+    def __init__(self, engine: Engine, lock: threading.Lock, *, quantity: str = presets.TEMPERATURE) -> None:
+        """Ask `engine` for the rows of `quantity` while holding `lock`."""
+        self._quantity = quantity
+        self._ending = "_c" if quantity == presets.TEMPERATURE else ""
         self._engine = engine
         self._lock = lock
         self._histories: OrderedDict[str, _SensorHistory] = OrderedDict()
@@ -57,13 +59,13 @@ class Histories:
             return {}
         time_range = TimeRange(snapshot.lineages[0].start_ms, snapshot.lineages[-1].start_ms + WINDOW_MS)
         with self._lock:
-            frame = self._engine.run(presets.histories(sensor_ids, time_range)).frame
+            frame = self._engine.run(presets.histories(sensor_ids, time_range, quantity=self._quantity)).frame
         rolled = {lineage.start_ms for lineage in snapshot.lineages}
         found: dict[str, dict[str, Any]] = {}
         for sensor_id, rows in frame.groupby("sensor_id", sort=False):
             starts = epoch_ms(rows["window_start"])
             kept = rows[[start_ms in rolled for start_ms in starts]]
-            columns = {name: [_plain(value) for value in kept[f"{name}_c"].tolist()] for name in CELSIUS}
+            columns = {name: [_plain(value) for value in kept[f"{name}{self._ending}"].tolist()] for name in CELSIUS}
             columns |= {name: [_plain(value) for value in kept[name].tolist()] for name in _COUNTS}
             of_sensor = {"sensor": sensor_id, "t": [at for at in starts if at in rolled], "step_ms": WINDOW_MS}
             found[str(sensor_id)] = of_sensor | columns
@@ -76,10 +78,10 @@ class Histories:
         if not stale:
             return
         time_range = TimeRange(min(stale), max(stale) + WINDOW_MS)
-        frame = self._engine.run(presets.sensor(sensor_id, time_range)).frame
+        frame = self._engine.run(presets.sensor(sensor_id, time_range, quantity=self._quantity)).frame
         for start_ms in stale:
             history.rows.pop(start_ms, None)
-        names = [*(f"{name}_c" for name in CELSIUS), *_COUNTS]
+        names = [*(f"{name}{self._ending}" for name in CELSIUS), *_COUNTS]
         for start, *values in zip(epoch_ms(frame["window_start"]), *(frame[name] for name in names), strict=True):
             if start is not None:
                 history.rows[start] = dict(zip((*CELSIUS, *_COUNTS), map(_plain, values), strict=True))

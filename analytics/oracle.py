@@ -16,10 +16,11 @@ HOLD_MS_MAX = 60 * 1000
 HISTOGRAM_BIN_MILLI = 500
 PERCENTILES = (5, 25, 50, 75, 95, 99)
 
-READING_COLUMNS = ("sensor_id", "event_time_ms", "sequence", "milli")
+SERIES_COLUMNS = ("sensor_id", "quantity", "unit")
+READING_COLUMNS = (*SERIES_COLUMNS, "event_time_ms", "sequence", "milli")
 ROW_COLUMNS = (
     "window_start",
-    "sensor_id",
+    *SERIES_COLUMNS,
     "readings",
     "sum_milli",
     "sum_squares_milli2",
@@ -43,27 +44,30 @@ ROW_COLUMNS = (
 )
 
 
+Series = tuple[str, str, str]
+"""(sensor_id, quantity, unit)."""
 Reading = tuple[int, int, int]
-"""(event_time_ms, sequence, milli) of one sensor."""
+"""(event_time_ms, sequence, milli) of one series."""
 
 
 def true_rows(readings: pd.DataFrame) -> pd.DataFrame:
     """Return the rows that `readings` must produce, in whatever order and however often each was sent.
 
-    `readings` has READING_COLUMNS. The result has ROW_COLUMNS and a row per window and sensor, sorted by window, then
-    sensor id. Values are exact Python ints (or lists of them, or the sensor id); times are in ms since the epoch.
+    `readings` has READING_COLUMNS. The result has ROW_COLUMNS and a row per window and series, sorted by window, then
+    sensor id, quantity and unit. Values are exact Python ints (or lists of them, or the parts of the series); times are
+    in ms since the epoch.
     """
-    groups: defaultdict[tuple[int, str], list[Reading]] = defaultdict(list)
-    for sensor_id, event_time_ms, sequence, milli in zip(
+    groups: defaultdict[tuple[int, Series], list[Reading]] = defaultdict(list)
+    for sensor_id, quantity, unit, event_time_ms, sequence, milli in zip(
         *(readings[name].tolist() for name in READING_COLUMNS), strict=True
     ):
         window_start_ms = event_time_ms // WINDOW_MS * WINDOW_MS
-        groups[window_start_ms, sensor_id].append((event_time_ms, sequence, milli))
+        groups[window_start_ms, (sensor_id, quantity, unit)].append((event_time_ms, sequence, milli))
     rows = [_row(*key, groups[key]) for key in sorted(groups)]
     return pd.DataFrame(rows, columns=pd.Index(ROW_COLUMNS), dtype="object")
 
 
-def _row(window_start_ms: int, sensor_id: str, readings: Iterable[Reading]) -> list[object]:
+def _row(window_start_ms: int, series: Series, readings: Iterable[Reading]) -> list[object]:
     """Return one row, in the order of ROW_COLUMNS."""
     winners, conflicts = _winners(readings)
     times = [event_time_ms for event_time_ms, _, _ in winners]
@@ -73,7 +77,7 @@ def _row(window_start_ms: int, sensor_id: str, readings: Iterable[Reading]) -> l
     histogram = sorted(Counter(value // HISTOGRAM_BIN_MILLI for value in values).items())
     return [
         window_start_ms,
-        sensor_id,
+        *series,
         len(values),
         sum(values),
         sum(value * value for value in values),

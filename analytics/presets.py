@@ -1,12 +1,14 @@
-"""Presets: ready-made queries in Trino SQL. Temperatures are returned in degrees Celsius.
+"""Presets: ready-made queries in Trino SQL, each about one quantity.
 
-Exact values stay exact: a column in milli-degrees becomes a DECIMAL with three places; means are doubles. Every preset
-restricts not only the windows but also the partitions (dt, hour), so Athena reads no others.
+Temperatures are returned in degrees Celsius, in columns that end in `_c`; of any other quantity the columns have no
+such ending, and there is a column `unit`. Exact values stay exact: a column in thousandths becomes a DECIMAL with three
+places; means are doubles. Every preset restricts not only the windows but also the partitions (dt, hour), so Athena
+reads no others.
 """
 
 from collections.abc import Sequence
 
-from analytics.derived import MEAN_C, TIME_WEIGHTED_MEAN_C
+from analytics.derived import MEAN, TIME_WEIGHTED_MEAN
 from analytics.query import Parameter, Query
 from windrow.timerange import TimeRange
 
@@ -15,6 +17,9 @@ SENSOR_IDS_MAX = 20_000
 """The most ids that a misspelled one is compared with: about a second."""
 TABLES_BY_WINDOW = {"5m": "aggregates", "1h": "aggregates_1h", "1d": "aggregates_1d"}
 """Length of the rows -> table. Hours and days have the same columns as windows, so presets work on each."""
+
+TEMPERATURE = "temperature"
+"""The quantity that presets are about unless they are told another."""
 
 IN_RANGE = """dt BETWEEN :first_dt AND :last_dt
   AND hour BETWEEN :hour_min AND :hour_max
@@ -28,7 +33,7 @@ _SENSORS = """
 SELECT
   window_start,
   sensor_id,
-  readings,
+  {unit}readings,
   {mean_c},
   {min_c},
   {p50_c},
@@ -38,13 +43,14 @@ SELECT
   conflicts
 FROM {table}
 WHERE {in_range}
-ORDER BY window_start, sensor_id
+  AND quantity = :quantity
+ORDER BY window_start, sensor_id{then_unit}
 """
 
 _SENSOR = """
 SELECT
   {sensor_id}window_start,
-  readings,
+  {unit}readings,
   {mean_c},
   {time_weighted_mean_c},
   {min_c},
@@ -62,69 +68,73 @@ SELECT
   conflicts
 FROM {table}
 WHERE {in_range}
+  AND quantity = :quantity
   AND {is_wanted}
-ORDER BY {sensor_id}window_start
+ORDER BY {sensor_id}window_start{then_unit}
 """
 
 _FLEET = """
 SELECT
   window_start,
-  COUNT(*) AS sensors,
+  {unit}COUNT(*) AS sensors,
   SUM(readings) AS readings,
-  CAST(SUM(sum_milli) AS DOUBLE) / (1000 * SUM(readings)) AS mean_c,
-  CAST(MIN(min_milli) * 0.001 AS DECIMAL(10, 3)) AS min_c,
-  CAST(MAX(max_milli) * 0.001 AS DECIMAL(10, 3)) AS max_c,
+  CAST(SUM(sum_milli) AS DOUBLE) / (1000 * SUM(readings)) AS mean{ending},
+  CAST(MIN(min_milli) * 0.001 AS DECIMAL(10, 3)) AS min{ending},
+  CAST(MAX(max_milli) * 0.001 AS DECIMAL(10, 3)) AS max{ending},
   SUM(conflicts) AS conflicts
 FROM {table}
 WHERE {in_range}
-GROUP BY window_start
-ORDER BY window_start
+  AND quantity = :quantity
+GROUP BY window_start{then_unit}
+ORDER BY window_start{then_unit}
 """
 
 _LATEST = """
 WITH ranked AS (
   SELECT
     *,
-    ROW_NUMBER() OVER (PARTITION BY sensor_id ORDER BY window_start DESC) AS age
+    ROW_NUMBER() OVER (PARTITION BY sensor_id{then_unit} ORDER BY window_start DESC) AS age
   FROM {table}
   WHERE {in_range}
+  AND quantity = :quantity
 )
 SELECT
   sensor_id,
-  last_time,
+  {unit}last_time,
   {last_c},
   window_start,
   readings,
   {mean_c}
 FROM ranked
 WHERE age = 1
-ORDER BY sensor_id
+ORDER BY sensor_id{then_unit}
 """
 
 _HOTTEST = """
 WITH peaks AS (
   SELECT
     *,
-    ROW_NUMBER() OVER (PARTITION BY sensor_id ORDER BY max_milli DESC, window_start) AS peak
+    ROW_NUMBER() OVER (PARTITION BY sensor_id{then_unit} ORDER BY max_milli DESC, window_start) AS peak
   FROM {table}
   WHERE {in_range}
+  AND quantity = :quantity
 ), ranked AS (
   SELECT
     *,
-    ROW_NUMBER() OVER (ORDER BY max_milli DESC, sensor_id) AS place
+    ROW_NUMBER() OVER ({by_unit}ORDER BY max_milli DESC, sensor_id) AS place
   FROM peaks
   WHERE peak = 1
 )
 SELECT
   place,
   sensor_id,
-  {max_c},
+  {unit}{max_c},
   window_start,
   readings,
   {mean_c}
 FROM ranked
 WHERE place <= :sensors
-ORDER BY place
+ORDER BY place{then_unit}
 """
 
 
@@ -153,47 +163,53 @@ _SILENCES = """
 SELECT
   window_start,
   sensor_id,
+  quantity,
   state,
   last_window,
   missing_windows
 FROM silences
-WHERE {in_range}
-ORDER BY window_start, sensor_id
+WHERE {in_range}{is_wanted}
+ORDER BY window_start, sensor_id, quantity, unit
 """
 
 
-def sensors(time_range: TimeRange, *, window: str = "5m") -> Query:
+def sensors(time_range: TimeRange, *, window: str = "5m", quantity: str = TEMPERATURE) -> Query:
     """Return one row per window and sensor, sorted by window, then sensor id."""
-    return _bind(_SENSORS, time_range, window=window)
+    return _bind(_SENSORS, time_range, window=window, quantity=quantity)
 
 
-def sensor(sensor_id: str, time_range: TimeRange, *, window: str = "5m") -> Query:
+def sensor(sensor_id: str, time_range: TimeRange, *, window: str = "5m", quantity: str = TEMPERATURE) -> Query:
     """Return all columns of one sensor, a row per window."""
     text = _SENSOR.replace("{sensor_id}", "").replace("{is_wanted}", "sensor_id = :sensor_id")
-    return _bind(text, time_range, window=window, sensor_id=sensor_id)
+    return _bind(text, time_range, window=window, quantity=quantity, sensor_id=sensor_id)
 
 
-def histories(sensor_ids: Sequence[str], time_range: TimeRange) -> Query:
+def histories(sensor_ids: Sequence[str], time_range: TimeRange, *, quantity: str = TEMPERATURE) -> Query:
     """Return the columns of `sensor` for several sensors at once, with `sensor_id`, sorted by sensor, then window."""
     values = {f"sensor_{place}": sensor_id for place, sensor_id in enumerate(sensor_ids)}
     wanted = f"sensor_id IN ({', '.join(f':{name}' for name in values)})"
     text = _SENSOR.replace("{sensor_id}", "sensor_id, ").replace("{is_wanted}", wanted)
-    return _bind(text, time_range, **values)
+    return _bind(text, time_range, quantity=quantity, **values)
 
 
-def fleet(time_range: TimeRange, *, window: str = "5m") -> Query:
+def fleet(time_range: TimeRange, *, window: str = "5m", quantity: str = TEMPERATURE) -> Query:
     """Return one row per window over all sensors; in the mean every reading has the same weight."""
-    return _bind(_FLEET, time_range, window=window)
+    return _bind(_FLEET, time_range, window=window, quantity=quantity)
 
 
-def latest(time_range: TimeRange, *, window: str = "5m") -> Query:
+def latest(time_range: TimeRange, *, window: str = "5m", quantity: str = TEMPERATURE) -> Query:
     """Return the newest row of each sensor in the range, sorted by sensor id."""
-    return _bind(_LATEST, time_range, window=window)
+    return _bind(_LATEST, time_range, window=window, quantity=quantity)
 
 
-def hottest(time_range: TimeRange, *, sensors: int = HOTTEST_SENSORS, window: str = "5m") -> Query:
-    """Return the sensors with the highest readings, each with its first such window; ties go to the smaller id."""
-    return _bind(_HOTTEST, time_range, window=window, sensors=sensors)
+def hottest(
+    time_range: TimeRange, *, sensors: int = HOTTEST_SENSORS, window: str = "5m", quantity: str = TEMPERATURE
+) -> Query:
+    """Return the sensors with the highest readings, each with its first such window; ties go to the smaller id.
+
+    Of each unit, if the quantity comes in several.
+    """
+    return _bind(_HOTTEST, time_range, window=window, quantity=quantity, sensors=sensors)
 
 
 def completeness(time_range: TimeRange) -> Query:
@@ -201,9 +217,13 @@ def completeness(time_range: TimeRange) -> Query:
     return _bind(_COMPLETENESS, time_range)
 
 
-def silences(time_range: TimeRange) -> Query:
-    """Return one row per window and sensor that is silent in it, or was until then."""
-    return _bind(_SILENCES, time_range)
+def silences(time_range: TimeRange, *, quantity: str | None = None) -> Query:
+    """Return one row per window, sensor and quantity that is silent in it, or was until then; None: of every quantity.
+
+    So nothing that fell silent is hidden, unless one asks for a single quantity.
+    """
+    wanted = "" if quantity is None else "\n  AND quantity = :quantity"
+    return _bind(_SILENCES.replace("{is_wanted}", wanted), time_range, quantity=quantity)
 
 
 def sensor_ids(time_range: TimeRange) -> Query:
@@ -214,9 +234,22 @@ def sensor_ids(time_range: TimeRange) -> Query:
     )
 
 
-def _bind(sql: str, time_range: TimeRange, *, window: str = "5m", **values: Parameter) -> Query:
-    text = sql.format(in_range=IN_RANGE, table=TABLES_BY_WINDOW[window], **_COLUMNS).strip()
-    return Query.bind(text, range_values(time_range) | values)
+def _bind(
+    sql: str, time_range: TimeRange, *, window: str = "5m", quantity: str | None = None, **values: Parameter
+) -> Query:
+    """Fill in the columns of the quantity and the values; without a quantity the query is about all, or about none."""
+    is_other = quantity not in {None, TEMPERATURE}
+    text = sql.format(
+        in_range=IN_RANGE,
+        table=TABLES_BY_WINDOW[window],
+        ending="" if is_other else "_c",
+        unit="unit,\n  " if is_other else "",
+        then_unit=", unit" if is_other else "",
+        by_unit="PARTITION BY unit " if is_other else "",
+        **(_COLUMNS if is_other else _COLUMNS_C),
+    ).strip()
+    of_quantity = {} if quantity is None else {"quantity": quantity}
+    return Query.bind(text, range_values(time_range) | of_quantity | values)
 
 
 def range_values(time_range: TimeRange) -> dict[str, Parameter]:
@@ -239,12 +272,14 @@ def range_values(time_range: TimeRange) -> dict[str, Parameter]:
     }
 
 
-def _degrees(name: str) -> str:
-    return f"CAST({name}_milli * 0.001 AS DECIMAL(10, 3)) AS {name}_c"
+def _columns(ending: str) -> dict[str, str]:
+    """Return the columns of the templates above; `ending` ends their names."""
+    names = ("min", "max", "first", "last", "p05", "p25", "p50", "p75", "p95", "p99")
+    return {f"{name}_c": f"CAST({name}_milli * 0.001 AS DECIMAL(10, 3)) AS {name}{ending}" for name in names} | {
+        "mean_c": f"{MEAN} AS mean{ending}",
+        "time_weighted_mean_c": f"{TIME_WEIGHTED_MEAN} AS time_weighted_mean{ending}",
+    }
 
 
-_NAMES = ("min", "max", "first", "last", "p05", "p25", "p50", "p75", "p95", "p99")
-_COLUMNS = {f"{name}_c": _degrees(name) for name in _NAMES} | {
-    "mean_c": f"{MEAN_C} AS mean_c",
-    "time_weighted_mean_c": f"{TIME_WEIGHTED_MEAN_C} AS time_weighted_mean_c",
-}
+_COLUMNS_C = _columns("_c")
+_COLUMNS = _columns("")

@@ -27,8 +27,8 @@ class ReadingsDatabase:
         self._connection.execute("SET enable_progress_bar = false")  # it would be drawn on standard output
         self._connection.execute(f"SET temp_directory = '{path}'")
         self._connection.execute(
-            "CREATE TABLE readings (window_start_ms BIGINT, sensor_id VARCHAR, event_time_ms BIGINT, sequence BIGINT, "
-            "milli INTEGER, arrival_ms BIGINT)"
+            "CREATE TABLE readings (window_start_ms BIGINT, sensor_id VARCHAR, quantity VARCHAR, unit VARCHAR, "
+            "event_time_ms BIGINT, sequence BIGINT, milli INTEGER, arrival_ms BIGINT)"
         )
         return self
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from analytics.abandon import Check, always_wanted, held
 from analytics.objects import window_etags
-from analytics.presets import range_values
+from analytics.presets import TEMPERATURE, range_values
 from analytics.query import Query
 from analytics.result import Engine, epoch_ms
 from analytics.tables import AGGREGATES, AGGREGATES_1H, WINDOWS
@@ -52,7 +52,7 @@ _IN_RANGE = """dt BETWEEN :first_dt AND :last_dt
 _LINEAGES_SQL = f"SELECT window_start, {', '.join(_LINEAGE_COLUMNS)} FROM windows WHERE {_IN_RANGE}"  # noqa: S608
 _ROWS_SQL = (
     "SELECT window_start, sensor_id, readings, sum_milli, min_milli, max_milli "  # noqa: S608 - our own names
-    f"FROM {{table}} WHERE {_IN_RANGE} ORDER BY window_start, sensor_id"
+    f"FROM {{table}} WHERE {_IN_RANGE}\n  AND quantity = :quantity ORDER BY window_start, sensor_id"
 )
 
 
@@ -76,7 +76,7 @@ class LineageSummary:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WindowRows:
-    """The k rows of a window or hour. sensor: int32[k], positions in `Snapshot.sensor_ids`; temperatures in m°C."""
+    """The k rows of a window or hour. sensor: int32[k], positions in `Snapshot.sensor_ids`; values in thousandths."""
 
     start_ms: int
     sensor: npt.NDArray[np.int32]
@@ -117,8 +117,11 @@ class _NeededRows:
 class RowCache:
     """The rows in memory; safe for several threads, of which one refreshes at a time."""
 
-    def __init__(self, engine: Engine, results: ObjectStore, lock: threading.Lock) -> None:
-        """Ask `engine` while holding `lock`; list the lineages in the `results` bucket."""
+    def __init__(
+        self, engine: Engine, results: ObjectStore, lock: threading.Lock, *, quantity: str = TEMPERATURE
+    ) -> None:
+        """Ask `engine` for the rows of `quantity` while holding `lock`; list the lineages in the `results` bucket."""
+        self._quantity = quantity
         self._engine = engine
         self._results = results
         self._lock = lock
@@ -209,7 +212,7 @@ class RowCache:
 
     def _load_rows(self, run: Sequence[int], needed: _NeededRows) -> None:
         """Read the rows of adjacent windows; if that fails, keep none of them."""
-        values = range_values(TimeRange(run[0], run[-1] + needed.length_ms))
+        values = range_values(TimeRange(run[0], run[-1] + needed.length_ms)) | {"quantity": self._quantity}
         loaded: dict[int, WindowRows] = {}
         for page in self._engine.pages(Query.bind(_ROWS_SQL.format(table=needed.table), values)):
             starts = page.frame["window_start"].astype("int64").to_numpy()  # of datetime64[ms, UTC]

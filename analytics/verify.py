@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from analytics.oracle import ROW_COLUMNS, true_rows
+from analytics.oracle import ROW_COLUMNS, Series, true_rows
 from analytics.query import Query
 from analytics.result import Engine, epoch_ms
 from windrow.timerange import partition_of
@@ -32,13 +32,15 @@ class Culprit:
 
     window_start_ms: int
     sensor_id: str
+    quantity: str
     column: str
     expected: object
     found: object
 
     def __str__(self) -> str:
         """Return the culprit in one line."""
-        where = f"{format_rfc3339(self.window_start_ms)} {self.sensor_id!r} {self.column}"
+        sensor = repr(self.sensor_id) if self.quantity == "temperature" else f"{self.sensor_id!r} {self.quantity}"
+        where = f"{format_rfc3339(self.window_start_ms)} {sensor} {self.column}"
         return f"{where}: expected {_text(self.expected)}, found {_text(self.found)}"
 
 
@@ -106,29 +108,35 @@ def rows_of_window(engine: Engine, window_start_ms: int) -> pd.DataFrame:
 
 def verify_window(window_start_ms: int, readings: pd.DataFrame, stored: pd.DataFrame) -> Verification:
     """Compare the rows that the `readings` of a window must produce with those `stored`."""
-    truth = _by_sensor(true_rows(readings))
-    found = _by_sensor(stored)
+    truth = _by_series(true_rows(readings))
+    found = _by_series(stored)
     verification = Verification(
         windows=1,
         rows=len(truth),
         readings=sum(row["readings"] for rows in truth.values() for row in rows),
     )
-    for sensor_id in sorted(truth.keys() | found.keys()):
-        verification += _verify_sensor(window_start_ms, sensor_id, truth, found)
+    for series in sorted(truth.keys() | found.keys()):
+        verification += _verify_series(window_start_ms, series, truth, found)
     return verification
 
 
-def _verify_sensor(
-    window_start_ms: int, sensor_id: str, truth: Mapping[str, list[Row]], found: Mapping[str, list[Row]]
+def _verify_series(
+    window_start_ms: int, series: Series, truth: Mapping[Series, list[Row]], found: Mapping[Series, list[Row]]
 ) -> Verification:
-    """Compare the one row of a sensor, if any, with those found. The totals of the truth stay 0."""
+    """Compare the one row of a series, if any, with those found. The totals of the truth stay 0."""
+    sensor_id, quantity, _ = series
 
     def culprit(column: str, expected: object, found: object) -> Culprit:
         return Culprit(
-            window_start_ms=window_start_ms, sensor_id=sensor_id, column=column, expected=expected, found=found
+            window_start_ms=window_start_ms,
+            sensor_id=sensor_id,
+            quantity=quantity,
+            column=column,
+            expected=expected,
+            found=found,
         )
 
-    expected_rows, found_rows = truth.get(sensor_id, []), found.get(sensor_id, [])
+    expected_rows, found_rows = truth.get(series, []), found.get(series, [])
     if not found_rows:
         lost = expected_rows[0]["readings"]
         missing = culprit("row", f"a row of {lost} readings", None)
@@ -151,14 +159,14 @@ def _verify_sensor(
     )
 
 
-def _by_sensor(rows: pd.DataFrame) -> dict[str, list[Row]]:
-    """Return the rows of each sensor with plain values: ints (times in ms), lists of ints, None for NULL."""
+def _by_series(rows: pd.DataFrame) -> dict[Series, list[Row]]:
+    """Return the rows of each series with plain values: ints (times in ms), lists of ints, None for NULL."""
     columns = [_plain_values(rows[name]) for name in ROW_COLUMNS]
-    by_sensor: defaultdict[str, list[Row]] = defaultdict(list)
+    by_series: defaultdict[Series, list[Row]] = defaultdict(list)
     for values in zip(*columns, strict=True):
         row = dict(zip(ROW_COLUMNS, values, strict=True))
-        by_sensor[row["sensor_id"]].append(row)
-    return dict(by_sensor)
+        by_series[row["sensor_id"], row["quantity"], row["unit"]].append(row)
+    return dict(by_series)
 
 
 def _plain_values(column: "pd.Series[Any]") -> list[Any]:

@@ -17,7 +17,7 @@ BIN_MILLI = 500
 PERCENTILES = (5, 25, 50, 75, 95, 99)
 
 Fact = tuple[str, int, int, int]
-"""A reading: series (the sensor id, or it, the quantity and the unit between U+001F), event_time_ms, sequence, milli."""
+"""A reading: series (the id, or it, the quantity and the unit between U+001F), event_time_ms, sequence, milli."""
 Row = dict[str, Any]
 
 

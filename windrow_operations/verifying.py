@@ -17,6 +17,7 @@ from producers.fleet import FleetSpec, readings
 from producers.manifest import Manifest, stored_runs
 from windrow.errors import UsageError
 from windrow.lake.store import ObjectStore
+from windrow.quantities import split_series
 from windrow.stage import Stage
 from windrow.timerange import TimeRange
 from windrow.timestamps import format_rfc3339
@@ -96,8 +97,10 @@ def readings_of_window(fleets: Sequence[FleetSpec], window: Window) -> pd.DataFr
         if start_ms >= end_ms:
             continue
         for batch in readings(dataclasses.replace(fleet, start_ms=start_ms, end_ms=end_ms)):
-            sensor_ids = np.array(batch.sensor_ids.to_list(), object)[batch.sensor]
-            columns = (sensor_ids, batch.event_time_ms, batch.sequence, batch.value_milli)
+            series = split_series(batch.sensor_ids)
+            of_series = (series.sensor_ids, series.names, series.units)
+            parts = (np.array(part.to_list(), object)[batch.sensor] for part in of_series)
+            columns = (*parts, batch.event_time_ms, batch.sequence, batch.value_milli)
             frames.append(pd.DataFrame(dict(zip(READING_COLUMNS, columns, strict=True))))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=pd.Index(READING_COLUMNS))
 

@@ -86,8 +86,7 @@ def test_open_readings_are_those_of_the_partials(filled: FilledStage, trino: Tri
     expected = _open_readings(filled)
     assert expected
     answer = trino.sql(
-        "SELECT sensor_id, to_unixtime(event_time) * 1000, sequence, CAST(temperature_c * 1000 AS INTEGER)"
-        " FROM open_readings"
+        "SELECT sensor_id, to_unixtime(event_time) * 1000, sequence, CAST(value * 1000 AS INTEGER) FROM open_readings"
     )
     found = {(sensor, round(time_ms), sequence): milli for sensor, time_ms, sequence, milli in answer.rows}
     assert len(found) == len(answer.rows)

@@ -6,12 +6,13 @@ import statistics
 from fractions import Fraction
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from analytics.derived import COLUMNS, VIEWS, view_sql
+from analytics.derived import SENSOR_COLUMNS, SERIES_COLUMNS, VIEWS, columns_of, view_sql
 from analytics.query import Query
 from infra import template
-from tests.unit.stored_results import StoredResults, some_readings
+from tests.unit.stored_results import StoredResults, some_humidities, some_readings
 from windrow.window import WINDOW_MS
 
 INPUTS = {
@@ -27,7 +28,9 @@ def test_template_declares_the_view_as_it_is_spelled_here(view: str) -> None:
     body = INPUTS[view]["ViewOriginalText"]["Fn::Sub"][1]["View"]["Fn::Base64"]["Fn::Sub"]
     document = json.loads(body)
     assert " ".join(document["originalSql"].split()) == view_sql(view)
-    assert [(one["name"], one["type"]) for one in document["columns"]] == [(name, kind) for name, kind, _ in COLUMNS]
+    assert [(one["name"], one["type"]) for one in document["columns"]] == [
+        (name, kind) for name, kind, _ in columns_of(view)
+    ]
 
 
 @pytest.fixture
@@ -42,7 +45,7 @@ def stored(tmp_path: Path) -> StoredResults:
 def test_numbers_are_those_of_the_readings(stored: StoredResults) -> None:
     """Against the standard library, over the values themselves."""
     frame = stored.engine.run(Query("SELECT * FROM sensors_5m ORDER BY window_start, sensor_id")).frame
-    assert list(frame.columns) == [name for name, _, _ in COLUMNS]
+    assert list(frame.columns) == [name for name, _, _ in SENSOR_COLUMNS]
     for row in frame.to_dict("records"):
         start_ms = round(row["window_start"].timestamp() * 1000)
         values = [
@@ -63,6 +66,18 @@ def test_conditions_reach_the_objects_below_the_view(stored: StoredResults) -> N
     rows = stored.engine.run(Query(sql.format("2026-11-20 23:50:00"))).frame
     assert len(rows) == 3
     assert stored.results.calls["get"] == 1
+
+
+@pytest.mark.slow
+def test_the_views_of_series_have_every_quantity(stored: StoredResults) -> None:
+    """Those of sensors have the temperatures, as if there were nothing else."""
+    before = stored.engine.run(Query("SELECT * FROM sensors_5m ORDER BY window_start, sensor_id")).frame
+    stored.store([*some_readings(), *some_humidities()])
+    frame = stored.engine.run(Query("SELECT * FROM series_5m")).frame
+    assert list(frame.columns) == [name for name, _, _ in SERIES_COLUMNS]
+    assert frame.groupby(["quantity", "unit"]).size().to_dict() == {("humidity", "%"): 8, ("temperature", "C"): 12}
+    again = stored.engine.run(Query("SELECT * FROM sensors_5m ORDER BY window_start, sensor_id")).frame
+    pd.testing.assert_frame_equal(again, before)
 
 
 def test_a_name_of_the_query_itself_is_not_the_view(stored: StoredResults) -> None:

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.oracle import READING_COLUMNS, ROW_COLUMNS, true_rows
+from analytics.oracle import READING_COLUMNS, ROW_COLUMNS, SERIES_COLUMNS, true_rows
+from windrow.quantities import parts_of
 from windrow.reading import Readings
 from windrow.rows.partial import partials_of
 from windrow.rows.rollup import roll
@@ -23,7 +24,10 @@ Tuple = tuple[str, int, int, int]
 
 
 def frame(rows: list[Tuple]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=pd.Index(READING_COLUMNS))
+    """Temperatures, or of the quantity behind the id."""
+    series = [row[0].split("\x1f") if "\x1f" in row[0] else [row[0], "temperature", "C"] for row in rows]
+    columns = pd.Index(READING_COLUMNS)
+    return pd.DataFrame([[*parts, *row[1:]] for parts, row in zip(series, rows, strict=True)], columns=columns)
 
 
 WORKED = [
@@ -43,6 +47,8 @@ def test_a_row_worked_out_by_hand() -> None:
     assert row == {
         "window_start": START_MS,
         "sensor_id": "a",
+        "quantity": "temperature",
+        "unit": "C",
         "readings": 5,
         "sum_milli": 11_200,
         "sum_squares_milli2": 250_000 + 1_440_000 + 9_000_000 + 49_014_001 + 249_001,
@@ -115,7 +121,7 @@ def test_sums_leave_64_bits_without_loss() -> None:
 
 READINGS = st.lists(
     st.tuples(
-        st.sampled_from(["a", "a\u00a0", "b", "ü", "𝄞"]),
+        st.sampled_from(["a", "a\u00a0", "b", "ü", "𝄞", "a\x1fhumidity\x1f%", "a\x1fhumidity\x1f1", "b\x1fz\x1fppm"]),
         st.sampled_from([0, 1, 59_999, 60_000, 60_001, 150_000, 299_999]).map(lambda offset: START_MS + offset),
         st.sampled_from([0, 1, 2**63 - 1]),
         st.one_of(st.sampled_from([-273_150, -500, -1, 0, 499, 500, 10_000_000]), st.integers(-273_150, 10_000_000)),
@@ -131,7 +137,11 @@ def test_oracle_and_core_agree(rows: list[Tuple]) -> None:
     (partial,) = partials_of(Readings.of(rows))
     rollup = roll(partial)
     truth = true_rows(frame(rows))
-    assert truth["sensor_id"].tolist() == rollup.sensor_ids.to_list()
+    # The core has the temperature of a sensor first, the oracle goes by the name of the quantity.
+    series = [(one, kind.name, kind.unit) for one, kind in map(parts_of, rollup.sensor_ids.to_list())]
+    of_truth = [tuple(row) for row in truth[list(SERIES_COLUMNS)].to_numpy()]
+    assert sorted(of_truth) == sorted(series)
+    truth = truth.iloc[[of_truth.index(one) for one in series]]
     columns = {
         "readings": rollup.readings,
         "sum_milli": rollup.sum_milli,

@@ -9,8 +9,17 @@ import pytest
 from analytics import presets
 from analytics.oracle import READING_COLUMNS, true_rows
 from analytics.query import Query
-from tests.unit.stored_results import SENSORS, START_MS, WINDOWS, StoredResults, some_readings
+from tests.unit.stored_results import (
+    SENSORS,
+    START_MS,
+    WINDOWS,
+    StoredResults,
+    measured,
+    some_humidities,
+    some_readings,
+)
 from windrow.lake.layout import lineage_key
+from windrow.quantities import Quantity
 from windrow.reading import Reading
 from windrow.rows.lineage import Lineage
 from windrow.timerange import TimeRange
@@ -24,14 +33,18 @@ PART = TimeRange(START_MS + WINDOW_MS, START_MS + 2 * WINDOW_MS + 60_000)
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> StoredResults:
     results = StoredResults(tmp_path_factory.mktemp("cache"))
-    results.store(some_readings())
+    results.store([*some_readings(), *some_humidities()])
     return results
 
 
 @pytest.fixture(scope="module")
 def truth() -> pd.DataFrame:
-    tuples = [(one.sensor_id, one.event_time_ms, one.sequence, one.value_milli) for one in some_readings()]
-    rows = true_rows(pd.DataFrame(tuples, columns=pd.Index(READING_COLUMNS)))
+    """Of the temperatures only: what presets are about unless they are told another quantity."""
+    return rows_of(some_readings())
+
+
+def rows_of(readings: list[Reading]) -> pd.DataFrame:
+    rows = true_rows(pd.DataFrame([measured(one) for one in readings], columns=pd.Index(READING_COLUMNS)))
     rows["window_start"] = pd.to_datetime(rows["window_start"].astype("int64"), unit="ms", utc=True)
     rows["last_time"] = pd.to_datetime(rows["last_time"].astype("int64"), unit="ms", utc=True)
     return rows
@@ -179,3 +192,42 @@ def test_a_preset_reads_only_its_windows(stored: StoredResults, tmp_path: Path) 
     results.engine.run(presets.fleet(PART))
     assert results.results.calls["get"] == 2
     assert results.results.calls["list"] == 3  # the days, then hour 23 and hour 0
+
+
+def test_presets_of_another_quantity_have_its_unit(stored: StoredResults) -> None:
+    """Column for column those of the temperatures, by names without `_c`, over its own rows only."""
+    rows = rows_of(some_humidities())
+
+    def asked(query: Query) -> pd.DataFrame:
+        frame = stored.engine.run(query).frame
+        assert set(frame["unit"]) == {"%"}
+        assert not [name for name in frame.columns if name.endswith("_c")]
+        return frame
+
+    every = asked(presets.sensors(ALL, quantity="humidity"))
+    assert every["sensor_id"].tolist() == rows["sensor_id"].tolist()
+    assert every["max"].astype(float).tolist() == degrees(rows["max_milli"])
+    fleet = asked(presets.fleet(ALL, quantity="humidity"))
+    assert fleet["sensors"].tolist() == [2] * WINDOWS
+    assert fleet["readings"].tolist() == [60] * WINDOWS
+    latest = asked(presets.latest(ALL, quantity="humidity"))
+    assert latest["sensor_id"].tolist() == list(SENSORS[:2])
+    hottest = asked(presets.hottest(ALL, quantity="humidity"))
+    assert float(hottest["max"].iloc[0]) == rows["max_milli"].max() / 1000
+    one = asked(presets.sensor(SENSORS[0], ALL, quantity="humidity"))
+    assert one["p50"].astype(float).tolist() == degrees(rows[rows["sensor_id"] == SENSORS[0]]["p50_milli"])
+
+
+def test_a_quantity_in_two_units_is_not_added_up(tmp_path: Path) -> None:
+    """A fleet that changed from hPa to kPa has rows of each, and ranks of each."""
+    results = StoredResults(tmp_path)
+    results.store(
+        [
+            Reading("a", START_MS, 0, 1_013_000, Quantity("pressure", "hPa")),
+            Reading("a", START_MS + 1, 0, 101_300, Quantity("pressure", "kPa")),
+        ]
+    )
+    fleet = results.engine.run(presets.fleet(ALL, quantity="pressure")).frame
+    assert fleet[["unit", "mean"]].to_numpy().tolist() == [["hPa", 1013.0], ["kPa", 101.3]]
+    hottest = results.engine.run(presets.hottest(ALL, quantity="pressure")).frame
+    assert hottest[["place", "unit"]].to_numpy().tolist() == [[1, "hPa"], [1, "kPa"]]

@@ -415,7 +415,7 @@ def test_percentiles_of_hours_and_days_state_their_error(table: str):
     columns = RESOURCES[table]["Properties"]["TableInput"]["StorageDescriptor"]["Columns"]
     percentiles = [column for column in columns if column["Name"].startswith("p")]
     assert len(percentiles) == len(PERCENTILES)
-    assert all(f"at most {PERCENTILE_ERROR_MILLI} m°C" in column["Comment"] for column in percentiles)
+    assert all(f"at most {PERCENTILE_ERROR_MILLI} thousandths" in column["Comment"] for column in percentiles)
 
 
 def test_everything_the_dispatcher_writes_expires_with_the_results():

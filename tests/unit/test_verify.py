@@ -5,9 +5,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analytics.oracle import READING_COLUMNS, true_rows
+from analytics.oracle import READING_COLUMNS, SERIES_COLUMNS, true_rows
 from analytics.verify import CULPRITS_MAX, Verification, rows_of_window, verify, verify_window
-from tests.unit.stored_results import SENSORS, START_MS, WINDOWS, StoredResults, some_readings
+from tests.unit.stored_results import (
+    SENSORS,
+    START_MS,
+    WINDOWS,
+    StoredResults,
+    measured,
+    some_humidities,
+    some_readings,
+)
 from windrow.lake.layout import rows_key
 from windrow.window import WINDOW_MS, Window
 
@@ -15,11 +23,7 @@ STARTS = [START_MS + place * WINDOW_MS for place in range(WINDOWS)]
 
 
 def readings_of(start_ms: int) -> pd.DataFrame:
-    rows = [
-        (one.sensor_id, one.event_time_ms, one.sequence, one.value_milli)
-        for one in some_readings()
-        if start_ms <= one.event_time_ms < start_ms + WINDOW_MS
-    ]
+    rows = [measured(one) for one in some_readings() if start_ms <= one.event_time_ms < start_ms + WINDOW_MS]
     return pd.DataFrame(rows, columns=pd.Index(READING_COLUMNS))
 
 
@@ -78,7 +82,7 @@ def test_a_reading_counted_twice_is_found() -> None:
     assert (planted(rows).lost, planted(rows).duplicated, planted(rows).wrong) == (0, 1, 1)
 
 
-@pytest.mark.parametrize("column", [name for name in truth().columns if name != "sensor_id"])
+@pytest.mark.parametrize("column", [name for name in truth().columns if name not in SERIES_COLUMNS])
 def test_a_changed_value_in_any_column_is_found(column: str) -> None:
     """No column is exempt."""
     rows = truth()
@@ -113,6 +117,24 @@ def test_a_row_of_a_sensor_that_never_was_is_extra() -> None:
     assert "rows extra 1" in str(verification)
 
 
+def test_a_row_under_another_quantity_or_unit_is_missing_and_extra() -> None:
+    """The right numbers under a wrong name are wrong."""
+    for changed in ({"quantity": "humidity"}, {"unit": "F"}):
+        verification = planted(pd.concat([truth().iloc[[0]].assign(**changed), truth().iloc[1:]], ignore_index=True))
+        assert (verification.lost, verification.duplicated) == (30, 30)
+        assert (verification.rows_missing, verification.rows_extra) == (1, 1)
+
+
+def test_two_quantities_of_a_sensor_are_two_rows(tmp_path: Path) -> None:
+    """At the same times and with the same sequences; neither is a conflict of the other."""
+    results = StoredResults(tmp_path)
+    both = [one for one in (*some_readings(), *some_humidities()) if 0 <= one.event_time_ms - START_MS < WINDOW_MS]
+    results.store(both)
+    readings = pd.DataFrame([measured(one) for one in both], columns=pd.Index(READING_COLUMNS))
+    verification = verify_window(START_MS, readings, rows_of_window(results.engine, START_MS))
+    assert str(verification) == "verify: 1 windows, 5 rows, 150 readings: lost 0, duplicated 0, wrong 0"
+
+
 def test_a_row_that_is_there_twice_is_extra() -> None:
     """A table with two rows for one sensor counts its readings twice."""
     verification = planted(pd.concat([truth(), truth().iloc[[2]]], ignore_index=True))
@@ -129,7 +151,7 @@ def test_rows_in_a_window_without_readings_are_extra() -> None:
 def test_the_first_culprits_are_kept_and_all_are_counted() -> None:
     """A broken stage does not print a million lines."""
     rows = truth()
-    for column in rows.columns.difference(["sensor_id", "histogram_bins", "histogram_counts"]):
+    for column in rows.columns.difference([*SERIES_COLUMNS, "histogram_bins", "histogram_counts"]):
         rows[column] += 1
     verification = planted(rows)
     assert verification.wrong == 3

@@ -13,6 +13,7 @@ from analytics.tables import AGGREGATES, AGGREGATES_1D, AGGREGATES_1H
 from tests.template_views import QUERIES, VIEWS, document
 from windrow.lake import layout
 from windrow.lake.layout import Origin, PartialKey
+from windrow.quantities import MILLI_MAX, MILLI_MIN, Quantity
 from windrow.reading import Reading, Readings
 from windrow.rows.partial import partials_of
 from windrow.rows.partial_parquet import DeliveryCounts, encode_partial
@@ -29,7 +30,8 @@ TYPES = {
     "decimal(10,3)": ("decimal(10,3)", "DECIMAL(10,3)"),
 }
 AGGREGATES_HERE = (
-    "dt, hour, window_start, sensor_id, readings, sum_milli, min_milli, max_milli, last_milli, last_time, conflicts"
+    "dt, hour, window_start, sensor_id, quantity, unit, readings, sum_milli, min_milli, max_milli, last_milli,"
+    " last_time, conflicts"
 )
 TODAY = datetime.datetime.now(datetime.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 OPEN = Window(int(TODAY.timestamp() * 1000))
@@ -56,8 +58,12 @@ def database(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         )
         for number, window in enumerate((Window(CLOSED.start_ms - WINDOW_MS), CLOSED)):
             dt, start = day_of(window), instant(window.start_ms)
-            for sensor, milli in (("a", 20_000 - number), ("b", 30_000 + number)):
-                row = [dt, 0, start, sensor, 2, 2 * milli, milli, milli, milli, start, 0]
+            for sensor, quantity, unit, milli in (
+                ("a", "temperature", "C", 20_000 - number),
+                ("a", "humidity", "%", 55_000),  # no view of temperatures may see it
+                ("b", "temperature", "C", 30_000 + number),
+            ):
+                row = [dt, 0, start, sensor, quantity, unit, 2, 2 * milli, milli, milli, milli, start, 0]
                 connection.execute(
                     f"INSERT INTO aggregates ({AGGREGATES_HERE}) VALUES ({', '.join('?' * len(row))})", row
                 )
@@ -78,8 +84,13 @@ def write_partials(folder: Path) -> None:
     """As they lie in the lake: two of the open window that overlap, one named as by version 0.1; one of the closed."""
     first = Reading("a", OPEN.start_ms + 5, 0, 1_000)
     second = Reading("a", OPEN.start_ms + 9, 3, 2_500)
+    # Two steps of which the first does not fit into 32 bits, and wraps around.
+    wide = [
+        Reading("a", OPEN.start_ms + ms, 0, milli, Quantity("pressure", "Pa"))
+        for ms, milli in ((5, MILLI_MIN), (6, MILLI_MAX), (7, -1))
+    ]
     cuts = (
-        [first, second, Reading("b", OPEN.start_ms, 0, -500)],
+        [*wide, first, second, Reading("b", OPEN.start_ms, 0, -500)],
         [second, Reading("b", OPEN.start_ms, 0, -400)],
         [Reading("c", CLOSED.start_ms, 0, 1)],
     )
@@ -163,9 +174,16 @@ def test_completeness_is_what_the_lineage_says(database: duckdb.DuckDBPyConnecti
 def test_open_readings_are_those_of_open_windows_each_once(database: duckdb.DuckDBPyConnection) -> None:
     """Times, sequences and values come out of the steps; of two values under one identity the greater one counts."""
     found = database.execute(
-        "SELECT sensor_id, event_time, sequence, CAST(temperature_c AS DOUBLE) FROM open_readings ORDER BY 1, 2"
+        "SELECT sensor_id, event_time, sequence, CAST(value AS DOUBLE), quantity, unit FROM open_readings"
+        " ORDER BY quantity DESC, 1, 2"
     ).fetchall()
-    assert found == [
+    assert {row[4:] for row in found[:3]} == {("temperature", "C")}
+    assert [row[3:] for row in found[3:]] == [
+        (-2_147_483.648, "pressure", "Pa"),
+        (2_147_483.647, "pressure", "Pa"),
+        (-0.001, "pressure", "Pa"),
+    ]
+    assert [row[:4] for row in found[:3]] == [
         ("a", instant(OPEN.start_ms + 5), 0, 1.0),
         ("a", instant(OPEN.start_ms + 9), 3, 2.5),
         ("b", instant(OPEN.start_ms), 0, -0.4),

@@ -20,6 +20,6 @@ def series_columns(series: Strings) -> dict[str, Array]:
 
 
 def series_of_columns(columns: Mapping[str, Array]) -> Strings:
-    """Return the series of a file's columns; ValueError for a quantity or a unit that is none, KeyError without them."""
+    """Return the series of a file's columns; ValueError for a bad quantity or unit, KeyError without the columns."""
     ids, names, units = (arrow.strings_of(columns[name]) for name in ("sensor_id", "quantity", "unit"))
     return join_series(ids, names, units)

@@ -13,6 +13,7 @@ WHERE dt BETWEEN ? AND ?
   AND (dt < ? OR hour <= ?)
   AND window_start >= CAST(? AS TIMESTAMP)
   AND window_start < CAST(? AS TIMESTAMP)
+  AND quantity = ?
 GROUP BY window_start
 ORDER BY window_start
 
@@ -27,3 +28,4 @@ ORDER BY window_start
 -- 1
 -- '2026-11-20 22:05:00.000'
 -- '2026-11-21 01:10:00.000'
+-- 'temperature'

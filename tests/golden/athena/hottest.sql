@@ -9,6 +9,7 @@ WITH peaks AS (
   AND (dt < ? OR hour <= ?)
   AND window_start >= CAST(? AS TIMESTAMP)
   AND window_start < CAST(? AS TIMESTAMP)
+  AND quantity = ?
 ), ranked AS (
   SELECT
     *,
@@ -38,4 +39,5 @@ ORDER BY place
 -- 11
 -- '2026-11-20 10:00:00.000'
 -- '2026-11-20 12:00:00.000'
+-- 'temperature'
 -- 3

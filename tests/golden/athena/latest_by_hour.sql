@@ -9,6 +9,7 @@ WITH ranked AS (
   AND (dt < ? OR hour <= ?)
   AND window_start >= CAST(? AS TIMESTAMP)
   AND window_start < CAST(? AS TIMESTAMP)
+  AND quantity = ?
 )
 SELECT
   sensor_id,
@@ -32,3 +33,4 @@ ORDER BY sensor_id
 -- 11
 -- '2026-11-20 10:00:00.000'
 -- '2026-11-20 12:00:00.000'
+-- 'temperature'

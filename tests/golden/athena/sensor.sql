@@ -23,6 +23,7 @@ WHERE dt BETWEEN ? AND ?
   AND (dt < ? OR hour <= ?)
   AND window_start >= CAST(? AS TIMESTAMP)
   AND window_start < CAST(? AS TIMESTAMP)
+  AND quantity = ?
   AND sensor_id = ?
 ORDER BY window_start
 
@@ -37,4 +38,5 @@ ORDER BY window_start
 -- 11
 -- '2026-11-20 10:00:00.000'
 -- '2026-11-20 12:00:00.000'
+-- 'temperature'
 -- 'o''brien''s'

@@ -16,6 +16,7 @@ WHERE dt BETWEEN ? AND ?
   AND (dt < ? OR hour <= ?)
   AND window_start >= CAST(? AS TIMESTAMP)
   AND window_start < CAST(? AS TIMESTAMP)
+  AND quantity = ?
 ORDER BY window_start, sensor_id
 
 -- ExecutionParameters
@@ -29,3 +30,4 @@ ORDER BY window_start, sensor_id
 -- 11
 -- '2026-11-20 10:00:00.000'
 -- '2026-11-20 12:00:00.000'
+-- 'temperature'

@@ -1,6 +1,7 @@
 SELECT
   window_start,
   sensor_id,
+  quantity,
   state,
   last_window,
   missing_windows
@@ -11,7 +12,7 @@ WHERE dt BETWEEN ? AND ?
   AND (dt < ? OR hour <= ?)
   AND window_start >= CAST(? AS TIMESTAMP)
   AND window_start < CAST(? AS TIMESTAMP)
-ORDER BY window_start, sensor_id
+ORDER BY window_start, sensor_id, quantity, unit
 
 -- ExecutionParameters
 -- '2026-11-20'
