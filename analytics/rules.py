@@ -25,7 +25,10 @@ _TIMES = ("first_time", "last_time")
 _COLUMNS = ", ".join(
     ["window_start", "sensor_id", *_PLAIN, *_TIMES, *(f"{name}_milli" for name in _STATISTICS.values())]
 )
-_SQL = f"SELECT {_COLUMNS} FROM aggregates WHERE {IN_RANGE} ORDER BY window_start, sensor_id"  # noqa: S608
+_SQL = (
+    f"SELECT {_COLUMNS} FROM aggregates WHERE {IN_RANGE}\n"  # noqa: S608 - our own names
+    "  AND quantity = 'temperature' ORDER BY window_start, sensor_id"
+)
 
 
 @dataclass(frozen=True, slots=True)

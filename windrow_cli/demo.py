@@ -224,7 +224,7 @@ def _site_means(stage: "Stage", windows: Sequence[Window], home: Path) -> dict[s
     sql = (
         "SELECT split_part(sensor_id, '/', 1) AS site, window_start,"  # noqa: S608 - no value in it
         " SUM(sum_milli) * 0.001 / SUM(readings) AS mean_c"
-        f" FROM aggregates WHERE {IN_RANGE} GROUP BY 1, 2 ORDER BY 1, 2"
+        f" FROM aggregates WHERE {IN_RANGE} AND quantity = 'temperature' GROUP BY 1, 2 ORDER BY 1, 2"
     )
     frame = engine_of(stage, home=home).run(Query.bind(sql, range_values(bounds))).frame
     means: dict[str, list[float]] = {}
