@@ -1,9 +1,10 @@
 """A partial as one Parquet object: a row per series, with its readings as lists and its aggregates as columns.
 
 Within a series, times, values and sequences are stored as a first value and the differences ("steps") from one reading
-to the next, which are small and pack into few bits. The `sequence` columns are left out if every sequence is 0. The
-aggregates are for queries of a window that is still open: under redelivery they are an upper bound, and only the rows
-of the closed window are exact. `decode_partial` reads the sets only.
+to the next, which are small and pack into few bits. The `sequence` columns are left out if every sequence is 0,
+`quantity` and `unit` if all are temperatures. The aggregates are for queries of a window that is still open: under
+redelivery they are an upper bound, and only the rows of the closed window are exact. `decode_partial` reads the sets
+only.
 """
 
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from windrow.columns import arrow
 from windrow.columns.strings import offsets_of
 from windrow.rows.format_version import check_readable
 from windrow.rows.partial import Partial
-from windrow.rows.series_columns import series_columns, series_of_columns
+from windrow.rows.series_columns import series_of_columns, sparse_series_columns
 from windrow.window import WINDOW_MS, Window
 
 FORMAT = 1
@@ -69,7 +70,7 @@ def encode_partial(partial: Partial, delivery: DeliveryCounts) -> bytes:
     first = partial.offsets[:-1]
     value = partial.value_milli.astype(np.int64)
     columns = {
-        **series_columns(partial.sensor_ids),
+        **sparse_series_columns(partial.sensor_ids),
         "readings": arrow.column(count),
         "sum_milli": arrow.column(np.add.reduceat(value, first)),
         "min_milli": arrow.column(np.minimum.reduceat(partial.value_milli, first)),

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 from arro3.core import Array
 
 from windrow.columns import arrow
+from windrow.columns.arrays import Int32s
 from windrow.columns.strings import Strings
-from windrow.quantities import join_series, split_series
+from windrow.quantities import are_bare, join_series, split_series
 
 
 def series_columns(series: Strings) -> dict[str, Array]:
@@ -14,12 +16,28 @@ def series_columns(series: Strings) -> dict[str, Array]:
     parts = split_series(series)
     return {
         "sensor_id": arrow.string_column(parts.sensor_ids),
-        "quantity": arrow.string_column(parts.names),
-        "unit": arrow.string_column(parts.units),
+        "quantity": _repeated([quantity.name for quantity in parts.quantities], parts.kind),
+        "unit": _repeated([quantity.unit for quantity in parts.quantities], parts.kind),
     }
 
 
+def sparse_series_columns(series: Strings) -> dict[str, Array]:
+    """Return the columns without `quantity` and `unit` if all are temperatures, for files that one reads seldom."""
+    return {"sensor_id": arrow.string_column(series)} if are_bare(series) else series_columns(series)
+
+
 def series_of_columns(columns: Mapping[str, Array]) -> Strings:
-    """Return the series of a file's columns; ValueError for a bad quantity or unit, KeyError without the columns."""
-    ids, names, units = (arrow.strings_of(columns[name]) for name in ("sensor_id", "quantity", "unit"))
-    return join_series(ids, names, units)
+    """Return the series of a file's columns, temperatures if there is no `quantity`.
+
+    ValueError for a bad quantity or unit, KeyError for a column that is missing.
+    """
+    ids = arrow.strings_of(columns["sensor_id"])
+    if "quantity" not in columns:
+        return ids
+    return join_series(ids, arrow.strings_of(columns["quantity"]), arrow.strings_of(columns["unit"]))
+
+
+def _repeated(words: list[str], which: Int32s) -> Array:
+    """Return a column of strings of which few differ."""
+    distinct, place = Strings.of(words).rank()
+    return arrow.dictionary_column(distinct, place.astype(np.int32)[which])
