@@ -48,7 +48,18 @@ def test_sequences_of_zero_take_no_column() -> None:
     plain, _ = arrow.read_parquet(encode_partial(partial(("a", START, 0, 1)), DeliveryCounts()))
     counted, _ = arrow.read_parquet(encode_partial(partial(("a", START, 1, 1)), DeliveryCounts()))
     assert [name for name in counted if name not in plain] == ["first_sequence", "sequence_steps"]
-    assert list(counted) == [name for name, _ in COLUMNS]
+    assert list(counted) == [name for name, _ in COLUMNS if name not in {"quantity", "unit"}]
+
+
+def test_temperatures_take_no_column() -> None:
+    """Quantity and unit are there as soon as one series is something else, and then for all."""
+    humid = partial(("a", START, 1, 1), ("a\x1fhumidity\x1f%", START, 1, 2))
+    body = encode_partial(humid, DeliveryCounts())
+    columns, _ = arrow.read_parquet(body)
+    assert list(columns) == [name for name, _ in COLUMNS]
+    parts = [arrow.strings_of(columns[name]).to_list() for name in ("sensor_id", "quantity", "unit")]
+    assert parts == [["a", "a"], ["temperature", "humidity"], ["C", "%"]]
+    assert decode_partial(body)[0] == humid
 
 
 def test_bytes_that_are_no_partial_are_unreadable() -> None:
