@@ -1,5 +1,6 @@
 """`windrow demo`: the whole pipeline once, on this machine, with the proof that it is exact."""
 
+import os
 import shutil
 import sys
 import time
@@ -108,7 +109,7 @@ def _show_the_way(stage: "Stage", fleet: "FleetSpec", home: Path) -> "Verificati
         "consume", f"{frontier.objects:,} objects in the lake", "every record is read; what is malformed is kept, apart"
     )
     report = _tick(stage, windows)
-    _said("tick", _rolled(report), "a row for each sensor and five minutes")
+    _said("tick", rolled(report), "a row for each sensor and five minutes")
     _show_fleet(stage, windows, home)
     verification = _verify(stage, home)
     _said("verify", f"{verification.rows:,} rows", "every column is the truth, computed from the seed by other code")
@@ -116,13 +117,13 @@ def _show_the_way(stage: "Stage", fleet: "FleetSpec", home: Path) -> "Verificati
     return verification
 
 
-def _rolled(report: "TickReport") -> str:
+def rolled(report: "TickReport") -> str:
     """Say how many windows got rows. A first tick also rolls the windows just before, which have none."""
     from dispatcher.report import RollOutcome
 
-    rolled = [window for window in report.windows if window.outcome is RollOutcome.ROLLED]
-    filled = [window for window in rolled if window.readings]
-    rest = f"; {len(rolled) - len(filled)} before them have no readings" if len(rolled) > len(filled) else ""
+    done = [window for window in report.windows if window.outcome is RollOutcome.ROLLED]
+    filled = [window for window in done if window.readings]
+    rest = f"; {len(done) - len(filled)} before them have no readings" if len(done) > len(filled) else ""
     return f"{len(filled)} windows rolled{rest}"
 
 
@@ -139,7 +140,7 @@ def _verify(stage: "Stage", home: Path) -> "Verification":
 
 
 def _say_what_next(seconds: float) -> None:
-    windrow, stage = _as_called(), f"--stage {STAGE_NAME}"
+    windrow, stage = as_called(), f"--stage {STAGE_NAME}"
     err.print(f"done in {seconds:.0f} s, and the stack stays up. Look around:", markup=False)
     for command, what in (
         (f"dashboard --open {stage}", "the fleet in a browser"),
@@ -149,8 +150,13 @@ def _say_what_next(seconds: float) -> None:
         err.print(f"  {windrow} {command:<29}  {what}", markup=False)
 
 
-def _as_called() -> str:
-    """Return what to type for `windrow`: its name if the shell finds it, else the path that was typed."""
+def as_called() -> str:
+    """Return what to type for `windrow`: its name if the shell will find it, else how it was called."""
+    if os.environ.get(
+        "UV"
+    ):  # uv names itself to what it runs, and puts it on a PATH that the user's shell does not have
+        is_passing = any(part.startswith("archive-v") for part in Path(sys.prefix).parts)  # in the cache of uv
+        return "uvx windrow" if is_passing else "uv run windrow"
     typed, found = Path(sys.argv[0]), shutil.which("windrow")
     is_found = found is not None and typed.exists() and typed.samefile(found)
     return "windrow" if is_found or typed.name != "windrow" else sys.argv[0]
