@@ -14,6 +14,7 @@ from windrow import settings
 from windrow.errors import WindrowError
 from windrow.likely import did_you_mean, likely
 from windrow_cli.choices import MisspelledError
+from windrow_cli.disarm import for_terminal
 
 INTERRUPTED = 130
 READER_GONE = 141
@@ -114,7 +115,7 @@ def _words_of_system(error: OSError) -> tuple[str, str]:
 def _print_line(message: str, hint: str = "") -> None:
     """Print to standard error; characters that would move a cursor or begin a new line are spelled out."""
     line = " ".join(f"{message}; {hint}".split() if hint else message.split())
-    line = "".join(one if one.isprintable() else repr(one)[1:-1] for one in line)
+    line = for_terminal(line)
     prefix = click.style("error:", fg="red", bold=True) if shows_colour() else "error:"
     with contextlib.suppress(OSError):  # nobody can be told that standard error is full or closed
         click.echo(f"{prefix} {line}", err=True, color=shows_colour())

@@ -1,14 +1,20 @@
 """Where the command speaks: results on `out`, progress and everything else on `err`; and whether it can ask."""
 
 import sys
+from typing import Any
 
 import click
 from rich.console import Console
 
 from windrow.errors import UsageError
+from windrow_cli.disarm import for_terminal
 
 
 class _Console(Console):
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as rich does, but text never with control characters: it may name what comes from elsewhere."""
+        super().print(*(for_terminal(one, kept="\n") if isinstance(one, str) else one for one in objects), **options)
+
     def on_broken_pipe(self) -> None:
         """Tell that the reader has gone, where rich would exit with 1."""
         raise BrokenPipeError

@@ -1,6 +1,7 @@
 """Rows as text: a table for people, CSV, or JSON; none of them cuts anything off.
 
-Times are UTC: RFC 3339 in CSV and JSON. Numbers are exact there; the table rounds to three places.
+Times are UTC: RFC 3339 in CSV and JSON. Numbers are exact there; the table rounds to three places. Text is exact in
+JSON; in CSV it is no formula, and on a terminal it has no control characters.
 """
 
 import csv
@@ -8,6 +9,8 @@ import io
 import itertools
 import json
 import math
+import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -15,10 +18,12 @@ from typing import TYPE_CHECKING, Any
 from rich.cells import cell_len
 
 from windrow.timestamps import format_rfc3339, format_sql
+from windrow_cli.disarm import for_spreadsheet, for_terminal
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_UNSEEN = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _NUMBERS = (int, float, Decimal)
 
 
@@ -68,7 +73,9 @@ def _json_texts(frames: "Iterable[pd.DataFrame]") -> Iterator[str]:
 def _json_lines(frame: "pd.DataFrame") -> Iterator[str]:
     names = [str(name) for name in frame.columns]
     rows = zip(*(map(_json_value, values) for _, values in _columns(frame)), strict=True)
-    return (json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False, allow_nan=False) for row in rows)
+    lines = (json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False, allow_nan=False) for row in rows)
+    # json escapes C0 controls alone; DEL, C1 controls and reversed text mean the same when they are escaped.
+    return (_UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", line) for line in lines)
 
 
 def _table_texts(frames: "Iterable[pd.DataFrame]") -> Iterator[str]:
@@ -116,11 +123,24 @@ def _cell(value: object) -> str:
         case float():
             text = f"{value:.3f}" if value == 0 or abs(value) >= 0.001 else f"{value:.3g}"
         case _:
-            text = _csv_value(value)
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+            text = _text(value)
+    return for_terminal(text)
 
 
 def _csv_value(value: object) -> str:
+    """Return a value as CSV has it: text that would be a formula with an apostrophe before it."""
+    return csv_text(value) if isinstance(value, str) else _text(value)
+
+
+def csv_text(value: object) -> Any:
+    """Return text as a spreadsheet may have it, on a terminal without control characters; anything else unchanged."""
+    if not isinstance(value, str):
+        return value
+    text = for_spreadsheet(value)
+    return for_terminal(text) if sys.stdout is not None and sys.stdout.isatty() else text
+
+
+def _text(value: object) -> str:
     match value:
         case None:
             return ""

@@ -13,6 +13,8 @@ import click
 from windrow.timestamps import format_rfc3339
 from windrow_cli.choices import OneOf
 from windrow_cli.console import err, out
+from windrow_cli.disarm import for_terminal
+from windrow_cli.formats import csv_text
 from windrow_cli.search import search_of, search_options
 from windrow_cli.stage import clock_ms, open_stage, stage_option
 
@@ -149,7 +151,7 @@ def described(one: "QuarantinedPayload") -> str:
     arrived = _time(one.arrival_ms) or "unknown"
     shown = _escaped(one.payload[:_SHOWN_BYTES_MAX])
     more = f" ... ({len(one.payload):,} bytes in all)" if len(one.payload) > _SHOWN_BYTES_MAX else ""
-    return f"{where}, arrived {arrived}\n  {one.reason.value}: {_printable(one.detail)}\n  {shown}{more}"
+    return f"{where}, arrived {arrived}\n  {one.reason.value}: {for_terminal(one.detail)}\n  {shown}{more}"
 
 
 def _payloads(stage_name: str, search: "QuarantineSearch") -> Iterator["QuarantinedPayload"]:
@@ -181,20 +183,16 @@ def _time(instant_ms: int | None) -> str | None:
 def _escaped(payload: bytes) -> str:
     """Return printable text as it is, and everything else as in a Python literal."""
     try:
-        return _printable(payload.decode())
+        return for_terminal(payload.decode())
     except UnicodeDecodeError:
         return repr(payload)[2:-1]
-
-
-def _printable(text: str) -> str:
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def _as_csv(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: csv_text(value) for name, value in row.items()} for row in rows)
     return text.getvalue().removesuffix("\n")
 
 
@@ -203,7 +201,10 @@ def _as_json(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:  # 
 
 
 def _as_table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
-    cells = [tuple(columns), *(tuple("" if row[name] is None else str(row[name]) for name in columns) for row in rows)]
+    cells = [
+        tuple(columns),
+        *(tuple("" if row[name] is None else for_terminal(str(row[name])) for name in columns) for row in rows),
+    ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
     return "\n".join(line.rstrip() for line in lines)
