@@ -9,6 +9,7 @@ import gzip
 import io
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import aws_kinesis_agg.deaggregator
@@ -19,23 +20,70 @@ EARLINESS_MS_MAX = 300_000
 LATENESS_MS_MAX = 7 * 24 * 3_600_000
 
 Row = tuple[str, int, int, int]
+RowsOf = Callable[[bytes, int], list[Row]]
 
 
-def consume(event: Any) -> list[bytes]:
-    """The Parquet objects of the event, one per window, and the compressed JSON lines of what is bad."""
+def consume(event: Any, rows_of: RowsOf | None = None) -> list[bytes]:
+    """The Parquet objects of the event, one per window, and the compressed JSON lines of what is bad.
+
+    `rows_of` maps the payloads of another form to rows.
+    """
     rows: list[Row] = []
     bad: list[dict[str, Any]] = []
     for record in aws_kinesis_agg.deaggregator.iter_deaggregate_records(event["Records"]):
         kinesis = record["kinesis"]
         body = base64.b64decode(kinesis["data"])
         try:
-            rows.append(_row(body, int(kinesis["approximateArrivalTimestamp"] * 1000)))
+            arrival_ms = int(kinesis["approximateArrivalTimestamp"] * 1000)
+            if rows_of is None:
+                rows.append(_row(body, arrival_ms))
+            else:
+                rows += rows_of(body, arrival_ms)
         except (ValueError, KeyError, TypeError) as error:
             bad.append({"reason": repr(error), "payload_base64": base64.b64encode(body).decode()})
     objects = _objects(rows)
     if bad:
         objects.append(gzip.compress("\n".join(map(json.dumps, bad)).encode(), 6))
     return objects
+
+
+def flat_rows(body: bytes, arrival_ms: int) -> list[Row]:
+    """The reading of {"device", "ts" in ms, "celsius", "count"}."""
+    fields = _DECODER.decode(body.decode())
+    device, time, sequence = fields["device"], fields["ts"], fields.get("count", 0)
+    _check(device, time, sequence, arrival_ms)
+    return [(device, time, sequence, _milli(fields["celsius"], -273.15, 10_000))]
+
+
+def nested_rows(body: bytes, arrival_ms: int) -> list[Row]:
+    """The readings of {"device", "time" in s, "data": {"temperature", "humidity"}}; a series is a text."""
+    fields = _DECODER.decode(body.decode())
+    device, seconds, data = fields["device"], fields["time"], fields["data"]
+    if type(seconds) not in (int, float) or not math.isfinite(seconds):
+        raise ValueError("time")
+    time = round(seconds * 1000)
+    _check(device, time, 0, arrival_ms)
+    return [
+        (device, time, 0, _milli(data["temperature"], -273.15, 10_000)),
+        (f"{device} humidity", time, 0, _milli(data["humidity"], -2_000_000, 2_000_000)),
+    ]
+
+
+def _check(sensor_id: Any, time: Any, sequence: Any, arrival_ms: int) -> None:
+    if not isinstance(sensor_id, str) or not 1 <= len(sensor_id) <= 128:
+        raise ValueError("sensor_id")
+    sensor_id.encode()
+    if type(time) is not int or not -LATENESS_MS_MAX <= time - arrival_ms <= EARLINESS_MS_MAX:
+        raise ValueError("time")
+    if type(sequence) is not int or not 0 <= sequence < 2**63:
+        raise ValueError("sequence")
+
+
+def _milli(value: Any, least: float, most: float) -> int:
+    if type(value) not in (int, float) or not least <= value <= most:
+        raise ValueError("value")
+    milli: int = round(value * 1000)
+    return milli
 
 
 def _row(body: bytes, arrival_ms: int) -> Row:

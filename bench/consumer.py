@@ -9,7 +9,7 @@ from typing import Any
 
 import pybase64
 
-from bench import baseline, others
+from bench import baseline, forms, others
 from bench.event import ARRIVAL_MS, READINGS, block_event, event, event_of, plain_event, readings
 from bench.measure import Finding, medians
 from processors.consumer import plan
@@ -17,13 +17,15 @@ from processors.judge_blocks import BAD_ROWS_ALWAYS, BAD_ROWS_MAX
 from processors.record_columns import records_of
 from tests.horizon import LATENESS_HORIZON_MS
 from tests.limits.hostile import small_blocks_of_bad_readings
+from windrow.payloads.load import load_contract
+from windrow.payloads.reader import ContractReader
 
 RATE = "readings/cpu-s"
 
 
-def ours(parsed: Any) -> list[bytes]:
+def ours(parsed: Any, reader: ContractReader | None = None) -> list[bytes]:
     """What the handler does with an event, but for the writing: partials and quarantine as bytes."""
-    planned = plan(records_of(parsed), now_ms=ARRIVAL_MS, horizon_ms=LATENESS_HORIZON_MS)
+    planned = plan(records_of(parsed), now_ms=ARRIVAL_MS, horizon_ms=LATENESS_HORIZON_MS, reader=reader)
     return [put.body for write in planned.writes for put in write]
 
 
@@ -40,6 +42,21 @@ def json_20k() -> Iterator[Finding]:
 def json_faulty() -> Iterator[Finding]:
     """One payload in a hundred is bad."""
     yield _against_baseline("consumer.json.faulty", event(sensors=200, faulty=0.01), target=7)
+
+
+def json_varying() -> Iterator[Finding]:
+    """Temperatures from -20 to 40 °C: payloads of several lengths."""
+    yield _against_baseline("consumer.json.varying", forms.varying_event(sensors=200), target=9)
+
+
+def json_contract() -> Iterator[Finding]:
+    """The same with other names, by contract."""
+    yield _of_form("consumer.json.contract", forms.FLAT, baseline.flat_rows, target=8)
+
+
+def json_nested() -> Iterator[Finding]:
+    """Temperature and humidity in an object, float seconds, and a varying object beside them, by contract."""
+    yield _of_form("consumer.json.nested", forms.NESTED, baseline.nested_rows, target=5)
 
 
 def json_plain() -> Iterator[Finding]:
@@ -109,6 +126,9 @@ BENCHES = {
     "consumer.json.200": json_200,
     "consumer.json.20k": json_20k,
     "consumer.json.faulty": json_faulty,
+    "consumer.json.varying": json_varying,
+    "consumer.json.contract": json_contract,
+    "consumer.json.nested": json_nested,
     "consumer.json.plain": json_plain,
     "consumer.json.mixed": json_mixed,
     "consumer.block": blocks,
@@ -127,4 +147,12 @@ def _small_blocks(bad: int) -> Any:
 def _against_baseline(name: str, parsed: Any, *, target: float, count: int = READINGS) -> Finding:
     fast, usual = medians(lambda: ours(parsed), lambda: baseline.consume(parsed))
     rates = (count / fast, count / usual)
+    return Finding(name=name, ours=rates[0], baseline=rates[1], ratio=usual / fast, target=target, unit=RATE)
+
+
+def _of_form(name: str, form: forms.Form, rows_of: baseline.RowsOf, *, target: float) -> Finding:
+    """Payloads by contract, against the baseline with the same mapping; the rates count readings."""
+    parsed, reader = forms.form_event(form, sensors=200), ContractReader(load_contract(form.contract))
+    fast, usual = medians(lambda: ours(parsed, reader), lambda: baseline.consume(parsed, rows_of))
+    rates = (form.readings * READINGS / fast, form.readings * READINGS / usual)
     return Finding(name=name, ours=rates[0], baseline=rates[1], ratio=usual / fast, target=target, unit=RATE)

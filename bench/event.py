@@ -28,7 +28,11 @@ _STREAM_ARN = "arn:aws:kinesis:eu-central-1:123456789012:stream/fleet"
 def event(*, sensors: int, faulty: float = 0.0) -> Any:
     """The parsed event of READINGS JSON readings of `sensors` in aggregates, in order of time; a part is `faulty`."""
     fleet = readings(sensors)
-    payloads = _spoil(encode_readings(fleet), faulty)
+    return event_in_aggregates(fleet, _spoil(encode_readings(fleet), faulty))
+
+
+def event_in_aggregates(fleet: Readings, payloads: Sequence[bytes]) -> Any:
+    """The parsed event of these payloads, one for each reading of the fleet, in aggregates of RECORD_BYTES."""
     ids = fleet.sensor_ids.to_list()
     user_records = [UserRecord(ids[which], body) for which, body in zip(fleet.sensor, payloads, strict=True)]
     return event_of(map(aggregate, _chunks(user_records)))

@@ -117,7 +117,7 @@ class Style:
             "sequence": str(rng.randrange(10 ** rng.randrange(1, 20))),
             "site": json.dumps(rng.choice(("north", "south", ""))),
             "battery": rng.choice(("3.61", "-1", "0", "1795169000123")),
-            "flags": f'{{"ok":[{rng.choice(WORDS)},null],"rssi": {{"é":{-rng.randrange(120)}}},"on":{rng.choice(WORDS)}}}',
+            "flags": f'{{"ok":[{rng.choice(WORDS)}],"rssi": {{"é":{-rng.randrange(120)}}},"on":{rng.choice(WORDS)}}}',
         }
 
 

@@ -89,7 +89,7 @@ def _decode_value(contract: Contract, text: object, result: DecodedPayload, *, w
         raise BadReading(Reason.PAYLOAD_TOO_LONG, f"{len(text)} bytes, at most {PAYLOAD_BYTES_MAX}")
     value = parse_value(text) if isinstance(text, bytes) else text
     check_nesting(value)
-    kind = next((kind for kind in contract.kinds if _is_of(kind, value)), None)
+    kind = kind_of(contract, value)
     if kind is None:
         names = ", ".join(kind.name for kind in contract.kinds)
         raise BadReading(Reason.NO_CONTRACT, f"a JSON {json_type(value)} that is none of {names}")
@@ -111,6 +111,11 @@ def _decode_value(contract: Contract, text: object, result: DecodedPayload, *, w
                     _decode_element(kind, element, value, result, where=name, arrival_ms=arrival_ms)
                 except BadReading as error:
                     result.refuse(error, name)
+
+
+def kind_of(contract: Contract, value: object) -> Kind | None:
+    """Return the kind of a parsed payload: the first whose tests it passes; None if it is of none."""
+    return next((kind for kind in contract.kinds if _is_of(kind, value)), None)
 
 
 def _check_number(result: DecodedPayload) -> None:

@@ -48,6 +48,11 @@ class Path:
         """The fields and indexes of a plain path; None of any other one."""
         return _steps(jmespath.compile(self._relative).parsed)
 
+    @cached_property
+    def choices(self) -> tuple[tuple[Step, ...], ...] | None:
+        """The plain paths of which the first with a value counts (`a.b || c`); None of any other path."""
+        return _choices(jmespath.compile(self._relative).parsed)
+
     def find(self, element: object, root: object) -> object:
         """Return the value at this path, None where there is none."""
         return self._finder(root if self.is_from_root else element)
@@ -85,6 +90,14 @@ def _check(tree: dict[str, Any], text: str) -> None:
     for child in tree["children"]:
         if isinstance(child, dict):
             _check(child, text)
+
+
+def _choices(tree: dict[str, Any]) -> tuple[tuple[Step, ...], ...] | None:
+    if tree["type"] != "or_expression":
+        steps = _steps(tree)
+        return None if steps is None else (steps,)
+    parts = [_choices(child) for child in tree["children"]]
+    return None if None in parts else tuple(steps for part in parts if part for steps in part)
 
 
 def _steps(tree: dict[str, Any]) -> tuple[Step, ...] | None:

@@ -10,6 +10,7 @@ from windrow.columns.arrays import Int64s
 from windrow.columns.payloads import Payloads
 from windrow.payloads.contract import Contract, Decoder, Framing, Kind
 from windrow.payloads.decode import decode
+from windrow.payloads.fast import read_common_layouts
 from windrow.payloads.values import DecodedReading, Refusal
 from windrow.quantities import Quantity
 from windrow.reading import Reading, Readings
@@ -30,10 +31,23 @@ class ContractReader:
 
         A payload may become several readings, and be among the bad ones beside that: what is bad in it is one row.
         """
+        found, others = read_common_layouts(self.contract, payloads, arrived_ms)
+        rest = self._one_by_one(payloads, others, arrived_ms)
+        if not len(found.source):
+            return rest
+        if not len(rest.source):
+            return ParsedReadings(found.readings, found.source, rest.bad)
+        source = np.concatenate([found.source, rest.source])
+        order = np.argsort(source, kind="stable")
+        readings = Readings.concat([found.readings, rest.readings])
+        return ParsedReadings(readings.take(order), source[order], rest.bad)
+
+    def _one_by_one(self, payloads: Payloads, which: Int64s, arrived_ms: Int64s) -> ParsedReadings:
+        """Decode the payloads `which`, ascending, by the definition."""
         readings: list[Reading] = []
         source: list[int] = []
         bad: list[BadPayload] = []
-        for index, arrival_ms in enumerate(arrived_ms.tolist()):
+        for index, arrival_ms in zip(which.tolist(), arrived_ms[which].tolist(), strict=True):
             decoded = decode(self.contract, payloads[index], arrival_ms=arrival_ms)
             readings += map(_reading, decoded.readings)
             source += [index] * len(decoded.readings)

@@ -17,6 +17,8 @@ from windrow.timestamps import parse_rfc3339_ms
 from windrow.wire.json.values import JsonNumber, json_type
 
 EPOCH_UNITS_PER_S = {"epoch_s": 1, "epoch_ms": 10**3, "epoch_us": 10**6, "epoch_ns": 10**9}
+EPOCH_SIZES = {1: 10**11, 10**3: 10**14, 10**6: 10**17}
+"""Units per second -> the size below which a time of the form `epoch` is in them, or in greater units."""
 FORMS = ("rfc3339", "iso8601", *EPOCH_UNITS_PER_S, "epoch", "pattern", "arrival")
 """`epoch` tells s, ms, us and ns apart by their size, which is sure from 1973 to 5138; `arrival` is the record's."""
 
@@ -108,7 +110,7 @@ class TimeForm:
             raise ValueError(f"not a number, as {self.form} needs it")
         number = exact_decimal(text)
         if self.form == "epoch":
-            return round(number * 1000 / _units_per_s(abs(number)))
+            return round(number * 1000 / epoch_units(abs(number))[0])
         return round(number * 1000 / EPOCH_UNITS_PER_S[self.form])
 
     def _text_ms(self, text: str) -> int:
@@ -177,5 +179,6 @@ def pattern_regex(pattern: str) -> re.Pattern[str]:
     return re.compile("".join(texts), re.ASCII | re.IGNORECASE)
 
 
-def _units_per_s(size: Fraction) -> int:
-    return next((units for limit, units in ((10**11, 1), (10**14, 10**3), (10**17, 10**6)) if size < limit), 10**9)
+def epoch_units(size: Fraction | int) -> tuple[int, int | None]:
+    """Return the units per second of a time of this size, as `epoch` tells it, and where greater units begin."""
+    return next(((units, end) for units, end in EPOCH_SIZES.items() if size < end), (10**9, None))

@@ -42,7 +42,7 @@ def read_common_layouts(
     for attempt in range(EXAMPLES_MAX):
         if len(pending) < ROWS_MIN:
             break
-        example = payloads[int(pending[int(attempt * _GOLDEN % 1 * len(pending))])]
+        example = example_of(payloads, pending, attempt)
         layout = Layout.of(example) if is_reading(example) else None
         for read_some in (layout.read_alike, layout.read) if layout else ():
             columns = read_some(payloads, pending)
@@ -53,6 +53,11 @@ def read_common_layouts(
     is_other = np.ones(len(payloads), bool)
     is_other[found.rows] = False
     return found, np.flatnonzero(is_other)
+
+
+def example_of(payloads: Payloads, pending: Int64s, attempt: int) -> bytes:
+    """Return the payload among `pending` that is tried as the example in this attempt."""
+    return payloads[int(pending[int(attempt * _GOLDEN % 1 * len(pending))])]
 
 
 def _found(payloads: Payloads, columns: ParsedColumns) -> FoundReadings:

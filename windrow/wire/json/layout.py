@@ -35,7 +35,7 @@ from windrow.wire.json.shape import Shape, ValueSpan
 PLAIN_TEXT = re.compile(r'"[^"\\]*"')
 # All payloads but one of so many must be of one length to be read by their places.
 _ALIKE = 16
-_DIGITS = re.compile(r"\d+", re.ASCII)
+DIGITS = re.compile(r"\d+", re.ASCII)
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?", re.ASCII)
 RFC_3339 = re.compile(r'"\d{4}-\d\d-\d\d([Tt ])\d\d:\d\d:\d\d(\.\d+)?(?:[Zz]|([+-])(\d\d):(\d\d))"', re.ASCII)
 WORDS = frozenset({"true", "false", "null"})
@@ -122,7 +122,7 @@ def _name(path: tuple[str | int, ...]) -> str:
 def _value(name: str, text: str, start: int, *, unit: str) -> ValueSpan | None:
     """Return how to read the value `text` of the field `name`; None to treat it as a literal."""
     end = start + len(text)
-    is_text, is_digits = PLAIN_TEXT.fullmatch(text), _DIGITS.fullmatch(text)
+    is_text, is_digits = PLAIN_TEXT.fullmatch(text), DIGITS.fullmatch(text)
     is_number, rfc_3339 = NUMBER.fullmatch(text), RFC_3339.fullmatch(text)
     found: ValueSpan | None = None
     match name:

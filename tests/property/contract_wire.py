@@ -1,0 +1,171 @@
+"""Payloads under contracts, usual and odd ones, from a seed: they compare the ways of reading them."""
+
+import json
+import random
+from collections.abc import Callable, Sequence
+
+from tests.property.wire import ODD_IDS, OTHERS, SEQUENCES, TEMPERATURES, TIMES, WORDS, damage
+
+FLAT = """
+[[payload]]
+sensor_id = "id"
+sequence = "n"
+time = { path = "at", form = "epoch_ms" }
+[payload.quantity.temperature]
+path = "t"
+unit = "C"
+missing = [-127, 999.9]
+"""
+NESTED = """
+[[payload]]
+when = [{ path = "type", equals = "no" }]
+sensor_id = "other"
+time = { form = "arrival" }
+[payload.quantity.humidity]
+path = "h"
+unit = "%"
+[[payload]]
+when = [{ path = "data" }, { path = "type", equals = "climate" }, { path = "error", exists = false }]
+sensor_id = "{site}/{device.id}"
+time = { path = "ts", form = "epoch_s" }
+[payload.quantity.temperature]
+path = "data.temp"
+unit = "F"
+min = -40
+max = 85.5
+[payload.quantity.humidity]
+path = "data.rh || data.humidity"
+unit = "%"
+"""
+UNITS = """
+framing = "lines"
+[[payload]]
+sensor_id = "mac"
+time = { path = "time", form = "rfc3339" }
+sequence = "seq"
+[payload.quantity.temperature]
+path = "temp"
+unit = "C"
+unit_path = "temp_unit"
+[payload.quantity.pressure]
+path = "readings[1]"
+unit = "inHg"
+to = "hPa"
+[payload.quantity.speed]
+path = "wind"
+unit = "km/h"
+to = "m/s"
+"""
+EPOCH = """
+framing = "concatenated"
+[[payload]]
+sensor_id = "serial"
+time = { path = "t", form = "epoch" }
+[payload.quantity.temperature]
+path = "v"
+unit = "K"
+[payload.quantity.battery]
+path = "mv"
+unit = "mV"
+to = "V"
+required = true
+"""
+ARRIVAL = """
+[[payload]]
+sensor_id = "a"
+time = { form = "arrival" }
+[payload.quantity.temperature]
+path = "b"
+unit = "C"
+[[payload]]
+use = "windrow"
+"""
+TELEGRAF = 'framing = "lines"\nuse = "telegraf"\n[[payload]]\nuse = "the-things-stack"\n'
+
+Rng = random.Random
+
+
+def _id(rng: Rng) -> str:
+    return json.dumps(rng.choice(("a", "roof-7", "Fühler", "x" * 60)) + str(rng.randrange(5)), ensure_ascii=False)
+
+
+def _number(rng: Rng) -> str:
+    return f"{rng.uniform(-60, 90):.{rng.choice((0, 1, 3, 3, 3, 5))}f}"
+
+
+def _flat(rng: Rng) -> str:
+    at = 1_795_169_000_000 + rng.randrange(10**9)
+    return f'{{"id":{_id(rng)},"at":{at},"t":{_number(rng)},"n":{rng.randrange(10**6)},"ok":{rng.choice(WORDS)}}}'
+
+
+def _nested(rng: Rng) -> str:
+    name = rng.choice(("rh", "humidity"))
+    data = f'{{"temp": {_number(rng)}, "{name}": {rng.uniform(0, 100):.2f}, "light": {rng.choice(WORDS)}}}'
+    ts = f"{1_795_168_800 + rng.randrange(1000)}.{rng.randrange(10**6):06}"
+    device = f'{{"id": {rng.choice((_id(rng), str(rng.randrange(99))))}}}'
+    rssi = f'{{"db": -{rng.randrange(99)}}}'
+    return f'{{"type": "climate", "site": "n", "device": {device}, "ts": {ts}, "data": {data}, "rssi": {rssi}}}'
+
+
+def _units(rng: Rng) -> str:
+    unit = rng.choice(('"C"', '"°F"', '"K"', "null"))
+    readings = f"[{rng.randrange(9)},{rng.uniform(28, 31):.4f},{rng.choice(WORDS)}]"
+    time = f"2026-11-20T10:{rng.randrange(60):02}:{rng.randrange(60):02}Z"
+    wind = f',"wind":{rng.uniform(0, 99):.1f}' if rng.random() < 0.7 else ""
+    return (
+        f'{{"mac":{_id(rng)},"time":"{time}","temp":{_number(rng)},"temp_unit":{unit},"readings":{readings}{wind}}}\n'
+    )
+
+
+def _epoch(rng: Rng) -> str:
+    size = rng.choice((1, 10**3, 10**6, 10**9))
+    t = f"{(1_795_168_800 * size) + rng.randrange(size * 10)}"
+    return (
+        f'{{"serial":{rng.randrange(10**9)},"t":{t},"v":{rng.uniform(200, 300):.2f},"mv":{rng.randrange(-500, 5000)}}}'
+    )
+
+
+def _arrival(rng: Rng) -> str:
+    own = f'{{"sensor_id":{_id(rng)},"event_time":1795169000000,"temperature":{_number(rng)}}}'
+    return rng.choice((f'{{"a":{_id(rng)},"b":{_number(rng)}}}', own))
+
+
+def _telegraf(rng: Rng) -> str:
+    fields = f'{{"humidity":{rng.uniform(0, 100):.1f},"temperature":{_number(rng)}}}'
+    tags = f'{{"device":{_id(rng)},"host":"edge"}}'
+    metric = f'{{"fields":{fields},"name":"climate","tags":{tags},"timestamp":{1_795_168_800 + rng.randrange(999)}}}'
+    return metric + "\n" if rng.random() < 0.9 else metric + "\n" + metric + "\n"
+
+
+KINDS: dict[str, tuple[str, Callable[[Rng], str]]] = {
+    "flat": (FLAT, _flat),
+    "nested": (NESTED, _nested),
+    "units": (UNITS, _units),
+    "epoch": (EPOCH, _epoch),
+    "arrival": (ARRIVAL, _arrival),
+    "telegraf": (TELEGRAF, _telegraf),
+}
+ODD = (*ODD_IDS, *TEMPERATURES, *TIMES, *SEQUENCES, *OTHERS, "-127", "-127.0", "999.9", '"F"', '"climate"', "{}", "[]")
+
+
+def batch(seed: int, kind: str, *, size: int, odd: float, damaged: float) -> list[bytes]:
+    """Make payloads of a kind; some have an odd value in some place, and some have damaged bytes."""
+    rng = random.Random(seed)
+    make = KINDS[kind][1]
+    payloads = []
+    for _ in range(size):
+        text = make(rng)
+        if rng.random() < odd:
+            text = _with_odd_value(rng, text)
+        payload = text.encode()
+        payloads.append(damage(rng, payload) if rng.random() < damaged else payload)
+    return payloads
+
+
+def _with_odd_value(rng: Rng, text: str) -> str:
+    """Replace the value behind one of the colons, or drop its field."""
+    values: Sequence[str] = ODD
+    colons = [at for at, character in enumerate(text) if character == ":" and text[at - 1] == '"']
+    at = rng.choice(colons) + 1
+    end = next((place for place in range(at, len(text)) if text[place] in ",}"), len(text))
+    return text[:at] + rng.choice(values) + text[end:]

@@ -1,0 +1,132 @@
+"""Fast reading of a batch of payloads under a contract, as columns, for the payloads that have a common layout.
+
+What it reads is what `windrow.payloads.decode` would read, in the same order; it leaves over what it cannot read.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from windrow.columns.arrays import Int64s, Mask
+from windrow.columns.payloads import Payloads
+from windrow.columns.strings import Strings
+from windrow.payloads.contract import Contract, Template
+from windrow.payloads.layout import Columns, ContractLayout
+from windrow.quantities import Quantity, with_suffixes
+from windrow.reading import Readings, are_sensor_ids
+from windrow.wire.json.fast import EXAMPLES_MAX, ROWS_MIN, example_of
+from windrow.wire.json.strict import PAYLOAD_BYTES_MAX
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundReadings:
+    """n readings and `source`, the payloads they came from: int64[n], ascending; a payload may have several."""
+
+    readings: Readings
+    source: Int64s
+
+
+def read_common_layouts(contract: Contract, payloads: Payloads, arrived_ms: Int64s) -> tuple[FoundReadings, Int64s]:
+    """Return the readings of payloads with common layouts, and the ascending numbers of all other payloads: int64[m].
+
+    arrived_ms: int64[n], the arrival of each payload's record.
+    """
+    pending = np.flatnonzero(payloads.lengths <= PAYLOAD_BYTES_MAX)
+    is_read = np.zeros(len(payloads), bool)
+    read: list[FoundReadings] = []
+    for attempt in range(EXAMPLES_MAX):
+        if len(pending) < ROWS_MIN:
+            break
+        layout = ContractLayout.of(contract, example_of(payloads, pending, attempt))
+        for rows, columns in layout.read(payloads, pending) if layout else ():
+            if layout is not None and len(rows):
+                found = _found(layout, payloads, rows, columns, arrived_ms)
+                read.append(found)
+                is_read[found.source] = True
+        pending = pending[~is_read[pending]]
+    return _joined(read), np.flatnonzero(~is_read)
+
+
+def _found(
+    layout: ContractLayout, payloads: Payloads, rows: Int64s, columns: Columns, arrived_ms: Int64s
+) -> FoundReadings:
+    """Return the readings of the payloads `rows` whose ids are sensor ids."""
+    ids, sensor, is_id = _ids(layout.kind.sensor_id, payloads, columns)
+    if not is_id.all():
+        rows, columns = rows[is_id], {name: column[is_id] for name, column in columns.items()}
+    count = len(layout.quantities)
+    series = [_series(ids, Quantity(one.name, one.unit)) for one in layout.quantities]
+    times = columns["event_time_ms"] if "event_time_ms" in columns else arrived_ms[rows]
+    sequence = columns["sequence"] if "sequence" in columns else np.zeros(len(rows), np.int64)
+    values = np.stack([columns[f"value{number}"] for number in range(count)], axis=1).ravel()
+    places = (sensor[:, None] + len(ids) * np.arange(count)).ravel()
+    return FoundReadings(
+        Readings(
+            sensor_ids=series[0] if count == 1 else Strings.concat(series),
+            sensor=places.astype(np.int32),
+            event_time_ms=np.repeat(times, count) if count > 1 else times,
+            sequence=np.repeat(sequence, count) if count > 1 else sequence,
+            value_milli=values.astype(np.int32),
+        ),
+        np.repeat(rows, count),
+    )
+
+
+def _series(ids: Strings, quantity: Quantity) -> Strings:
+    if not quantity.suffix:
+        return ids
+    return with_suffixes(ids, Strings.of([quantity.suffix]), np.zeros(len(ids), np.int64))
+
+
+def _ids(template: Template | None, payloads: Payloads, columns: Columns) -> tuple[Strings, Int64s, Mask]:
+    """Return k sensor ids, the place among them of each row that has one, and which rows have: bool[m]."""
+    parts = [
+        Strings.of_slices(payloads.octets, columns[f"id_start{number}"], columns[f"id_length{number}"]).rank()
+        for number in range(len(template.paths) if template else 0)
+    ]
+    if template is not None and len(parts) == 1 and template.texts == ("", ""):
+        ids, which = parts[0]
+    else:
+        ids, which = _joined_ids(template.texts if template else (), parts)
+    is_id = ids.are_utf8()
+    is_id &= are_sensor_ids(ids)
+    if is_id.all():
+        return ids, which, np.ones(len(which), bool)
+    has_id = is_id[which]
+    return ids.take(np.flatnonzero(is_id)), (np.cumsum(is_id) - 1)[which[has_id]], has_id
+
+
+def _joined_ids(texts: Sequence[str], parts: Sequence[tuple[Strings, Int64s]]) -> tuple[Strings, Int64s]:
+    """Return the distinct ids that a template makes of its parts, and each row's: as bytes, UTF-8 or not."""
+    code = np.zeros(len(parts[0][1]), np.int64)
+    for distinct, which in parts:
+        code = np.unique(code, return_inverse=True)[1] * len(distinct) + which
+    _, first, place = np.unique(code, return_index=True, return_inverse=True)
+    encoded = [text.encode() for text in texts]
+    joined = [
+        b"".join(
+            [encoded[0]]
+            + [
+                one
+                for (distinct, which), text in zip(parts, encoded[1:], strict=True)
+                for one in (distinct.octets_at(int(which[row])), text)
+            ]
+        )
+        for row in first.tolist()
+    ]
+    return Strings.of_octets(joined), place.astype(np.int64)
+
+
+def _joined(found: Sequence[FoundReadings]) -> FoundReadings:
+    """Join all readings, ascending by payload; within one they keep their order."""
+    if not found:
+        return FoundReadings(Readings.of([]), np.zeros(0, np.int64))
+    if len(found) == 1:
+        return found[0]
+    source = np.concatenate([one.source for one in found])
+    readings = Readings.concat([one.readings for one in found])
+    if (source[1:] >= source[:-1]).all():
+        return FoundReadings(readings, source)
+    order = np.argsort(source, kind="stable")
+    return FoundReadings(readings.take(order), source[order])
