@@ -10,6 +10,7 @@ from analytics.presets import IN_RANGE, range_values
 from analytics.query import Query
 from analytics.result import Engine, epoch_ms
 from windrow.columns.arrays import Int64s
+from windrow.quantities import Quantity, series_of
 from windrow.rows.rollup import PERCENTILES
 from windrow.rules.excursion import Excursion, Tracks, lasting, step
 from windrow.rules.judge import WatchedRows, judge
@@ -23,12 +24,10 @@ _STATISTICS = {Statistic.MIN: "min", Statistic.MAX: "max", Statistic.LAST: "last
 _PLAIN = ("readings", "sum_milli", "integral_milli_ms", "covered_ms", "first_milli")
 _TIMES = ("first_time", "last_time")
 _COLUMNS = ", ".join(
-    ["window_start", "sensor_id", *_PLAIN, *_TIMES, *(f"{name}_milli" for name in _STATISTICS.values())]
+    ["window_start", "sensor_id", "quantity", "unit", *_PLAIN, *_TIMES]
+    + [f"{name}_milli" for name in _STATISTICS.values()]
 )
-_SQL = (
-    f"SELECT {_COLUMNS} FROM aggregates WHERE {IN_RANGE}\n"  # noqa: S608 - our own names
-    "  AND quantity = 'temperature' ORDER BY window_start, sensor_id"
-)
+_SQL = f"SELECT {_COLUMNS} FROM aggregates WHERE {IN_RANGE}\n  AND quantity IN ({{wanted}})\nORDER BY window_start"  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +50,11 @@ def check_rules(engine: Engine, rules: Iterable[Rule], time_range: TimeRange) ->
     windows = rows = 0
     before: WatchedRows | None = None
     ruled = tuple(rules)
-    frames = (page.frame for page in engine.pages(Query.bind(_SQL, range_values(time_range))))
+    names = {f"quantity_{place}": name for place, name in enumerate(sorted({rule.quantity for rule in ruled}))}
+    sql = _SQL.format(wanted=", ".join(f":{name}" for name in names))
+    frames = (page.frame for page in engine.pages(Query.bind(sql, range_values(time_range) | names)))
     for watched in _by_window(frames, time_range):
-        windows, rows = windows + 1, rows + len(watched.sensor_ids)
+        windows, rows = windows + 1, rows + len(watched.series)
         for rule in ruled:
             tracks[rule.name], ended = step(rule, tracks.get(rule.name, {}), judge(rule, watched, before))
             found += ended
@@ -92,14 +93,20 @@ def _frames_of_windows(frames: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]
 
 
 def _watched(frame: pd.DataFrame) -> WatchedRows:
+    frame = frame.assign(series=list(map(_series_of, frame["sensor_id"], frame["quantity"], frame["unit"])))
+    frame = frame.sort_values("series")
     columns: dict[str, Int64s] = {name: frame[name].to_numpy(np.int64) for name in _PLAIN}
     columns |= {f"{name}_ms": np.array(epoch_ms(frame[name]), np.int64) for name in _TIMES}
     return WatchedRows(
         window_start_ms=epoch_ms(frame["window_start"].iloc[:1])[0] or 0,
-        sensor_ids=frame["sensor_id"].tolist(),
+        series=frame["series"].tolist(),
         statistics={one: frame[f"{name}_milli"].to_numpy(np.int64) for one, name in _STATISTICS.items()},
         **columns,
     )
+
+
+def _series_of(sensor_id: str, name: str, unit: str) -> str:
+    return series_of(sensor_id, Quantity(name, unit))
 
 
 def _no_rows(start_ms: int) -> WatchedRows:

@@ -61,8 +61,6 @@ def check_command(*, file: Path, start: str | None, end: str | None, form: str, 
     except (OSError, UnicodeDecodeError) as error:
         raise WindrowError(f"{file} cannot be read: {error}") from error
     loaded = load_rules(text, name=str(file))
-    if other := next((rule for rule in loaded if rule.quantity != "temperature"), None):
-        raise WindrowError(f"rule {other.name} asks for {other.quantity}", hint="rows hold temperatures only, so far")
     time_range = parse_range(start, end, now_ms=clock_ms(), length_ms=_DEFAULT_LENGTH_MS)
     stage = open_stage(stage_name)
     with readable_errors(stage.place), err.status("reading rows"):
@@ -96,6 +94,8 @@ def _row(rule: "Rule", excursion: "Excursion") -> dict[str, object]:
         "rule": rule.name,
         "severity": rule.severity.value,
         "sensor_id": excursion.sensor_id,
+        "quantity": excursion.quantity.name,
+        "unit": excursion.quantity.unit,
         "began": excursion.began_ms,
         "rang": excursion.rang_ms,
         "ended": excursion.ended_ms,

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from windrow.quantities import TEMPERATURE
 from windrow.reading import Readings
 from windrow.rows.partial import Partial
 from windrow.rows.rollup import PERCENTILES, Rollup, roll
@@ -42,7 +43,7 @@ def watched_rows(rollup: Rollup) -> WatchedRows:
     }
     return WatchedRows(
         window_start_ms=rollup.start_ms,
-        sensor_ids=rollup.sensor_ids.to_list(),
+        series=rollup.sensor_ids.to_list(),
         readings=rollup.readings,
         sum_milli=rollup.sum_milli,
         integral_milli_ms=rollup.integral_milli_ms,
@@ -162,6 +163,7 @@ def excursion_of(
     return Excursion(
         rule=rule.name,
         sensor_id=sensor_id,
+        quantity=TEMPERATURE,
         began_ms=start_ms(part[match.start()][0]),
         rang_ms=start_ms(part[match.end("began") - 1][0]) + WINDOW_MS,
         ended_ms=ended_ms,

@@ -3,6 +3,7 @@
 import pytest
 
 from windrow.payloads.table import ContractError
+from windrow.quantities import TEMPERATURE, Quantity, series_of
 from windrow.rules.excursion import Excursion, ExcursionState
 from windrow.rules.load import RULES_MAX, load_rules
 from windrow.rules.messages import message_of
@@ -17,7 +18,16 @@ def rules_of(fields: str) -> tuple[Rule, ...]:
 
 def excursion(rule: Rule, extreme_milli: int) -> Excursion:
     return Excursion(
-        rule.name, "freezer/7", START_MS, START_MS + 300_000, None, ExcursionState.LASTS, extreme_milli, 0, 1
+        rule.name,
+        "freezer/7",
+        TEMPERATURE,
+        START_MS,
+        START_MS + 300_000,
+        None,
+        ExcursionState.LASTS,
+        extreme_milli,
+        0,
+        1,
     )
 
 
@@ -128,6 +138,15 @@ def test_a_wrong_file_is_refused(text: str, message: str):
 def test_a_pattern_matches_whole_ids(pattern: str, sensor_id: str, *, is_watched: bool):
     """Only * and ? mean anything but themselves."""
     assert Rule("one", Condition.ABOVE, sensors=pattern).watches(sensor_id) is is_watched
+
+
+def test_a_rule_watches_its_quantity_alone():
+    """In whatever unit; a temperature unless it says something else."""
+    pressure, humidity = (series_of("roof", Quantity(*one)) for one in (("pressure", "hPa"), ("humidity", "%")))
+    assert Rule("one", Condition.ABOVE, quantity="pressure").watches(pressure)
+    assert not Rule("one", Condition.ABOVE, quantity="pressure").watches("roof")
+    assert not Rule("one", Condition.ABOVE, quantity="pressure").watches(humidity)
+    assert not Rule("one", Condition.ABOVE).watches(pressure)
 
 
 def test_a_message_names_the_limit_that_was_passed():

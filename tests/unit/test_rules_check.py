@@ -15,6 +15,7 @@ from tests.unit.stored_results import START_MS, StoredResults
 from windrow.aws.clients import Place
 from windrow.errors import WindrowError
 from windrow.payloads.table import ContractError
+from windrow.quantities import Quantity
 from windrow.reading import Reading
 from windrow.rules.excursion import LOST_WINDOWS, ExcursionState
 from windrow.rules.load import load_rules
@@ -106,6 +107,8 @@ def test_the_command_shows_what_would_have_rung(run: Callable[..., tuple[str, st
         "rule": "warm",
         "severity": "critical",
         "sensor_id": "door/1",
+        "quantity": "temperature",
+        "unit": "C",
         "began": "2026-11-20T23:50:00.000Z",
         "rang": "2026-11-21T00:00:00.000Z",
         "ended": "2026-11-21T00:10:00.000Z",
@@ -118,7 +121,32 @@ def test_the_command_shows_what_would_have_rung(run: Callable[..., tuple[str, st
     assert cold["sensor_id"] == "door/2"
     assert "6 windows, 11 rows; would have rung: warm 1, cold 1" in stderr
     table, _ = run(WARM)
-    assert table.splitlines()[0].split()[:4] == ["rule", "severity", "sensor_id", "began"]
+    assert table.splitlines()[0].split()[:5] == ["rule", "severity", "sensor_id", "quantity", "unit"]
+
+
+@pytest.mark.slow
+def test_each_quantity_has_its_own_rule_and_unit(tmp_path: Path) -> None:
+    """Of one sensor; two units of one quantity are never compared with each other."""
+    stored = StoredResults(tmp_path)
+    values = {
+        ("humidity", "%"): 70_000,
+        ("pressure", "hPa"): 990_000,
+        ("pressure", "Pa"): 5_000,
+        ("temperature", "C"): 70,
+    }
+    stored.store(Reading("roof", START_MS, 0, milli, Quantity(*one)) for one, milli in values.items())
+    rules = load_rules(
+        '[[rule]]\nname = "humid"\nquantity = "humidity"\nabove = 60\n'
+        '[[rule]]\nname = "low"\nquantity = "pressure"\nbelow = 995\n'
+        '[[rule]]\nname = "hot"\nabove = 30\n'
+    )
+    checked = check_rules(stored.engine, rules, TimeRange(START_MS, START_MS + WINDOW_MS))
+    assert [(one.rule, one.quantity.unit, one.extreme_milli) for one in checked.excursions] == [
+        ("humid", "%", 70_000),
+        ("low", "Pa", 5_000),
+        ("low", "hPa", 990_000),
+    ]
+    assert checked.rows == 4
 
 
 @pytest.mark.slow
@@ -133,7 +161,5 @@ def test_no_rows_and_wrong_files_are_errors(run: Callable[..., tuple[str, str]])
     """With the line that is wrong; before anything is asked."""
     with pytest.raises(ContractError, match=r"rules\.toml, line 4: rule\[0\].claer"):
         run(WARM.replace("clear", "claer"))
-    with pytest.raises(WindrowError, match="humid asks for humidity"):
-        run('[[rule]]\nname = "humid"\nquantity = "humidity"\nabove = 60\n')
     with pytest.raises(WindrowError, match="no rows from"):
         run(WARM, "--to", "2026-11-20T23:50:00Z", "--from", "2026-11-20T23:00:00Z")

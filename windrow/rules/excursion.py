@@ -17,6 +17,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from windrow.quantities import Quantity, parts_of
 from windrow.rows.silence import AGES
 from windrow.rules.judge import Judged, Verdict, WatchedRows, judge
 from windrow.rules.rule import Rule
@@ -46,6 +47,7 @@ class Excursion:
 
     rule: str
     sensor_id: str
+    quantity: Quantity
     began_ms: int
     rang_ms: int
     ended_ms: int | None
@@ -71,40 +73,40 @@ class Track:
 
 
 Tracks = dict[str, Track]
-"""The series of one rule that are tracked, by sensor id."""
+"""What is tracked of one rule, by series."""
 
 
 def step(rule: Rule, tracks: Tracks, judged: Judged) -> tuple[Tracks, list[Excursion]]:
-    """Return the tracks after one more window, and the excursions that ended by it, ascending by sensor id.
+    """Return the tracks after one more window, and the excursions that ended by it, ascending by series.
 
-    Windows come in order and none is left out; one without rows is judged as one of no sensors.
+    Windows come in order and none is left out; one without rows is judged as one of no series.
     """
     after: Tracks = {}
     ended: list[Excursion] = []
-    beyond = {judged.sensor_ids[place] for place in np.flatnonzero(judged.verdicts == Verdict.BEYOND).tolist()}
-    for sensor_id in sorted(beyond | tracks.keys()):
-        track, place = tracks.get(sensor_id), _place_of(sensor_id, judged.sensor_ids)
+    beyond = {judged.series[place] for place in np.flatnonzero(judged.verdicts == Verdict.BEYOND).tolist()}
+    for series in sorted(beyond | tracks.keys()):
+        track, place = tracks.get(series), _place_of(series, judged.series)
         if track is not None and place is None:
             if judged.window_start_ms - track.last_ms < LOST_WINDOWS * WINDOW_MS:
-                after[sensor_id] = track
+                after[series] = track
             elif track.rang_ms is not None:
                 ended.append(
-                    _excursion(rule, sensor_id, track, track.rang_ms, ExcursionState.LOST, track.last_ms + WINDOW_MS)
+                    _excursion(rule, series, track, track.rang_ms, ExcursionState.LOST, track.last_ms + WINDOW_MS)
                 )
         elif place is not None:
             now = _next(rule, track, judged, place)
             if now is not None and now.rang_ms is not None and now.clear_windows >= rule.clear_windows:
-                ended.append(_excursion(rule, sensor_id, now, now.rang_ms, ExcursionState.CLEARED, now.clear_from_ms))
+                ended.append(_excursion(rule, series, now, now.rang_ms, ExcursionState.CLEARED, now.clear_from_ms))
             elif now is not None:
-                after[sensor_id] = now
+                after[series] = now
     return after, ended
 
 
 def lasting(rule: Rule, tracks: Tracks) -> list[Excursion]:
-    """Return the excursions that last, ascending by sensor id."""
+    """Return the excursions that last, ascending by series."""
     return [
-        _excursion(rule, sensor_id, track, track.rang_ms, ExcursionState.LASTS)
-        for sensor_id, track in sorted(tracks.items())
+        _excursion(rule, series, track, track.rang_ms, ExcursionState.LASTS)
+        for series, track in sorted(tracks.items())
         if track.rang_ms is not None
     ]
 
@@ -151,11 +153,13 @@ def _beyond(rule: Rule, track: Track, judged: Judged, place: int) -> Track:
 
 
 def _excursion(
-    rule: Rule, sensor_id: str, track: Track, rang_ms: int, state: ExcursionState, ended_ms: int | None = None
+    rule: Rule, series: str, track: Track, rang_ms: int, state: ExcursionState, ended_ms: int | None = None
 ) -> Excursion:
+    sensor_id, quantity = parts_of(series)
     return Excursion(
         rule=rule.name,
         sensor_id=sensor_id,
+        quantity=quantity,
         began_ms=track.began_ms,
         rang_ms=rang_ms,
         ended_ms=ended_ms,
@@ -166,6 +170,6 @@ def _excursion(
     )
 
 
-def _place_of(sensor_id: str, sensor_ids: Sequence[str]) -> int | None:
-    place = bisect_left(sensor_ids, sensor_id)
-    return place if place < len(sensor_ids) and sensor_ids[place] == sensor_id else None
+def _place_of(series: str, ascending: Sequence[str]) -> int | None:
+    place = bisect_left(ascending, series)
+    return place if place < len(ascending) and ascending[place] == series else None

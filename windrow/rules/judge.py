@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from windrow.columns.arrays import Int64s
+from windrow.quantities import parts_of
 from windrow.rules.rule import Condition, Rule, Statistic
 
 SITE_SENSORS_MIN = 3
@@ -26,13 +27,13 @@ class Verdict(IntEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WatchedRows:
-    """The rows of one window and one quantity, ascending by sensor id, as columns of k integers.
+    """The rows of one window, ascending by series, as columns of k integers.
 
-    Values are thousandths of the quantity's unit. statistics: the columns of MIN, MAX, LAST and the percentiles.
+    Values are thousandths of the unit of each series. statistics: the columns of MIN, MAX, LAST and the percentiles.
     """
 
     window_start_ms: int
-    sensor_ids: Sequence[str]
+    series: Sequence[str]
     readings: Int64s
     sum_milli: Int64s
     integral_milli_ms: Int64s
@@ -45,13 +46,13 @@ class WatchedRows:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judged:
-    """The rows that a rule has a verdict on: k sensor ids, ascending, and a column for each other field.
+    """The rows that a rule has a verdict on: k series, ascending, and a column for each other field.
 
     value_milli is what was compared, rounded half up; distance_milli how far it is beyond the limit, 0 if it is not.
     """
 
     window_start_ms: int
-    sensor_ids: Sequence[str]
+    series: Sequence[str]
     verdicts: Verdicts
     value_milli: Int64s
     distance_milli: Int64s
@@ -61,10 +62,10 @@ class Judged:
 def judge(rule: Rule, rows: WatchedRows, before: WatchedRows | None) -> Judged:
     """Judge the rows of a window; `before` are those of the window before it, None if it has none.
 
-    A sensor gets no verdict where there is nothing to compare: for RATE one reading and no row before, for STUCK no row
-    before, for SPREAD fewer than SITE_SENSORS_MIN watched sensors at its site.
+    A series gets no verdict where there is nothing to compare: for RATE one reading and no row before, for STUCK no row
+    before, for SPREAD fewer than SITE_SENSORS_MIN watched series at its site.
     """
-    watched = np.flatnonzero([rule.watches(sensor_id) for sensor_id in rows.sensor_ids])
+    watched = np.flatnonzero([rule.watches(one) for one in rows.series])
     above, below = _compared(rule, rows, before, watched)
     has_verdict = below > 0
     above, below, watched = above[has_verdict], below[has_verdict], watched[has_verdict]
@@ -81,7 +82,7 @@ def judge(rule: Rule, rows: WatchedRows, before: WatchedRows | None) -> Judged:
         distance_milli = np.maximum(distance_milli, value_milli - rule.limits.high_milli)
     return Judged(
         window_start_ms=rows.window_start_ms,
-        sensor_ids=[rows.sensor_ids[place] for place in watched.tolist()],
+        series=[rows.series[place] for place in watched.tolist()],
         verdicts=np.where(is_beyond, Verdict.BEYOND, np.where(is_clear, Verdict.CLEAR, Verdict.BETWEEN)).astype(
             np.int8
         ),
@@ -111,7 +112,7 @@ def _compared(
         return _change(rows, before, watched)
     above, below = _statistic(rule.statistic, rows, watched)
     if rule.condition is Condition.SPREAD:
-        return _spread((2 * above + below) // (2 * below), [rows.sensor_ids[place] for place in watched.tolist()])
+        return _spread((2 * above + below) // (2 * below), [rows.series[place] for place in watched.tolist()])
     return above, below
 
 
@@ -128,7 +129,7 @@ def _rate(rows: WatchedRows, before: WatchedRows | None, watched: npt.NDArray[np
     last_milli, first_milli = rows.statistics[Statistic.LAST][watched], rows.first_milli[watched].copy()
     first_time_ms = rows.first_time_ms[watched].copy()
     if before is not None:
-        here, there = _in_both([rows.sensor_ids[place] for place in watched.tolist()], before.sensor_ids)
+        here, there = _in_both([rows.series[place] for place in watched.tolist()], before.series)
         first_milli[here] = before.statistics[Statistic.LAST][there]
         first_time_ms[here] = before.last_time_ms[there]
     return (last_milli - first_milli) * _HOUR_MS, rows.last_time_ms[watched] - first_time_ms
@@ -139,16 +140,21 @@ def _change(rows: WatchedRows, before: WatchedRows | None, watched: npt.NDArray[
     low, high = rows.statistics[Statistic.MIN][watched].copy(), rows.statistics[Statistic.MAX][watched].copy()
     known = np.zeros(len(watched), np.int64)
     if before is not None:
-        here, there = _in_both([rows.sensor_ids[place] for place in watched.tolist()], before.sensor_ids)
+        here, there = _in_both([rows.series[place] for place in watched.tolist()], before.series)
         low[here] = np.minimum(low[here], before.statistics[Statistic.LAST][there])
         high[here] = np.maximum(high[here], before.statistics[Statistic.LAST][there])
         known[here] = 1
     return high - low, known
 
 
-def _spread(value_milli: Int64s, sensor_ids: Sequence[str]) -> tuple[Int64s, Int64s]:
-    """Return each value's distance from the median of its site, which is what stands before the last / of the id."""
-    _, site = np.unique([sensor_id.rpartition("/")[0] for sensor_id in sensor_ids], return_inverse=True)
+def _spread(value_milli: Int64s, series: Sequence[str]) -> tuple[Int64s, Int64s]:
+    """Return each value's distance from the median of its site, which is what stands before the last / of the id.
+
+    Values in other units are a site of their own.
+    """
+    parts = [parts_of(one) for one in series]
+    sites = [f"{sensor_id.rpartition('/')[0]}{quantity.suffix}" for sensor_id, quantity in parts]
+    _, site = np.unique(sites, return_inverse=True)
     order = np.lexsort((value_milli, site))
     sensors = np.bincount(site)
     first = np.cumsum(sensors) - sensors
@@ -159,7 +165,7 @@ def _spread(value_milli: Int64s, sensor_ids: Sequence[str]) -> tuple[Int64s, Int
 
 
 def _in_both(ours: Sequence[str], theirs: Sequence[str]) -> tuple[list[int], list[int]]:
-    """Return the places of the ids that both have."""
-    places = {sensor_id: place for place, sensor_id in enumerate(theirs)}
-    both = [(place, places[sensor_id]) for place, sensor_id in enumerate(ours) if sensor_id in places]
+    """Return the places of the series that both have."""
+    places = {series: place for place, series in enumerate(theirs)}
+    both = [(place, places[series]) for place, series in enumerate(ours) if series in places]
     return [here for here, _ in both], [there for _, there in both]

@@ -1,12 +1,13 @@
 """What an excursion says to people."""
 
 from windrow.payloads.values import plain_milli
+from windrow.quantities import TEMPERATURE
 from windrow.rules.excursion import Excursion
 from windrow.rules.rule import Condition, Rule
 from windrow.timestamps import format_sql
 
 
-def message_of(rule: Rule, excursion: Excursion, *, unit: str = "°C") -> str:
+def message_of(rule: Rule, excursion: Excursion) -> str:
     """Return the rule's text about an excursion, its fields filled in."""
     compared = {Condition.RATE: "change per hour", Condition.STUCK: "change", Condition.SPREAD: "off the median"}
     return rule.say(
@@ -14,8 +15,8 @@ def message_of(rule: Rule, excursion: Excursion, *, unit: str = "°C") -> str:
             "rule": rule.name,
             "severity": rule.severity.value,
             "sensor_id": excursion.sensor_id,
-            "quantity": rule.quantity,
-            "unit": unit,
+            "quantity": excursion.quantity.name,
+            "unit": "°C" if excursion.quantity == TEMPERATURE else excursion.quantity.unit,
             "statistic": compared.get(rule.condition, rule.statistic.value.replace("_", " ")),
             "extreme": plain_milli(excursion.extreme_milli),
             "limit": _limit_of(rule, excursion.extreme_milli),

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
+from windrow.quantities import parts_of
+
 
 class Condition(StrEnum):
     """What a rule asks of a series, window by window. Limits are inclusive: what equals a limit is within it."""
@@ -81,9 +83,10 @@ class Rule:
         parts = (".*" if part == "*" else "." if part == "?" else re.escape(part) for part in self.sensors)
         return re.compile("".join(parts), re.DOTALL)
 
-    def watches(self, sensor_id: str) -> bool:
-        """Whether the rule is about this sensor."""
-        return self._pattern.fullmatch(sensor_id) is not None
+    def watches(self, series: str) -> bool:
+        """Whether the rule is about this series: its quantity, in whatever unit, and its sensor."""
+        sensor_id, quantity = parts_of(series)
+        return quantity.name == self.quantity and self._pattern.fullmatch(sensor_id) is not None
 
     def say(self, fields: Mapping[str, str]) -> str:
         """Return the rule's text with TEXT_FIELDS filled in."""
