@@ -263,6 +263,7 @@ def _release(roller: Roller, markers: Iterable[MarkerKey], lineage: Lineage | No
     kept = []
     for marker in markers:
         if marker.digest in contained:
+            roller.released.add(marker)
             roller.discarded.add(str(marker))
         else:
             kept.append(marker)

@@ -1,11 +1,12 @@
 """What the rolls of one tick share, and what they leave for the rest of it."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dispatcher.observation import Buckets
 from dispatcher.room import Room
-from windrow.lake.layout import SilenceMarkerKey
+from windrow.lake.layout import MarkerKey, SilenceMarkerKey
 from windrow.lake.store import Mapper, StoreError
 from windrow.lifetimes import Lifetimes
 from windrow.rows.lineage import Lineage
@@ -41,11 +42,19 @@ class Roller:
     """Where several windows are rolled at once."""
     lineages: dict[Window, KnownLineage] = field(default_factory=dict)
     silence_markers: set[SilenceMarkerKey] = field(default_factory=set)
+    backfill_markers: Mapping[str, frozenset[MarkerKey]] = field(default_factory=dict)
+    """The keys of those that the tick has read, and the markers that each stands for."""
+    released: set[MarkerKey] = field(default_factory=set)
+    """Markers of partials that standing lineages name."""
     discarded: set[str] = field(default_factory=set)
 
     def clear(self) -> None:
-        """Delete what was discarded; what S3 does not delete now, a later tick does, or the lifecycle."""
-        discarded = sorted(self.discarded)
+        """Delete what was discarded; what S3 does not delete now, a later tick does, or the lifecycle.
+
+        A backfill marker goes when all that it stands for are released.
+        """
+        done = {key for key, markers in self.backfill_markers.items() if markers <= self.released}
+        discarded = sorted(self.discarded | done)
         self.discarded.clear()
         try:
             self.buckets.lake.delete_all(discarded)

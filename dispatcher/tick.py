@@ -5,12 +5,12 @@
 
 Nothing remembers an earlier tick: what one leaves undone is found by the listings of the next (see dispatcher.due for
 the order, and dispatcher.followup for what follows from rows). A settled window costs a LIST and a GET, and its share
-of one LIST a day for ETags of rows. The plan costs one LIST for each day within reach for lineages, one for markers,
-and LISTs of partials only where lineages are missing.
+of one LIST a day for ETags of rows. The plan costs one LIST for each day within reach for lineages, one for markers, a
+GET for each marker of a backfill, and LISTs of partials only where lineages are missing.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TypeVar
@@ -21,6 +21,7 @@ from dispatcher.due import (
     due_windows,
     hours_to_list,
     is_catching_up_first,
+    is_reversed,
     window_order,
     windows_within_reach,
 )
@@ -31,12 +32,15 @@ from dispatcher.roll import roll_window
 from dispatcher.roller import Roller
 from dispatcher.room import Room
 from dispatcher.silences import Notifier, Silences
+from windrow.lake.backfill_marker import decode_backfill_marker
 from windrow.lake.layout import (
+    BACKFILL_MARKERS,
     MARKERS,
     PARTIALS,
     SILENCE_MARKERS,
     WINDOW_MARK,
     WINDOWS,
+    MarkerKey,
     SilenceMarkerKey,
     day_prefix,
     hour_prefix,
@@ -49,6 +53,8 @@ from windrow.lake.store import CountingStore, Mapper, ObjectStore
 from windrow.lifetimes import Lifetimes
 from windrow.window import Window
 
+BACKFILL_MARKERS_MAX = 256
+"""How many a tick reads: they stand for 65,536 windows, more than it can roll. The others wait for later ticks."""
 Parsed = TypeVar("Parsed")
 
 log = logging.getLogger(__name__)
@@ -64,12 +70,14 @@ class TickPlan:
     """What a tick will look at.
 
     without_lineage: the windows within reach whose lineage was not listed. silence_markers: of windows whose silence an
-    earlier tick did not get to. unknown_keys: those in our folders that windrow does not write.
+    earlier tick did not get to. backfill_markers: their keys, and the markers that each stands for. unknown_keys: those
+    in our folders that windrow does not write.
     """
 
     due: tuple[DueWindow, ...]
     without_lineage: frozenset[Window]
     silence_markers: frozenset[SilenceMarkerKey]
+    backfill_markers: Mapping[str, frozenset[MarkerKey]]
     unknown_keys: tuple[str, ...]
 
 
@@ -118,10 +126,8 @@ class Tick:
 def plan_tick(buckets: Buckets, scheduled_time_ms: int, lifetimes: Lifetimes, *, mapper: Mapper = map) -> TickPlan:
     """List what `due_windows` needs, and apply it."""
     unknown: list[str] = []
-    of_silences: list[str] = []
-    of_partials: list[str] = []
-    for key in _keys(buckets.lake, MARKERS):
-        (of_silences if key.startswith(SILENCE_MARKERS) else of_partials).append(key)
+    marked = _list_markers(buckets.lake, scheduled_time_ms, mapper=mapper)
+    unknown.extend(marked.unknown_keys)
     with_lineage: set[Window] = set()
     days = [day_prefix(WINDOWS, day_ms) for day_ms in days_within_reach(scheduled_time_ms, lifetimes)]
     for keys in mapper(lambda day: list(_keys(buckets.results, day)), days):
@@ -132,13 +138,14 @@ def plan_tick(buckets: Buckets, scheduled_time_ms: int, lifetimes: Lifetimes, *,
         lifetimes,
         with_lineage=with_lineage,
         with_partials=_parse_each(_window_prefixes(buckets.lake, hours, mapper), parse_window_prefix, unknown),
-        markers=_parse_each(of_partials, parse_marker_key, unknown),
+        markers=marked.all_of_partials(),
     )
     within_reach = windows_within_reach(scheduled_time_ms, lifetimes)
     return TickPlan(
         due=due,
         without_lineage=frozenset(within_reach) - with_lineage,
-        silence_markers=frozenset(_parse_each(of_silences, parse_silence_marker_key, unknown)),
+        silence_markers=marked.of_silences,
+        backfill_markers=marked.of_backfills,
         unknown_keys=tuple(unknown),
     )
 
@@ -160,6 +167,7 @@ class _Run:
             mapper=tick.mapper,
             room=tick.room,
             silence_markers=set(plan.silence_markers),
+            backfill_markers=plan.backfill_markers,
         )
         self._follow_up = FollowUp(
             buckets=buckets,
@@ -245,6 +253,48 @@ def _window_prefixes(lake: ObjectStore, hours: Iterable[int], mapper: Mapper) ->
 
 def _keys(store: ObjectStore, prefix: str) -> Iterator[str]:
     return (listed.key for listed in store.list_objects(prefix))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Markers:
+    """Markers by what they are about; of backfills, those that each stands for by its key."""
+
+    of_partials: tuple[MarkerKey, ...]
+    of_silences: frozenset[SilenceMarkerKey]
+    of_backfills: Mapping[str, frozenset[MarkerKey]]
+    unknown_keys: tuple[str, ...]
+
+    def all_of_partials(self) -> frozenset[MarkerKey]:
+        """Return the markers of partials, wherever they are written."""
+        return frozenset(chain(self.of_partials, *self.of_backfills.values()))
+
+
+def _list_markers(lake: ObjectStore, scheduled_time_ms: int, *, mapper: Mapper = map) -> _Markers:
+    """List all markers, and read those of backfills: the oldest, or at every so many ticks the newest.
+
+    One that cannot be read as what it should be is among the unknown keys, and stays.
+    """
+    keys: dict[str, list[str]] = {MARKERS: [], SILENCE_MARKERS: [], BACKFILL_MARKERS: []}
+    for listed in lake.list_objects(MARKERS):
+        root = next((one for one in (SILENCE_MARKERS, BACKFILL_MARKERS) if listed.key.startswith(one)), MARKERS)
+        keys[root].append(listed.key)
+    unknown: list[str] = []
+    newest_first = is_reversed(scheduled_time_ms)
+    chosen = sorted(keys[BACKFILL_MARKERS], reverse=newest_first)[:BACKFILL_MARKERS_MAX]
+    of_backfills: dict[str, frozenset[MarkerKey]] = {}
+    for key, stored in zip(chosen, mapper(lake.get, chosen), strict=True):
+        if stored is None:
+            continue  # another tick was done with it
+        try:
+            of_backfills[key] = decode_backfill_marker(stored.body)
+        except ValueError:
+            unknown.append(key)
+    return _Markers(
+        of_partials=tuple(_parse_each(keys[MARKERS], parse_marker_key, unknown)),
+        of_silences=frozenset(_parse_each(keys[SILENCE_MARKERS], parse_silence_marker_key, unknown)),
+        of_backfills=of_backfills,
+        unknown_keys=tuple(unknown),
+    )
 
 
 def _parse_each(keys: Iterable[str], parse: Callable[[str], Parsed], unknown: list[str]) -> list[Parsed]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from windrow.errors import UsageError
+from windrow.lake.backfill_marker import backfill_markers
 from windrow.lake.layout import WINDOWS, MarkerKey, Origin, PartialKey, day_prefix, lineage_key
 from windrow.lake.store import ObjectStore, PreconditionFailed
 from windrow.reading import Readings
@@ -95,17 +96,22 @@ def write_backfill(
     *,
     on_progress: Callable[[int, int], object] = lambda _done, _total: None,
 ) -> int:
-    """Write each partial, then the marker that asks for a roll; return how many partials were new.
+    """Write the partials of WINDOWS_MAX windows, then the marker that asks for their rolls, and so on.
 
-    WRITERS windows at a time; `on_progress` gets how many of how many windows are written, after each one.
+    Return how many partials were new. WRITERS at a time; `on_progress` gets how many of how many windows are written,
+    after each one. A marker stands behind all that it names: who finds it finds them.
     """
-    new = 0
+    by_marker = {MarkerKey(window=partial.window, digest=partial.digest): partial for partial in partials}
+    new = done = 0
     with ThreadPoolExecutor(WRITERS) as writers:
         try:
-            futures = [writers.submit(_write, partial, lake) for partial in partials]
-            for done, future in enumerate(as_completed(futures), 1):
-                new += future.result()
-                on_progress(done, len(partials))
+            for key, text, markers in backfill_markers(by_marker):
+                futures = [writers.submit(_write, by_marker[marker], lake) for marker in markers]
+                for future in as_completed(futures):
+                    new += future.result()
+                    done += 1
+                    on_progress(done, len(partials))
+                _put_new(lake, key, text)
         except BaseException:
             writers.shutdown(cancel_futures=True)
             raise
@@ -114,9 +120,7 @@ def write_backfill(
 
 def _write(partial: Partial, lake: ObjectStore) -> bool:
     key = PartialKey(window=partial.window, origin=ORIGIN, digest=partial.digest)
-    is_new = _put_new(lake, str(key), encode_partial(partial, DeliveryCounts()))
-    _put_new(lake, str(MarkerKey(window=partial.window, digest=partial.digest)), b"")
-    return is_new
+    return _put_new(lake, str(key), encode_partial(partial, DeliveryCounts()))
 
 
 def _put_new(lake: ObjectStore, key: str, body: bytes) -> bool:

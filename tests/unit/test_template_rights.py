@@ -54,6 +54,7 @@ ROLLS = (
             ("s3:PutObject", f"${{LakeBucket.Arn}}/{layout.UNIONS}*"),
             ("s3:DeleteObject", f"${{LakeBucket.Arn}}/{layout.UNIONS}*"),
             ("s3:PutObject", f"${{LakeBucket.Arn}}/{layout.SILENCE_MARKERS}*"),
+            ("s3:GetObject", f"${{LakeBucket.Arn}}/{layout.BACKFILL_MARKERS}*"),
             ("s3:DeleteObject", f"${{LakeBucket.Arn}}/{layout.MARKERS}*"),
             ("sns:Publish", "SilenceTopic"),
         }

@@ -5,6 +5,7 @@ lake bucket
     unions/dt=2026-11-20/hour=10/1005-<fingerprint>-<digest>.parquet
     markers/dt=2026-11-20/hour=10/1005/<digest>
     markers/silences/dt=2026-11-20/hour=10/1005/<digest>
+    markers/backfills/20261120T1005-<digest>        windrow/lake/backfill_marker.py
     quarantine/dt=2026-11-20/hour=10/1005-<stream>-<shard>-<first>-<last>-<count>-<digest>.jsonl.gz
     bookmarks/<stream>-<shard>-<first>
     simulations/<run id>.json
@@ -40,6 +41,7 @@ PARTIALS = "partials/"
 UNIONS = "unions/"
 MARKERS = "markers/"
 SILENCE_MARKERS = "markers/silences/"
+BACKFILL_MARKERS = "markers/backfills/"
 QUARANTINE = "quarantine/"
 BOOKMARKS = "bookmarks/"
 SIMULATIONS = "simulations/"
@@ -56,6 +58,7 @@ IOT_MESSAGES = "iot/"
 WINDOW_MARK = "-"
 """What ends the window in the name of a partial: listing an hour up to it gives the windows, not the partials."""
 
+_COMPACT = {ord(" "): "T", ord("-"): None, ord(":"): None}
 _WINDOW = r"dt=(?P<dt>\d{4}-\d{2}-\d{2})/hour=(?P<hour>\d{2})/(?P<hhmm>\d{4})"
 _ORIGIN = r"(?P<stream>[A-Za-z0-9_.-]+)-(?P<shard>shardId-\d+|unknown)-(?P<first>\d+)-(?P<last>\d+)"
 _DIGEST = r"(?P<digest>[0-9a-f]{32})"
@@ -209,6 +212,11 @@ def month_prefix(root: str, instant_ms: int) -> str:
 def bookmark_key(*, stream: str, shard: str, first: int) -> str:
     """Return the key that says how far the writing of the slice came whose first record has this number."""
     return f"{BOOKMARKS}{stream}-{shard}-{first}"
+
+
+def backfill_marker_key(first: Window, digest: str) -> str:
+    """Return the key of an object that stands for the markers of many windows, `first` and later ones."""
+    return f"{BACKFILL_MARKERS}{format_sql(first.start_ms)[:16].translate(_COMPACT)}-{digest}"
 
 
 def simulation_key(run_id: str) -> str:
