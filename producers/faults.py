@@ -77,6 +77,20 @@ def _replacing(part: bytes, other: bytes) -> Callable[[bytes], bytes]:
     return lambda payload: payload.replace(part, other, 1)
 
 
+def _value_field(payload: bytes) -> bytes:
+    """Return the name of the field with the value, in a payload of any quantity."""
+    return b"temperature" if b'"temperature"' in payload else b"value"
+
+
+def _without_value(payload: bytes) -> bytes:
+    return payload.replace(b'"' + _value_field(payload) + b'"', b'"celsius"', 1)
+
+
+def _values(text: bytes) -> Callable[[bytes], bytes]:
+    """Replace the value."""
+    return lambda payload: _fields_after(_value_field(payload), text)(payload)
+
+
 def _fields_after(name: bytes, text: bytes) -> Callable[[bytes], bytes]:
     """Replace the value of field `name`, which is neither the first field nor quoted."""
 
@@ -86,6 +100,11 @@ def _fields_after(name: bytes, text: bytes) -> Callable[[bytes], bytes]:
         return before + b'"' + name + b'":' + text + rest[end:]
 
     return apply
+
+
+def _below_any(payload: bytes) -> bytes:
+    """Below absolute zero, or below what 32 bits of thousandths hold."""
+    return _values(b"-273.151" if _value_field(payload) == b"temperature" else b"-2147483.649")(payload)
 
 
 # Every kind of payload that the consumer must refuse. Seeds depend on the order: only append.
@@ -99,13 +118,13 @@ MALFORMED = (
     Malformation("nested too deep", lambda _: b"[" * 5_000),
     Malformation("a field twice", _replacing(b"{", b'{"unit":"C","unit":"C",')),
     Malformation("no sensor", _replacing(b'"sensor_id"', b'"sensor"')),
-    Malformation("no temperature", _replacing(b'"temperature"', b'"celsius"')),
+    Malformation("no temperature", _without_value),
     Malformation("no event time", _replacing(b'"event_time"', b'"time"')),
     Malformation("a sensor id too long", _replacing(b"site-", b"site-" + b"0" * 128)),
-    Malformation("temperature as text", _fields_after(b"temperature", b'"21.4"')),
-    Malformation("temperature not finite", _fields_after(b"temperature", b"NaN")),
-    Malformation("temperature below absolute zero", _fields_after(b"temperature", b"-273.151")),
-    Malformation("temperature beyond any float", _fields_after(b"temperature", b"1e400")),
+    Malformation("temperature as text", _values(b'"21.4"')),
+    Malformation("temperature not finite", _values(b"NaN")),
+    Malformation("temperature below absolute zero", _below_any),
+    Malformation("temperature beyond any float", _values(b"1e400")),
     Malformation("unknown unit", _replacing(b"{", b'{"unit":"R",')),
     Malformation("a time that is none", _fields_after(b"event_time", b'"yesterday"')),
     Malformation("a negative sequence", _fields_after(b"sequence", b"-1")),

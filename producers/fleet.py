@@ -2,8 +2,9 @@
 
 Sensor i belongs to site `i % sites` and samples once every `interval_ms`, at its own phase and with a little jitter.
 Its temperature is its site's climate (mean, daily swing, weather) plus its own bias, slow drift and autocorrelated
-noise, rounded to its resolution. Samples are numbered from the epoch, and the number is the reading's sequence. So a
-part of the time range gives exactly that part of the readings, and runs of one seed agree where they overlap.
+noise, rounded to its resolution. Samples are numbered from the epoch, and the number is the reading's sequence; with
+several quantities a sample gives a reading of each. So a part of the time range gives exactly that part of the
+readings, and runs of one seed agree where they overlap.
 """
 
 import dataclasses
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from producers import noise
 from producers.faults import Faults
+from producers.measured import SIMULATED, measured_milli, series_of_sensors
 from producers.noise import Purpose, draw, keys_of
 from windrow.columns.arrays import Int64s, Words
 from windrow.columns.strings import Strings, offsets_of
@@ -59,6 +61,7 @@ class FleetSpec:
     interval_ms: int = 10_000
     sites: int = 10
     resolution_milli: int = 10
+    quantities: tuple[str, ...] = ("temperature",)
     faults: Faults = field(default_factory=Faults)
 
     def __post_init__(self) -> None:
@@ -70,11 +73,13 @@ class FleetSpec:
         _check("resolution_milli", self.resolution_milli, 1, RESOLUTION_MILLI_MAX)
         _check("start_ms", self.start_ms, 0, INSTANT_MS_MAX)
         _check("end_ms", self.end_ms, self.start_ms + 1, INSTANT_MS_MAX)
+        if not self.quantities or self.quantities != tuple(name for name in SIMULATED if name in self.quantities):
+            raise ValueError(f"quantities must be some of {', '.join(SIMULATED)}, each once, in this order")
 
     @property
     def samples_expected(self) -> int:
-        """Return about how many samples the fleet takes: exact to one per sensor."""
-        return self.sensors * max(1, (self.end_ms - self.start_ms) // self.interval_ms)
+        """Return about how many readings the fleet takes: exact to one sample per sensor."""
+        return len(self.quantities) * self.sensors * max(1, (self.end_ms - self.start_ms) // self.interval_ms)
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields in JSON's types."""
@@ -84,14 +89,15 @@ class FleetSpec:
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
         """Make the spec that `to_json` gave; ValueError for a field that is missing, unknown or out of bounds."""
         try:
-            return cls(**{**fields, "faults": Faults(**fields["faults"])})
+            quantities = tuple(fields.get("quantities", ("temperature",)))
+            return cls(**{**fields, "quantities": quantities, "faults": Faults(**fields["faults"])})
         except (KeyError, TypeError) as error:
             raise ValueError(f"not the spec of a fleet: {error}") from error
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples:
-    """n samples, including those sent malformed, ordered by step and then by sensor.
+    """n readings of samples, including those sent malformed, ordered by step, then by sensor, then by quantity.
 
     readings: what was measured; number: int64[n], the sensor's number in the fleet; step: int64[n], the number of the
     sensor's sample since the epoch.
@@ -131,11 +137,11 @@ def samples(
     skew_ms_max = SKEW_MS_MAX if spec.faults.skewed else 0
     first_step = max(0, (spec.start_ms - skew_ms_max) // spec.interval_ms - 1)
     end_step = (spec.end_ms + skew_ms_max - 1) // spec.interval_ms + 1
+    sensors_max = max(1, batch_samples_max // len(spec.quantities))
     groups = [
-        _Group(spec, first, min(first + batch_samples_max, spec.sensors))
-        for first in range(0, spec.sensors, batch_samples_max)
+        _Group(spec, first, min(first + sensors_max, spec.sensors)) for first in range(0, spec.sensors, sensors_max)
     ]
-    steps_per_batch = max(1, min(batch_steps_max, batch_samples_max // spec.sensors))
+    steps_per_batch = max(1, min(batch_steps_max, sensors_max // spec.sensors))
     for step in range(first_step, end_step, steps_per_batch):
         steps = np.arange(step, min(step + steps_per_batch, end_step), dtype=np.int64)
         for group in groups:
@@ -151,7 +157,7 @@ class _Group:
         self._spec = spec
         self._number = np.arange(first, end, dtype=np.int64)
         site = self._number % spec.sites
-        self._ids = _sensor_ids(site, self._number)
+        self._ids = series_of_sensors(_sensor_ids(site, self._number), spec.quantities)
         self._phase_ms = noise.below(self._constant(Purpose.PHASE, self._number), spec.interval_ms)
         self._mean = 6_000 + noise.below(self._constant(Purpose.SITE_MEAN, site), 12_000)
         self._swing = 2_000 + noise.below(self._constant(Purpose.SITE_SWING, site), 6_000)
@@ -179,12 +185,16 @@ class _Group:
             is_there &= ~self._happens(Purpose.DROPOUT, slice(None), times_ms // DROPOUT_MS, spec.faults.dropout)
         row, sensor = np.nonzero(is_there)
         event_time_ms, step = times_ms[row, sensor], steps[row]
+        value_milli = measured_milli(self._reported(sensor, step, event_time_ms), spec.quantities)
+        each = len(spec.quantities)
+        if each > 1:
+            sensor, event_time_ms, step = (np.repeat(column, each) for column in (sensor, event_time_ms, step))
         readings = Readings(
             sensor_ids=self._ids,
-            sensor=sensor.astype(np.int32),
+            sensor=(sensor * each + np.arange(len(sensor)) % each).astype(np.int32),
             event_time_ms=event_time_ms,
             sequence=step,
-            value_milli=self._reported(sensor, step, event_time_ms),
+            value_milli=value_milli,
         )
         return Samples(readings, self._number[sensor], step)
 

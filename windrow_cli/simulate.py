@@ -34,6 +34,15 @@ _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 @click.option("--sensors", default=200, show_default=True, help="Number of sensors, up to 1,000,000.")
 @click.option("--sites", default=10, show_default=True, help="Number of sites they are spread over, up to 100.")
 @click.option("--interval", default=10.0, show_default=True, metavar="SECONDS", help="Time between two samples.")
+@click.option(
+    "--quantity",
+    "quantities",
+    multiple=True,
+    type=OneOf(["temperature", "humidity", "pressure"]),
+    default=["temperature"],
+    show_default=True,
+    help="What each sensor measures; may be given several times.",
+)
 @click.option("--windows", type=click.IntRange(min=1), help="This many of the last ended windows.  [default: 4]")
 @click.option("--from", "start", metavar="TIME", help="First event time, inclusive (RFC 3339).")
 @click.option("--to", "end", metavar="TIME", help="Last event time, exclusive (RFC 3339); default: now.")
@@ -53,6 +62,7 @@ def simulate(
     sensors: int,
     sites: int,
     interval: float,
+    quantities: tuple[str, ...],
     windows: int | None,
     start: str | None,
     end: str | None,
@@ -74,11 +84,13 @@ def simulate(
     \b
     windrow simulate --wait && windrow tick
     windrow simulate --faults some --wire blocks
+    windrow simulate --quantity temperature --quantity humidity --wait
     windrow simulate --realtime --for 1h --sensors 1000
     windrow simulate --sensors 20000 --windows 12 --duplicates 0.01 --malformed 0.001
     windrow simulate --from 2026-11-20T10:00:00Z --to 2026-11-20T11:00:00Z --dry-run
     """
     from producers.fleet import FleetSpec
+    from producers.measured import SIMULATED
     from producers.sender import Wire
     from windrow_operations.simulating import SendingOptions, check_horizon
 
@@ -97,6 +109,7 @@ def simulate(
             interval_ms=round(interval * 1_000),
             start_ms=start_ms,
             end_ms=end_ms,
+            quantities=tuple(name for name in SIMULATED if name in quantities),
             faults=chosen_faults(**faults),
         )
     except (ValueError, OverflowError) as error:
@@ -186,6 +199,7 @@ def _print_report(report: "RunReport", spec: "FleetSpec", *, is_dry_run: bool) -
         "stream": report.stream,
         "event times": f"{format_rfc3339(spec.start_ms)} to {format_rfc3339(spec.end_ms)}",
         "sensors": f"{spec.sensors:,}",
+        **({"quantities": ", ".join(spec.quantities)} if len(spec.quantities) > 1 else {}),
         "readings": f"{totals.readings:,}",
         "sent again": f"{totals.repeated:,}",
         "malformed": f"{totals.malformed:,} payloads, {totals.truncated:,} records",

@@ -42,27 +42,33 @@ HOSTILE_IDS = (
 
 def plain(fact: Fact) -> bytes:
     """A reading as our producers spell it."""
-    sensor_id, time_ms, sequence, milli = fact
-    temperature = f"{'-' if milli < 0 else ''}{abs(milli) // 1000}.{abs(milli) % 1000:03}"
+    series, time_ms, sequence, milli = fact
+    sensor_id, *quantity = series.split("\x1f")
+    value = f"{'-' if milli < 0 else ''}{abs(milli) // 1000}.{abs(milli) % 1000:03}"
     name = json.dumps(sensor_id, ensure_ascii=False)
-    return f'{{"sensor_id":{name},"event_time":{time_ms},"temperature":{temperature},"sequence":{sequence}}}'.encode()
+    measured = f'"quantity":"{quantity[0]}","unit":"{quantity[1]}","value":{value}' if quantity else ""
+    fields = measured or f'"temperature":{value}'
+    return f'{{"sensor_id":{name},"event_time":{time_ms},{fields},"sequence":{sequence}}}'.encode()
 
 
 def spelled(fact: Fact, random: Random) -> bytes:
     """The same reading in another legal spelling."""
-    sensor_id, time_ms, sequence, milli = fact
-    celsius = Fraction(milli, 1000)
-    spelling = random.randrange(5)
-    temperature, unit = [
-        (f"{milli}e-3", "C"),
-        (_decimal(celsius * 9 / 5 + 32), "F"),
-        (_decimal(celsius + Fraction("273.15")), "K"),
-        (f"{milli}000E-6", "C"),
-        (_decimal(celsius), "C"),
-    ][spelling]
+    series, time_ms, sequence, milli = fact
+    sensor_id, *quantity = series.split("\x1f")
+    exact = Fraction(milli, 1000)
+    in_their_unit = [f"{milli}e-3", f"{milli}000E-6", _decimal(exact)]
+    in_others = [(_decimal(exact * 9 / 5 + 32), "F"), (_decimal(exact + Fraction("273.15")), "K")]
+    if quantity:
+        measured = [
+            f'"value" : {random.choice(in_their_unit)}',
+            f'"quantity":"{quantity[0]}"',
+            f'"unit":"{quantity[1]}"',
+        ]
+    else:
+        value, unit = random.choice([*((value, "C") for value in in_their_unit), *in_others])
+        measured = [f'"temperature" : {value}', f'"unit":"{unit}"']
     fields = [
-        f'"temperature" : {temperature}',
-        f'"unit":"{unit}"',
+        *measured,
         f'"sequence":{sequence}',
         f'"sensor_id":{json.dumps(sensor_id)}',
         '"note":{"deep":[1,2,{"x":null}]}',
@@ -93,7 +99,8 @@ def malformed(fact: Fact, random: Random) -> tuple[bytes, str]:
 
 def every_malformed(fact: Fact) -> list[tuple[bytes, str]]:
     """Every kind of bad payload there is, each with its reason; different facts give different payloads."""
-    sensor_id, time_ms, sequence, milli = fact
+    series, time_ms, sequence, milli = fact
+    sensor_id = series.replace("\x1f", "/")
     name, value = json.dumps(sensor_id, ensure_ascii=False), f"{milli}e-3"
 
     def json_of(
@@ -141,6 +148,10 @@ def every_malformed(fact: Fact) -> list[tuple[bytes, str]]:
         (json_of(seq='"1"'), "sequence"),
         (json_of(sensor='"\\u0000"'), "sensor_id"),
         (json_of(sensor='"a\\u001f"'), "sensor_id"),
+        (json_of(sensor='"a\\u001fhumidity\\u001f%"'), "sensor_id"),
+        (sound.replace(b'"temperature"', b'"quantity":"Humidity","value"'), "quantity"),
+        (sound.replace(b'"temperature"', b'"quantity":"humidity","value":"1","x"'), "value"),
+        (sound.replace(b'"temperature"', b'"quantity":"humidity","value":2147483.648,"x"'), "value_range"),
         (json_of(sensor='"a\x7fb"'), "sensor_id"),
         (json_of(sensor='"\u0080b"'), "sensor_id"),
         (json_of(sensor='"a\\u0085"'), "sensor_id"),

@@ -366,8 +366,10 @@ class ProducerGateway:
 
 
 def _put(producer: Producer, fact: Fact) -> None:
-    sensor_id, time_ms, sequence, milli = fact
-    producer.put(sensor_id, Decimal(milli) / 1000, event_time=time_ms, sequence=sequence)
+    series, time_ms, sequence, milli = fact
+    sensor_id, *quantity = series.split("\x1f")
+    measured = {"quantity": quantity[0], "unit": quantity[1]} if quantity else {}
+    producer.put(sensor_id, Decimal(milli) / 1000, event_time=time_ms, sequence=sequence, **measured)
 
 
 def gateway_faults(gateways: Sequence[ProducerGateway]) -> list[str]:

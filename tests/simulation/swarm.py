@@ -30,6 +30,7 @@ from windrow.errors import WindrowError
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 WINDOW_MS = 300_000
+QUANTITIES = ("humidity\x1f%", "humidity\x1f1", "pressure\x1fhPa")
 EVENTS = ("split", "merge", "restart", "rewind", "replay", "redrive", "outage", "vandal")
 
 
@@ -47,6 +48,8 @@ class Plan:
     knows_reshards: bool
     habits: Habits | None
     """Of a gateway that uses the library, if there is one beside the others."""
+    has_quantities: bool
+    """Whether sensors measure more than temperatures."""
     blocks: float
     """The part of all readings that go in Arrow blocks."""
     events: tuple[tuple[int, str], ...]
@@ -86,6 +89,7 @@ def plan_of(seed: int) -> Plan:
         blocks=random.choice([0.0, 0.0, 0.3, 1.0]),
         events=tuple(events),
         habits=_habits(random),
+        has_quantities=random.random() < 0.3,
     )
 
 
@@ -276,6 +280,9 @@ class _Sender:
             facts.append((*fact[:3], random.randint(-40_000, 60_000)))
         if happens("same_instant"):
             facts.append((*fact[:2], fact[2] ^ 2, fact[3]))
+        if self._plan.has_quantities:
+            # Under the same times and sequences, some of them with the same values.
+            facts += [(f"{sensor}\x1f{random.choice(QUANTITIES)}", *one[1:]) for one in facts]
         return facts
 
     def _parcel(self, fact: Fact) -> Parcel:

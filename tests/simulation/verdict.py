@@ -98,7 +98,7 @@ def lost_to_retention(world: World) -> list[HeldRecord]:
 
 def _facts_in_partials(s3: S3State) -> set[Fact]:
     return {
-        (one.sensor_id, one.event_time_ms, one.sequence, one.value_milli)
+        (one.series, one.event_time_ms, one.sequence, one.value_milli)
         for partial in (
             *(decode_partial(body)[0] for body in _objects(s3, LAKE, PARTIALS).values()),
             *(decode_range(body) for body in _objects(s3, LAKE, UNIONS).values()),

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from producers import noise
-from producers.faults import Faults
+from producers.faults import MALFORMED, Faults, Malformation
 from producers.fleet import (
     DROPOUT_MS,
     SENSORS_MAX,
@@ -23,8 +23,12 @@ from producers.fleet import (
     FleetSpec,
     readings,
 )
-from windrow.reading import EARLINESS_MS_MAX, Reading, Readings
+from producers.measured import SIMULATED
+from windrow.quantities import TEMPERATURE
+from windrow.reading import EARLINESS_MS_MAX, BadReading, Reading, Readings
 from windrow.window import WINDOW_MS, windows_between
+from windrow.wire.json.encode import encode_readings
+from windrow.wire.json.strict import parse_reading
 
 START_MS = 1_763_640_000_000
 SPEC = FleetSpec(
@@ -263,3 +267,37 @@ def test_a_rate_that_is_none_is_refused_by_name(rate: float) -> None:
     """NaN is not a rate either."""
     with pytest.raises(ValueError, match="late"):
         Faults(late=rate)
+
+
+def test_several_quantities_are_readings_of_the_same_samples() -> None:
+    """Under one time and one number; the temperatures are those of the fleet that measures nothing else."""
+    several = dataclasses.replace(SPEC, quantities=("temperature", "humidity", "pressure"))
+    found = flat(readings(several))
+    assert [one for one in found if one.quantity == TEMPERATURE] == flat(readings(SPEC))
+    identities = [{(r.sensor_id, r.event_time_ms, r.sequence) for r in found[place::3]} for place in range(3)]
+    assert identities[0] == identities[1] == identities[2]
+    assert [one.quantity.name for one in found[:3]] == ["temperature", "humidity", "pressure"]
+    assert len({one.value_milli for one in found[:3]}) == 3
+    assert flat(readings(several, batch_samples_max=7)) == found
+    assert FleetSpec.from_json(json.loads(json.dumps(several.to_json()))) == several
+    assert several.samples_expected == 3 * SPEC.samples_expected
+
+
+@pytest.mark.parametrize("quantities", [(), ("humidity", "temperature"), ("humidity", "humidity"), ("noise",)])
+def test_quantities_that_nobody_simulates_are_refused(quantities: tuple[str, ...]) -> None:
+    """In one order only, so that equal fleets are equal specs."""
+    with pytest.raises(ValueError, match="quantities must be some of temperature, humidity, pressure"):
+        dataclasses.replace(SPEC, quantities=quantities)
+
+
+@pytest.mark.parametrize("broken", MALFORMED, ids=[one.name for one in MALFORMED])
+@pytest.mark.parametrize("name", SIMULATED)
+def test_every_malformation_breaks_a_payload_of_every_quantity(name: str, broken: Malformation) -> None:
+    """Or the truth of a fleet would lack a reading that counts; two are sound, and too late or too early."""
+    one = Reading("site-01/sensor-000001", START_MS, 7, 21_437, SIMULATED[name][0])
+    (payload,) = encode_readings(Readings.of([one]))
+    if broken.name in {"a time long past", "a time far ahead"}:
+        assert abs(parse_reading(broken.apply(payload)).event_time_ms - START_MS) > 400 * 86_400_000
+        return
+    with pytest.raises(BadReading):
+        parse_reading(broken.apply(payload))
