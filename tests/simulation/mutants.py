@@ -151,6 +151,11 @@ MUTANTS = (
     )),
     mutant("sequence is no part of identity", "windrow.rows.partial", "columns = (sensor, offset_ms, sequence,", "columns = (sensor, offset_ms, sequence * 0,"),
     mutant("the least of several values wins", "windrow.rows.rollup", "    is_winner[:-1] = (time[1:] != time[:-1]) | (sequence[1:] != sequence[:-1])\n    is_winner[partial.offsets[1:] - 1] = True\n", "    is_winner[1:] = (time[1:] != time[:-1]) | (sequence[1:] != sequence[:-1])\n    is_winner[partial.offsets[:-1]] = True\n"),
+    # Quantities.
+    mutant("a partial has temperatures only", "windrow.rows.series_columns", '    if "quantity" not in columns:\n', '    if True:\n'),
+    mutant("a unit is no part of a series", "windrow.quantities", "np.unique(name * len(distinct_units) + unit,", "np.unique(name * len(distinct_units) + unit * 0,"),
+    mutant("a payload has the values of temperatures", "windrow.wire.json.strict", '    if "temperature" in fields or "quantity" not in fields:', '    fields.setdefault("temperature", fields.get("value", 0))\n    if True:'),
+    mutant("a block has temperatures only", "windrow.wire.block.block", "    return Readings(sensor_ids, sensor, time, sequence, milli)", "    return Readings(split_series(sensor_ids).sensor_ids, sensor, time, sequence, milli)"),
     # Windows and what belongs to them.
     mutant("window edge off by one", "windrow.rows.partial", "index = readings.event_time_ms // WINDOW_MS", "index = (readings.event_time_ms - 1) // WINDOW_MS"),
     mutant("too late by the clock", "processors.consumer", "for of_shard in _by_shard(records)]", "for of_shard in [[__import__('dataclasses').replace(record, arrival_ms=now_ms) for record in one] for one in _by_shard(records)]]"),

@@ -1,6 +1,5 @@
 """`windrow verify`: which truth it takes, and what it says beside the verdict."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from producers.faults import Faults
 from producers.fleet import FleetSpec, readings
 from producers.manifest import Manifest
-from tests.unit.stored_results import START_MS, StoredResults
+from tests.unit.stored_results import START_MS, StoredResults, measured
 from windrow.errors import UsageError
 from windrow.lake.layout import lineage_key, simulation_key
 from windrow.rows.lineage import Lineage
@@ -22,6 +21,7 @@ OTHER = FleetSpec(
     sensors=4,
     start_ms=START_MS + WINDOW_MS + 60_000,
     end_ms=START_MS + 3 * WINDOW_MS - 60_000,
+    quantities=("temperature", "humidity"),
     faults=Faults(malformed=0.1, duplicates=0.2, late=0.2, shuffled=0.5),
 )
 
@@ -106,7 +106,8 @@ def test_without_a_simulation_there_is_nothing_to_verify(tmp_path: Path, stored:
 def test_the_truth_of_windows_is_the_truth_of_the_whole() -> None:
     """Cut by window, every reading comes once, in its window."""
     by_window = dict(truth_by_window([OTHER], windows_of([OTHER])))
-    whole = sorted(dataclasses.astuple(reading) for batch in readings(OTHER) for reading in batch)
+    whole = sorted(measured(reading) for batch in readings(OTHER) for reading in batch)
+    assert {row[1:3] for row in whole} == {("temperature", "C"), ("humidity", "%")}
     assert sorted(tuple(row) for frame in by_window.values() for row in frame.to_numpy().tolist()) == whole
     for start_ms, frame in by_window.items():
         assert frame["event_time_ms"].between(start_ms, start_ms + WINDOW_MS - 1).all()
