@@ -66,7 +66,7 @@ def test_all_runs_together_are_the_truth(stored: StoredResults, capsys: pytest.C
     verification = verify_runs(stored.lake, stored.engine, run_id=None, stage="dev")
     counted = sum(len(batch) for fleet in (ONE, OTHER) for batch in readings(fleet))
     assert str(verification).startswith(
-        f"verify: 3 windows, 11 rows, {counted} readings: lost 0, duplicated 0, wrong 0"
+        f"verify: 3 windows, 19 rows, {counted} readings: lost 0, duplicated 0, wrong 0"
     )
     assert verification.is_exact
     assert capsys.readouterr().err == ""
