@@ -30,6 +30,8 @@ _COMMANDS = {
     "ingest": ("windrow_cli.ingest", "ingest", "Send the readings of real sensors from a file."),
     "payloads": ("windrow_cli.payloads", "payloads", "Propose and check a contract for payloads of any form."),
     "tick": ("windrow_cli.tick", "tick", "Close the windows that are due, as the schedule would."),
+    "watch": ("windrow_cli.watch", "watch", "Close windows again and again, on this machine."),
+    "logs": ("windrow_cli.logs", "logs", "Show what the functions have logged."),
     "query": ("windrow_cli.query", "query", "Query the results, by preset or in SQL."),
     "rules": ("windrow_cli.rules", "rules", "Try limits on values on the rows that there are."),
     "verify": ("windrow_cli.verify", "verify", "Compare the results with the truth of the simulations."),
@@ -39,6 +41,7 @@ _COMMANDS = {
     "replay": ("windrow_cli.replay", "replay", "Process the stream's records once more."),
     "quarantine": ("windrow_cli.quarantine", "quarantine", "List and show payloads that did not count."),
     "redrive": ("windrow_cli.redrive", "redrive", "Process quarantined payloads and failed batches once more."),
+    "completion": ("windrow_cli.completion", "completion", "Print the tab completion of a shell."),
 }
 # Spelled as in windrow.settings, or as their own makers do.
 _VARIABLES = {

@@ -1,6 +1,5 @@
 """`windrow tick`: one run of the dispatcher, as the schedule would start it; but late readings do not wait."""
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import click
@@ -11,12 +10,10 @@ from windrow.timestamps import format_rfc3339
 from windrow_cli.console import err, out
 from windrow_cli.progress import waiting
 from windrow_cli.stage import clock_ms, open_stage, stage_option
+from windrow_cli.tick_report import LINES_MAX, period_line, summary, window_line
 
 if TYPE_CHECKING:
     from dispatcher.report import Backlog, PeriodReport, TickReport, WindowReport
-
-LINES_MAX = 20
-"""The most windows, hours and days that a terminal shows line by line."""
 
 
 @click.command()
@@ -61,7 +58,7 @@ def show(report: "TickReport", *, is_brief: bool = False) -> None:
     """Print one line for each due window, or a summary if `is_brief`; WindrowError when one failed or is frozen."""
     from dispatcher.report import RollOutcome
 
-    lines = [_line(window) for window in report.windows] + [_period_line(period) for period in report.periods]
+    lines = [window_line(window) for window in report.windows] + [period_line(period) for period in report.periods]
     for line in summary(report) if is_brief else lines:
         out.print(line, markup=False)
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items())) or "nothing is due"
@@ -85,30 +82,6 @@ def show(report: "TickReport", *, is_brief: bool = False) -> None:
         raise WindrowError(f"{count} windows need attention, the first, {where}: {first.detail}")
 
 
-def summary(report: "TickReport") -> list[str]:
-    """Return a line for each outcome: how many windows, hours and days, from when to when; those in trouble by name."""
-    from dispatcher.report import RollOutcome
-
-    trouble = (RollOutcome.FAILED, RollOutcome.FROZEN)
-    lines = []
-    outcomes = {one.outcome for one in report.windows} | {one.outcome for one in report.periods}
-    for outcome in sorted(outcomes):
-        windows = [one for one in report.windows if one.outcome is outcome]
-        periods = Counter(one.period.grain.name.lower() for one in report.periods if one.outcome is outcome)
-        parts = [f"{len(windows):,} window{'s' * (len(windows) != 1)}"] if windows else []
-        parts += [f"{count:,} {grain}{'s' * (count != 1)}" for grain, count in sorted(periods.items(), reverse=True)]
-        line = f"{outcome:<9}  {', '.join(parts)}"
-        if windows:
-            first, last = windows[0].window.start_ms, windows[-1].window.start_ms
-            line += f", {sum(one.readings for one in windows):,} readings"
-            line += f", from {format_rfc3339(first)} to {format_rfc3339(last)}"
-        lines.append(line)
-        if outcome in trouble:
-            lines += [f"  {_line(one)}" for one in windows[:LINES_MAX]]
-            lines += [f"  {_period_line(one)}" for one in report.periods if one.outcome is outcome][:LINES_MAX]
-    return [*lines, "each window with its reasons: windrow tick --all, or the dispatcher's log"]
-
-
 def _unlisted_line(report: "TickReport") -> str:
     counts = [f"{count:,} {outcome} windows" for outcome, count in sorted(report.unlisted.items())]
     counts += [f"{count:,} {what}" for what, count in sorted(report.left_out.items())]
@@ -120,16 +93,3 @@ def _backlog_line(backlog: "Backlog") -> str:
     if backlog.done_by_ms is not None:
         when = f"at this rate done by {format_rfc3339(backlog.done_by_ms)}"
     return f"backlog: {backlog.left:,} windows left; {when}"
-
-
-def _line(window: "WindowReport") -> str:
-    about = f"{format_rfc3339(window.window.start_ms)}  {'+'.join(window.reasons):<24}  {window.outcome:<9}"
-    facts = f"  revision {window.revision}  {window.readings:,} readings" if window.revision else ""
-    kept = f"  {len(window.markers_kept)} markers kept" if window.markers_kept else ""
-    return f"{about}{facts}{kept}{'  ' + window.detail if window.detail else ''}".rstrip()
-
-
-def _period_line(report: "PeriodReport") -> str:
-    about = f"{format_rfc3339(report.period.start_ms)}  {report.period.grain.name.lower():<24}  {report.outcome:<9}"
-    facts = f"  revision {report.revision}  {report.readings:,} readings" if report.revision else ""
-    return f"{about}{facts}{'  ' + report.detail if report.detail else ''}".rstrip()

@@ -17,7 +17,7 @@ from windrow.errors import WindrowError
 from windrow.period import Grain, Period
 from windrow.stage import Stage
 from windrow.timestamps import format_rfc3339
-from windrow_cli import query, tick
+from windrow_cli import query, tick, tick_report
 from windrow_cli.main import run
 
 RANGE = ("--from", format_rfc3339(window_at(0).start_ms), "--to", format_rfc3339(window_at(4).start_ms))
@@ -89,7 +89,7 @@ def report_of(outcomes: list[RollOutcome]) -> TickReport:
 
 def test_a_long_tick_is_summed_up() -> None:
     """A line for each outcome, with how many, how much and from when to when."""
-    lines = tick.summary(report_of([RollOutcome.ROLLED] * 290 + [RollOutcome.SETTLED] * 9))
+    lines = tick_report.summary(report_of([RollOutcome.ROLLED] * 290 + [RollOutcome.SETTLED] * 9))
     first, last = (format_rfc3339(window_at(place).start_ms) for place in (0, 289))
     assert lines[0] == f"rolled     290 windows, 1 hour, 2,900 readings, from {first} to {last}"
     assert lines[1].startswith("settled    9 windows, 90 readings, from ")
