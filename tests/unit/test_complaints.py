@@ -92,10 +92,8 @@ def test_a_wrong_line_is_one_line(
 @pytest.mark.parametrize("name", names())
 def test_every_command_refuses_an_option_that_it_does_not_have(capsys: pytest.CaptureFixture[str], name: str) -> None:
     """Also the commands that the table above may not know yet."""
-    assert run([name, "--no-such-option"]) == 2
-    assert (
-        capsys.readouterr().err == f"error: windrow {name} has no option --no-such-option; see: windrow {name} --help\n"
-    )
+    assert run([name, "--zzz"]) == 2
+    assert capsys.readouterr().err == f"error: windrow {name} has no option --zzz; see: windrow {name} --help\n"
 
 
 def test_the_table_goes_over_all_kinds_of_commands() -> None:
