@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +55,7 @@ def demo(sensors: int, seed: int, *, is_once: bool) -> None:
     windrow demo --once
     """
     began = time.monotonic()
+    options = options_of_stage(os.environ, folder=Path.cwd())
     err.print(_INTRODUCTION)
     with passing_home() if is_once else standing_home() as home:
         _said("up", started(home), "stands in for AWS: Kinesis, Lambda, S3; no account, no Docker")
@@ -65,7 +66,7 @@ def demo(sensors: int, seed: int, *, is_once: bool) -> None:
     if is_once:
         err.print(f"done in {seconds:.0f} s; the stack is down and nothing is left behind")
     else:
-        _say_what_next(seconds)
+        _say_what_next(seconds, options)
     err.print()
     out.print(str(verification))
     out.print("rewind: results unchanged")
@@ -139,22 +140,35 @@ def _verify(stage: "Stage", home: Path) -> "Verification":
     return verification
 
 
-def _say_what_next(seconds: float) -> None:
-    windrow, stage = as_called(), f"--stage {STAGE_NAME}"
-    err.print(f"done in {seconds:.0f} s, and the stack stays up. Look around:", markup=False)
-    for command, what in (
-        (f"dashboard --open {stage}", "the fleet in a browser"),
-        (f"query hottest {stage}", "ask: by name, or in SQL"),
+def _say_what_next(seconds: float, options: str) -> None:
+    """Propose what to type next. `options`: see `options_of_stage`."""
+    windrow = as_called()
+    proposals = (
+        (f"dashboard --open {options}", "the fleet in a browser"),
+        (f"query hottest {options}", "ask: by name, or in SQL"),
         ("down", "stop it, and delete it"),
-    ):
-        err.print(f"  {windrow} {command:<29}  {what}", markup=False)
+    )
+    width = max(len(command) for command, _ in proposals)
+    err.print(f"done in {seconds:.0f} s, and the stack stays up. Look around:", markup=False)
+    for command, what in proposals:
+        err.print(f"  {windrow} {command:<{width}}  {what}", markup=False)
+
+
+def options_of_stage(environment: Mapping[str, str], *, folder: Path) -> str:
+    """Return with which options any command finds the demo's stage, whatever the environment and files choose.
+
+    UsageError names a file that is wrong.
+    """
+    from windrow_operations.configuration import configured
+
+    target = configured(environment, folder=folder)["target"].value
+    return f"--stage {STAGE_NAME}" if target == "embedded" else f"--stage {STAGE_NAME} --target embedded"
 
 
 def as_called() -> str:
     """Return what to type for `windrow`: its name if the shell will find it, else how it was called."""
-    if os.environ.get(
-        "UV"
-    ):  # uv names itself to what it runs, and puts it on a PATH that the user's shell does not have
+    # uv names itself to what it runs, and puts it on a PATH that the user's shell does not have.
+    if os.environ.get("UV"):
         is_passing = any(part.startswith("archive-v") for part in Path(sys.prefix).parts)  # in the cache of uv
         return "uvx windrow" if is_passing else "uv run windrow"
     typed, found = Path(sys.argv[0]), shutil.which("windrow")

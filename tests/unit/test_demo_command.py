@@ -6,7 +6,7 @@ import pytest
 
 from dispatcher.report import DueReason, RollOutcome, TickReport, WindowReport
 from windrow.window import WINDOW_MS, Window
-from windrow_cli.demo import as_called, rolled, sparkline
+from windrow_cli.demo import as_called, options_of_stage, rolled, sparkline
 
 
 @pytest.fixture
@@ -49,6 +49,24 @@ def test_what_uv_runs_is_run_by_it_again(
     monkeypatch.setenv("UV", "/home/me/.local/bin/uv")
     monkeypatch.setattr("sys.prefix", prefix)
     assert as_called() == typed
+
+
+@pytest.mark.parametrize(
+    ("environment", "file", "options"),
+    [
+        ({}, None, "--stage demo"),
+        ({"WINDROW_STAGE": "prod"}, 'stage = "prod"', "--stage demo"),
+        ({"WINDROW_TARGET": "aws"}, None, "--stage demo --target embedded"),
+        ({}, 'target = "localstack"', "--stage demo --target embedded"),
+    ],
+)
+def test_its_stage_is_found_whatever_else_is_chosen(
+    tmp_path: Path, environment: dict[str, str], file: str | None, options: str
+) -> None:
+    """By the environment, or a file in the folder, which all other commands heed."""
+    if file is not None:
+        (tmp_path / "windrow.toml").write_text(file)
+    assert options_of_stage(environment | {"HOME": str(tmp_path)}, folder=tmp_path) == options
 
 
 @pytest.mark.parametrize(
