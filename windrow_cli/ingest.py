@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,12 +35,15 @@ if TYPE_CHECKING:
     from producers.files.recording import Recording
     from producers.files.survey import FileSurvey
     from producers.writer import WriterCounters
+    from windrow.payloads.contract import Contract
     from windrow.stage import Stage
     from windrow_operations.ingesting import FileReadings
 
 # What a stage is deployed with, unless its parameter says otherwise: a dry run asks no stage.
 _DEFAULT_HORIZON_HOURS = 168
 _HOUR_MS = 3_600_000
+# In the place of a contract: the one that the stage was deployed with.
+_OF_STAGE = "stage"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,9 +100,8 @@ def _file_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--payloads",
     "contract",
-    metavar="CONTRACT",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Of JSON: read it under this payload contract; no other option about columns is needed.",
+    metavar="CONTRACT|stage",
+    help="Of JSON: read it under this payload contract, or the stage's own; no option about columns is needed.",
 )
 @click.option("--number-equal-times", "is_numbered", is_flag=True, help="Sequences by order, for equal times.")
 @click.option("--retime", "retimed", metavar="TIME", help="Move all times, so that the last reading falls at TIME.")
@@ -124,7 +126,7 @@ def ingest(
     waits: bool,
     report_form: str,
     stage_name: str,
-    contract: Path | None,
+    contract: str | None,
     **said: Any,
 ) -> None:
     """Send the readings of real sensors from files, folders, patterns, or standard input.
@@ -140,6 +142,7 @@ def ingest(
     windrow ingest 2024.parquet --retime now
     windrow ingest '2024-*.csv.gz' --backfill
     windrow ingest uplinks.jsonl --payloads payloads.toml
+    windrow ingest uplinks.jsonl --payloads stage --backfill
     zcat *.jsonl.gz | windrow ingest - --input-format jsonl
     """
     from producers.files.opening import find_files, opened_files
@@ -163,7 +166,7 @@ def ingest(
             )
         )
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="windrow-ingest-")))
-        recordings = _recordings(opened, options, contract)
+        recordings = _recordings(opened, options, contract, stage_name)
         report = ingest_files(recordings, stage_name, scratch, now_ms=clock_ms(), how=how)
     if report_form == "json":
         out.print_json(json.dumps(report))
@@ -176,8 +179,8 @@ def ingest_files(
 ) -> dict[str, Any]:
     """Show what the files are, agree on it, and send or backfill them; return the report in JSON's types."""
     from producers.files.identities import IdentityBook
-    from producers.files.survey import SENT_QUANTITY, survey_files
-    from windrow_operations.ingesting import FileReadings
+    from producers.files.survey import survey_files
+    from windrow_operations.ingesting import FileReadings, reads_default_form
 
     for line in file_lines(recordings):
         err.print(line, markup=False)
@@ -196,7 +199,7 @@ def ingest_files(
         )
         _move(survey, files, now_ms=now_ms, horizon_ms=horizon_hours * _HOUR_MS)
     suspects = suspect_lines(survey)
-    told = [*survey_lines(survey, sent_quantity=SENT_QUANTITY), *suspects]
+    told = [*survey_lines(survey), *suspects]
     told += shared_lines(shared, readings=survey.sent, is_numbered=how.is_numbered)
     told += arrival_lines(survey, horizon_hours=horizon_hours, is_backfill=how.is_backfill)
     if files.shift_ms and survey.last_ms is not None:
@@ -212,22 +215,44 @@ def ingest_files(
         confirm(f"Send {survey.sent:,} readings{', with what was guessed above' if is_guessed else ''}?")
     if how.is_backfill:
         return report | _backfill(files, stage, now_ms=now_ms)
+    if how.wire == "json" and not reads_default_form(stage):
+        err.print("the stage reads other payloads than these by its contract, so the readings are sent as blocks")
+        how = replace(how, wire="blocks")
     return report | _send(files, stage, total=survey.sent, how=how)
 
 
-def _recordings(opened: "Sequence[OpenedFile]", options: "FileOptions", contract: Path | None) -> "Sequence[Recording]":
+def _recordings(
+    opened: "Sequence[OpenedFile]", options: "FileOptions", contract: str | None, stage_name: str
+) -> "Sequence[Recording]":
     """Return the files as recordings: by their columns, or under a payload contract."""
     from producers.files.payloads import PayloadRecording
     from producers.files.recording import FileRecording
-    from windrow.payloads.load import load_contract
 
     if contract is None:
         return [FileRecording(one, options) for one in opened]
+    compiled = _contract_of_stage(stage_name) if contract == _OF_STAGE else _contract_in(Path(contract))
+    name = f"those of stage {stage_name}" if contract == _OF_STAGE else contract
+    return [PayloadRecording(one, compiled, name) for one in opened]
+
+
+def _contract_in(file: Path) -> "Contract":
+    from windrow.payloads.load import load_contract
+
     try:
-        compiled = load_contract(contract.read_text(encoding="utf-8"), name=str(contract))
+        text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{contract} cannot be read: {error}") from error
-    return [PayloadRecording(one, compiled, str(contract)) for one in opened]
+        raise UsageError(f"{file} cannot be read: {error}") from error
+    return load_contract(text, name=str(file))
+
+
+def _contract_of_stage(stage_name: str) -> "Contract":
+    from windrow.payloads.stored import contract_of
+
+    stage = open_stage(stage_name)
+    if not stage.payload_contract:
+        message = f"stage {stage_name!r} has no payload contract: it reads the default form"
+        raise UsageError(message, hint="leave out --payloads, or deploy the stage with --payloads")
+    return contract_of(stage.lake, stage.payload_contract)
 
 
 def _options(

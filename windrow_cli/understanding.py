@@ -51,17 +51,15 @@ def _one_file(recording: "Recording") -> Iterator[str]:
         yield f"  guessed: {guess}"
 
 
-def survey_lines(survey: "FileSurvey", *, sent_quantity: str) -> Iterator[str]:
+def survey_lines(survey: "FileSurvey") -> Iterator[str]:
     """Yield what the files hold: readings, the first and the last one, and what is left out, by reason."""
     counts = ", ".join(f"{count:,} of {quantity}" for quantity, count in survey.readings.items()) or "no readings"
     yield f"{survey.rows:,} rows: {counts}"
     if survey.first_ms is not None and survey.last_ms is not None:
         yield f"first {format_rfc3339(survey.first_ms)}, last {format_rfc3339(survey.last_ms)}"
-    if survey.least is not None and survey.most is not None:
-        yield f"temperatures from {_plain(survey.least)} to {_plain(survey.most)} °C"
-    others = [quantity for quantity, count in survey.readings.items() if count and quantity != sent_quantity]
-    if others:
-        yield f"{' and '.join(others)} is not sent: the stage aggregates {sent_quantity}"
+    for quantity, values in survey.values.items():
+        if values.least is not None and values.most is not None:
+            yield f"{quantity} from {_plain(values.least)} to {_plain(values.most)} {_unit(values.unit)}"
     if survey.filtered:
         yield f"{survey.filtered:,} rows do not match --where"
     if survey.left_out:
@@ -75,8 +73,10 @@ def survey_lines(survey: "FileSurvey", *, sent_quantity: str) -> Iterator[str]:
 def suspect_lines(survey: "FileSurvey") -> list[str]:
     """Return a line for each value that looks like no value."""
     return [
-        f"{_plain(value)} °C ({count:,} times) is far from all other values: no value? (--missing, --min, --max)"
-        for value, count in sorted(survey.suspects.items())
+        f"{_plain(value)} {_unit(values.unit)} ({count:,} times) is far from all other values: no value? (--missing,"
+        " --min, --max)"
+        for values in survey.values.values()
+        for value, count in sorted(values.suspects.items())
     ]
 
 
@@ -114,9 +114,6 @@ def likely_cause(survey: "FileSurvey", *, is_backfill: bool) -> str:
         return _cause_of_times(survey, is_backfill=is_backfill)
     if survey.filtered == survey.rows and survey.rows:
         return "no row matches --where"
-    others = [quantity for quantity, count in survey.readings.items() if count]
-    if others:
-        return f"there is only {' and '.join(others)}: --temperature-column names a temperature"
     if any("outside the years" in one.why for one in survey.samples.get("event_time", [])):
         return "the times lie after the year 9999: these look like microseconds or nanoseconds, --time-unit us or ns"
     causes = {
@@ -156,6 +153,10 @@ def report_of(survey: "FileSurvey", shared: "SharedIdentities", *, is_dry_run: b
         "equal_identities_conflicting": shared.conflicting,
         "is_dry_run": is_dry_run,
     }
+
+
+def _unit(symbol: str) -> str:
+    return f"°{symbol}" if symbol in {"C", "F"} else symbol
 
 
 def _plain(milli: int) -> str:

@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from producers.backfill import BackfillPlan, plan_backfill, write_backfill
 from producers.files.identities import Numbering
 from producers.files.recording import Recording
-from producers.files.survey import SENT_QUANTITY, count_arrivals
+from producers.files.survey import count_arrivals
 from producers.sender import Sender, Wire
 from producers.shards import ShardMap
 from producers.termination import Termination
 from producers.writer import WriterCounters
 from windrow.aws.clients import readable_errors
+from windrow.payloads.contract import Decoder
+from windrow.payloads.stored import contract_of
 from windrow.reading import EARLINESS_MS_MAX, Readings
 from windrow.stage import Stage
 from windrow_operations.simulating import writer_to
@@ -31,8 +33,8 @@ class FileReadings:
         for recording in self.recordings:
             for batch in recording.batches():
                 for one in batch.found:
-                    if one.quantity == SENT_QUANTITY and len(one.readings):
-                        yield self._as_sent(one.readings, position)
+                    if len(one.readings):
+                        yield self._as_sent(one.series, position)
                         position += len(one.readings)
 
     def arrivals(self, *, now_ms: int, horizon_ms: int) -> tuple[int, int]:
@@ -48,6 +50,14 @@ class FileReadings:
         if self.numbering is not None:
             readings = replace(readings, sequence=self.numbering.sequences(position, len(readings)))
         return readings
+
+
+def reads_default_form(stage: Stage) -> bool:
+    """Whether the stage's consumer reads JSON of the default form: without a contract, or with a kind that is it."""
+    if not stage.payload_contract:
+        return True
+    kinds = contract_of(stage.lake, stage.payload_contract).kinds
+    return any(kind.decoder is Decoder.WINDROW for kind in kinds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

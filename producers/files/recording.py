@@ -1,7 +1,7 @@
 """A file as readings: what was understood of it, its readings in batches, and the rows that are left out."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -12,7 +12,10 @@ from producers.files.options import FileFormat, FileOptions
 from producers.files.roles import FileNames, Roles, roles_of
 from producers.files.rows import FileBatch, QuantityReadings, read_batch
 from producers.files.table import Table, TableBatch, UnreadableRow, csv_table, parquet_table
+from windrow.columns.arrays import Int64s
 from windrow.errors import WindrowError
+from windrow.quantities import split_series
+from windrow.reading import Readings
 from windrow.wire.json.strict import parse_readings
 
 _SNIFFED_OCTETS = 1 << 18
@@ -145,15 +148,26 @@ class FileRecording:
 
     def _payload_batches(self, table: JsonTable, columns: list[tuple[str, ...]]) -> Iterator[FileBatch]:
         """Yield rows by the fast reader of the stream's payloads; batches in which it refuses one, by their columns."""
-        quantity = self.roles.series[0].quantity
         for first, payloads in table.payload_batches():
             parsed = parse_readings(payloads)
             if parsed.bad:
                 batch = table.batch_of(first, payloads, columns, self.unreadable)
                 yield read_batch(batch, self.roles, self.options.filters)
                 continue
-            found = QuantityReadings(quantity.name, quantity.unit, parsed.readings, parsed.source + first)
-            yield FileBatch(len(payloads), (found,), (), 0, 0)
+            yield FileBatch(len(payloads), _by_quantity(parsed.readings, parsed.source + first), (), 0, 0)
+
+
+def _by_quantity(readings: Readings, rows: Int64s) -> tuple[QuantityReadings, ...]:
+    """Set readings of different quantities apart, each with the rows it came from: int64[n]."""
+    parts = split_series(readings.sensor_ids)
+    readings = replace(readings, sensor_ids=parts.sensor_ids)
+    if len(parts.quantities) == 1:
+        return (QuantityReadings(parts.quantities[0].name, parts.quantities[0].unit, readings, rows),)
+    kind = parts.kind[readings.sensor]
+    return tuple(
+        QuantityReadings(one.name, one.unit, readings.take(kind == number), rows[kind == number])
+        for number, one in enumerate(parts.quantities)
+    )
 
 
 def _no_rows(name: str, table: Table) -> WindrowError:

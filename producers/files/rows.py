@@ -1,6 +1,6 @@
 """Rows of a table as readings, or as left out for a reason."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -15,6 +15,7 @@ from windrow.columns.arrays import Int64s, Mask
 from windrow.columns.payloads import Payloads
 from windrow.columns.strings import Strings
 from windrow.errors import UsageError
+from windrow.quantities import Quantity, with_suffixes
 from windrow.reading import BadReading, Readings, Reason, are_sensor_ids, check_sensor_id, check_sequence
 
 
@@ -35,6 +36,16 @@ class QuantityReadings:
     unit: str
     readings: Readings
     rows: Int64s
+
+    @property
+    def series(self) -> Readings:
+        """The same readings, as those of this quantity of their sensors."""
+        suffix = Quantity(self.quantity, self.unit).suffix
+        ids = self.readings.sensor_ids
+        if not suffix:
+            return self.readings
+        named = with_suffixes(ids, Strings.of([suffix]), np.zeros(len(ids), np.int64))
+        return replace(self.readings, sensor_ids=named)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from producers.files.identities import IdentityBook
 from producers.files.options import FileFormat
@@ -16,8 +17,6 @@ from windrow.reading import EARLINESS_MS_MAX
 
 SAMPLES_PER_REASON = 3
 UNREADABLE = "unreadable"
-# The quantity that a stage aggregates.
-SENT_QUANTITY = "temperature"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +29,38 @@ class LeftOutSample:
 
 
 @dataclass(slots=True)
+class ValueRange:
+    """The values of one quantity, in thousandths of its unit. least, most: of the usual ones, None without any."""
+
+    unit: str
+    least: int | None = None
+    most: int | None = None
+    sentinels: Counter[int] = field(default_factory=Counter)
+
+    @property
+    def suspects(self) -> dict[int, int]:
+        """The values by which devices say that something is wrong, and how often each comes, if it lies apart."""
+        if self.least is None or self.most is None:
+            return dict(self.sentinels)
+        return {value: count for value, count in self.sentinels.items() if not self.least <= value <= self.most}
+
+    def extend(self, values: npt.NDArray[np.int32]) -> None:
+        """Note more values, at least one: int32[n]."""
+        is_sentinel = are_sentinels(values.astype(np.int64))
+        self.sentinels.update(values[is_sentinel].tolist())
+        usual = values[~is_sentinel]
+        if len(usual):
+            least, most = int(usual.min()), int(usual.max())
+            self.least = least if self.least is None else min(least, self.least)
+            self.most = most if self.most is None else max(most, self.most)
+
+
+@dataclass(slots=True)
 class FileSurvey:
     """Counts of some files.
 
-    readings: by quantity; first_ms, last_ms: of the readings that are sent, None without any. left_out: rows (or cells)
-    by reason, with samples. suspects: values by which devices say that something is wrong, in thousandths, with how
-    often they come, if all other values lie together elsewhere.
+    readings: by quantity; first_ms, last_ms: of all readings, None without any. left_out: rows (or cells) by reason,
+    with samples. values: by quantity.
     """
 
     rows: int = 0
@@ -48,26 +73,17 @@ class FileSurvey:
     missing: int = 0
     too_late: int = 0
     too_early: int = 0
-    least: int | None = None
-    most: int | None = None
-    sentinels: Counter[int] = field(default_factory=Counter)
+    values: dict[str, ValueRange] = field(default_factory=dict)
 
     @property
     def sent(self) -> int:
         """How many readings would be sent."""
-        return self.readings[SENT_QUANTITY]
+        return self.readings.total()
 
     @property
     def left_out_rows(self) -> int:
         """How many rows, or cells of wide files, are left out for a reason."""
         return sum(self.left_out.values())
-
-    @property
-    def suspects(self) -> dict[int, int]:
-        """The values that look like no values, and how often each comes."""
-        if self.least is None or self.most is None:
-            return dict(self.sentinels)
-        return {value: count for value, count in self.sentinels.items() if not self.least <= value <= self.most}
 
 
 def survey_files(recordings: Sequence[Recording], book: IdentityBook, *, now_ms: int, horizon_ms: int) -> FileSurvey:
@@ -79,7 +95,7 @@ def survey_files(recordings: Sequence[Recording], book: IdentityBook, *, now_ms:
         for batch in recording.batches():
             _count(survey, batch, wanted)
             for one in batch.found:
-                if one.quantity == SENT_QUANTITY and len(one.readings):
+                if len(one.readings):
                     _extend(survey, one, now_ms=now_ms, horizon_ms=horizon_ms)
                     book.add(one.quantity, one.readings)
         _add_samples(survey, recording, wanted, prefix)
@@ -107,19 +123,13 @@ def _count(survey: FileSurvey, batch: FileBatch, wanted: dict[str, list[tuple[in
 
 
 def _extend(survey: FileSurvey, one: QuantityReadings, *, now_ms: int, horizon_ms: int) -> None:
-    times_ms, values = one.readings.event_time_ms, one.readings.value_milli
+    times_ms = one.readings.event_time_ms
     first_ms, last_ms = int(times_ms.min()), int(times_ms.max())
     survey.first_ms = first_ms if survey.first_ms is None else min(first_ms, survey.first_ms)
     survey.last_ms = last_ms if survey.last_ms is None else max(last_ms, survey.last_ms)
     too_late, too_early = count_arrivals(times_ms, now_ms=now_ms, horizon_ms=horizon_ms)
     survey.too_late, survey.too_early = survey.too_late + too_late, survey.too_early + too_early
-    is_sentinel = are_sentinels(values.astype(np.int64))
-    survey.sentinels.update(values[is_sentinel].tolist())
-    usual = values[~is_sentinel]
-    if len(usual):
-        least, most = int(usual.min()), int(usual.max())
-        survey.least = least if survey.least is None else min(least, survey.least)
-        survey.most = most if survey.most is None else max(most, survey.most)
+    survey.values.setdefault(one.quantity, ValueRange(one.unit)).extend(one.readings.value_milli)
 
 
 def _add_samples(

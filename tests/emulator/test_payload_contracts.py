@@ -151,6 +151,21 @@ def test_three_public_forms_become_rows_of_several_quantities(windrow: Windrow, 
     assert shown["payload_contract"] == stage.payload_contract != ""
 
 
+def test_a_file_is_read_by_the_stage_s_own_contract(windrow: Windrow, place: Place, tmp_path: Path) -> None:
+    """The payloads of the stream as lines of a file: both quantities count, sent as blocks, which any stage reads."""
+    stage = find_stage(place, windrow.stage)
+    window = Window(time.time_ns() // 1_000_000 // WINDOW_MS * WINDOW_MS - 3 * WINDOW_MS)
+    lines, expected = telegraf(window.start_ms)
+    file = tmp_path / "metrics.jsonl"
+    file.write_bytes(lines)
+    told = windrow.run("ingest", str(file), "--payloads", "stage", "--yes", "--wait")
+    assert "sent as blocks" in told.stderr
+    windrow("tick")
+    assert rows(stage, window) == {
+        series: (len(values), sum(values), min(values), max(values)) for series, values in expected.items()
+    }
+
+
 def test_another_contract_completes_the_rows(windrow: Windrow, place: Place, tmp_path: Path) -> None:
     """A field that the first contract did not read: a replay under the second adds one partial, and nothing changes
     of what was there; going back to the default form is a contract too.

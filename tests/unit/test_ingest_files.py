@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,15 @@ import click
 import click.testing
 import pytest
 
+from tests.property.contract_wire import FLAT
 from tests.unit.test_ingest_command import DAY_MS, NOW_MS, aws, csv_of, run, sent  # noqa: F401 - a fixture
 from tests.unit.test_simulate_command import STAGE
 from windrow.errors import UsageError, WindrowError
 from windrow.lake.layout import PARTIALS
 from windrow.lake.s3 import S3Store
+from windrow.payloads.load import stored_form
+from windrow.payloads.stored import store_contract
+from windrow.quantities import Quantity
 from windrow.reading import Reading, Readings
 from windrow.rows.partial import partials_of
 from windrow.rows.rollup import roll
@@ -161,7 +166,6 @@ def test_a_sentinel_among_its_like_is_a_value(no_stage: None, tmp_path: Path) ->
         ("sensor_id,event_time,temperature", "a,NOW,900", ("--max", "100"), "out of range"),
         ("sensor_id,event_time,temperature", "a,NOW,", ("--temperature-column", "temperature"), "no row has a value"),
         ("sensor_id,event_time,temperature", "a,NOW,21", ("--where", "sensor_id=b*"), "no row matches"),
-        ("sensor_id,event_time,humidity", "a,NOW,21", (), "there is only humidity"),
     ],
 )
 def test_a_file_without_anything_good_is_a_problem(
@@ -249,3 +253,50 @@ class _Entered:
 
     def __exit__(self, *_: object) -> None:
         return None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wire", ["json", "blocks"])
+def test_every_quantity_of_a_file_is_sent_as_its_own_series(aws: Any, tmp_path: Path, wire: str) -> None:  # noqa: F811 - the fixture
+    """With the values of each in its unit; only what is far off within one quantity is suspect."""
+    rows = ("a,NOW,21,77.5,1013", "a,NOW,22,5,999", "b,NOW,9999,50,1000")
+    path = at_noon(tmp_path / "r.csv", "sensor_id,event_time,temp_c,humidity,pressure_hpa", *rows)
+    result = run(str(path), "--yes", "--wire", wire, "--format", "json")
+    assert json.loads(result.stdout)["readings"] == 9
+    for line in ("temperature from 21 to 22 °C", "humidity from 5 to 77.5 %", "9999 °C (1 times) is far from"):
+        assert line in told(result)
+    assert len(sent(aws)) == 9
+    assert set(sent(aws)) >= {
+        Reading("a", NOW_MS, 0, 22_000),
+        Reading("a", NOW_MS, 0, 77_500, Quantity("humidity", "%")),
+        Reading("b", NOW_MS, 0, 1_000_000, Quantity("pressure", "hPa")),
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kinds", "is_block_sent"), [("", False), ("[[payload]]\nuse = 'windrow'\n", False), (FLAT, True)]
+)
+def test_a_stage_with_a_contract_gets_what_it_reads(
+    aws: Any,  # noqa: F811 - the fixture
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    kinds: str,
+    is_block_sent: bool,
+) -> None:
+    """The default form where it is read, blocks where it is not; its own contract reads files, if it has one."""
+    lake = S3Store(boto3.client("s3", region_name=STAGE.place.region), "lake")
+    stage = replace(STAGE, payload_contract=store_contract(lake, stored_form(kinds)) if kinds else "")
+    monkeypatch.setattr(command, "open_stage", lambda _stage: stage)
+    result = run(str(csv_of(tmp_path, [-1])), "--yes")
+    assert ("sent as blocks" in told(result)) == is_block_sent
+    assert sent(aws) == [Reading("roof", NOW_MS - 1, 0, 20_000)]
+    file = tmp_path / "r.jsonl"
+    file.write_text(json.dumps({"id": "a", "at": NOW_MS, "t": 5}))
+    read = run(str(file), "--payloads", "stage", "--yes")
+    if not kinds:
+        assert isinstance(read.exception, UsageError)
+        assert "no payload contract" in read.exception.message
+    elif is_block_sent:
+        assert sent(aws)[1:] == [Reading("a", NOW_MS, 0, 5_000)]
