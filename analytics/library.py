@@ -7,6 +7,7 @@ import pandas as pd
 
 from analytics import presets
 from analytics.moments import Moment, moment_text
+from analytics.presets import TEMPERATURE
 from analytics.query import Parameter, Query
 from analytics.result import Engine, Result
 from windrow.aws.clients import AWS, EMBEDDED, LOCALSTACK, Place, readable_errors
@@ -48,16 +49,36 @@ class Windrow:
             ' a range is ("-2h"), ("-1d", "-6h") or datetimes; .sql("SELECT ...") asks anything else>'
         )
 
-    def fleet(self, start: Moment = DEFAULT_FROM, end: Moment | None = None, *, window: str = "5m") -> pd.DataFrame:
-        """Return one row per window over all sensors."""
-        return self._by_window(presets.fleet(self._range(start, end), window=window))
+    def fleet(
+        self,
+        start: Moment = DEFAULT_FROM,
+        end: Moment | None = None,
+        *,
+        window: str = "5m",
+        quantity: str = TEMPERATURE,
+    ) -> pd.DataFrame:
+        """Return one row per window over all sensors; of another quantity than the temperature, with its `unit`."""
+        return self._by_window(presets.fleet(self._range(start, end), window=window, quantity=quantity))
 
-    def sensors(self, start: Moment = DEFAULT_FROM, end: Moment | None = None, *, window: str = "5m") -> pd.DataFrame:
+    def sensors(
+        self,
+        start: Moment = DEFAULT_FROM,
+        end: Moment | None = None,
+        *,
+        window: str = "5m",
+        quantity: str = TEMPERATURE,
+    ) -> pd.DataFrame:
         """Return one row per window and sensor."""
-        return self._by_window(presets.sensors(self._range(start, end), window=window))
+        return self._by_window(presets.sensors(self._range(start, end), window=window, quantity=quantity))
 
     def sensor(
-        self, sensor_id: str, start: Moment = DEFAULT_FROM, end: Moment | None = None, *, window: str = "5m"
+        self,
+        sensor_id: str,
+        start: Moment = DEFAULT_FROM,
+        end: Moment | None = None,
+        *,
+        window: str = "5m",
+        quantity: str = TEMPERATURE,
     ) -> pd.DataFrame:
         """Return all columns of one sensor, a row per window; an empty frame if it has none in the range.
 
@@ -65,7 +86,7 @@ class Windrow:
         either, and others have.
         """
         time_range = self._range(start, end)
-        frame = self._by_window(presets.sensor(sensor_id, time_range, window=window))
+        frame = self._by_window(presets.sensor(sensor_id, time_range, window=window, quantity=quantity))
         if frame.empty:
             self._check_known(sensor_id, time_range)
         return frame
@@ -86,24 +107,40 @@ class Windrow:
         hint = did_you_mean([repr(one) for one in meant]) or "latest() lists the sensors there are"
         raise WindrowError(f"no sensor {sensor_id!r} from {time_range}, nor in the {KNOWN_DAYS} days before", hint=hint)
 
-    def latest(self, start: Moment = DEFAULT_FROM, end: Moment | None = None, *, window: str = "5m") -> pd.DataFrame:
+    def latest(
+        self,
+        start: Moment = DEFAULT_FROM,
+        end: Moment | None = None,
+        *,
+        window: str = "5m",
+        quantity: str = TEMPERATURE,
+    ) -> pd.DataFrame:
         """Return the newest row of each sensor, indexed by sensor id."""
-        frame = self._ask(presets.latest(self._range(start, end), window=window))
+        frame = self._ask(presets.latest(self._range(start, end), window=window, quantity=quantity))
         return frame.set_index("sensor_id")
 
     def hottest(
-        self, start: Moment = DEFAULT_FROM, end: Moment | None = None, *, sensors: int = presets.HOTTEST_SENSORS
+        self,
+        start: Moment = DEFAULT_FROM,
+        end: Moment | None = None,
+        *,
+        sensors: int = presets.HOTTEST_SENSORS,
+        quantity: str = TEMPERATURE,
     ) -> pd.DataFrame:
         """Return the sensors with the highest readings, indexed by `place`, from 1."""
-        return self._ask(presets.hottest(self._range(start, end), sensors=sensors)).set_index("place")
+        return self._ask(presets.hottest(self._range(start, end), sensors=sensors, quantity=quantity)).set_index(
+            "place"
+        )
 
     def completeness(self, start: Moment = DEFAULT_FROM, end: Moment | None = None) -> pd.DataFrame:
         """Return the lineage of each window: sensors heard, readings that came late or twice, whether it is final."""
         return self._by_window(presets.completeness(self._range(start, end)))
 
-    def silences(self, start: Moment = DEFAULT_FROM, end: Moment | None = None) -> pd.DataFrame:
-        """Return one row per window and sensor that is silent in it, or was until then."""
-        return self._by_window(presets.silences(self._range(start, end)))
+    def silences(
+        self, start: Moment = DEFAULT_FROM, end: Moment | None = None, *, quantity: str | None = None
+    ) -> pd.DataFrame:
+        """Return one row per window, sensor and quantity (None: every one) that is silent in it, or was until then."""
+        return self._by_window(presets.silences(self._range(start, end), quantity=quantity))
 
     def sql(self, sql: str, **values: Parameter) -> pd.DataFrame:
         """Answer Trino SQL of your own; `:name` in its WHERE clauses stands for the value of that name."""

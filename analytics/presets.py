@@ -234,6 +234,14 @@ def sensor_ids(time_range: TimeRange) -> Query:
     )
 
 
+def quantities(time_range: TimeRange) -> Query:
+    """Return the names of the quantities that have rows, ascending."""
+    return Query.bind(
+        f"SELECT DISTINCT quantity FROM aggregates WHERE {IN_RANGE} ORDER BY quantity",  # noqa: S608 - our own text
+        range_values(time_range),
+    )
+
+
 def _bind(
     sql: str, time_range: TimeRange, *, window: str = "5m", quantity: str | None = None, **values: Parameter
 ) -> Query:

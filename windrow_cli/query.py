@@ -39,6 +39,7 @@ FORMATS = ("table", "csv", "json", "parquet")
 )
 @click.option("--to", "end", metavar="TIME", help="End of the range, exclusive: RFC 3339, or -30m.  [default: now]")
 @click.option("--window", type=OneOf(WINDOWS), help="Windows, hours or days.  [default: 5m]")
+@click.option("--quantity", metavar="NAME", help="What was measured.  [default: temperature; of silences, everything]")
 @click.option("--sql", metavar="SQL", help="Trino SQL of your own: a file, - for standard input, or the text itself.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="ROWS", help="The most rows to print.")
 @click.option("--format", "form", type=OneOf(FORMATS), default="table", show_default=True)
@@ -51,6 +52,7 @@ def query(
     start: str | None,
     end: str | None,
     window: str | None,
+    quantity: str | None,
     sql: str | None,
     limit: int | None,
     form: str,
@@ -68,14 +70,15 @@ def query(
     completeness  one row per window: who was heard, what came late or twice, and whether it can still change
     silences      one row per window and sensor that fell silent
 
-    Temperatures are in degrees C. The tables for --sql are aggregates, aggregates_1h, aggregates_1d, windows, silences,
-    partials and quarantine; with a condition on dt and hour, only those partitions are read. docs/query.md describes
-    them all.
+    Temperatures are in degrees C; rows of another --quantity say their unit. The tables for --sql are aggregates,
+    aggregates_1h, aggregates_1d, windows, silences, partials and quarantine; with a condition on dt and hour, only
+    those partitions are read. docs/query.md describes them all.
 
     \b
     windrow query fleet --from -2h
     windrow query sensor site-03/sensor-000003 --from 2026-11-20T10:00:00Z --to 2026-11-20T12:00:00Z
     windrow query hottest --limit 3 --format json
+    windrow query fleet --quantity humidity --from -2h
     windrow query fleet --window 1h --from -7d --plot week.png
     windrow query sensors --from -1d --format parquet > sensors.parquet
     windrow query --sql "SELECT COUNT(*) FROM aggregates WHERE dt = '2026-11-20'"
@@ -85,11 +88,14 @@ def query(
     from windrow.aws.clients import readable_errors
 
     if sql is not None:
-        question, time_range = query_of_sql(sql, preset=preset, start=start, end=end, window=window), None
+        question = query_of_sql(sql, preset=preset, start=start, end=end, window=window, quantity=quantity)
+        time_range = None
         caption = " ".join(question.sql.split())[:CAPTION_CHARACTERS_MAX]
     else:
-        question, time_range = query_of_preset(preset, sensor_id, start=start, end=end, window=window, limit=limit)
-        caption = f"{sensor_id or preset}, {time_range}"
+        question, time_range = query_of_preset(
+            preset, sensor_id, start=start, end=end, window=window, limit=limit, quantity=quantity
+        )
+        caption = f"{sensor_id or preset}{f' {quantity}' if quantity else ''}, {time_range}"
     if form == "parquet" and sys.stdout.isatty():
         raise UsageError("a terminal cannot show a Parquet file", hint="add: > rows.parquet")
     picture = plot_path(plotted) if plotted is not None else None
@@ -101,7 +107,7 @@ def query(
             if time_range is not None and first.frame.empty:
                 sentence = good_news(engine, preset, time_range)
                 if not sentence:
-                    raise nothing_there(engine, stage.results, time_range, sensor_id=sensor_id)
+                    raise nothing_there(engine, stage.results, time_range, sensor_id=sensor_id, quantity=quantity)
                 _print_good_news(sentence, first, form=form)
                 return
             answer = print_pages(itertools.chain([first], pages), form=form, picture=picture, title=caption)

@@ -25,7 +25,13 @@ SQL_BYTES_MAX = 1024**2
 
 
 def query_of_sql(
-    sql: str, *, preset: str | None, start: str | None, end: str | None, window: str | None = None
+    sql: str,
+    *,
+    preset: str | None,
+    start: str | None,
+    end: str | None,
+    window: str | None = None,
+    quantity: str | None = None,
 ) -> "Query":
     """Return the query of `--sql`, which has its own range."""
     from analytics.query import Query, parse_select
@@ -36,6 +42,8 @@ def query_of_sql(
         raise UsageError("--from and --to do not apply to --sql", hint="write the range into its WHERE clause")
     if window is not None:
         raise UsageError("--window does not apply to --sql", hint="name the table: aggregates, aggregates_1h, ...")
+    if quantity is not None:
+        raise UsageError("--quantity does not apply to --sql", hint="write it into its WHERE clause: quantity = '...'")
     question = Query(_read_sql(sql))
     parse_select(question)  # bad SQL is found before anything is looked up
     return question
@@ -66,6 +74,7 @@ def query_of_preset(
     end: str | None,
     limit: int | None,
     window: str | None = None,
+    quantity: str | None = None,
 ) -> tuple["Query", "TimeRange"]:
     """Return the query of a preset, and its range."""
     from analytics import presets
@@ -81,14 +90,25 @@ def query_of_preset(
     if preset in _ABOUT_WINDOWS:
         if length != WINDOWS[0]:
             raise UsageError(f"{preset} has a row per five-minute window only", hint="leave out --window")
-        question = presets.completeness if preset == "completeness" else presets.silences
-        return question(time_range), time_range
+        return _about_windows(preset, time_range, quantity), time_range
+    measured = quantity or presets.TEMPERATURE
     if sensor_id is not None:
-        return presets.sensor(sensor_id, time_range, window=length), time_range
+        return presets.sensor(sensor_id, time_range, window=length, quantity=measured), time_range
     if preset == "hottest":
-        return presets.hottest(time_range, sensors=limit or presets.HOTTEST_SENSORS, window=length), time_range
+        sensors = limit or presets.HOTTEST_SENSORS
+        return presets.hottest(time_range, sensors=sensors, window=length, quantity=measured), time_range
     plain = {"fleet": presets.fleet, "sensors": presets.sensors, "latest": presets.latest}
-    return plain[preset](time_range, window=length), time_range
+    return plain[preset](time_range, window=length, quantity=measured), time_range
+
+
+def _about_windows(preset: str, time_range: "TimeRange", quantity: str | None) -> "Query":
+    from analytics import presets
+
+    if preset == "silences":
+        return presets.silences(time_range, quantity=quantity)
+    if quantity is not None:
+        raise UsageError("completeness counts every quantity", hint="leave out --quantity")
+    return presets.completeness(time_range)
 
 
 def good_news(engine: "Engine", preset: str | None, time_range: "TimeRange") -> str:
@@ -103,13 +123,23 @@ def good_news(engine: "Engine", preset: str | None, time_range: "TimeRange") -> 
 
 
 def nothing_there(
-    engine: "Engine", results: "ObjectStore", time_range: "TimeRange", *, sensor_id: str | None
+    engine: "Engine",
+    results: "ObjectStore",
+    time_range: "TimeRange",
+    *,
+    sensor_id: str | None,
+    quantity: str | None = None,
 ) -> WindrowError:
     """Return the error that says why a preset has no rows in a range, and where there are some."""
     from analytics import presets
     from analytics.objects import newest_window
 
-    if sensor_id is not None and not engine.run(presets.fleet(time_range)).frame.empty:
+    measured = quantity or presets.TEMPERATURE
+    others = engine.run(presets.quantities(time_range)).frame["quantity"].tolist()
+    if others and measured not in others:
+        hint = did_you_mean([f"--quantity {one}" for one in likely(measured, others) or others[:3]])
+        return WindrowError(f"no {measured} from {time_range}", hint=hint)
+    if sensor_id is not None and not engine.run(presets.fleet(time_range, quantity=measured)).frame.empty:
         bounds = f"--from {format_rfc3339(time_range.start_ms)} --to {format_rfc3339(time_range.end_ms)}"
         message = f"no sensor {sensor_id!r} from {time_range}"
         known = engine.run(presets.sensor_ids(time_range)).frame["sensor_id"].tolist()

@@ -16,7 +16,7 @@ import analytics
 from analytics import presets
 from analytics.library import Windrow
 from analytics.moments import Moment
-from tests.unit.stored_results import SENSORS, START_MS, WINDOWS, StoredResults, some_readings
+from tests.unit.stored_results import SENSORS, START_MS, WINDOWS, StoredResults, some_humidities, some_readings
 from windrow.aws.clients import Place
 from windrow.errors import UsageError, WindrowError
 from windrow.timerange import TimeRange
@@ -63,6 +63,25 @@ def test_every_question_is_its_preset(windrow: Windrow) -> None:
     assert windrow.silences(*bounds).empty
     same = windrow._engine.run(presets.fleet(ALL)).frame.set_index("window_start")
     pd.testing.assert_frame_equal(windrow.fleet(*bounds), same)
+
+
+@pytest.mark.slow
+def test_questions_about_another_quantity(tmp_path: Path) -> None:
+    """Every question that has a value takes one; its columns say no degrees, and the unit is one of them."""
+    stored = StoredResults(tmp_path)
+    stored.store([*some_readings(), *some_humidities()])
+    windrow = Windrow(stored.engine, PLACE, clock_ms=lambda: END_MS)
+    for frame in (
+        windrow.fleet("-20m", quantity="humidity"),
+        windrow.sensors("-20m", quantity="humidity"),
+        windrow.sensor(SENSORS[0], "-20m", quantity="humidity"),
+        windrow.latest("-20m", quantity="humidity"),
+        windrow.hottest("-20m", quantity="humidity"),
+    ):
+        assert set(frame["unit"]) == {"%"}
+        assert not [name for name in frame.columns if name.endswith("_c")]
+    assert windrow.sensor(SENSORS[2], "-20m", quantity="humidity").empty
+    assert windrow.silences("-20m", quantity="humidity").empty
 
 
 @pytest.mark.slow

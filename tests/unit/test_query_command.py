@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from analytics import presets
 from analytics.result import Result
-from tests.unit.stored_results import START_MS, WINDOWS, StoredResults, some_readings
+from tests.unit.stored_results import START_MS, WINDOWS, StoredResults, some_humidities, some_readings
 from windrow.errors import UsageError, WindrowError
 from windrow.timerange import TimeRange
 from windrow.window import WINDOW_MS
@@ -100,6 +100,34 @@ def test_an_unknown_sensor_is_told_from_an_empty_range(stored: StoredResults) ->
     error = nothing_there(stored.engine, stored.results, RANGE, sensor_id="nobody")
     assert "no sensor 'nobody'" in error.message
     assert "windrow query latest --from 2026-11-20T23:50:00.000Z" in error.hint
+
+
+def test_a_quantity_that_nobody_measured_is_told_from_an_empty_range(stored: StoredResults) -> None:
+    """Other quantities are there in the range; a likely one is named, else what there is."""
+    stored.store([*some_readings(), *some_humidities()])
+    for asked, meant in (("humidty", "humidity"), ("co2", "humidity")):
+        error = nothing_there(stored.engine, stored.results, RANGE, sensor_id=None, quantity=asked)
+        assert error.message.startswith(f"no {asked} from ")
+        assert f"--quantity {meant}" in error.hint
+    error = nothing_there(stored.engine, stored.results, RANGE, sensor_id="nobody", quantity="humidity")
+    assert error.message.startswith("no sensor 'nobody' from ")
+
+
+@pytest.mark.parametrize("preset", ["fleet", "sensors", "latest", "hottest", "silences"])
+def test_a_preset_takes_a_quantity(preset: str) -> None:
+    """By default it is about temperatures; silences are about everything."""
+    question, _ = query_of_preset(preset, None, start=None, end=None, limit=None, quantity="humidity")
+    assert "humidity" in question.parameters
+    default, _ = query_of_preset(preset, None, start=None, end=None, limit=None)
+    assert ("temperature" in default.parameters) == (preset != "silences")
+
+
+def test_what_has_no_quantity_refuses_one() -> None:
+    """A lineage is of all quantities; SQL has its own conditions."""
+    with pytest.raises(UsageError, match="every quantity"):
+        query_of_preset("completeness", None, start=None, end=None, limit=None, quantity="humidity")
+    with pytest.raises(UsageError, match="--quantity does not apply"):
+        query_of_sql("SELECT 1", preset=None, start=None, end=None, quantity="humidity")
 
 
 def test_an_empty_range_points_to_the_newest_rows(stored: StoredResults) -> None:
