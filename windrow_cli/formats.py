@@ -1,4 +1,4 @@
-"""Rows as text: a table for people, CSV, or JSON; none of them cuts anything off.
+"""Rows as text: a table or lines for people, CSV, or JSON; none cuts a value off.
 
 Times are UTC: RFC 3339 in CSV and JSON. Numbers are exact there; the table rounds to three places. Text is exact in
 JSON; in CSV it is no formula, and on a terminal it has no control characters.
@@ -10,6 +10,7 @@ import itertools
 import json
 import math
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
@@ -27,10 +28,33 @@ _UNSEEN = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _NUMBERS = (int, float, Decimal)
 
 
-def as_table(frame: "pd.DataFrame") -> str:
-    """Return aligned columns under their names, numbers to the right."""
+def as_table(frame: "pd.DataFrame", *, width: int | None = None) -> str:
+    """Return aligned columns under their names, numbers to the right.
+
+    With a `width`, only as many columns as fit into it, but at least one; a last line names the others.
+    """
     columns = [_aligned(str(name), values) for name, values in _columns(frame)]
-    return "\n".join("  ".join(row).rstrip() for row in zip(*columns, strict=True))
+    fitting = len(columns) if width is None else _fitting(columns, width)
+    lines = ["  ".join(row).rstrip() for row in zip(*columns[:fitting], strict=True)]
+    if fitting < len(columns):
+        others = ", ".join(str(name) for name in frame.columns[fitting:])
+        lines.append(f"not shown for want of width: {others} (--format lines shows all)")
+    return "\n".join(lines)
+
+
+def _fitting(columns: list[list[str]], width: int) -> int:
+    """Return how many of the columns, each of a width of its own, fit into `width` with two blanks between them."""
+    ends = itertools.accumulate(cell_len(column[0]) + 2 for column in columns)
+    return max(1, sum(end - 2 <= width for end in ends))
+
+
+def as_lines(frame: "pd.DataFrame") -> str:
+    """Return a block of lines for each row, a line for each value behind the name of its column."""
+    columns = [(str(name), [_cell(value) for value in values]) for name, values in _columns(frame)]
+    names = max((cell_len(name) for name, _ in columns), default=0)
+    padded = [(name + " " * (names - cell_len(name)), cells) for name, cells in columns]
+    blocks = ["\n".join(f"{name}  {cells[row]}".rstrip() for name, cells in padded) for row in range(len(frame))]
+    return "\n\n".join(blocks)
 
 
 def _aligned(name: str, values: list[Any]) -> list[str]:
@@ -83,11 +107,23 @@ def _table_texts(frames: "Iterable[pd.DataFrame]") -> Iterator[str]:
     import pandas as pd
 
     pages = list(frames)
-    yield as_table(pd.concat(pages, ignore_index=True) if len(pages) > 1 else pages[0])
+    whole = pd.concat(pages, ignore_index=True) if len(pages) > 1 else pages[0]
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    yield as_table(whole, width=shutil.get_terminal_size().columns if is_terminal else None)
+
+
+def _line_texts(frames: "Iterable[pd.DataFrame]") -> Iterator[str]:
+    """Yield the blocks of rows with a blank line between them."""
+    number = 0
+    for frame in frames:
+        if not frame.empty:
+            yield ("\n" if number else "") + as_lines(frame)
+            number += 1
 
 
 TEXTS: dict[str, Callable[["Iterable[pd.DataFrame]"], Iterator[str]]] = {
     "table": _table_texts,
+    "lines": _line_texts,
     "csv": _csv_texts,
     "json": _json_texts,
 }

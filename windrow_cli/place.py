@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 import click
 
 from windrow.errors import WindrowError
+from windrow.timestamps import parse_rfc3339_ms
+from windrow.window import WINDOW_MS
+from windrow_cli.ago import ago
 from windrow_cli.choices import OneOf
 from windrow_cli.console import err, out
-from windrow_cli.stage import chosen_place, chosen_target, home_folder, target_option
+from windrow_cli.stage import chosen_place, chosen_target, clock_ms, home_folder, target_option
 
 if TYPE_CHECKING:
     from infra.embedded import Embedded
@@ -61,27 +64,30 @@ def down() -> None:
 
 @click.command()
 @click.option("--format", "form", type=OneOf(["table", "json"]), default="table", show_default=True)
+@click.option("--stage", "wanted", metavar="NAME", help="Only this stage; default: all.")
 @target_option
-def status(form: str) -> None:
+def status(form: str, *, wanted: str | None) -> None:
     """Show what runs where, and each deployed stage: its stream, its mapping, its newest closed window.
 
     Exit code 1 if the stream of a stage is not read, because its mapping is disabled or missing.
 
     \b
     windrow status
-    windrow status --format json
+    windrow status --stage prod --format json
     windrow status --target aws
     """
     from infra import stage_status
 
     if chosen_target() == "embedded" and _running() is None:
+        if wanted is not None:
+            chosen_place()  # says that nothing runs, so the stage is not there
         if form == "json":
             out.print_json(data={"place": None, "stages": []})
         else:
             out.print("the embedded stack is not running; start it with: windrow up")
         return
     place = chosen_place()
-    stages = stage_status.stage_statuses(place)
+    stages = _chosen(stage_status.stage_statuses(place), wanted)
     if form == "json":
         out.print_json(data={"place": _place_facts(place), "stages": [asdict(stage) for stage in stages]})
     else:
@@ -94,6 +100,18 @@ def status(form: str) -> None:
         names = ", ".join(f"{stage.stage} ({stage.mapping or 'no mapping'})" for stage in stopped)
         hint = "nothing is processed; the stream forgets records: docs/runbook.md#nothing-is-processed"
         raise WindrowError(f"the stream is not read: {names}", hint=hint)
+
+
+def _chosen(stages: "list[StageStatus]", wanted: str | None) -> "list[StageStatus]":
+    """Return the stage that is `wanted`, or all; WindrowError if it is not there."""
+    from windrow.deployment import status_hint
+    from windrow.likely import did_you_mean, likely
+
+    chosen = [stage for stage in stages if wanted in (None, stage.stage)]
+    if wanted is not None and not chosen:
+        hint = did_you_mean(likely(wanted, [stage.stage for stage in stages])) or status_hint(wanted, "")
+        raise WindrowError(f"no stage {wanted!r} is deployed", hint=hint)
+    return chosen
 
 
 def _running() -> "Embedded | None":
@@ -141,9 +159,16 @@ def _print_table(place: "Place", stages: "list[StageStatus]") -> None:
             out.print(f"  stream         {stage.stream}, {stage.shards} open shards", markup=False)
             out.print(f"  mapping        {stage.mapping}, last batch: {stage.last_batch}", markup=False)
             out.print(f"  payloads       {_payloads(stage.payload_contract)}")
-            out.print(f"  newest window  {stage.newest_window or 'none yet'}")
+            out.print(f"  newest window  {_newest_window(stage.newest_window)}")
         if stage.iot_topic:
             out.print(f"  MQTT           {stage.iot_topic}, messages put aside: {_put_aside(stage)}", markup=False)
+
+
+def _newest_window(start: str) -> str:
+    if not start:
+        return "none yet"
+    end_ms = parse_rfc3339_ms(start) + WINDOW_MS
+    return f"{start}, ended {ago(end_ms, now_ms=clock_ms())}"
 
 
 def _payloads(digest: str) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from analytics.result import Engine, QueryProgress, Result
 
 CAPTION_CHARACTERS_MAX = 100
-FORMATS = ("table", "csv", "json", "parquet")
+FORMATS = ("table", "lines", "csv", "json", "parquet")
 
 
 @click.command()
@@ -116,7 +116,7 @@ def query(
 
 def _print_good_news(sentence: str, empty: "Result", *, form: str) -> None:
     """Print the sentence: for people as the result, for programs beside a result without rows."""
-    if form == "table":
+    if form in ("table", "lines"):
         click.echo(sentence)
         return
     print_pages(iter([empty]), form=form, picture=None, title="")

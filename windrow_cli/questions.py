@@ -8,6 +8,7 @@ from windrow.errors import UsageError, WindrowError
 from windrow.likely import did_you_mean, likely
 from windrow.timestamps import format_rfc3339
 from windrow.window import WINDOW_MS
+from windrow_cli.ago import ago
 from windrow_cli.stage import clock_ms
 
 if TYPE_CHECKING:
@@ -149,4 +150,7 @@ def nothing_there(
     if newest is None:
         return WindrowError(f"no rows from {time_range}, nor at any other time", hint="run: windrow tick")
     around = f"--from {format_rfc3339(newest.end_ms - 12 * WINDOW_MS)} --to {format_rfc3339(newest.end_ms)}"
-    return WindrowError(f"no rows from {time_range}", hint=f"the newest are there with {around}")
+    return WindrowError(
+        f"no rows from {time_range}",
+        hint=f"the newest, {ago(newest.end_ms, now_ms=clock_ms())}, are there with {around}",
+    )

@@ -7,6 +7,7 @@ import click
 from windrow.errors import UsageError, WindrowError
 from windrow.timerange import parse_time
 from windrow.timestamps import format_rfc3339
+from windrow_cli.ago import ago
 from windrow_cli.console import err, out
 from windrow_cli.progress import waiting
 from windrow_cli.stage import clock_ms, open_stage, stage_option
@@ -65,7 +66,7 @@ def show(report: "TickReport", *, is_brief: bool = False) -> None:
     calls = ", ".join(f"{count} {kind}" for kind, count in report.s3_calls.items())
     err.print(f"tick of {format_rfc3339(report.scheduled_time_ms)}: {counts}; S3 calls: {calls}", markup=False)
     if report.backlog is not None:
-        err.print(_backlog_line(report.backlog), markup=False)
+        err.print(_backlog_line(report.backlog, now_ms=report.scheduled_time_ms), markup=False)
     for key in report.unknown_keys:
         err.print(f"none of ours: {key}", markup=False)
     if report.unlisted or report.left_out:
@@ -88,8 +89,9 @@ def _unlisted_line(report: "TickReport") -> str:
     return f"not listed here: {', '.join(counts)}; the dispatcher's log names what changed"
 
 
-def _backlog_line(backlog: "Backlog") -> str:
+def _backlog_line(backlog: "Backlog", *, now_ms: int) -> str:
     when = "this tick did none of them"
     if backlog.done_by_ms is not None:
-        when = f"at this rate done by {format_rfc3339(backlog.done_by_ms)}"
+        done_by = f"{format_rfc3339(backlog.done_by_ms)} ({ago(backlog.done_by_ms, now_ms=now_ms)})"
+        when = f"at this rate done by {done_by}"
     return f"backlog: {backlog.left:,} windows left; {when}"

@@ -312,7 +312,7 @@ def test_tick_with_a_frozen_window_is_an_error(place: Callable[[FakeLambda], Non
     [
         (
             {"done": 500, "left": 1200, "done_by": "2026-11-20T10:22:00.000Z"},
-            "backlog: 1,200 windows left; at this rate done by 2026-11-20T10:22:00.000Z\n",
+            "backlog: 1,200 windows left; at this rate done by 2026-11-20T10:22:00.000Z (in 15 min)\n",
         ),
         ({"done": 0, "left": 1, "done_by": None}, "backlog: 1 windows left; this tick did none of them\n"),
         (None, ""),

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from decimal import Decimal
 from pathlib import Path
 
@@ -137,6 +138,7 @@ def test_an_empty_range_points_to_the_newest_rows(stored: StoredResults) -> None
         error = nothing_there(stored.engine, stored.results, later, sensor_id=sensor_id)
         assert "no rows from" in error.message
         assert "--to 2026-11-21T00:10:00.000Z" in error.hint
+        assert re.match(r"the newest, [\d,]+ d ago, are there with", error.hint)
 
 
 def test_a_stage_without_rows_says_to_tick(tmp_path: Path) -> None:
@@ -171,6 +173,37 @@ def test_a_table_aligns_and_disarms_what_it_prints() -> None:
     assert " 21.437 " in second
     assert "温度" in third
     assert "\x1b" not in second
+
+
+def test_a_table_for_a_terminal_fits_it() -> None:
+    """As many columns as fit, the others by name; without a width all of them."""
+    frame = pd.DataFrame({"window": ["a", "bb"], "count": [1, 22], "detail": ["x" * 30, "y"], "last": [1, 2]})
+    assert as_table(frame, width=13).split("\n") == [
+        "window  count",
+        "a           1",
+        "bb         22",
+        "not shown for want of width: detail, last (--format lines shows all)",
+    ]
+    assert as_table(frame, width=12).split("\n")[0] == "window"
+    assert as_table(frame, width=3).split("\n")[0] == "window"
+    assert as_table(frame, width=51) == as_table(frame)
+    assert "not shown" in as_table(frame, width=50)
+
+
+def test_lines_show_every_value_behind_its_name() -> None:
+    """A block for each row, a blank line between rows, also between pages; disarmed as in a table."""
+    frame = pd.DataFrame({"sensor_id": ["\x1b", "b"], "n": [1, 2]})
+    shown = "\n".join(TEXTS["lines"]([frame, frame.iloc[:0], frame.iloc[1:]]))
+    assert shown.split("\n") == [
+        "sensor_id  \\x1b",
+        "n          1",
+        "",
+        "sensor_id  b",
+        "n          2",
+        "",
+        "sensor_id  b",
+        "n          2",
+    ]
 
 
 def test_csv_reads_back_whole() -> None:

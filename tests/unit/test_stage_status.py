@@ -1,6 +1,7 @@
 """What `windrow status` finds, and what it leaves alone."""
 
 from contextlib import ExitStack
+from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
@@ -10,6 +11,7 @@ from infra.stage_status import StageStatus, stage_statuses
 from tests.unit.stubbed_aws import PLACE, stubbed
 from tests.unit.test_deploy_aws import NOW, OUTPUTS, stack_entry
 from windrow.errors import WindrowError
+from windrow.timestamps import parse_rfc3339_ms
 from windrow_cli import place as commands
 
 STREAM_ARN = "arn:aws:kinesis:eu-central-1:123456789012:stream/windrow-prod"
@@ -125,3 +127,22 @@ def test_a_rule_for_devices_is_shown_with_what_it_put_aside(
         patched.enter_context(patch("infra.stage_status.stage_statuses", lambda _: found))
         commands.status.main([], standalone_mode=False)
     assert f"MQTT           devices/+/readings, messages put aside: {told}" in capsys.readouterr().out
+
+
+def test_one_stage_is_shown_or_a_likely_one_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """And when its newest window ended, as seen from now."""
+    found = [replace(statuses({"State": "Enabled"})[0], newest_window="2026-11-20T10:00:00.000Z")]
+    found.append(replace(found[0], stage="test"))
+    with ExitStack() as patched:
+        patched.enter_context(patch.object(commands, "chosen_target", lambda: "aws"))
+        patched.enter_context(patch.object(commands, "chosen_place", lambda: PLACE))
+        patched.enter_context(patch.object(commands, "clock_ms", lambda: parse_rfc3339_ms("2026-11-20T10:08:00Z")))
+        patched.enter_context(patch("infra.stage_status.stage_statuses", lambda _: found))
+        commands.status.main(["--stage", "test"], standalone_mode=False)
+        said = capsys.readouterr().out
+        assert "stage test: " in said
+        assert "stage prod: " not in said
+        assert "newest window  2026-11-20T10:00:00.000Z, ended 3 min ago" in said
+        with pytest.raises(WindrowError) as caught:
+            commands.status.main(["--stage", "prd"], standalone_mode=False)
+    assert caught.value.hint == "did you mean prod?"
