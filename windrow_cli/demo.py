@@ -217,7 +217,8 @@ def _tick(stage: "Stage", windows: Sequence[Window]) -> "TickReport":
 
     # A tick closes windows that ended FIRST_TICK_AFTER_MS before it. The stream is known to be drained, so ask for the
     # first tick that can close the last window, though the clock may not be there yet.
-    return invoke_tick(stage, tick_event(windows[-1].end_ms + FIRST_TICK_AFTER_MS, is_dry_run=False))
+    with err.status("closing the windows"):
+        return invoke_tick(stage, tick_event(windows[-1].end_ms + FIRST_TICK_AFTER_MS, is_dry_run=False))
 
 
 def _show_fleet(stage: "Stage", windows: Sequence[Window], home: Path) -> None:
@@ -226,10 +227,12 @@ def _show_fleet(stage: "Stage", windows: Sequence[Window], home: Path) -> None:
     from windrow.timerange import TimeRange
     from windrow_cli.formats import as_table
 
-    engine = engine_of(stage, home=home)
-    fleet = engine.run(presets.fleet(TimeRange(windows[0].start_ms, windows[-1].end_ms))).frame
+    with err.status("asking for the fleet"):
+        engine = engine_of(stage, home=home)
+        fleet = engine.run(presets.fleet(TimeRange(windows[0].start_ms, windows[-1].end_ms))).frame
+        sites = _site_means(stage, windows, home)
     click.echo(as_table(fleet))
-    for site, means in _site_means(stage, windows, home).items():
+    for site, means in sites.items():
         click.echo(f"{site}  {sparkline(means)}  {means[0]:6.2f} to {means[-1]:6.2f} °C")
 
 

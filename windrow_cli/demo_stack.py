@@ -65,7 +65,8 @@ def started(home: Path) -> str:
     from infra import embedded
 
     already = embedded.status(home)
-    running = embedded.up(home)
+    with err.status("starting the embedded stack"):
+        running = embedded.up(home)
     where = f"the embedded stack {'runs' if already is None else 'ran already,'} at {running.endpoint_url}"
     is_elsewhere = already is None and running.port != embedded.PORT_WANTED
     return f"{where}, as port {embedded.PORT_WANTED} is taken" if is_elsewhere else where
