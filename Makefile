@@ -69,9 +69,9 @@ advisories: $(AUDIT_READY)  ## look up known weaknesses of all that is locked (n
 test: $(READY) audit  ## all tests that need no account
 	$(BIN)/pytest -n 2 --dist loadgroup tests
 
-counterparts: $(READY)  ## ask a real Trino (Java 24 or newer), Spark, KPL and KCL (Java 17), which it fetches
+counterparts: $(READY)  ## ask a real Trino (Java 24 or newer), Spark, KPL, KCL (Java 17) and Telegraf (Go); ONLY=kcl asks one
 	-@$(MAKE) --no-print-directory $(COUNTERPARTS_READY) # without it Spark is skipped
-	WINDROW_COUNTERPARTS=1 $(BIN)/pytest -n 0 -rs tests/counterparts
+	WINDROW_COUNTERPARTS=1 $(BIN)/pytest -n 0 -rs tests/counterparts$(if $(ONLY),/test_$(ONLY).py)
 
 simulate-faults: $(READY)  ## many random simulations of AWS going wrong: make simulate-faults SEEDS=20000
 	$(BIN)/python -m tests.simulation.simulate_faults --seeds $(or $(SEEDS),2000)

@@ -27,7 +27,7 @@ def mend() -> None:
         raise WindrowError(message, hint=f"run: pip install ministack=={VERSION}")
     for name, text in ADDED.items():
         module = importlib.import_module(name)
-        exec(compile(text, f"<added to {name}>", "exec"), module.__dict__)  # noqa: S102 - text of ours
+        exec(compile(text, f"<added to {name}>", "exec"), module.__dict__)  # noqa: S102 # nosec B102 - text of ours
     for (name, function), edits in groupby(EDITS, key=lambda edit: (edit.module, edit.function)):
         _mend_function(importlib.import_module(name), function, tuple(edits))
 
@@ -78,7 +78,7 @@ def _mend_function(module: ModuleType, name: str, edits: tuple[Edit, ...]) -> No
     # As many empty lines before it as in the file, so that a traceback names lines near to those of the file.
     start = "\n" * (function.__code__.co_firstlineno - 1)
     found: dict[str, Any] = {}
-    exec(compile(start + text, str(Path(inspect.getfile(module))), "exec"), module.__dict__, found)  # noqa: S102
+    exec(compile(start + text, str(Path(inspect.getfile(module))), "exec"), module.__dict__, found)  # noqa: S102 # nosec B102
     function.__code__ = found[name].__code__
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from infra.stack_events import StackEvent
 from producers.faults import Faults
 from producers.fleet import FleetSpec
 from tests.counterparts import trino_server
+from tests.counterparts.table import Counterpart, Result, lines
 from windrow.aws.clients import client
 from windrow.period import DAY_MS
 from windrow.stage import Stage
@@ -27,6 +29,7 @@ from windrow_operations.draining import wait_until_drained
 from windrow_operations.simulating import simulate_fleet
 from windrow_operations.ticks import invoke_tick, tick_event
 
+COUNTERPART = "counterpart"
 ASKED_FOR = "WINDROW_COUNTERPARTS"
 STAGE = "counterparts"
 ANY_FREE_PORT = 0
@@ -45,6 +48,37 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("counterparts"))  # one stage for all of them
             if os.environ.get(ASKED_FOR) != "1":
                 item.add_marker(pytest.mark.skip(reason=f"needs Java and downloads: make counterparts ({ASKED_FOR}=1)"))
+
+
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """Keep what the module asks with each of its tests, for the table."""
+    counterpart = getattr(getattr(item, "module", None), "COUNTERPART", None)
+    if counterpart is not None and call.when == "setup":
+        item.user_properties.append((COUNTERPART, counterpart))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Show the table of who judged what."""
+    if os.environ.get(ASKED_FOR) != "1":
+        return
+    results: dict[Counterpart, Result] = {}
+    for outcome, reports in terminalreporter.stats.items():
+        for report in reports:
+            properties = getattr(report, "user_properties", [])
+            counterpart = dict(properties).get(COUNTERPART)
+            if counterpart is None or outcome not in {"passed", "failed", "error", "skipped"}:
+                continue
+            result = results.setdefault(counterpart, Result())
+            result.found += [text for name, text in properties if name == "found"]
+            if outcome == "skipped":
+                result.skipped.append(report.longrepr[2].removeprefix("Skipped: "))
+            elif outcome == "passed":
+                result.passed += 1
+            else:
+                result.failed += 1
+    terminalreporter.write_line("")
+    for line in lines(results.items()):
+        terminalreporter.write_line(line)
 
 
 @dataclass(frozen=True, slots=True)

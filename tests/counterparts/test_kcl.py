@@ -3,25 +3,34 @@
 import base64
 import json
 import subprocess
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from infra import embedded
+from infra.waiting import poll
 from tests.counterparts import maven
 from tests.counterparts.conftest import floor_to_window, now_ms
+from tests.counterparts.table import Counterpart
 from windrow import Producer
 from windrow.aws.clients import Place, client
 from windrow.aws.kinesis import KinesisStream
 from windrow.wire.kpl import UserRecord, deaggregate
 
+COUNTERPART = Counterpart("the KCL", "3.4.2", "user records of our producer, also while shards split and merge")
+
 READ = Path(__file__).parent / "kcl" / "Read.java"
 READ_SECONDS_MAX = 240
-IDLE_SECONDS, READING_SECONDS_MAX = 8, 150
+IDLE_SECONDS, READING_SECONDS_MAX = 15, 200
 READINGS = 10_000
+PIECES, PIECE_READINGS, PIECE_SECONDS = 20, 500, 0.5
+ALL = set(range(PIECES * PIECE_READINGS))
 # MiniStack has no cbor2, and answers a request in CBOR with an error.
 OPTIONS = ("-Daws.cborEnabled=false",)
 
@@ -51,11 +60,51 @@ def test_the_kcl_hands_out_every_reading_once(home: Path, tmp_path: Path, for_kc
     stream = f"kcl-{str(for_kcl).lower()}"
     _create(place, stream)
     with Producer.to_stream(stream, region=place.region, endpoint_url=place.endpoint_url, for_kcl=for_kcl) as producer:
-        _put(producer)
+        _put(producer, range(READINGS))
         assert producer.flush()
     handed = _read(place, stream, tmp_path)
     assert Counter(map(_number, handed)) == Counter(range(READINGS))
     assert Counter(handed) == Counter(_as_we_read(KinesisStream.at(place, stream)))
+
+
+@pytest.mark.parametrize("for_kcl", [False, True], ids=["as usual", "for the KCL"])
+def test_the_kcl_while_shards_split_and_merge(
+    home: Path, tmp_path: Path, for_kcl: bool, record_property: Callable[[str, object], None]
+) -> None:
+    """Reading meanwhile, and started afterwards: nothing is missing if it was sent for the KCL, else something may be.
+
+    It leaves out a whole aggregate that has a user record of another shard, which is what the shards of before make.
+    """
+    place = embedded.place(home)
+    kinesis = client("kinesis", place)
+    stream = f"kcl-resharded-{str(for_kcl).lower()}"
+    _create(place, stream)
+    meanwhile, afterwards = tmp_path / "meanwhile", tmp_path / "afterwards"
+    with Producer.to_stream(
+        stream, region=place.region, endpoint_url=place.endpoint_url, for_kcl=for_kcl, linger_seconds=0.2
+    ) as producer:
+        _put(producer, range(PIECE_READINGS))
+        with _reading(place, stream, meanwhile):
+            assert poll(lambda: meanwhile.exists() and meanwhile.stat().st_size > 0, seconds_max=90, pause_seconds=0.5)
+            for piece in range(1, PIECES):
+                if piece in RESHARDS:
+                    RESHARDS[piece](kinesis, stream)
+                _put(producer, range(piece * PIECE_READINGS, (piece + 1) * PIECE_READINGS))
+                time.sleep(PIECE_SECONDS)
+            assert producer.flush()
+    with _reading(place, stream, afterwards):
+        pass
+    assert set(map(_number, _as_we_read(KinesisStream.at(place, stream)))) == ALL
+    missing = {}
+    for found in (meanwhile, afterwards):
+        handed = _handed(found)
+        assert len({one.shard_id for one in handed}) > 2 + 2, "nothing was read of the children"
+        missing[found.name] = len(ALL - set(map(_number, handed)))
+    record_property("found", f"missing of {len(ALL)} readings: {missing}")
+    if for_kcl:
+        assert not any(missing.values()), missing
+    else:  # what it looks up in time while it reads differs from run to run
+        assert missing[afterwards.name] > 0
 
 
 def _create(place: Place, stream: str) -> None:
@@ -64,10 +113,33 @@ def _create(place: Place, stream: str) -> None:
     kinesis.get_waiter("stream_exists").wait(StreamName=stream)
 
 
-def _put(producer: Producer) -> None:
-    """Put READINGS readings; the sequence numbers each."""
+def _split(kinesis: Any, stream: str) -> None:
+    """Split the first open shard in the middle."""
+    shard = _open_shards(kinesis, stream)[0]
+    first, last = (int(shard["HashKeyRange"][end]) for end in ("StartingHashKey", "EndingHashKey"))
+    middle = str((first + last) // 2)
+    kinesis.split_shard(StreamName=stream, ShardToSplit=shard["ShardId"], NewStartingHashKey=middle)
+    kinesis.get_waiter("stream_exists").wait(StreamName=stream, WaiterConfig={"Delay": 1})
+
+
+def _merge(kinesis: Any, stream: str) -> None:
+    """Merge the first two open shards."""
+    first, second, *_ = _open_shards(kinesis, stream)
+    kinesis.merge_shards(StreamName=stream, ShardToMerge=first["ShardId"], AdjacentShardToMerge=second["ShardId"])
+    kinesis.get_waiter("stream_exists").wait(StreamName=stream, WaiterConfig={"Delay": 1})
+
+
+def _open_shards(kinesis: Any, stream: str) -> list[Any]:
+    """Return the shards that take records, by their hash keys."""
+    shards = kinesis.list_shards(StreamName=stream)["Shards"]
+    is_open = [one for one in shards if "EndingSequenceNumber" not in one["SequenceNumberRange"]]
+    return sorted(is_open, key=lambda one: int(one["HashKeyRange"]["StartingHashKey"]))
+
+
+def _put(producer: Producer, numbers: range) -> None:
+    """Put a reading for each number, which is its sequence number."""
     start_ms = floor_to_window(now_ms())
-    for number in range(READINGS):
+    for number in numbers:
         sensor = f"site-{number % 7}/sensor-{number % 211:04}"
         producer.put(sensor, number % 1000 / 10, event_time=start_ms + number, sequence=number)
 
@@ -88,16 +160,41 @@ def _as_we_read(stream: KinesisStream) -> Iterator[Handed]:
 def _read(place: Place, stream: str, folder: Path) -> list[Handed]:
     """Return what the KCL hands out of a stream until nothing comes any more."""
     found = folder / "records"
-    limits = str(IDLE_SECONDS), str(READING_SECONDS_MAX)
+    with _reading(place, stream, found):
+        pass
+    return _handed(found)
+
+
+@contextmanager
+def _reading(place: Place, stream: str, found: Path) -> Iterator[None]:
+    """Have the KCL read meanwhile, and at the end wait until nothing comes any more."""
     command, environment = maven.command(
-        READ, str(place.endpoint_url), stream, f"reads-{stream}", *limits, str(found), options=OPTIONS
+        READ,
+        str(place.endpoint_url),
+        stream,
+        f"reads-{stream}-{found.name}",
+        str(IDLE_SECONDS),
+        str(READING_SECONDS_MAX),
+        str(found),
+        options=OPTIONS,
     )
-    ended = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, timeout=READ_SECONDS_MAX
-    )
-    assert ended.returncode == 0, ended.stderr[-2_000:]
+    with found.with_suffix(".log").open("w+") as log:
+        reader = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        try:
+            yield
+            reader.wait(READ_SECONDS_MAX)
+        finally:
+            reader.kill()
+        log.seek(0)
+        assert reader.returncode == 0, log.read()[-2_000:]
+
+
+def _handed(found: Path) -> list[Handed]:
     handed = []
     for line in found.read_text().splitlines():
         shard, number, _, key, hash_key, data = line.split("\t")
         handed.append(Handed(shard, number, key, None if hash_key == "null" else hash_key, base64.b64decode(data)))
     return handed
+
+
+RESHARDS = {4: _split, 8: _split, 12: _merge, 16: _merge}

@@ -14,11 +14,14 @@ from infra import stack as stacks
 from infra.plan import DeploymentOptions, plan_deployment
 from tests.counterparts.conftest import floor_to_window, ignore, now_ms
 from tests.counterparts.kpl_feed import WINDOWS, Given, feed, given
+from tests.counterparts.table import Counterpart
 from windrow.stage import Stage
 from windrow.window import WINDOW_MS
 from windrow.wire.kpl import deaggregate
 from windrow_operations.draining import wait_until_drained
 from windrow_operations.ticks import invoke_tick, tick_event
+
+COUNTERPART = Counterpart("the native KPL", "1.0.4", "rows, against plain Python")
 
 MEGABYTE = 900_000
 """Bytes of a record that is about as large as a record may be."""

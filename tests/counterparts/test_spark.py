@@ -16,6 +16,9 @@ from analytics.tables import TABLES, ExternalTable
 from tests.counterparts import spark_by_rows
 from tests.counterparts.conftest import FilledStage
 from tests.counterparts.java import java_home
+from tests.counterparts.table import Counterpart
+
+COUNTERPART = Counterpart("Spark by rows", "3.5.9", "every column of every Parquet file, against pyarrow")
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv-counterparts" / "bin" / "python"

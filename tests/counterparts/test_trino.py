@@ -17,12 +17,17 @@ from analytics.local import LocalEngine
 from analytics.query import Query
 from analytics.tables import TABLES
 from tests.counterparts.conftest import FilledStage
+from tests.counterparts.table import Counterpart
 from tests.counterparts.trino_client import TrinoClient
-from tests.counterparts.trino_server import ATHENA, FLAT
+from tests.counterparts.trino_server import ATHENA, FLAT, VERSION
 from tests.template_views import QUERIES, VIEWS, document
 from windrow.lake import layout
 from windrow.rows.partial_parquet import decode_partial
 from windrow.window import Window
+
+COUNTERPART = Counterpart(
+    "Trino, the engine of Athena", VERSION, "tables, views, presets, saved queries, against DuckDB"
+)
 
 # A mean is a quotient of doubles in both engines; a sum of them may be taken in another order.
 RELATIVE_ERROR_MAX = 1e-12

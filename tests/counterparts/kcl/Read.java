@@ -85,7 +85,10 @@ public class Read {
               .leaseManagementConfig()
               .failoverTimeMillis(5000)
               .leaseAssignmentIntervalMillis(1000L)
-              .shardSyncIntervalMillis(2000);
+              .shardSyncIntervalMillis(2000)
+              // A shard it does not know is looked up at once, not at the 1,001st time or after 30 s. It leaves out
+              // aggregates with astray user records only of shards it knows.
+              .maxCacheMissesBeforeReload(0);
       leaseManagement.workerUtilizationAwareAssignmentConfig().workerMetricsReporterFreqInMillis(1000);
       leaseManagement.workerUtilizationAwareAssignmentConfig().disableWorkerMetrics(true);
       var scheduler =
