@@ -18,7 +18,10 @@ def refuse_both(folder: Path | None = None) -> None:
     folder = folder or Path(__file__).resolve().parents[1]
     # The name of a metadata folder is the normalized name, the version, and .dist-info (PyPA, "Recording installed
     # projects"). importlib.metadata would tell the same, at the price of importing a parser of e-mails.
-    names = {found.name.split("-", 1)[0] for found in folder.iterdir() if found.name.endswith(_METADATA)}
+    try:
+        names = {found.name.split("-", 1)[0] for found in folder.iterdir() if found.name.endswith(_METADATA)}
+    except OSError:  # modules in a zip or in one executable file: nobody has installed two distributions there
+        return
     if {WHOLE, PRODUCER_ONLY.replace("-", "_")} <= names:
         raise WindrowError(
             f"{WHOLE} and {PRODUCER_ONLY} are both installed in {folder}, and overwrite each other's files",

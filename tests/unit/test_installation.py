@@ -24,6 +24,13 @@ def test_one_of_them_is_fine(tmp_path: Path, names: list[str]) -> None:
     installation.refuse_both()
 
 
+def test_modules_that_are_in_no_folder_are_fine(tmp_path: Path) -> None:
+    """A program that was frozen into one file, or runs from a zip: its place cannot be listed."""
+    (tmp_path / "gateway.pyz").write_bytes(b"PK")
+    installation.refuse_both(tmp_path / "gateway.pyz")
+    installation.refuse_both(tmp_path / "_MEI" / "base_library.zip")
+
+
 def test_both_are_refused(tmp_path: Path) -> None:
     """In one line that names both, and how to get out of it."""
     with pytest.raises(WindrowError, match=r"windrow and windrow-producer are both installed in .*overwrite") as caught:
