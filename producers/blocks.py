@@ -4,6 +4,7 @@ Gateways send JSON, and the libraries behind blocks are most of what a producer 
 In the distribution windrow-producer they are an extra.
 """
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -31,8 +32,9 @@ def require(what: str) -> None:
         import windrow.wire.block.block  # noqa: F401, PLC0415 - see above
 
 
+@functools.cache
 def are_available() -> bool:
-    """Whether the libraries are there."""
+    """Whether the libraries are there; asked once, because an import that fails is tried anew each time."""
     try:
         require("")
     except PermanentError:

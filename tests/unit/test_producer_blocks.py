@@ -1,12 +1,13 @@
 """A producer without the libraries of blocks: what it sends and keeps all the same, and what it refuses."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from producers import Producer, Reading, Readings, Wire
+from producers import Producer, Reading, Readings, Wire, blocks
 from producers.pending import readings_of, spool_entries
 from producers.spool import Spool
 from tests.simulation.scripted_stream import even_shards
@@ -24,10 +25,12 @@ AWKWARD = [
 
 
 @pytest.fixture
-def without_blocks(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+def without_blocks(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """As if the libraries were not installed: to import their one user fails as it does then; `undo` installs them."""
     monkeypatch.setitem(sys.modules, "windrow.wire.block.block", None)
-    return monkeypatch
+    blocks.are_available.cache_clear()
+    yield monkeypatch
+    blocks.are_available.cache_clear()
 
 
 def test_a_batch_is_kept_as_lines(without_blocks: pytest.MonkeyPatch) -> None:
@@ -42,6 +45,16 @@ def test_a_batch_is_kept_as_lines(without_blocks: pytest.MonkeyPatch) -> None:
     assert list(found) == list(readings)
     without_blocks.undo()
     assert list(readings_of(entry)[0]) == list(readings)
+
+
+def test_the_libraries_are_looked_for_once(without_blocks: pytest.MonkeyPatch) -> None:
+    """Not at every batch: an import that fails costs milliseconds, each time."""
+    looked: list[str] = []
+    require = blocks.require
+    without_blocks.setattr(blocks, "require", lambda what: (looked.append(what), require(what)))
+    for _ in range(3):
+        list(spool_entries(Readings.of(map(reading, range(5)))))
+    assert len(looked) == 1
 
 
 def test_a_line_that_is_no_reading_is_counted(without_blocks: pytest.MonkeyPatch) -> None:
@@ -59,6 +72,7 @@ def test_blocks_that_an_earlier_process_left_wait_for_their_libraries(
 ) -> None:
     """They are neither lost nor set aside as damaged; once the libraries are there, they are sent."""
     without_blocks.undo()
+    blocks.are_available.cache_clear()
     spool = Spool(tmp_path)
     for entry in spool_entries(Readings.of(map(reading, range(50)))):
         assert is_block(entry)
