@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from analytics.athena import AthenaEngine
 from analytics.cache import ObjectCache
 from analytics.local import LocalEngine
 from analytics.result import Engine
@@ -15,6 +14,8 @@ CACHE_FOLDER = "cache"
 def engine_of(stage: Stage, *, home: Path) -> Engine:
     """Return Athena on AWS if the stage has a workgroup, else DuckDB on this machine."""
     if stage.place.endpoint_url is None and stage.workgroup:
+        from analytics.athena import AthenaEngine  # noqa: PLC0415 - slow to import, and only on AWS
+
         return AthenaEngine(place=stage.place, workgroup=stage.workgroup, database=stage.database)
     return local_engine(stage, home=home)
 

@@ -3,11 +3,9 @@
 import os
 from pathlib import Path
 
-import boto3
 from botocore.exceptions import ProfileNotFound
 
 from infra import embedded
-from infra.buckets import account_of
 from windrow import settings
 from windrow.aws.clients import AWS, DEFAULT_REGION, EMBEDDED, LOCALSTACK, Place, readable_errors
 from windrow.errors import UsageError
@@ -39,6 +37,10 @@ def identity(place: Place) -> str:
     """
     if place.endpoint_url is not None:
         return f"{_NOUNS[place.name]} at {place.endpoint_url}"
+    import boto3  # noqa: PLC0415 - slow to import, and most commands change nothing
+
+    from infra.buckets import account_of  # noqa: PLC0415 - see above
+
     with readable_errors(place):
         account = account_of(place)
     session = boto3.session.Session(profile_name=place.profile)
@@ -69,6 +71,8 @@ def _aws(region: str | None, profile: str | None) -> Place:
     if os.environ.get(settings.AWS_ENDPOINT_URL):
         message = f"{settings.AWS_ENDPOINT_URL} is set, so this would not be AWS"
         raise UsageError(message, hint="unset it, or give --target localstack")
+    import boto3  # noqa: PLC0415 - slow to import, and only for this target
+
     try:
         configured = boto3.session.Session(profile_name=profile).region_name
     except ProfileNotFound as error:

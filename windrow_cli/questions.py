@@ -136,7 +136,7 @@ def nothing_there(
     from analytics.objects import newest_window
 
     measured = quantity or presets.TEMPERATURE
-    others = engine.run(presets.quantities(time_range)).frame["quantity"].tolist()
+    others = engine.run(presets.quantities(time_range)).frame["quantity"].dropna().tolist()
     if others and measured not in others:
         hint = did_you_mean([f"--quantity {one}" for one in likely(measured, others) or others[:3]])
         return WindrowError(f"no {measured} from {time_range}", hint=hint)
