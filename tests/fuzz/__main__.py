@@ -1,6 +1,7 @@
 """`python -m tests.fuzz --seconds 600`: mutate, process, compare, and say how many inputs ran.
 
-An input that breaks something is written to tests/fuzz/found/ as the event it was, with the seed that makes it again.
+An input that breaks something is written to tests/fuzz/found/ as the event it was, beside the last contract and
+its payloads, with the seed that makes them again.
 """
 
 import argparse
@@ -13,11 +14,14 @@ from pathlib import Path
 
 from bench.measure import peak_mb
 from tests.fuzz import corpus
+from tests.fuzz.contracts import ContractFuzzer
 from tests.fuzz.harness import PEAK_MB_MAX, Harness
 from tests.fuzz.mutation import Mutator
 
 FOUND = Path(__file__).parent / "found"
 _TOLD_EVERY_SECONDS = 30.0
+# A contract with its batch takes as long as several events.
+_CONTRACT_EVERY = 4
 
 
 def main() -> int:
@@ -30,6 +34,7 @@ def main() -> int:
     logging.disable(logging.CRITICAL)
     chance = random.Random(seed)
     harness = Harness(Mutator(corpus.load(), chance), chance)
+    contracts = ContractFuzzer(Mutator(corpus.load(), chance), chance)
     began = told = time.monotonic()
     while (now := time.monotonic()) - began < options.seconds:
         if now - told > _TOLD_EVERY_SECONDS:
@@ -38,15 +43,18 @@ def main() -> int:
         event = harness.make()
         try:
             harness.check(event)
+            if harness.inputs % _CONTRACT_EVERY == 0:
+                contracts.check_one()
         except Exception as error:  # whatever it is, it is what we are looking for
             FOUND.mkdir(exist_ok=True)
             path = FOUND / f"{seed}-{harness.inputs}.json"
-            path.write_text(json.dumps(event))
+            path.write_text(json.dumps({"event": event, "contract": contracts.last}))
             _say(f"{type(error).__name__}: {error}\nseed {seed}, input {harness.inputs}: {path}")
             raise
     _say(
         f"{harness.inputs:,} inputs in {time.monotonic() - began:.0f} s with seed {seed}: {harness.counted:,} readings "
-        f"counted, {harness.quarantined:,} payloads quarantined, {peak_mb():.0f} MB at most"
+        f"counted, {harness.quarantined:,} payloads quarantined; {contracts.contracts:,} contracts with "
+        f"{contracts.readings:,} readings, {contracts.refused:,} contracts refused; {peak_mb():.0f} MB at most"
     )
     return 0 if peak_mb() < PEAK_MB_MAX else 1
 

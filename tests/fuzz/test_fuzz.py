@@ -7,12 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from tests.fuzz import corpus
+from tests.fuzz.contracts import ContractFuzzer
 from tests.fuzz.harness import Broken, Harness
 from tests.fuzz.mutation import Mutator
 from tests.unit.stream_records import record
 from windrow.wire.json import strict as reading_json
 
 INPUTS = 1_500
+CONTRACTS = 60
 
 
 @pytest.fixture(autouse=True)
@@ -64,3 +66,32 @@ def test_the_harness_sees_a_reading_that_should_not_count(monkeypatch: pytest.Mo
 
 def refuse_all(payload: bytes) -> reading_json.Reading:
     raise reading_json.BadReading(reading_json.Reason.NOT_JSON, "no")
+
+
+def contract_fuzzer(seed: int) -> ContractFuzzer:
+    chance = random.Random(seed)
+    return ContractFuzzer(Mutator(corpus.load(), chance), chance)
+
+
+@pytest.mark.slow
+def test_no_contract_and_no_payload_breaks_the_readers() -> None:
+    """A contract is compiled or refused, and a batch is what its payloads are one by one; all outcomes occur."""
+    fuzzed = contract_fuzzer(0)
+    for _ in range(CONTRACTS):
+        fuzzed.check_one()
+    assert min(fuzzed.contracts, fuzzed.refused) > 10
+    assert min(fuzzed.readings, fuzzed.refusals) > 200
+
+
+@pytest.mark.slow
+def test_the_contracts_harness_sees_a_reading_that_is_read_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guard that cannot fail guards nothing: with a fast reader that rounds down, the run breaks."""
+    monkeypatch.setattr("windrow.payloads.parts.divide_half_even", lambda numerator, one: numerator // one)
+    fuzzed = contract_fuzzer(0)
+
+    def run() -> None:
+        for _ in range(CONTRACTS):
+            fuzzed.check_one()
+
+    with pytest.raises(Broken, match="read otherwise"):
+        run()
