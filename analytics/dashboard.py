@@ -14,6 +14,7 @@ from analytics.silences import SilenceCache
 from windrow.errors import UsageError
 from windrow.lake.store import ObjectStore
 from windrow.period import DAY_MS
+from windrow.quantities import TEMPERATURE, Quantity
 from windrow.timerange import TimeRange, parse_range
 from windrow.window import WINDOW_MS
 
@@ -27,12 +28,24 @@ RANGE_DAYS_MAX = 31
 class Dashboard:
     """The answers for one stage; safe for several threads."""
 
-    def __init__(self, *, engine: Engine, results: ObjectStore, stage: str, clock_ms: Callable[[], int]) -> None:
-        """Ask `engine` about the rows in the `results` bucket; times such as "-2h" are relative to `clock_ms`."""
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        results: ObjectStore,
+        stage: str,
+        clock_ms: Callable[[], int],
+        quantity: Quantity = TEMPERATURE,
+    ) -> None:
+        """Ask `engine` about the rows in the `results` bucket; times such as "-2h" are relative to `clock_ms`.
+
+        The page shows one quantity in one unit.
+        """
         asking = threading.Lock()  # an engine answers one thread at a time
-        self._rows = RowCache(engine, results, asking)
-        self._histories = Histories(engine, asking)
-        self._silences = SilenceCache(engine, asking)
+        self.quantity = quantity
+        self._rows = RowCache(engine, results, asking, quantity=quantity)
+        self._histories = Histories(engine, asking, quantity=quantity)
+        self._silences = SilenceCache(engine, asking, quantity=quantity)
         self._results = results
         self._stage = stage
         self._engine_name = engine.name

@@ -18,7 +18,7 @@ def export(dashboard: Dashboard, start: str | None, end: str | None) -> tuple[st
     overview = dashboard.overview(start, end)
     heatmap = _all_sensors(dashboard, start, end)
     histories = _histories(dashboard, start, end, overview, heatmap["sensors"])
-    text = exported_page({"overview": overview, "heatmap": heatmap, "histories": histories})
+    text = exported_page({"overview": overview, "heatmap": heatmap, "histories": histories}, dashboard.quantity)
     return text, len(heatmap["sensors"]), heatmap["total"]
 
 

@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pandas as pd
+
 from analytics import presets
+from analytics.query import Query
 from analytics.result import Engine, epoch_ms
 from analytics.row_cache import Snapshot
 from windrow.errors import WindrowError
+from windrow.quantities import TEMPERATURE, Quantity
 from windrow.timerange import TimeRange
 from windrow.window import WINDOW_MS
 
@@ -30,10 +34,10 @@ class _SensorHistory:
 class Histories:
     """The histories that were asked for most recently; safe for several threads."""
 
-    def __init__(self, engine: Engine, lock: threading.Lock, *, quantity: str = presets.TEMPERATURE) -> None:
+    def __init__(self, engine: Engine, lock: threading.Lock, *, quantity: Quantity = TEMPERATURE) -> None:
         """Ask `engine` for the rows of `quantity` while holding `lock`."""
         self._quantity = quantity
-        self._ending = "_c" if quantity == presets.TEMPERATURE else ""
+        self._ending = "_c" if quantity == TEMPERATURE else ""
         self._engine = engine
         self._lock = lock
         self._histories: OrderedDict[str, _SensorHistory] = OrderedDict()
@@ -59,7 +63,7 @@ class Histories:
             return {}
         time_range = TimeRange(snapshot.lineages[0].start_ms, snapshot.lineages[-1].start_ms + WINDOW_MS)
         with self._lock:
-            frame = self._engine.run(presets.histories(sensor_ids, time_range, quantity=self._quantity)).frame
+            frame = self._of_unit(presets.histories(sensor_ids, time_range, quantity=self._quantity.name))
         rolled = {lineage.start_ms for lineage in snapshot.lineages}
         found: dict[str, dict[str, Any]] = {}
         for sensor_id, rows in frame.groupby("sensor_id", sort=False):
@@ -78,7 +82,7 @@ class Histories:
         if not stale:
             return
         time_range = TimeRange(min(stale), max(stale) + WINDOW_MS)
-        frame = self._engine.run(presets.sensor(sensor_id, time_range, quantity=self._quantity)).frame
+        frame = self._of_unit(presets.sensor(sensor_id, time_range, quantity=self._quantity.name))
         for start_ms in stale:
             history.rows.pop(start_ms, None)
         names = [*(f"{name}{self._ending}" for name in CELSIUS), *_COUNTS]
@@ -86,6 +90,11 @@ class Histories:
             if start is not None:
                 history.rows[start] = dict(zip((*CELSIUS, *_COUNTS), map(_plain, values), strict=True))
         history.sha256 |= {start_ms: sha256[start_ms] for start_ms in stale}
+
+    def _of_unit(self, question: Query) -> pd.DataFrame:
+        """Return the rows in the unit that is shown; those of temperatures have no column for it."""
+        frame = self._engine.run(question).frame
+        return frame[frame["unit"] == self._quantity.unit] if "unit" in frame.columns else frame
 
 
 def _plain(value: Any) -> float | int:

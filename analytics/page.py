@@ -6,10 +6,13 @@ on the server, or, in an exported file, to data URLs.
 
 import base64
 import hashlib
+import html
 import json
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any
+
+from windrow.quantities import TEMPERATURE, Quantity
 
 MODULES = ("app", "charts", "format", "heatmap", "panels", "range", "source")
 VENDORED = ("uPlot.iife.min.js", "uPlot.min.css")
@@ -25,15 +28,15 @@ def text_of(name: str) -> str:
     return _folder().joinpath(*name.split("/")).read_text("utf-8")
 
 
-def served_page() -> str:
-    """Return the page that loads its files from its own server."""
+def served_page(quantity: Quantity = TEMPERATURE) -> str:
+    """Return the page about `quantity` that loads its files from its own server."""
     head = f"""<script type="importmap">{_served_import_map()}</script>
 <link rel="stylesheet" href="static/vendor/uPlot.min.css">
 <link rel="stylesheet" href="static/style.css">
 {"".join(f'<link rel="modulepreload" href="static/{name}.js">' for name in MODULES)}
 <script src="static/vendor/uPlot.iife.min.js" defer></script>
 <script src="static/app.js" type="module"></script>"""
-    return text_of("index.html").replace(_HEAD, head).replace(_END, "")
+    return _about(quantity).replace(_HEAD, head).replace(_END, "")
 
 
 def served_policy() -> str:
@@ -45,8 +48,8 @@ def served_policy() -> str:
     )
 
 
-def exported_page(answers: dict[str, Any]) -> str:
-    """Return the page with its files and `answers` ({overview, heatmap, histories}) inline."""
+def exported_page(answers: dict[str, Any], quantity: Quantity = TEMPERATURE) -> str:
+    """Return the page about `quantity` with its files and `answers` ({overview, heatmap, histories}) inline."""
     urls = {f"windrow/{name}": _data_url(text_of(f"{name}.js")) for name in MODULES}
     imports = json.dumps({"imports": urls})
     head = f"""<meta http-equiv="Content-Security-Policy" content="{_EXPORT_POLICY}">
@@ -58,9 +61,17 @@ def exported_page(answers: dict[str, Any]) -> str:
     data = json.dumps(answers, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     end = f"""<script type="application/json" id="exported">{data}</script>
 <script type="module">import "windrow/app";</script>"""
-    before, _, rest = text_of("index.html").partition(_HEAD)
+    before, _, rest = _about(quantity).partition(_HEAD)
     middle, _, after = rest.partition(_END)
     return "".join([before, head, middle, end, after])
+
+
+def _about(quantity: Quantity) -> str:
+    """Return the page's HTML, in which the scripts find the quantity and the unit to write behind values."""
+    if quantity == TEMPERATURE:
+        return text_of("index.html")
+    said = f'data-quantity="{html.escape(quantity.name)}" data-unit="{html.escape(quantity.unit)}"'
+    return text_of("index.html").replace('<html lang="en">', f'<html lang="en" {said}>', 1)
 
 
 def _served_import_map() -> str:

@@ -242,6 +242,14 @@ def quantities(time_range: TimeRange) -> Query:
     )
 
 
+def units(time_range: TimeRange) -> Query:
+    """Return the quantities and units that have rows, ascending."""
+    return Query.bind(
+        f"SELECT DISTINCT quantity, unit FROM aggregates WHERE {IN_RANGE} ORDER BY quantity, unit",  # noqa: S608
+        range_values(time_range),
+    )
+
+
 def _bind(
     sql: str, time_range: TimeRange, *, window: str = "5m", quantity: str | None = None, **values: Parameter
 ) -> Query:

@@ -16,13 +16,14 @@ import pandas as pd
 
 from analytics.abandon import Check, always_wanted, held
 from analytics.objects import window_etags
-from analytics.presets import TEMPERATURE, range_values
+from analytics.presets import range_values
 from analytics.query import Query
 from analytics.result import Engine, epoch_ms
 from analytics.tables import AGGREGATES, AGGREGATES_1H, WINDOWS
 from windrow.errors import WindrowError
 from windrow.lake.store import ObjectStore
 from windrow.period import HOUR_MS
+from windrow.quantities import TEMPERATURE, Quantity
 from windrow.timerange import TimeRange
 from windrow.window import WINDOW_MS
 
@@ -52,7 +53,7 @@ _IN_RANGE = """dt BETWEEN :first_dt AND :last_dt
 _LINEAGES_SQL = f"SELECT window_start, {', '.join(_LINEAGE_COLUMNS)} FROM windows WHERE {_IN_RANGE}"  # noqa: S608
 _ROWS_SQL = (
     "SELECT window_start, sensor_id, readings, sum_milli, min_milli, max_milli "  # noqa: S608 - our own names
-    f"FROM {{table}} WHERE {_IN_RANGE}\n  AND quantity = :quantity ORDER BY window_start, sensor_id"
+    f"FROM {{table}} WHERE {_IN_RANGE}\n  AND quantity = :quantity AND unit = :unit ORDER BY window_start, sensor_id"
 )
 
 
@@ -118,7 +119,7 @@ class RowCache:
     """The rows in memory; safe for several threads, of which one refreshes at a time."""
 
     def __init__(
-        self, engine: Engine, results: ObjectStore, lock: threading.Lock, *, quantity: str = TEMPERATURE
+        self, engine: Engine, results: ObjectStore, lock: threading.Lock, *, quantity: Quantity = TEMPERATURE
     ) -> None:
         """Ask `engine` for the rows of `quantity` while holding `lock`; list the lineages in the `results` bucket."""
         self._quantity = quantity
@@ -212,7 +213,10 @@ class RowCache:
 
     def _load_rows(self, run: Sequence[int], needed: _NeededRows) -> None:
         """Read the rows of adjacent windows; if that fails, keep none of them."""
-        values = range_values(TimeRange(run[0], run[-1] + needed.length_ms)) | {"quantity": self._quantity}
+        values = range_values(TimeRange(run[0], run[-1] + needed.length_ms)) | {
+            "quantity": self._quantity.name,
+            "unit": self._quantity.unit,
+        }
         loaded: dict[int, WindowRows] = {}
         for page in self._engine.pages(Query.bind(_ROWS_SQL.format(table=needed.table), values)):
             starts = page.frame["window_start"].astype("int64").to_numpy()  # of datetime64[ms, UTC]

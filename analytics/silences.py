@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from analytics.abandon import Check, always_wanted, held
-from analytics.presets import IN_RANGE, TEMPERATURE, range_values
+from analytics.presets import IN_RANGE, range_values
 from analytics.query import Query
 from analytics.result import Engine, epoch_ms
 from analytics.row_cache import LineageSummary, Snapshot
+from windrow.quantities import TEMPERATURE, Quantity
 from windrow.rows.silence import BEFORE_WINDOWS
 from windrow.timerange import TimeRange
 from windrow.window import WINDOW_MS
@@ -27,7 +28,10 @@ WINDOWS_AT_ONCE = 288
 MISSING = "missing"
 """The state of a sensor that is not heard in an outage; the others are those of windrow.rows.silence."""
 
-_SQL = f"SELECT window_start, sensor_id, state, last_window FROM silences WHERE {IN_RANGE} AND quantity = :quantity"  # noqa: S608
+_SQL = (
+    f"SELECT window_start, sensor_id, state, last_window FROM silences WHERE {IN_RANGE}"  # noqa: S608
+    " AND quantity = :quantity AND unit = :unit"
+)
 _GONE_SQL = f"{_SQL} AND state = 'gone'"
 _SILENT = frozenset({"began", "lasts"})
 
@@ -86,7 +90,7 @@ class _WindowSilences:
 class SilenceCache:
     """The silences that were read, each once, and again only if they change; safe for several threads."""
 
-    def __init__(self, engine: Engine, lock: threading.Lock, *, quantity: str = TEMPERATURE) -> None:
+    def __init__(self, engine: Engine, lock: threading.Lock, *, quantity: Quantity = TEMPERATURE) -> None:
         """Ask `engine` who is silent in `quantity` while holding `lock`."""
         self._quantity = quantity
         self._engine = engine
@@ -153,7 +157,8 @@ class SilenceCache:
             self._windows[one.start_ms] = read
 
     def _ask(self, sql: str, time_range: TimeRange) -> Iterator[tuple[int | None, SilentSensor]]:
-        for page in self._engine.pages(Query.bind(sql, range_values(time_range) | {"quantity": self._quantity})):
+        values = range_values(time_range) | {"quantity": self._quantity.name, "unit": self._quantity.unit}
+        for page in self._engine.pages(Query.bind(sql, values)):
             frame = page.frame
             columns = (frame["sensor_id"].tolist(), epoch_ms(frame["last_window"]), frame["state"].tolist())
             for start_ms, sensor_id, heard_ms, state in zip(epoch_ms(frame["window_start"]), *columns, strict=True):

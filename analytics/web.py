@@ -22,6 +22,7 @@ from analytics.dashboard import Dashboard
 from analytics.page import FILES, served_page, served_policy, text_of
 from windrow.aws.clients import Place, readable_errors
 from windrow.errors import UsageError, WindrowError
+from windrow.quantities import Quantity
 
 HOSTS = ["127.0.0.1", "localhost", "[::1]"]
 """The hosts that a request may name. This stops another site whose domain resolves to loopback."""
@@ -65,8 +66,11 @@ def application(dashboard: Dashboard, place: Place) -> Starlette:
 
         return endpoint
 
+    def page(_: Request) -> Response:
+        return _page(dashboard.quantity)
+
     routes = [
-        Route("/", _page),
+        Route("/", page),
         Route("/static/{name:path}", _file),
         *(Route(f"/api/{name}", answering(answer)) for name, answer in _ANSWERS.items()),
     ]
@@ -80,14 +84,14 @@ async def _watch(request: Request, given_up: threading.Event) -> None:
     given_up.set()
 
 
-def _page(_: Request) -> Response:
+def _page(quantity: Quantity) -> Response:
     headers = {
         "Content-Security-Policy": served_policy(),
         "Referrer-Policy": "no-referrer",
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "no-cache",
     }
-    return Response(served_page(), media_type="text/html", headers=headers)
+    return Response(served_page(quantity), media_type="text/html", headers=headers)
 
 
 def _file(request: Request) -> Response:

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 import click
 
 from windrow.errors import UsageError
+from windrow.likely import did_you_mean, likely
+from windrow.quantities import TEMPERATURE, Quantity
 from windrow.timerange import parse_range
 from windrow_cli.console import err, out
 from windrow_cli.stage import clock_ms, home_folder, open_stage, stage_option
 
 if TYPE_CHECKING:
     from analytics.dashboard import Dashboard
+    from analytics.result import Engine
     from windrow.aws.clients import Place
     from windrow.stage import Stage
 
@@ -28,13 +31,23 @@ DEFAULT_FROM = "-24h"
 @click.option(
     "--port", type=click.IntRange(1, 65535), help=f"Where to listen.  [default: {DEFAULT_PORT}, or another free one]"
 )
+@click.option("--quantity", metavar="NAME", help="What the page is about.  [default: temperature]")
+@click.option("--unit", metavar="UNIT", help="Of a --quantity that comes in several units, the one to show.")
 @click.option("--open", "is_opened", is_flag=True, help="Open the page in the browser.")
 @click.option("--from", "start", metavar="TIME", help=f"With --export: first window start.  [default: {DEFAULT_FROM}]")
 @click.option("--to", "end", metavar="TIME", help="With --export: end of the range, exclusive.  [default: now]")
 @click.option("--export", "exported", metavar="FILE", help="Write the page of a range to one HTML file instead.")
 @stage_option
 def dashboard(
-    *, port: int | None, is_opened: bool, start: str | None, end: str | None, exported: str | None, stage_name: str
+    *,
+    port: int | None,
+    quantity: str | None,
+    unit: str | None,
+    is_opened: bool,
+    start: str | None,
+    end: str | None,
+    exported: str | None,
+    stage_name: str,
 ) -> None:
     """Show the results as a web page on this machine: the fleet over time, each sensor, silent sensors, late readings.
 
@@ -46,12 +59,13 @@ def dashboard(
     \b
     windrow dashboard
     windrow dashboard --open --port 8311
+    windrow dashboard --quantity humidity
     windrow dashboard --export yesterday.html --from -24h
     """
     if exported is None and (start is not None or end is not None):
         raise UsageError("--from and --to belong to --export", hint="without it, choose the range on the page")
     stage = open_stage(stage_name)
-    made = dashboard_of(stage, home=home_folder())
+    made = dashboard_of(stage, home=home_folder(), quantity=quantity, unit=unit)
     if exported is not None:
         parse_range(start or DEFAULT_FROM, end, now_ms=clock_ms())
         export_to(made, exported, start or DEFAULT_FROM, end, place=stage.place)
@@ -59,17 +73,40 @@ def dashboard(
     serve(made, stage.place, port=port, is_opened=is_opened)
 
 
-def dashboard_of(stage: "Stage", *, home: Path) -> "Dashboard":
+def dashboard_of(stage: "Stage", *, home: Path, quantity: str | None = None, unit: str | None = None) -> "Dashboard":
     """Return the dashboard of a stage."""
     from analytics.dashboard import Dashboard
     from analytics.engine import local_engine
+    from windrow.aws.clients import readable_errors
 
-    return Dashboard(
-        engine=local_engine(stage, home=home),
-        results=stage.results,
-        stage=stage.name,
-        clock_ms=clock_ms,
-    )
+    engine = local_engine(stage, home=home)
+    with readable_errors(stage.place):
+        shown = shown_quantity(engine, quantity, unit)
+    return Dashboard(engine=engine, results=stage.results, stage=stage.name, clock_ms=clock_ms, quantity=shown)
+
+
+def shown_quantity(engine: "Engine", name: str | None, unit: str | None) -> Quantity:
+    """Return the quantity of that name, in its unit of the last day; UsageError for none, or if it has several units.
+
+    Temperatures are not looked up.
+    """
+    from analytics import presets
+
+    if name in {None, TEMPERATURE.name} and unit in {None, TEMPERATURE.unit}:
+        return TEMPERATURE
+    time_range = parse_range(DEFAULT_FROM, None, now_ms=clock_ms())
+    found = engine.run(presets.units(time_range)).frame
+    pairs = list(zip(found["quantity"].tolist(), found["unit"].tolist(), strict=True))
+    units = [one for of, one in pairs if of == name and unit in {None, one}]
+    if len(units) == 1:
+        return Quantity(str(name), units[0])
+    if units:
+        named = " or ".join(f"--unit {one!r}" for one in units)
+        raise UsageError(f"{name} comes in {len(units)} units", hint=f"choose one: {named}")
+    known = sorted({of for of, _ in pairs})
+    meant = likely(str(name), known) or known[:3]
+    hint = did_you_mean([f"--quantity {one}" for one in meant]) or "leave out --quantity"
+    raise UsageError(f"no {name}{f' in {unit!r}' if unit else ''} in the last day", hint=hint)
 
 
 def export_to(made: "Dashboard", exported: str, start: str | None, end: str | None, *, place: "Place") -> None:

@@ -1,7 +1,7 @@
 /** The page. What it shows is kept in the address, so a reload or a bookmark shows it again. */
 
 import { drawFleet, drawHistory } from "windrow/charts";
-import { count, instant, rfc3339, useLocalTime, zone } from "windrow/format";
+import { count, instant, quantity, rfc3339, useLocalTime, zone } from "windrow/format";
 import { Heatmap, shadeOf } from "windrow/heatmap";
 import { showCompleteness, showFacts, showMovers, showSilent } from "windrow/panels";
 import { axisOf, zoomedOut } from "windrow/range";
@@ -110,7 +110,7 @@ function statusLine() {
 
 function drawOverview() {
   const { overview } = shown;
-  byId("stage").textContent = `stage ${overview.stage}`;
+  byId("stage").textContent = `stage ${overview.stage}${quantity && ` · ${quantity}`}`;
   document.title = `windrow ${overview.stage}`;
   showFacts(overview);
   const view = viewOf();

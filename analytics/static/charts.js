@@ -1,6 +1,6 @@
 /** Lines and bands over time, drawn by uPlot. Columns come as analytics/panels.py makes them: `t` in ms, then numbers or null. */
 
-import { celsius, colour, count, dateOf, instant, tick, zone } from "windrow/format";
+import { colour, count, dateOf, instant, tick, unit, withUnit, zone } from "windrow/format";
 
 const SYNC = "time";
 
@@ -19,23 +19,23 @@ export function withGaps(t, stepMs, columns) {
   return [x, ...filled];
 }
 
-function axes(unit) {
+function axes(of) {
   const style = { stroke: colour("muted"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line") }, font: "12px system-ui, sans-serif" };
   return [
     { ...style, space: 70, values: (_, splits) => splits.map((at) => tick(at * 1000)) },
-    { ...style, size: (_, labels) => 20 + 7 * Math.max(7, ...(labels ?? []).map((label) => label.length)), values: (_, splits) => splits.map((value) => (unit === "°C" ? `${+value.toFixed(2)} °C` : count(value))) },
+    { ...style, size: (_, labels) => 20 + 7 * Math.max(7, ...(labels ?? []).map((label) => label.length)), values: (_, splits) => splits.map((value) => (of === unit ? `${+value.toFixed(2)} ${unit}` : count(value))) },
   ];
 }
 
 /** What all charts share. `view` is {axis, onRange, onTime}: the span of time, and what to call for a range or an instant. */
-function base(host, unit, { axis, onRange, onTime }) {
+function base(host, of, { axis, onRange, onTime }) {
   return {
     width: Math.max(200, host.clientWidth),
     height: host.classList.contains("short") ? 180 : 260,
     tzDate: dateOf,
     scales: { x: { time: true, range: () => [axis.fromMs / 1000, axis.toMs / 1000] } },
     cursor: { sync: { key: SYNC }, drag: { x: Boolean(onRange), y: false, setScale: false } },
-    axes: axes(unit),
+    axes: axes(of),
     hooks: {
       ready: [showNewest],
       setCursor: [(chart) => {
@@ -59,7 +59,7 @@ function showNewest(chart) {
 }
 
 const time = () => ({ label: zone(), value: (_, at) => (at == null ? "–" : instant(at * 1000)) });
-const degrees = (_, value) => celsius(value);
+const shown = (_, value) => withUnit(value);
 const number = (_, value) => count(value);
 
 /** A chart that is as wide as its host and can be read with the arrow keys. */
@@ -92,8 +92,8 @@ function draw(host, options, data) {
   return host.windrow;
 }
 
-const line = (label, name, width = 2) => ({ label, stroke: colour(name), width, points: { show: false }, value: degrees });
-const edge = (label) => ({ label, stroke: "transparent", width: 0, points: { show: false }, value: degrees });
+const line = (label, name, width = 2) => ({ label, stroke: colour(name), width, points: { show: false }, value: shown });
+const edge = (label) => ({ label, stroke: "transparent", width: 0, points: { show: false }, value: shown });
 const shade = (percent) => `color-mix(in srgb, ${colour("accent")} ${percent}%, transparent)`;
 
 /** uPlot passes colours to a canvas, which may not support color-mix. */
@@ -111,7 +111,7 @@ const dots = { show: true, size: 4 };
 export function drawFleet(host, fleet, view) {
   const data = withGaps(fleet.t, fleet.step_ms, [fleet.max, fleet.mean, fleet.min, fleet.sensors]);
   const options = {
-    ...base(host, "°C", view),
+    ...base(host, unit, view),
     series: [
       time(), edge("max"), { ...line("mean", "accent"), points: data[0].length < 60 ? dots : { show: false } }, edge("min"),
       { label: "sensors", scale: "sensors", show: true, stroke: "transparent", points: { show: false }, value: number },
@@ -125,7 +125,7 @@ export function drawHistory(host, history, view) {
   const names = ["max", "p95", "p75", "mean", "p50", "p25", "p05", "min"];
   const data = withGaps(history.t, history.step_ms, [...names.map((name) => history[name]), history.readings]);
   const options = {
-    ...base(host, "°C", view),
+    ...base(host, unit, view),
     series: [
       time(), edge("max"), edge("p95"), edge("p75"), line("mean", "accent"), { ...line("median", "warm", 1), dash: [4, 4] },
       edge("p25"), edge("p05"), edge("min"),

@@ -3,9 +3,13 @@
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const two = (number) => String(number).padStart(2, "0");
 
+/** The unit that the page shows, and what is measured: temperatures unless the page says otherwise. */
+export const unit = document.documentElement.dataset.unit ?? "°C";
+export const quantity = document.documentElement.dataset.quantity ?? "";
+
 /** 21.437 as "21.44 °C"; nothing as a dash. */
-export function celsius(value, digits = 2) {
-  return value == null ? "–" : `${value.toFixed(digits)} °C`;
+export function withUnit(value, digits = 2) {
+  return value == null ? "–" : `${value.toFixed(digits)} ${unit}`;
 }
 
 /** 12345 as "12,345"; large numbers short. */

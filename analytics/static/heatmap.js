@@ -1,6 +1,6 @@
 /** Sensors by time: a canvas of cells beside a list of names, both usable with the keyboard. */
 
-import { celsius, element, instant, tick } from "windrow/format";
+import { element, instant, tick, withUnit } from "windrow/format";
 
 const ROW_PX = 20;
 // Viridis (CC0), from cold to hot: even steps of lightness, so it reads the same in grey and for the colour-blind.
@@ -45,15 +45,15 @@ export class Heatmap {
     this.at = { row: Math.min(this.at.row, Math.max(0, page.sensors.length - 1)), column: Math.min(this.at.column, Math.max(0, this.columns - 1)) };
     this.names.replaceChildren(
       ...page.sensors.map((sensor, row) => {
-        const button = element("button", { type: "button", title: `${sensor}, last ${celsius(page.last[row])}`, onclick: () => this.onSensor(sensor) }, element("bdi", {}, sensor));
+        const button = element("button", { type: "button", title: `${sensor}, last ${withUnit(page.last[row])}`, onclick: () => this.onSensor(sensor) }, element("bdi", {}, sensor));
         if (sensor === selected) button.setAttribute("aria-current", "true");
         return element("li", {}, button);
       }),
     );
-    this.canvas.setAttribute("aria-label", `Means of ${page.sensors.length} sensors over time, ${values.length ? `${celsius(this.low)} to ${celsius(this.high)}` : "none"}; move with the arrow keys`);
+    this.canvas.setAttribute("aria-label", `Means of ${page.sensors.length} sensors over time, ${values.length ? `${withUnit(this.low)} to ${withUnit(this.high)}` : "none"}; move with the arrow keys`);
     const [low, bar, high] = this.scale.children;
-    low.textContent = values.length ? celsius(this.low, 1) : "";
-    high.textContent = values.length ? celsius(this.high, 1) : "";
+    low.textContent = values.length ? withUnit(this.low, 1) : "";
+    high.textContent = values.length ? withUnit(this.high, 1) : "";
     bar.style.background = `linear-gradient(to right, ${STOPS.map((rgb) => `rgb(${rgb})`).join(", ")})`;
     this.draw();
   }
@@ -152,7 +152,7 @@ export class Heatmap {
 
   #say() {
     const { sensor, at, value } = this.cellAt(this.at.row, this.at.column);
-    this.cell.textContent = sensor ? `${sensor}, ${instant(at)}: ${value === null ? "no row" : celsius(value)}` : "";
+    this.cell.textContent = sensor ? `${sensor}, ${instant(at)}: ${value === null ? "no row" : withUnit(value)}` : "";
   }
 
   #open() {

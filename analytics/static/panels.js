@@ -1,7 +1,7 @@
 /** The key figures, movers, silent sensors, and the completeness from the lineages. */
 
 import { drawCounts } from "windrow/charts";
-import { celsius, count, element, instant, span } from "windrow/format";
+import { count, element, instant, span, unit, withUnit } from "windrow/format";
 
 const byId = (id) => document.getElementById(id);
 const sum = (values) => values.reduce((total, value) => total + value, 0);
@@ -21,9 +21,9 @@ export function showFacts({ fleet, completeness, silent, made_ms: madeMs, window
     ["sensors, newest window", count(completeness.sensors.at(-1) ?? 0), completeness.sensors.at(-1) === 0],
     ["newest window", newestMs === undefined ? "–" : `${instant(newestMs)}${ago}`, Boolean(ago)],
     ["readings", count(readings)],
-    ["mean", celsius(mean)],
-    ["lowest", celsius(fleet.min.length ? Math.min(...fleet.min) : null)],
-    ["highest", celsius(fleet.max.length ? Math.max(...fleet.max) : null)],
+    ["mean", withUnit(mean)],
+    ["lowest", withUnit(fleet.min.length ? Math.min(...fleet.min) : null)],
+    ["highest", withUnit(fleet.max.length ? Math.max(...fleet.max) : null)],
     ["windows corrected", count(completeness.revision.filter((revision) => revision > 1).length)],
   ];
   byId("facts").replaceChildren(
@@ -70,7 +70,7 @@ export function showMovers({ movers }, onSensor) {
       link(one.sensor, onSensor), one.first.toFixed(2), one.last.toFixed(2),
       element("span", { class: className }, `${one.change > 0 ? "+" : "−"}${Math.abs(one.change).toFixed(2)}`),
     ]);
-  const headings = ["sensor", "first, °C", "last", "change"];
+  const headings = ["sensor", `first, ${unit}`, "last", "change"];
   byId("movers").replaceChildren(
     table("Rising ▲", headings, rows(movers.rising, "up")), table("Falling ▼", headings, rows(movers.falling, "down")),
   );

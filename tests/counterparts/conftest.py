@@ -126,7 +126,15 @@ def trino_url(filled: FilledStage, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def _send(stage: Stage, *, sensors: int, start_ms: int, end_ms: int) -> None:
-    fleet = FleetSpec(seed=15, sensors=sensors, sites=4, start_ms=start_ms, end_ms=end_ms, faults=FAULTS)
+    fleet = FleetSpec(
+        seed=15,
+        sensors=sensors,
+        sites=4,
+        start_ms=start_ms,
+        end_ms=end_ms,
+        quantities=("temperature", "humidity"),
+        faults=FAULTS,
+    )
     report = simulate_fleet(fleet, stage, now_ms=now_ms())
     wait_until_drained(stage, report.last_sequence_numbers)
 

@@ -40,6 +40,8 @@ PRESETS = {
     "hottest": lambda time_range: presets.hottest(time_range, sensors=3),
     "completeness": presets.completeness,
     "silences": presets.silences,
+    "fleet of humidities": lambda time_range: presets.fleet(time_range, quantity="humidity"),
+    "hottest of humidities": lambda time_range: presets.hottest(time_range, sensors=3, quantity="humidity"),
 }
 
 
@@ -91,9 +93,10 @@ def test_open_readings_are_those_of_the_partials(filled: FilledStage, trino: Tri
     expected = _open_readings(filled)
     assert expected
     answer = trino.sql(
-        "SELECT sensor_id, to_unixtime(event_time) * 1000, sequence, CAST(value * 1000 AS INTEGER) FROM open_readings"
+        "SELECT sensor_id, quantity, unit, to_unixtime(event_time) * 1000, sequence, CAST(value * 1000 AS INTEGER)"
+        " FROM open_readings"
     )
-    found = {(sensor, round(time_ms), sequence): milli for sensor, time_ms, sequence, milli in answer.rows}
+    found = {(*series, round(time_ms), sequence): milli for *series, time_ms, sequence, milli in answer.rows}
     assert len(found) == len(answer.rows)
     assert found == expected
 
@@ -137,9 +140,9 @@ def _first_day(filled: FilledStage) -> str:
     return filled.time_range.first_partition[0]
 
 
-def _open_readings(filled: FilledStage) -> dict[tuple[str, int, int], int]:
-    """Return (sensor id, event time, sequence) -> value of the readings whose window has no lineage."""
-    readings: dict[tuple[str, int, int], int] = {}
+def _open_readings(filled: FilledStage) -> dict[tuple[str | int, ...], int]:
+    """Return (sensor id, quantity, unit, event time, sequence) -> value of the readings whose window has no lineage."""
+    readings: dict[tuple[str | int, ...], int] = {}
     for listed in filled.stage.lake.list_objects(layout.PARTIALS):
         window = layout.parse_partial_key(listed.key).window
         if _is_rolled(filled, window):
@@ -148,7 +151,8 @@ def _open_readings(filled: FilledStage) -> dict[tuple[str, int, int], int]:
         assert stored is not None
         partial, _ = decode_partial(stored.body)
         for reading in partial.readings:
-            identity = (reading.sensor_id, reading.event_time_ms, reading.sequence)
+            series = (reading.sensor_id, reading.quantity.name, reading.quantity.unit)
+            identity = (*series, reading.event_time_ms, reading.sequence)
             milli = reading.value_milli
             readings[identity] = max(milli, readings.get(identity, milli))
     return readings

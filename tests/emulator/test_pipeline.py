@@ -65,6 +65,7 @@ class Pipeline:
             interval_ms=10_000,
             start_ms=start_ms,
             end_ms=start_ms + WINDOWS * WINDOW_MS,
+            quantities=("temperature", "humidity"),
             faults=faults,
         )
         report = simulate_fleet(fleet, self.stage, now_ms=now_ms())
@@ -132,7 +133,7 @@ def test_every_row_equals_the_truth_with_all_faults_on(pipeline: Pipeline, start
     verification = verify_stage(pipeline.stage, home=pipeline.home, run_id=sent.run_id)
     assert verification.is_exact, str(verification)
     assert verification.readings == sent.totals.readings
-    assert verification.rows == SENSORS * WINDOWS
+    assert verification.rows == 2 * SENSORS * WINDOWS  # each measures two quantities
 
 
 def test_a_rewind_changes_no_byte(pipeline: Pipeline, start_ms: int) -> None:

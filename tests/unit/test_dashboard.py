@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -29,8 +30,9 @@ from tests.unit.test_row_cache import ALL, SENSORS, START_MS, WINDOWS, readings_
 from windrow.aws.clients import Place
 from windrow.errors import UsageError, WindrowError
 from windrow.lake.store import ListedObject, ObjectStore
+from windrow.quantities import TEMPERATURE, Quantity
 from windrow.timestamps import format_rfc3339
-from windrow_cli.dashboard import export_to, listening
+from windrow_cli.dashboard import export_to, listening, shown_quantity
 
 pytestmark = pytest.mark.slow
 
@@ -412,3 +414,50 @@ def test_it_listens_on_loopback_alone(taken: int) -> None:
 def test_times_in_the_fixture_are_windows() -> None:
     """The tests above count on it."""
     assert START_MS % 300_000 == 0
+
+
+def test_a_page_about_another_quantity_shows_its_rows_in_its_unit(tmp_path: Path) -> None:
+    """Beside temperatures of the same sensors, and beside the same quantity in another unit."""
+    stored, only = StoredResults(tmp_path / "all"), StoredResults(tmp_path / "only")
+    humidity = Quantity("humidity", "%")
+    for window in range(WINDOWS):
+        temperatures = readings_of(window)
+        humidities = [replace(one, value_milli=50_000 + one.value_milli, quantity=humidity) for one in temperatures]
+        parts = [replace(one, quantity=Quantity("humidity", "1")) for one in temperatures]
+        store(stored, [*temperatures, *humidities, *parts])
+        store(only, [replace(one, quantity=TEMPERATURE) for one in humidities])
+    made = Dashboard(
+        engine=stored.engine, results=stored.results, stage="dev", clock_ms=lambda: ALL.end_ms, quantity=humidity
+    )
+    same = Dashboard(engine=only.engine, results=only.results, stage="dev", clock_ms=lambda: ALL.end_ms)
+    for panel in ("fleet", "movers"):
+        assert made.overview(*BOUNDS)[panel] == same.overview(*BOUNDS)[panel]
+    assert made.history(*BOUNDS, sensor_id="site-1/Sensor-1") == same.history(*BOUNDS, sensor_id="site-1/Sensor-1")
+    some = ["site-0/Sensor-2", "site-1/Sensor-3"]
+    assert made.histories(*BOUNDS, sensor_ids=some) == same.histories(*BOUNDS, sensor_ids=some)
+    _, _, page = get(made, "/")
+    assert b'<html lang="en" data-quantity="humidity" data-unit="%">' in page
+    assert 'data-unit="%"' in export(made, *BOUNDS)[0]
+    assert "data-unit" not in served_page()
+
+
+def test_a_unit_cannot_end_the_page_s_attribute() -> None:
+    """A unit is what some device said."""
+    assert 'data-unit="&quot;&gt;&lt;script&gt;"' in served_page(Quantity("x", '"><script>'))
+
+
+def test_the_unit_of_a_quantity_is_looked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One is taken, of several one must be chosen, and what nobody measured is refused with what there is."""
+    monkeypatch.setattr("windrow_cli.dashboard.clock_ms", lambda: ALL.end_ms)
+    stored = StoredResults(tmp_path)
+    kinds = [Quantity("humidity", "%"), Quantity("pressure", "hPa"), Quantity("pressure", "kPa")]
+    store(stored, [replace(one, quantity=kind) for kind in kinds for one in readings_of(0)])
+    assert shown_quantity(stored.engine, None, None) == TEMPERATURE
+    assert shown_quantity(stored.engine, "humidity", None) == kinds[0]
+    assert shown_quantity(stored.engine, "pressure", "kPa") == kinds[2]
+    with pytest.raises(UsageError, match="pressure comes in 2 units") as several:
+        shown_quantity(stored.engine, "pressure", None)
+    assert several.value.hint == "choose one: --unit 'hPa' or --unit 'kPa'"
+    with pytest.raises(UsageError, match="no humidty in the last day") as none:
+        shown_quantity(stored.engine, "humidty", None)
+    assert "--quantity humidity" in none.value.hint
