@@ -44,7 +44,8 @@ def up(port: int, *, enforces_iam: bool) -> None:
 
     home = home_folder()
     already = embedded.status(home)
-    running = embedded.up(home, port=port, enforces_iam=enforces_iam)
+    with err.status("starting the embedded stack"):
+        running = embedded.up(home, port=port, enforces_iam=enforces_iam)
     state = "runs already" if already is not None and already.process == running.process else "runs"
     out.print(f"the embedded stack {state} at {running.endpoint_url} (pid {running.process.pid})")
 
@@ -58,7 +59,8 @@ def down() -> None:
     """
     from infra import embedded
 
-    was_running = embedded.down(home_folder())
+    with err.status("stopping the embedded stack"):
+        was_running = embedded.down(home_folder())
     out.print("the embedded stack is stopped, its data removed" if was_running else "no embedded stack was running")
 
 
@@ -87,7 +89,9 @@ def status(form: str, *, wanted: str | None) -> None:
             out.print("the embedded stack is not running; start it with: windrow up")
         return
     place = chosen_place()
-    stages = _chosen(stage_status.stage_statuses(place), wanted)
+    with err.status("asking what is deployed"):
+        found = stage_status.stage_statuses(place)
+    stages = _chosen(found, wanted)
     if form == "json":
         out.print_json(data={"place": _place_facts(place), "stages": [asdict(stage) for stage in stages]})
     else:

@@ -10,6 +10,7 @@ import click
 
 from windrow import settings
 from windrow_cli.choices import OneOf
+from windrow_cli.console import err
 from windrow_operations.configuration import DEFAULTS, TARGETS, Choice, configured
 
 if TYPE_CHECKING:
@@ -102,9 +103,10 @@ def chosen_region() -> str | None:
 
 def open_stage(name: str) -> "Stage":
     """Return the stage `name`; WindrowError when it is not deployed, or nothing runs to deploy to."""
-    from windrow.deployment import find_stage
+    with err.status(f"looking for stage {name}"):
+        from windrow.deployment import find_stage
 
-    return find_stage(chosen_place(), name)
+        return find_stage(chosen_place(), name)
 
 
 def clock_ms() -> int:

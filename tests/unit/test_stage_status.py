@@ -1,6 +1,7 @@
 """What `windrow status` finds, and what it leaves alone."""
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from unittest.mock import patch
 
@@ -13,6 +14,8 @@ from tests.unit.test_deploy_aws import NOW, OUTPUTS, stack_entry
 from windrow.errors import WindrowError
 from windrow.timestamps import parse_rfc3339_ms
 from windrow_cli import place as commands
+from windrow_cli import stage as common
+from windrow_cli.console import err
 
 STREAM_ARN = "arn:aws:kinesis:eu-central-1:123456789012:stream/windrow-prod"
 
@@ -127,6 +130,40 @@ def test_a_rule_for_devices_is_shown_with_what_it_put_aside(
         patched.enter_context(patch("infra.stage_status.stage_statuses", lambda _: found))
         commands.status.main([], standalone_mode=False)
     assert f"MQTT           devices/+/readings, messages put aside: {told}" in capsys.readouterr().out
+
+
+def test_a_terminal_sees_what_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the embedded stack starts and stops, while stages are asked for, and while one is looked for."""
+    shown: list[str] = []
+
+    @contextmanager
+    def status(what: str) -> Iterator[None]:
+        shown.append(what)
+        yield
+        shown.append("done")
+
+    def during(*_: object, **__: object) -> None:
+        shown.append("at work")
+        raise WindrowError("no")
+
+    monkeypatch.setattr(err, "status", status)
+    monkeypatch.setattr(commands, "chosen_target", lambda: "aws")
+    monkeypatch.setattr(commands, "chosen_place", lambda: PLACE)
+    monkeypatch.setattr(common, "chosen_place", lambda: PLACE)
+    for name in ("infra.embedded.up", "infra.embedded.down", "windrow.deployment.find_stage"):
+        monkeypatch.setattr(name, during)
+    monkeypatch.setattr("infra.stage_status.stage_statuses", during)
+    for call in (commands.up, commands.down, commands.status):
+        with pytest.raises(WindrowError):
+            call.main([], standalone_mode=False)
+    with pytest.raises(WindrowError):
+        common.open_stage("dev")
+    assert shown == [
+        *("starting the embedded stack", "at work"),
+        *("stopping the embedded stack", "at work"),
+        *("asking what is deployed", "at work"),
+        *("looking for stage dev", "at work"),
+    ]
 
 
 def test_one_stage_is_shown_or_a_likely_one_named(capsys: pytest.CaptureFixture[str]) -> None:
