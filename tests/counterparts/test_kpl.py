@@ -1,7 +1,9 @@
 """The native KPL as producer: what it was given is what ends up in the rows, whatever happens to its requests."""
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +14,12 @@ from analytics.query import Query
 from infra import embedded
 from infra import stack as stacks
 from infra.plan import DeploymentOptions, plan_deployment
+from infra.waiting import poll
 from tests.counterparts.conftest import floor_to_window, ignore, now_ms
-from tests.counterparts.kpl_feed import WINDOWS, Given, feed, given
+from tests.counterparts.kpl_feed import FEED_SECONDS_MAX, WINDOWS, Given, feed, given
 from tests.counterparts.table import Counterpart
+from tests.simulation.resharded_run import merge_last, split_first
+from windrow.aws.clients import client
 from windrow.stage import Stage
 from windrow.window import WINDOW_MS
 from windrow.wire.kpl import deaggregate
@@ -23,18 +28,23 @@ from windrow_operations.ticks import invoke_tick, tick_event
 
 COUNTERPART = Counterpart("the native KPL", "1.0.4", "rows, against plain Python")
 
+RESHARD_SECONDS = 2.5
 MEGABYTE = 900_000
 """Bytes of a record that is about as large as a record may be."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What came into the stream: records without and with a KPL aggregate, user records, bytes of the largest."""
+    """What came into the stream: records without and with a KPL aggregate, user records, bytes of the largest.
+
+    `shards`: how many shards have some of them.
+    """
 
     plain: int
     aggregates: int
     user_records: int
     largest_bytes: int
+    shards: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,7 @@ class Case:
     swallowed: float = 0.0
     readings: int = 6_000
     mode: str = "direct"
+    is_resharded: bool = False
 
 
 CASES = {
@@ -58,6 +69,9 @@ CASES = {
         readings=40_000,
     ),
     "hash keys of the caller's": Case(lambda sent: sent.aggregates > 0, ("hashkeys=5", "rate=3000"), mode="fanout"),
+    "two splits and two merges": Case(
+        lambda sent: sent.shards >= 6, ("rate=2000",), readings=40_000, is_resharded=True
+    ),
     "without aggregation": Case(lambda sent: sent.plain == 2_000, ("AggregationEnabled=false",), readings=2_000),
 }
 
@@ -82,19 +96,40 @@ def test_rows_are_what_the_kpl_was_given(stages: dict[str, Stage], home: Path, t
     began_ms = now_ms()
     start_ms = floor_to_window(began_ms) - (number + 1) * WINDOWS * WINDOW_MS - WINDOW_MS
     readings = given(number, case.readings, start_ms)
-    wait_until_drained(stage, feed(stage, readings, tmp_path, options=case.options, swallowed=case.swallowed))
+    with ThreadPoolExecutor(1) as pool:
+        resharding = pool.submit(_reshard, stage, began_ms) if case.is_resharded else None
+        last = feed(stage, readings, tmp_path, options=case.options, swallowed=case.swallowed)
+        if resharding is not None:
+            resharding.result()
+    wait_until_drained(stage, last)
     invoke_tick(stage, tick_event(now_ms(), is_dry_run=False))
     sent = _sent(stage, began_ms)
     assert case.happens(sent), sent
     assert _rows(stage, home, start_ms, start_ms + WINDOWS * WINDOW_MS) == _truth(readings)
 
 
+def _reshard(stage: Stage, began_ms: int) -> None:
+    """Split and merge, a few seconds apart, from when the KPL's first record is there."""
+    kinesis = client("kinesis", stage.place)
+    assert poll(
+        lambda: any(True for _ in stage.stream.records_between(began_ms, 2**53)),
+        seconds_max=FEED_SECONDS_MAX,
+        pause_seconds=0.5,
+    )
+    for change in (split_first, split_first, merge_last, merge_last):
+        time.sleep(RESHARD_SECONDS)
+        change(kinesis, stage.stream_name)
+
+
 def _sent(stage: Stage, began_ms: int) -> Sent:
     """Return what came into the stage's stream since `began_ms`."""
-    bodies = [record.body for record in stage.stream.records_between(began_ms, 2**53)]
+    records = list(stage.stream.records_between(began_ms, 2**53))
+    bodies = [record.body for record in records]
     numbers = [len(found) for body in bodies if (found := deaggregate(body)) is not None]
     plain = len(bodies) - len(numbers)
-    return Sent(plain, len(numbers), plain + sum(numbers), max(map(len, bodies)))
+    return Sent(
+        plain, len(numbers), plain + sum(numbers), max(map(len, bodies)), len({one.shard_id for one in records})
+    )
 
 
 def _rows(stage: Stage, home: Path, start_ms: int, end_ms: int) -> dict[tuple[str, int], tuple[int, int]]:
