@@ -1,4 +1,4 @@
-"""Deliberate breaks of what guards a deployment, each of which a test must notice.
+"""Deliberate breaks of what guards a deployment, and the reading of files, each of which a test must notice.
 
     python -m tests.unit.infra_mutants                  tells of each whether it was noticed
     python -m tests.unit.infra_mutants NAME             breaks it and runs its tests; exit code 101 if they notice
@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.mutation import Mutant, applied, mutant
+from tests.unit.file_mutants import FILE_BREAKS
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS_MAX = 120
@@ -163,6 +164,7 @@ INFRA_MUTANTS: list[Guarded] = [
         ),
         ("any key of the account", "{**condition, **own}", "condition"),
     ),
+    *(one for module, tests, breaks in FILE_BREAKS for one in _of(module, tests, *breaks)),
 ]
 
 

@@ -139,6 +139,13 @@ def test_without_bounds_only_the_impossible_is_refused() -> None:
     assert left_out == [(2, "value_range"), (5, "missing_value"), (6, "missing_value")]
 
 
+def test_what_means_none_never_counts_though_it_could_be_a_value() -> None:
+    """-200 and 9999 lie within what a sensor may measure; said to mean none, they are told as missing."""
+    found, left_out = read(CASES / "sentinels.csv", missing=("-999", "-200", "9999.0"))
+    assert [row[3] for row in found["temperature"]] == [20_500]
+    assert left_out == [(row, "missing_value") for row in range(2, 7)]
+
+
 def test_a_compressed_file() -> None:
     """By its first bytes, not by its name."""
     found, left_out = read(CASES / "plain.csv.gz")

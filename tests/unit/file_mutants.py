@@ -1,0 +1,71 @@
+"""Deliberate breaks of what guards the reading of files and their backfill; tests/unit/infra_mutants.py runs them.
+
+Each line: its name, the text to replace, the replacement; above them the module, and the tests that must notice.
+"""
+
+# ruff: noqa: E501 - a mutant is one line, however long
+FILE_BREAKS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
+    (
+        "producers.files.values",
+        "test_file_cases",
+        (
+            ("a value above its bound counts", "is_read &= (values >= quantity.min_milli) & (values <= quantity.max_milli)", "is_read &= values >= quantity.min_milli"),
+            ("a value that means none counts", "        is_read &= values != quantity.map.milli(number)\n", "        pass\n"),
+            ("a unit in words is not read", "one = quantity if not name else in_unit(quantity, name)", "one = quantity"),
+        ),
+    ),
+    (
+        "producers.files.times",
+        "test_file_cases",
+        (
+            ("naive times need no zone", "needs_zone=zone is None and bool(forms)", "needs_zone=False"),
+            ("the zone of a header is not seen", "found = _HEADER_ZONE.search(header)", 'found = _HEADER_ZONE.search("")'),
+        ),
+    ),
+    (
+        "producers.files.times",
+        "test_files",
+        (("day and month are guessed", "if count == most >= least)", "if count == most >= least)[:1]"),),
+    ),
+    (
+        "producers.files.rows",
+        "test_files",
+        (
+            ("a row of another width counts", "    chosen[list(batch.unreadable)] = False\n    why", "    why"),
+            ("a row with a bad id counts", "    is_sound[list(why)] = False\n", ""),
+            ("a sequence is cut to an integer", 'and not fraction.strip("0")', ""),
+        ),
+    ),
+    (
+        "producers.files.rows",
+        "test_file_cases",
+        (("a row without values is not told", '[LeftOut(row, Reason.MISSING_VALUE, "no value") for row in empty.tolist()]', "[]"),),
+    ),
+    (
+        "producers.files.identities",
+        "../property/test_identities",
+        (
+            ("sequence is no part of an identity in a file", 'for name in ("time", "sequence", "series"):', 'for name in ("time", "series"):'),
+            ("different values are no conflict", "is_conflict = values > 1", "is_conflict = values > 2"),
+            ("numbered by value, not by appearance", 'np.lexsort([some["position"],', 'np.lexsort([some["value"],'),
+            ("equal times in several parts", 'part = (rows["time"].view', 'part = (rows["position"].view'),
+            ("the last part in memory is forgotten", "    if self._held:\n            self._spill()\n        for", "    for"),
+        ),
+    ),
+    (
+        "producers.files.opening",
+        "test_files",
+        (
+            ("a file that is cut short is read to there", '            raise UsageError(f"{name} cannot be decompressed: {error}") from error\n', "            pass\n"),
+            ("a file that is named twice is read twice", "return list(dict.fromkeys(found))", "return found"),
+        ),
+    ),
+    (
+        "producers.backfill",
+        "test_backfill",
+        (
+            ("a window with rows is filled", "if lineage_key(partial.window) not in rolled:", "if True:"),
+            ("a failed write of a backfill is not told", "new += future.result()", "new += not future.exception()"),
+        ),
+    ),
+)  # fmt: skip
