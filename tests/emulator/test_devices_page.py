@@ -51,6 +51,7 @@ def test_the_page_leads_to_the_first_row(place: Place, home: Path, tmp_path: Pat
         )
         windrow("tick")
         fleet = windrow("query", "fleet").splitlines()
+        humid = windrow("query", "fleet", "--quantity", "humidity").splitlines()
     finally:
         destroy.apply(destroy.plan_destruction(place, NAME, deletes_data=True), ignore)
     header, *rows = shown_after("windrow query fleet")
@@ -62,3 +63,5 @@ def test_the_page_leads_to_the_first_row(place: Place, home: Path, tmp_path: Pat
     assert max(int(row["readings"]) for row in found) <= 2 * SAMPLES_OF_WINDOW
     assert {row["conflicts"] for row in found} == {"0"}
     assert rows
+    assert humid[0].split() == shown_after("windrow query fleet --quantity humidity")[0].split()
+    assert [re.split(r"  +", line)[2:4] for line in humid[1:]] == [[row["sensors"], row["readings"]] for row in found]

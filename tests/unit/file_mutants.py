@@ -33,17 +33,19 @@ FILE_BREAKS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
         (
             ("a row of another width counts", "    chosen[list(batch.unreadable)] = False\n    why", "    why"),
             ("a row with a bad id counts", "    is_sound[list(why)] = False\n", ""),
-            ("a sequence is cut to an integer", 'and not fraction.strip("0")', ""),
         ),
     ),
     (
         "producers.files.rows",
         "test_file_cases",
-        (("a row without values is not told", '[LeftOut(row, Reason.MISSING_VALUE, "no value") for row in empty.tolist()]', "[]"),),
+        (
+            ("a sequence is cut to an integer", 'and not fraction.strip("0")', ""),
+            ("a row without values is not told", '[LeftOut(row, Reason.MISSING_VALUE, "no value") for row in empty.tolist()]', "[]"),
+        ),
     ),
     (
         "producers.files.identities",
-        "../property/test_identities",
+        "test_identities",
         (
             ("sequence is no part of an identity in a file", 'for name in ("time", "sequence", "series"):', 'for name in ("time", "series"):'),
             ("different values are no conflict", "is_conflict = values > 1", "is_conflict = values > 2"),

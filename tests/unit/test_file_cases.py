@@ -184,3 +184,13 @@ def test_an_uplink() -> None:
     found, _ = read(PAYLOADS / "uplink_payload.jsonl")
     assert len(found["temperature"]) == 8
     assert found["temperature"][0] == ("node-0", ms("2026-11-20T10:00:14.742Z"), 0, 20_860)
+
+
+def test_a_sequence_is_an_integer_or_a_reason(tmp_path: Path) -> None:
+    """1.0 is one, as programs write it; 1.5 is not cut to one."""
+    path = tmp_path / "sequences.csv"
+    rows = ["a,2026-11-20T10:00:00Z,1,20.5", "a,2026-11-20T10:00:10Z,2.0,20.5", "a,2026-11-20T10:00:20Z,1.5,20.5"]
+    path.write_text("\n".join(["sensor_id,event_time,sequence,temperature", *rows, ""]))
+    found, left_out = read(path)
+    assert [row[2] for row in found["temperature"]] == [1, 2]
+    assert left_out == [(3, "sequence")]
