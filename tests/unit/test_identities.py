@@ -10,6 +10,7 @@ from windrow.reading import Readings
 
 # sensor, time, sequence, thousandths
 ROWS = [("b", 9, 0, 7), ("a", 5, 0, 3), ("a", 5, 0, 1), ("a", 5, 1, 1), ("b", 5, 0, 1), ("a", 5, 0, 3), ("b", 9, 0, 7)]
+ROWS += [("a", 5, 1, 2)]
 
 
 @pytest.fixture(params=[1, 2, 1_000], ids=["each spilled", "some spilled", "in memory"])
@@ -23,10 +24,11 @@ def book(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_what_shares_sensor_time_and_sequence_is_counted(book: IdentityBook) -> None:
-    """Three of a at 5 with two values, two of b at 9 with one; another sequence or sensor is another identity."""
+    """Of a at 5 three with two values, and two more of another sequence; of b two at 9, with one value."""
     found = book.shared()
-    assert (found.readings, found.identities, found.conflicting) == (5, 2, 3)
+    assert (found.readings, found.identities, found.conflicting) == (7, 3, 5)
     assert [(one.sensor_id, one.event_time_ms, one.readings, one.values) for one in found.examples] == [
+        ("a", 5, 2, 2),
         ("a", 5, 3, 2),
         ("b", 9, 2, 1),
     ]
@@ -34,4 +36,4 @@ def test_what_shares_sensor_time_and_sequence_is_counted(book: IdentityBook) -> 
 
 def test_they_are_numbered_by_their_appearance(book: IdentityBook) -> None:
     """Whatever their values; all others have 0."""
-    assert book.numbering().sequences(0, len(ROWS)).tolist() == [0, 0, 1, 0, 0, 2, 1]
+    assert book.numbering().sequences(0, len(ROWS)).tolist() == [0, 0, 1, 0, 0, 2, 1, 1]
