@@ -16,10 +16,11 @@ from processors.consumer import plan
 from processors.judge_blocks import BAD_ROWS_ALWAYS, BAD_ROWS_MAX
 from processors.record_columns import records_of
 from tests.horizon import LATENESS_HORIZON_MS
-from tests.limits.hostile import small_blocks_of_bad_readings
+from tests.limits.hostile import BAD_PAYLOADS, small_blocks_of_bad_readings, spoiled_records
 from windrow.payloads.load import load_contract
 from windrow.payloads.reader import ContractReader
 
+HOSTILE_BYTES, HOSTILE_ROUNDS = 500_000, 5
 RATE = "readings/cpu-s"
 
 
@@ -90,6 +91,21 @@ def hostile() -> Iterator[Finding]:
         yield Finding(name=name, ours=costly / usual, at_most=3, unit="times the CPU of good input")
 
 
+def hostile_json() -> Iterator[Finding]:
+    """CPU per megabyte of records of nothing but bad payloads, as a multiple of that of good ones as short."""
+    shapes = ["good", *BAD_PAYLOADS]
+    events = [spoiled_records(shape, total_bytes=HOSTILE_BYTES) for shape in shapes]
+    sizes = [sum(map(len, records)) for records in events]
+    parsed = [event_of(records) for records in events]
+    seconds = medians(*(partial(ours, one) for one in parsed), rounds=HOSTILE_ROUNDS)
+    costs = {shape: second / size for shape, second, size in zip(shapes, seconds, sizes, strict=True)}
+    usual = costs.pop("good")
+    for shape, cost in costs.items():
+        print(f"# {shape}: {cost * 1e9:.0f} CPU ms a megabyte, {cost / usual:.1f} times {usual * 1e9:.0f}")
+    worst = max(costs.values()) / usual
+    yield Finding(name="consumer.hostile.json", ours=worst, at_most=3, unit="times the CPU of good input, at worst")
+
+
 def floor() -> Iterator[Finding]:
     """What no consumer of aggregates can leave out: base64 and MD5."""
     encoded = [record["kinesis"]["data"] for record in event(sensors=200)["Records"]]
@@ -133,6 +149,7 @@ BENCHES = {
     "consumer.json.mixed": json_mixed,
     "consumer.block": blocks,
     "consumer.hostile": hostile,
+    "consumer.hostile.json": hostile_json,
     "consumer.floor": floor,
     "consumer.bytes": partial_bytes,
     "consumer.others": compared,

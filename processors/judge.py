@@ -4,7 +4,7 @@ Arrival is the record's time in the stream, never the clock, so a replay decides
 that does not count becomes a quarantined payload: a whole record, or one payload of a record.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
@@ -20,8 +20,13 @@ from windrow.columns.arrays import Int64s
 from windrow.columns.payloads import Payloads
 from windrow.lake.quarantine import QuarantinedPayload
 from windrow.reading import EARLINESS_MS_MAX, READINGS_PER_RECORD_MAX, BadReading, Readings, Reason
-from windrow.wire.json.strict import BadPayload, ParsedReadings, parse_readings
+from windrow.wire.json.strict import BadPayload, ParsedReadings, ReasonsWanted, parse_readings
 from windrow.wire.unpack import UnpackedPayloads, unpack
+
+PAYLOAD_ROWS_ALWAYS = 4
+"""Up to so many bad payloads of any record are quarantined one by one; if there are more, the record is, as a whole."""
+PAYLOAD_ROW_BYTES = 4_096
+"""A record must have so many bytes for each further one: a row costs as much CPU as half of them in good readings."""
 
 
 class PayloadReader(Protocol):
@@ -59,8 +64,9 @@ def judge_unpacked(
 ) -> Judgement:
     """Judge records that are already unpacked, as `judge` does."""
     record_arrived_ms = arrivals_of(records)
+    rows_max = payload_rows_max(payloads_of(records).lengths)
     if reader is None:
-        parsed = parse_readings(unpacked.payloads)
+        parsed = parse_readings(unpacked.payloads, ReasonsWanted(unpacked.record, rows_max))
     else:
         parsed = reader.read(unpacked.payloads, record_arrived_ms[unpacked.record])
         counts = np.bincount(unpacked.record[parsed.source], minlength=len(records))
@@ -70,17 +76,31 @@ def judge_unpacked(
     ahead_ms = parsed.readings.event_time_ms - arrived_ms
     is_near = (-horizon_ms <= ahead_ms) & (ahead_ms <= EARLINESS_MS_MAX)
     all_count = bool(is_near.all())
-    bad = [*parsed.bad, *_too_early_or_late(parsed.source[~is_near], ahead_ms[~is_near], horizon_ms=horizon_ms)]
+    far = np.flatnonzero(~is_near)
+    if reader is None:
+        bad_of_record = _count_bad(unpacked, parsed, parsed.source[far], records=len(records))
+        far = _wanted(far, unpacked.record[parsed.source[far]], bad_of_record > rows_max)
+    bad = [*parsed.bad, *_too_early_or_late(parsed.source[far], ahead_ms[far], horizon_ms=horizon_ms)]
     if reader is not None:
         bad = _one_each(bad)
+        bad_of_record = np.bincount([unpacked.record[one.index] for one in bad], minlength=len(records))
+    spoiled = {record: int(bad_of_record[record]) for record in np.flatnonzero(bad_of_record > rows_max).tolist()}
     return Judgement(
         readings=parsed.readings if all_count else parsed.readings.take(is_near),
         arrived_ms=arrived_ms if all_count else arrived_ms[is_near],
         rejected=(
             *(quarantine_record(records[one.record], reason=one.reason, detail=one.detail) for one in unpacked.broken),
-            *_quarantine_payloads(records, unpacked, bad),
+            *_quarantine_payloads(records, unpacked, bad, spoiled),
         ),
     )
+
+
+def payload_rows_max(record_bytes: Int64s) -> Int64s:
+    """Return how many bad payloads of records of so many bytes are quarantined one by one: int64[n].
+
+    The record's bytes alone decide, so the same record comes to the same rows in every batch, replay and redrive.
+    """
+    return np.maximum(PAYLOAD_ROWS_ALWAYS, record_bytes // PAYLOAD_ROW_BYTES)
 
 
 def quarantine_record(record: Record, *, reason: Reason, detail: str) -> QuarantinedPayload:
@@ -171,17 +191,39 @@ def _without_crowded(
     return replace(judged, rejected=(*judged.rejected, *whole))
 
 
+def _count_bad(unpacked: UnpackedPayloads, parsed: ParsedReadings, far: Int64s, *, records: int) -> Int64s:
+    """Return how many payloads of each record do not count; `far` are those that are too early or late."""
+    bad = np.fromiter((one.index for one in parsed.bad), np.int64, len(parsed.bad))
+    return np.bincount(unpacked.record[np.concatenate([bad, parsed.untold, far])], minlength=records)
+
+
+def _wanted(far: Int64s, record: Int64s, is_spoiled: npt.NDArray[np.bool_]) -> Int64s:
+    """Return those of `far` whose rows are told: of spoiled records only the first. record: int64[m], ascending."""
+    is_first = np.ones(len(far), bool)
+    is_first[1:] = record[1:] != record[:-1]
+    return far[is_first | ~is_spoiled[record]]
+
+
 def _quarantine_payloads(
-    records: Sequence[Record], unpacked: UnpackedPayloads, bad: Sequence[BadPayload]
+    records: Sequence[Record], unpacked: UnpackedPayloads, bad: Sequence[BadPayload], spoiled: Mapping[int, int]
 ) -> Iterator[QuarantinedPayload]:
+    """Quarantine `bad` payloads one by one, but of `spoiled` records, with so many bad ones, the record as a whole."""
     record_at = lru_cache(maxsize=1)(records.__getitem__)  # an aggregate with many bad payloads is made once
-    which = np.array([one.index for one in bad], np.int64)
-    places = zip(bad, unpacked.record[which].tolist(), unpacked.position[which].tolist(), strict=True)
+    told: set[int] = set()
+    in_order = sorted(bad, key=attrgetter("index")) if spoiled else bad
+    which = np.array([one.index for one in in_order], np.int64)
+    places = zip(in_order, unpacked.record[which].tolist(), unpacked.position[which].tolist(), strict=True)
     for one, record, position in places:
-        yield quarantine_payload(
-            record_at(record),
-            index=position,
-            payload=unpacked.payloads[one.index],
-            reason=one.reason,
-            detail=one.detail,
-        )
+        if record not in spoiled:
+            yield quarantine_payload(
+                record_at(record),
+                index=position,
+                payload=unpacked.payloads[one.index],
+                reason=one.reason,
+                detail=one.detail,
+            )
+        elif record not in told:
+            told.add(record)
+            total = np.count_nonzero(unpacked.record == record)
+            detail = f"{spoiled[record]} of {total} payloads do not count, the first: {one.reason}: {one.detail}"
+            yield quarantine_record(record_at(record), reason=Reason.RECORD_PAYLOADS, detail=detail)

@@ -3,6 +3,7 @@
 It prints, as JSON, what the batch came to and the peak of the process's memory. Nothing is kept of what is written.
 """
 
+import itertools
 import json
 import resource
 import sys
@@ -145,6 +146,33 @@ def blocks_of_repeated_readings() -> Iterator[bytes]:
     yield from (block for _ in range(PAYLOAD_BYTES // len(block)))
 
 
+BAD_PAYLOADS: dict[str, Callable[[int], bytes]] = {
+    "empty": lambda _: b"",
+    "no fields": lambda _: b"{}",
+    "nonsense": lambda _: b"x" * 60,
+    "cut off": lambda n: b'{"sensor_id":"%06x","event_time":%d,"temperature":1' % (n, ARRIVAL_MS - n),
+    "no temperature": lambda n: b'{"sensor_id":"%06x","event_time":%d,"temperatura":1}' % (n, ARRIVAL_MS - n),
+    "too hot": lambda n: b'{"sensor_id":"%06x","event_time":%d,"temperature":99999}' % (n, ARRIVAL_MS - n),
+    "unknown unit": lambda n: b'{"sensor_id":"%06x","event_time":%d,"temperature":1,"unit":"R"}' % (n, ARRIVAL_MS - n),
+    "no time": lambda n: b'{"sensor_id":"%06x","event_time":"monday","temperature":1}' % n,
+    "years late": lambda n: b'{"sensor_id":"%06x","event_time":%d,"temperature":1}' % (n, 1_000 + n),
+    "a key twice": lambda n: b'{"sensor_id":"%06x","event_time":%d,"temperature":1,"x":1,"x":2}' % (n, ARRIVAL_MS - n),
+}
+"""What payload n of a gateway is that sends nothing else: the shortest that are bad in each way, which cost most."""
+
+
+def good_payload(number: int) -> bytes:
+    """A reading as short as most of BAD_PAYLOADS."""
+    return b'{"sensor_id":"%06x","event_time":%d,"temperature":1}' % (number, ARRIVAL_MS - number)
+
+
+def spoiled_records(shape: str, *, total_bytes: int, record_bytes: int = 50_000) -> list[bytes]:
+    """Aggregates of nothing but bad payloads of a shape; of good ones if the shape is "good"."""
+    payload_of = good_payload if shape == "good" else BAD_PAYLOADS[shape]
+    payloads = map(payload_of, itertools.count())
+    return list(itertools.islice(_aggregates(payloads, record_bytes), -(-total_bytes // record_bytes)))
+
+
 SCENES: dict[str, Callable[[], Iterator[bytes]]] = {
     scene.__name__: scene
     for scene in (
@@ -165,13 +193,13 @@ SCENES: dict[str, Callable[[], Iterator[bytes]]] = {
 }
 
 
-def _aggregates(payloads: Iterator[bytes]) -> Iterator[bytes]:
-    """Aggregates of RECORD_BYTES, as many as an event can carry."""
+def _aggregates(payloads: Iterator[bytes], record_bytes: int = RECORD_BYTES) -> Iterator[bytes]:
+    """Aggregates of so many bytes, as many as an event can carry."""
     body, total = b"\x0a\x01a", 0
     for payload in payloads:
         data = b"\x08\x00\x1a" + _varint(len(payload)) + payload
         user_record = b"\x1a" + _varint(len(data)) + data
-        if len(body) + len(user_record) > RECORD_BYTES:
+        if len(body) + len(user_record) > record_bytes:
             yield seal(body)
             total += len(body)
             body = b"\x0a\x01a"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from tests.oracle import Fact, window_start_ms
 from tests.simulation.payloads import Truth, facts_of_block, is_block, plain, walk
 from tests.simulation.simulated_kinesis import HeldRecord
+from windrow.wire.kpl import UserRecord, aggregate
 
 EARLINESS_MS_MAX = 300_000
 
@@ -91,9 +92,15 @@ class Ledger:
             payloads = walk(record.body)
             if not payloads:
                 expected.quarantine[*place, 0, None] = ("aggregate_empty", record.body, record.arrival_ms)
+            spoiled = self._spoiled(record.body, payloads, record.arrival_ms, horizon_ms)
+            if spoiled is not None:
+                first, body = spoiled
+                expected.quarantine[*place, first, None] = ("record_payloads", body, record.arrival_ms)
             for index, payload in enumerate(payloads):
                 for row, spelled, judged in self._judged(payload, record.arrival_ms, horizon_ms):
                     if isinstance(judged, str):
+                        if spoiled is not None and not is_block(payload):
+                            continue
                         expected.quarantine[*place, index, row] = (judged, spelled, record.arrival_ms)
                     else:
                         expected.facts.setdefault(window_start_ms(judged[1]), set()).add(judged)
@@ -106,6 +113,19 @@ class Ledger:
         if is_block(payload) and len(judged) - len(good) > _rows_max(payload):
             return [*good, (None, payload, "block_readings")]
         return judged
+
+    def _spoiled(
+        self, body: bytes, payloads: list[bytes], arrival_ms: int, horizon_ms: int
+    ) -> tuple[int, bytes] | None:
+        """What is in quarantine of a record of which too many JSON payloads are bad, and under which index.
+
+        It is the record, or, if it holds blocks, the aggregate of all else in it.
+        """
+        others = [(index, payload) for index, payload in enumerate(payloads) if not is_block(payload)]
+        bad = [one for one in others if isinstance(_judged(self.truths[one[1]], arrival_ms, horizon_ms), str)]
+        if others and len(others) < len(payloads):
+            body = aggregate([UserRecord("a", payload) for _, payload in others])
+        return (others[0][0], body) if len(bad) > max(4, len(body) // 4096) else None
 
     def _truths(self, payload: bytes) -> Sequence[tuple[int | None, bytes, Truth]]:
         """What a payload holds: row of the block, how it is spelled in quarantine, and what it is."""

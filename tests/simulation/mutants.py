@@ -70,9 +70,11 @@ from tests.simulation.test_scenarios_redrive import (
 )
 from tests.simulation.test_scenarios_slices import (
     faults_of_bad_blocks,
+    faults_of_bad_records,
     faults_of_mixed_aggregates,
     faults_of_slices_of_blocks,
     faults_of_uneven_slices,
+    faults_of_unusual_readings_among_bad_ones,
 )
 from tests.simulation.test_scenarios_stream import faults_of_reshard_under_way
 from tests.simulation.test_scenarios_ticks import (
@@ -223,6 +225,12 @@ MUTANTS = (
     mutant("JSON beside blocks is counted by itself", "processors.judge_blocks", "index=record.index + others[one.index - record.index]) for one", "index=one.index) for one", faults_of_mixed_aggregates),
     mutant("every bad reading of a block has a row", "processors.judge_blocks", "    is_kept_whole = len(bad) > bad_rows_max(len(payload))", "    is_kept_whole = len(bad) > BAD_ROWS_MAX", faults_of_bad_blocks),
     mutant("the good readings of a bad block do not count", "processors.judge_blocks", "        rest = replace(rest, rejected=(whole,))\n", "        return _rejected(whole)\n", faults_of_bad_blocks),
+    mutant("a row for each bad payload", "processors.judge", "np.flatnonzero(bad_of_record > rows_max).tolist()", "[]", faults_of_bad_records),
+    mutant("a record of bad payloads takes its readings along", "processors.judge", "        readings=parsed.readings if all_count else", "        readings=Readings.of([]) if spoiled else parsed.readings if all_count else", faults_of_bad_records),
+    mutant("a record with one bad payload too few is kept whole", "processors.judge", "np.flatnonzero(bad_of_record > rows_max)", "np.flatnonzero(bad_of_record >= rows_max)", faults_of_bad_records),
+    mutant("late payloads spoil no record", "processors.judge", "np.concatenate([bad, parsed.untold, far])", "np.concatenate([bad, parsed.untold])", faults_of_bad_records),
+    mutant("a record that is kept whole is redriven as a payload", "windrow.lake.quarantine", "        Reason.RECORD_PAYLOADS,\n", "", faults_of_bad_records),
+    mutant("whatever is not told at once is bad", "windrow.wire.json.strict", "if wanted is not None and is_surely_bad(payload):", "if wanted is not None:", faults_of_unusual_readings_among_bad_ones),
     # The consumer's writes.
     mutant("digest out of the key", "windrow.lake.layout", "{partials_prefix(self.window)}{mark}{self.origin}-{self.digest}", "{partials_prefix(self.window)}{mark}{self.origin}-{'0' * 32}"),
     mutant("partials overwrite", "processors.consumer", "store.put(planned.key, planned.body, if_absent=True)", "store.put(planned.key, planned.body)"),

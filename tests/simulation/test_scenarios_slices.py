@@ -182,6 +182,47 @@ def faults_of_bad_blocks() -> list[str]:
         return settled_faults(world)
 
 
+def test_records_of_bad_payloads_are_kept_as_records() -> None:
+    """A gateway that sends little but nonsense, beside one that is well: a row a record, and the same ever after."""
+    assert faults_of_bad_records() == []
+
+
+def faults_of_bad_records() -> list[str]:
+    """What is wrong after records with few and with many bad payloads, some beside blocks, replayed and redriven."""
+    with World(1, DIRECT) as world:
+        world.pass_ms(10 * MINUTE_MS)
+        sent = facts(16)
+        late = [("late", world.now_ms - 30 * DAY_MS + number, 0, 1) for number in range(40)]
+        bad = [known(world, fact) for fact in late]
+        for at, count in enumerate((1, 4, 5, 40)):
+            put(world, [known(world, sent[at]), *bad[:count]])
+            put(world, [*bad[:count], known(world, sent[at + 4])])
+            put(world, [block([sent[at + 8]]), *bad[:count], known(world, sent[at + 12])])
+        world.drain()
+        world.tick()
+        world.replay()
+        world.redrive(of_quarantine=True)
+        return settled_faults(world)
+
+
+def test_unusual_readings_among_bad_payloads_count() -> None:
+    """However many bad ones come before them in their record."""
+    assert faults_of_unusual_readings_among_bad_ones() == []
+
+
+def faults_of_unusual_readings_among_bad_ones() -> list[str]:
+    """What is wrong after a record of nonsense with readings in it that only the strict reader can read."""
+    with World(1, DIRECT) as world:
+        world.pass_ms(10 * MINUTE_MS)
+        nonsense = [world.ledger.knows(b"%d" % number, "not_an_object") for number in range(60)]
+        sent = facts(3)
+        unusual = [world.ledger.knows(plain(fact).replace(b'"sensor_id"', b'"sensor\\u005fid"'), fact) for fact in sent]
+        put(world, [*nonsense[:40], unusual[0], *nonsense[40:], *unusual[1:]])
+        world.drain()
+        world.tick()
+        return settled_faults(world)
+
+
 def known(world: World, fact: Fact) -> bytes:
     """The payload of a reading, which the ledger knows."""
     return world.ledger.knows(plain(fact), fact)

@@ -120,12 +120,21 @@ def test_bad_payloads_go_to_quarantine_and_neighbours_count() -> None:
     """Each with its reason and its place; the device's word for a missing value, and a bound, apart."""
     lake = Lake()
     bad = [flat(t=-127), flat(t=200), b"{", flat(id=None), flat(at=AT - LATENESS_HORIZON_MS * 2)]
-    lake.consume(record(aggregated([flat(), *bad, flat(id="cellar")])))
+    lake.consume(record(aggregated([flat(), *bad[:4]])), record(aggregated([bad[4], flat(id="cellar")]), number=2))
     assert [one[0] for one in lake.readings()] == ["cellar", "roof"]
     assert [reason for _, _, reason in lake.reasons()] == [
         "missing_value", "value_range", "not_json", "missing_field", "too_late",
     ]  # fmt: skip
-    assert [index for _, index, _ in lake.reasons()] == [1, 2, 3, 4, 5]
+    assert [index for _, index, _ in lake.reasons()] == [1, 2, 3, 4, 0]
+
+
+def test_of_many_bad_payloads_the_record_is_kept_instead() -> None:
+    """Under a contract as without one: what is bad in a payload counts once, and the good ones count."""
+    lake = Lake()
+    body = aggregated([flat(), *[flat(t=-127)] * 5, flat(id="cellar")])
+    lake.consume(record(body))
+    assert [one[0] for one in lake.readings()] == ["cellar", "roof"]
+    assert lake.reasons() == [("1", 0, "record_payloads")]
 
 
 def test_what_is_bad_in_one_payload_is_one_row_that_names_it_all() -> None:

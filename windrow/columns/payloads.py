@@ -42,6 +42,12 @@ class Payloads:
         start = int(self.starts[index])
         return self.octets[start : start + int(self.lengths[index])].tobytes()
 
+    def objects(self, places: Int64s) -> Iterator[bytes]:
+        """Iterate over the payloads at `places` as Python objects, faster than one by one."""
+        octets, starts = self.octets.data, self.starts[places]
+        for start, end in zip(starts.tolist(), (starts + self.lengths[places]).tolist(), strict=True):
+            yield octets[start:end].tobytes()
+
     def take(self, places: Int64s | slice) -> "Payloads":
         """Return the payloads at `places`, of the same buffer."""
         return Payloads(self.octets, self.starts[places], self.lengths[places])

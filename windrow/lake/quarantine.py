@@ -42,6 +42,7 @@ WHOLE_RECORD_REASONS = frozenset(
         Reason.AGGREGATE_MALFORMED,
         Reason.AGGREGATE_EMPTY,
         Reason.TOO_MANY_READINGS,
+        Reason.RECORD_PAYLOADS,
     }
 )
 

@@ -10,8 +10,8 @@ milliseconds or an RFC 3339 string. Fields of other names are ignored. Numbers a
 through binary floating point.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,7 @@ from windrow.reading import (
 )
 from windrow.timestamps import parse_rfc3339_ms
 from windrow.wire.json.fast import read_common_layouts
+from windrow.wire.json.quick import LEAST_OCTETS, is_surely_bad
 from windrow.wire.json.values import JsonNumber, check_nesting, integer_of, json_type, parse_value
 
 # A reading takes about 100 bytes; the rest is room for ignored fields.
@@ -47,38 +48,95 @@ class BadPayload:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ReasonsWanted:
+    """Of which bad payloads the reason is wanted: if group g has at most `most[g]`, of all, else of the first.
+
+    group: int64[n], ascending, the group of each payload; most: int64[number of groups].
+    """
+
+    group: npt.NDArray[np.int64]
+    most: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ParsedReadings:
     """The readings of a batch of payloads, and the payloads that are no readings.
 
-    source: int64[n], ascending, the position of the payload that reading i came from; bad: ascending by position.
+    source: int64[n], ascending, the position of the payload that reading i came from; bad: ascending by position;
+    untold: int64[m], ascending, bad payloads of which nobody wanted the reason.
     """
 
     readings: Readings
     source: npt.NDArray[np.int64]
     bad: tuple[BadPayload, ...]
+    untold: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
-def parse_readings(payloads: Payloads | Sequence[bytes]) -> ParsedReadings:
+def parse_readings(payloads: Payloads | Sequence[bytes], wanted: ReasonsWanted | None = None) -> ParsedReadings:
     """Parse every payload as `parse_reading` does; a bad one never affects its neighbours.
 
-    Payloads of common layouts are read together, as columns; the others one by one.
+    Payloads of common layouts are read together, as columns; the others one by one. Without `wanted` the reasons of all
+    bad payloads are told. Which payloads are readings does not depend on it.
     """
     column = payloads if isinstance(payloads, Payloads) else Payloads.of(payloads)
     found, others = read_common_layouts(column, _is_reading, length_max=PAYLOAD_BYTES_MAX)
+    good, source, bad, untold = _one_by_one(column, others, wanted)
+    if not good:
+        return ParsedReadings(found.readings, found.rows, bad, untold)
+    rows = np.concatenate([found.rows, np.array(source, np.int64)])
+    order = np.argsort(rows)
+    readings = Readings.concat([found.readings, Readings.of(good)]).take(order)
+    return ParsedReadings(readings, rows[order], bad, untold)
+
+
+def _one_by_one(
+    payloads: Payloads, which: npt.NDArray[np.int64], wanted: ReasonsWanted | None
+) -> tuple[list[Reading], list[int], tuple[BadPayload, ...], npt.NDArray[np.int64]]:
+    """Read the payloads `which`: return the readings, the positions of their payloads, the bad ones, and the untold."""
+    is_sure = np.zeros(len(which), bool) if wanted is None else _are_surely_bad(payloads, which)
+    sure, rest = which[is_sure], which[~is_sure]
     good: list[Reading] = []
     source: list[int] = []
     bad: list[BadPayload] = []
-    for index in others.tolist():
+    for index, payload in zip(rest.tolist(), payloads.objects(rest), strict=True):
         try:
-            good.append(parse_reading(column[index]))
+            good.append(parse_reading(payload))
             source.append(index)
         except BadReading as error:
             bad.append(BadPayload(index, error.reason, error.detail))
-    if not good:
-        return ParsedReadings(found.readings, found.rows, tuple(bad))
-    rows = np.concatenate([found.rows, np.array(source, np.int64)])
-    order = np.argsort(rows)
-    return ParsedReadings(Readings.concat([found.readings, Readings.of(good)]).take(order), rows[order], tuple(bad))
+    if wanted is None or not len(sure):
+        return good, source, tuple(bad), np.zeros(0, np.int64)
+    told, untold = _told(payloads, {one.index: one for one in bad}, sure, wanted)
+    return good, source, told, untold
+
+
+def _are_surely_bad(payloads: Payloads, which: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    is_sure = payloads.lengths[which] < LEAST_OCTETS
+    rest = np.flatnonzero(~is_sure)
+    is_sure[rest] = np.fromiter(map(is_surely_bad, payloads.objects(which[rest])), bool, len(rest))
+    return is_sure
+
+
+def _told(
+    payloads: Payloads, known: Mapping[int, BadPayload], sure: npt.NDArray[np.int64], wanted: ReasonsWanted
+) -> tuple[tuple[BadPayload, ...], npt.NDArray[np.int64]]:
+    """Return the bad payloads whose reason is wanted, and the others: `known` with a reason, `sure` without."""
+    bad = np.sort(np.concatenate([np.fromiter(known, np.int64, len(known)), sure]))
+    group = wanted.group[bad]
+    is_first = np.ones(len(bad), bool)
+    is_first[1:] = group[1:] != group[:-1]
+    counts = np.bincount(group, minlength=len(wanted.most))
+    is_told = is_first | (counts <= wanted.most)[group]
+    told = tuple(known.get(index) or _reason_of(index, payloads[index]) for index in bad[is_told].tolist())
+    return told, bad[~is_told]
+
+
+def _reason_of(index: int, payload: bytes) -> BadPayload:
+    try:
+        parse_reading(payload)
+    except BadReading as error:
+        return BadPayload(index, error.reason, error.detail)
+    raise AssertionError(f"a reading was refused: {payload!r}")
 
 
 def _is_reading(payload: bytes) -> bool:
