@@ -26,7 +26,8 @@ _NUMBERS = (int, float)
 _BOUNDS = {"C": (-273.152, 10_000.002), "F": (-459.672, 18_032.002), "K": (-0.002, 10_273.152)}
 # Thousandths have 32 bits, and a little more.
 _VALUE_MAX = 2_147_484
-_scan = json.JSONDecoder(parse_constant=refuse_constant).scan_once
+_decoder: Any = json.JSONDecoder(parse_constant=refuse_constant)
+_scan = _decoder.scan_once  # without the words that `raw_decode` finds for what is no JSON
 
 
 def is_surely_bad(payload: bytes) -> bool:
@@ -76,7 +77,7 @@ def _is_wrong(fields: Mapping[str, Any]) -> bool:
     elif fields["quantity"] == TEMPERATURE.name:
         is_wrong = _is_no_temperature(fields.get("value"), unit)
     else:
-        value = fields.get("value")
+        value: Any = fields.get("value")
         is_wrong = "unit" not in fields or type(unit) is not str or type(value) not in _NUMBERS
         is_wrong = is_wrong or not -_VALUE_MAX <= value <= _VALUE_MAX
     if is_wrong:
@@ -108,4 +109,5 @@ def _is_time(text: str) -> bool:
     return True
 
 
-_scan_pairs = json.JSONDecoder(object_pairs_hook=_refuse_twins, parse_constant=refuse_constant).scan_once
+_decoder_of_pairs: Any = json.JSONDecoder(object_pairs_hook=_refuse_twins, parse_constant=refuse_constant)
+_scan_pairs = _decoder_of_pairs.scan_once

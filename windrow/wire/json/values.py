@@ -99,10 +99,11 @@ def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return fields
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def refuse_constant(name: str) -> NoReturn:
+    """Raise BadReading: NaN and the infinities are no JSON. A hook of `json.JSONDecoder`."""
     raise BadReading(Reason.NOT_JSON, f"{name} is not JSON")
 
 
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_unique_keys, parse_float=JsonNumber, parse_int=JsonNumber, parse_constant=_refuse_constant
+    object_pairs_hook=_unique_keys, parse_float=JsonNumber, parse_int=JsonNumber, parse_constant=refuse_constant
 )
