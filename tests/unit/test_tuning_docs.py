@@ -1,0 +1,31 @@
+"""The page about tuning says what the cost model computes, and its advice follows from the figures."""
+
+from pathlib import Path
+
+from bench.tuning import SETTINGS, lines, row
+from infra.prices import price_table
+
+PAGE = Path(__file__).parents[2] / "docs" / "tuning.md"
+START, END = "<!-- bench.tuning -->\n", "<!-- end -->\n"
+
+
+def test_tables_are_those_that_the_script_prints() -> None:
+    """To write them again: python -m bench.tuning, between the two marks."""
+    page = PAGE.read_text()
+    assert page[page.index(START) + len(START) : page.index(END)] == "\n".join(lines()) + "\n"
+
+
+def test_recommended_settings_are_what_they_are_called() -> None:
+    """The cheapest costs least, the freshest has a reading in a partial first; all have rows at the first tick."""
+    found = {name: row(wire, dict(parameters), price_table()) for name, (wire, parameters) in SETTINGS.items()}
+    assert min(found, key=lambda name: found[name].usd_per_million) == "cheapest"
+    assert min(found, key=lambda name: found[name].partial_after) == "freshest"
+    assert {one.row_after for one in found.values()} == {420}
+
+
+def test_less_memory_makes_a_batch_slower_and_a_long_window_misses_the_first_tick() -> None:
+    """A function with less than a core's memory has a share of one."""
+    table = price_table()
+    batches = [row("json", {"ConsumerMemoryMb": memory}, table).batch_seconds for memory in ("1024", "1769", "3008")]
+    assert batches[0] > batches[1] == batches[2]
+    assert row("json", {"BatchingWindowSeconds": "300"}, table).row_after == 720
