@@ -165,6 +165,45 @@ INFRA_MUTANTS: list[Guarded] = [
         ("any key of the account", "{**condition, **own}", "condition"),
     ),
     *(one for module, tests, breaks in FILE_BREAKS for one in _of(module, tests, *breaks)),
+    *_of(
+        "infra.stack",
+        "test_deploy_payloads",
+        (
+            "a contract that functions name too early",
+            "        _store_contract(plan, is_new=change_set is not None and change_set.is_new_stack)\n",
+            "",
+        ),
+        (
+            "a new stage without its contract",
+            "        store_contract(stage.lake, plan.contract)\n",
+            "        pass\n",
+        ),
+    ),
+    *_of(
+        "windrow.payloads.stored",
+        "test_consumer_contracts",
+        ("another contract under the digest", "if digest_of(found.body) != digest:", "if False:"),
+    ),
+    *_of(
+        "processors.judge_blocks",
+        "test_consumer_contracts",
+        (
+            "a block's reading is judged by the contract",
+            "if reader is not None and _hold_rows_of_blocks(records):",
+            "if False:",
+        ),
+        (
+            "a slice counts payloads, whatever a contract finds",
+            "payloads_max if reader is None else reader.readings_max(payload, payloads_max=payloads_max)",
+            "payloads_max",
+        ),
+    ),
+    *_of(
+        "processors.judge",
+        "test_consumer_contracts",
+        ("a crowded record of a contract counts", "if (counts > READINGS_PER_RECORD_MAX).any():", "if False:"),
+        ("a row for each bad part of a payload", "        bad = _one_each(bad)\n", "        pass\n"),
+    ),
 ]
 
 

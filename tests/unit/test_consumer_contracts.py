@@ -13,7 +13,8 @@ import pytest
 from processors.consumer import WrittenPlan, plan, slices
 from processors.event import Record
 from processors.judge_blocks import judge_all, readings_max
-from tests.consuming import consume
+from processors.record_columns import records_of
+from tests.consuming import consume, encode_event
 from tests.horizon import LATENESS_HORIZON_MS
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from tests.unit.stream_records import ARRIVAL_MS, WINDOW, aggregated, encoded, reading, record
@@ -196,6 +197,26 @@ class ManyReader:
 
     def readings_max(self, record: bytes, *, payloads_max: int) -> int:
         return int(record) * payloads_max
+
+
+def test_an_event_as_columns_is_read_as_its_records_are() -> None:
+    """As Lambda hands it over: plain records, an aggregate, a block and bad ones come to the same objects."""
+    records = [record(flat(n=number), number=number, arrival_ms=ARRIVAL_MS + number) for number in range(40)]
+    records.append(record(aggregated([flat(), b"{", flat(t=-127)]), number=40))
+    records.append(record(encode_block(Readings.of([reading("hall")])), number=41))
+    for text in (FLAT, ARRIVAL):
+        one_by_one, columns = Lake(text), Lake(text)
+        one_by_one.consume(*records)
+        event = records_of(json.loads(encode_event(records)))
+        consume(
+            event,
+            store=columns.store,
+            now_ms=ARRIVAL_MS,
+            horizon_ms=LATENESS_HORIZON_MS,
+            reader=columns.reader,
+        )
+        assert len(one_by_one.readings()) == 41  # one comes twice
+        assert columns.state.fingerprint() == one_by_one.state.fingerprint()
 
 
 def test_a_record_of_too_many_readings_goes_to_quarantine_whole() -> None:
