@@ -180,7 +180,8 @@ def ingest_files(
     """Show what the files are, agree on it, and send or backfill them; return the report in JSON's types."""
     from producers.files.identities import IdentityBook
     from producers.files.survey import survey_files
-    from windrow_operations.ingesting import FileReadings, reads_default_form
+    from windrow_operations.forms import reads_default_form
+    from windrow_operations.ingesting import FileReadings
 
     for line in file_lines(recordings):
         err.print(line, markup=False)

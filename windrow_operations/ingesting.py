@@ -12,8 +12,6 @@ from producers.shards import ShardMap
 from producers.termination import Termination
 from producers.writer import WriterCounters
 from windrow.aws.clients import readable_errors
-from windrow.payloads.contract import Decoder
-from windrow.payloads.stored import contract_of
 from windrow.reading import EARLINESS_MS_MAX, Readings
 from windrow.stage import Stage
 from windrow_operations.simulating import writer_to
@@ -50,14 +48,6 @@ class FileReadings:
         if self.numbering is not None:
             readings = replace(readings, sequence=self.numbering.sequences(position, len(readings)))
         return readings
-
-
-def reads_default_form(stage: Stage) -> bool:
-    """Whether the stage's consumer reads JSON of the default form: without a contract, or with a kind that is it."""
-    if not stage.payload_contract:
-        return True
-    kinds = contract_of(stage.lake, stage.payload_contract).kinds
-    return any(kind.decoder is Decoder.WINDROW for kind in kinds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

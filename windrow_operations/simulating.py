@@ -16,6 +16,7 @@ from windrow.errors import UsageError
 from windrow.period import HOUR_MS
 from windrow.stage import Stage
 from windrow.timestamps import format_rfc3339
+from windrow_operations.forms import reads_default_form
 
 # The readings must still be within the lateness horizon when the last of them arrives.
 SENDING_MS_MAX = HOUR_MS
@@ -51,6 +52,9 @@ def simulate_fleet(
 ) -> RunReport:
     """Send what the fleet delivers; `now_ms` names the run. SIGTERM sends what is buffered, then ends the process."""
     options = options or SendingOptions()
+    if options.wire is Wire.JSON and not options.is_dry_run and not reads_default_form(stage):
+        message = f"stage {stage.name!r} reads other payloads than the simulated ones by its contract"
+        raise UsageError(message, hint="--wire blocks: blocks are read under any contract")
     stream = stage.stream
     shards = stream.list_shards()
     run_id = simulation.run_id_of(spec, started_ms=now_ms)

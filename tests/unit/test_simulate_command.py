@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -11,10 +12,13 @@ from moto import mock_aws
 
 from producers.fleet import FleetSpec
 from producers.manifest import stored_runs
+from producers.sender import Wire
 from windrow.aws.clients import Place
 from windrow.aws.kinesis import KinesisStream
 from windrow.errors import UsageError
 from windrow.lake.s3 import S3Store
+from windrow.payloads.load import stored_form
+from windrow.payloads.stored import store_contract
 from windrow.stage import Stage
 from windrow.timestamps import parse_rfc3339_ms
 from windrow.window import WINDOW_MS
@@ -168,3 +172,15 @@ def test_the_json_form_keeps_sequence_numbers_exact(kinesis: Any) -> None:
     report = simulate_fleet(FLEET, STAGE, now_ms=NOW_MS)
     fields = report_json(report, FLEET, is_dry_run=False)
     assert fields["last_sequence_numbers"] == {k: str(v) for k, v in report.last_sequence_numbers.items()}
+
+
+@pytest.mark.slow
+def test_a_stage_with_a_contract_is_not_sent_what_it_does_not_read(kinesis: Any) -> None:
+    """It would all be quarantined: refused before anything is sent, with the way that works, which does."""
+    lake = S3Store(boto3.client("s3", region_name=PLACE.region), "lake")
+    stage = replace(STAGE, payload_contract=store_contract(lake, stored_form('use = "telegraf"')))
+    with pytest.raises(UsageError) as refused:
+        simulate_fleet(FLEET, stage, now_ms=NOW_MS)
+    assert "--wire blocks" in refused.value.hint
+    sent = simulate_fleet(FLEET, stage, now_ms=NOW_MS, options=SendingOptions(wire=Wire.BLOCKS))
+    assert sent.totals.readings > 0
