@@ -1,4 +1,7 @@
-"""The tick after an outage of the dispatcher, on a store that takes 30 ms for each request: windows a second."""
+"""The tick after an outage of the dispatcher, on a store that takes 30 ms for each request: windows a second.
+
+python -m bench.rollup_outage       a week without any tick: some minutes; `make bench` does four hours of it
+"""
 
 import threading
 import time
@@ -10,12 +13,15 @@ from dispatcher.observation import Buckets
 from dispatcher.report import RollOutcome
 from dispatcher.room import Room
 from dispatcher.tick import Tick
-from tests.simulation.lake import LAKE, LIFETIMES, RESULTS, Row, at, partial_put
+from tests.simulation.lake import LAKE, RESULTS, Row, at, partial_put
 from tests.simulation.simulated_s3 import Answer, Operation, S3State, SimulatedStore
+from windrow.lifetimes import Lifetimes
 from windrow.window import WINDOW_MS, Window
 
 REQUEST_SECONDS = 0.03
 SCHEDULED = at("10:07")
+LIFETIMES = Lifetimes.of_hours(lateness_horizon_hours=168, stream_retention_hours=24)
+WEEK_WINDOWS = 7 * 24 * 12
 SENSORS = 50
 SHARDS = 2
 
@@ -70,3 +76,16 @@ def ticked(windows: int, *, is_parallel: bool) -> tuple[float, Mapping[str, int]
         seconds = time.perf_counter() - started
     assert report.outcomes[RollOutcome.ROLLED] >= windows, report.outcomes
     return windows / seconds, report.s3_calls
+
+
+def main() -> None:
+    """Print what the tick after a week without any takes."""
+    started = time.process_time()
+    windows_per_second, calls = ticked(WEEK_WINDOWS, is_parallel=True)
+    seconds = WEEK_WINDOWS / windows_per_second
+    print(f"{WEEK_WINDOWS:,} windows, {sum(calls.values()):,} requests of {1_000 * REQUEST_SECONDS:.0f} ms:", end=" ")
+    print(f"{seconds:.0f} s, {time.process_time() - started:.0f} of them CPU with the making of the store")
+
+
+if __name__ == "__main__":
+    main()
