@@ -3,7 +3,7 @@
 Where Athena runs another release than VERSION, only an account can tell the difference.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,6 +29,7 @@ COUNTERPART = Counterpart(
     "Trino, the engine of Athena", VERSION, "tables, views, presets, saved queries, against DuckDB"
 )
 
+Found = Callable[[str, object], None]
 # A mean is a quotient of doubles in both engines; a sum of them may be taken in another order.
 RELATIVE_ERROR_MAX = 1e-12
 PRESETS = {
@@ -66,19 +67,26 @@ def test_trino_lists_every_table_and_view(filled: FilledStage, trino: TrinoClien
 @pytest.mark.parametrize("catalog", [ATHENA, FLAT])
 @pytest.mark.parametrize("table", TABLES)
 def test_table_has_the_same_rows(
-    filled: FilledStage, trino_url: str, here: LocalEngine, table: str, catalog: str
+    filled: FilledStage, trino_url: str, here: LocalEngine, table: str, catalog: str, record_property: Found
 ) -> None:
     """Every column of every row, whether the engine descends into the folders of a partition or not."""
     trino = TrinoClient(trino_url, schema=filled.stage.database, catalog=catalog)
     query = Query(f"SELECT * FROM {table} WHERE dt >= '{_first_day(filled)}'")
-    assert_same_rows(trino.run(query).frame(), here.run(query).frame)
+    expected = here.run(query).frame
+    assert_same_rows(trino.run(query).frame(), expected)
+    if catalog == ATHENA:
+        record_property("found", f"{table} {len(expected):,} rows")
 
 
 @pytest.mark.parametrize("view", sorted(VIEWS_HERE))
-def test_view_has_the_same_rows(filled: FilledStage, trino: TrinoClient, here: LocalEngine, view: str) -> None:
+def test_view_has_the_same_rows(
+    filled: FilledStage, trino: TrinoClient, here: LocalEngine, view: str, record_property: Found
+) -> None:
     """The views that the local engine has, too."""
     query = Query(f"SELECT * FROM {view} WHERE dt >= '{_first_day(filled)}'")
-    assert_same_rows(trino.run(query).frame(), here.run(query).frame)
+    expected = here.run(query).frame
+    assert_same_rows(trino.run(query).frame(), expected)
+    record_property("found", f"{view} {len(expected):,} rows")
 
 
 @pytest.mark.parametrize("view", sorted(VIEWS.keys() - VIEWS_HERE.keys() - {"open_readings"}))
