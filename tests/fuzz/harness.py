@@ -13,6 +13,7 @@ import io
 import json
 import os
 import random
+import re
 import unicodedata
 from collections.abc import Iterator
 from typing import Any
@@ -113,7 +114,10 @@ class Harness:
     def _compare(self, event: Any, state: S3State) -> None:
         objects = {key: stored.body for key, stored in state.buckets.get(LAKE, {}).items()}
         counted = {
-            one for key, body in objects.items() if key.startswith(PARTIALS) for one in decode_partial(body)[0].readings
+            _spelled(one)
+            for key, body in objects.items()
+            if key.startswith(PARTIALS)
+            for one in decode_partial(body)[0].readings
         }
         rows = [
             json.loads(line)
@@ -158,7 +162,7 @@ def _strict(record: Record) -> Iterator[Reading]:
 
 def _parsed(payload: bytes) -> list[Reading]:
     try:
-        return [parse_reading(payload)]
+        return [_spelled(parse_reading(payload))]
     except BadReading:
         return []
 
@@ -166,7 +170,7 @@ def _parsed(payload: bytes) -> list[Reading]:
 def _accepted(payload: bytes) -> list[Reading]:
     """The rows of a block that is accepted; Broken when pyarrow reads others."""
     try:
-        ours = list(decode_block(payload))
+        ours = [_spelled(one) for one in decode_block(payload)]
     except BadReading:
         return []
     theirs = _by_pyarrow(payload)
@@ -191,11 +195,25 @@ def _by_pyarrow(payload: bytes) -> list[Reading] | None:
     ]
 
 
+def _spelled(one: Reading) -> Reading:
+    """The reading with its series in the place of its id, as blocks spell it."""
+    return Reading(one.series, one.event_time_ms, one.sequence, one.value_milli)
+
+
 def _is_within(one: Reading) -> bool:
+    sensor_id, *quantity = one.sensor_id.split("\x1f")
+    if len(quantity) == 2 and re.fullmatch("[a-z][a-z0-9_]{0,62}", quantity[0]) and quantity[0] != "temperature":
+        unit = quantity[1]
+        is_unit = 1 <= len(unit) <= 32 and unit.strip(" ") == unit
+        least, most = -(2**31), 2**31 - 1
+    else:
+        sensor_id, unit, is_unit = one.sensor_id, "", True
+        least, most = TEMPERATURE_MIN_MILLI, TEMPERATURE_MAX_MILLI
     return (
-        1 <= len(one.sensor_id) <= SENSOR_ID_CHARACTERS_MAX
-        and not any(unicodedata.category(character) == "Cc" for character in one.sensor_id)
+        1 <= len(sensor_id) <= SENSOR_ID_CHARACTERS_MAX
+        and is_unit
+        and not any(unicodedata.category(character) == "Cc" for character in sensor_id + unit)
         and INSTANT_MS_MIN <= one.event_time_ms <= INSTANT_MS_MAX
         and 0 <= one.sequence <= SEQUENCE_MAX
-        and TEMPERATURE_MIN_MILLI <= one.value_milli <= TEMPERATURE_MAX_MILLI
+        and least <= one.value_milli <= most
     )
