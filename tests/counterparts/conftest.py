@@ -6,7 +6,7 @@ They need Java and downloads of a gigabyte, so they run only when asked for: `ma
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """Keep what the module asks with each of its tests, for the table."""
     counterpart = getattr(getattr(item, "module", None), "COUNTERPART", None)
     if counterpart is not None and call.when == "setup":
-        item.user_properties.append((COUNTERPART, counterpart))
+        # As text, because xdist carries it from one process to another.
+        item.user_properties.append((COUNTERPART, astuple(counterpart)))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -65,10 +66,10 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     for outcome, reports in terminalreporter.stats.items():
         for report in reports:
             properties = getattr(report, "user_properties", [])
-            counterpart = dict(properties).get(COUNTERPART)
-            if counterpart is None or outcome not in {"passed", "failed", "error", "skipped"}:
+            named = dict(properties).get(COUNTERPART)
+            if named is None or outcome not in {"passed", "failed", "error", "skipped"}:
                 continue
-            result = results.setdefault(counterpart, Result())
+            result = results.setdefault(Counterpart(*named), Result())
             result.found += [text for name, text in properties if name == "found"]
             if outcome == "skipped":
                 result.skipped.append(report.longrepr[2].removeprefix("Skipped: "))
