@@ -40,10 +40,16 @@ HOSTILE_IDS = (
 )
 
 
+def _parts(series: str) -> list[str]:
+    """The sensor id, and the quantity and its unit if it names them; anything else is all id."""
+    parts = series.split("\x1f")
+    return parts if len(parts) == 3 else [series]
+
+
 def plain(fact: Fact) -> bytes:
     """A reading as our producers spell it."""
     series, time_ms, sequence, milli = fact
-    sensor_id, *quantity = series.split("\x1f")
+    sensor_id, *quantity = _parts(series)
     value = f"{'-' if milli < 0 else ''}{abs(milli) // 1000}.{abs(milli) % 1000:03}"
     name = json.dumps(sensor_id, ensure_ascii=False)
     measured = f'"quantity":"{quantity[0]}","unit":"{quantity[1]}","value":{value}' if quantity else ""
@@ -54,7 +60,7 @@ def plain(fact: Fact) -> bytes:
 def spelled(fact: Fact, random: Random) -> bytes:
     """The same reading in another legal spelling."""
     series, time_ms, sequence, milli = fact
-    sensor_id, *quantity = series.split("\x1f")
+    sensor_id, *quantity = _parts(series)
     exact = Fraction(milli, 1000)
     in_their_unit = [f"{milli}e-3", f"{milli}000E-6", _decimal(exact)]
     in_others = [(_decimal(exact * 9 / 5 + 32), "F"), (_decimal(exact + Fraction("273.15")), "K")]
