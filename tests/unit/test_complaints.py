@@ -5,6 +5,7 @@ import pty
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -174,7 +175,9 @@ def test_an_unusable_home_is_named(nowhere: pytest.MonkeyPatch) -> None:
 def test_ctrl_c_while_modules_are_imported_shows_no_traceback(module: str) -> None:
     """Python tells when it has imported one; Ctrl-C comes right after: in the first tenths of a second."""
     command = [sys.executable, "-X", "importtime", "-m", "windrow_cli", "query", "fleet"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    # Whoever runs the tests in the background may have Ctrl-C ignored, which a child inherits.
+    hears = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=hears) as process:  # noqa: PLW1509
         assert process.stderr is not None
         for line in process.stderr:
             if line.split("|")[-1].strip() == module or line.split("|")[-1].strip().startswith(f"{module}."):

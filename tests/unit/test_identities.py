@@ -13,7 +13,7 @@ ROWS = [("b", 9, 0, 7), ("a", 5, 0, 3), ("a", 5, 0, 1), ("a", 5, 1, 1), ("b", 5,
 ROWS += [("a", 5, 1, 2)]
 
 
-@pytest.fixture(params=[1, 2, 1_000], ids=["each spilled", "some spilled", "in memory"])
+@pytest.fixture(params=[1, 3, 1_000], ids=["each spilled", "some spilled", "in memory"])
 def book(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> IdentityBook:
     """The book of ROWS, added one by one, with so many held in memory."""
     monkeypatch.setattr(identities, "_HELD_ROWS", request.param)

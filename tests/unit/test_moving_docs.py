@@ -80,4 +80,4 @@ def test_an_export_of_timestream_is_understood(form: str, tmp_path: Path) -> Non
     assert shown.exit_code == 0
     assert "90 rows: 90 of temperature" in shown.output
     assert "first 2025-03-01T00:00:00.000Z, last 2025-03-01T00:14:50.000Z" in shown.output
-    assert "temperatures from 20 to 20.6 °C" in shown.output
+    assert "temperature from 20 to 20.6 °C" in shown.output
