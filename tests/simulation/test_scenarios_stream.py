@@ -237,8 +237,8 @@ def faults_of_malformed() -> list[str]:
     """What is wrong after every kind of bad payload, each between two readings, in aggregates and alone."""
     with World(1, replace(SETUP, shards=1)) as world:
         world.pass_ms(6 * MINUTE_MS)
-        sent = facts(40, step_ms=5_000)
-        kinds = every_malformed(sent[0])
+        kinds = every_malformed(facts(1)[0])
+        sent = facts(len(kinds) + 1, step_ms=5_000)
         for number, (payload, reason) in enumerate(kinds):
             world.ledger.knows(payload, reason)
             around = [world.ledger.knows(plain(fact), fact) for fact in sent[number : number + 2]]
