@@ -67,7 +67,7 @@ advisories: $(AUDIT_READY)  ## look up known weaknesses of all that is locked (n
 	for lock in windrow dev audit counterparts; do $(AUDIT)/bin/pip-audit --require-hashes --disable-pip -r requirements/$$lock.txt || exit 1; done
 
 test: $(READY) audit  ## all tests that need no account
-	$(BIN)/pytest -n 3 --dist loadgroup tests # one of three often waits for a stack: two cores are busy
+	$(BIN)/pytest -n 2 --dist loadgroup tests
 
 counterparts: $(READY)  ## ask a real Trino (Java 24 or newer), Spark, KPL, KCL (Java 17) and Telegraf (Go); ONLY=kcl asks one
 	-@$(MAKE) --no-print-directory $(COUNTERPARTS_READY) # without it Spark is skipped

@@ -71,6 +71,9 @@ def functions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(aws, "_clients", {})
     for module in (batch, consumer_handler, handler):
         importlib.reload(module)
+    # All metrics of a process are in one place, where a stage without metrics leaves them.
+    batch.metrics.clear_metrics()
+    handler.metrics.clear_metrics()
     for log_handler in logging.getLogger(ENVIRONMENT["POWERTOOLS_SERVICE_NAME"]).handlers:
         monkeypatch.setattr(log_handler, "stream", Printed())
     with mock_aws():
