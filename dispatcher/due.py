@@ -70,7 +70,7 @@ def closing_ms(scheduled_time_ms: int) -> int:
     return (scheduled_time_ms - FIRST_TICK_AFTER_MS) // WINDOW_MS * WINDOW_MS
 
 
-def windows_within_reach(scheduled_time_ms: int, lifetimes: Lifetimes) -> list[Window]:
+def windows_within_reach(scheduled_time_ms: int, lifetimes: Lifetimes) -> tuple[Window, ...]:
     """Return the windows that end after `closing_ms - reach_ms` and may be closed, ascending."""
     closing = closing_ms(scheduled_time_ms)
     return windows_between(max(closing - reach_ms(lifetimes), INSTANT_MS_MIN), closing)

@@ -1,6 +1,7 @@
 """Tumbling five-minute windows of event time: half-open, UTC, aligned to the epoch."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 WINDOW_MS = 300_000
@@ -38,9 +39,10 @@ class Window:
         return self.start_ms // WINDOW_MS
 
 
-def windows_between(start_ms: int, end_ms: int) -> list[Window]:
+@lru_cache(maxsize=2)  # a tick asks for its reach several times
+def windows_between(start_ms: int, end_ms: int) -> tuple[Window, ...]:
     """Return every window that overlaps `start_ms <= t < end_ms`, ascending; none if the range is empty."""
     if end_ms <= start_ms:
-        return []
+        return ()
     first, last = start_ms // WINDOW_MS, (end_ms - 1) // WINDOW_MS
-    return [Window.from_index(index) for index in range(first, last + 1)]
+    return tuple(Window.from_index(index) for index in range(first, last + 1))

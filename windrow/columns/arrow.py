@@ -8,6 +8,7 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import IO, Any, Literal, cast
 
 import arro3.core
@@ -54,6 +55,16 @@ def dictionary_column(strings: Strings, places: npt.NDArray[np.int32]) -> Array:
     if len(arro3.core.dictionary_dictionary(dictionary)) < len(strings):
         raise ValueError("two strings of a dictionary are equal")
     return dictionary.take(column(places))
+
+
+def repeated_column(text: str, count: int) -> Array:
+    """Make a column of `count` times the same string, in the form of `dictionary_column`."""
+    return _dictionary_of_one(text).take(column(np.zeros(count, np.int32)))
+
+
+@lru_cache(maxsize=64)
+def _dictionary_of_one(text: str) -> Array:
+    return dictionary_column(Strings.of([text]), np.zeros(1, np.int32))
 
 
 def timestamp_column(instants_ms: npt.NDArray[np.int64]) -> Array:

@@ -39,5 +39,7 @@ def series_of_columns(columns: Mapping[str, Array]) -> Strings:
 
 def _repeated(words: list[str], which: Int32s) -> Array:
     """Return a column of strings of which few differ."""
+    if len(words) == 1:
+        return arrow.repeated_column(words[0], len(which))
     distinct, place = Strings.of(words).rank()
     return arrow.dictionary_column(distinct, place.astype(np.int32)[which])
