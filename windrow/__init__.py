@@ -7,32 +7,8 @@
     frame = connect("dev").fleet("-2h")
 
 Those names are loaded on first use: importing windrow itself loads nothing, not even `typing`, because every function
-pays for it at its cold start.
+pays for it at its cold start. Type checkers find them in `__init__.pyi`.
 """
-
-TYPE_CHECKING = False  # type checkers take a variable of this name as true
-
-if TYPE_CHECKING:
-    from analytics.library import Windrow
-    from producers import Producer, SpoolFull, Wire
-    from windrow.errors import PermanentError, WindrowError
-    from windrow.quantities import Quantity
-    from windrow.reading import BadReading, Reading, Readings
-    from windrow_operations.connecting import connect
-
-__all__ = [
-    "BadReading",
-    "PermanentError",
-    "Producer",
-    "Quantity",
-    "Reading",
-    "Readings",
-    "SpoolFull",
-    "Windrow",
-    "WindrowError",
-    "Wire",
-    "connect",
-]
 
 _HOMES = {
     "BadReading": "windrow.reading",
@@ -48,20 +24,21 @@ _HOMES = {
     "connect": "windrow_operations.connecting",
 }
 
-if not TYPE_CHECKING:  # a type checker that saw it would accept any name
+__all__ = list(_HOMES)
 
-    def __getattr__(name: str) -> object:
-        """Import the home of one of the names above; AttributeError for any other name."""
-        if name not in _HOMES:
-            raise AttributeError(f"module 'windrow' has no attribute {name!r}")
-        from importlib import import_module  # noqa: PLC0415 - see above: importing windrow loads nothing
 
-        try:
-            home = import_module(_HOMES[name])
-        except ModuleNotFoundError as error:
-            if error.name != _HOMES[name].partition(".")[0]:
-                raise
-            from windrow.installation import missing_here  # noqa: PLC0415 - see above
+def __getattr__(name: str) -> object:
+    """Import the home of one of the names above; AttributeError for any other name."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'windrow' has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - see above: importing windrow loads nothing
 
-            raise missing_here(name) from error
-        return getattr(home, name)
+    try:
+        home = import_module(_HOMES[name])
+    except ModuleNotFoundError as error:
+        if error.name != _HOMES[name].partition(".")[0]:
+            raise
+        from windrow.installation import missing_here  # noqa: PLC0415 - see above
+
+        raise missing_here(name) from error
+    return getattr(home, name)

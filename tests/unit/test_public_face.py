@@ -1,5 +1,6 @@
 """The names that `windrow` itself offers: all there, loaded on first use, and nothing before."""
 
+import ast
 import json
 import subprocess
 import sys
@@ -41,6 +42,18 @@ def test_every_name_is_that_of_its_home(name: str) -> None:
     found = getattr(windrow, name)
 
     assert found is getattr(sys.modules[found.__module__], name)
+
+
+def test_type_checkers_are_told_the_same_names_from_the_same_homes() -> None:
+    """The stub is what they read; a name that only one of the two has, or has from elsewhere, would mislead."""
+    stub = ast.parse((ROOT / "windrow" / "__init__.pyi").read_text())
+    imported = {
+        alias.name: node.module for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    (exported,) = [ast.literal_eval(node.value) for node in stub.body if isinstance(node, ast.Assign)]
+
+    assert imported == windrow._HOMES
+    assert exported == sorted(windrow.__all__)
 
 
 def test_another_name_is_refused() -> None:

@@ -36,4 +36,4 @@ def test_windows_between_are_those_that_overlap(start_ms: int, end_ms: int, coun
     """A range that ends on an edge does not touch the window that starts there."""
     windows = windows_between(start_ms, end_ms)
     assert len(windows) == count
-    assert windows == [Window(START + i * WINDOW_MS) for i in range(count)]
+    assert windows == tuple(Window(START + i * WINDOW_MS) for i in range(count))
