@@ -12,7 +12,7 @@ ENTRIES = ("windrow", "producers")
 
 
 class ProducerFiles(BuildHookInterface):
-    """Adds each of the modules to the wheel, at its place in the tree, and the markers that they are typed."""
+    """Adds each of the modules to the wheel, at its place in the tree, and what type checkers read."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - hatchling's
         """Fill `force_include`: path on disk -> path in the wheel."""
@@ -22,6 +22,6 @@ class ProducerFiles(BuildHookInterface):
         files = {
             name for entry in ENTRIES for name in closure_of(entry, sources=TREE, packages=frozenset(ENTRIES)).files
         }
-        files |= {f"{entry}/py.typed" for entry in ENTRIES}
+        files |= {"windrow/__init__.pyi", *(f"{entry}/py.typed" for entry in ENTRIES)}
         build_data["extra_metadata"][str(TREE / "LICENSE")] = "LICENSE"
         build_data["force_include"] |= {str(TREE / name): name for name in sorted(files)}

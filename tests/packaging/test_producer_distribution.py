@@ -184,12 +184,12 @@ def test_both_distributions_refuse_to_work_together(producer_wheel: Path, tmp_pa
 
 
 def test_it_has_what_the_producer_imports_and_the_licence(producer_wheel: Path) -> None:
-    """Every module as it is in the tree; no other stage, no command; the markers that it is typed."""
+    """Every module as it is in the tree; no other stage, no command; what type checkers read."""
     archive = zipfile.ZipFile(producer_wheel)
     names = {name for name in archive.namelist() if ".dist-info/" not in name}
     reached = closure_of("producers", sources=ROOT).files
 
-    assert names == reached.keys() | {"windrow/py.typed", "producers/py.typed"}
+    assert names == reached.keys() | {"windrow/__init__.pyi", "windrow/py.typed", "producers/py.typed"}
     assert all(archive.read(name) == body for name, body in reached.items())
     assert archive.read("windrow_producer-0.1.0.dist-info/extra_metadata/LICENSE") == (ROOT / "LICENSE").read_bytes()
 
