@@ -1,9 +1,12 @@
 """The rows of a window as one Parquet object, which Athena queries as the table `aggregates`."""
 
 import hashlib
+import io
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import IO
 
 import numpy as np
@@ -74,9 +77,11 @@ def write_rows(start_ms: int, parts: Iterable[Rollup], file: IO[bytes]) -> RowsS
     digest = RowsDigest(start_ms)
     ids = hashlib.sha256()
     totals: Counter[str] = Counter()
+    batches = batches_of(parts)
+    first = next(batches, None)
 
-    def summed_batches() -> Iterator[Mapping[str, Array]]:
-        for batch in batches_of(parts):
+    def summed_batches(first: Rollup) -> Iterator[Mapping[str, Array]]:
+        for batch in itertools.chain([first], batches):
             digest.add(batch)
             ids.update(batch.sensor_ids.lengths.astype("<i4").data)
             ids.update(np.ascontiguousarray(batch.sensor_ids.octets).data)
@@ -84,12 +89,11 @@ def write_rows(start_ms: int, parts: Iterable[Rollup], file: IO[bytes]) -> RowsS
             totals["readings"] += int(batch.readings.sum())
             totals["conflicts"] += int(batch.conflicts.sum())
             yield _columns(batch)
-        if not totals:
-            yield _columns(_no_rows(start_ms))
 
-    arrow.write_parquet_batches(
-        summed_batches(), file, metadata={"format": FORMAT}, encodings=_ENCODINGS, row_group_rows=BATCH_ROWS
-    )
+    if first is None:
+        file.write(_file_without_rows())
+    else:
+        _write_batches(summed_batches(first), file)
     return RowsSummary(
         rows_sha256=digest.hexdigest(),
         sensors_sha256=ids.hexdigest(),
@@ -173,5 +177,15 @@ def _columns(rollup: Rollup) -> Mapping[str, Array]:
     }
 
 
-def _no_rows(start_ms: int) -> Rollup:
-    return roll(Partial.of(Window.containing(start_ms), Readings.of([])))
+def _write_batches(batches: Iterable[Mapping[str, Array]], file: IO[bytes]) -> None:
+    arrow.write_parquet_batches(
+        batches, file, metadata={"format": FORMAT}, encodings=_ENCODINGS, row_group_rows=BATCH_ROWS
+    )
+
+
+@cache
+def _file_without_rows() -> bytes:
+    """Return the file of no rows, the same for every window: most that a quiet stage rolls have none."""
+    file = io.BytesIO()
+    _write_batches([_columns(roll(Partial.of(Window(0), Readings.of([]))))], file)
+    return file.getvalue()
