@@ -69,7 +69,7 @@ advisories: $(AUDIT_READY)  ## look up known weaknesses of all that is locked (n
 test: $(READY) audit  ## all tests that need no account
 	$(BIN)/pytest -n 2 --dist loadgroup tests
 
-counterparts: $(READY)  ## ask a real Trino (Java 24 or newer), Spark, KPL, KCL (Java 17) and Telegraf (Go); ONLY=kcl asks one
+counterparts: $(READY)  ## ask a real Trino (Java 24 or newer), Spark, KPL, KCL, Flink (Java 17) and Telegraf (Go); ONLY=kcl asks one
 	-@$(MAKE) --no-print-directory $(COUNTERPARTS_READY) # without it Spark is skipped
 	WINDROW_COUNTERPARTS=1 $(BIN)/pytest -n 0 -rs tests/counterparts$(if $(ONLY),/test_$(ONLY).py)
 
