@@ -87,11 +87,16 @@ def report_of(report: TickReport, window: Window) -> WindowReport:
     return next(one for one in report.windows if one.window == window)
 
 
+def lineage_from(body: bytes) -> Lineage:
+    """The lineage in an object."""
+    return Lineage.from_json(body)
+
+
 def lineage_of(state: S3State, window: Window) -> Lineage:
     """The lineage that stands."""
     stored = state.apply(Get(RESULTS, lineage_key(window)))
     assert isinstance(stored, StoredObject)
-    return Lineage.from_json(stored.body)
+    return lineage_from(stored.body)
 
 
 def rows_of(state: S3State, window: Window) -> bytes | None:

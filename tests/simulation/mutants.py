@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from tests.simulation.busy_swarm import run_busy_seed
 from tests.simulation.faults import NONE, Rates
 from tests.simulation.mutation import Edit, Mutant, Scenario, applied, mutant
+from tests.simulation.remembered import codecs_remembered
 from tests.simulation.simulated_mapping import Options
 from tests.simulation.swarm import run_seed
 from tests.simulation.test_backlog import (
@@ -338,7 +339,8 @@ def find(broken: Mutant, *, seeds_max: int = SEEDS_MAX, swarm_only: bool = False
 
 def _faults(scenario: Scenario) -> list[str]:
     try:
-        return scenario()
+        with codecs_remembered():
+            return scenario()
     except Exception as error:  # noqa: BLE001 - a scenario that breaks off has noticed
         return [f"broke off: {type(error).__name__}: {error}"]
 

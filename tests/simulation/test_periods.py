@@ -38,6 +38,7 @@ from tests.simulation.lake import (
     window_at,
 )
 from tests.simulation.mutant import mutant_of
+from tests.simulation.remembered import codecs_remembered
 from tests.simulation.simulated_s3 import Crash, Delete, Operation, Perform, Put, S3State, crashing, recording
 from windrow.lake.layout import AGGREGATES, SILENCES, lineage_key, period_lineages_key, period_rows_key, rows_key
 from windrow.period import DAY_MS, HOUR_MS, Grain, Period
@@ -52,6 +53,13 @@ HOUR = Period(Grain.HOUR, FIVE.start_ms)
 OTHER_HOUR = Period(Grain.HOUR, OLD.start_ms)
 DAY = Period.containing(Grain.DAY, FIVE.start_ms)
 NEXT_DAY = at("00:02") + DAY_MS
+
+
+@pytest.fixture(autouse=True)
+def _remembered() -> Iterator[None]:
+    """The codecs are not what is tested here, and the same ticks run again and again."""
+    with codecs_remembered():
+        yield
 
 
 def three_windows() -> S3State:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from collections.abc import Iterator
 from functools import cache
 
 import pytest
@@ -22,6 +23,7 @@ from tests.simulation.lake import (
     tick,
     window_at,
 )
+from tests.simulation.remembered import codecs_remembered
 from tests.simulation.simulated_s3 import (
     Answer,
     Crash,
@@ -38,6 +40,13 @@ from windrow.lake.store import StoreError
 
 NEW = window_at("05:00")
 NO_MORE_RECENT = window_at("08:05")
+
+
+@pytest.fixture(autouse=True)
+def _remembered() -> Iterator[None]:
+    """The codecs are not what is tested here, and the same ticks run again and again."""
+    with codecs_remembered():
+        yield
 
 
 @cache

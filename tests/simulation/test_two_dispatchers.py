@@ -44,6 +44,7 @@ from tests.simulation.lake import (
     united_of,
 )
 from tests.simulation.mutant import mutant_of
+from tests.simulation.remembered import codecs_remembered
 from tests.simulation.simulated_s3 import Perform, S3State
 from windrow.lake.layout import lineage_key, rows_key
 from windrow.period import DAY_MS
@@ -53,6 +54,13 @@ WINDOW = OLD
 MORE: list[Row] = [("e", 5, 0, 1)]
 SWEPT = at("07:02") + DAY_MS
 """The one tick of the next day whose share of the sweep has WINDOW."""
+
+
+@pytest.fixture(autouse=True)
+def _remembered() -> Iterator[None]:
+    """The codecs are not what is tested here, and the same ticks run again and again."""
+    with codecs_remembered():
+        yield
 
 
 def consumer(perform: Perform) -> None:

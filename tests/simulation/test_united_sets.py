@@ -41,6 +41,7 @@ from tests.simulation.lake import (
     tick,
     united_of,
 )
+from tests.simulation.remembered import codecs_remembered
 from tests.simulation.simulated_s3 import (
     Answer,
     Crash,
@@ -71,6 +72,13 @@ LATE_ROWS: list[Row] = [("d", 77, 0, 1), ("d", 3_000, 0, 20_004)]
 LATER: list[Row] = [("g", 78, 0, 2)]
 LATE_TICK = next_tick(SCHEDULED)
 HOURLY = dataclasses.replace(LIFETIMES, late_roll_ms=HOUR_MS)
+
+
+@pytest.fixture(autouse=True)
+def _remembered() -> Iterator[None]:
+    """The codecs are not what is tested here, and the same ticks run again and again."""
+    with codecs_remembered():
+        yield
 
 
 @pytest.fixture
