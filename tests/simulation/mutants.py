@@ -222,7 +222,7 @@ MUTANTS = (
     mutant("no time is kept for the report", "processors.puts", "self.remaining_ms() - REPORT_RESERVE_MS)", "self.remaining_ms())", lambda: faults_of_uneven_slices([39_000] * 5)),
     mutant("the next slice takes as long as the last", "processors.batch", "longest_ms = max(longest_ms, before_ms - deadline.left_ms())", "longest_ms = before_ms - deadline.left_ms()", lambda: faults_of_uneven_slices([50_000, *[5_000] * 4, 50_000])),
     mutant("a block is one reading of its slice", "processors.judge_blocks", "            return open_block(payload).rows\n", "            open_block(payload)\n            return 1\n", faults_of_slices_of_blocks),
-    mutant("a block in an aggregate is one reading of its slice", "processors.judge_blocks", "    if is_aggregate and _holds_block(payload):\n        return READINGS_PER_RECORD_MAX\n", "", faults_of_slices_of_blocks),
+    mutant("a block in an aggregate is one reading of its slice", "processors.judge_blocks", "return READINGS_PER_RECORD_MAX if _holds_block(aggregate) else _user_records_max(aggregate)", "return _user_records_max(aggregate)", faults_of_slices_of_blocks),
     mutant("JSON beside blocks is counted by itself", "processors.judge_blocks", "index=record.index + others[one.index - record.index]) for one", "index=one.index) for one", faults_of_mixed_aggregates),
     mutant("every bad reading of a block has a row", "processors.judge_blocks", "    is_kept_whole = len(bad) > bad_rows_max(len(payload))", "    is_kept_whole = len(bad) > BAD_ROWS_MAX", faults_of_bad_blocks),
     mutant("the good readings of a bad block do not count", "processors.judge_blocks", "        rest = replace(rest, rejected=(whole,))\n", "        return _rejected(whole)\n", faults_of_bad_blocks),
