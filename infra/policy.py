@@ -14,7 +14,7 @@ from windrow.deployment import STAGE_TAG, stack_name
 from windrow.errors import UsageError
 from windrow.lake import layout
 
-KINDS = ("deploy", "producer", "analyst")
+KINDS = ("deploy", "deploy-flink", "producer", "analyst")
 MANAGED, BUCKET = "managed", "bucket"
 QUERY_RESULTS = (MANAGED, BUCKET)
 """Where a stage's answers are, as in the template's parameter QueryResults."""
@@ -22,8 +22,9 @@ CHARACTERS_MAX = 10_240
 """The limit of a role's inline policies, white space not counted ("IAM and AWS STS quotas"); a managed one has less."""
 _FUNCTION_ROLES = ("ConsumerRole", "FanoutRole", "DispatcherRole")
 _IOT_ROLE = "IotRole"
+_FLINK_ROLE = "FlinkRole"
 _RESULTS = (
-    *(layout.AGGREGATES, layout.AGGREGATES_1H, layout.AGGREGATES_1D),
+    *(layout.AGGREGATES, layout.AGGREGATES_1H, layout.AGGREGATES_1D, layout.AGGREGATES_FLINK),
     *(layout.WINDOWS, layout.WINDOWS_1H, layout.WINDOWS_1D),
     layout.SILENCES,
 )
@@ -84,7 +85,8 @@ class Scope:
 
 def policy(kind: str, scope: Scope) -> Policy:
     """Return the policy document of one of KINDS."""
-    statements = {"deploy": _deploy, "producer": _producer, "analyst": _analyst}[kind](scope)
+    of_kind = {"deploy": _deploy, "deploy-flink": _deploy_flink, "producer": _producer, "analyst": _analyst}
+    statements = of_kind[kind](scope)
     return {"Version": "2012-10-17", "Statement": statements}
 
 
@@ -167,6 +169,27 @@ def _deploy(scope: Scope) -> list[Policy]:
     return [*_stacks(scope), *_code(scope), *_buckets(scope), *_roles(scope), *_keys(scope), *_others(scope)]
 
 
+def _deploy_flink(scope: Scope) -> list[Policy]:
+    """What Engine=flink adds for who deploys: a policy of its own, because one has not room for both."""
+    name, role = stack_name(scope.stage), scope.role(_FLINK_ROLE)
+    application = ["AddApplication*", "CreateApplication", "DeleteApplication*", "DescribeApplication"]
+    application += ["ListTagsForResource", "StartApplication", "TagResource", "UntagResource", "UpdateApplication*"]
+    logs = ["CreateLogGroup", "CreateLogStream", "DeleteLogGroup", "DeleteLogStream", "DeleteRetentionPolicy"]
+    logs += ["DescribeIndexPolicies", "DescribeLogStreams", "GetDataProtectionPolicy", "ListTagsForResource"]
+    logs += ["PutRetentionPolicy", "TagResource", "UntagResource"]
+    group = scope.arn("logs", f"log-group:/aws/kinesis-analytics/{name}")
+    return [
+        *_written(scope, [role]),
+        _pass("PassFlinkRole", [role], "kinesisanalytics"),
+        _allow(
+            "Application",
+            _of("kinesisanalytics", application),
+            [scope.arn("kinesisanalytics", f"application/{name}")],
+        ),
+        _allow("Logs", _of("logs", logs), [group, f"{group}:*"]),
+    ]
+
+
 def _stacks(scope: Scope) -> list[Policy]:
     stack = scope.arn("cloudformation", f"stack/{stack_name(scope.stage)}/*")
     sam = f"arn:{scope.partition}:cloudformation:{scope.region}:aws:{_TRANSFORM}"
@@ -209,18 +232,20 @@ def _buckets(scope: Scope) -> list[Policy]:
 
 def _roles(scope: Scope) -> list[Policy]:
     of_functions, of_rule = [scope.role(name) for name in _FUNCTION_ROLES], scope.role(_IOT_ROLE)
-    roles = [*of_functions, of_rule]
+    passed = [_pass("PassRoles", of_functions, "lambda"), _pass("PassIotRole", [of_rule], "iot")]
+    if scope.role_arn:
+        passed.append(_pass("ActAs", [scope.role_arn], "cloudformation"))
+    return _written(scope, [*of_functions, of_rule]) + passed
+
+
+def _written(scope: Scope, roles: Sequence[str]) -> list[Policy]:
     bounded = ["CreateRole", "PutRolePermissionsBoundary", "PutRolePolicy"]
     if not scope.boundary:
         bounded.remove("PutRolePermissionsBoundary")
     others = ["DeleteRole", "DeleteRolePolicy", "GetRole", "GetRolePolicy", "ListAttachedRolePolicies"]
     others += ["ListRolePolicies", "TagRole", "UntagRole", "UpdateAssumeRolePolicy", "UpdateRole"]
     within = {"StringEquals": {"iam:PermissionsBoundary": scope.boundary}} if scope.boundary else None
-    written = [_allow("WriteRoles", _of("iam", bounded), roles, within), _allow("Roles", _of("iam", others), roles)]
-    passed = [_pass("PassRoles", of_functions, "lambda"), _pass("PassIotRole", [of_rule], "iot")]
-    if scope.role_arn:
-        passed.append(_pass("ActAs", [scope.role_arn], "cloudformation"))
-    return written + passed
+    return [_allow("WriteRoles", _of("iam", bounded), roles, within), _allow("Roles", _of("iam", others), roles)]
 
 
 def _pass(sid: str, roles: Sequence[str], service: str) -> Policy:

@@ -30,6 +30,7 @@ def arn(service: str, what: str) -> str:
 
 
 LAKE, RESULTS = (f"arn:aws:s3:::windrow-prod-{name}-1a2b3c" for name in ("lakebucket", "resultsbucket"))
+FLINK_ROLE = f"arn:aws:iam::{ACCOUNT}:role/windrow-prod-FlinkRole-1A2B"
 IOT_ROLE = f"arn:aws:iam::{ACCOUNT}:role/windrow-prod-IotRole-1A2B"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/windrow-prod-ConsumerRole-1A2B"
 OWN_KEY = arn("kms", "key/own")
@@ -50,6 +51,8 @@ EXAMPLES = {
     "AWS::IoT::TopicRule": arn("iot", "rule/windrow_prod"),
     "AWS::KMS::Alias": arn("kms", "alias/windrow-prod"),
     "AWS::KMS::Key": OWN_KEY,
+    "AWS::KinesisAnalyticsV2::Application": arn("kinesisanalytics", "application/windrow-prod"),
+    "AWS::KinesisAnalyticsV2::ApplicationCloudWatchLoggingOption": arn("kinesisanalytics", "application/windrow-prod"),
     "AWS::Kinesis::Stream": arn("kinesis", "stream/windrow-prod"),
     "AWS::Lambda::Alias": arn("lambda", "function:windrow-prod-consumer:live"),
     "AWS::Lambda::EventInvokeConfig": arn("lambda", "function:windrow-prod-dispatcher"),
@@ -58,6 +61,7 @@ EXAMPLES = {
     "AWS::Lambda::Permission": arn("lambda", "function:windrow-prod-dispatcher"),
     "AWS::Lambda::Version": arn("lambda", "function:windrow-prod-consumer:1"),
     "AWS::Logs::LogGroup": arn("logs", "log-group:/aws/lambda/windrow-prod-consumer"),
+    "AWS::Logs::LogStream": arn("logs", "log-group:/aws/kinesis-analytics/windrow-prod:log-stream:application"),
     "AWS::S3::Bucket": LAKE,
     "AWS::S3::BucketPolicy": LAKE,
     "AWS::SNS::Subscription": arn("sns", "windrow-prod-alarms"),
@@ -85,6 +89,7 @@ UNUSED_ACTIONS = (
 # Encrypted environments and filters: they are not, or not when CloudFormation makes them.
 UNUSED_OF_TYPE = {
     "AWS::Athena::WorkGroup": {"iam", "s3"},
+    "AWS::KinesisAnalyticsV2::Application": {"kms"},
     "AWS::Lambda::EventSourceMapping": {"kms"},
     "AWS::Lambda::Function": {"kms"},
     "AWS::SNS::Topic": {"iam"},
@@ -92,6 +97,15 @@ UNUSED_OF_TYPE = {
     "AWS::Events::Rule": {"iam"},
     "AWS::Glue::Table": {"iam", "s3"},
     "AWS::S3::Bucket": {"iam"},
+}
+# Types of before the registry, whose schemas have no handlers: what the API has for them.
+WITHOUT_HANDLERS = {
+    "AWS::KinesisAnalyticsV2::ApplicationCloudWatchLoggingOption": {
+        "kinesisanalytics:AddApplicationCloudWatchLoggingOption",
+        "kinesisanalytics:DeleteApplicationCloudWatchLoggingOption",
+        "kinesisanalytics:DescribeApplication",
+        "kinesisanalytics:UpdateApplication",
+    }
 }
 OBJECTS = {"s3:DeleteObject"}
 # Only a workgroup's handler needs them, for the answers that Athena keeps.
@@ -105,10 +119,9 @@ def handlers() -> dict[str, set[str]]:
     for path in SCHEMAS.glob("*.json"):
         schema: dict[str, Any] = json.loads(path.read_text())
         if schema.get("typeName") in types:
-            named = [
-                one for step, handler in schema["handlers"].items() if step != "list" for one in handler["permissions"]
-            ]
-            found[schema["typeName"]] = set(named)
+            of_steps = schema.get("handlers", {}).items()
+            named = [one for step, handler in of_steps if step != "list" for one in handler["permissions"]]
+            found[schema["typeName"]] = set(named) or WITHOUT_HANDLERS[schema["typeName"]]
     assert found.keys() == types <= EXAMPLES.keys()
     return found
 
@@ -135,8 +148,27 @@ def test_who_deploys_may_do_what_cloudformation_does(kind: str, action: str) -> 
     service = "lambda"
     if (kind, action) == ("AWS::IoT::TopicRule", "iam:PassRole"):
         where, service = IOT_ROLE, "iot"
+    if (kind, action) == ("AWS::KinesisAnalyticsV2::Application", "iam:PassRole"):
+        where, service = FLINK_ROLE, "kinesisanalytics"
     context = TAGGED | OF_ANSWERS | {"iam:PassedToService": f"{service}.amazonaws.com"}
-    assert allows(policy("deploy", SCOPE), action, where, context)
+    is_of_flink = kind.startswith("AWS::KinesisAnalyticsV2::") or kind == "AWS::Logs::LogStream"
+    assert allows(policy("deploy-flink" if is_of_flink else "deploy", SCOPE), action, where, context)
+
+
+def test_the_flink_application_has_a_policy_of_its_own() -> None:
+    """Its role, its log and itself, started as well; neither another stage's nor the role to another service."""
+    granted, application = policy("deploy-flink", SCOPE), EXAMPLES["AWS::KinesisAnalyticsV2::Application"]
+    to_service = {"iam:PassedToService": "kinesisanalytics.amazonaws.com"}
+    assert allows(granted, "kinesisanalytics:StartApplication", application)
+    assert not allows(granted, "kinesisanalytics:StartApplication", f"{application}uction")
+    assert allows(granted, "iam:CreateRole", FLINK_ROLE)
+    assert allows(granted, "logs:CreateLogGroup", arn("logs", "log-group:/aws/kinesis-analytics/windrow-prod"))
+    assert not allows(
+        granted, "logs:CreateLogGroup", arn("logs", "log-group:/aws/kinesis-analytics/windrow-production")
+    )
+    assert not allows(granted, "iam:PassRole", FLINK_ROLE, {"iam:PassedToService": "lambda.amazonaws.com"})
+    assert not allows(granted, "iam:PassRole", ROLE, to_service)
+    assert not allows(policy("deploy", SCOPE), "iam:PassRole", FLINK_ROLE, to_service)
 
 
 def test_who_deploys_may_store_a_contract() -> None:

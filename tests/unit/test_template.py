@@ -34,6 +34,7 @@ TABLES = {
     "AggregatesTable": (rollup_parquet.COLUMNS, "ResultsBucket", layout.AGGREGATES),
     "AggregatesOfHoursTable": (rollup_parquet.COLUMNS, "ResultsBucket", layout.AGGREGATES_1H),
     "AggregatesOfDaysTable": (rollup_parquet.COLUMNS, "ResultsBucket", layout.AGGREGATES_1D),
+    "AggregatesOfFlinkTable": (rollup_parquet.COLUMNS[:-1], "ResultsBucket", layout.AGGREGATES_FLINK),
     "SilencesTable": (silence.COLUMNS, "ResultsBucket", layout.SILENCES),
     "WindowsTable": (lineage.COLUMNS, "ResultsBucket", layout.WINDOWS),
     "PartialsTable": (partial_parquet.COLUMNS, "LakeBucket", layout.PARTIALS),
@@ -370,7 +371,7 @@ def test_no_concurrency_is_reserved_unless_asked_for(function: str):
 def test_everything_that_can_be_is_tagged_with_the_stage():
     """What a stage costs can be told by its tag."""
     tagged = ("Key", "Stream", *BUCKETS, "ConsumerRole", "DispatcherRole", "FanoutRole", "StreamMapping", "WorkGroup")
-    for name in (*tagged, "AlarmTopic", "SilenceTopic", "IotRole", "IotRule"):
+    for name in (*tagged, "AlarmTopic", "SilenceTopic", "IotRole", "IotRule", "FlinkRole", "FlinkApplication"):
         assert {"Key": "windrow-stage", "Value": {"Ref": "Stage"}} in RESOURCES[name]["Properties"]["Tags"], name
 
 
@@ -426,6 +427,7 @@ def test_everything_the_dispatcher_writes_expires_with_the_results():
     prefixes = tuple(rule["Prefix"] for rule in of_results)
     own = (
         *(layout.AGGREGATES, layout.AGGREGATES_1H, layout.AGGREGATES_1D, layout.SILENCES),
+        layout.AGGREGATES_FLINK,
         *(layout.WINDOWS, layout.WINDOWS_1H, layout.WINDOWS_1D),
     )
     assert all(prefix.startswith(prefixes) for prefix in own)

@@ -38,6 +38,21 @@ RESULTS = (
     layout.WINDOWS_1D,
     layout.SILENCES,
 )
+FLINK_READS_STREAM = STREAM_READS - {("kinesis:ListStreams", "*")}
+WRITES_ROWS = frozenset(
+    (f"s3:{action}", f"${{ResultsBucket.Arn}}/{layout.AGGREGATES_FLINK}*")
+    for action in ("AbortMultipartUpload", "DeleteObject", "GetObject", "ListMultipartUploadParts", "PutObject")
+) | {("s3:ListBucket", "ResultsBucket.Arn"), ("s3:ListBucketMultipartUploads", "ResultsBucket.Arn")}
+_CODE = "arn:${AWS::Partition}:s3:::${CodeBucket}/${FlinkCodeKey}"
+OF_SERVICE = frozenset(
+    {
+        ("s3:GetObject", _CODE),
+        ("s3:GetObjectVersion", _CODE),
+        ("logs:DescribeLogGroups", "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:*"),
+        ("logs:DescribeLogStreams", "FlinkLogGroup.Arn"),
+        ("logs:PutLogEvents", "FlinkLogGroup.Arn"),
+    }
+)
 WRITES_RESULTS = frozenset(
     (f"s3:{action}Object", f"${{ResultsBucket.Arn}}/{root}*") for action in ("Get", "Put") for root in RESULTS
 )
@@ -135,6 +150,12 @@ def spelled(where: Any) -> str:
         ),
         pytest.param("DispatcherRole", False, logs("Dispatcher") | ROLLS, id="dispatcher"),
         pytest.param("IotRole", False, SEALS | SENDS, id="iot"),
+        pytest.param(
+            "FlinkRole",
+            False,
+            SEALS | {("kms:Decrypt", "Key.Arn")} | OF_SERVICE | FLINK_READS_STREAM | WRITES_ROWS,
+            id="flink",
+        ),
     ],
 )
 def test_role_has_exactly_its_rights(role: str, is_fanout: bool, expected: frozenset[tuple[str, str]]):
@@ -155,7 +176,7 @@ def test_only_the_key_has_a_condition():
         {"StringEquals": {"kms:ViaService": {"Fn::Sub": f"{service}.${{AWS::Region}}.${{AWS::URLSuffix}}"}}}
         for service in ("s3", "sns")
     )
-    for role in ("ConsumerRole", "FanoutRole", "DispatcherRole", "IotRole"):
+    for role in ("ConsumerRole", "FanoutRole", "DispatcherRole", "IotRole", "FlinkRole"):
         for statement in statements(role, is_fanout=role == "FanoutRole"):
             is_key = spelled(statement["Resource"]) == "Key.Arn"
             is_message = statement["Sid"] == "SealWhatIsTold"
@@ -172,6 +193,19 @@ def test_only_the_stages_rule_acts_in_its_role():
         "ArnEquals": {"aws:SourceArn": {"Fn::Sub": rule}},
     }
     principal = {"Service": "iot.amazonaws.com"}
+    assert trust == [{"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole", "Condition": condition}]
+
+
+def test_only_the_stages_application_acts_in_its_role():
+    """Managed Flink may assume it for this application of this account ("Cross-service confused deputy prevention")."""
+    trust = RESOURCES["FlinkRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    name = RESOURCES["FlinkApplication"]["Properties"]["ApplicationName"]["Fn::Sub"]
+    application = f"arn:${{AWS::Partition}}:kinesisanalytics:${{AWS::Region}}:${{AWS::AccountId}}:application/{name}"
+    condition = {
+        "StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}},
+        "ArnEquals": {"aws:SourceArn": {"Fn::Sub": application}},
+    }
+    principal = {"Service": "kinesisanalytics.amazonaws.com"}
     assert trust == [{"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole", "Condition": condition}]
 
 

@@ -51,6 +51,6 @@ def test_ticks_are_invoked_once(resources):
 
 
 def test_no_role_is_generated(resources):
-    """Every function, and the rule of AWS IoT Core, has the role that the template spells out."""
+    """Every function, the rule of AWS IoT Core and the Flink application have the role that the template spells out."""
     roles = {name for name, one in resources.items() if one["Type"] == "AWS::IAM::Role"}
-    assert roles == {"ConsumerRole", "FanoutRole", "DispatcherRole", "IotRole"}
+    assert roles == {"ConsumerRole", "FanoutRole", "DispatcherRole", "IotRole", "FlinkRole"}

@@ -52,6 +52,9 @@ def database(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             columns = ", ".join(f"{column} {duckdb_type(kind)}" for column, kind in table.columns)
             connection.execute(f"CREATE TABLE {table.name} ({columns})")
         connection.execute(
+            "CREATE TABLE aggregates_flink AS SELECT * EXCLUDE (conflicts) FROM aggregates"
+        )  # no row yet
+        connection.execute(
             "CREATE TABLE windows (dt VARCHAR, hour INTEGER, window_start TIMESTAMP, readings BIGINT, sensors BIGINT,"
             " sensors_expected BIGINT, completeness DOUBLE, silent BIGINT, late BIGINT, quarantined BIGINT,"
             " duplicates_removed BIGINT, revision INTEGER, is_final BOOLEAN)"
