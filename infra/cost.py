@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from infra.cost_flink import flink
 from infra.cost_messages import messages
 from infra.cost_traffic import HOURS_PER_MONTH, SECONDS_PER_MONTH, WINDOWS_PER_MONTH, Fleet, Traffic, traffic
 from infra.cost_united import late_rolls, united
@@ -68,6 +69,7 @@ def cost(fleet: Fleet, wire: str, shape: Shape, table: PriceTable) -> Cost:
         *_storage(sent, shape, table),
         *_keys(sent, shape, table),
         *_watching(sent, shape, table),
+        *(Part(*one) for one in flink(sent, shape, table)),
     )
     scanned = max(ATHENA_BYTES_MIN, _row_bytes(fleet, table, windows=24 * 12))
     return Cost(traffic=sent, parts=parts, query=scanned / 1e12 * table.usd("athena_tb"))

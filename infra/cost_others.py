@@ -7,14 +7,13 @@ import math
 from dataclasses import dataclass
 
 from infra.cost import DISK_MB_FREE, GIB, many, on_demand_gigabytes
+from infra.cost_flink import application
 from infra.cost_traffic import HOURS_PER_MONTH, SECONDS_PER_MONTH, Fleet, Traffic, traffic
 from infra.prices import PriceTable
 from infra.shape import Shape
 
 FIREHOSE_RECORD_BYTES = 5 * 1024
 """Firehose rounds each record up to this."""
-FLINK_STORAGE_GB = 50
-"""Running storage that comes with a KPU."""
 ADVANTAGE_BYTES_PER_SECOND_MIN = 25 * 2**20
 """What an account pays for at least in the mode on-demand Advantage, whatever it sends."""
 USUAL_BATCH_SECONDS = 20
@@ -68,15 +67,11 @@ def _firehose(plain: Traffic, table: PriceTable, *, name: str, price: str) -> Ot
 
 
 def _flink(sent: Traffic, table: PriceTable) -> Other:
-    """The same stream, read by an application of as many KPUs as the readings need, and one for itself."""
-    kpus = max(1, math.ceil(sent.fleet.readings_per_second / table.figure("flink_readings_per_kpu")))
+    """The same stream, read by an application instead of the functions."""
+    dollars, basis = application(sent, table)
     stream = sent.shards_needed * HOURS_PER_MONTH * table.usd("shard_hour")
-    running = (kpus + 1) * HOURS_PER_MONTH * table.usd("flink_kpu_hour")
-    storage = kpus * FLINK_STORAGE_GB * table.usd("flink_gb_month")
-    basis = f"{kpus} + 1 KPU with {kpus * FLINK_STORAGE_GB} GB, and a stream of {many(sent.shards_needed, 'shard')}"
-    return Other(
-        "Managed Flink", stream + running + storage, basis, "corrections of closed windows, re-delivery at will"
-    )
+    basis = f"{basis}, and a stream of {many(sent.shards_needed, 'shard')}"
+    return Other("Managed Flink", stream + dollars, basis, "corrections of closed windows, re-delivery at will")
 
 
 def _on_demand(sent: Traffic, table: PriceTable) -> Other:

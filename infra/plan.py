@@ -20,11 +20,13 @@ from windrow.likely import suggestion
 from windrow.payloads.load import digest_of
 
 STAGE_CHARACTERS_MAX = 20
+ENGINE, FLINK = "Engine", "flink"
+FLINK_CODE_KEY = "FlinkCodeKey"
 # Set here, from the stage's name, the code, the place and the contract.
 OWN_PARAMETERS = frozenset(
     {
         *("Stage", "Architecture", "RequireTls", "CodeBucket", "Release", contracts.PARAMETER),
-        *("ConsumerCodeKey", "FanoutCodeKey", "DispatcherCodeKey"),
+        *("ConsumerCodeKey", "FanoutCodeKey", "DispatcherCodeKey", FLINK_CODE_KEY),
     }
 )
 # Parameters that switch off what a place cannot create.
@@ -181,11 +183,27 @@ def wheels_for(place: Place, options: DeploymentOptions | None = None, *, home: 
     return wheelhouse.fetch(platform_of(place, options), cache=home / wheelhouse.CACHE_FOLDER)
 
 
+def has_flink(parameters: Mapping[str, str]) -> bool:
+    """Whether a stage with these parameters has a Flink application."""
+    return parameters.get(ENGINE) == FLINK
+
+
 def plan_deployment(
-    place: Place, stage: str, options: DeploymentOptions, *, wheels: Sequence[Path] | None = None
+    place: Place,
+    stage: str,
+    options: DeploymentOptions,
+    *,
+    wheels: Sequence[Path] | None = None,
+    flink: Package | None = None,
 ) -> DeploymentPlan:
-    """Build the packages, with the modules in ``wheels``, and set the parameters; make no request."""
+    """Build the packages, with the modules in ``wheels``, and set the parameters; make no request.
+
+    ``flink`` is the code of the Flink application, if the stage has one. UsageError where no such application runs.
+    """
     check_stage(stage)
+    if has_flink(options.parameters) and place.endpoint_url is not None:
+        hint = "deploy with --target aws; on this machine it reads files: docs/flink.md"
+        raise UsageError(f"{ENGINE}={FLINK} needs AWS: {place.name} runs no Flink applications", hint=hint)
     platform = platform_of(place, options)
     compiler = None if wheels is None else find_compiler(platform)
     packages = {
@@ -199,6 +217,8 @@ def plan_deployment(
         "FanoutCodeKey": packages["fanout"].key,
         "DispatcherCodeKey": packages["dispatcher"].key,
     }
+    if flink is not None:
+        parameters[FLINK_CODE_KEY] = flink.key
     parameters |= {**_PARAMETERS_BY_PLACE.get(place.name, {}), **options.parameters}
     if options.shard_count is not None:
         parameters["ShardCount"] = str(options.shard_count)
@@ -212,7 +232,7 @@ def plan_deployment(
     return DeploymentPlan(
         place=place,
         stage=stage,
-        packages=tuple(packages.values()),
+        packages=(*packages.values(), *([] if flink is None else [flink])),
         template=template.text(),
         parameters=parameters,
         left_out=(*_LEFT_OUT.get(place.name, ()), *(_IOT_LEFT_OUT.get(place.name, ()) if has_iot else ())),

@@ -14,7 +14,7 @@ NOT_IN_FUNCTIONS = frozenset(
     {
         *("StreamMode", "ShardCount", "BatchingWindowSeconds", "ScheduleExpression", "ScheduleState"),
         *("AlarmEmail", "SilenceEmail", "QuarantinePercentMax", "QueryScanBytesMax", "FirstDay", "SavedQueries"),
-        *("QueryResults", "IotSelect"),
+        *("QueryResults", "IotSelect", "Engine", "FlinkCodeKey"),
     }
 )
 """Parameters that change neither a function nor its role, so that a new value needs no new version."""

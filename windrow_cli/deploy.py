@@ -96,12 +96,14 @@ def deploy(
     windrow deploy --stage test --shards 4 --mode fanout
     windrow deploy --target aws --stage prod --set AlarmEmail=ops@example.com --set ResultsRetentionDays=365
     windrow deploy --stage test --payloads payloads.toml
+    windrow deploy --target aws --stage prod --set Engine=flink
     windrow deploy --target aws --stage prod --adopt
     windrow deploy --dry-run
     windrow deploy --target aws --stage prod --protect --watch-minutes 30
     windrow deploy --follow
     """
     from infra import adoption as infra_adoption
+    from infra import flink_application
     from infra.contracts import contract_to_store
     from infra.plan import DeploymentOptions, parse_parameters, parse_tags, plan_deployment, wheels_for
 
@@ -126,7 +128,9 @@ def deploy(
     if not is_dry_run:
         _print_identity(place)
     with err.status("packaging the functions"):
-        plan = plan_deployment(place, stage_name, options, wheels=wheels_for(place, options, home=home_folder()))
+        wheels = wheels_for(place, options, home=home_folder())
+        flink = flink_application.code_for(place, stage_name, options, home=home_folder(), is_asked=not is_dry_run)
+        plan = plan_deployment(place, stage_name, options, wheels=wheels, flink=flink)
     # A dry run makes no request, unless it is to say what would be taken back.
     is_asked = adopts or not is_dry_run
     adoption = infra_adoption.choose(place, stage_name, adopts=adopts) if is_asked else None
@@ -185,7 +189,16 @@ def _deploy(plan: "DeploymentPlan", adoption: "Adoption | None", *, is_agreed: b
     if adoption is not None:
         _take_back(plan, adoption)
     applied = _carry_out(plan, is_agreed=is_agreed)
+    _start_flink(plan)
     _print_deployed(plan, applied, seconds=time.monotonic() - began)
+
+
+def _start_flink(plan: "DeploymentPlan") -> None:
+    """Start the Flink application, if the stage has one that stands still, and say so."""
+    from infra import flink_application
+
+    if flink_application.start(plan):
+        err.print("the Flink application is starting; from then on AWS bills its KPU-hours", markup=False)
 
 
 def _take_back(plan: "DeploymentPlan", adoption: "Adoption") -> None:

@@ -9,7 +9,7 @@ from windrow_cli.console import out
 from windrow_cli.stage import chosen_place, chosen_region, stage_option
 
 # The same as infra.policy.KINDS and QUERY_RESULTS, which take a while to import.
-_KINDS = ("deploy", "producer", "analyst")
+_KINDS = ("deploy", "deploy-flink", "producer", "analyst")
 _QUERY_RESULTS = ("managed", "bucket")
 
 
@@ -42,7 +42,7 @@ def policy(
     """Print the IAM policy for who deploys a stage, for a producer, or for an analyst.
 
     Each allows the least that the work needs, in this one stage. The stage need not be deployed yet, and with --account
-    and --region nothing is asked.
+    and --region nothing is asked. deploy-flink is what a stage with Engine=flink adds to deploy.
 
     \b
     windrow policy deploy --target aws --stage prod > deploy.json

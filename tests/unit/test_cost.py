@@ -197,6 +197,16 @@ def test_other_services_are_priced_for_the_same_fleet() -> None:
     assert all(one.lacks and one.basis for one in found.values())
 
 
+def test_a_flink_application_is_paid_for_beside_the_stage() -> None:
+    """Two KPUs even without readings, and what else the stage costs stays as it is; without Engine there is no part."""
+    beside = of(SMALL, Engine="flink")
+    assert beside.dollars("Managed Flink") == pytest.approx(165.6)
+    assert beside.total == pytest.approx(of(SMALL).total + 165.6)
+    assert of(IDLE, Engine="flink").dollars("Managed Flink") == pytest.approx(165.6)
+    assert of(LARGE, Engine="flink").dollars("Managed Flink") == pytest.approx(165.6)  # 8,000 a second: one KPU
+    assert not [part for part in of(SMALL).parts if part.name == "Managed Flink"]
+
+
 def mqtt(readings_per_message: int) -> Cost:
     """10,000 sensors at ten seconds, as messages of MQTT."""
     return of(Fleet(sensors=10_000, interval_seconds=10, readings_per_message=readings_per_message), "mqtt")
