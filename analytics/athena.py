@@ -12,8 +12,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from analytics.query import Query, parse_select
-from analytics.result import ROWS_MAX, QueryProgress, Result, collect, frame_of_text
+from analytics.frames import frame_of_text, plain_rows
+from analytics.query import Query
+from analytics.result import ROWS_MAX, PlainResult, QueryProgress, Result, collect
+from analytics.select import parse_select
 from windrow.aws.clients import Place, client, readable_errors
 from windrow.errors import WindrowError
 
@@ -81,6 +83,14 @@ class AthenaEngine:
             for columns, rows in self._read(query_id):
                 frame, seconds = frame_of_text(columns, rows), self._clock.now() - started
                 yield Result(frame, self.name, bytes_scanned, seconds, dollars=dollars(bytes_scanned))
+
+    def plain_pages(
+        self, query: Query, *, on_progress: Callable[[QueryProgress], None] = lambda _: None
+    ) -> Generator[PlainResult, None, None]:
+        """Answer `query` page by page; see analytics.result.Engine."""
+        for page in self.pages(query, on_progress=on_progress):
+            facts = (page.engine, page.bytes_scanned, page.seconds, page.is_truncated, page.dollars)
+            yield PlainResult(plain_rows(page.frame), *facts)
 
     def _execute(self, query: Query, on_progress: Callable[[QueryProgress], None]) -> tuple[str, dict[str, Any]]:
         """Run `query`; return its id and its description once it has succeeded."""

@@ -12,11 +12,12 @@ from typing import Any, Self
 import pandas as pd
 
 from analytics.decode import StreamTotals, decode
+from analytics.frames import epoch_ms
 from analytics.oracle import SERIES_COLUMNS, Series, true_rows
 from analytics.presets import IN_RANGE, range_values
 from analytics.query import Query
 from analytics.readings_database import ReadingsDatabase
-from analytics.result import Engine, epoch_ms
+from analytics.result import Engine
 from analytics.verify import Verification, rows_of_window, verify_window
 from windrow.aws.stream import StreamRecord
 from windrow.reading import EARLINESS_MS_MAX

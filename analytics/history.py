@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 
 from analytics import presets
+from analytics.frames import epoch_ms
 from analytics.query import Query
-from analytics.result import Engine, epoch_ms
+from analytics.result import Engine
 from analytics.row_cache import Snapshot
 from windrow.errors import WindrowError
 from windrow.quantities import TEMPERATURE, Quantity

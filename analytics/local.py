@@ -7,28 +7,31 @@ Objects are fetched into a bounded cache, and only those that can meet the query
 import functools
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
-from sqlglot import exp
 
 from analytics.cache import ObjectCache
+from analytics.macros import MACROS
 from analytics.objects import TableObject, needed_objects
-from analytics.prune import Scan, scans
-from analytics.query import Parameter, Query, parse_select
-from analytics.relation import duckdb_type, pages_of_sql
-from analytics.result import ROWS_MAX, QueryProgress, Result, collect
-from analytics.rewrite import MACROS
+from analytics.prune import Scan, can_match
+from analytics.query import Parameter, Query
+from analytics.relation import frames_of_sql, plain_rows_of_sql
+from analytics.result import ROWS_MAX, PlainResult, QueryProgress, Result, collect
 from analytics.tables import TABLES, ExternalTable
-from analytics.translate import explain, resolve, to_duckdb
-from windrow.errors import WindrowError
+from analytics.translations import translation_of
+from analytics.types import duckdb_type
+from windrow.errors import UsageError, WindrowError
 from windrow.lake.store import ObjectStore
 from windrow.quoting import quoted_name, quoted_text
 
 MEMORY_BYTES_MAX = 2 * 1024**3
+
+_Rows = TypeVar("_Rows")
+_Read = Callable[[duckdb.DuckDBPyConnection, str, Mapping[str, object]], Iterator[_Rows]]
 
 
 class LocalEngine:
@@ -64,18 +67,32 @@ class LocalEngine:
         self, query: Query, *, on_progress: Callable[[QueryProgress], None] = lambda _: None
     ) -> Generator[Result, None, None]:
         """Answer `query` page by page; see analytics.result.Engine."""
+        for frame, bytes_scanned, seconds in self._pages(query, frames_of_sql, on_progress):
+            yield Result(frame, self.name, bytes_scanned, seconds)
+
+    def plain_pages(
+        self, query: Query, *, on_progress: Callable[[QueryProgress], None] = lambda _: None
+    ) -> Generator[PlainResult, None, None]:
+        """Answer `query` page by page; see analytics.result.Engine."""
+        for rows, bytes_scanned, seconds in self._pages(query, plain_rows_of_sql, on_progress):
+            yield PlainResult(rows, self.name, bytes_scanned, seconds)
+
+    def _pages(
+        self, query: Query, read: _Read[_Rows], on_progress: Callable[[QueryProgress], None]
+    ) -> Generator[tuple[_Rows, int, float], None, None]:
+        """Yield rows as `read` reads them, the bytes that the query needs, and the seconds so far."""
         started = self._clock()
         parameters = {f"p{place}": value for place, value in enumerate(query.parameters)}
-        translated = _translate(query.sql, len(query.parameters))
+        translated = translation_of(query)
         on_progress(QueryProgress("listing", self._clock() - started))
         needed = self._needed(translated.scans, parameters)
         bytes_scanned = sum(one.listed.size_bytes for _, _, one in needed)
         on_progress(QueryProgress("fetching", self._clock() - started, bytes_scanned))
         files = self._fetch({scan.table for scan in translated.scans}, needed)
         on_progress(QueryProgress("running", self._clock() - started, bytes_scanned))
-        with _readable(translated.select), self._connection(files) as connection:
-            for frame in pages_of_sql(connection, translated.sql, parameters):
-                yield Result(frame, self.name, bytes_scanned, self._clock() - started)
+        with _readable(query), self._connection(files) as connection:
+            for rows in read(connection, translated.sql, parameters):
+                yield rows, bytes_scanned, self._clock() - started
 
     def _needed(
         self, scanned: Iterable[Scan], parameters: Mapping[str, Parameter]
@@ -84,10 +101,14 @@ class LocalEngine:
         by_table: defaultdict[str, list[Scan]] = defaultdict(list)
         for scan in scanned:
             by_table[scan.table].append(scan)
+
+        def matches(scan: Scan, candidates: Sequence[tuple[str | int, ...]]) -> list[bool]:
+            return can_match(scan, candidates, parameters, self._database)
+
         return [
             (table, store, one)
             for table, store in ((TABLES[name], self._stores[TABLES[name].bucket]) for name in by_table)
-            for one in needed_objects(table, by_table[table.name], store, parameters)
+            for one in needed_objects(table, by_table[table.name], store, matches)
         ]
 
     def _fetch(
@@ -102,18 +123,24 @@ class LocalEngine:
 
     @contextmanager
     def _connection(self, files: Mapping[str, Iterable[Path]]) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open a new DuckDB with a view for each table in `files`, locked down before it sees any of the user's SQL."""
-        with duckdb.connect(":memory:", config=_CONFIGURATION) as connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            connection.execute("SET enable_progress_bar = false")  # it would be drawn on standard output
-            connection.execute(f"SET allowed_directories = [{quoted_text(self._cache.folder)}]")
-            connection.execute("SET enable_external_access = false")
-            connection.execute("SET lock_configuration = true")
-            for macro in MACROS:
-                connection.execute(macro)
+        """Open a connection of its own with a view for each table in `files`, which no other connection has."""
+        with self._database.cursor() as connection:
             for name, paths in files.items():
                 connection.execute(_view(TABLES[name], list(paths)))
             yield connection
+
+    @functools.cached_property
+    def _database(self) -> duckdb.DuckDBPyConnection:
+        """An empty database, locked down before it sees any of the user's SQL; made once, because that takes 40 ms."""
+        database = duckdb.connect(":memory:", config=_CONFIGURATION)
+        database.execute("SET GLOBAL TimeZone = 'UTC'")
+        database.execute("SET enable_progress_bar = false")  # it would be drawn on standard output
+        database.execute(f"SET allowed_directories = [{quoted_text(self._cache.folder)}]")
+        database.execute("SET enable_external_access = false")
+        database.execute("SET lock_configuration = true")
+        for macro in MACROS:
+            database.execute(macro)
+        return database
 
 
 _CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
@@ -125,23 +152,6 @@ _CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _TranslatedQuery:
-    """A query parsed, with its scans for pruning, and as DuckDB SQL. Cached, so never change it."""
-
-    select: exp.Query
-    scans: tuple[Scan, ...]
-    sql: str
-
-
-@functools.lru_cache(maxsize=64)
-def _translate(sql: str, parameters: int) -> _TranslatedQuery:
-    """Parse and translate SQL; cached, because presets and the dashboard ask the same SQL with other values."""
-    select = parse_select(Query(sql, ("",) * parameters))
-    resolved = resolve(select)
-    return _TranslatedQuery(select, tuple(scans(resolved)), to_duckdb(resolved))
-
-
 def _view(table: ExternalTable, files: list[Path]) -> str:
     """Return the SQL of the view of `table` over `files`, if any, with every column in its declared type."""
     columns = [(quoted_name(name), duckdb_type(trino_type)) for name, trino_type in table.columns]
@@ -150,7 +160,7 @@ def _view(table: ExternalTable, files: list[Path]) -> str:
     if files:
         rows += f" UNION ALL BY NAME SELECT * FROM {_reader(table, files)}"  # noqa: S608 - our own names
     typed = ", ".join(f"CAST({name} AS {kind}) AS {name}" for name, kind in columns)
-    return f"CREATE VIEW {quoted_name(table.name)} AS SELECT {typed} FROM ({rows})"  # noqa: S608 - our own names
+    return f"CREATE TEMP VIEW {quoted_name(table.name)} AS SELECT {typed} FROM ({rows})"  # noqa: S608 - our own names
 
 
 def _reader(table: ExternalTable, files: list[Path]) -> str:
@@ -163,7 +173,7 @@ def _reader(table: ExternalTable, files: list[Path]) -> str:
 
 
 @contextmanager
-def _readable(select: exp.Query) -> Iterator[None]:
+def _readable(query: Query) -> Iterator[None]:
     """Turn an exception of DuckDB into a one-line WindrowError, with DuckDB's suggestion as the hint."""
     try:
         yield
@@ -171,7 +181,7 @@ def _readable(select: exp.Query) -> Iterator[None]:
         message = f"the query needs more than {MEMORY_BYTES_MAX // 1024**2} MiB of memory"
         raise WindrowError(message, hint="restrict its range, or aggregate more") from error
     except duckdb.Error as error:
-        better = explain(select) if isinstance(error, duckdb.BinderException) else None
+        better = _explained(query) if isinstance(error, duckdb.BinderException) else None
         if better is not None:
             raise better from error
         first, *rest = str(error).splitlines() or [type(error).__name__]
@@ -179,3 +189,11 @@ def _readable(select: exp.Query) -> Iterator[None]:
         raise WindrowError(
             f"SQL: {first.partition(': ')[2] or first}", hint=(suggestions or ["correct the SQL"])[0]
         ) from error
+
+
+def _explained(query: Query) -> UsageError | None:
+    """Return the error for an unknown name in a query that DuckDB refused, with its position; None if unclear."""
+    from analytics.select import parse_select  # noqa: PLC0415 - slow to import
+    from analytics.translate import explain  # noqa: PLC0415 - slow to import
+
+    return explain(parse_select(query))

@@ -2,12 +2,11 @@
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from analytics.abandon import Check, always_wanted
-from analytics.prune import Scan, can_match
-from analytics.query import Parameter
+from analytics.prune import Scan
 from analytics.tables import ExternalTable
 from windrow.errors import WindrowError
 from windrow.lake import layout
@@ -19,6 +18,9 @@ from windrow.window import Window
 
 OBJECTS_MAX = 100_000
 """The most objects of one table that a query may need: a hundred pages of a listing."""
+
+Matches = Callable[[Scan, Sequence[tuple[str | int, ...]]], list[bool]]
+"""Says of each of some keys' values whether a scan can have rows there: analytics.prune.can_match."""
 
 _DAY = re.compile(r"dt=(\d{4}-\d{2}-\d{2})/")
 _PLACE = re.compile(r"dt=(\d{4}-\d{2}-\d{2})/hour=(\d{2})/(\d{2})(\d{2})\b")
@@ -35,39 +37,38 @@ class TableObject:
 
 
 def needed_objects(
-    table: ExternalTable, scans: Iterable[Scan], store: ObjectStore, parameters: Mapping[str, Parameter]
+    table: ExternalTable, scans: Iterable[Scan], store: ObjectStore, matches: Matches
 ) -> list[TableObject]:
     """Return what any of the `scans` of `table` can need, by key; WindrowError if there are more than OBJECTS_MAX."""
     days = [match[1] for prefix in store.list_prefixes(table.root) if (match := _DAY.search(prefix))]
-    needed = {one.listed.key: one for scan in scans for one in _matching(table, scan, days, store, parameters)}
+    needed = {one.listed.key: one for scan in scans for one in _matching(table, scan, days, store, matches)}
     return [needed[key] for key in sorted(needed)]
 
 
 def _matching(
-    table: ExternalTable, scan: Scan, days: list[str], store: ObjectStore, parameters: Mapping[str, Parameter]
+    table: ExternalTable, scan: Scan, days: list[str], store: ObjectStore, matches: Matches
 ) -> Iterator[TableObject]:
     """Yield the objects that one scan can need."""
     found: list[TableObject] = []
-    for prefix in _prefixes(table, scan, days, parameters):
+    for prefix in _prefixes(table, scan, days, matches):
         found += [one for listed in store.list_objects(prefix) if (one := _locate(table, listed)) is not None]
         if len(found) > OBJECTS_MAX:
             raise WindrowError(
                 f"the query needs more than {OBJECTS_MAX} objects of {table.name!r}",
                 hint="restrict it: WHERE dt = '2026-11-20' AND hour BETWEEN 10 AND 11",
             )
-    matches = can_match(scan, [(one.dt, one.hour, one.window_start) for one in found], parameters)
-    return itertools.compress(found, matches)
+    return itertools.compress(found, matches(scan, [(one.dt, one.hour, one.window_start) for one in found]))
 
 
-def _prefixes(table: ExternalTable, scan: Scan, days: list[str], parameters: Mapping[str, Parameter]) -> Iterator[str]:
+def _prefixes(table: ExternalTable, scan: Scan, days: list[str], matches: Matches) -> Iterator[str]:
     """Yield the prefixes to list: a whole day if all its hours can match, else the hours that can."""
-    for day in itertools.compress(days, can_match(scan, [(day,) for day in days], parameters)):
+    for day in itertools.compress(days, matches(scan, [(day,) for day in days])):
         midnight_ms = parse_sql_ms(f"{day} 00:00:00")
-        matches = can_match(scan, [(day, hour) for hour in range(24)], parameters)
-        if all(matches):
+        hours = matches(scan, [(day, hour) for hour in range(24)])
+        if all(hours):
             yield layout.day_prefix(table.root, midnight_ms)
             continue
-        for hour in itertools.compress(range(24), matches):
+        for hour in itertools.compress(range(24), hours):
             yield layout.hour_prefix(table.root, midnight_ms + hour * HOUR_MS)
 
 

@@ -15,10 +15,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from analytics.abandon import Check, always_wanted, held
+from analytics.frames import epoch_ms
 from analytics.objects import window_etags
 from analytics.presets import range_values
 from analytics.query import Query
-from analytics.result import Engine, epoch_ms
+from analytics.result import Engine
 from analytics.tables import AGGREGATES, AGGREGATES_1H, WINDOWS
 from windrow.errors import WindrowError
 from windrow.lake.store import ObjectStore

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from analytics.frames import epoch_ms
 from analytics.presets import IN_RANGE, range_values
 from analytics.query import Query
-from analytics.result import Engine, epoch_ms
+from analytics.result import Engine
 from windrow.columns.arrays import Int64s
 from windrow.quantities import Quantity, series_of
 from windrow.rows.rollup import PERCENTILES

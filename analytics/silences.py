@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from analytics.abandon import Check, always_wanted, held
+from analytics.frames import epoch_ms
 from analytics.presets import IN_RANGE, range_values
 from analytics.query import Query
-from analytics.result import Engine, epoch_ms
+from analytics.result import Engine
 from analytics.row_cache import LineageSummary, Snapshot
 from windrow.quantities import TEMPERATURE, Quantity
 from windrow.rows.silence import BEFORE_WINDOWS

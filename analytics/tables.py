@@ -1,14 +1,14 @@
 """The tables that can be queried: their columns with Trino's types, and where their objects are.
 
-Columns come from the codecs' declarations, as in Glue. Times are in UTC, without a zone.
+Their columns are those of the codecs, as in Glue. Times are in UTC, without a zone.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from windrow.lake import layout, quarantine
-from windrow.rows import lineage, partial_parquet, rollup_parquet, silence
+from windrow import schemas
+from windrow.lake import layout
 
 ColumnTypes = tuple[tuple[str, str], ...]
 PARTITION_COLUMNS: ColumnTypes = (("dt", "varchar"), ("hour", "integer"))
@@ -45,14 +45,14 @@ def _of_glue(columns: Iterable[tuple[str, str]]) -> ColumnTypes:
     return tuple((name, trino_type_of_glue(glue_type)) for name, glue_type in columns)
 
 
-AGGREGATES = ExternalTable("aggregates", "results", layout.AGGREGATES, ".parquet", _of_glue(rollup_parquet.COLUMNS))
-WINDOWS = ExternalTable("windows", "results", layout.WINDOWS, ".json", _of_glue(lineage.COLUMNS))
-PARTIALS = ExternalTable("partials", "lake", layout.PARTIALS, ".parquet", _of_glue(partial_parquet.COLUMNS))
-QUARANTINE = ExternalTable("quarantine", "lake", layout.QUARANTINE, ".jsonl.gz", _of_glue(quarantine.COLUMNS))
+AGGREGATES = ExternalTable("aggregates", "results", layout.AGGREGATES, ".parquet", _of_glue(schemas.AGGREGATES))
+WINDOWS = ExternalTable("windows", "results", layout.WINDOWS, ".json", _of_glue(schemas.WINDOWS))
+PARTIALS = ExternalTable("partials", "lake", layout.PARTIALS, ".parquet", _of_glue(schemas.PARTIALS))
+QUARANTINE = ExternalTable("quarantine", "lake", layout.QUARANTINE, ".jsonl.gz", _of_glue(schemas.QUARANTINE))
 # Hours and days have the columns of a window; their `hour` is that of the period's start.
 AGGREGATES_1H = replace(AGGREGATES, name="aggregates_1h", root=layout.AGGREGATES_1H)
 AGGREGATES_1D = replace(AGGREGATES, name="aggregates_1d", root=layout.AGGREGATES_1D)
-SILENCES = ExternalTable("silences", "results", layout.SILENCES, ".parquet", _of_glue(silence.COLUMNS))
+SILENCES = ExternalTable("silences", "results", layout.SILENCES, ".parquet", _of_glue(schemas.SILENCES))
 TABLES: dict[str, ExternalTable] = {
     table.name: table for table in (AGGREGATES, AGGREGATES_1H, AGGREGATES_1D, WINDOWS, SILENCES, PARTIALS, QUARANTINE)
 }

@@ -13,10 +13,10 @@ from sqlglot.optimizer.merge_subqueries import merge_subqueries
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import traverse_scope
 
-from analytics.derived import expand_views
 from analytics.query import DIALECT
 from analytics.rewrite import refuse, rewrite_for_duckdb
 from analytics.tables import TABLES
+from analytics.views import expand_views
 from windrow.errors import UsageError
 from windrow.likely import did_you_mean, likely
 

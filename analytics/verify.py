@@ -8,9 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from analytics.frames import epoch_ms
 from analytics.oracle import ROW_COLUMNS, Series, true_rows
 from analytics.query import Query
-from analytics.result import Engine, epoch_ms
+from analytics.result import Engine
 from windrow.timerange import partition_of
 from windrow.timestamps import format_rfc3339, format_sql
 

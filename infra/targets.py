@@ -6,6 +6,7 @@ from pathlib import Path
 from botocore.exceptions import ProfileNotFound
 
 from infra import embedded
+from infra.embedded_clients import read_lightly
 from windrow import settings
 from windrow.aws.clients import AWS, DEFAULT_REGION, EMBEDDED, LOCALSTACK, Place, readable_errors
 from windrow.errors import UsageError
@@ -27,7 +28,9 @@ def find_place(target: str, *, home: Path, region: str | None = None, profile: s
         return Place(LOCALSTACK, _localstack_endpoint(), region or DEFAULT_REGION)
     if region not in (None, DEFAULT_REGION):
         raise UsageError(f"the embedded stack is always in {DEFAULT_REGION}", hint="leave out --region")
-    return embedded.place(home)
+    place = embedded.place(home)
+    read_lightly(place)
+    return place
 
 
 def identity(place: Place) -> str:

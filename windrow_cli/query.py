@@ -4,11 +4,10 @@ import itertools
 import shutil
 import sys
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,7 +21,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from analytics.query import Query
-    from analytics.result import Engine, QueryProgress, Result
+    from analytics.result import PlainResult, QueryProgress, Result
+    from windrow_cli.formats import Rows
+
+    Page = Result | PlainResult
 
 CAPTION_CHARACTERS_MAX = 100
 FORMATS = ("table", "lines", "csv", "json", "parquet")
@@ -84,7 +86,6 @@ def query(
     windrow query --sql "SELECT COUNT(*) FROM aggregates WHERE dt = '2026-11-20'"
     """
     from analytics.engine import engine_of
-    from analytics.plot import plot_path
     from windrow.aws.clients import readable_errors
 
     if sql is not None:
@@ -98,13 +99,14 @@ def query(
         caption = f"{sensor_id or preset}{f' {quantity}' if quantity else ''}, {time_range}"
     if form == "parquet" and sys.stdout.isatty():
         raise UsageError("a terminal cannot show a Parquet file", hint="add: > rows.parquet")
-    picture = plot_path(plotted) if plotted is not None else None
+    picture = _picture(plotted)
     stage = open_stage(stage_name)
     with readable_errors(stage.place):
         engine = engine_of(stage, home=home_folder())
-        with closing(ask(engine, question, rows_max=limit)) as pages:
+        pages_of = engine.pages if form == "parquet" or picture is not None else engine.plain_pages
+        with closing(ask(engine.name, pages_of, question, rows_max=limit)) as pages:
             first = next(pages)
-            if time_range is not None and first.frame.empty:
+            if time_range is not None and not len(first):
                 sentence = good_news(engine, preset, time_range)
                 if not sentence:
                     raise nothing_there(engine, stage.results, time_range, sensor_id=sensor_id, quantity=quantity)
@@ -114,7 +116,15 @@ def query(
     err.print(answer, markup=False)
 
 
-def _print_good_news(sentence: str, empty: "Result", *, form: str) -> None:
+def _picture(path: str | None) -> Path | None:
+    if path is None:
+        return None
+    from analytics.plot import plot_path
+
+    return plot_path(path)
+
+
+def _print_good_news(sentence: str, empty: "Page", *, form: str) -> None:
     """Print the sentence: for people as the result, for programs beside a result without rows."""
     if form in ("table", "lines"):
         click.echo(sentence)
@@ -123,71 +133,97 @@ def _print_good_news(sentence: str, empty: "Result", *, form: str) -> None:
     err.print(sentence, markup=False)
 
 
-def ask(engine: "Engine", question: "Query", *, rows_max: int | None) -> "Generator[Result, None, None]":
+def ask(
+    name: str, pages_of: "Callable[..., Generator[Page, None, None]]", question: "Query", *, rows_max: int | None
+) -> "Generator[Page, None, None]":
     """Yield the answer page by page, its first `rows_max` rows or all; on a terminal, show progress until the first.
 
-    The query is cancelled when the iterator is closed, and on Ctrl-C.
+    `pages_of` is the method of the engine `name` to ask. The query is cancelled when the iterator is closed, and on
+    Ctrl-C.
     """
-    with closing(_asked(engine, question)) as pages:
+    with closing(_asked(name, pages_of, question)) as pages:
         rows = 0
         for page in pages:
-            taken = page.frame if rows_max is None else page.frame.iloc[: rows_max - rows]
-            rows += len(page.frame)
-            is_cut = len(taken) < len(page.frame)
-            yield replace(page, frame=taken, is_truncated=is_cut)
-            if is_cut:
+            taken = page if rows_max is None else page.first(rows_max - rows)
+            rows += len(page)
+            yield taken
+            if taken.is_truncated:
                 return
 
 
-def _asked(engine: "Engine", question: "Query") -> "Generator[Result, None, None]":
-    with err.status(f"asking {engine.name}") as status:
+def _asked(
+    name: str, pages_of: "Callable[..., Generator[Page, None, None]]", question: "Query"
+) -> "Generator[Page, None, None]":
+    with err.status(f"asking {name}") as status:
 
         def show(progress: "QueryProgress") -> None:
             seen = f", {spelled_bytes(progress.bytes_scanned)}" if progress.bytes_scanned else ""
-            status.update(f"{engine.name}: {progress.state}, {progress.seconds:.0f} s{seen}")
+            status.update(f"{name}: {progress.state}, {progress.seconds:.0f} s{seen}")
 
-        pages = engine.pages(question, on_progress=show)
+        pages = pages_of(question, on_progress=show)
         first = next(pages)
     yield first
     yield from pages
 
 
-def print_pages(pages: "Iterator[Result]", *, form: str, picture: Path | None, title: str) -> str:
-    """Print every page to standard output, draw them to `picture` if given, and return a line about what it took."""
-    from analytics.plot import plot
-    from analytics.result import ROWS_MAX, collect
-    from windrow_cli.formats import TEXTS
+def print_pages(pages: "Iterator[Page]", *, form: str, picture: Path | None, title: str) -> str:
+    """Print every page to standard output, draw them to `picture` if given, and return a line about what it took.
 
+    Pages are frames where there is a picture or the form is parquet.
+    """
     counted = PageCounter(pages)
-    frames: Iterator[pd.DataFrame] = (page.frame for page in counted.pages())
+    if form == "parquet" or picture is not None:
+        _print_frames(counted.pages(), form=form, picture=picture, title=title)
+    else:
+        _print_text((_rows(page) for page in counted.pages()), form)
+    return about(counted.whole()) + (f"; drawn to {picture}" if picture is not None else "")
+
+
+def _print_frames(pages: "Iterator[Any]", *, form: str, picture: Path | None, title: str) -> None:
+    from analytics.result import ROWS_MAX, collect
+
+    frames: Iterator[pd.DataFrame] = (page.frame for page in pages)
     if picture is not None:
-        whole = collect(counted.pages(), limit=ROWS_MAX, is_asked_for=False).frame
+        from analytics.plot import plot
+
+        whole = collect(pages, limit=ROWS_MAX, is_asked_for=False).frame
         plot(whole, picture, title=title)
         frames = iter([whole])
     if form == "parquet":
         _print_parquet(frames)
     else:
-        for text in TEXTS[form](frames):
-            click.echo(text)
-    return about(counted.whole()) + (f"; drawn to {picture}" if picture is not None else "")
+        _print_text(frames, form)
+
+
+def _print_text(pages: "Iterator[Rows]", form: str) -> None:
+    from windrow_cli.formats import TEXTS
+
+    for text in TEXTS[form](pages):
+        click.echo(text)
+
+
+def _rows(page: "Page") -> "Rows":
+    from analytics.result import PlainResult
+
+    return page.rows if isinstance(page, PlainResult) else page.frame
 
 
 class PageCounter:
     """Passes pages on, and counts their rows."""
 
-    def __init__(self, pages: "Iterator[Result]") -> None:
+    def __init__(self, pages: "Iterator[Page]") -> None:
         self._pages = pages
-        self._last: Result | None = None
+        self._last: Page | None = None
         self._rows = 0
 
-    def pages(self) -> "Generator[Result, None, None]":
+    def pages(self) -> "Generator[Page, None, None]":
         """Yield each page, and count it."""
         for page in self._pages:
-            self._rows += len(page.frame)
+            self._rows += len(page)
             self._last = page
             yield page
 
-    def whole(self) -> "tuple[int, Result]":
+    def whole(self) -> "tuple[int, Page]":
         """Return the number of rows, and the last page."""
         if self._last is None:
             raise ValueError("no page has passed")
@@ -205,7 +241,7 @@ def _print_parquet(frames: "Iterator[pd.DataFrame]") -> None:
             shutil.copyfileobj(file, sys.stdout.buffer)
 
 
-def about(whole: "tuple[int, Result]") -> str:
+def about(whole: "tuple[int, Page]") -> str:
     """Return one line: rows, engine, bytes scanned, seconds, and the price if any."""
     rows, last = whole
     more = " (there are more)" if last.is_truncated else ""

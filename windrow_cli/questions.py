@@ -35,7 +35,8 @@ def query_of_sql(
     quantity: str | None = None,
 ) -> "Query":
     """Return the query of `--sql`, which has its own range."""
-    from analytics.query import Query, parse_select
+    from analytics.query import Query
+    from analytics.select import parse_select
 
     if preset is not None:
         raise UsageError("both a preset and --sql", hint="give one of them")

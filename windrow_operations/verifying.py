@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from analytics.engine import local_engine
+from analytics.frames import epoch_ms
 from analytics.oracle import READING_COLUMNS
 from analytics.presets import IN_RANGE, range_values
 from analytics.query import Query
-from analytics.result import Engine, epoch_ms
+from analytics.result import Engine
 from analytics.verify import Verification, rows_of_window, verify
 from producers.fleet import FleetSpec, readings
 from producers.manifest import Manifest, stored_runs

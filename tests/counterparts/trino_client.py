@@ -11,8 +11,8 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
+from analytics.frames import frame_of_text
 from analytics.query import Query
-from analytics.result import frame_of_text
 from windrow.quoting import quoted_text
 
 QUERY_SECONDS_MAX = 120

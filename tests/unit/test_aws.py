@@ -12,7 +12,16 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 
-from windrow.aws.clients import EMBEDDED, FUNCTION, Place, client, client_config, readable, readable_errors
+from windrow.aws.clients import (
+    EMBEDDED,
+    FUNCTION,
+    Place,
+    client,
+    client_config,
+    readable,
+    readable_errors,
+    wrap_client,
+)
 from windrow.deployment import find_stage
 from windrow.errors import PermanentError, WindrowError
 
@@ -34,6 +43,28 @@ def test_client_is_made_once_per_service_and_place():
     """The same service and place give the same client, another place another one."""
     assert client("s3", NOBODY) is client("s3", Place(EMBEDDED, "http://127.0.0.1:1", "us-east-1"))
     assert client("s3", NOBODY) is not client("s3", Place(EMBEDDED, "http://127.0.0.1:2", "us-east-1"))
+
+
+@pytest.mark.slow
+def test_a_client_is_made_without_a_look_at_all_other_services(monkeypatch):
+    """400 folders are looked into otherwise; a service that there is not is still an error."""
+    monkeypatch.setattr("botocore.loaders.Loader.list_available_services", lambda *_: pytest.fail("looked"))
+    place = Place(EMBEDDED, "http://127.0.0.1:3", "us-east-1")
+    assert client("s3", place).meta.service_model.service_name == "s3"
+    with pytest.raises(WindrowError, match="no-service"):
+        client("no-service", place)
+
+
+@pytest.mark.slow
+def test_a_client_can_be_wrapped_and_the_usual_one_is_made_when_it_is_asked_for():
+    """Once, and not for clients that do not repeat."""
+    place = Place(EMBEDDED, "http://127.0.0.1:4", "us-east-1")
+    wrap_client("s3", place, lambda make: ("wrapped", make))
+    wrap_client("s3", place, lambda _: pytest.fail("wrapped again"))
+    name, make = client("s3", place)
+    assert name == "wrapped"
+    assert make().meta.endpoint_url == place.endpoint_url
+    assert client("s3", place, repeats=False).meta.endpoint_url == place.endpoint_url
 
 
 def test_every_wait_is_bounded():

@@ -2,7 +2,8 @@
 
 import pytest
 
-from analytics.query import Query, literal, parse_select
+from analytics.query import Query, literal
+from analytics.select import parse_select
 from windrow.errors import UsageError
 
 

@@ -5,7 +5,7 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from decimal import Decimal
 from pathlib import Path
 
@@ -55,28 +55,26 @@ def test_an_empty_answer_is_one_page_with_its_columns(stored: StoredResults) -> 
 
 def test_a_limit_cuts_within_a_page_and_says_so(stored: StoredResults) -> None:
     """The rest is not read."""
-    pages = list(ask(stored.engine, Query(SERIES), rows_max=PAGE_ROWS + 1))
-    assert [len(page.frame) for page in pages] == [PAGE_ROWS, 1]
-    assert [page.is_truncated for page in pages] == [False, True]
-    (whole,) = ask(stored.engine, Query("SELECT 1"), rows_max=1)
-    assert not whole.is_truncated
+    for pages_of in (stored.engine.pages, stored.engine.plain_pages):
+        pages = list(ask("scripted", pages_of, Query(SERIES), rows_max=PAGE_ROWS + 1))
+        assert [len(page) for page in pages] == [PAGE_ROWS, 1]
+        assert [page.is_truncated for page in pages] == [False, True]
+        (whole,) = ask("scripted", pages_of, Query("SELECT 1"), rows_max=1)
+        assert not whole.is_truncated
 
 
 def test_an_iterator_that_is_closed_ends_the_query(stored: StoredResults) -> None:
     """Ctrl-C between two pages leaves nothing running."""
     closed: list[str] = []
 
-    class Engine:
-        name = "scripted"
+    def pages_of(_: Query, **__: object) -> Generator[Result, None, None]:
+        try:
+            while True:
+                yield Result(pd.DataFrame({"x": [1]}), "scripted", 0, 0.0)
+        finally:
+            closed.append("query")
 
-        def pages(self, _: Query, **__: object) -> Iterator[Result]:
-            try:
-                while True:
-                    yield Result(pd.DataFrame({"x": [1]}), self.name, 0, 0.0)
-            finally:
-                closed.append("query")
-
-    pages = ask(Engine(), Query("SELECT 1"), rows_max=None)  # type: ignore[arg-type]
+    pages = ask("scripted", pages_of, Query("SELECT 1"), rows_max=None)
     next(pages)
     pages.close()
     assert closed == ["query"]

@@ -8,8 +8,8 @@ import duckdb
 import pytest
 import sqlglot
 
-from analytics.relation import duckdb_type
 from analytics.tables import AGGREGATES, AGGREGATES_1D, AGGREGATES_1H
+from analytics.types import duckdb_type
 from tests.template_views import QUERIES, VIEWS, document
 from windrow.lake import layout
 from windrow.lake.layout import Origin, PartialKey

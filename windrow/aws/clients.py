@@ -6,7 +6,7 @@ it takes as long as everything else that a function does.
 
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -132,6 +132,21 @@ def client(service: str, place: Place, *, repeats: bool = True) -> Any:
     return made
 
 
+def wrap_client(service: str, place: Place, wrap: Callable[[Callable[[], Any]], Any]) -> None:
+    """Have `client` return, for `service` at `place`, what `wrap` makes of a function that makes the usual client.
+
+    Not for clients without `repeats`, nor after the first call of `client`.
+    """
+
+    def make() -> Any:
+        with _lock, readable_errors(place):
+            return _make(service, place, repeats=True)
+
+    with _lock:
+        if (service, place, True) not in _clients:
+            _clients[service, place, True] = wrap(make)
+
+
 def _make(service: str, place: Place, *, repeats: bool) -> Any:
     from botocore.config import Config  # noqa: PLC0415 - see above
 
@@ -156,8 +171,18 @@ def _session(place: Place) -> Any:
 
     key = ("", place, True)
     if key not in _clients:
-        _clients[key] = Session(profile=place.profile)
+        session = Session(profile=place.profile)
+        # botocore would look into the folders of all 400 services, to say of an unknown one that it is: 50 ms of CPU.
+        session.get_component("data_loader").list_available_services = lambda type_name: _EveryService()  # noqa: ARG005
+        _clients[key] = session
     return _clients[key]
+
+
+class _EveryService:
+    """The names of all services; of one without a model, botocore says that there is no data."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
 
 
 def client_config(service: str, place: Place) -> "Config":

@@ -18,22 +18,12 @@ from typing import Any
 
 import pybase64
 
+from windrow import schemas
 from windrow.reading import Reason
 from windrow.timestamps import format_sql, parse_sql_ms
 from windrow.window import Window
 
-# (name, Glue type), in the order of a line.
-COLUMNS: tuple[tuple[str, str], ...] = (
-    ("reason", "string"),
-    ("detail", "string"),
-    ("stream", "string"),
-    ("shard", "string"),
-    ("sequence_number", "string"),
-    ("index", "int"),
-    ("block_row", "int"),
-    ("arrival_time", "timestamp"),
-    ("payload_base64", "string"),
-)
+COLUMNS = schemas.QUARANTINE
 # Reasons to reject a whole record: the payload is all of it. With all other reasons it is a part of a record.
 WHOLE_RECORD_REASONS = frozenset(
     {

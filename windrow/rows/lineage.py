@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from windrow import schemas
 from windrow.rows.format_version import check_readable
 from windrow.rows.united import UnitedSet
 from windrow.timestamps import format_sql, parse_sql_ms
@@ -13,33 +14,7 @@ from windrow.window import Window
 
 FORMAT = 1
 
-# (name, Glue type); the Athena JSON table has these columns.
-COLUMNS: tuple[tuple[str, str], ...] = (
-    ("window_start", "timestamp"),
-    ("window_end", "timestamp"),
-    ("revision", "int"),
-    ("readings", "bigint"),
-    ("sensors", "bigint"),
-    ("sensors_expected", "bigint"),
-    ("completeness", "double"),
-    ("silent", "bigint"),
-    ("conflicts", "bigint"),
-    ("duplicates_removed", "bigint"),
-    ("late", "bigint"),
-    ("quarantined", "bigint"),
-    ("partials", "int"),
-    ("shards", "array<string>"),
-    ("is_final", "boolean"),
-    ("scheduled_time", "timestamp"),
-    ("fingerprint", "string"),
-    ("digests", "array<string>"),
-    ("rows_sha256", "string"),
-    ("result_etag", "string"),
-    ("sensors_sha256", "string"),
-    ("presence", "string"),
-    ("silences_etag", "string"),
-    ("format", "int"),
-)
+COLUMNS = schemas.WINDOWS
 
 
 class UnreadableLineage(ValueError):  # noqa: N818 - the domain's noun

@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from windrow import schemas
 from windrow.columns import arrow
 from windrow.columns.strings import offsets_of
 from windrow.rows.format_version import check_readable
@@ -23,22 +24,7 @@ from windrow.window import WINDOW_MS, Window
 
 FORMAT = 1
 
-# (name, Glue type), in the order of the file.
-COLUMNS: tuple[tuple[str, str], ...] = (
-    ("sensor_id", "string"),
-    ("quantity", "string"),
-    ("unit", "string"),
-    ("readings", "bigint"),
-    ("sum_milli", "bigint"),
-    ("min_milli", "int"),
-    ("max_milli", "int"),
-    ("first_offset_ms", "int"),
-    ("offset_ms_steps", "array<int>"),
-    ("first_milli", "int"),
-    ("milli_steps", "array<int>"),
-    ("first_sequence", "bigint"),
-    ("sequence_steps", "array<bigint>"),
-)
+COLUMNS = schemas.PARTIALS
 # All others are dictionary-encoded: quantities, units, and 64-bit integers that are nearly all equal.
 _PLAIN = ("sensor_id", "sum_milli", "first_sequence")
 _ENCODINGS: dict[tuple[str, ...], arrow.Encoding] = {

@@ -12,6 +12,7 @@ from typing import IO
 import numpy as np
 from arro3.core import Array
 
+from windrow import schemas
 from windrow.columns import arrow
 from windrow.columns.strings import Strings
 from windrow.reading import Readings
@@ -22,28 +23,7 @@ from windrow.window import Window
 
 FORMAT = 1
 
-# (name, Glue type), in the order of the file.
-COLUMNS: tuple[tuple[str, str], ...] = (
-    ("window_start", "timestamp"),
-    ("sensor_id", "string"),
-    ("quantity", "string"),
-    ("unit", "string"),
-    ("readings", "bigint"),
-    ("sum_milli", "bigint"),
-    ("sum_squares_milli2", "decimal(38,0)"),
-    ("min_milli", "int"),
-    ("max_milli", "int"),
-    ("first_milli", "int"),
-    ("first_time", "timestamp"),
-    ("last_milli", "int"),
-    ("last_time", "timestamp"),
-    *((f"p{percent:02}_milli", "int") for percent in PERCENTILES),
-    ("integral_milli_ms", "bigint"),
-    ("covered_ms", "int"),
-    ("histogram_bins", "array<int>"),
-    ("histogram_counts", "array<int>"),
-    ("conflicts", "bigint"),
-)
+COLUMNS = schemas.AGGREGATES
 # Dictionary-encoded, because most rows have the same value; so are decimals and lists.
 _STEADY = ("window_start", "quantity", "unit", "readings", "covered_ms", "conflicts")
 _ENCODINGS: dict[tuple[str, ...], arrow.Encoding] = {

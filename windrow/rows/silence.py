@@ -22,6 +22,7 @@ from typing import IO
 
 import numpy as np
 
+from windrow import schemas
 from windrow.columns import arrow
 from windrow.columns.arrays import Int64s, Mask
 from windrow.columns.strings import Strings
@@ -36,16 +37,7 @@ HISTORY_WINDOWS = AGES + 1
 """The number of windows that the silence of one window depends on, itself included."""
 FORMAT = 1
 
-# (name, Glue type), in the order of the file.
-COLUMNS: tuple[tuple[str, str], ...] = (
-    ("window_start", "timestamp"),
-    ("sensor_id", "string"),
-    ("quantity", "string"),
-    ("unit", "string"),
-    ("state", "string"),
-    ("last_window", "timestamp"),
-    ("missing_windows", "int"),
-)
+COLUMNS = schemas.SILENCES
 
 
 class SilenceState(StrEnum):
