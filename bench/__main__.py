@@ -7,10 +7,11 @@ import argparse
 import os
 import sys
 
-from bench import consumer, dashboard, ingest, package, producer, rollup
+from bench import command, consumer, dashboard, ingest, package, producer, rollup
 from windrow.settings import RUNTIME
 
 BENCHES = {
+    **command.BENCHES,
     **consumer.BENCHES,
     **dashboard.BENCHES,
     **producer.BENCHES,

@@ -7,17 +7,22 @@ which is made then: errors, retries and rare options are its own.
 
 import http.client
 import io
+import json
 import threading
 import urllib.parse
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from windrow.aws.clients import READ_TIMEOUT_SECONDS, Place, wrap_client
 
+# The versions of these services' APIs, which each of their requests names.
 CLOUDFORMATION_VERSION = "2010-05-15"
-"""The version of CloudFormation's API, which each of its requests names."""
+_KINESIS = "Kinesis_20131202"
+_LAMBDA_VERSION = "2015-03-31"
+_FORM = "application/x-www-form-urlencoded"
 # The stack finds the service of a request in its signature's scope, and checks no signature.
 _AUTHORIZATION = "AWS4-HMAC-SHA256 Credential=test/20260101/{region}/{service}/aws4_request"
 
@@ -26,12 +31,15 @@ def read_lightly(place: Place) -> None:
     """Have `windrow.aws.clients.client` return these clients for `place`, an embedded stack."""
     wrap_client("s3", place, lambda make: LightS3(place, make))
     wrap_client("cloudformation", place, lambda make: LightCloudFormation(place, make))
+    wrap_client("lambda", place, lambda make: LightLambda(place, make))
+    wrap_client("kinesis", place, lambda make: LightKinesis(place, make))
+    wrap_client("kinesis", place, lambda make: LightClient(place, make), repeats=False)
 
 
 class LightClient:
     """A client that makes some requests itself, and hands on all others; safe for several threads."""
 
-    service: str
+    service = ""
 
     def __init__(self, place: Place, make: Callable[[], Any]) -> None:
         """Ask `place`; `make` makes botocore's client."""
@@ -52,11 +60,11 @@ class LightClient:
                 self._whole = self._make()
         return self._whole
 
-    def ask(self, method: str, path: str, body: str = "") -> tuple[bytes, http.client.HTTPMessage] | None:
+    def ask(
+        self, method: str, path: str, body: str = "", **headers: str
+    ) -> tuple[bytes, http.client.HTTPMessage] | None:
         """Return the body and the headers of the answer; None unless it came whole, with status 200."""
-        headers = {"Authorization": _AUTHORIZATION.format(region=self._place.region, service=self.service)}
-        if body:
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        headers["Authorization"] = _AUTHORIZATION.format(region=self._place.region, service=self.service)
         connection = self._connection()
         try:
             connection.request(method, path, body or None, headers)
@@ -103,20 +111,60 @@ class LightS3(LightClient):
 
 
 class LightCloudFormation(LightClient):
-    """Describes one stack."""
+    """Describes stacks."""
 
     service = "cloudformation"
 
     def describe_stacks(self, **request: str) -> dict[str, Any]:
-        """Return the stack's name, status, protection, parameters, outputs and tags, and no more."""
+        """Return each stack's name, status, protection, parameters, outputs and tags, and no more."""
         answer = None
-        if request.keys() == {"StackName"}:
+        if request.keys() <= {"StackName", "NextToken"}:
             fields = {"Action": "DescribeStacks", "Version": CLOUDFORMATION_VERSION, **request}
-            answer = self.ask("POST", "/", urllib.parse.urlencode(fields))
+            answer = self.ask("POST", "/", urllib.parse.urlencode(fields), **{"Content-Type": _FORM})
         if answer is None:
             whole: dict[str, Any] = self.whole().describe_stacks(**request)
             return whole
-        return {"Stacks": [_stack(one) for one in _tree(answer[0]).iterfind("DescribeStacksResult/Stacks/member")]}
+        result = _tree(answer[0]).find("DescribeStacksResult")
+        if result is None:
+            raise ValueError(f"the embedded stack described no stacks: {answer[0][:100]!r}")
+        stacks = [_stack(one) for one in result.iterfind("Stacks/member")]
+        token = result.findtext("NextToken")
+        return {"Stacks": stacks, "NextToken": token} if token else {"Stacks": stacks}
+
+
+class LightKinesis(LightClient):
+    """Sums up a stream."""
+
+    service = "kinesis"
+
+    def describe_stream_summary(self, **request: str) -> dict[str, Any]:
+        """Return the facts about the stream."""
+        target = {"X-Amz-Target": f"{_KINESIS}.DescribeStreamSummary", "Content-Type": "application/x-amz-json-1.1"}
+        answer = self.ask("POST", "/", json.dumps(request), **target)
+        if answer is None:
+            whole: dict[str, Any] = self.whole().describe_stream_summary(**request)
+            return whole
+        summary = json.loads(answer[0])["StreamDescriptionSummary"]
+        return {"StreamDescriptionSummary": _with_instants(summary, "StreamCreationTimestamp")}
+
+
+class LightLambda(LightClient):
+    """Lists what reads a stream."""
+
+    service = "lambda"
+
+    def list_event_source_mappings(self, **request: str) -> dict[str, Any]:
+        """Return a page of event source mappings."""
+        answer = None
+        if request.keys() <= {"EventSourceArn", "Marker"}:
+            answer = self.ask("GET", f"/{_LAMBDA_VERSION}/event-source-mappings/?{urllib.parse.urlencode(request)}")
+        if answer is None:
+            whole: dict[str, Any] = self.whole().list_event_source_mappings(**request)
+            return whole
+        page: dict[str, Any] = json.loads(answer[0])
+        instants = ("LastModified", "StartingPositionTimestamp")
+        page["EventSourceMappings"] = [_with_instants(one, *instants) for one in page["EventSourceMappings"]]
+        return page
 
 
 _LIST_PARAMETERS = {
@@ -140,6 +188,12 @@ def _tree(body: bytes) -> ET.Element:
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
     return root
+
+
+def _with_instants(answer: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return the answer with seconds since the epoch as the instants that botocore makes of them."""
+    instants = {name: datetime.fromtimestamp(answer[name], UTC) for name in names if answer.get(name) is not None}
+    return answer | instants
 
 
 def _page(listing: ET.Element) -> dict[str, Any]:

@@ -121,8 +121,13 @@ def _wait_until_it_is(stage: Stage, uuid: str, state: str) -> None:
 
 def mappings_of(place: Place, stream_arn: str) -> list[dict[str, Any]]:
     """Return the event source mappings of one stream."""
-    pages = client("lambda", place).get_paginator("list_event_source_mappings").paginate(EventSourceArn=stream_arn)
-    return [mapping for page in pages for mapping in page["EventSourceMappings"]]
+    functions = client("lambda", place)
+    page = functions.list_event_source_mappings(EventSourceArn=stream_arn)
+    found: list[dict[str, Any]] = page["EventSourceMappings"]
+    while page.get("NextMarker"):
+        page = functions.list_event_source_mappings(EventSourceArn=stream_arn, Marker=page["NextMarker"])
+        found += page["EventSourceMappings"]
+    return found
 
 
 def _wait_until(is_done: Callable[[], bool], complaint: str) -> None:

@@ -1,6 +1,6 @@
 """The stages at a place and the state of each, from a few cheap requests."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -51,14 +51,21 @@ _READING = frozenset({"Creating", "Enabling", "Enabled", "Updating"})
 def stage_statuses(place: Place) -> list[StageStatus]:
     """Return the state of every stage at ``place``, by name; four requests each."""
     with readable_errors(place):
-        pages = client("cloudformation", place).get_paginator("describe_stacks").paginate()
         found = {
             stack["StackName"].removeprefix(STACK_PREFIX): stack
-            for page in pages
-            for stack in page["Stacks"]
+            for stack in _stacks(place)
             if is_stage(stack) and stack["StackStatus"] != "DELETE_COMPLETE"
         }
         return [_status_of(place, stage, stack) for stage, stack in sorted(found.items())]
+
+
+def _stacks(place: Place) -> Iterator[Mapping[str, Any]]:
+    """Yield all stacks at ``place``, page by page."""
+    page = client("cloudformation", place).describe_stacks()
+    yield from page["Stacks"]
+    while page.get("NextToken"):
+        page = client("cloudformation", place).describe_stacks(NextToken=page["NextToken"])
+        yield from page["Stacks"]
 
 
 def _status_of(place: Place, name: str, stack: Mapping[str, Any]) -> StageStatus:

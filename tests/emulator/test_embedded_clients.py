@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.embedded_clients import LightCloudFormation, LightS3
+from infra.embedded_clients import LightCloudFormation, LightKinesis, LightLambda, LightS3
 from infra.targets import find_place
 from tests.emulator.test_store_contract import new_bucket
 from tests.rows_file import encode_rollup
@@ -92,6 +92,18 @@ def test_a_stage_is_found_without_botocore(stack: Stage) -> None:
     assert light == {key: without(whole.get(key, []), "Description", "ExportName") for key in light}
 
 
+def test_a_stream_and_its_readers_are_known_without_botocore(stack: Stage) -> None:
+    """What `windrow status` shows of them; instants are instants."""
+    of = {"StreamName": stack.stream_name}
+    summary = client("kinesis", stack.place).describe_stream_summary(**of)["StreamDescriptionSummary"]
+    assert LightKinesis(stack.place, never).describe_stream_summary(**of)["StreamDescriptionSummary"] == summary
+    of = {"EventSourceArn": summary["StreamARN"]}
+    mappings = client("lambda", stack.place).list_event_source_mappings(**of)["EventSourceMappings"]
+    light = LightLambda(stack.place, never).list_event_source_mappings(**of)["EventSourceMappings"]
+    assert mappings
+    assert [{name: one[name] for name in whole} for one, whole in zip(light, mappings, strict=True)] == mappings
+
+
 def without(values: Any, *names: str) -> Any:
     """The values, and where they are a list of objects, these without some of their fields."""
     if not isinstance(values, list):
@@ -130,3 +142,13 @@ def test_a_question_loads_little_and_finds_the_same_stage(stack: Stage, home: An
     assert (row["window_start"], row["sensors"], row["readings"]) == (format_rfc3339(START_MS), 3, 90)
     assert UNWANTED.isdisjoint(json.loads(ended.stderr.splitlines()[-1]))
     assert find_stage(find_place("embedded", home=home), stack.name) == replace(stack)
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "status"],
+        env=plain | {settings.HOME: str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert f"stage {stack.name}: " in ended.stdout
+    assert "Enabled" in ended.stdout
+    assert UNWANTED.isdisjoint(json.loads(ended.stderr.splitlines()[-1]))

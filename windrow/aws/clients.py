@@ -132,19 +132,20 @@ def client(service: str, place: Place, *, repeats: bool = True) -> Any:
     return made
 
 
-def wrap_client(service: str, place: Place, wrap: Callable[[Callable[[], Any]], Any]) -> None:
-    """Have `client` return, for `service` at `place`, what `wrap` makes of a function that makes the usual client.
+def wrap_client(service: str, place: Place, wrap: Callable[[Callable[[], Any]], Any], *, repeats: bool = True) -> None:
+    """Have `client` return, for the same arguments, what `wrap` makes of a function that makes the usual client.
 
-    Not for clients without `repeats`, nor after the first call of `client`.
+    After the first call of `client` with these arguments, nothing changes.
     """
 
     def make() -> Any:
         with _lock, readable_errors(place):
-            return _make(service, place, repeats=True)
+            return _make(service, place, repeats=repeats)
 
     with _lock:
-        if (service, place, True) not in _clients:
-            _clients[service, place, True] = wrap(make)
+        key = (service, place, repeats)
+        if key not in _clients:
+            _clients[key] = wrap(make)
 
 
 def _make(service: str, place: Place, *, repeats: bool) -> Any:
