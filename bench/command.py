@@ -1,4 +1,4 @@
-"""Commands as whole processes, on an embedded stack of the bench's own: what a user's machine spends until the answer."""
+"""Commands as whole processes, on an embedded stack of the bench's own: what a machine spends until the answer."""
 
 import os
 import resource
@@ -61,14 +61,14 @@ def _store(home: Path) -> None:
     stage = stacks.apply(plan_deployment(embedded.place(home), STAGE, options), lambda _: None).stage
     end_ms = START_MS + WINDOWS * WINDOW_MS
     fleet = FleetSpec(seed=1, sensors=200, sites=10, interval_ms=10_000, start_ms=START_MS, end_ms=end_ms)
-    for partial in partials_of(Readings.join(readings(fleet))):
+    for partial in partials_of(Readings.concat(list(readings(fleet)))):
         stage.results.put(rows_key(partial.window), encode_rollup(roll(partial)))
 
 
 def _cpu_seconds(words: list[str], environment: dict[str, str]) -> float:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [Path(sys.executable).with_name("windrow"), *words]
-    subprocess.run(command, env=environment, capture_output=True, check=True)
+    command = [str(Path(sys.executable).with_name("windrow")), *words]
+    subprocess.run(command, env=environment, capture_output=True, check=True)  # noqa: S603 - our own words
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
