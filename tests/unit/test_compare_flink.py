@@ -6,8 +6,8 @@ import duckdb
 import pytest
 import sqlglot
 
-from analytics.relation import duckdb_type
 from analytics.tables import AGGREGATES
+from analytics.types import duckdb_type
 from tests.template_views import VIEWS, document
 
 ROW = {
