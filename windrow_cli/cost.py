@@ -127,7 +127,8 @@ def _parameters_of(stage_name: str | None) -> dict[str, str]:
     from infra.template import parameter_names
     from windrow.deployment import stage_parameters
 
-    found = stage_parameters(chosen_place(), stage_name)
+    with err.status(f"looking for stage {stage_name}"):
+        found = stage_parameters(chosen_place(), stage_name)
     return {name: value for name, value in found.items() if name in parameter_names()}  # an older stage may have others
 
 

@@ -80,7 +80,7 @@ def dashboard_of(stage: "Stage", *, home: Path, quantity: str | None = None, uni
     from windrow.aws.clients import readable_errors
 
     engine = local_engine(stage, home=home)
-    with readable_errors(stage.place):
+    with readable_errors(stage.place), err.status("looking for the quantity"):
         shown = shown_quantity(engine, quantity, unit)
     return Dashboard(engine=engine, results=stage.results, stage=stage.name, clock_ms=clock_ms, quantity=shown)
 

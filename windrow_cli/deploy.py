@@ -133,7 +133,8 @@ def deploy(
         plan = plan_deployment(place, stage_name, options, wheels=wheels, flink=flink)
     # A dry run makes no request, unless it is to say what would be taken back.
     is_asked = adopts or not is_dry_run
-    adoption = infra_adoption.choose(place, stage_name, adopts=adopts) if is_asked else None
+    with err.status("looking for what an earlier stage left"):
+        adoption = infra_adoption.choose(place, stage_name, adopts=adopts) if is_asked else None
     if is_dry_run:
         for line in [*(adoption.lines() if adoption else []), *plan.lines()]:
             out.print(line, markup=False)
@@ -168,7 +169,8 @@ def destroy(*, deletes_data: bool | None, is_dry_run: bool, is_agreed: bool, sta
     is_stand_in = place.endpoint_url is not None
     if deletes_data is None:
         deletes_data = is_stand_in
-    plan = infra_destroy.plan_destruction(place, stage_name, deletes_data=deletes_data)
+    with err.status(f"looking for what belongs to stage {stage_name}"):
+        plan = infra_destroy.plan_destruction(place, stage_name, deletes_data=deletes_data)
     if is_dry_run:
         for line in plan.lines():
             out.print(line, markup=False)
@@ -197,7 +199,9 @@ def _start_flink(plan: "DeploymentPlan") -> None:
     """Start the Flink application, if the stage has one that stands still, and say so."""
     from infra import flink_application
 
-    if flink_application.start(plan):
+    with err.status("looking for a Flink application to start"):
+        is_starting = flink_application.start(plan)
+    if is_starting:
         err.print("the Flink application is starting; from then on AWS bills its KPU-hours", markup=False)
 
 

@@ -61,7 +61,8 @@ def logs(role: str | None, *, start: str, follows: bool, form: str, stage_name: 
 
 
 def _wait() -> bool:
-    time.sleep(LOOK_EVERY_SECONDS)
+    with waiting("waiting for new lines"):
+        time.sleep(LOOK_EVERY_SECONDS)
     return True
 
 

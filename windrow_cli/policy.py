@@ -5,7 +5,7 @@ import json
 import click
 
 from windrow_cli.choices import OneOf
-from windrow_cli.console import out
+from windrow_cli.console import err, out
 from windrow_cli.stage import chosen_place, chosen_region, stage_option
 
 # The same as infra.policy.KINDS and QUERY_RESULTS, which take a while to import.
@@ -60,7 +60,7 @@ def policy(
         place = chosen_place()
         region = place.region
         if account is None:
-            with readable_errors(place):
+            with readable_errors(place), err.status("asking whose account this is"):
                 account = account_of(place)
     scope = Scope(
         stage=check_stage(stage_name),

@@ -15,12 +15,14 @@ from windrow_cli.choices import OneOf
 from windrow_cli.console import err, out
 from windrow_cli.disarm import for_terminal
 from windrow_cli.formats import csv_text
+from windrow_cli.progress import waiting
 from windrow_cli.search import search_of, search_options
 from windrow_cli.stage import clock_ms, open_stage, stage_option
 
 if TYPE_CHECKING:
     from windrow.lake.quarantine import QuarantinedPayload
     from windrow.lake.quarantine_search import QuarantineSearch
+    from windrow.stage import Stage
 
 # Bytes of a payload that a table shows; --format json has all of them.
 _SHOWN_BYTES_MAX = 400
@@ -53,7 +55,9 @@ def list_command(
     windrow quarantine list --from -1d --reason too_late --format json
     """
     search = search_of(start, end, reasons, shard, now_ms=clock_ms())
-    rows = [tally.row() for tally in tallies(_payloads(stage_name, search))]
+    stage = open_stage(stage_name)
+    with waiting("reading quarantine"):
+        rows = [tally.row() for tally in tallies(_payloads(stage, search))]
     _print(rows, form, columns=_TALLY_COLUMNS)
     err.print(f"{sum(row['payloads'] for row in rows):,} payloads")
 
@@ -85,8 +89,10 @@ def show_command(
     windrow quarantine show --shard shardId-000000000003 --sequence-number 4965... --format json
     """
     search = search_of(start, end, reasons, shard, now_ms=clock_ms())
-    found = (one for one in _payloads(stage_name, search) if sequence_number in (None, one.sequence_number))
-    chosen = [one for one, _ in zip(found, range(limit + 1), strict=False)]
+    stage = open_stage(stage_name)
+    with waiting("reading quarantine"):
+        found = (one for one in _payloads(stage, search) if sequence_number in (None, one.sequence_number))
+        chosen = [one for one, _ in zip(found, range(limit + 1), strict=False)]
     if form == "table":
         for one in chosen[:limit]:
             out.print(described(one), markup=False)
@@ -154,10 +160,10 @@ def described(one: "QuarantinedPayload") -> str:
     return f"{where}, arrived {arrived}\n  {one.reason.value}: {for_terminal(one.detail)}\n  {shown}{more}"
 
 
-def _payloads(stage_name: str, search: "QuarantineSearch") -> Iterator["QuarantinedPayload"]:
+def _payloads(stage: "Stage", search: "QuarantineSearch") -> Iterator["QuarantinedPayload"]:
     from windrow.lake import quarantine_search
 
-    return quarantine_search.payloads(open_stage(stage_name).lake, search)
+    return quarantine_search.payloads(stage.lake, search)
 
 
 def _row(one: "QuarantinedPayload") -> dict[str, Any]:

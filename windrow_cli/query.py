@@ -107,9 +107,10 @@ def query(
         with closing(ask(engine.name, pages_of, question, rows_max=limit)) as pages:
             first = next(pages)
             if time_range is not None and not len(first):
-                sentence = good_news(engine, preset, time_range)
-                if not sentence:
-                    raise nothing_there(engine, stage.results, time_range, sensor_id=sensor_id, quantity=quantity)
+                with err.status("looking where there are rows"):
+                    sentence = good_news(engine, preset, time_range)
+                    if not sentence:
+                        raise nothing_there(engine, stage.results, time_range, sensor_id=sensor_id, quantity=quantity)
                 _print_good_news(sentence, first, form=form)
                 return
             answer = print_pages(itertools.chain([first], pages), form=form, picture=picture, title=caption)

@@ -37,7 +37,9 @@ def watch(every: int, *, count: int | None, stage_name: str) -> None:
             if number > 1:
                 with waiting(f"{number - 1:,} ticks; one every {every} s"):
                     time.sleep(every)
-            for line in changes(ticks.invoke_tick(stage, ticks.tick_event(clock_ms(), is_dry_run=False))):
+            with waiting("the dispatcher closes windows"):
+                report = ticks.invoke_tick(stage, ticks.tick_event(clock_ms(), is_dry_run=False))
+            for line in changes(report):
                 out.print(line, markup=False)
     except KeyboardInterrupt:  # how it ends
         return
