@@ -26,6 +26,9 @@ from windrow.window import WINDOW_MS
 
 FEED = Path(__file__).parent / "kpl" / "Feed.java"
 FEED_SECONDS_MAX = 300
+KPL, KPL_OLDER = "1.0.4", "0.15.12"
+_PACKAGE, _PACKAGE_OLDER = "software.amazon.kinesis.producer", "com.amazonaws.services.kinesis.producer"
+_POM_OLDER = FEED.parents[1] / "kpl015" / "pom.xml"
 WINDOWS = 3
 ODD_IDS = ("a", "ü/∞", "with space", "quote\"'", "x" * 60, "emoji-\U0001f321", "back\\slash", "0")
 GOLDEN = Path(__file__).parents[1] / "golden" / "kpl" / "native.json.gz"
@@ -56,7 +59,13 @@ def given(seed: int, count: int, start_ms: int) -> list[Given]:
 
 
 def feed(
-    stage: Stage, readings: Sequence[Given], folder: Path, *, options: Sequence[str] = (), swallowed: float = 0.0
+    stage: Stage,
+    readings: Sequence[Given],
+    folder: Path,
+    *,
+    options: Sequence[str] = (),
+    swallowed: float = 0.0,
+    version: str = KPL,
 ) -> dict[str, int]:
     """Have the KPL send each reading as one user record; return the last sequence number of each shard.
 
@@ -67,12 +76,24 @@ def feed(
     port = urlsplit(str(stage.place.endpoint_url)).port
     assert port is not None
     with tls_proxy.running(port, folder, swallowed=swallowed) as secure:
-        command, environment = maven.command(FEED, str(lines), stage.stream_name, str(secure), *options)
+        program, pom = _program(folder, version)
+        command, environment = maven.command(program, str(lines), stage.stream_name, str(secure), *options, pom=pom)
+        environment |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
         ended = subprocess.run(
             command, env=environment, capture_output=True, text=True, check=False, timeout=FEED_SECONDS_MAX
         )
     assert ended.returncode == 0, ended.stderr[-2_000:]
     return {shard: int(number) for shard, number in (line.split() for line in ended.stdout.splitlines())}
+
+
+def _program(folder: Path, version: str) -> tuple[Path, Path]:
+    """Return the source that feeds the KPL of `version`, and the pom of its class path."""
+    if version == KPL:
+        return FEED, FEED.with_name("pom.xml")
+    assert version == KPL_OLDER, version
+    older = folder / FEED.name
+    older.write_text(FEED.read_text().replace(_PACKAGE, _PACKAGE_OLDER))
+    return older, _POM_OLDER
 
 
 def _payload(reading: Given) -> str:

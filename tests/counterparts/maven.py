@@ -35,12 +35,17 @@ def class_path(pom: Path) -> str:
         return path.read_text().strip()
 
 
-def command(program: Path, *arguments: str, options: tuple[str, ...] = ()) -> tuple[list[str], dict[str, str]]:
-    """Return the command and environment that run the Java source `program` with the class path of its folder."""
+def command(
+    program: Path, *arguments: str, options: tuple[str, ...] = (), pom: Path | None = None
+) -> tuple[list[str], dict[str, str]]:
+    """Return the command and environment that run the Java source `program` with the class path of its folder.
+
+    With `pom` the class path is of that instead.
+    """
     java = java_home(oldest=JAVA_OLDEST, newest=JAVA_NEWEST)
     if java is None:
         pytest.skip(f"{program.name} needs Java {JAVA_OLDEST} to {JAVA_NEWEST}: set JAVA_HOME")
-    classes = class_path(program.with_name("pom.xml"))
+    classes = class_path(pom or program.with_name("pom.xml"))
     environment = {"PATH": os.environ["PATH"], "JAVA_HOME": str(java), "LANG": "C.UTF-8"}
     # Otherwise the KPL's daemon asks the address where an EC2 instance has its credentials.
     environment["AWS_EC2_METADATA_DISABLED"] = "true"

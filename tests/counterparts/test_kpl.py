@@ -16,7 +16,7 @@ from infra import stack as stacks
 from infra.plan import DeploymentOptions, plan_deployment
 from infra.waiting import poll
 from tests.counterparts.conftest import floor_to_window, ignore, now_ms
-from tests.counterparts.kpl_feed import FEED_SECONDS_MAX, WINDOWS, Given, feed, given
+from tests.counterparts.kpl_feed import FEED_SECONDS_MAX, KPL, KPL_OLDER, WINDOWS, Given, feed, given
 from tests.counterparts.table import Counterpart
 from tests.simulation.resharded_run import merge_last, split_first
 from windrow.aws.clients import client
@@ -26,7 +26,7 @@ from windrow.wire.kpl import deaggregate
 from windrow_operations.draining import wait_until_drained
 from windrow_operations.ticks import invoke_tick, tick_event
 
-COUNTERPART = Counterpart("the native KPL", "1.0.4", "rows, against plain Python")
+COUNTERPART = Counterpart("the native KPL", f"{KPL}, {KPL_OLDER}", "rows, against plain Python")
 
 RESHARD_SECONDS = 2.5
 MEGABYTE = 900_000
@@ -61,7 +61,7 @@ class Case:
 
 CASES = {
     # Until the KPL knows the shards it does not aggregate.
-    "as it comes": Case(lambda sent: sent.plain > 0 < sent.aggregates, ("rate=3000",)),
+    "as it comes": Case(lambda sent: sent.plain > 0 < sent.aggregates, ("rate=600",)),
     "answers are lost": Case(lambda sent: sent.user_records > 6_000, ("rate=2000",), swallowed=0.3),
     "records of a megabyte": Case(
         lambda sent: sent.largest_bytes > MEGABYTE,
@@ -75,6 +75,9 @@ CASES = {
     "without aggregation": Case(lambda sent: sent.plain == 2_000, ("AggregationEnabled=false",), readings=2_000),
 }
 
+OF_THE_OLDER = ("as it comes", "answers are lost", "two splits and two merges")
+RUNS = [(KPL, name) for name in CASES] + [(KPL_OLDER, name) for name in OF_THE_OLDER]
+
 
 @pytest.fixture(scope="module")
 def stages(home: Path) -> dict[str, Stage]:
@@ -87,18 +90,20 @@ def stages(home: Path) -> dict[str, Stage]:
     return stages
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_rows_are_what_the_kpl_was_given(stages: dict[str, Stage], home: Path, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(("version", "name"), RUNS)
+def test_rows_are_what_the_kpl_was_given(
+    stages: dict[str, Stage], home: Path, tmp_path: Path, version: str, name: str
+) -> None:
     """Readings and sums of every sensor and window equal a computation in plain Python."""
     case = CASES[name]
     stage = stages[case.mode]
-    number = list(CASES).index(name)
+    number = RUNS.index((version, name))
     began_ms = now_ms()
     start_ms = floor_to_window(began_ms) - (number + 1) * WINDOWS * WINDOW_MS - WINDOW_MS
     readings = given(number, case.readings, start_ms)
     with ThreadPoolExecutor(1) as pool:
         resharding = pool.submit(_reshard, stage, began_ms) if case.is_resharded else None
-        last = feed(stage, readings, tmp_path, options=case.options, swallowed=case.swallowed)
+        last = feed(stage, readings, tmp_path, options=case.options, swallowed=case.swallowed, version=version)
         if resharding is not None:
             resharding.result()
     wait_until_drained(stage, last)

@@ -14,8 +14,6 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
-import software.amazon.awssdk.auth.credentials.AwsBasicCredentials;
-import software.amazon.awssdk.auth.credentials.StaticCredentialsProvider;
 import software.amazon.kinesis.producer.KinesisProducer;
 import software.amazon.kinesis.producer.KinesisProducerConfiguration;
 import software.amazon.kinesis.producer.UserRecordResult;
@@ -25,7 +23,8 @@ import software.amazon.kinesis.producer.UserRecordResult;
  *
  * <p>java Feed.java LINES STREAM PORT [rate=RECORDS_PER_SECOND] [hashkeys=SEED] [any property of the KPL=...]
  *
- * <p>Prints a line for each shard it stored to: the shard and the last sequence number there.
+ * <p>Prints a line for each shard it stored to: the shard and the last sequence number there. Credentials are those of
+ * the environment, so that but for the name of its package this is a program for the KPL 0.15 too.
  */
 public class Feed {
   private static final int OUTSTANDING_MAX = 20_000;
@@ -103,8 +102,7 @@ public class Feed {
         .setCloudwatchPort(port)
         .setVerifyCertificate(false)
         .setMetricsLevel("none")
-        .setTempDirectory(System.getProperty("java.io.tmpdir"))
-        .setCredentialsProvider(StaticCredentialsProvider.create(AwsBasicCredentials.create("test", "test")));
+        .setTempDirectory(System.getProperty("java.io.tmpdir"));
   }
 
   /** The largest sequence number of each shard. */
