@@ -8,7 +8,8 @@ DEMO_READY := $(VENV)/.demo-ready
 AUDIT       := .venv-audit
 AUDIT_READY := $(AUDIT)/.ready
 COUNTERPARTS       := .venv-counterparts
-COUNTERPARTS_READY := $(COUNTERPARTS)/.ready
+COUNTERPARTS_READY := $(COUNTERPARTS)/.ready $(COUNTERPARTS)-spark4/.ready
+READERS            := tests/counterparts/readers
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo check lint fast-tests audit advisories test counterparts simulate-faults fuzz bench wheels lock clean
@@ -36,9 +37,13 @@ $(AUDIT_READY): requirements/audit.txt
 	$(AUDIT)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/audit.txt
 	@touch $@
 
-$(COUNTERPARTS_READY): requirements/counterparts.txt
-	$(PYTHON) -m venv $(COUNTERPARTS)
-	$(COUNTERPARTS)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/counterparts.txt
+.venv-%/.ready: requirements/%.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+$(READERS)/node_modules: $(READERS)/package.json
+	npm install --silent --no-audit --no-fund --no-package-lock --prefix $(READERS)
 	@touch $@
 
 demo: $(DEMO_READY) ## install what it needs, and run the whole pipeline on this machine
@@ -64,13 +69,13 @@ audit: $(AUDIT_READY)  ## look for what is unsafe in the template and the code
 	$(AUDIT)/bin/bandit --quiet --configfile pyproject.toml --recursive windrow windrow_cli windrow_operations producers processors dispatcher analytics infra
 
 advisories: $(AUDIT_READY)  ## look up known weaknesses of all that is locked (needs the network)
-	for lock in windrow dev audit counterparts; do $(AUDIT)/bin/pip-audit --require-hashes --disable-pip -r requirements/$$lock.txt || exit 1; done
+	for lock in windrow dev audit counterparts counterparts-spark4; do $(AUDIT)/bin/pip-audit --require-hashes --disable-pip -r requirements/$$lock.txt || exit 1; done
 
 test: $(READY) audit  ## all tests that need no account
 	$(BIN)/pytest -n 2 --dist loadgroup tests
 
 counterparts: $(READY)  ## ask a real Trino (Java 24 or newer), Spark, KPL, KCL, Flink (Java 17) and Telegraf (Go); ONLY=kcl asks one
-	-@$(MAKE) --no-print-directory $(COUNTERPARTS_READY) # without it Spark is skipped
+	-@$(MAKE) --no-print-directory --keep-going $(COUNTERPARTS_READY) $(READERS)/node_modules # what is missing is skipped
 	WINDROW_COUNTERPARTS=1 $(BIN)/pytest -n 0 -rs tests/counterparts$(if $(ONLY),/test_$(ONLY).py)
 
 simulate-faults: $(READY)  ## many random simulations of AWS going wrong: make simulate-faults SEEDS=20000
@@ -93,6 +98,7 @@ lock:            ## resolve requirements/*.in into hashed locks (needs uv)
 	$(PYTHON) requirements/derive_demo.py
 	cd requirements && uv pip compile -q --universal --generate-hashes --python-version 3.11 audit.in -o audit.txt
 	cd requirements && uv pip compile -q --universal --generate-hashes --python-version 3.11 counterparts.in -o counterparts.txt
+	cd requirements && uv pip compile -q --universal --generate-hashes --python-version 3.11 counterparts-spark4.in -o counterparts-spark4.txt
 
 clean:           ## remove what make made
-	rm -rf $(VENV) $(AUDIT) $(COUNTERPARTS) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(AUDIT) $(COUNTERPARTS) $(COUNTERPARTS)-spark4 .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from analytics.tables import TABLES
 from infra import embedded
 from infra import stack as stacks
 from infra.plan import DeploymentOptions, plan_deployment
@@ -21,7 +22,10 @@ from producers.fleet import FleetSpec
 from tests.counterparts import trino_server
 from tests.counterparts.table import Counterpart, Result, lines
 from windrow.aws.clients import client
+from windrow.lake import layout
 from windrow.period import DAY_MS
+from windrow.rows.partial_parquet import decode_partial
+from windrow.rows.united_parquet import encode_range
 from windrow.stage import Stage
 from windrow.timerange import TimeRange
 from windrow.window import WINDOW_MS
@@ -32,6 +36,7 @@ from windrow_operations.ticks import invoke_tick, tick_event
 COUNTERPART = "counterpart"
 ASKED_FOR = "WINDROW_COUNTERPARTS"
 STAGE = "counterparts"
+UNIONS = "unions"
 ANY_FREE_PORT = 0
 SENSORS = 40
 SENSORS_FALLING_SILENT = 4
@@ -117,6 +122,34 @@ def filled(home: Path) -> FilledStage:
     _send(stage, sensors=SENSORS, start_ms=open_ms, end_ms=open_ms + WINDOW_MS)
     _set_descriptions_of_views(stage)
     return FilledStage(stage, TimeRange(min(start_ms, midnight_ms - 2 * WINDOW_MS), end_ms), home)
+
+
+@pytest.fixture(scope="session")
+def files(filled: FilledStage, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a folder for each table, and one for united sets, with the files as they lie in their bucket."""
+    folder = tmp_path_factory.mktemp("files")
+    roots = {table.name: (table.bucket, table.root) for table in TABLES.values()} | {UNIONS: ("lake", layout.UNIONS)}
+    for name, (bucket, root) in roots.items():
+        store = filled.stage.lake if bucket == "lake" else filled.stage.results
+        for listed in store.list_objects(root):
+            stored = store.get(listed.key)
+            assert stored is not None
+            path = folder / name / listed.key.removeprefix(root)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(stored.body)
+    if not (folder / UNIONS).exists():  # the stage's windows are too small to have one
+        _write_union(folder)
+    return folder
+
+
+def _write_union(folder: Path) -> None:
+    """Write what a united set of one of the partials would be."""
+    for partial in sorted((folder / "partials").rglob("*.parquet")):
+        body = encode_range(decode_partial(partial.read_bytes())[0])
+        path = folder / UNIONS / partial.relative_to(folder / "partials")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+        return
 
 
 @pytest.fixture(scope="session")
