@@ -48,6 +48,7 @@ from tests.simulation.test_scenarios_gateway import (
     faults_of_old_spool,
     faults_of_old_spool_beside_new,
     faults_of_power_loss,
+    faults_of_puts_while_the_spool_is_sent,
     faults_of_second_process,
     faults_of_uplink,
 )
@@ -199,7 +200,7 @@ MUTANTS = (
     mutant("a pass answers flushes that came later", "producers.producer", "self._answer(flushes, error)", "self._answer(list(self._flushes), error)"),
     mutant("what a failed pass had is not put back", "producers.courier", "self._pending.put_back(shipment.batches)", "pass", faults_of_long_outages),
     mutant("put returns before the disk has it", "producers.courier", "            for entry in entries:\n                self.spool.append(entry)\n", "", lambda: faults_of_uplink("silent")),
-    mutant("back without another look at the spool", "producers.courier", "            segments = spool.seal()\n            self._outage.end()\n", "            segments = []\n            self._outage.end()\n"),
+    mutant("back without another look at the spool", "producers.courier", "            segments = spool.seal()\n            self._outage.end()\n", "            segments = []\n            self._outage.end()\n", faults_of_puts_while_the_spool_is_sent),
     mutant("records of a denied request are dropped", "producers.writer", "                queue.give_back(records)\n", "                pass\n", lambda: faults_of_uplink("denied", IN_MEMORY)),
     mutant("an entry that is no reading ends the thread", "producers.courier", "            except BadReading as error:\n                spool.refuse(segment, str(error))\n                continue\n", "            except BadReading as error:\n                raise ValueError from error\n", faults_of_old_spool),
     mutant("put takes a time that no window has", "producers.reading_of", "    check_time(event_time_ms)\n    return event_time_ms", "    return event_time_ms", faults_of_bad_puts),

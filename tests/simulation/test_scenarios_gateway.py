@@ -59,6 +59,17 @@ def faults_of_uplink(way: str, habits: Habits = ALWAYS, rates: Rates = NONE, see
         return ended(world)
 
 
+def faults_of_puts_while_the_spool_is_sent() -> list[str]:
+    """The uplink comes back, and so often is something put that some of it is put while what is left is being sent."""
+    with World(0, rates=NONE) as world:
+        gateway = world.producer_gateway("gateway", NEVER_FLUSHES)
+        gateway.lose_uplink(3 * SECOND_MS, "unreachable")
+        for number in range(150):
+            world.do(partial(gateway.deliver, facts_of(number)))
+            world.pass_ms(SECOND_MS // 20)
+        return ended(world)
+
+
 def faults_of_long_outages(habits: Habits = IN_MEMORY) -> list[str]:
     """It begins without an uplink, and later is without one for longer than the patience of a flush."""
     with World(0, rates=NONE) as world:
@@ -265,6 +276,11 @@ def faults_of_wrong_clock(skew_ms: int) -> list[str]:
 def test_an_uplink_that_comes_and_goes_costs_nothing(way: str, habits: Habits) -> None:
     """However it fails, what was confirmed is in the stream, and the rest comes when it is back."""
     assert faults_of_uplink(way, habits) == []
+
+
+def test_what_is_put_while_the_spool_is_sent_is_sent_too() -> None:
+    """The end of an outage is no moment, and nothing falls between the spool and what is sent at once."""
+    assert faults_of_puts_while_the_spool_is_sent() == []
 
 
 @pytest.mark.parametrize("habits", [ALWAYS, IN_MEMORY], ids=["spool", "memory"])
