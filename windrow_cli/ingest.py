@@ -208,7 +208,7 @@ def ingest_files(
     for line in told:
         err.print(line, markup=False)
     _refuse_nothing(survey, is_backfill=how.is_backfill)
-    report = report_of(survey, shared, is_dry_run=how.is_dry_run)
+    report = report_of(survey, shared, is_dry_run=how.is_dry_run, is_backfill=how.is_backfill)
     if stage is None:
         return report
     is_guessed = bool(suspects) or any(one.guesses for one in recordings)

@@ -138,8 +138,10 @@ def _cause_of_times(survey: "FileSurvey", *, is_backfill: bool) -> str:
     return "" if is_backfill else "all are too old for the stream: --backfill, or --retime now to move them"
 
 
-def report_of(survey: "FileSurvey", shared: "SharedIdentities", *, is_dry_run: bool) -> dict[str, Any]:
-    """Return the counts as JSON's types."""
+def report_of(
+    survey: "FileSurvey", shared: "SharedIdentities", *, is_dry_run: bool, is_backfill: bool
+) -> dict[str, Any]:
+    """Return the counts as JSON's types; for a backfill nothing is too late."""
     return {
         "rows": survey.rows,
         "readings": survey.sent,
@@ -147,7 +149,7 @@ def report_of(survey: "FileSurvey", shared: "SharedIdentities", *, is_dry_run: b
         "left_out": dict(survey.left_out),
         "first": None if survey.first_ms is None else format_rfc3339(survey.first_ms),
         "last": None if survey.last_ms is None else format_rfc3339(survey.last_ms),
-        "too_late": survey.too_late,
+        **({} if is_backfill else {"too_late": survey.too_late}),
         "too_early": survey.too_early,
         "equal_identities": shared.readings,
         "equal_identities_conflicting": shared.conflicting,

@@ -12,6 +12,8 @@ from producers.shards import ShardMap
 from producers.termination import Termination
 from producers.writer import WriterCounters
 from windrow.aws.clients import readable_errors
+from windrow.aws.many_puts import ManyPuts
+from windrow.lake.s3 import S3Store
 from windrow.reading import EARLINESS_MS_MAX, Readings
 from windrow.stage import Stage
 from windrow_operations.simulating import writer_to
@@ -102,7 +104,8 @@ def backfill_files(
 ) -> Backfill:
     """Write partials for the windows that are not rolled yet; `on_progress` gets how many of how many are written."""
     known = (one.take(one.event_time_ms <= now_ms + EARLINESS_MS_MAX) for one in files.batches())
-    with readable_errors(stage.place):
+    with readable_errors(stage.place), ManyPuts(stage.place, stage.lake_bucket) as many_puts:
         plan = plan_backfill(known, stage.results)
-        new = write_backfill(plan.create, stage.lake, on_progress=on_progress)
+        lake = S3Store(many_puts, stage.lake_bucket)
+        new = write_backfill(plan.create, lake, on_progress=on_progress)
     return Backfill(plan=plan, partials_new=new)

@@ -111,6 +111,7 @@ def test_a_backfill_goes_past_the_stream(aws: Any, tmp_path: Path) -> None:
     report = json.loads(run(str(path), "--backfill", "--format", "json").stdout)
     assert len(list(S3Store(s3, "lake").list_objects(PARTIALS))) == 1 == report["partials_new"]
     assert (report["readings_backfilled"], report["readings_left_out"], report["windows_kept"]) == (1, 1, 1)
+    assert (report["too_early"], "too_late" in report) == (1, False)
     assert sent(aws) == []
 
 

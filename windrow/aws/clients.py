@@ -47,6 +47,7 @@ INVOKE_READ_TIMEOUT_SECONDS = 270
 ATTEMPTS_MAX = 4
 ATTEMPTS_MAX_LOCAL = 3  # a stand-in that refuses the connection is down; each further attempt doubles the wait
 POOL_CONNECTIONS_MAX = 64
+_ANY_KEYS = ("test", "test")
 _STARTS = {EMBEDDED: "run: windrow up", LOCALSTACK: "start LocalStack, or say where it is in LOCALSTACK_HOST"}
 _CHECKS = "check the network and the region"
 _SIGN_IN = "the credentials are not valid, or no longer: sign in again, or choose another --profile"
@@ -160,7 +161,8 @@ def _make(service: str, place: Place, *, repeats: bool) -> Any:
         host = urlsplit(place.endpoint_url or "").netloc
         return Session(region_name=place.region, localstack_host=host).client(service, config=config)
     # A stand-in takes any key, and must never see the user's; a function has its role's; AWS the usual chain.
-    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"} if place.name == EMBEDDED else {}
+    names = ("aws_access_key_id", "aws_secret_access_key")
+    keys = dict(zip(names, _ANY_KEYS, strict=True)) if place.name == EMBEDDED else {}
     return _session(place).create_client(
         service, region_name=place.region, endpoint_url=place.endpoint_url, config=config, **keys
     )
@@ -184,6 +186,21 @@ class _EveryService:
 
     def __contains__(self, name: object) -> bool:
         return True
+
+
+def credentials_at(place: Place) -> Any:
+    """Return what the clients at `place` sign with, as botocore's Credentials; None if there are none, or its own."""
+    from botocore.credentials import Credentials  # noqa: PLC0415 - see above
+
+    if place.name == LOCALSTACK:
+        return None
+    return Credentials(*_ANY_KEYS) if place.name == EMBEDDED else _session(place).get_credentials()
+
+
+def certificates_at(place: Place) -> str | bool:
+    """Return the file of the certificates that the clients at `place` trust; True for those that come with botocore."""
+    file: str | None = _session(place).get_config_variable("ca_bundle")
+    return file or True
 
 
 def client_config(service: str, place: Place) -> "Config":
