@@ -156,6 +156,13 @@ def join_series(sensor_ids: Strings, names: Strings, units: Strings) -> Strings:
     return with_suffixes(sensor_ids, Strings.of([one.suffix for one in chosen]), kind)
 
 
+def series_in(sensor_ids: Strings, quantity: Quantity) -> Strings:
+    """Return k series, those of one quantity of the sensors."""
+    if not quantity.suffix:
+        return sensor_ids
+    return with_suffixes(sensor_ids, Strings.of([quantity.suffix]), np.zeros(len(sensor_ids), np.int64))
+
+
 def with_suffixes(strings: Strings, suffixes: Strings, which: Int64s) -> Strings:
     """Return k strings, each with `suffixes[which]` behind it."""
     behind = suffixes.take(which)

@@ -86,7 +86,7 @@ def test_no_contract_and_no_payload_breaks_the_readers() -> None:
 @pytest.mark.slow
 def test_the_contracts_harness_sees_a_reading_that_is_read_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     """A guard that cannot fail guards nothing: with a fast reader that rounds down, the run breaks."""
-    monkeypatch.setattr("windrow.payloads.parts.divide_half_even", lambda numerator, one: numerator // one)
+    monkeypatch.setattr("windrow.wire.json.mapped.divide_half_even", lambda numerator, one: numerator // one)
     fuzzed = contract_fuzzer(0)
 
     def run() -> None:

@@ -5,6 +5,7 @@ What it reads is what `windrow.payloads.decode` would read, in the same order; i
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -13,9 +14,9 @@ from windrow.columns.payloads import Payloads
 from windrow.columns.strings import Strings
 from windrow.payloads.contract import Contract, Template
 from windrow.payloads.layout import Columns, ContractLayout
-from windrow.quantities import Quantity, with_suffixes
+from windrow.quantities import Quantity, series_in
 from windrow.reading import Readings, are_sensor_ids
-from windrow.wire.json.fast import EXAMPLES_MAX, ROWS_MIN, example_of
+from windrow.wire.json.fast import Search
 from windrow.wire.json.strict import PAYLOAD_BYTES_MAX
 
 
@@ -35,17 +36,24 @@ def read_common_layouts(contract: Contract, payloads: Payloads, arrived_ms: Int6
     pending = np.flatnonzero(payloads.lengths <= PAYLOAD_BYTES_MAX)
     is_read = np.zeros(len(payloads), bool)
     read: list[FoundReadings] = []
-    for attempt in range(EXAMPLES_MAX):
-        if len(pending) < ROWS_MIN:
-            break
-        layout = ContractLayout.of(contract, example_of(payloads, pending, attempt))
-        for rows, columns in layout.read(payloads, pending) if layout else ():
-            if layout is not None and len(rows):
+    search = Search()
+    while search.goes_on(pending):
+        layout = ContractLayout.of(contract, search.example(payloads, pending))
+        if layout is None or not search.is_fruitful(
+            payloads, pending, layout.parts, partial(_number_read, layout, payloads)
+        ):
+            continue
+        for rows, columns in layout.read(payloads, pending):
+            if len(rows):
                 found = _found(layout, payloads, rows, columns, arrived_ms)
                 read.append(found)
                 is_read[found.source] = True
         pending = pending[~is_read[pending]]
     return _joined(read), np.flatnonzero(~is_read)
+
+
+def _number_read(layout: ContractLayout, payloads: Payloads, rows: Int64s) -> int:
+    return sum(len(read) for read, _ in layout.read(payloads, rows))
 
 
 def _found(
@@ -56,7 +64,7 @@ def _found(
     if not is_id.all():
         rows, columns = rows[is_id], {name: column[is_id] for name, column in columns.items()}
     count = len(layout.quantities)
-    series = [_series(ids, Quantity(one.name, one.unit)) for one in layout.quantities]
+    series = [series_in(ids, Quantity(one.name, one.unit)) for one in layout.quantities]
     times = columns["event_time_ms"] if "event_time_ms" in columns else arrived_ms[rows]
     sequence = columns["sequence"] if "sequence" in columns else np.zeros(len(rows), np.int64)
     values = np.stack([columns[f"value{number}"] for number in range(count)], axis=1).ravel()
@@ -71,12 +79,6 @@ def _found(
         ),
         np.repeat(rows, count),
     )
-
-
-def _series(ids: Strings, quantity: Quantity) -> Strings:
-    if not quantity.suffix:
-        return ids
-    return with_suffixes(ids, Strings.of([quantity.suffix]), np.zeros(len(ids), np.int64))
 
 
 def _ids(template: Template | None, payloads: Payloads, columns: Columns) -> tuple[Strings, Int64s, Mask]:

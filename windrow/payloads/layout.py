@@ -20,7 +20,7 @@ from windrow.columns.payloads import Payloads
 from windrow.columns.words import ROWS_AT_ONCE
 from windrow.payloads.contract import Contract, Decoder, FieldTest, Framing, Kind, Quantity
 from windrow.payloads.decode import decode, kind_of
-from windrow.payloads.parts import MappedNumber, NumberId, TextId
+from windrow.payloads.parts import NumberId, TextId
 from windrow.payloads.paths import Path, Step
 from windrow.payloads.times import EPOCH_SIZES, EPOCH_UNITS_PER_S, epoch_units
 from windrow.payloads.units import LinearMap
@@ -30,6 +30,7 @@ from windrow.timestamps import INSTANT_MS_MAX, INSTANT_MS_MIN
 from windrow.wire.json.cursor import Cursor
 from windrow.wire.json.layout import DIGITS, NUMBER, PLAIN_TEXT, RFC_3339, WORDS, ignored, rfc3339_time
 from windrow.wire.json.leaves import Leaf, leaves
+from windrow.wire.json.mapped import MappedNumber
 from windrow.wire.json.parts import LayoutPart, Literal, UnsignedInteger
 from windrow.wire.json.shape import ValueSpan
 from windrow.wire.json.values import parse_value
@@ -192,8 +193,8 @@ class _Roles:
             raise _UnusualError(text)
         whole = int(text.lstrip("-").partition(".")[0])
         units, end = epoch_units(whole) if form == "epoch" else (EPOCH_UNITS_PER_S[form], None)
-        linear = LinearMap(Fraction(1000, units), Fraction(0))
-        part = MappedNumber.of("event_time_ms", linear, least=INSTANT_MS_MIN, most=INSTANT_MS_MAX)
+        factor, limits = Fraction(1000, units), (INSTANT_MS_MIN, INSTANT_MS_MAX)
+        part = MappedNumber.of("event_time_ms", factor, Fraction(0), least=limits[0], most=limits[1])
         if form == "epoch":  # payloads with times of another size are of another layout
             least = 0 if units == 1 else EPOCH_SIZES[units // 1000]
             part = replace(part, whole_least=least, whole_end=end or part.whole_end)
@@ -224,7 +225,7 @@ class _Roles:
         linear = self._linear(quantity)
         least, most = bounds_of(quantity)
         missing = tuple({linear.milli(one) for one in quantity.missing_numbers})
-        part = MappedNumber.of(name, linear, least=least, most=most, refused=missing)
+        part = MappedNumber.of(name, linear.factor, linear.offset, least=least, most=most, refused=missing)
         return ValueSpan(_usual(part), leaf.start, leaf.end)
 
 

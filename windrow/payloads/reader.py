@@ -8,12 +8,14 @@ import numpy as np
 
 from windrow.columns.arrays import Int64s
 from windrow.columns.payloads import Payloads
+from windrow.payloads.by_value import can_read, read_by_value
 from windrow.payloads.contract import Contract, Decoder, Framing, Kind
-from windrow.payloads.decode import decode
-from windrow.payloads.fast import read_common_layouts
+from windrow.payloads.decode import FRAME_BYTES_MAX, decode
+from windrow.payloads.fast import FoundReadings, read_common_layouts
 from windrow.payloads.values import DecodedReading, Refusal
 from windrow.quantities import Quantity
 from windrow.reading import Reading, Readings
+from windrow.wire.json.by_value import PAYLOADS_MIN
 from windrow.wire.json.strict import BadPayload, ParsedReadings
 
 REFUSALS_SHOWN_MAX = 5
@@ -32,15 +34,29 @@ class ContractReader:
         A payload may become several readings, and be among the bad ones beside that: what is bad in it is one row.
         """
         found, others = read_common_layouts(self.contract, payloads, arrived_ms)
+        by_value, others = self._by_value(payloads, others, arrived_ms)
         rest = self._one_by_one(payloads, others, arrived_ms)
-        if not len(found.source):
-            return rest
-        if not len(rest.source):
-            return ParsedReadings(found.readings, found.source, rest.bad)
-        source = np.concatenate([found.source, rest.source])
+        read = [
+            (readings, source)
+            for readings, source in (
+                (found.readings, found.source), (by_value.readings, by_value.source), (rest.readings, rest.source),
+            )
+            if len(source)
+        ]  # fmt: skip
+        if len(read) < 2:
+            readings, source = read[0] if read else (rest.readings, rest.source)
+            return ParsedReadings(readings, source, rest.bad)
+        source = np.concatenate([one for _, one in read])
         order = np.argsort(source, kind="stable")
-        readings = Readings.concat([found.readings, rest.readings])
-        return ParsedReadings(readings.take(order), source[order], rest.bad)
+        return ParsedReadings(Readings.concat([one for one, _ in read]).take(order), source[order], rest.bad)
+
+    def _by_value(self, payloads: Payloads, which: Int64s, arrived_ms: Int64s) -> tuple[FoundReadings, Int64s]:
+        """Read those of `which` that surely are readings and nothing else, and return which payloads are left."""
+        fitting = which[payloads.lengths[which] <= FRAME_BYTES_MAX]
+        if len(fitting) < PAYLOADS_MIN or not can_read(self.contract):
+            return FoundReadings(Readings.of([]), which[:0]), which
+        found = read_by_value(self.contract, payloads, fitting, arrived_ms)
+        return found, np.setdiff1d(which, found.source, assume_unique=False)
 
     def _one_by_one(self, payloads: Payloads, which: Int64s, arrived_ms: Int64s) -> ParsedReadings:
         """Decode the payloads `which`, ascending, by the definition."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -9,13 +10,20 @@ from windrow.columns.arrays import Int64s
 from windrow.columns.payloads import Payloads
 from windrow.columns.strings import Strings
 from windrow.reading import Readings, are_sensor_ids
+from windrow.wire.json.cursor import Cursor
 from windrow.wire.json.layout import Layout
-from windrow.wire.json.parts import ParsedColumns
+from windrow.wire.json.parts import LayoutPart, ParsedColumns
 
 # How many payloads are tried as the example of a layout. Fleets have a handful of makes and versions.
 EXAMPLES_MAX = 16
 # Fewer payloads than this are read just as fast one by one.
 ROWS_MIN = 32
+# To read a payload by itself takes as long as so many looks at others, or at fewer that begin as the layout says but
+# end otherwise. A layout that fewer have is not worth it. A sample is looked at first, and after so many layouts in a
+# row of a few payloads the search ends.
+_LOOKS_WORTH_ONE, _BEGINNINGS_WORTH_ONE = 40, 6
+_SAMPLE = 256
+_FRUITLESS_MAX = 4
 # Multiples of the golden ratio spread evenly over a range, however many there are: no run of bad payloads hits all.
 _GOLDEN = 0.618_033_988_749_895
 
@@ -26,6 +34,47 @@ class FoundReadings:
 
     readings: Readings
     rows: Int64s
+
+
+class Search:
+    """The search for layouts among payloads, which ends when it finds only those of a few."""
+
+    def __init__(self) -> None:
+        """Begin it."""
+        self._tries = self._fruitless = 0
+
+    def goes_on(self, pending: Int64s) -> bool:
+        """Return whether to try another payload of those that are left as an example; count it as tried."""
+        self._tries += 1
+        return self._tries <= EXAMPLES_MAX and self._fruitless < _FRUITLESS_MAX and len(pending) >= ROWS_MIN
+
+    def example(self, payloads: Payloads, pending: Int64s) -> bytes:
+        """Return the payload that is to be tried."""
+        return payloads[int(pending[int((self._tries - 1) * _GOLDEN % 1 * len(pending))])]
+
+    def is_fruitful(
+        self, payloads: Payloads, pending: Int64s, parts: Sequence[LayoutPart], number_read: Callable[[Int64s], int]
+    ) -> bool:
+        """Return whether a layout of these parts is worth looking at all of `pending`; count it if not.
+
+        number_read: how many of some payloads have it.
+        """
+        if len(pending) <= 2 * _SAMPLE:
+            return True
+        some = pending[:: len(pending) // _SAMPLE]
+        read = number_read(some)
+        begun = _number_begun(payloads, some, parts)
+        is_fruitful = read * _LOOKS_WORTH_ONE >= len(some) and read * _BEGINNINGS_WORTH_ONE >= begun
+        self._fruitless = 0 if is_fruitful else self._fruitless + 1
+        return is_fruitful
+
+
+def _number_begun(payloads: Payloads, rows: Int64s, parts: Sequence[LayoutPart]) -> int:
+    """Count the payloads that have the first half of the parts."""
+    cursor = Cursor(payloads.octets, payloads.starts[rows])
+    for part in parts[: len(parts) // 2]:
+        part.read(cursor)
+    return int(np.count_nonzero(cursor.is_accepted))
 
 
 def read_common_layouts(
@@ -39,12 +88,15 @@ def read_common_layouts(
     pending = np.flatnonzero(payloads.lengths <= length_max)
     is_read = np.zeros(len(payloads), bool)
     read: list[FoundReadings] = []
-    for attempt in range(EXAMPLES_MAX):
-        if len(pending) < ROWS_MIN:
-            break
-        example = example_of(payloads, pending, attempt)
+    search = Search()
+    while search.goes_on(pending):
+        example = search.example(payloads, pending)
         layout = Layout.of(example) if is_reading(example) else None
-        for read_some in (layout.read_alike, layout.read) if layout else ():
+        if layout is None or not search.is_fruitful(
+            payloads, pending, layout.parts, partial(_number_read, layout, payloads)
+        ):
+            continue
+        for read_some in (layout.read_alike, layout.read):
             columns = read_some(payloads, pending)
             read.append(_found(payloads, columns))
             is_read[columns.rows] = True
@@ -55,9 +107,8 @@ def read_common_layouts(
     return found, np.flatnonzero(is_other)
 
 
-def example_of(payloads: Payloads, pending: Int64s, attempt: int) -> bytes:
-    """Return the payload among `pending` that is tried as the example in this attempt."""
-    return payloads[int(pending[int(attempt * _GOLDEN % 1 * len(pending))])]
+def _number_read(layout: Layout, payloads: Payloads, rows: Int64s) -> int:
+    return len(layout.read(payloads, rows).rows)
 
 
 def _found(payloads: Payloads, columns: ParsedColumns) -> FoundReadings:

@@ -30,6 +30,7 @@ from windrow.reading import (
     exact_decimal,
 )
 from windrow.timestamps import parse_rfc3339_ms
+from windrow.wire.json.by_value import PAYLOADS_MIN, read_by_value
 from windrow.wire.json.fast import read_common_layouts
 from windrow.wire.json.quick import LEAST_OCTETS, is_surely_bad
 from windrow.wire.json.values import JsonNumber, check_nesting, integer_of, json_type, parse_value
@@ -75,18 +76,31 @@ class ParsedReadings:
 def parse_readings(payloads: Payloads | Sequence[bytes], wanted: ReasonsWanted | None = None) -> ParsedReadings:
     """Parse every payload as `parse_reading` does; a bad one never affects its neighbours.
 
-    Payloads of common layouts are read together, as columns; the others one by one. Without `wanted` the reasons of all
+    Payloads of common layouts are read together, as columns; of the others those by msgspec that surely are readings;
+    and what is left one by one. Without `wanted` the reasons of all
     bad payloads are told. Which payloads are readings does not depend on it.
     """
     column = payloads if isinstance(payloads, Payloads) else Payloads.of(payloads)
     found, others = read_common_layouts(column, _is_reading, length_max=PAYLOAD_BYTES_MAX)
+    by_value, rows, others = _by_value(column, others)
     good, source, bad, untold = _one_by_one(column, others, wanted)
-    if not good:
+    if not good and not len(rows):
         return ParsedReadings(found.readings, found.rows, bad, untold)
-    rows = np.concatenate([found.rows, np.array(source, np.int64)])
+    rows = np.concatenate([found.rows, rows, np.array(source, np.int64)])
     order = np.argsort(rows)
-    readings = Readings.concat([found.readings, Readings.of(good)]).take(order)
+    readings = Readings.concat([found.readings, by_value, Readings.of(good)]).take(order)
     return ParsedReadings(readings, rows[order], bad, untold)
+
+
+def _by_value(
+    payloads: Payloads, which: npt.NDArray[np.int64]
+) -> tuple[Readings, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Read those of `which` that surely are readings: return these, their payloads, and which payloads are left."""
+    fitting = which[payloads.lengths[which] <= PAYLOAD_BYTES_MAX]
+    if len(fitting) < PAYLOADS_MIN:
+        return Readings.of([]), which[:0], which
+    readings, rows = read_by_value(payloads, fitting)
+    return readings, rows, np.setdiff1d(which, rows, assume_unique=True)
 
 
 def _one_by_one(
