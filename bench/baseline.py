@@ -69,6 +69,41 @@ def nested_rows(body: bytes, arrival_ms: int) -> list[Row]:
     ]
 
 
+def text_rows(body: bytes, arrival_ms: int) -> list[Row]:
+    """The reading of {"device", "ts" in ms, "celsius", "count"}, numbers as texts."""
+    fields = _DECODER.decode(body.decode())
+    device, time, sequence = fields["device"], int(fields["ts"]), fields.get("count", 0)
+    _check(device, time, sequence, arrival_ms)
+    return [(device, time, sequence, _milli(float(fields["celsius"]), -273.15, 10_000))]
+
+
+def senml_rows(body: bytes, arrival_ms: int) -> list[Row]:
+    """The readings of a SenML pack of temperatures."""
+    rows: list[Row] = []
+    base: dict[str, Any] = {}
+    for record in _DECODER.decode(body.decode()):
+        for key in ("bn", "bt", "bu"):
+            if key in record:
+                base[key] = record[key]
+        if "v" in record and record.get("u", base.get("bu")) == "Cel":
+            name = base.get("bn", "") + record.get("n", "")
+            time = round((base.get("bt", 0) + record.get("t", 0)) * 1000)
+            _check(name, time, 0, arrival_ms)
+            rows.append((name, time, 0, _milli(record["v"], -273.15, 10_000)))
+    return rows
+
+
+def sample_rows(body: bytes, arrival_ms: int) -> list[Row]:
+    """The readings of {"device", "n", "samples": [{"ts" in ms, "t"}]}."""
+    fields = _DECODER.decode(body.decode())
+    device, sequence = fields["device"], fields.get("n", 0)
+    rows: list[Row] = []
+    for one in fields["samples"]:
+        _check(device, one["ts"], sequence, arrival_ms)
+        rows.append((device, one["ts"], sequence, _milli(one["t"], -273.15, 10_000)))
+    return rows
+
+
 def _check(sensor_id: Any, time: Any, sequence: Any, arrival_ms: int) -> None:
     if not isinstance(sensor_id, str) or not 1 <= len(sensor_id) <= 128:
         raise ValueError("sensor_id")

@@ -71,6 +71,31 @@ def json_nested() -> Iterator[Finding]:
     yield _of_form("consumer.json.nested", forms.NESTED, baseline.nested_rows, target=5)
 
 
+def json_arrays() -> Iterator[Finding]:
+    """The default form with an array of varying length beside it: no two layouts alike."""
+    yield _of_form("consumer.json.arrays", forms.ARRAYS, None, target=3)
+
+
+def json_escapes() -> Iterator[Finding]:
+    """The default form with an escaped text beside it."""
+    yield _of_form("consumer.json.escapes", forms.ESCAPES, None, target=3)
+
+
+def json_texts() -> Iterator[Finding]:
+    """Numbers as texts, and one with an exponent beside them, by contract."""
+    yield _of_form("consumer.json.texts", forms.TEXTS, baseline.text_rows, target=3)
+
+
+def json_senml() -> Iterator[Finding]:
+    """SenML packs of ten records that inherit base fields."""
+    yield _of_form("consumer.json.senml", forms.SENML, baseline.senml_rows, target=3, payloads=READINGS // 10)
+
+
+def json_each() -> Iterator[Finding]:
+    """Ten buffered samples in an array of one payload, by contract."""
+    yield _of_form("consumer.json.each", forms.EACH, baseline.sample_rows, target=3, payloads=READINGS // 10)
+
+
 def json_plain() -> Iterator[Finding]:
     """One reading a record, as MQTT rules, Telegraf and plain `put_records` send them."""
     for name, sensors in (("consumer.json.plain", 200), ("consumer.json.plain.20k", 20_000)):
@@ -153,6 +178,11 @@ BENCHES = {
     "consumer.json.varying": json_varying,
     "consumer.json.contract": json_contract,
     "consumer.json.nested": json_nested,
+    "consumer.json.arrays": json_arrays,
+    "consumer.json.escapes": json_escapes,
+    "consumer.json.texts": json_texts,
+    "consumer.json.senml": json_senml,
+    "consumer.json.each": json_each,
     "consumer.json.plain": json_plain,
     "consumer.json.mixed": json_mixed,
     "consumer.block": blocks,
@@ -186,9 +216,12 @@ def _against_baseline(name: str, parsed: Any, *, target: float, count: int = REA
     return Finding(name=name, ours=rates[0], baseline=rates[1], ratio=usual / fast, target=target, unit=RATE)
 
 
-def _of_form(name: str, form: forms.Form, rows_of: baseline.RowsOf, *, target: float) -> Finding:
+def _of_form(
+    name: str, form: forms.Form, rows_of: baseline.RowsOf | None, *, target: float, payloads: int = READINGS
+) -> Finding:
     """Payloads by contract, against the baseline with the same mapping; the rates count readings."""
-    parsed, reader = forms.form_event(form, sensors=200), ContractReader(load_contract(form.contract))
+    parsed = forms.form_event(form, sensors=200, payloads=payloads)
+    reader = None if form.contract == forms.DEFAULT else ContractReader(load_contract(form.contract))
     fast, usual = medians(lambda: ours(parsed, reader), lambda: baseline.consume(parsed, rows_of))
-    rates = (form.readings * READINGS / fast, form.readings * READINGS / usual)
+    rates = (form.readings * payloads / fast, form.readings * payloads / usual)
     return Finding(name=name, ours=rates[0], baseline=rates[1], ratio=usual / fast, target=target, unit=RATE)

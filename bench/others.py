@@ -43,9 +43,9 @@ def _polars(parsed: Any) -> object:
 
 
 def _msgspec(parsed: Any) -> object:
-    import msgspec  # noqa: PLC0415 - perhaps not installed
+    import msgspec  # noqa: PLC0415 - as the others
 
-    reading = msgspec.defstruct("reading", [("sensor_id", str), ("event_time", int), ("temperature", float)])
+    reading: Any = msgspec.defstruct("reading", [("sensor_id", str), ("event_time", int), ("temperature", float)])
     groups: dict[tuple[str, int], list[Any]] = {}
     for one in msgspec.json.Decoder(reading).decode_lines(_lines(parsed)):
         groups.setdefault((one.sensor_id, one.event_time // 300_000), []).append(one)

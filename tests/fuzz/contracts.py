@@ -6,6 +6,7 @@
 """
 
 import random
+from collections.abc import Sequence, Set
 
 import numpy as np
 
@@ -13,15 +14,18 @@ from tests.fuzz.harness import Broken
 from tests.fuzz.mutation import Mutator
 from tests.property.contract_wire import KINDS, batch
 from tests.property.wire import damage
+from windrow.columns.arrays import Int64s
 from windrow.columns.payloads import Payloads
+from windrow.payloads.by_value import can_read, read_by_value
 from windrow.payloads.contract import Contract
-from windrow.payloads.decode import decode
+from windrow.payloads.decode import FRAME_BYTES_MAX, decode
+from windrow.payloads.fast import read_common_layouts
 from windrow.payloads.load import load_contract, load_stored, stored_form
 from windrow.payloads.reader import ContractReader
 from windrow.payloads.readymade import READY_MADE
 from windrow.payloads.table import ContractError
 from windrow.payloads.values import DecodedPayload, bounds_of
-from windrow.reading import check_event_time_ms, check_sensor_id, check_sequence
+from windrow.reading import Readings, check_event_time_ms, check_sensor_id, check_sequence
 
 ARRIVED_MS = 1_795_169_400_000
 _PATHS = (
@@ -37,6 +41,27 @@ _TIMES = (
 )  # fmt: skip
 _UNITS = ("C", "°F", "K", "%", "hPa", "inHg", "mV", "V", "km/h", "m/s", "NTU", "", "ppm", "1")
 _NUMBERS = ("0", "-40", "85.5", "-127", "1e9", "0.0001", "nan", "-1.5e3", "99999999999")
+
+
+Row = tuple[int, str, str, str, int, int, int]
+"""The place of a payload, and one of its readings: id, quantity, unit, time, sequence, thousandths."""
+
+
+def rows_of(readings: Readings, source: Int64s) -> list[Row]:
+    """Return readings as rows, in their order."""
+    return [
+        (place, one.sensor_id, one.quantity.name, one.quantity.unit, one.event_time_ms, one.sequence, one.value_milli)
+        for place, one in zip(source.tolist(), readings, strict=True)
+    ]
+
+
+def _rows_of_decoded(decoded: Sequence[DecodedPayload], chosen: Set[int]) -> list[Row]:
+    return [
+        (place, one.sensor_id, one.quantity, one.unit, one.event_time_ms, one.sequence, one.value_milli)
+        for place, payload in enumerate(decoded)
+        if place in chosen
+        for one in payload.readings
+    ]
 
 
 class ContractFuzzer:
@@ -75,26 +100,37 @@ class ContractFuzzer:
         ]
         if [(one.readings, one.refusals) for one in one_by_one] != [(one.readings, one.refusals) for one in again]:
             raise Broken("the stored form of a contract means something else")
-        parsed = ContractReader(contract).read(Payloads.of(payloads), arrived_ms)
-        found = [
-            (
-                index, one.sensor_id, one.quantity.name, one.quantity.unit, one.event_time_ms, one.sequence,
-                one.value_milli,
-            )
-            for index, one in zip(parsed.source.tolist(), parsed.readings, strict=True)
-        ]  # fmt: skip
-        wanted = [
-            (index, one.sensor_id, one.quantity, one.unit, one.event_time_ms, one.sequence, one.value_milli)
-            for index, decoded in enumerate(one_by_one)
-            for one in decoded.readings
-        ]
-        if found != wanted:
-            raise Broken(f"a batch is read otherwise: {set(found) ^ set(wanted)}")
-        bad = [(index, one.refusals[0].reason) for index, one in enumerate(one_by_one) if one.refusals]
-        if [(one.index, one.reason) for one in parsed.bad] != bad:
-            raise Broken("other payloads are bad, or for other reasons, in a batch")
+        self.compare(contract, payloads)
         for decoded in one_by_one:
             self._check_readings(contract, decoded)
+
+    @staticmethod
+    def compare(contract: Contract, payloads: list[bytes]) -> None:
+        """Read payloads by layout, by value, strictly, and as a batch; Broken if two of these do not agree."""
+        arrived_ms = ARRIVED_MS + np.arange(len(payloads))
+        decoded = [
+            decode(contract, payload, arrival_ms=int(arrival_ms))
+            for payload, arrival_ms in zip(payloads, arrived_ms, strict=True)
+        ]
+        column, every = Payloads.of(payloads), np.arange(len(payloads))
+        short = np.flatnonzero(column.lengths <= FRAME_BYTES_MAX)
+        ways = {"by layout": read_common_layouts(contract, column, arrived_ms)[0]}
+        if can_read(contract):
+            ways["by value"] = read_by_value(contract, column, short, arrived_ms)
+        for way, found in ways.items():
+            read = rows_of(found.readings, found.source)
+            wanted = _rows_of_decoded(decoded, set(found.source.tolist()))
+            if read != wanted:
+                raise Broken(f"{way} payloads are read otherwise: {set(read) ^ set(wanted)}")
+            if any(decoded[place].refusals for place in found.source.tolist()):
+                raise Broken(f"{way} a payload is read in which something is refused")
+        parsed = ContractReader(contract).read(column, arrived_ms)
+        read, wanted = rows_of(parsed.readings, parsed.source), _rows_of_decoded(decoded, set(every.tolist()))
+        if read != wanted:
+            raise Broken(f"a batch is read otherwise: {set(read) ^ set(wanted)}")
+        bad = [(index, one.refusals[0].reason) for index, one in enumerate(decoded) if one.refusals]
+        if [(one.index, one.reason) for one in parsed.bad] != bad:
+            raise Broken("other payloads are bad, or for other reasons, in a batch")
 
     def _check_readings(self, contract: Contract, decoded: DecodedPayload) -> None:
         bounds: dict[str, tuple[int, int]] = {}

@@ -81,6 +81,48 @@ unit = "C"
 use = "windrow"
 """
 TELEGRAF = 'framing = "lines"\nuse = "telegraf"\n[[payload]]\nuse = "the-things-stack"\n'
+SAMPLES = """
+[[payload]]
+when = [{ path = "buffer" }]
+each = "buffer"
+sensor_id = "{$.gateway}/{probe || name}"
+sequence = "n"
+time = { path = "at", form = "epoch" }
+[payload.quantity.temperature]
+path = "t"
+unit = "C"
+missing = [-127, "none"]
+[payload.quantity.humidity]
+path = "more[-1]"
+unit = "1"
+to = "%"
+[[payload]]
+sensor_id = "gateway"
+time = { path = "at", form = "iso8601", zone = "Europe/Berlin" }
+sequence = "n"
+[payload.quantity.temperature]
+path = "t"
+unit = "F"
+required = true
+[payload.quantity.pressure]
+path = "p"
+unit = "Pa"
+to = "hPa"
+unit_path = "p_unit"
+"""
+PACKS = """
+[[payload]]
+use = "senml"
+[[payload]]
+use = "windrow"
+when = [{ path = "sensor_id" }]
+[[payload]]
+sensor_id = "id"
+time = { path = "at", form = "pattern", pattern = "%d.%m.%Y %H:%M:%S", zone = "UTC" }
+[payload.quantity.temperature]
+path = "t"
+unit = "K"
+"""
 
 Rng = random.Random
 
@@ -137,6 +179,44 @@ def _telegraf(rng: Rng) -> str:
     return metric + "\n" if rng.random() < 0.9 else metric + "\n" + metric + "\n"
 
 
+def _any_number(rng: Rng) -> str:
+    """A number in any form: with an exponent, or in a text."""
+    number = _number(rng)
+    return rng.choice((number, f"{float(number) * 10:.4f}e-1", f"{float(number):.3E}", f'"{number}"', f'" {number} "'))
+
+
+def _samples(rng: Rng) -> str:
+    gateway = rng.choice(('"roof\\u00e9"', '"a\\"b"', '"plain"', "17"))
+    more = f"[{', '.join(str(rng.randrange(9)) for _ in range(rng.randrange(1, 5)))}]"
+    if rng.random() < 0.3:
+        at = f'"2026-11-20{rng.choice("T ")}10:{rng.randrange(60):02}:07{rng.choice(("Z", "+02", "", ".5"))}"'
+        unit = rng.choice(("", ',"p_unit":"kPa"', ',"p_unit":null'))
+        pressure = f',"p":{rng.randrange(90_000, 110_000)}{unit}' if rng.random() < 0.7 else ""
+        return f'{{"gateway":{gateway},"at":{at},"t":{_any_number(rng)}{pressure},"n":{rng.randrange(99)},"xs":{more}}}'
+    samples = []
+    for _ in range(rng.choice((1, 2, 3, 20))):
+        at = f"{1_795_168_800 + rng.randrange(1000)}{rng.choice(('', '.5', '000'))}"
+        name = f'"{rng.choice(("probe", "name"))}":{_id(rng)}'
+        value = f'"t":{_any_number(rng)}' if rng.random() < 0.8 else f'"more":{more}'
+        samples.append(f'{{{name},"at":{at},{value},"n":{rng.choice((str(rng.randrange(99)), "null"))}}}')
+    return f'{{"gateway":{gateway},"buffer":[{",".join(samples)}],"note":"a\\\\"}}'
+
+
+def _packs(rng: Rng) -> str:
+    if rng.random() < 0.2:
+        return _arrival(rng).replace('"a":', '"id":').replace('"b":', '"at":"20.11.2026 10:05:07","t":')
+    bases = ("1.795168800e+09", "1795168800", "1795168800.25", "-5", "0")
+    base = f'"bn":{_id(rng)},"bt":{rng.choice(bases)},"bu":"{rng.choice(("Cel", "%RH"))}"'
+    base += rng.choice(("", ',"bv":20', ',"bv":-1.5e0', ',"bver":5'))
+    records = []
+    for number in range(rng.choice((1, 2, 3, 20))):
+        time = f',"t":{rng.choice((str(number), f"-{number}.5", "1e1"))}' if rng.random() < 0.8 else ""
+        unit = f',"u":"{rng.choice(("Cel", "K", "lon", "%RH"))}"' if rng.random() < 0.4 else ""
+        value = rng.choice((f'"v":{_number(rng)}', f'"v":{_number(rng)}', '"v":2.15e1', '"vs":"x"'))
+        records.append(f'{{{base + "," if number == 0 else ""}"n":"{rng.choice("ab")}",{value}{time}{unit}}}')
+    return f"[{', '.join(records)}]"
+
+
 KINDS: dict[str, tuple[str, Callable[[Rng], str]]] = {
     "flat": (FLAT, _flat),
     "nested": (NESTED, _nested),
@@ -144,6 +224,8 @@ KINDS: dict[str, tuple[str, Callable[[Rng], str]]] = {
     "epoch": (EPOCH, _epoch),
     "arrival": (ARRIVAL, _arrival),
     "telegraf": (TELEGRAF, _telegraf),
+    "samples": (SAMPLES, _samples),
+    "packs": (PACKS, _packs),
 }
 ODD = (*ODD_IDS, *TEMPERATURES, *TIMES, *SEQUENCES, *OTHERS, "-127", "-127.0", "999.9", '"F"', '"climate"', "{}", "[]")
 

@@ -12,6 +12,7 @@ from tests.property.wire import OURS, STYLES, TEMPERATURES, TIMES, Style, batch
 from windrow.columns.payloads import Payloads
 from windrow.columns.words import ROWS_AT_ONCE
 from windrow.reading import BadReading, Reading, Readings, Reason
+from windrow.wire.json.by_value import read_by_value
 from windrow.wire.json.encode import encode_readings
 from windrow.wire.json.fast import ROWS_MIN, read_common_layouts
 from windrow.wire.json.layout import Layout
@@ -31,11 +32,11 @@ def one_by_one(payloads: Sequence[bytes]) -> tuple[list[Reading], list[int], lis
 
 
 def check(payloads: Sequence[bytes]) -> None:
-    parsed = parse_readings(payloads)
     readings, source, bad = one_by_one(payloads)
-    assert parsed.source.tolist() == source
-    assert list(parsed.readings) == readings
-    assert list(parsed.bad) == bad
+    for parsed in (parse_readings(payloads), parse_readings(payloads, read_some=read_by_value)):
+        assert parsed.source.tolist() == source
+        assert list(parsed.readings) == readings
+        assert list(parsed.bad) == bad
 
 
 def left_over(payloads: Sequence[bytes]) -> int:

@@ -22,6 +22,7 @@ UNWANTED = {
     "yaml",
     "ministack",
     "moto",
+    "msgspec",
 }
 # Of these a gateway that sends JSON has the first, and needs it for the first answer that names another shard; the
 # others come with the extra [blocks]. Readers are for what an earlier process left in the spool.

@@ -8,15 +8,13 @@ import numpy as np
 
 from windrow.columns.arrays import Int64s
 from windrow.columns.payloads import Payloads
-from windrow.payloads.by_value import can_read, read_by_value
 from windrow.payloads.contract import Contract, Decoder, Framing, Kind
 from windrow.payloads.decode import FRAME_BYTES_MAX, decode
 from windrow.payloads.fast import FoundReadings, read_common_layouts
 from windrow.payloads.values import DecodedReading, Refusal
 from windrow.quantities import Quantity
 from windrow.reading import Reading, Readings
-from windrow.wire.json.by_value import PAYLOADS_MIN
-from windrow.wire.json.strict import BadPayload, ParsedReadings
+from windrow.wire.json.strict import SOME_MIN, BadPayload, ParsedReadings
 
 REFUSALS_SHOWN_MAX = 5
 """Of the bad parts of one payload, so many are described; the others are counted."""
@@ -53,10 +51,15 @@ class ContractReader:
     def _by_value(self, payloads: Payloads, which: Int64s, arrived_ms: Int64s) -> tuple[FoundReadings, Int64s]:
         """Read those of `which` that surely are readings and nothing else, and return which payloads are left."""
         fitting = which[payloads.lengths[which] <= FRAME_BYTES_MAX]
-        if len(fitting) < PAYLOADS_MIN or not can_read(self.contract):
+        if len(fitting) < SOME_MIN:
+            return FoundReadings(Readings.of([]), which[:0]), which
+        # msgspec takes as long to load as numpy, and most batches need none.
+        from windrow.payloads.by_value import can_read, read_by_value  # noqa: PLC0415 - see above
+
+        if not can_read(self.contract):
             return FoundReadings(Readings.of([]), which[:0]), which
         found = read_by_value(self.contract, payloads, fitting, arrived_ms)
-        return found, np.setdiff1d(which, found.source, assume_unique=False)
+        return found, np.setdiff1d(which, found.source)
 
     def _one_by_one(self, payloads: Payloads, which: Int64s, arrived_ms: Int64s) -> ParsedReadings:
         """Decode the payloads `which`, ascending, by the definition."""

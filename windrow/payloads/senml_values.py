@@ -42,9 +42,9 @@ class _Records:
 def read_packs(kind: Kind, packs: Sequence[object], arrived_ms: Int64s) -> ColumnsOfKind:
     """Return the readings of those packs that surely are readings and what is passed over; arrived_ms: int64[n]."""
     quantity_of: dict[str, int] = {}
-    for place, quantity in enumerate(kind.quantities):
+    for at, quantity in enumerate(kind.quantities):
         for unit in quantity.maps:
-            quantity_of.setdefault(unit, place)
+            quantity_of.setdefault(unit, at)
     records, is_left = _Records(), np.zeros(len(packs), bool)
     for number, pack in enumerate(packs):
         before = len(records.packs)
@@ -97,13 +97,13 @@ def _add(records: _Records, number: int, pack: Sequence[object], quantity_of: Ma
             continue
         if type(unit) is not str or type(name) is not str or type(base_name) is not str:
             raise _UnsureError
-        time_ms = _time_ms(base_time, record.get("t"))
+        time_ms, value = _time_ms(base_time, record.get("t")), _value(record.get("v"), base.get("bv"))
         records.packs.append(number)
         records.ids.append(base_name + name)
         records.times_ms.append(time_ms)
         records.are_relative.append(time_ms < RELATIVE_BELOW_S * 1000)
         records.units.append(unit)
-        records.values.append(_value(record.get("v"), base.get("bv")))
+        records.values.append(value)
 
 
 def _value(own: object, base: object) -> object:

@@ -20,8 +20,6 @@ from windrow.wire.json.mapped import MappedNumber
 from windrow.wire.json.numbers import read_numbers, read_times
 from windrow.wire.json.objects import in_chunks, read_values
 
-PAYLOADS_MIN = 16
-"""Fewer payloads are read just as fast by the strict reader."""
 # Of one quantity in one unit; the units are as many as somebody cares to write.
 _GROUP_MIN = 4
 # Thousandths of °C of one unit, as `value * factor + offset`.

@@ -102,22 +102,31 @@ def read_times(values: Sequence[object]) -> tuple[Int64s, Mask]:
         if not len(pending):
             break
         texts = [str(values[place]) for place in pending.tolist()]
+        if _instant_ms(texts[0]) is None:  # a form is that of a text that is a time
+            pending = pending[1:]
+            continue
         parts = _time_parts(texts[0])
         if parts is None:
             break
         result[pending], is_read[pending] = _read_parts([text.encode() for text in texts], parts, "event_time_ms")
         pending = pending[~is_read[pending]]
     for place in pending.tolist():
-        try:
-            instant_ms = parse_rfc3339_ms(str(values[place]))
-        except ValueError:
-            continue
-        if INSTANT_MS_MIN <= instant_ms <= INSTANT_MS_MAX:
+        instant_ms = _instant_ms(str(values[place]))
+        if instant_ms is not None:
             result[place], is_read[place] = instant_ms, True
     return result, is_read
 
 
+def _instant_ms(text: str) -> int | None:
+    try:
+        instant_ms = parse_rfc3339_ms(text)
+    except ValueError:
+        return None
+    return instant_ms if INSTANT_MS_MIN <= instant_ms <= INSTANT_MS_MAX else None
+
+
 def _time_parts(text: str) -> tuple[LayoutPart, ...] | None:
+    """Return what reads texts that are written as this one, a time, is."""
     quoted = f'"{text}"'
     found = RFC_3339.fullmatch(quoted)
     if found is None:

@@ -10,7 +10,7 @@ milliseconds or an RFC 3339 string. Fields of other names are ignored. Numbers a
 through binary floating point.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,13 +30,14 @@ from windrow.reading import (
     exact_decimal,
 )
 from windrow.timestamps import parse_rfc3339_ms
-from windrow.wire.json.by_value import PAYLOADS_MIN, read_by_value
 from windrow.wire.json.fast import read_common_layouts
 from windrow.wire.json.quick import LEAST_OCTETS, is_surely_bad
 from windrow.wire.json.values import JsonNumber, check_nesting, integer_of, json_type, parse_value
 
 # A reading takes about 100 bytes; the rest is room for ignored fields.
 PAYLOAD_BYTES_MAX = 65_536
+SOME_MIN = 16
+"""Fewer payloads without a common layout are read just as fast one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,33 +74,39 @@ class ParsedReadings:
     untold: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
-def parse_readings(payloads: Payloads | Sequence[bytes], wanted: ReasonsWanted | None = None) -> ParsedReadings:
+SomeReader = Callable[[Payloads, npt.NDArray[np.int64]], tuple[Readings, npt.NDArray[np.int64]]]
+"""Returns the readings of those of the chosen payloads that surely are readings, and which they are."""
+
+
+def parse_readings(
+    payloads: Payloads | Sequence[bytes], wanted: ReasonsWanted | None = None, *, read_some: SomeReader | None = None
+) -> ParsedReadings:
     """Parse every payload as `parse_reading` does; a bad one never affects its neighbours.
 
-    Payloads of common layouts are read together, as columns; of the others those by msgspec that surely are readings;
-    and what is left one by one. Without `wanted` the reasons of all
-    bad payloads are told. Which payloads are readings does not depend on it.
+    Payloads of common layouts are read together, as columns; of the others those that `read_some` takes, for which
+    there is `windrow.wire.json.by_value`; the rest one by one. Without `wanted` the reasons of all bad payloads are
+    told. Which payloads are readings depends on neither.
     """
     column = payloads if isinstance(payloads, Payloads) else Payloads.of(payloads)
     found, others = read_common_layouts(column, _is_reading, length_max=PAYLOAD_BYTES_MAX)
-    by_value, rows, others = _by_value(column, others)
+    some, rows, others = _read_some(column, others, read_some)
     good, source, bad, untold = _one_by_one(column, others, wanted)
     if not good and not len(rows):
         return ParsedReadings(found.readings, found.rows, bad, untold)
     rows = np.concatenate([found.rows, rows, np.array(source, np.int64)])
     order = np.argsort(rows)
-    readings = Readings.concat([found.readings, by_value, Readings.of(good)]).take(order)
+    readings = Readings.concat([found.readings, some, Readings.of(good)]).take(order)
     return ParsedReadings(readings, rows[order], bad, untold)
 
 
-def _by_value(
-    payloads: Payloads, which: npt.NDArray[np.int64]
+def _read_some(
+    payloads: Payloads, which: npt.NDArray[np.int64], read_some: SomeReader | None
 ) -> tuple[Readings, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Read those of `which` that surely are readings: return these, their payloads, and which payloads are left."""
+    """Return the readings that `read_some` takes, their payloads, and which payloads are left."""
     fitting = which[payloads.lengths[which] <= PAYLOAD_BYTES_MAX]
-    if len(fitting) < PAYLOADS_MIN:
+    if read_some is None or len(fitting) < SOME_MIN:
         return Readings.of([]), which[:0], which
-    readings, rows = read_by_value(payloads, fitting)
+    readings, rows = read_some(payloads, fitting)
     return readings, rows, np.setdiff1d(which, rows, assume_unique=True)
 
 
