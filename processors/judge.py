@@ -20,6 +20,7 @@ from windrow.columns.arrays import Int64s
 from windrow.columns.payloads import Payloads
 from windrow.lake.quarantine import QuarantinedPayload
 from windrow.reading import EARLINESS_MS_MAX, READINGS_PER_RECORD_MAX, BadReading, Readings, Reason
+from windrow.wire.json.some import read_some
 from windrow.wire.json.strict import BadPayload, ParsedReadings, ReasonsWanted, parse_readings
 from windrow.wire.unpack import UnpackedPayloads, unpack
 
@@ -66,7 +67,7 @@ def judge_unpacked(
     record_arrived_ms = arrivals_of(records)
     rows_max = payload_rows_max(payloads_of(records).lengths)
     if reader is None:
-        parsed = parse_readings(unpacked.payloads, ReasonsWanted(unpacked.record, rows_max), read_some=_read_some)
+        parsed = parse_readings(unpacked.payloads, ReasonsWanted(unpacked.record, rows_max), read_some=read_some)
     else:
         parsed = reader.read(unpacked.payloads, record_arrived_ms[unpacked.record])
         counts = np.bincount(unpacked.record[parsed.source], minlength=len(records))
@@ -93,13 +94,6 @@ def judge_unpacked(
             *_quarantine_payloads(records, unpacked, bad, spoiled),
         ),
     )
-
-
-def _read_some(payloads: Payloads, which: Int64s) -> tuple[Readings, Int64s]:
-    """Read what has no common layout. msgspec takes long to load, and most batches need none."""
-    from windrow.wire.json.by_value import read_by_value  # noqa: PLC0415 - see above
-
-    return read_by_value(payloads, which)
 
 
 def payload_rows_max(record_bytes: Int64s) -> Int64s:

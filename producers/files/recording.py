@@ -16,7 +16,7 @@ from windrow.columns.arrays import Int64s
 from windrow.errors import WindrowError
 from windrow.quantities import split_series
 from windrow.reading import Readings
-from windrow.wire.json.by_value import read_by_value
+from windrow.wire.json.some import read_some
 from windrow.wire.json.strict import parse_readings
 
 _SNIFFED_OCTETS = 1 << 18
@@ -150,7 +150,7 @@ class FileRecording:
     def _payload_batches(self, table: JsonTable, columns: list[tuple[str, ...]]) -> Iterator[FileBatch]:
         """Yield rows by the fast reader of the stream's payloads; batches in which it refuses one, by their columns."""
         for first, payloads in table.payload_batches():
-            parsed = parse_readings(payloads, read_some=read_by_value)
+            parsed = parse_readings(payloads, read_some=read_some)
             if parsed.bad:
                 batch = table.batch_of(first, payloads, columns, self.unreadable)
                 yield read_batch(batch, self.roles, self.options.filters)
