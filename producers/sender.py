@@ -34,7 +34,8 @@ from windrow.columns.strings import Strings
 from windrow.errors import WindrowError
 from windrow.reading import BadReading, Readings
 from windrow.wire.block import is_block
-from windrow.wire.kpl import MAGIC, BrokenAggregate, UserRecord, deaggregate
+from windrow.wire.kpl import MAGIC, UserRecord
+from windrow.wire.kpl_read import own_user_records
 
 _logger = logging.getLogger("windrow.producers")
 
@@ -246,11 +247,9 @@ def _readings(record: OutgoingRecord) -> Readings | None:
 
 def _user_records(record: OutgoingRecord) -> list[UserRecord] | None:
     """Return the user records of a plain or aggregated record; None for a broken aggregate."""
-    try:
-        user_records = deaggregate(record.body)
-    except BrokenAggregate:
-        return None
-    return [UserRecord(record.partition_key, record.body)] if user_records is None else user_records
+    if not record.body.startswith(MAGIC):
+        return [UserRecord(record.partition_key, record.body)]
+    return own_user_records(record.body)
 
 
 def _is_skipped(user_records: Iterable[UserRecord], shard: Shard | None) -> bool:
