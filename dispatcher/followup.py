@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from dispatcher.due import DueReason, work_order
+from dispatcher.excursions import Excursions
 from dispatcher.observation import Buckets, RowsIndex
 from dispatcher.periods import PeriodRoller, list_rows, window_etags
 from dispatcher.report import PeriodReport, RollOutcome, WindowReport
@@ -35,6 +36,7 @@ class FollowUp:
 
     buckets: Buckets
     silences: Silences
+    excursions: Excursions | None
     index: RowsIndex
     scheduled_time_ms: int
     days_within_reach: Sequence[int]
@@ -68,10 +70,31 @@ class FollowUp:
         older = {one.window for one in windows if one.outcome is not RollOutcome.DEFERRED} - recent
         self._settle_due(older, recent)
 
-    def settle_marked_silences(self, markers: Collection[SilenceMarkerKey]) -> None:
-        """Settle the silences that a marker names, and delete the markers of those that are known by now."""
-        self._settle_due({marker.window for marker in markers}, ())
-        self.silences.release(markers)
+    def settle_marked(self, markers: Collection[SilenceMarkerKey]) -> None:
+        """Settle the silences and excursions that a marker names, and delete the markers of those that are known."""
+        windows = {marker.window for marker in markers}
+        self._settle_due(windows, ())
+        if self.excursions is not None:
+            self.excursions.settle(windows)
+        is_settled = self.excursions.is_settled if self.excursions is not None else (lambda _: True)
+        self.silences.release(set(markers), is_settled=is_settled)
+
+    def settle_live_excursions(self, windows: Iterable[WindowReport], gaps: Iterable[Window]) -> None:
+        """Settle the excursions of the recent ones of `windows`, then of the others and of `gaps`."""
+        if self.excursions is not None:
+            windows = list(windows)
+            self.excursions.settle_recent(_recent(windows))
+            self.excursions.settle(gaps)
+            self.settle_excursions(windows)
+
+    def settle_excursions(self, windows: Iterable[WindowReport]) -> None:
+        """Settle the excursions of those of `windows` that the tick got to."""
+        if self.excursions is not None:
+            self.excursions.settle(
+                one.window
+                for one in windows
+                if one.outcome is not RollOutcome.DEFERRED and DueReason.RECENT not in one.reasons
+            )
 
     def _settle_due(self, older: Iterable[Window], recent: Iterable[Window]) -> None:
         due = {window for window in older if self.time_left() and self.silences.is_due(window)}

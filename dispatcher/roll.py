@@ -7,7 +7,7 @@ The order is what makes it safe without a lock:
     union     of every listed partial, each read and checked;    or of the united set and those it does not cover
     ranges    of the united set, named after their content       until a lineage names them, they do not count
     rows      If-Match the observed ETag, or If-None-Match: *    refused if another roll wrote since: start over
-    marker    of the silence, if an old window's is unknown      the next tick works it out if this one dies
+    marker    of an old window, if what follows is unknown       the next tick works it out if this one dies
     lineage   on the same condition as the rows                  refused likewise; before it, nothing is settled
     discarded markers of partials that the lineage names, and    a marker outlives any crash before this; the tick
               ranges that it no longer names                     deletes them all at once
@@ -40,7 +40,7 @@ from dispatcher.report import RollOutcome, WindowReport
 from dispatcher.roller import ROUNDS_MAX, KnownLineage, Roller
 from dispatcher.rows import RolledRows, rolled_rows
 from dispatcher.united import UnusableUnion, stands_for_partials, superseded
-from windrow.lake.layout import MarkerKey, SilenceMarkerKey, lineage_key, rows_key
+from windrow.lake.layout import NO_PARTIAL, MarkerKey, SilenceMarkerKey, lineage_key, rows_key
 from windrow.lake.store import PreconditionFailed, StoreError, put_if_unchanged
 from windrow.rows.lineage import Lineage, fingerprint
 from windrow.rows.rollup_parquet import UnreadableRows
@@ -48,7 +48,7 @@ from windrow.window import Window
 
 log = logging.getLogger(__name__)
 
-_SILENCE_FIELDS = ("sensors_expected", "silent", "presence", "silences_etag")
+_FOLLOWING_FIELDS = ("sensors_expected", "silent", "presence", "silences_etag", "excursions")
 _STILL_RECENT_MS = 3_600_000
 """A window that ended less than this ago will be looked at by many ticks, with or without a marker."""
 
@@ -183,15 +183,16 @@ def _write_results(
             united=rolled.united,
         )
         if before:
-            # What is known of its silence stands until it is worked out again; without `presence` that is due.
-            lineage = dataclasses.replace(lineage, **{name: getattr(before, name) for name in _SILENCE_FIELDS})
+            # What is known of its silence and excursions stands until it is worked out again; without `presence` the
+            # silence is due, with other rows the excursions.
+            lineage = dataclasses.replace(lineage, **{name: getattr(before, name) for name in _FOLLOWING_FIELDS})
             if lineage.sensors_sha256 != before.sensors_sha256:
                 lineage = dataclasses.replace(lineage, presence="")
         rows_stand = is_same and before is not None and before.result_etag == lineage.result_etag
         if not rows_stand and (rolled.rows.sensors or seen.rows_etag is not None):
             etag = put_if_unchanged(roller.buckets.results, rows_key(window), rolled.body, observed_etag=seen.rows_etag)
             lineage = dataclasses.replace(lineage, result_etag=etag)
-        if lineage.is_silence_unknown:
+        if lineage.is_silence_unknown or (roller.has_rules and not is_same):
             _mark_silence(roller, lineage, before)
         _write_lineage(roller, lineage, seen.lineage_etag)
         roller.discarded.update(superseded(before, lineage))
@@ -237,7 +238,7 @@ def _rolled(roller: Roller, seen: Observation, listing: Listing, window: Window,
 
 
 def _mark_silence(roller: Roller, lineage: Lineage, before: Lineage | None) -> None:
-    """Put a marker of the silence, unless many ticks will look at the window anyway.
+    """Put a marker of the silence, and of excursions, unless many ticks will look at the window anyway.
 
     It is named after a partial that the lineage before does not name, if there is one: a tick that knows only that
     lineage leaves the marker alone, and every later lineage names that partial.
@@ -245,7 +246,7 @@ def _mark_silence(roller: Roller, lineage: Lineage, before: Lineage | None) -> N
     if roller.scheduled_time_ms - lineage.window.end_ms < _STILL_RECENT_MS:
         return
     new = set(lineage.digests) - set(before.digests if before else ())
-    marker = SilenceMarkerKey(window=lineage.window, digest=min(new or lineage.digests))
+    marker = SilenceMarkerKey(window=lineage.window, digest=min(new or lineage.digests or {NO_PARTIAL}))
     with contextlib.suppress(PreconditionFailed):  # it is there already
         roller.buckets.lake.put(str(marker), b"", if_absent=True)
     roller.silence_markers.add(marker)

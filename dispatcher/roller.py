@@ -40,6 +40,8 @@ class Roller:
     mapper: Mapper = map
     room: Room | None = None
     """Where several windows are rolled at once."""
+    has_rules: bool = False
+    """Whether rules judge the rows, so that other rows are other excursions."""
     lineages: dict[Window, KnownLineage] = field(default_factory=dict)
     silence_markers: set[SilenceMarkerKey] = field(default_factory=set)
     backfill_markers: Mapping[str, frozenset[MarkerKey]] = field(default_factory=dict)

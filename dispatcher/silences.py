@@ -21,7 +21,15 @@ from dispatcher.roller import ROUNDS_MAX, KnownLineage
 from dispatcher.room import Room
 from dispatcher.rows import IN_FLIGHT_BYTES_MAX, read_ids_in_pieces
 from windrow.columns.strings import Strings
-from windrow.lake.layout import SILENCES, SilenceMarkerKey, day_prefix, lineage_key, rows_key, silences_key
+from windrow.lake.layout import (
+    NO_PARTIAL,
+    SILENCES,
+    SilenceMarkerKey,
+    day_prefix,
+    lineage_key,
+    rows_key,
+    silences_key,
+)
 from windrow.lake.store import Mapper, PreconditionFailed, StoreError, etag_of, put_if_unchanged
 from windrow.quantities import name_of
 from windrow.rows.lineage import Lineage
@@ -175,11 +183,16 @@ class Silences:
             return False
         return lineage is not None and lineage.is_silence_unknown
 
-    def release(self, markers: Iterable[SilenceMarkerKey]) -> None:
-        """Delete the markers of silences that are known by now; the others wait for the next tick, as do failures."""
+    def release(self, markers: Iterable[SilenceMarkerKey], *, is_settled: Callable[[Window], bool]) -> None:
+        """Delete the markers of silences that are known by now, if `is_settled` finds nothing else to be worked out.
+
+        The others wait for the next tick, as do failures.
+        """
         for marker in sorted(markers, key=str):
             known = self.known.get(marker.window)
-            if known is None or known.lineage.is_silence_unknown or marker.digest not in known.lineage.digests:
+            if known is None or known.lineage.is_silence_unknown or not is_settled(marker.window):
+                continue
+            if marker.digest not in (NO_PARTIAL, *known.lineage.digests):
                 continue
             try:
                 self.buckets.lake.delete(str(marker))

@@ -1,7 +1,7 @@
 """One tick: plan from listings, then the live windows with all that follows from them, then the backlog.
 
-    plan ──▶ live windows ──▶ their silences, hours and days ──▶ backlog ──▶ its hours, days and silences
-             at most two hours of them, at every tick            while there is time
+    plan ──▶ live windows ──▶ their silences, excursions, hours and days ──▶ backlog ──▶ what follows from it
+             at most two hours of them, at every tick                        while there is time
 
 Nothing remembers an earlier tick: what one leaves undone is found by the listings of the next (see dispatcher.due for
 the order, and dispatcher.followup for what follows from rows). A settled window costs a LIST and a GET, and its share
@@ -16,6 +16,8 @@ from itertools import chain
 from typing import TypeVar
 
 from dispatcher.due import (
+    RECENT_WINDOWS,
+    DueReason,
     DueWindow,
     days_within_reach,
     due_windows,
@@ -25,7 +27,9 @@ from dispatcher.due import (
     window_order,
     windows_within_reach,
 )
+from dispatcher.excursions import Excursions
 from dispatcher.followup import FollowUp
+from dispatcher.messages import Messages, Teller
 from dispatcher.observation import Buckets, RowsIndex
 from dispatcher.report import PeriodReport, RollOutcome, TickReport, WindowReport, backlog_of
 from dispatcher.roll import roll_window
@@ -36,6 +40,7 @@ from windrow.lake.backfill_marker import decode_backfill_marker
 from windrow.lake.layout import (
     BACKFILL_MARKERS,
     MARKERS,
+    MESSAGES,
     PARTIALS,
     SILENCE_MARKERS,
     WINDOW_MARK,
@@ -51,6 +56,7 @@ from windrow.lake.layout import (
 )
 from windrow.lake.store import CountingStore, Mapper, ObjectStore
 from windrow.lifetimes import Lifetimes
+from windrow.rules.stored import StoredRules
 from windrow.window import Window
 
 BACKFILL_MARKERS_MAX = 256
@@ -70,14 +76,17 @@ class TickPlan:
     """What a tick will look at.
 
     without_lineage: the windows within reach whose lineage was not listed. silence_markers: of windows whose silence an
-    earlier tick did not get to. backfill_markers: their keys, and the markers that each stands for. unknown_keys: those
-    in our folders that windrow does not write.
+    earlier tick did not get to. backfill_markers: their keys, and the markers that each stands for. messages: the keys
+    of those that an earlier tick did not send. gaps: each the first of several windows without lineage. unknown_keys:
+    those in our folders that windrow does not write.
     """
 
     due: tuple[DueWindow, ...]
     without_lineage: frozenset[Window]
     silence_markers: frozenset[SilenceMarkerKey]
     backfill_markers: Mapping[str, frozenset[MarkerKey]]
+    messages: tuple[str, ...]
+    gaps: frozenset[Window]
     unknown_keys: tuple[str, ...]
 
 
@@ -87,7 +96,8 @@ class Tick:
 
     `time_left` is asked before every window but the first, so each run completes at least one. `mapper` makes several
     requests for one window at once, `work_mapper` works on several windows (or days of hours) at once; they must not
-    share their threads. `room` bounds what these hold together.
+    share their threads. `room` bounds what these hold together. `rules` judge the rows, if there are any, and `teller`
+    sends what they have to say.
     """
 
     buckets: Buckets
@@ -98,6 +108,8 @@ class Tick:
     work_mapper: Mapper = map
     room: Room | None = None
     notifier: Notifier | None = None
+    rules: StoredRules | None = None
+    teller: Teller | None = None
 
     def run(self, *, is_dry_run: bool = False) -> TickReport:
         """Plan and, unless it is a dry run, roll."""
@@ -146,8 +158,16 @@ def plan_tick(buckets: Buckets, scheduled_time_ms: int, lifetimes: Lifetimes, *,
         without_lineage=frozenset(within_reach) - with_lineage,
         silence_markers=marked.of_silences,
         backfill_markers=marked.of_backfills,
+        messages=marked.messages,
+        gaps=frozenset(
+            window for window in within_reach[1:] if window not in with_lineage and _previous(window) in with_lineage
+        ),
         unknown_keys=tuple(unknown),
     )
+
+
+def _previous(window: Window) -> Window:
+    return Window.from_index(window.index - 1)
 
 
 class _Run:
@@ -168,16 +188,23 @@ class _Run:
             room=tick.room,
             silence_markers=set(plan.silence_markers),
             backfill_markers=plan.backfill_markers,
+            has_rules=tick.rules is not None,
+        )
+        self._gaps = plan.gaps
+        self._messages = Messages(
+            lake=buckets.lake, teller=tick.teller, scheduled_time_ms=tick.scheduled_time_ms, waiting=plan.messages
+        )
+        silences = Silences(
+            buckets=buckets,
+            known=self._roller.lineages,
+            mapper=tick.mapper,
+            work_mapper=tick.work_mapper,
+            room=tick.room,
         )
         self._follow_up = FollowUp(
             buckets=buckets,
-            silences=Silences(
-                buckets=buckets,
-                known=self._roller.lineages,
-                mapper=tick.mapper,
-                work_mapper=tick.work_mapper,
-                room=tick.room,
-            ),
+            silences=silences,
+            excursions=self._excursions(silences, tick.rules) if tick.rules is not None else None,
             index=self._index,
             scheduled_time_ms=tick.scheduled_time_ms,
             days_within_reach=days_within_reach(tick.scheduled_time_ms, tick.lifetimes),
@@ -188,22 +215,39 @@ class _Run:
             room=tick.room,
         )
 
+    def _excursions(self, silences: Silences, rules: StoredRules) -> Excursions:
+        reach = windows_within_reach(self._tick.scheduled_time_ms, self._tick.lifetimes)
+        return Excursions(
+            buckets=self._roller.buckets,
+            silences=silences,
+            rules=rules,
+            newest=reach[-1],
+            proposed_start=reach[-RECENT_WINDOWS:][0],
+            roll=lambda window: roll_window(self._roller, DueWindow(window=window, reasons=(DueReason.NEW,))),
+            messages=self._messages,
+            markers=self._roller.silence_markers,
+            time_left=self._tick.time_left,
+        )
+
     def do(self) -> None:
         """Do the live work, then the backlog, then what is left of what follows from rows."""
         follow_up, order = self._follow_up, self._order
         self.live = self._roll_each(order.live, is_first=True)
         follow_up.tell_newest_silence(self.live)
+        follow_up.settle_live_excursions(self.live, self._gaps)
+        self._messages.send()
         if order.backlog:
             self._add(follow_up.roll_recent_periods(self.live))
             follow_up.settle_silences(self.live)
             if is_catching_up_first(self._tick.scheduled_time_ms):
                 self._add(follow_up.roll_all_periods(self.live))
-                follow_up.settle_marked_silences(self._roller.silence_markers)
+                follow_up.settle_marked(self._roller.silence_markers)
             self.backlog = self._roll_each(order.backlog, is_first=not order.live)
         windows = self.live + self.backlog
         self._add(follow_up.roll_all_periods(windows))
         follow_up.settle_silences(windows)
-        follow_up.settle_marked_silences(self._roller.silence_markers)
+        follow_up.settle_excursions(self.backlog)
+        follow_up.settle_marked(self._roller.silence_markers)
 
     def _roll_each(self, ordered: Sequence[DueWindow], *, is_first: bool) -> list[WindowReport]:
         """Roll windows while there is time, the very first of the tick without asking.
@@ -262,6 +306,7 @@ class _Markers:
     of_partials: tuple[MarkerKey, ...]
     of_silences: frozenset[SilenceMarkerKey]
     of_backfills: Mapping[str, frozenset[MarkerKey]]
+    messages: tuple[str, ...]
     unknown_keys: tuple[str, ...]
 
     def all_of_partials(self) -> frozenset[MarkerKey]:
@@ -274,9 +319,10 @@ def _list_markers(lake: ObjectStore, scheduled_time_ms: int, *, mapper: Mapper =
 
     One that cannot be read as what it should be is among the unknown keys, and stays.
     """
-    keys: dict[str, list[str]] = {MARKERS: [], SILENCE_MARKERS: [], BACKFILL_MARKERS: []}
+    roots = (SILENCE_MARKERS, BACKFILL_MARKERS, MESSAGES)
+    keys: dict[str, list[str]] = {root: [] for root in (MARKERS, *roots)}
     for listed in lake.list_objects(MARKERS):
-        root = next((one for one in (SILENCE_MARKERS, BACKFILL_MARKERS) if listed.key.startswith(one)), MARKERS)
+        root = next((one for one in roots if listed.key.startswith(one)), MARKERS)
         keys[root].append(listed.key)
     unknown: list[str] = []
     newest_first = is_reversed(scheduled_time_ms)
@@ -293,6 +339,7 @@ def _list_markers(lake: ObjectStore, scheduled_time_ms: int, *, mapper: Mapper =
         of_partials=tuple(_parse_each(keys[MARKERS], parse_marker_key, unknown)),
         of_silences=frozenset(_parse_each(keys[SILENCE_MARKERS], parse_silence_marker_key, unknown)),
         of_backfills=of_backfills,
+        messages=tuple(keys[MESSAGES]),
         unknown_keys=tuple(unknown),
     )
 

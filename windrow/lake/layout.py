@@ -6,14 +6,18 @@ lake bucket
     markers/dt=2026-11-20/hour=10/1005/<digest>
     markers/silences/dt=2026-11-20/hour=10/1005/<digest>
     markers/backfills/20261120T1005-<digest>        windrow/lake/backfill_marker.py
+    markers/messages/<digest>                       windrow/rules/changes.py
     quarantine/dt=2026-11-20/hour=10/1005-<stream>-<shard>-<first>-<last>-<count>-<digest>.jsonl.gz
     bookmarks/<stream>-<shard>-<first>
     simulations/<run id>.json
     contracts/<digest>.json
+    rules/<digest>.toml
+    rules/<digest>.start                            the first window that they judge
 results bucket
     aggregates/dt=2026-11-20/hour=10/1005.parquet
     windows/dt=2026-11-20/hour=10/1005.json
     silences/dt=2026-11-20/hour=10/1005.parquet
+    excursions/dt=2026-11-20/hour=10/1005.parquet
     aggregates_1h/dt=2026-11-20/hour=10/1000.parquet
     windows_1h/dt=2026-11-20.jsonl                  a line for each hour
     aggregates_1d/dt=2026-11-20/hour=00/0000.parquet
@@ -42,13 +46,16 @@ UNIONS = "unions/"
 MARKERS = "markers/"
 SILENCE_MARKERS = "markers/silences/"
 BACKFILL_MARKERS = "markers/backfills/"
+MESSAGES = "markers/messages/"
 QUARANTINE = "quarantine/"
 BOOKMARKS = "bookmarks/"
 SIMULATIONS = "simulations/"
 CONTRACTS = "contracts/"
+RULES = "rules/"
 AGGREGATES = "aggregates/"
 WINDOWS = "windows/"
 SILENCES = "silences/"
+EXCURSIONS = "excursions/"
 AGGREGATES_1H = "aggregates_1h/"
 AGGREGATES_1D = "aggregates_1d/"
 AGGREGATES_FLINK = "aggregates_flink/"
@@ -58,6 +65,9 @@ IOT_MESSAGES = "iot/"
 
 WINDOW_MARK = "-"
 """What ends the window in the name of a partial: listing an hour up to it gives the windows, not the partials."""
+
+NO_PARTIAL = "0" * 32
+"""The digest in a silence marker of a window that may have no partials."""
 
 _COMPACT = {ord(" "): "T", ord("-"): None, ord(":"): None}
 _WINDOW = r"dt=(?P<dt>\d{4}-\d{2}-\d{2})/hour=(?P<hour>\d{2})/(?P<hhmm>\d{4})"
@@ -129,7 +139,7 @@ class MarkerKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SilenceMarkerKey:
-    """The key of a silence marker, which says that this window was rolled and its silence is still unknown."""
+    """The key of a silence marker: the silence of this rolled window, or its excursions, are still to be worked out."""
 
     window: Window
     digest: str
@@ -188,6 +198,11 @@ def silences_key(window: Window) -> str:
     return f"{SILENCES}{_window_path(window)}.parquet"
 
 
+def excursions_key(window: Window) -> str:
+    """Return the key of what rules track after `window`."""
+    return f"{EXCURSIONS}{_window_path(window)}.parquet"
+
+
 def period_rows_key(period: Period) -> str:
     """Return the key of the rows of an hour or a day."""
     return f"{period_rows_root(period.grain)}{_window_path(Window(period.start_ms))}.parquet"
@@ -228,6 +243,21 @@ def simulation_key(run_id: str) -> str:
 def contract_key(digest: str) -> str:
     """Return the key of a payload contract."""
     return f"{CONTRACTS}{digest}.json"
+
+
+def rules_key(digest: str) -> str:
+    """Return the key of rules."""
+    return f"{RULES}{digest}.toml"
+
+
+def rules_start_key(digest: str) -> str:
+    """Return the key of the first window that rules judge."""
+    return f"{RULES}{digest}.start"
+
+
+def message_key(digest: str) -> str:
+    """Return the key of a message that is still to be sent."""
+    return f"{MESSAGES}{digest}"
 
 
 def day_prefix(root: str, instant_ms: int) -> str:

@@ -22,6 +22,21 @@ class UnreadableLineage(ValueError):  # noqa: N818 - the domain's noun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExcursionsMark:
+    """What the excursions of a window were worked out from, and what came of it.
+
+    rules: the digest of the rules; source: a fingerprint of these, of the rows, and of what the window before left;
+    state: a hash of what the next window goes on from, empty if that is nothing; etag: of the object ("" if there is
+    none).
+    """
+
+    rules: str
+    source: str
+    state: str
+    etag: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lineage:
     """Facts about one roll of `window`.
 
@@ -36,8 +51,8 @@ class Lineage:
     windows; silences_etag: of its object of silences ("" if there is none). sensors_sha256: over the sensor ids of the
     rows.
 
-    united: the objects that hold the readings of exactly these digests; None if there are none. It is for the
-    dispatcher, and no column of the table.
+    united: the objects that hold the readings of exactly these digests; None if there are none. excursions: None until
+    rules have judged the rows. Both are for the dispatcher, and no columns of the table.
     """
 
     window: Window
@@ -62,6 +77,7 @@ class Lineage:
     presence: str = ""
     silences_etag: str = ""
     united: UnitedSet | None = None
+    excursions: ExcursionsMark | None = None
 
     @property
     def completeness(self) -> float | None:
@@ -79,7 +95,7 @@ class Lineage:
         return self.sensors > 0 and not self.presence
 
     def to_json(self) -> bytes:
-        """Encode as one line of JSON with the keys of COLUMNS, in their order, then `united` if there is any."""
+        """Encode as one line of JSON with the keys of COLUMNS, in their order, then `united`, `excursions`, if any."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)} | {
             "window_start": format_sql(self.window.start_ms),
             "window_end": format_sql(self.window.end_ms),
@@ -90,6 +106,8 @@ class Lineage:
         ordered = {name: fields[name] for name, _ in COLUMNS}
         if self.united is not None:
             ordered["united"] = self.united.to_fields()
+        if self.excursions is not None:
+            ordered["excursions"] = dataclasses.asdict(self.excursions)
         return json.dumps(ordered, separators=(",", ":")).encode() + b"\n"
 
     @classmethod
@@ -111,6 +129,7 @@ class Lineage:
                     "digests": tuple(fields["digests"]),
                     "shards": tuple(fields["shards"]),
                     "united": united,
+                    "excursions": ExcursionsMark(**fields["excursions"]) if "excursions" in fields else None,
                 }
             )
         except (ValueError, KeyError, TypeError) as error:

@@ -7,9 +7,9 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-from windrow.columns.arrays import Int64s
+from windrow.columns.arrays import Int64s, Mask
 from windrow.quantities import parts_of
-from windrow.rules.rule import Condition, Rule, Statistic
+from windrow.rules.rule import Band, Condition, Rule, Statistic
 
 SITE_SENSORS_MIN = 3
 """A median of fewer sensors says nothing about one of them."""
@@ -70,12 +70,12 @@ def judge(rule: Rule, rows: WatchedRows, before: WatchedRows | None) -> Judged:
     has_verdict = below > 0
     above, below, watched = above[has_verdict], below[has_verdict], watched[has_verdict]
     value_milli = (2 * above + below) // (2 * below)
-    is_beyond = _is_beyond(above, below, rule.limits.low_milli, rule.limits.high_milli)
-    is_clear = ~_is_beyond(above, below, rule.clear_limits.low_milli, rule.clear_limits.high_milli)
+    are_beyond = is_beyond(above, below, rule.limits)
+    are_clear = ~is_beyond(above, below, rule.clear_limits)
     distance_milli = np.zeros(len(watched), np.int64)
     if rule.condition is Condition.STUCK:
-        is_beyond = above == 0
-        is_clear = ~is_beyond
+        are_beyond = above == 0
+        are_clear = ~are_beyond
     if rule.limits.low_milli is not None:
         distance_milli = np.maximum(distance_milli, rule.limits.low_milli - value_milli)
     if rule.limits.high_milli is not None:
@@ -83,23 +83,23 @@ def judge(rule: Rule, rows: WatchedRows, before: WatchedRows | None) -> Judged:
     return Judged(
         window_start_ms=rows.window_start_ms,
         series=[rows.series[place] for place in watched.tolist()],
-        verdicts=np.where(is_beyond, Verdict.BEYOND, np.where(is_clear, Verdict.CLEAR, Verdict.BETWEEN)).astype(
+        verdicts=np.where(are_beyond, Verdict.BEYOND, np.where(are_clear, Verdict.CLEAR, Verdict.BETWEEN)).astype(
             np.int8
         ),
         value_milli=value_milli,
-        distance_milli=np.where(is_beyond, distance_milli, 0),
+        distance_milli=np.where(are_beyond, distance_milli, 0),
         covered_ms=rows.covered_ms[watched],
     )
 
 
-def _is_beyond(above: Int64s, below: Int64s, low: int | None, high: int | None) -> npt.NDArray[np.bool_]:
-    """Whether the quotient of two columns is below `low` or above `high`; never rounds."""
-    is_beyond = np.zeros(len(above), bool)
-    if low is not None:
-        is_beyond |= above < low * below
-    if high is not None:
-        is_beyond |= above > high * below
-    return is_beyond
+def is_beyond(above: Int64s, below: Int64s, band: Band) -> Mask:
+    """Whether each quotient of two columns is outside `band`; never rounds."""
+    is_outside = np.zeros(len(above), bool)
+    if band.low_milli is not None:
+        is_outside |= above < band.low_milli * below
+    if band.high_milli is not None:
+        is_outside |= above > band.high_milli * below
+    return is_outside
 
 
 def _compared(
@@ -110,13 +110,14 @@ def _compared(
         return _rate(rows, before, watched)
     if rule.condition is Condition.STUCK:
         return _change(rows, before, watched)
-    above, below = _statistic(rule.statistic, rows, watched)
+    above, below = statistic_of(rule.statistic, rows, watched)
     if rule.condition is Condition.SPREAD:
         return _spread((2 * above + below) // (2 * below), [rows.series[place] for place in watched.tolist()])
     return above, below
 
 
-def _statistic(statistic: Statistic, rows: WatchedRows, watched: npt.NDArray[np.intp]) -> tuple[Int64s, Int64s]:
+def statistic_of(statistic: Statistic, rows: WatchedRows, watched: npt.NDArray[np.intp]) -> tuple[Int64s, Int64s]:
+    """Return the statistic of the rows at `watched`, as a quotient of two columns in thousandths."""
     if statistic is Statistic.MEAN:
         return rows.sum_milli[watched], rows.readings[watched]
     if statistic is Statistic.TIME_WEIGHTED_MEAN:

@@ -1,10 +1,41 @@
-"""What an excursion says to people."""
+"""What excursions say: to people in words, and to machines as JSON."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from windrow.payloads.values import plain_milli
 from windrow.quantities import TEMPERATURE
+from windrow.rules.changes import Change, ChangeKind
 from windrow.rules.excursion import Excursion
-from windrow.rules.rule import Condition, Rule
-from windrow.timestamps import format_sql
+from windrow.rules.rows import ExcursionRow
+from windrow.rules.rule import Condition, Rule, Severity
+from windrow.timestamps import format_rfc3339, format_sql
+
+CHANGES_NAMED_MAX = 50
+"""How many changes a message names; SNS takes 256 KB."""
+TEXT_CHARACTERS_MAX = 500
+_MINUTE_MS = 60_000
+_WORDS = {
+    ChangeKind.RANG: "",
+    ChangeKind.CLEARED: "CLEARED: ",
+    ChangeKind.LOST: "LOST, no readings any more: ",
+    ChangeKind.CORRECTED: "CORRECTED by late readings: ",
+    ChangeKind.WITHDRAWN: "WITHDRAWN, late readings show otherwise: ",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message about the changes of one rule: for people `subject` and `text`, for machines `document`, JSON."""
+
+    rule: str
+    severity: Severity
+    subject: str
+    text: str
+    document: str
 
 
 def message_of(rule: Rule, excursion: Excursion) -> str:
@@ -20,9 +51,70 @@ def message_of(rule: Rule, excursion: Excursion) -> str:
             "statistic": compared.get(rule.condition, rule.statistic.value.replace("_", " ")),
             "extreme": plain_milli(excursion.extreme_milli),
             "limit": _limit_of(rule, excursion.extreme_milli),
-            "began": f"{format_sql(excursion.began_ms)[:16]} UTC",
+            "began": _for_people(excursion.began_ms),
         }
     )
+
+
+def fields_of(rule: Rule, change: Change) -> dict[str, Any]:
+    """Return a change as JSON has it; `id` names it however often it is told, `before` is what had been told."""
+    text = _WORDS[change.kind] + message_of(rule, change.row.excursion)
+    if change.row.ended_ms is not None and change.kind is not ChangeKind.WITHDRAWN:
+        text += f" (until {_for_people(change.row.ended_ms)})"
+    if change.before is not None:
+        text += f"; told before: {_period_of(change.before)}"
+    told = {"id": change.change_id, "change": change.kind.value, "revision": change.revision}
+    before = {"before": _facts(change.before)} if change.before is not None else {}
+    return told | _facts(change.row) | {"text": text[:TEXT_CHARACTERS_MAX]} | before
+
+
+def message_about(rule: str, severity: Severity, changes: Sequence[Mapping[str, Any]]) -> Message:
+    """Return the message about changes of one rule, as `fields_of` gives them; beyond CHANGES_NAMED_MAX it counts."""
+    counts = Counter(change["change"] for change in changes)
+    counted = ", ".join(f"{counts[kind]:,} {kind}" for kind in ChangeKind if counts[kind])
+    named, more = changes[:CHANGES_NAMED_MAX], len(changes) - CHANGES_NAMED_MAX
+    lines = [change["text"] for change in named]
+    if more > 0:
+        lines.append(f"and {more:,} more: see the table excursions")
+    document = {
+        "rule": rule,
+        "severity": severity.value,
+        "counts": dict(counts),
+        "changes": list(named),
+        "left_out": max(0, more),
+    }
+    return Message(
+        rule=rule,
+        severity=severity,
+        subject=f"{severity.value.upper()} {rule}: {counted}",
+        text="\n".join(lines) + "\n",
+        document=json.dumps(document, ensure_ascii=False),
+    )
+
+
+def _facts(row: ExcursionRow) -> dict[str, Any]:
+    excursion = row.excursion
+    return {
+        "sensor_id": excursion.sensor_id,
+        "quantity": excursion.quantity.name,
+        "unit": excursion.quantity.unit,
+        "state": excursion.state.value,
+        "began": format_rfc3339(excursion.began_ms),
+        "rang": format_rfc3339(excursion.rang_ms),
+        "ended": None if excursion.ended_ms is None else format_rfc3339(excursion.ended_ms),
+        "extreme": excursion.extreme_milli / 1_000,
+        "beyond_unit_minutes": round(excursion.beyond_milli_ms / (1_000 * _MINUTE_MS), 3),
+        "windows": excursion.windows,
+    }
+
+
+def _period_of(row: ExcursionRow) -> str:
+    began = f"since {_for_people(row.began_ms)}"
+    return began if row.ended_ms is None else f"{began}, until {_for_people(row.ended_ms)}"
+
+
+def _for_people(instant_ms: int) -> str:
+    return f"{format_sql(instant_ms)[:16]} UTC"
 
 
 def _limit_of(rule: Rule, extreme_milli: int) -> str:

@@ -1,0 +1,385 @@
+"""What rules say, over ticks: rows, one message for each change, corrections, crashes, and healing."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from io import BytesIO
+from itertools import count
+from random import Random
+from typing import Any
+
+import pytest
+
+from dispatcher.due import FIRST_TICK_AFTER_MS
+from dispatcher.excursions import SEGMENT_WINDOWS
+from dispatcher.tick import Tick, always
+from tests.oracle import read_rows
+from tests.simulation.lake import LAKE, LIFETIMES, RESULTS, at, buckets, contents, marker_put, markers_of, partial_put
+from tests.simulation.simulated_s3 import Delete, Operation, Perform, Put, S3State, SimulatedStore, recording
+from windrow.lake.layout import EXCURSIONS, MESSAGES, excursions_key, rows_key
+from windrow.lake.layout import RULES as RULES_ROOT
+from windrow.rows.rollup_parquet import read_rows as read_rollup
+from windrow.rules.excursion import Excursion, ExcursionState, excursions
+from windrow.rules.judge import WatchedRows
+from windrow.rules.messages import Message
+from windrow.rules.rows import decode_excursions
+from windrow.rules.stored import StoredRules, rules_of, store_rules
+from windrow.rules.watched import no_rows, watched_rows
+from windrow.window import WINDOW_MS, Window
+
+BEGIN = at("02:00")
+WARM = """
+[[rule]]
+name = "warm"
+above = 8
+clear = 6
+windows = 2
+clear_windows = 2
+severity = "critical"
+"""
+RULES = f"""{WARM}
+[[rule]]
+name = "falls"
+rate = 120
+severity = "info"
+"""
+
+
+@dataclass
+class Phone:
+    """Keeps what it is told."""
+
+    told: list[Message] = field(default_factory=list)
+
+    def tell(self, message: Message) -> None:
+        """Keep it."""
+        self.told.append(message)
+
+
+@dataclass
+class Site:
+    """A site whose sensors read once in each window, and a tick after each."""
+
+    rules: str = WARM
+    state: S3State = field(default_factory=S3State)
+    phone: Phone = field(default_factory=Phone)
+    now_ms: int = BEGIN
+    batches: "count[int]" = field(default_factory=lambda: count(1))
+
+    def put(self, window: Window, readings: dict[str, float], *, after_ms: int = 1_000) -> None:
+        """Readings of a window, with a marker if they are late."""
+        rows = [(who, after_ms, 0, round(value * 1_000)) for who, value in readings.items()]
+        if not rows:
+            return
+        self.state.apply(partial_put(window, rows, first=next(self.batches)))
+        if window.end_ms < self.now_ms:
+            self.state.apply(marker_put(window, rows))
+
+    def window(self, **readings: float) -> Window:
+        """One window with these readings, and its tick."""
+        window = Window(self.now_ms)
+        self.put(window, readings)
+        self.now_ms += WINDOW_MS
+        self.tick()
+        return window
+
+    def windows(self, *values: float | None, who: str = "f") -> list[Window]:
+        """Several, of one sensor."""
+        return [self.window(**({} if value is None else {who: value})) for value in values]
+
+    def stored(self) -> StoredRules:
+        """The stage's rules."""
+        lake = SimulatedStore(self.state.apply, LAKE)
+        return rules_of(lake, store_rules(lake, self.rules.encode()))
+
+    def tick(self, perform: Perform | None = None, *, time_left: Callable[[], bool] = always) -> None:
+        """The tick for the last window."""
+        Tick(
+            buckets=buckets(perform or self.state.apply),
+            lifetimes=LIFETIMES,
+            scheduled_time_ms=self.now_ms + FIRST_TICK_AFTER_MS,
+            time_left=time_left,
+            rules=self.stored(),
+            teller=self.phone,
+        ).run()
+
+    def rows(self, window: Window) -> dict[tuple[str, str], str]:
+        """The states of a window, by rule and sensor."""
+        stored = self.state.buckets[RESULTS].get(excursions_key(window))
+        return {(row["rule"], row["sensor_id"]): row["state"] for row in read_rows(stored.body)} if stored else {}
+
+    def subjects(self) -> list[str]:
+        """What was told so far."""
+        return [message.subject for message in self.phone.told]
+
+
+def found(site: Site) -> set[Excursion]:
+    """The excursions that the table has: of each its newest row; pending ones left out."""
+    by_key: dict[tuple[str, str, int], Excursion] = {}
+    for key, stored in sorted(site.state.buckets[RESULTS].items()):
+        if key.startswith(EXCURSIONS):
+            start_ms = next(one for one in windows_of(site) if excursions_key(one) == key).start_ms
+            for row in decode_excursions(start_ms, stored.body):
+                if row.has_rung:
+                    by_key[row.rule, row.series, row.began_ms] = row.excursion
+    return set(by_key.values())
+
+
+def windows_of(site: Site) -> list[Window]:
+    """All windows that the last tick could close."""
+    return [Window(start_ms) for start_ms in range(BEGIN - 24 * WINDOW_MS, site.now_ms, WINDOW_MS)]
+
+
+def wanted(site: Site) -> set[Excursion]:
+    """The excursions by their definition, over the rows that stand."""
+
+    def rows() -> list[WatchedRows]:
+        found = []
+        for window in windows_of(site):
+            stored = site.state.buckets[RESULTS].get(rows_key(window))
+            body = stored.body if stored else None
+            parts = [watched_rows(part) for part in read_rollup(window.start_ms, BytesIO(body))] if body else []
+            found.append(parts[0] if parts else no_rows(window.start_ms))
+        return found
+
+    return {one for rule in site.stored().rules for one in excursions(rule, rows())}
+
+
+def test_excursion_rings_once_and_clears() -> None:
+    """beyond, beyond(rings), between, clear, clear(cleared): two messages, and a state in each window's rows."""
+    site = Site()
+    site.windows(5, 5)
+    states = [site.rows(window).get(("warm", "f")) for window in site.windows(9, 9.5, 7, 5, 5, 5)]
+    assert states == ["pending", "lasts", "lasts", "lasts", "cleared", None]
+    assert site.subjects() == ["CRITICAL warm: 1 rang", "CRITICAL warm: 1 cleared"]
+    assert site.phone.told[0].text == "f: temperature (mean) reached 9.5 °C, limit 8 °C, since 2026-11-20 02:10 UTC\n"
+    assert found(site) == wanted(site) != set()
+    assert markers_of(site.state) == []
+
+
+def test_late_reading_moves_the_beginning_and_is_told_as_a_correction() -> None:
+    """The same excursion with a revision, told with what had been told before; then it clears as any other."""
+    site = Site()
+    early, *_ = site.windows(5, 9, 9, 9)[:1]
+    missing = Window(early.start_ms + WINDOW_MS)
+    site.window(f=9)
+    told = len(site.phone.told)
+    assert told == 1
+    first = site.phone.told[0]
+    site.put(early, {"f": 14}, after_ms=2_000)
+    site.tick()
+    (correction,) = site.phone.told[told:]
+    assert correction.subject == "CRITICAL warm: 1 corrected"
+    assert "told before: since 2026-11-20 02:05 UTC" in correction.text
+    (change,) = json.loads(correction.document)["changes"]
+    assert (change["revision"], change["began"], change["before"]["began"]) == (
+        2,
+        "2026-11-20T02:00:00.000Z",
+        "2026-11-20T02:05:00.000Z",
+    )
+    assert change["id"] != json.loads(first.document)["changes"][0]["id"]
+    assert missing in windows_of(site)
+    site.windows(5, 5)
+    assert site.subjects()[-1] == "CRITICAL warm: 1 cleared"
+    assert found(site) == wanted(site) != set()
+
+
+def test_late_readings_withdraw_what_rang() -> None:
+    """The mean was within the limit after all: no excursion is left, and who was called is told."""
+    site = Site()
+    _, second, _ = site.windows(5, 9, 9)
+    assert site.subjects() == ["CRITICAL warm: 1 rang"]
+    site.put(second, {"f": 0}, after_ms=2_000)
+    site.tick()
+    assert site.subjects()[1:] == ["CRITICAL warm: 1 withdrawn"]
+    assert found(site) == wanted(site) == set()
+
+
+def test_second_tick_tells_nothing_and_writes_nothing() -> None:
+    """A doubled schedule is not heard."""
+    site = Site()
+    site.windows(5, 9, 9, 9)
+    before, told = contents(site.state), site.subjects()
+    operations: list[Operation] = []
+    site.tick(recording(site.state.apply, operations))
+    assert not [one for one in operations if isinstance(one, Put | Delete)]
+    assert (contents(site.state), site.subjects()) == (before, told)
+
+
+def test_stage_without_rules_pays_nothing() -> None:
+    """No request is made about excursions, and lineages are the bytes they were."""
+    site = Site()
+    site.put(Window(BEGIN), {"f": 20})
+    site.now_ms += WINDOW_MS
+    operations: list[Operation] = []
+    Tick(
+        buckets=buckets(recording(site.state.apply, operations)),
+        lifetimes=LIFETIMES,
+        scheduled_time_ms=site.now_ms + FIRST_TICK_AFTER_MS,
+        teller=site.phone,
+    ).run()
+    asked = [one.key for one in operations if hasattr(one, "key")] + [
+        one.prefix for one in operations if hasattr(one, "prefix")
+    ]
+    assert asked
+    assert not [key for key in asked if key.startswith((EXCURSIONS, RULES_ROOT, MESSAGES))]
+    assert b'"excursions"' not in b"".join(contents(site.state).values())
+
+
+def test_readings_within_every_limit_cost_one_object_each_but_no_excursions() -> None:
+    """Nothing is written under excursions/ for windows that no rule finds anything in."""
+    site = Site()
+    site.windows(*[5] * 4)
+    assert not [key for key in site.state.buckets[RESULTS] if key.startswith(EXCURSIONS)]
+
+
+def test_excursions_of_a_fleet_that_stops_end_as_lost() -> None:
+    """Nobody is heard and then for hours no tick comes by: the windows in between are made, and it is lost there."""
+    site = Site()
+    site.windows(5, 9, 9, 9)
+    last = site.now_ms
+    site.now_ms += 60 * WINDOW_MS
+    site.tick()
+    site.windows(9, 9)
+    assert site.subjects() == ["CRITICAL warm: 1 rang", "CRITICAL warm: 1 lost", "CRITICAL warm: 1 rang"]
+    assert found(site) == wanted(site)
+    assert [one.ended_ms for one in found(site) if one.state is ExcursionState.LOST] == [last]
+
+
+def test_deleted_excursions_heal() -> None:
+    """Of the windows that every tick looks at: the same rows at the next tick, and nothing is told again."""
+    site = Site()
+    windows = site.windows(5, 9, 9, 9, 7)
+    before, told = contents(site.state), site.subjects()
+    for window in windows[2:4]:
+        site.state.apply(Delete(RESULTS, excursions_key(window)))
+    site.tick()
+    assert (contents(site.state), site.subjects()) == (before, told)
+
+
+def test_lasting_excursion_that_began_earlier_is_corrected_for_hours_on() -> None:
+    """More windows than one step takes and than are recent, in ticks that have no time: each goes on at a marker."""
+    site = Site()
+    first, *_ = site.windows(5, 9, *[9.5] * (3 * SEGMENT_WINDOWS))
+    site.put(first, {"f": 14}, after_ms=2_000)
+    for _ in range(8):
+        asked = count()
+        site.tick(time_left=lambda asked=asked: next(asked) < 55)  # type: ignore[misc]
+    site.tick()
+    assert found(site) == wanted(site)
+    (lasting,) = found(site)
+    assert lasting.began_ms == first.start_ms
+    assert [subject for subject in site.subjects() if "corrected" in subject]
+    assert len(site.subjects()) < 8
+    site.tick()
+    assert markers_of(site.state) == []
+
+
+class Died(BaseException):
+    """The end of a process."""
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+def test_run_that_dies_at_any_write_loses_nothing(is_done: bool) -> None:
+    """The next tick makes it good: the same results, and every change told, at most twice and under the same ids."""
+
+    def site_before() -> Site:
+        site = Site(RULES)
+        first, *_ = site.windows(5, 9, 9, 9)
+        site.put(first, {"f": 14, "g": 20}, after_ms=2_000)
+        site.put(Window(site.now_ms), {"f": 5, "g": 20})
+        site.now_ms += WINDOW_MS
+        return site
+
+    def ids(site: Site) -> list[str]:
+        return [change["id"] for one in site.phone.told for change in json.loads(one.document)["changes"]]
+
+    whole = site_before()
+    whole.tick()
+    whole.tick()
+    for dies_at in count(1):
+        site, writes = site_before(), count(1)
+
+        def perform(operation: Operation, site: Site = site, writes: "count[int]" = writes, at: int = dies_at) -> Any:
+            if not isinstance(operation, Put | Delete) or next(writes) != at:
+                return site.state.apply(operation)
+            if is_done:
+                site.state.apply(operation)
+            raise Died
+
+        try:
+            site.tick(perform)
+        except Died:
+            site.tick()
+            site.tick()
+            assert contents(site.state) == contents(whole.state)
+            assert set(ids(site)) == set(ids(whole))
+            assert max(Counter(ids(site)).values()) <= 2
+            assert markers_of(site.state) == []
+        else:
+            assert dies_at > 10
+            break
+
+
+def test_two_ticks_at_once_agree_in_the_end() -> None:
+    """Another dispatcher runs whole between any two requests of this one."""
+    for between in range(1, 90, 4):
+        site = Site()
+        first, *_ = site.windows(5, 9, 9, 9)
+        site.put(first, {"f": 14}, after_ms=2_000)
+        asked = count(1)
+
+        def perform(operation: Operation, site: Site = site, asked: "count[int]" = asked, at: int = between) -> Any:
+            if next(asked) == at:
+                site.put(Window(BEGIN + WINDOW_MS), {"f": 16}, after_ms=3_000)
+                site.tick()
+            return site.state.apply(operation)
+
+        site.tick(perform)
+        site.tick()
+        assert found(site) == wanted(site) != set()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_delivery_order_and_lateness_gives_the_same_excursions(seed: int) -> None:
+    """Readings come when they like, ticks are missed or killed: in the end the excursions are those of the rows."""
+    random = Random(seed)
+    site = Site(RULES)
+    facts = [
+        (Window(BEGIN + number * WINDOW_MS), sensor, random.choice([5, 7, 9, 12, 30]))
+        for number in range(45)
+        for sensor in ("a", "b", "c")
+        if random.random() < (0.9 if number // 15 != seed % 3 else 0.1)
+    ]
+    arrivals = sorted((number + random.choice([0, 0, 0, 1, 3, 20]), number, fact) for number, fact in enumerate(facts))
+    site.tick()
+    for _, _, (window, sensor, value) in arrivals:
+        while site.now_ms < window.end_ms:
+            site.now_ms += WINDOW_MS
+            _tick_as_it_may(site, random)
+        site.put(window, {sensor: value}, after_ms=random.randint(0, 200_000))
+    site.now_ms += 2 * WINDOW_MS
+    for _ in range(4):
+        site.tick()
+    assert found(site) == wanted(site) != set()
+    assert [key for key in markers_of(site.state) if key.startswith(MESSAGES)] == []
+
+
+def _tick_as_it_may(site: Site, random: Random) -> None:
+    fate = random.random()
+    if fate < 0.2:
+        return
+    if fate < 0.6:
+        site.tick()
+        return
+    left = count(random.randint(1, 60), -1)
+
+    def perform(operation: Operation) -> Any:
+        if next(left) == 0:
+            raise Died
+        return site.state.apply(operation)
+
+    with suppress(Died):
+        site.tick(perform)
