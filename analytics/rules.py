@@ -16,6 +16,7 @@ from windrow.rows.rollup import PERCENTILES
 from windrow.rules.excursion import Excursion, Tracks, lasting, step
 from windrow.rules.judge import WatchedRows, judge
 from windrow.rules.rule import Rule, Statistic
+from windrow.rules.watched import no_rows
 from windrow.timerange import TimeRange
 from windrow.window import WINDOW_MS
 
@@ -73,11 +74,11 @@ def _by_window(frames: Iterable[pd.DataFrame], time_range: TimeRange) -> Iterato
         for start_ms in range(
             watched.window_start_ms if next_ms is None else next_ms, watched.window_start_ms, WINDOW_MS
         ):
-            yield _no_rows(start_ms)
+            yield no_rows(start_ms)
         yield watched
         next_ms = watched.window_start_ms + WINDOW_MS
     if next_ms is not None:
-        yield from map(_no_rows, range(next_ms, time_range.end_ms, WINDOW_MS))
+        yield from map(no_rows, range(next_ms, time_range.end_ms, WINDOW_MS))
 
 
 def _frames_of_windows(frames: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
@@ -108,9 +109,3 @@ def _watched(frame: pd.DataFrame) -> WatchedRows:
 
 def _series_of(sensor_id: str, name: str, unit: str) -> str:
     return series_of(sensor_id, Quantity(name, unit))
-
-
-def _no_rows(start_ms: int) -> WatchedRows:
-    none = np.zeros(0, np.int64)
-    statistics = dict.fromkeys(_STATISTICS, none)
-    return WatchedRows(start_ms, [], none, none, none, none, none, none, none, statistics)

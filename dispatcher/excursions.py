@@ -178,7 +178,10 @@ class Excursions:
             self._mark(window)
         stood = self._read(first)
         named = {rule.name: rule for draft in drafts for rule in self._load(draft.mark.rules).rules}
-        self.messages.keep(changes(stood, stood, [(draft.told, draft.rows) for draft in drafts]), named)
+        told = [(draft.told, draft.rows) for draft in drafts]
+        # What a run that died has told and written already, which is the newest windows, is no news.
+        settled = () if goes_on else self._stored_rows(window)
+        self.messages.keep(changes(stood, stood, [*told, (settled, settled)]), named)
         return window if self._write(drafts) and goes_on else None
 
     def _before(self, window: Window) -> _Before:
@@ -201,6 +204,14 @@ class Excursions:
         if rows is None or state_hash(rows) != before.state:
             raise _StateIsGone(before.window)
         return rows
+
+    def _stored_rows(self, window: Window) -> tuple[ExcursionRow, ...]:
+        """Return the rows of a window as they are stored; none if it is still open, or has no object."""
+        lineage = self.silences.lineage(window) if window <= self.newest else None
+        if lineage is None or lineage.excursions is None or not lineage.excursions.etag:
+            return ()
+        stored = self.buckets.results.get(excursions_key(window))
+        return (_decoded(window, stored) or ()) if stored else ()
 
     def _rules_for(self, window: Window, lineage: Lineage) -> StoredRules | None:
         """Return the rules that judge a window: those that did before, else those in force when it ended, if any."""

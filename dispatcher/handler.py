@@ -1,6 +1,7 @@
 """The Lambda function of the dispatcher: it runs the tick of a scheduled event and returns the report."""
 
 import dataclasses
+import json
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from dispatcher.answer import cut
+from dispatcher.messages import Teller
 from dispatcher.observation import Buckets
 from dispatcher.report import RollOutcome, TickReport
 from dispatcher.room import Room
@@ -22,6 +24,9 @@ from windrow.errors import WindrowError
 from windrow.lake.store import Mapper
 from windrow.lifetimes import Lifetimes
 from windrow.period import DAY_MS
+from windrow.rules.messages import Message
+from windrow.rules.rule import Severity
+from windrow.rules.stored import StoredRules, rules_of
 from windrow.stage import Stage
 from windrow.timestamps import parse_rfc3339_ms
 
@@ -60,6 +65,8 @@ def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             mapper=readers.map,
             work_mapper=workers.map,
             notifier=topic_of(stage),
+            rules=rules_of_stage(stage),
+            teller=topics_of(stage),
         )
     _log(report)
     return cut(report).to_fields()
@@ -74,6 +81,8 @@ def run(
     mapper: Mapper = map,
     work_mapper: Mapper = map,
     notifier: Notifier | None = None,
+    rules: StoredRules | None = None,
+    teller: Teller | None = None,
 ) -> TickReport:
     """Run the tick that `event` asks for, an EventBridge event with `time`.
 
@@ -97,6 +106,8 @@ def run(
         work_mapper=work_mapper,
         room=None if work_mapper is map else Room(),
         notifier=notifier,
+        rules=rules,
+        teller=teller,
     )
     return tick.run(is_dry_run=bool(asked.get("dry_run")))
 
@@ -119,6 +130,50 @@ def topic_of(stage: Stage) -> Topic | None:
     if not stage.silence_topic_arn:
         return None
     return Topic(client("sns", stage.place), stage.silence_topic_arn)
+
+
+class Topics:
+    """An SNS topic for each severity; implements dispatcher.messages.Teller."""
+
+    def __init__(self, sns: Any, arns: Mapping[Severity, str]) -> None:
+        """Publish with a boto3 `sns` client to the topic of each severity."""
+        self._sns = sns
+        self._arns = arns
+
+    def tell(self, message: Message) -> None:
+        """Publish one message: mails have its text, everything else its JSON; filters see rule and severity."""
+        by_protocol = {"default": message.document, "email": message.text, "sms": message.subject}
+        attributes = {"rule": message.rule, "severity": message.severity.value}
+        self._sns.publish(
+            TopicArn=self._arns[message.severity],
+            Subject=message.subject[:SUBJECT_CHARACTERS_MAX],
+            Message=json.dumps(by_protocol),
+            MessageStructure="json",
+            MessageAttributes={
+                name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+            },
+        )
+
+
+def topics_of(stage: Stage) -> Topics | None:
+    """Return where messages about excursions go; None when the stage has no rules."""
+    arns = {
+        Severity.INFO: stage.info_topic_arn,
+        Severity.WARNING: stage.warning_topic_arn,
+        Severity.CRITICAL: stage.critical_topic_arn,
+    }
+    return Topics(client("sns", stage.place), arns) if all(arns.values()) else None
+
+
+def rules_of_stage(stage: Stage) -> StoredRules | None:
+    """Return the stage's rules; None if it has none, or they cannot be read: windows are rolled all the same."""
+    if not stage.rules:
+        return None
+    try:
+        return rules_of(stage.lake, stage.rules)
+    except WindrowError as error:
+        logger.error("no rule is applied", reason=str(error))
+        return None
 
 
 def _log(report: TickReport) -> None:

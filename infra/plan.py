@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from infra import contracts, package, template
+from infra import contracts, package, template, value_rules
 from infra import wheels as wheelhouse
 from infra.bytecode import find_compiler
 from infra.guards import WATCH_MINUTES
@@ -18,14 +18,15 @@ from windrow.deployment import STAGE_TAG, stack_name
 from windrow.errors import UsageError
 from windrow.likely import suggestion
 from windrow.payloads.load import digest_of
+from windrow.rules.stored import digest_of_rules
 
 STAGE_CHARACTERS_MAX = 20
 ENGINE, FLINK = "Engine", "flink"
 FLINK_CODE_KEY = "FlinkCodeKey"
-# Set here, from the stage's name, the code, the place and the contract.
+# Set here, from the stage's name, the code, the place, the contract and the rules.
 OWN_PARAMETERS = frozenset(
     {
-        *("Stage", "Architecture", "RequireTls", "CodeBucket", "Release", contracts.PARAMETER),
+        *("Stage", "Architecture", "RequireTls", "CodeBucket", "Release", contracts.PARAMETER, value_rules.PARAMETER),
         *("ConsumerCodeKey", "FanoutCodeKey", "DispatcherCodeKey", FLINK_CODE_KEY),
     }
 )
@@ -67,7 +68,8 @@ class DeploymentOptions:
 
     ``parameters`` are other parameters of the template, by name; ``tags`` are added to those the stack has. For
     ``watch_minutes`` after a change, alarms of the stage can undo it. ``role_arn`` is the role that CloudFormation acts
-    in. ``contract`` is the stored form of a payload contract, empty for the default form.
+    in. ``contract`` is the stored form of a payload contract, empty for the default form; ``rules`` the text of rules
+    on values, empty for none.
     """
 
     shard_count: int | None = None
@@ -79,6 +81,7 @@ class DeploymentOptions:
     role_arn: str | None = None
     is_protected: bool | None = None
     contract: bytes | None = None
+    rules: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +90,7 @@ class DeploymentPlan:
 
     ``is_protected`` says whether the stage can be destroyed afterwards; None leaves that as it is.
     ``python`` is the version that the packages are for. ``contract`` is to be stored in the lake: empty if payloads are
-    of the default form, None if it stays as it is.
+    of the default form, None if it stays as it is; so are ``rules``, empty if there are none.
     """
 
     place: Place
@@ -101,6 +104,7 @@ class DeploymentPlan:
     role_arn: str | None = None
     is_protected: bool | None = None
     contract: bytes | None = None
+    rules: bytes | None = None
     python: str = Platform().python
 
     def lines(self) -> list[str]:
@@ -228,6 +232,8 @@ def plan_deployment(
         parameters["ScheduleState"] = "ENABLED" if options.is_scheduled else "DISABLED"
     if options.contract is not None:
         parameters[contracts.PARAMETER] = digest_of(options.contract) if options.contract else ""
+    if options.rules is not None:
+        parameters[value_rules.PARAMETER] = digest_of_rules(options.rules) if options.rules else ""
     has_iot = bool(parameters.get("IotTopic"))
     return DeploymentPlan(
         place=place,
@@ -241,5 +247,6 @@ def plan_deployment(
         role_arn=options.role_arn,
         is_protected=options.is_protected,
         contract=options.contract,
+        rules=options.rules,
         python=platform.python,
     )

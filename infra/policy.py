@@ -215,7 +215,7 @@ def _code(scope: Scope) -> list[Policy]:
 
 
 def _buckets(scope: Scope) -> list[Policy]:
-    """The stage's buckets: their settings, payload contracts, and the deletion of objects, but no reading of any."""
+    """The stage's buckets: their settings, contracts, rules, and the deletion of objects, but no reading of any."""
     buckets = [scope.bucket(name) for name in ("LakeBucket", "ResultsBucket", "OnFailureBucket")]
     actions = ["CreateBucket", "DeleteBucket", "DeleteBucketPolicy", "Get*Configuration", "GetBucket*"]
     actions += ["ListBucket", "ListBucketVersions", "ListTagsForResource"]
@@ -226,7 +226,7 @@ def _buckets(scope: Scope) -> list[Policy]:
         _allow("FindBuckets", ["s3:ListAllMyBuckets"], ["*"]),
         _allow("Buckets", _of("s3", actions), buckets),
         _allow("DeleteObjects", ["s3:DeleteObject", "s3:DeleteObjectVersion"], [f"{bucket}/*" for bucket in buckets]),
-        _allow("Contract", ["s3:PutObject"], [f"{buckets[0]}/{layout.CONTRACTS}*"]),
+        _allow("Contract", ["s3:PutObject"], [f"{buckets[0]}/{root}*" for root in (layout.CONTRACTS, layout.RULES)]),
     ]
 
 

@@ -13,7 +13,8 @@ ALIAS = "live"
 NOT_IN_FUNCTIONS = frozenset(
     {
         *("StreamMode", "ShardCount", "BatchingWindowSeconds", "ScheduleExpression", "ScheduleState"),
-        *("AlarmEmail", "SilenceEmail", "QuarantinePercentMax", "QueryScanBytesMax", "FirstDay", "SavedQueries"),
+        *("AlarmEmail", "SilenceEmail", "InfoEmail", "WarningEmail", "CriticalEmail"),
+        *("QuarantinePercentMax", "QueryScanBytesMax", "FirstDay", "SavedQueries"),
         *("QueryResults", "IotSelect", "Engine", "FlinkCodeKey"),
     }
 )

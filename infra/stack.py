@@ -18,6 +18,7 @@ from windrow.aws.clients import EMBEDDED, LOCALSTACK, Place, client, readable_er
 from windrow.deployment import STAGE_TAG, find_stage, refuse_foreign, stack_name, stage_of, status_hint
 from windrow.errors import WindrowError
 from windrow.payloads.stored import store_contract
+from windrow.rules.stored import store_rules
 from windrow.stage import Stage
 
 # A failed first deployment leaves a stack that can only be deleted.
@@ -128,7 +129,7 @@ def execute(prepared: PreparedDeployment, on_event: OnEvent, on_update: OnUpdate
     """
     plan, change_set, name = prepared.plan, prepared.change_set, stack_name(prepared.plan.stage)
     with readable_errors(plan.place):
-        _store_contract(plan, is_new=change_set is not None and change_set.is_new_stack)
+        _store_early(plan, is_new=change_set is not None and change_set.is_new_stack)
         try:
             if change_set is not None and prepared.updates_before:
                 discard(prepared)  # the first of these updates makes it invalid
@@ -150,15 +151,22 @@ def execute(prepared: PreparedDeployment, on_event: OnEvent, on_update: OnUpdate
                 StackName=name, EnableTerminationProtection=plan.is_protected
             )
     stage = find_stage(plan.place, plan.stage)
-    if plan.contract:  # a new stage's batches are tried again until it is there
-        store_contract(stage.lake, plan.contract)
+    _store(plan, stage)  # a new stage's batches are tried again until its contract is there, and ticks come again
     return DeploymentResult(stage=stage, uploaded=prepared.uploaded, is_changed=change_set is not None)
 
 
-def _store_contract(plan: DeploymentPlan, *, is_new: bool) -> None:
-    """Store the contract before functions name it, unless the stage is new and has no lake yet."""
-    if plan.contract and not is_new and describe(plan.place, stack_name(plan.stage)).get("Outputs"):
-        store_contract(find_stage(plan.place, plan.stage).lake, plan.contract)
+def _store_early(plan: DeploymentPlan, *, is_new: bool) -> None:
+    """Store contract and rules before functions name them, unless the stage is new and has no lake yet."""
+    is_needed = bool(plan.contract or plan.rules)
+    if is_needed and not is_new and describe(plan.place, stack_name(plan.stage)).get("Outputs"):
+        _store(plan, find_stage(plan.place, plan.stage))
+
+
+def _store(plan: DeploymentPlan, stage: Stage) -> None:
+    if plan.contract:
+        store_contract(stage.lake, plan.contract)
+    if plan.rules:
+        store_rules(stage.lake, plan.rules)
 
 
 def _update_parameters(plan: DeploymentPlan, update: dict[str, str], on_event: OnEvent) -> None:

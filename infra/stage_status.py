@@ -16,7 +16,8 @@ from windrow.timestamps import format_rfc3339
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageStatus:
     """The state of one stage. ``newest_window`` is the start of the newest rolled window (RFC 3339), empty if none.
-    ``payload_contract`` is the digest of the contract that says what payloads mean, empty for the default form.
+    ``payload_contract`` is the digest of the contract that says what payloads mean, empty for the default form, and
+    ``rules`` that of the rules on values, empty for none.
 
     ``iot_topic`` is the topic filter of the stage's rule in AWS IoT Core, empty if it has none; ``iot_put_aside`` how
     many messages the rule has put aside, counted to IOT_PUT_ASIDE_MAX.
@@ -32,6 +33,7 @@ class StageStatus:
     last_batch: str = ""
     newest_window: str = ""
     payload_contract: str = ""
+    rules: str = ""
     ignores_keys: bool = False
     iot_topic: str = ""
     iot_put_aside: int = 0
@@ -85,6 +87,7 @@ def _status_of(place: Place, name: str, stack: Mapping[str, Any]) -> StageStatus
         mapping=mapping.get("State", ""),
         last_batch=mapping.get("LastProcessingResult", ""),
         payload_contract=stage.payload_contract,
+        rules=stage.rules,
         newest_window=_newest_window(stage),
         ignores_keys=summary.ignores_keys,
         iot_topic=stage.iot_topic,

@@ -22,4 +22,10 @@ def environment_of(stage: Settings) -> dict[str, str]:
         environment[settings.PROCESSOR_FUNCTION] = stage.processor_function
     if stage.silence_topic_arn is not None:
         environment[settings.SILENCE_TOPIC_ARN] = stage.silence_topic_arn
-    return environment
+    topics = {
+        settings.RULES: stage.rules,
+        settings.INFO_TOPIC_ARN: stage.info_topic_arn,
+        settings.WARNING_TOPIC_ARN: stage.warning_topic_arn,
+        settings.CRITICAL_TOPIC_ARN: stage.critical_topic_arn,
+    }
+    return environment | {name: value for name, value in topics.items() if value is not None}

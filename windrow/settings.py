@@ -16,6 +16,10 @@ LATE_ROLL_MINUTES = "WINDROW_LATE_ROLL_MINUTES"
 PAYLOAD_CONTRACT = "WINDROW_PAYLOAD_CONTRACT"
 PROCESSOR_FUNCTION = "WINDROW_PROCESSOR_FUNCTION"
 SILENCE_TOPIC_ARN = "WINDROW_SILENCE_TOPIC_ARN"
+RULES = "WINDROW_RULES"
+INFO_TOPIC_ARN = "WINDROW_INFO_TOPIC_ARN"
+WARNING_TOPIC_ARN = "WINDROW_WARNING_TOPIC_ARN"
+CRITICAL_TOPIC_ARN = "WINDROW_CRITICAL_TOPIC_ARN"
 
 # Read by aws-lambda-powertools itself; spelled here because the template sets them.
 SERVICE_NAME = "POWERTOOLS_SERVICE_NAME"
@@ -50,8 +54,8 @@ class Settings:
     """What a function is told about its stage.
 
     ``payload_contract`` is the digest of the stage's contract, for functions that read payloads. Only the fan-out
-    function has a ``processor_function``; only the dispatcher may have a ``silence_topic_arn``, and
-    ``late_roll_minutes``.
+    function has a ``processor_function``; only the dispatcher may have a ``silence_topic_arn``, ``late_roll_minutes``,
+    and ``rules``, by their digest, with a topic for each severity.
     """
 
     stage: str
@@ -64,6 +68,10 @@ class Settings:
     processor_function: str | None = None
     silence_topic_arn: str | None = None
     late_roll_minutes: int | None = None
+    rules: str | None = None
+    info_topic_arn: str | None = None
+    warning_topic_arn: str | None = None
+    critical_topic_arn: str | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -82,6 +90,10 @@ class Settings:
             processor_function=environment.get(PROCESSOR_FUNCTION) or None,
             silence_topic_arn=environment.get(SILENCE_TOPIC_ARN) or None,
             late_roll_minutes=_minutes(environment, LATE_ROLL_MINUTES),
+            rules=environment.get(RULES) or None,
+            info_topic_arn=environment.get(INFO_TOPIC_ARN) or None,
+            warning_topic_arn=environment.get(WARNING_TOPIC_ARN) or None,
+            critical_topic_arn=environment.get(CRITICAL_TOPIC_ARN) or None,
         )
 
 

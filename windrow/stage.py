@@ -43,6 +43,10 @@ class Stage:
     mode: str = ""
     silence_topic_arn: str = ""
     payload_contract: str = ""
+    rules: str = ""
+    info_topic_arn: str = ""
+    warning_topic_arn: str = ""
+    critical_topic_arn: str = ""
     iot_topic: str = ""
     iot_select: str = ""
 
@@ -65,6 +69,10 @@ class Stage:
             stream_retention_hours=settings.stream_retention_hours,
             late_roll_minutes=settings.late_roll_minutes or 0,
             silence_topic_arn=settings.silence_topic_arn or "",
+            rules=settings.rules or "",
+            info_topic_arn=settings.info_topic_arn or "",
+            warning_topic_arn=settings.warning_topic_arn or "",
+            critical_topic_arn=settings.critical_topic_arn or "",
         )
 
     @cached_property

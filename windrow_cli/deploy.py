@@ -43,6 +43,11 @@ if TYPE_CHECKING:
     help="What payloads mean: a contract, or a ready-made one; windrow for the default form. Default: as it is.",
 )
 @click.option(
+    "--rules",
+    metavar="FILE|none",
+    help="Limits on values, and who is told beyond them (docs/rules.md); none for no rules. Default: as they are.",
+)
+@click.option(
     "--tag",
     "tags",
     multiple=True,
@@ -75,6 +80,7 @@ def deploy(
     is_scheduled: bool | None,
     assignments: tuple[str, ...],
     contract: str | None,
+    rules: str | None,
     tags: tuple[str, ...],
     watch_minutes: int,
     is_protected: bool | None,
@@ -95,7 +101,7 @@ def deploy(
     windrow deploy
     windrow deploy --stage test --shards 4 --mode fanout
     windrow deploy --target aws --stage prod --set AlarmEmail=ops@example.com --set ResultsRetentionDays=365
-    windrow deploy --stage test --payloads payloads.toml
+    windrow deploy --stage test --payloads payloads.toml --rules rules.toml
     windrow deploy --target aws --stage prod --set Engine=flink
     windrow deploy --target aws --stage prod --adopt
     windrow deploy --dry-run
@@ -106,11 +112,12 @@ def deploy(
     from infra import flink_application
     from infra.contracts import contract_to_store
     from infra.plan import DeploymentOptions, parse_parameters, parse_tags, plan_deployment, wheels_for
+    from infra.value_rules import rules_to_store
 
     place = chosen_place()
     if follows:
-        given = (shards, mode, is_scheduled, assignments, is_protected, adopts, contract)
-        if given != (None, None, None, (), None, None, None) or is_dry_run:
+        given = (shards, mode, is_scheduled, assignments, is_protected, adopts, contract, rules)
+        if given != (None, None, None, (), None, None, None, None) or is_dry_run:
             raise UsageError("--follow changes nothing", hint="give it alone, with the stage and where it is")
         _follow(place, stage_name)
         return
@@ -124,6 +131,7 @@ def deploy(
         role_arn=role_arn,
         is_protected=is_protected,
         contract=None if contract is None else contract_to_store(contract),
+        rules=None if rules is None else rules_to_store(rules),
     )
     if not is_dry_run:
         _print_identity(place)

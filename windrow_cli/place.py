@@ -163,6 +163,7 @@ def _print_table(place: "Place", stages: "list[StageStatus]") -> None:
             out.print(f"  stream         {stage.stream}, {stage.shards} open shards", markup=False)
             out.print(f"  mapping        {stage.mapping}, last batch: {stage.last_batch}", markup=False)
             out.print(f"  payloads       {_payloads(stage.payload_contract)}")
+            out.print(f"  rules          {stage.rules[:16] or 'none'}")
             out.print(f"  newest window  {_newest_window(stage.newest_window)}")
         if stage.iot_topic:
             out.print(f"  MQTT           {stage.iot_topic}, messages put aside: {_put_aside(stage)}", markup=False)

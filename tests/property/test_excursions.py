@@ -12,7 +12,6 @@ from math import floor
 from random import Random
 from statistics import median
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,10 +19,11 @@ from hypothesis import strategies as st
 from windrow.quantities import TEMPERATURE
 from windrow.reading import Readings
 from windrow.rows.partial import Partial
-from windrow.rows.rollup import PERCENTILES, Rollup, roll
-from windrow.rules.excursion import LOST_WINDOWS, Excursion, ExcursionState, excursions
-from windrow.rules.judge import SITE_SENSORS_MIN, WatchedRows
+from windrow.rows.rollup import Rollup, roll
+from windrow.rules.excursion import LOST_WINDOWS, Excursion, ExcursionState, Tracks, excursions, lasting, step
+from windrow.rules.judge import SITE_SENSORS_MIN, WatchedRows, judge
 from windrow.rules.rule import Band, Condition, Rule, Statistic
+from windrow.rules.watched import joined, may_matter, need_before, no_rows, watched_rows
 from windrow.window import WINDOW_MS, Window
 
 START_MS = 1_763_640_300_000
@@ -35,27 +35,11 @@ History = list[dict[str, Values]]
 """For each window its sensors' readings; a sensor without any is left out."""
 
 
-def watched_rows(rollup: Rollup) -> WatchedRows:
-    statistics = {Statistic.MIN: rollup.min_milli, Statistic.MAX: rollup.max_milli, Statistic.LAST: rollup.last_milli}
-    statistics |= {
-        Statistic(f"p{percent:02}"): column
-        for percent, column in zip(PERCENTILES, rollup.percentiles_milli, strict=True)
-    }
-    return WatchedRows(
-        window_start_ms=rollup.start_ms,
-        series=rollup.sensor_ids.to_list(),
-        readings=rollup.readings,
-        sum_milli=rollup.sum_milli,
-        integral_milli_ms=rollup.integral_milli_ms,
-        covered_ms=rollup.covered_ms.astype(np.int64),
-        first_milli=rollup.first_milli.astype(np.int64),
-        first_time_ms=rollup.first_time_ms,
-        last_time_ms=rollup.last_time_ms,
-        statistics={name: column.astype(np.int64) for name, column in statistics.items()},
-    )
-
-
 def windows_of(history: History) -> Iterator[WatchedRows]:
+    return map(watched_rows, rollups_of(history))
+
+
+def rollups_of(history: History) -> Iterator[Rollup]:
     for index, sensors in enumerate(history):
         window = Window(START_MS + index * WINDOW_MS)
         readings = [
@@ -63,7 +47,7 @@ def windows_of(history: History) -> Iterator[WatchedRows]:
             for sensor_id, values in sensors.items()
             for after_ms, milli in values
         ]
-        yield watched_rows(roll(Partial.of(window, Readings.of(readings))))
+        yield roll(Partial.of(window, Readings.of(readings)))
 
 
 # The oracle
@@ -257,6 +241,37 @@ def test_excursions_of_ten_thousand_series() -> None:
         found = check(rule, history_of(random, fleet))
         seen |= {rule.condition, *(one.state for one in found)}
     assert seen == {*Condition, *ExcursionState}
+
+
+@pytest.mark.slow
+@given(st.integers(min_value=0, max_value=2**63))
+def test_rows_that_do_not_matter_can_be_left_out(seed: int) -> None:
+    """Of a window in two pieces only the rows that may matter are judged: the excursions are the same."""
+    random = Random(seed)
+    rule, history = rule_of(random), history_of(random, random.sample(SENSORS, random.randint(1, len(SENSORS))))
+    found: list[Excursion] = []
+    tracks: Tracks = {}
+    before: WatchedRows | None = None
+    for rollup in rollups_of(history):
+        cut = random.randint(0, len(rollup))
+        pieces = [rollup.between(0, cut), rollup.between(cut, len(rollup))]
+        rows = [watched_rows(piece, may_matter([rule], piece, tracks)) for piece in pieces]
+        tracks, ended = step(rule, tracks, judge(rule, joined(rows, rollup.start_ms), before))
+        found += ended
+        compared_later = need_before([rule])
+        before = watched_rows(rollup, may_matter(compared_later, rollup, ())) if compared_later else None
+    assert [*found, *lasting(rule, tracks)] == list(excursions(rule, windows_of(history)))
+
+
+def test_only_rows_beyond_a_limit_or_tracked_matter() -> None:
+    """Of a rule on one row; of one on more than one, all rows of its quantity; none of another quantity."""
+    warm = Rule("warm", Condition.ABOVE, limits=Band(high_milli=8_000))
+    history: History = [{"a": ((0, 9_000),), "b": ((0, 5_000),), "c": ((0, 5_000),), "c\x1fco2\x1fppm": ((0, 9_000),)}]
+    (rollup,) = rollups_of(history)
+    assert may_matter([warm], rollup, ["b", "x"]).tolist() == [True, True, False, False]
+    hangs = Rule("hangs", Condition.STUCK, quantity="co2")
+    assert may_matter([hangs], rollup, []).tolist() == [False, False, False, True]
+    assert no_rows(START_MS).series == []
 
 
 def test_an_excursion_clears_only_after_enough_clear_windows() -> None:

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
+import dispatcher.excursions
 from dispatcher.due import FIRST_TICK_AFTER_MS
-from dispatcher.excursions import SEGMENT_WINDOWS
 from dispatcher.tick import Tick, always
 from tests.oracle import read_rows
 from tests.simulation.lake import LAKE, LIFETIMES, RESULTS, at, buckets, contents, marker_put, markers_of, partial_put
 from tests.simulation.simulated_s3 import Delete, Operation, Perform, Put, S3State, SimulatedStore, recording
-from windrow.lake.layout import EXCURSIONS, MESSAGES, excursions_key, rows_key
+from windrow.lake.layout import EXCURSIONS, MESSAGES, SILENCE_MARKERS, excursions_key, rows_key
 from windrow.lake.layout import RULES as RULES_ROOT
 from windrow.rows.rollup_parquet import read_rows as read_rollup
 from windrow.rules.excursion import Excursion, ExcursionState, excursions
@@ -259,21 +259,29 @@ def test_deleted_excursions_heal() -> None:
     assert (contents(site.state), site.subjects()) == (before, told)
 
 
-def test_lasting_excursion_that_began_earlier_is_corrected_for_hours_on() -> None:
-    """More windows than one step takes and than are recent, in ticks that have no time: each goes on at a marker."""
+def test_lasting_excursion_that_began_earlier_is_corrected_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each tick has time for one step, and puts a marker where the next is to go on: told once a tick at most."""
+    monkeypatch.setattr(dispatcher.excursions, "SEGMENT_WINDOWS", 5)
     site = Site()
-    first, *_ = site.windows(5, 9, *[9.5] * (3 * SEGMENT_WINDOWS))
+    first, *_ = site.windows(5, 9, *[9.5] * 40)
     site.put(first, {"f": 14}, after_ms=2_000)
-    for _ in range(8):
-        asked = count()
-        site.tick(time_left=lambda asked=asked: next(asked) < 55)  # type: ignore[misc]
+    steps = 0
+    for _ in range(3):
+        operations: list[Operation] = []
+
+        def is_before_a_marker(made: list[Operation] = operations) -> bool:
+            return not any(isinstance(one, Put) and one.key.startswith(SILENCE_MARKERS) for one in made)
+
+        site.tick(recording(site.state.apply, operations), time_left=is_before_a_marker)
+        steps += not is_before_a_marker()
+    assert steps == 3
+    site.tick()
     site.tick()
     assert found(site) == wanted(site)
     (lasting,) = found(site)
     assert lasting.began_ms == first.start_ms
-    assert [subject for subject in site.subjects() if "corrected" in subject]
-    assert len(site.subjects()) < 8
-    site.tick()
+    corrected = [subject for subject in site.subjects() if "corrected" in subject]
+    assert 1 <= len(corrected) <= 5
     assert markers_of(site.state) == []
 
 
@@ -325,7 +333,7 @@ def test_run_that_dies_at_any_write_loses_nothing(is_done: bool) -> None:
 
 def test_two_ticks_at_once_agree_in_the_end() -> None:
     """Another dispatcher runs whole between any two requests of this one."""
-    for between in range(1, 90, 4):
+    for between in range(1, 90, 11):
         site = Site()
         first, *_ = site.windows(5, 9, 9, 9)
         site.put(first, {"f": 14}, after_ms=2_000)

@@ -100,6 +100,9 @@ def test_silent_sensors_page_nobody() -> None:
     assert subscriptions == {
         "AlarmSubscription": ("AlarmTopic", "AlarmEmail"),
         "SilenceSubscription": ("SilenceTopic", "SilenceEmail"),
+        "InfoSubscription": ("InfoTopic", "InfoEmail"),
+        "WarningSubscription": ("WarningTopic", "WarningEmail"),
+        "CriticalSubscription": ("CriticalTopic", "CriticalEmail"),
     }
     assert "SilenceTopic" not in json.dumps(ALARMS)
 

@@ -33,6 +33,10 @@ hours = st.integers(min_value=1, max_value=10_000)
         payload_contract=st.none() | names,
         processor_function=st.none() | names,
         late_roll_minutes=st.none() | st.integers(min_value=0, max_value=10_000),
+        rules=st.none() | names,
+        info_topic_arn=st.none() | names,
+        warning_topic_arn=st.none() | names,
+        critical_topic_arn=st.none() | names,
     )
 )
 def test_settings_survive_the_way_through_an_environment(written: Settings):

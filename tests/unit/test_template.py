@@ -73,8 +73,9 @@ def test_environment_is_what_the_settings_read(function: str):
     read = Settings.from_environment(variables)
     assert read.stage == "dev"
     assert read.lateness_horizon_hours * 3_600_000 == LATENESS_HORIZON_MS
-    of_contract = {settings.PAYLOAD_CONTRACT} if function != "dispatcher" else set()
-    assert set(variables) == {*environment_of(read), *settings.POWERTOOLS, *settings.RUNTIME, *of_contract}
+    of_rules = {settings.RULES, settings.INFO_TOPIC_ARN, settings.WARNING_TOPIC_ARN, settings.CRITICAL_TOPIC_ARN}
+    of_choice = of_rules if function == "dispatcher" else {settings.PAYLOAD_CONTRACT}
+    assert set(variables) == {*environment_of(read), *settings.POWERTOOLS, *settings.RUNTIME, *of_choice}
     assert read.payload_contract is None  # empty: the default form
     assert settings.RUNTIME.items() <= variables.items()
     assert (read.processor_function is not None) == (function == "fanout")
@@ -116,6 +117,10 @@ def test_outputs_are_those_a_deployment_is_read_from():
         "StreamRetentionHours",
         "PartialsRetentionDays",
         "PayloadContract",
+        "ValueRules",
+        "InfoTopicArn",
+        "WarningTopicArn",
+        "CriticalTopicArn",
     }
 
 
@@ -371,7 +376,8 @@ def test_no_concurrency_is_reserved_unless_asked_for(function: str):
 def test_everything_that_can_be_is_tagged_with_the_stage():
     """What a stage costs can be told by its tag."""
     tagged = ("Key", "Stream", *BUCKETS, "ConsumerRole", "DispatcherRole", "FanoutRole", "StreamMapping", "WorkGroup")
-    for name in (*tagged, "AlarmTopic", "SilenceTopic", "IotRole", "IotRule", "FlinkRole", "FlinkApplication"):
+    topics = ("AlarmTopic", "SilenceTopic", "InfoTopic", "WarningTopic", "CriticalTopic")
+    for name in (*tagged, *topics, "IotRole", "IotRule", "FlinkRole", "FlinkApplication"):
         assert {"Key": "windrow-stage", "Value": {"Ref": "Stage"}} in RESOURCES[name]["Properties"]["Tags"], name
 
 

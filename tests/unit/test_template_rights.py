@@ -37,6 +37,7 @@ RESULTS = (
     layout.WINDOWS_1H,
     layout.WINDOWS_1D,
     layout.SILENCES,
+    layout.EXCURSIONS,
 )
 FLINK_READS_STREAM = STREAM_READS - {("kinesis:ListStreams", "*")}
 WRITES_ROWS = frozenset(
@@ -72,6 +73,11 @@ ROLLS = (
             ("s3:GetObject", f"${{LakeBucket.Arn}}/{layout.BACKFILL_MARKERS}*"),
             ("s3:DeleteObject", f"${{LakeBucket.Arn}}/{layout.MARKERS}*"),
             ("sns:Publish", "SilenceTopic"),
+            ("s3:GetObject", f"${{LakeBucket.Arn}}/{layout.RULES}*"),
+            ("s3:PutObject", f"${{LakeBucket.Arn}}/{layout.RULES}*.start"),
+            ("s3:GetObject", f"${{LakeBucket.Arn}}/{layout.MESSAGES}*"),
+            ("s3:PutObject", f"${{LakeBucket.Arn}}/{layout.MESSAGES}*"),
+            *(("sns:Publish", f"{severity}Topic") for severity in ("Info", "Warning", "Critical")),
         }
     )
 )
@@ -82,8 +88,8 @@ def logs(function: str) -> frozenset[tuple[str, str]]:
     return frozenset((f"logs:{action}", f"{function}LogGroup.Arn") for action in ("CreateLogStream", "PutLogEvents"))
 
 
-def statements(role: str, *, is_fanout: bool, is_in_vpc: bool = False) -> list[dict[str, Any]]:
-    """The role's statements in one of the modes, outside or inside a VPC."""
+def statements(role: str, *, is_fanout: bool, is_in_vpc: bool = False, has_rules: bool = True) -> list[dict[str, Any]]:
+    """The role's statements in one of the modes, outside or inside a VPC, with rules on values or without."""
     found = []
     for policy in RESOURCES[role]["Properties"]["Policies"]:
         for statement in policy["PolicyDocument"]["Statement"]:
@@ -92,6 +98,8 @@ def statements(role: str, *, is_fanout: bool, is_in_vpc: bool = False) -> list[d
                     chosen = in_fanout if is_fanout else in_direct
                 case {"Fn::If": ["HasOperations", with_operations, _]}:
                     chosen = with_operations
+                case {"Fn::If": ["HasRules", with_rules, without]}:
+                    chosen = with_rules if has_rules else without
                 case {"Fn::If": ["IsInVpc", in_vpc, without]}:
                     chosen = in_vpc if is_in_vpc else without
                 case _:
@@ -116,7 +124,7 @@ def rights(role: str, *, is_fanout: bool) -> frozenset[tuple[str, str]]:
 def spelled(where: Any) -> str:
     """A resource in a statement, in short."""
     match where:
-        case {"Fn::If": ["CreatesKey", own, _]}:
+        case {"Fn::If": ["CreatesKey" | "HasRules", own, _]}:
             return spelled(own)
         case {"Fn::GetAtt": [resource, attribute]}:
             return f"{resource}.{attribute}"
@@ -163,6 +171,18 @@ def test_role_has_exactly_its_rights(role: str, is_fanout: bool, expected: froze
     assert rights(role, is_fanout=is_fanout) == expected
 
 
+def test_stage_without_rules_gives_no_right_to_them():
+    """The dispatcher has neither their topics nor their prefixes, but for its results, of which a list has an If."""
+    given = {one["Sid"] for one in statements("DispatcherRole", is_fanout=False, has_rules=False)}
+    of_rules = {"ReadRules", "BeginRules", "KeepMessages", "TellOfExcursions", "SealExcursions"}
+    assert {one["Sid"] for one in statements("DispatcherRole", is_fanout=False)} - given == of_rules
+    (written,) = (one for one in statements("DispatcherRole", is_fanout=False) if one["Sid"] == "WriteResults")
+    conditional = [one for one in written["Resource"] if "Fn::If" in one]
+    assert conditional == [
+        {"Fn::If": ["HasRules", {"Fn::Sub": "${ResultsBucket.Arn}/excursions/*"}, {"Ref": "AWS::NoValue"}]}
+    ]
+
+
 def test_a_change_of_mode_refuses_no_poll():
     """The function that the mapping leaves and the one it comes to may read the stream in both modes."""
     for is_fanout in (False, True):
@@ -179,7 +199,7 @@ def test_only_the_key_has_a_condition():
     for role in ("ConsumerRole", "FanoutRole", "DispatcherRole", "IotRole", "FlinkRole"):
         for statement in statements(role, is_fanout=role == "FanoutRole"):
             is_key = spelled(statement["Resource"]) == "Key.Arn"
-            is_message = statement["Sid"] == "SealWhatIsTold"
+            is_message = statement["Sid"] in {"SealWhatIsTold", "SealExcursions"}
             assert statement.get("Condition") == (through_sns if is_message else through_s3 if is_key else None)
 
 
