@@ -3,22 +3,23 @@
 import io
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import numpy as np
 
+from dispatcher.rows import PIECE_ROWS, read_ids_in_pieces
 from windrow.columns.strings import Strings
 from windrow.reading import Readings
 from windrow.rows.merge import merge_streams
 from windrow.rows.partial import Partial
 from windrow.rows.rollup import roll
-from windrow.rows.rollup_parquet import read_rows, read_sensor_ids, write_rows
+from windrow.rows.rollup_parquet import read_rows, write_rows
 from windrow.rows.silence import HISTORY_WINDOWS, silence_of
 from windrow.window import WINDOW_MS, Window
 
 START_MS = 1_795_132_800_000
 READINGS = 12
 MISSING = 0.01
-PIECE_ROWS = 1 << 13
 HOUR_PARTS, DAY_PARTS = 12, 24
 
 
@@ -33,12 +34,17 @@ def seconds_of(sensors: int) -> dict[str, float]:
     hour = [read_rows(start_ms, io.BytesIO(body), rows=PIECE_ROWS) for start_ms, body in windows[:HOUR_PARTS]]
     twice = (windows * 2)[:DAY_PARTS]
     day = [read_rows(start_ms, io.BytesIO(body), rows=PIECE_ROWS) for start_ms, body in twice]
-    heard = [
-        ((HISTORY_WINDOWS - 1 - number,), read_sensor_ids(io.BytesIO(body), rows=PIECE_ROWS))
-        for number, (_, body) in enumerate(windows)
-    ]
+
+    def silence() -> None:
+        with ExitStack() as stack:
+            heard = [
+                ((HISTORY_WINDOWS - 1 - number,), read_ids_in_pieces(body, stack))
+                for number, (_, body) in enumerate(windows)
+            ]
+            silence_of(newest, heard)
+
     return {
-        "silence": _cpu_seconds(lambda: silence_of(newest, heard)),
+        "silence": _cpu_seconds(silence),
         "hour": _cpu_seconds(lambda: write_rows(START_MS, merge_streams(START_MS, hour), io.BytesIO())),
         "day": _cpu_seconds(lambda: write_rows(START_MS, merge_streams(START_MS, day), io.BytesIO())),
     }

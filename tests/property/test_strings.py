@@ -62,6 +62,32 @@ def test_rank_sorts_by_bytes_and_distinguishes_trailing_nuls(strings: list[str],
     assert [distinct.to_list()[which] for which in place] == strings * times
 
 
+@pytest.mark.parametrize("width", [7, 8, 9, 15, 16, 20, 24])
+@given(st.data())
+def test_rank_of_strings_of_one_width(width: int, data: st.DataObject) -> None:
+    """Whose bytes are read as words where they lie, the last word from the end; zero bytes are bytes."""
+    alphabet = st.sampled_from(b"\0\x01az\xff")
+    octets = data.draw(st.lists(st.lists(alphabet, min_size=width, max_size=width).map(bytes), min_size=1, max_size=9))
+    distinct, place = Strings.of_octets(octets * 80).rank()
+    assert [distinct.octets_at(at) for at in range(len(distinct))] == sorted(set(octets))
+    assert [distinct.octets_at(at) for at in place] == octets * 80
+
+
+@pytest.mark.parametrize("times", [1, 80], ids=["few", "many"])
+@given(st.lists(st.sets(st.one_of(any_strings, _near), max_size=12), min_size=1, max_size=9))
+@example([set()])
+@example([{"a", "a\0"}, set(), {"a\0"}])
+def test_united_bits_say_which_columns_have_each_string(times: int, columns: list[set[str]]) -> None:
+    """The distinct strings ascend, and bit i is set for those in column i."""
+    every = [{f"{number}{one}" for one in column for number in range(times)} for column in columns]
+    united, bits = Strings.united_bits(
+        [Strings.of(sorted(column, key=str.encode)) for column in every], [1 << place for place in range(len(every))]
+    )
+    assert united.to_list() == sorted(set().union(*every), key=str.encode)
+    has = [[place for place in range(len(every)) if one >> place & 1] for one in bits.tolist()]
+    assert has == [[place for place, column in enumerate(every) if one in column] for one in united.to_list()]
+
+
 @given(st.lists(st.binary(max_size=6), max_size=30))
 @example([b"a\xc3", b"\xa9", b"e"])
 @example(["é".encode(), b"", b"\xff"])

@@ -173,17 +173,17 @@ class Strings:
             return found
         return [bisect.bisect_left(range(len(self)), needle, key=self.octets_at) for needle in needles]
 
-    def rank(self) -> tuple["Strings", Int64s]:
+    def rank(self, *, in_runs: bool = False) -> tuple["Strings", Int64s]:
         """Return the distinct strings in ascending byte order, and the position of each string among them: int64[n].
 
-        The byte order of UTF-8 is the order of code points.
+        The byte order of UTF-8 is the order of code points. `in_runs` as in `order.ascending`.
         """
         if len(self) <= _FEW:
             return self._rank_few()
         keys = order.pack(self._sort_keys())
         if len(keys) == 1 and (keys[0][1:] > keys[0][:-1]).all():  # usually true: ids that were ranked before
             return self, np.arange(len(self))
-        ascending = order.ascending(keys)
+        ascending = order.ascending(keys, in_runs=in_runs)
         is_first = order.is_new(*(key[ascending] for key in keys))
         place = np.empty(len(self), np.int64)
         place[ascending] = np.cumsum(is_first) - 1
@@ -200,6 +200,31 @@ class Strings:
         return Strings.of_octets(ascending), np.array([position[one] for one in each], np.int64)
 
     @classmethod
+    def united_bits(cls, columns: Sequence["Strings"], bits: Sequence[int]) -> tuple["Strings", Int64s]:
+        """Return the distinct strings of ascending `columns`, ascending, and of each the bits of those that have it.
+
+        bits: one number a column, without any bit in common; the second result is int64[n]. No string occurs twice in
+        a column. A sum for every string, without asking where each one is, takes half the time of `unite`.
+        """
+        every = cls.concat(columns)
+        ascending, starts = every.groups()
+        of_rows = np.repeat(np.array(bits, np.int64), [len(column) for column in columns])
+        sums = np.add.reduceat(of_rows[ascending], starts) if len(starts) else of_rows
+        return every.take(ascending[starts]), sums
+
+    def groups(self) -> tuple[Int64s, Int64s]:
+        """Return the rows by ascending string, int64[n], and where among them each distinct string begins: int64[m].
+
+        Made for a few ascending runs one after another, as `order.ascending` is with `in_runs`.
+        """
+        if len(self) <= _FEW:
+            distinct, place = self._rank_few()
+            return np.argsort(place, kind="stable"), np.searchsorted(np.sort(place), np.arange(len(distinct)))
+        keys = order.pack(self._sort_keys())
+        ascending = order.ascending(keys, in_runs=True)
+        return ascending, np.flatnonzero(order.is_new(*(key[ascending] for key in keys)))
+
+    @classmethod
     def unite(cls, columns: Sequence["Strings"]) -> tuple["Strings", list[Int64s]]:
         """Return the distinct strings of ascending `columns`, ascending, and for each column where its strings are.
 
@@ -214,7 +239,7 @@ class Strings:
             which.append(same)
         if len(distinct) == 1:
             return distinct[0], [np.arange(len(distinct[0]))] * len(columns)
-        ids, place = cls.concat(distinct).rank()
+        ids, place = cls.concat(distinct).rank(in_runs=True)
         ends = np.cumsum([len(column) for column in distinct])
         places = np.split(place, ends[:-1]) if len(ends) else []
         return ids, [places[same] for same in which]
@@ -231,6 +256,8 @@ class Strings:
         lengths = self.lengths
         longest = int(lengths.max())
         words = max(1, -(-longest // WORD_OCTETS))
+        if longest == int(lengths.min()) and longest >= WORD_OCTETS:
+            return self._words_of_one_width(longest)
         if longest == int(lengths.min()):
             padded = np.zeros((len(self), words * WORD_OCTETS), np.uint8)
             padded[:, :longest] = self.octets.reshape(len(self), longest)
@@ -245,6 +272,19 @@ class Strings:
             for number, key in enumerate(keys):
                 key[rows] = _words(source, self.offsets[:-1][rows] + number * WORD_OCTETS, self.offsets[1:][rows])
         return [*keys, lengths.astype(np.uint64)]
+
+    def _words_of_one_width(self, width: int) -> list[Words]:
+        """Return the sort keys of strings of `width` bytes, at least a word's: the last word is read from the end."""
+        octets = np.ascontiguousarray(self.octets)
+
+        def at(place: int) -> Words:
+            return np.ndarray(len(self), ">u8", octets, offset=place, strides=width).astype(np.uint64)
+
+        *_, end = whole = range(0, width + 1, WORD_OCTETS)
+        keys = [at(place) for place in whole[:-1]]
+        if end < width:
+            keys.append(at(width - WORD_OCTETS) << np.uint64(8 * (WORD_OCTETS - (width - end))))
+        return keys
 
 
 def _words(source: Words, start: Int64s, end: Int64s) -> Words:

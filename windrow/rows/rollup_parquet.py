@@ -14,11 +14,13 @@ from arro3.core import Array
 
 from windrow import schemas
 from windrow.columns import arrow
+from windrow.columns.parquet_columns import select_columns
 from windrow.columns.strings import Strings
+from windrow.quantities import TEMPERATURE
 from windrow.reading import Readings
 from windrow.rows.partial import Partial
 from windrow.rows.rollup import BATCH_ROWS, PERCENTILES, Rollup, RowsDigest, batches_of, roll
-from windrow.rows.series_columns import series_columns, series_of_columns
+from windrow.rows.series_columns import SERIES_COLUMNS, series_columns, series_of_columns
 from windrow.window import Window
 
 FORMAT = 1
@@ -101,6 +103,18 @@ def read_sensor_ids(file: IO[bytes], *, rows: int = BATCH_ROWS) -> Iterator[Stri
         for columns in arrow.read_parquet_batches(file, rows=rows):
             yield series_of_columns(columns)
     except (ValueError, KeyError) as error:
+        raise UnreadableRows(str(error)) from error
+
+
+def select_sensor_ids(body: bytes) -> bytes:
+    """Return rows without all that `read_sensor_ids` does not need, undecoded; raises UnreadableRows.
+
+    If all are temperatures, not even their name and unit are needed.
+    """
+    of_temperatures = {"quantity": TEMPERATURE.name.encode(), "unit": TEMPERATURE.unit.encode()}
+    try:
+        return select_columns(body, SERIES_COLUMNS, unless=of_temperatures)
+    except ValueError as error:
         raise UnreadableRows(str(error)) from error
 
 

@@ -10,6 +10,8 @@ from windrow.columns.arrays import Int32s
 from windrow.columns.strings import Strings
 from windrow.quantities import are_bare, join_series, split_series
 
+SERIES_COLUMNS = ("sensor_id", "quantity", "unit")
+
 
 def series_columns(series: Strings) -> dict[str, Array]:
     """Return the three columns of the series, in the order of files."""

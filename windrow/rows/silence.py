@@ -169,11 +169,7 @@ def _are_silent(masks: Int64s) -> Mask:
 
 def _masks(complete: Sequence[tuple[int, Strings]]) -> tuple[Strings, Int64s]:
     """Return the sensors of a round, and the windows that each was heard in, as bits."""
-    ids, places = Strings.unite([part for _, part in complete])
-    masks = np.zeros(len(ids), np.int64)
-    for (bits, _), place in zip(complete, places, strict=True):
-        masks[place] |= bits
-    return ids, masks
+    return Strings.united_bits([part for _, part in complete], [bits for bits, _ in complete])
 
 
 def _heard(masks: Int64s, age: int) -> int:
