@@ -21,6 +21,7 @@ from infra import stack as stacks
 from infra.plan import DeploymentOptions, plan_deployment
 from infra.stack_events import StackEvent
 from tests.counterparts import maven, tls_proxy
+from windrow.aws.clients import Place
 from windrow.stage import Stage
 from windrow.window import WINDOW_MS
 
@@ -59,7 +60,8 @@ def given(seed: int, count: int, start_ms: int) -> list[Given]:
 
 
 def feed(
-    stage: Stage,
+    place: Place,
+    stream: str,
     readings: Sequence[Given],
     folder: Path,
     *,
@@ -73,11 +75,11 @@ def feed(
     """
     lines = folder / "lines"
     lines.write_text("".join(f"{one.sensor_id}\t{_payload(one)}\n" for one in readings))
-    port = urlsplit(str(stage.place.endpoint_url)).port
+    port = urlsplit(str(place.endpoint_url)).port
     assert port is not None
     with tls_proxy.running(port, folder, swallowed=swallowed) as secure:
         program, pom = _program(folder, version)
-        command, environment = maven.command(program, str(lines), stage.stream_name, str(secure), *options, pom=pom)
+        command, environment = maven.command(program, str(lines), stream, str(secure), *options, pom=pom)
         environment |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
         ended = subprocess.run(
             command, env=environment, capture_output=True, text=True, check=False, timeout=FEED_SECONDS_MAX
@@ -140,7 +142,7 @@ def main() -> int:
         try:
             options = DeploymentOptions(shard_count=2, mode="direct", is_scheduled=False)
             stage = stacks.apply(plan_deployment(embedded.place(folder), "kpl", options), _ignore).stage
-            feed(stage, readings, folder, options=GOLDEN_OPTIONS)
+            feed(stage.place, stage.stream_name, readings, folder, options=GOLDEN_OPTIONS)
             event = {"Records": list(_captured(stage))}
         finally:
             embedded.down(folder)

@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,19 +18,23 @@ from infra import embedded
 from infra.waiting import poll
 from tests.counterparts import maven
 from tests.counterparts.conftest import floor_to_window, now_ms
+from tests.counterparts.kpl_feed import FEED_SECONDS_MAX, feed, given
 from tests.counterparts.table import Counterpart
 from windrow import Producer
 from windrow.aws.clients import Place, client
 from windrow.aws.kinesis import KinesisStream
 from windrow.wire.kpl import UserRecord, deaggregate
 
-COUNTERPART = Counterpart("the KCL", "3.4.2", "user records of our producer, also while shards split and merge")
+COUNTERPART = Counterpart(
+    "the KCL", "3.4.2", "user records of our producer and of the KPL, also while shards split and merge"
+)
 
 READ = Path(__file__).parent / "kcl" / "Read.java"
 READ_SECONDS_MAX = 240
 IDLE_SECONDS, READING_SECONDS_MAX = 15, 200
 READINGS = 10_000
 PIECES, PIECE_READINGS, PIECE_SECONDS = 20, 500, 0.5
+KPL_READINGS, KPL_RATE, RESHARD_SECONDS = 30_000, 1_500, 3.0
 ALL = set(range(PIECES * PIECE_READINGS))
 # MiniStack has no cbor2, and answers a request in CBOR with an error.
 OPTIONS = ("-Daws.cborEnabled=false",)
@@ -105,6 +110,47 @@ def test_the_kcl_while_shards_split_and_merge(
         assert not any(missing.values()), missing
     else:  # what it looks up in time while it reads differs from run to run
         assert missing[afterwards.name] > 0
+
+
+def test_amazon_s_own_pair_while_shards_split_and_merge(
+    home: Path, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """The KPL writes, the KCL reads: what is missing is told; the KPL says that all is stored, and we read all of it.
+
+    How much the KCL leaves out differs from run to run, so nothing is demanded of it but to invent nothing.
+    """
+    place = embedded.place(home)
+    stream = "kcl-resharded-kpl"
+    _create(place, stream)
+    readings = given(0, KPL_READINGS, floor_to_window(now_ms()))
+    meanwhile, afterwards = tmp_path / "meanwhile", tmp_path / "afterwards"
+    with _reading(place, stream, meanwhile), ThreadPoolExecutor(1) as pool:
+        resharding = pool.submit(_reshard_as_records_come, place, stream)
+        feed(place, stream, readings, tmp_path, options=(f"rate={KPL_RATE}",))
+        resharding.result()
+    with _reading(place, stream, afterwards):
+        pass
+    everything = {one.sequence for one in readings}
+    assert set(map(_number, _as_we_read(KinesisStream.at(place, stream)))) == everything
+    missing = {}
+    for found in (meanwhile, afterwards):
+        handed = _handed(found)
+        assert len({one.shard_id for one in handed}) > 2 + 2, "nothing was read of the children"
+        numbers = set(map(_number, handed))
+        assert numbers <= everything
+        missing[found.name] = len(everything - numbers)
+    record_property("found", f"of the KPL's {len(everything)} readings: {missing}")
+
+
+def _reshard_as_records_come(place: Place, stream: str) -> None:
+    """Split and merge a few seconds apart, from when the first record is there."""
+    kinesis, ours = client("kinesis", place), KinesisStream.at(place, stream)
+    assert poll(
+        lambda: any(True for _ in ours.records_between(0, 2**53)), seconds_max=FEED_SECONDS_MAX, pause_seconds=0.5
+    )
+    for change in RESHARDS.values():
+        time.sleep(RESHARD_SECONDS)
+        change(kinesis, stream)
 
 
 def _create(place: Place, stream: str) -> None:

@@ -103,7 +103,15 @@ def test_rows_are_what_the_kpl_was_given(
     readings = given(number, case.readings, start_ms)
     with ThreadPoolExecutor(1) as pool:
         resharding = pool.submit(_reshard, stage, began_ms) if case.is_resharded else None
-        last = feed(stage, readings, tmp_path, options=case.options, swallowed=case.swallowed, version=version)
+        last = feed(
+            stage.place,
+            stage.stream_name,
+            readings,
+            tmp_path,
+            options=case.options,
+            swallowed=case.swallowed,
+            version=version,
+        )
         if resharding is not None:
             resharding.result()
     wait_until_drained(stage, last)
