@@ -114,6 +114,12 @@ class Audit:
         """Whether no window is different."""
         return all(window.verdict is not Verdict.DIFFERENT for window in self.windows)
 
+    @property
+    def misses_readings(self) -> bool:
+        """Whether a different window lacks readings of the stream, or rows of them."""
+        different = (one.verification for one in self.windows if one.verdict is Verdict.DIFFERENT)
+        return any(found.lost or found.rows_missing for found in different)
+
     def count(self, verdict: Verdict) -> int:
         """Return how many windows have this verdict."""
         return sum(window.verdict is verdict for window in self.windows)

@@ -61,7 +61,14 @@ def audit(start: str | None, end: str | None, *, form: str, stage_name: str) -> 
         )
     show(audited, form=form)
     if not audited.is_exact:
-        raise WindrowError("the results are not what the stream holds", hint="windrow replay restores what is missing")
+        raise WindrowError("the results are not what the stream holds", hint=hint_of(audited))
+
+
+def hint_of(audited: "Audit") -> str:
+    """Return what helps against what differs: a replay only restores what is missing."""
+    if audited.misses_readings:
+        return "windrow replay restores what is missing"
+    return "nothing is missing, so windrow replay would not help: docs/query.md, Audit, says what else it may be"
 
 
 def show(audited: "Audit", *, form: str) -> None:

@@ -6,6 +6,7 @@ moto's server takes the same run in tests/simulation/test_resharded_run.py.
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -31,12 +32,13 @@ from windrow.wire.json.strict import parse_readings
 from windrow.wire.kpl import deaggregate
 from windrow_operations.auditing import audit_stage
 from windrow_operations.draining import wait_until_drained
-from windrow_operations.simulating import simulate_fleet
+from windrow_operations.simulating import SendingOptions, simulate_fleet
 from windrow_operations.ticks import invoke_tick, tick_event
 from windrow_operations.verifying import verify_stage
 
 NAME = "reshard-test"
 STAGE = "resharded"
+REALTIME_SECONDS = 20
 FAULTS = Faults(malformed=0.003, duplicates=0.02, late=0.02, shuffled=0.1)
 FLEET = FleetSpec(seed=1, sensors=500, start_ms=1_763_640_000_000, end_ms=1_763_640_060_000)
 
@@ -122,6 +124,38 @@ def test_a_stage_whose_shards_split_and_merge_counts_every_reading(place: Place,
     assert verified.is_exact, str(verified)
     audit = audit_stage(stage, home=home, start_ms=start_ms, end_ms=end_ms, now_ms=now_ms())
     assert [window.verdict for window in audit.windows] == [Verdict.EXACT] * 6
+    destroy.apply(destroy.plan_destruction(place, STAGE, deletes_data=True), ignore)
+
+
+@pytest.mark.slow
+def test_a_fleet_in_real_time_while_its_shards_split_and_merge(place: Place, home: Path) -> None:
+    """Verified to the last reading; the audit finds nothing extra, missing or different."""
+    stage = deployed(place, shards=2)
+    kinesis = client("kinesis", place)
+    began_ms = now_ms()
+    fleet = FleetSpec(
+        seed=4,
+        sensors=400,
+        interval_ms=2_000,
+        start_ms=began_ms,
+        end_ms=began_ms + REALTIME_SECONDS * 1_000,
+        faults=FAULTS,
+    )
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(simulate_fleet, fleet, stage, now_ms=began_ms, options=SendingOptions(is_realtime=True))
+        for change in (resharded_run.split_first, resharded_run.merge_last):
+            time.sleep(REALTIME_SECONDS / 3)
+            change(kinesis, stage.stream_name)
+        last = sending.result().last_sequence_numbers
+    assert len(last) > 2 + 1, "nothing was sent to the children"
+    wait_until_drained(stage, last)
+    end_ms = fleet.end_ms // WINDOW_MS * WINDOW_MS + WINDOW_MS
+    invoke_tick(stage, tick_event(end_ms + 3 * 60_000, is_dry_run=False))  # the tick that closes the last window
+    verified = verify_stage(stage, home=home)
+    assert verified.readings > 3_000
+    assert verified.is_exact, str(verified)
+    audit = audit_stage(stage, home=home, start_ms=None, end_ms=end_ms, now_ms=now_ms())
+    assert {window.verdict for window in audit.windows} == {Verdict.EXACT}, str(audit)
     destroy.apply(destroy.plan_destruction(place, STAGE, deletes_data=True), ignore)
 
 
