@@ -45,7 +45,8 @@ class Windrow:
         where += f" in {self._place.region}" if self._place.endpoint_url is None else f" at {self._place.endpoint_url}"
         return (
             f"<windrow: stage {self._stage} on {where}, answered by {self._engine.name}\n"
-            " .fleet() .sensors() .sensor(id) .latest() .hottest() .completeness() .silences(): DataFrames;\n"
+            " .fleet() .sensors() .sensor(id) .latest() .hottest() .completeness() .silences() .excursions():"
+            " DataFrames;\n"
             ' a range is ("-2h"), ("-1d", "-6h") or datetimes; .sql("SELECT ...") asks anything else>'
         )
 
@@ -141,6 +142,12 @@ class Windrow:
     ) -> pd.DataFrame:
         """Return one row per window, sensor and quantity (None: every one) that is silent in it, or was until then."""
         return self._by_window(presets.silences(self._range(start, end), quantity=quantity))
+
+    def excursions(
+        self, start: Moment = DEFAULT_FROM, end: Moment | None = None, *, quantity: str | None = None
+    ) -> pd.DataFrame:
+        """Return a row per excursion beyond the limits of a rule; None: of every quantity."""
+        return self._ask(presets.excursions(self._range(start, end), quantity=quantity))
 
     def sql(self, sql: str, **values: Parameter) -> pd.DataFrame:
         """Answer Trino SQL of your own; `:name` in its WHERE clauses stands for the value of that name."""

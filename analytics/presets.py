@@ -172,6 +172,34 @@ WHERE {in_range}{is_wanted}
 ORDER BY window_start, sensor_id, quantity, unit
 """
 
+_EXCURSIONS = """
+WITH ranked AS (
+  SELECT
+    *,
+    ROW_NUMBER() OVER (PARTITION BY rule, sensor_id, quantity, unit, began ORDER BY window_start DESC) AS age
+  FROM excursions
+  WHERE {in_range}
+  AND state <> 'pending'{is_wanted}
+)
+SELECT
+  rule,
+  severity,
+  sensor_id,
+  quantity,
+  unit,
+  began,
+  rang,
+  CASE WHEN state <> 'lasts' THEN until END AS ended,
+  state,
+  CAST(extreme_milli * 0.001 AS DECIMAL(20, 3)) AS extreme,
+  CAST(beyond_milli_ms AS DOUBLE) / 60000000 AS beyond_unit_minutes,
+  windows,
+  revision
+FROM ranked
+WHERE age = 1
+ORDER BY rang, rule, sensor_id, quantity, unit
+"""
+
 
 def sensors(time_range: TimeRange, *, window: str = "5m", quantity: str = TEMPERATURE) -> Query:
     """Return one row per window and sensor, sorted by window, then sensor id."""
@@ -224,6 +252,12 @@ def silences(time_range: TimeRange, *, quantity: str | None = None) -> Query:
     """
     wanted = "" if quantity is None else "\n  AND quantity = :quantity"
     return _bind(_SILENCES.replace("{is_wanted}", wanted), time_range, quantity=quantity)
+
+
+def excursions(time_range: TimeRange, *, quantity: str | None = None) -> Query:
+    """Return one row per excursion that was under way in a range, as it stood at its end, by the time it rang."""
+    wanted = "" if quantity is None else "\n  AND quantity = :quantity"
+    return _bind(_EXCURSIONS.replace("{is_wanted}", wanted), time_range, quantity=quantity)
 
 
 def sensor_ids(time_range: TimeRange) -> Query:

@@ -53,6 +53,6 @@ QUARANTINE = ExternalTable("quarantine", "lake", layout.QUARANTINE, ".jsonl.gz",
 AGGREGATES_1H = replace(AGGREGATES, name="aggregates_1h", root=layout.AGGREGATES_1H)
 AGGREGATES_1D = replace(AGGREGATES, name="aggregates_1d", root=layout.AGGREGATES_1D)
 SILENCES = ExternalTable("silences", "results", layout.SILENCES, ".parquet", _of_glue(schemas.SILENCES))
-TABLES: dict[str, ExternalTable] = {
-    table.name: table for table in (AGGREGATES, AGGREGATES_1H, AGGREGATES_1D, WINDOWS, SILENCES, PARTIALS, QUARANTINE)
-}
+EXCURSIONS = ExternalTable("excursions", "results", layout.EXCURSIONS, ".parquet", _of_glue(schemas.EXCURSIONS))
+_OF_RESULTS = (AGGREGATES, AGGREGATES_1H, AGGREGATES_1D, WINDOWS, SILENCES, EXCURSIONS)
+TABLES: dict[str, ExternalTable] = {table.name: table for table in (*_OF_RESULTS, PARTIALS, QUARANTINE)}

@@ -73,6 +73,27 @@ SILENCES: Schema = (
 )
 """The sensors that are silent in a window, or were until then."""
 
+EXCURSIONS: Schema = (
+    ("window_start", "timestamp"),
+    ("rule", "string"),
+    ("severity", "string"),
+    ("sensor_id", "string"),
+    ("quantity", "string"),
+    ("unit", "string"),
+    ("state", "string"),
+    ("began", "timestamp"),
+    ("rang", "timestamp"),
+    ("until", "timestamp"),
+    ("extreme_milli", "bigint"),
+    ("beyond_milli_ms", "decimal(38,0)"),
+    ("windows", "int"),
+    ("revision", "int"),
+    ("clear_windows", "int"),
+    ("clear_from", "timestamp"),
+    ("distance_milli", "bigint"),
+)
+"""What rules track after a window, and what ended in it."""
+
 PARTIALS: Schema = (
     ("sensor_id", "string"),
     ("quantity", "string"),

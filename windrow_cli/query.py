@@ -41,7 +41,11 @@ FORMATS = ("table", "lines", "csv", "json", "parquet")
 )
 @click.option("--to", "end", metavar="TIME", help="End of the range, exclusive: RFC 3339, or -30m.  [default: now]")
 @click.option("--window", type=OneOf(WINDOWS), help="Windows, hours or days.  [default: 5m]")
-@click.option("--quantity", metavar="NAME", help="What was measured.  [default: temperature; of silences, everything]")
+@click.option(
+    "--quantity",
+    metavar="NAME",
+    help="What was measured.  [default: temperature; of silences and excursions, everything]",
+)
 @click.option("--sql", metavar="SQL", help="Trino SQL of your own: a file, - for standard input, or the text itself.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="ROWS", help="The most rows to print.")
 @click.option("--format", "form", type=OneOf(FORMATS), default="table", show_default=True)
@@ -71,10 +75,11 @@ def query(
     hottest       the ten sensors with the highest reading (--limit for another number)
     completeness  one row per window: who was heard, what came late or twice, and whether it can still change
     silences      one row per window and sensor that fell silent
+    excursions    one row per excursion beyond the limits of a rule
 
     Temperatures are in degrees C; rows of another --quantity say their unit. The tables for --sql are aggregates,
-    aggregates_1h, aggregates_1d, windows, silences, partials and quarantine; with a condition on dt and hour, only
-    those partitions are read. docs/query.md describes them all.
+    aggregates_1h, aggregates_1d, windows, silences, excursions, partials and quarantine; with a condition on dt and
+    hour, only those partitions are read. docs/query.md describes them all.
 
     \b
     windrow query fleet --from -2h

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from windrow.lake.store import ObjectStore
     from windrow.timerange import TimeRange
 
-PRESETS = ("fleet", "sensors", "sensor", "latest", "hottest", "completeness", "silences")
+PRESETS = ("fleet", "sensors", "sensor", "latest", "hottest", "completeness", "silences", "excursions")
 WINDOWS = ("5m", "1h", "1d")
 # The range of a preset when no --from is given: a few dozen rows of the fleet.
 _DEFAULT_FROM_MS = {"5m": 2 * 3_600_000, "1h": 2 * 86_400_000, "1d": 30 * 86_400_000}
-_ABOUT_WINDOWS = ("completeness", "silences")
+_ABOUT_WINDOWS = ("completeness", "silences", "excursions")
 SQL_BYTES_MAX = 1024**2
 
 
@@ -108,6 +108,8 @@ def _about_windows(preset: str, time_range: "TimeRange", quantity: str | None) -
 
     if preset == "silences":
         return presets.silences(time_range, quantity=quantity)
+    if preset == "excursions":
+        return presets.excursions(time_range, quantity=quantity)
     if quantity is not None:
         raise UsageError("completeness counts every quantity", hint="leave out --quantity")
     return presets.completeness(time_range)
@@ -115,12 +117,14 @@ def _about_windows(preset: str, time_range: "TimeRange", quantity: str | None) -
 
 def good_news(engine: "Engine", preset: str | None, time_range: "TimeRange") -> str:
     """Return what it means that `preset` has no rows from a range of closed windows; empty where that is an error."""
-    if preset != "silences":
+    if preset not in ("silences", "excursions"):
         return ""
     from analytics import presets
 
     closed = len(engine.run(presets.completeness(time_range)).frame)
     windows = "the one closed window" if closed == 1 else f"all {closed:,} closed windows"
+    if preset == "excursions" and closed:
+        return f"nothing rang in {windows} from {time_range}; windrow status shows whether there are rules"
     return f"no sensor was silent: each that was expected has readings in {windows} from {time_range}" if closed else ""
 
 

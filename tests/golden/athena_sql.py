@@ -25,6 +25,7 @@ QUERIES: dict[str, Query] = {
     "latest_by_hour": presets.latest(_MORNING, window="1h"),
     "sensor": presets.sensor("o'brien's", _MORNING),
     "sensors": presets.sensors(_MORNING),
+    "excursions": presets.excursions(_MORNING),
     "silences": presets.silences(_MORNING),
 }
 

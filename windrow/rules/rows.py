@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from windrow import schemas
 from windrow.columns import arrow
 from windrow.columns.arrays import Int64s
 from windrow.columns.strings import Strings
@@ -26,26 +27,7 @@ from windrow.window import WINDOW_MS
 
 FORMAT = 1
 
-# (name, Glue type), in the order of the file.
-COLUMNS: tuple[tuple[str, str], ...] = (
-    ("window_start", "timestamp"),
-    ("rule", "string"),
-    ("severity", "string"),
-    ("sensor_id", "string"),
-    ("quantity", "string"),
-    ("unit", "string"),
-    ("state", "string"),
-    ("began", "timestamp"),
-    ("rang", "timestamp"),
-    ("until", "timestamp"),
-    ("extreme_milli", "bigint"),
-    ("beyond_milli_ms", "decimal(38,0)"),
-    ("windows", "int"),
-    ("revision", "int"),
-    ("clear_windows", "int"),
-    ("clear_from", "timestamp"),
-    ("distance_milli", "bigint"),
-)
+COLUMNS = schemas.EXCURSIONS
 _TIMES = ("began", "rang", "until", "clear_from")
 _NUMBERS = ("windows", "revision", "clear_windows")
 _LOW = (1 << 64) - 1
