@@ -11,6 +11,7 @@ from windrow.aws.stream import HASH_KEY_MAX, Shard
 from windrow.columns.arrays import Int64s
 from windrow.columns.strings import Strings
 from windrow.errors import WindrowError
+from windrow.quantities import split_series
 from windrow.wire.kpl_write import field_bytes
 
 # Each cached key takes about 100 bytes.
@@ -53,13 +54,14 @@ class ShardMap:
 
 
 class Route:
-    """A column of partition keys as bytes, with the shard of each.
+    """The partition keys of a column of series as bytes, with the shard of each: the sensor id, whatever is measured.
 
     keys: k keys in UTF-8; field_bytes: int64[k], the size of each in an aggregate's table; places: int64[k], the index
     of each key's shard; first: int64[k], the index of the first key that equals it.
     """
 
-    def __init__(self, keys: Strings, shard_map: ShardMap) -> None:
+    def __init__(self, series: Strings, shard_map: ShardMap) -> None:
+        keys = split_series(series).sensor_ids
         whole = keys.octets.tobytes()
         self.keys = [whole[first:end] for first, end in itertools.pairwise(keys.offsets.tolist())]
         self.field_bytes = field_bytes(keys.lengths)
@@ -71,18 +73,18 @@ class Route:
 
 
 class RouteCache:
-    """A cache of routes by column of keys: a fleet's columns come again and again."""
+    """A cache of routes by column of series: a fleet's columns come again and again."""
 
     def __init__(self, shard_map: ShardMap) -> None:
         self._shard_map = shard_map
         self._routes: OrderedDict[int, tuple[Strings, Route]] = OrderedDict()
 
-    def route(self, keys: Strings) -> Route:
-        """Return the route of `keys`."""
-        known = self._routes.pop(id(keys), None)  # holding the column keeps its id from being given to another
+    def route(self, series: Strings) -> Route:
+        """Return the route of `series`."""
+        known = self._routes.pop(id(series), None)  # holding the column keeps its id from being given to another
         if known is None:
-            known = keys, Route(keys, self._shard_map)
-        self._routes[id(keys)] = known
+            known = series, Route(series, self._shard_map)
+        self._routes[id(series)] = known
         while len(self._routes) > 1 and sum(len(column) for column, _ in self._routes.values()) > ROUTED_KEYS_MAX:
             self._routes.popitem(last=False)
         return known[1]

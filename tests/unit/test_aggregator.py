@@ -5,12 +5,15 @@ import pytest
 
 from producers import shards
 from producers.aggregator import Aggregator
+from producers.block_aggregator import BlockAggregator
 from producers.shards import ShardMap
 from tests.simulation.scripted_stream import even_shards, hash_key_of
 from windrow.aws.stream import HASH_KEY_MAX, RECORD_BYTES_MAX, OutgoingRecord, Shard
 from windrow.columns.strings import Strings
 from windrow.errors import WindrowError
-from windrow.reading import Readings
+from windrow.quantities import TEMPERATURE, Quantity
+from windrow.reading import Reading, Readings
+from windrow.wire.block.block import decode_block
 from windrow.wire.json.encode import encode_readings
 from windrow.wire.json.strict import parse_reading
 from windrow.wire.kpl import MAGIC, OUTER_PARTITION_KEY, UserRecord, deaggregate
@@ -46,6 +49,35 @@ def test_a_reading_goes_to_the_shard_that_its_sensor_id_hashes_to() -> None:
         assert user_records is not None
         keys = [hash_key_of(OutgoingRecord(partition_key=one.partition_key, body=b"")) for one in user_records]
         assert all(shard.first_hash_key <= key <= shard.last_hash_key for key in [*keys, hash_key_of(record)])
+
+
+@pytest.mark.parametrize("wire", ["json", "blocks"])
+def test_all_quantities_of_a_sensor_go_one_way(wire: str) -> None:
+    """Its partition key is the bare sensor id, however much it measures, and is once in an aggregate's table."""
+    humidity, power = Quantity("humidity", "%"), Quantity("power", "W")
+    kinds = (TEMPERATURE, humidity, power)
+    readings = Readings.of(
+        Reading(f"sensor-{number % 40}", number, 0, number, kinds[number // 40 % 3]) for number in range(480)
+    )
+    shard_map = ShardMap(even_shards(5))
+    aggregator = Aggregator(shard_map) if wire == "json" else BlockAggregator(shard_map)
+    found: dict[tuple[str, Quantity], set[str]] = {}
+    for record in aggregator.add(readings) + aggregator.flush():
+        if wire == "json":
+            user_records = deaggregate(record.body) or []
+            assert {one.partition_key for one in user_records} <= {f"sensor-{number}" for number in range(40)}
+            assert all(record.body.count(f"\n\x08sensor-{n}".encode()) <= 1 for n in range(10))
+            contents = [parse_reading(one.payload) for one in user_records]
+            assert [one.partition_key for one in user_records] == [one.sensor_id for one in contents]
+        else:
+            contents = list(decode_block(record.body))
+        for one in contents:
+            found.setdefault((one.sensor_id, one.quantity), set()).add(record.shard_id or "")
+    assert len(found) == 120
+    for number in range(40):
+        name = f"sensor-{number}"
+        ours = shard_map.shards[shard_map.places_of([name.encode()])[0]].shard_id
+        assert {ours} == found[name, TEMPERATURE] == found[name, humidity] == found[name, power]
 
 
 def test_every_reading_comes_back_in_order_under_its_own_key() -> None:

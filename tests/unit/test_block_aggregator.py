@@ -100,7 +100,7 @@ def test_a_reading_that_no_record_can_hold_is_told() -> None:
 
 
 def _hash_key(reading: Reading) -> int:
-    return hash_key_of(OutgoingRecord(partition_key=reading.series, body=b""))
+    return hash_key_of(OutgoingRecord(partition_key=reading.sensor_id, body=b""))
 
 
 def _one_per_shard() -> tuple[Reading, Reading]:
