@@ -111,6 +111,8 @@ ACTIONS: dict[str, Callable[[Clients, Stage], object]] = {
     "give a batch up": put("failures_bucket", "aws/lambda/iam"),
     "read what was given up": get("failures_bucket", "aws/lambda/iam"),
     "list what was given up": listing("failures_bucket"),
+    "put a message aside": put("failures_bucket", "iot/iam"),
+    "read a message put aside": get("failures_bucket", "iot/iam"),
     "invoke the consumer": invoking("consumer_function"),
     "invoke the dispatcher": invoking("dispatcher_function"),
     "read the stream": read_stream,
@@ -120,7 +122,8 @@ ACTIONS: dict[str, Callable[[Clients, Stage], object]] = {
 WRITES = frozenset(
     {"write a partial", "write a marker", "mark a silence", "write quarantine", "write a bookmark", "read a bookmark"}
 )
-READS = frozenset({"read the stream", "give a batch up", "list what was given up"})
+# Lambda chooses the keys of what it gives up, so its pollers may write all of that bucket.
+READS = frozenset({"read the stream", "give a batch up", "list what was given up", "put a message aside"})
 ROLLS = frozenset(
     {
         "list the lake",
@@ -143,6 +146,7 @@ ROLLS = frozenset(
 ALLOWED: dict[tuple[str, str], frozenset[str]] = {
     ("direct", "ConsumerRole"): WRITES | READS,
     ("direct", "DispatcherRole"): ROLLS,
+    ("direct", "IotRole"): frozenset({"write the stream", "put a message aside"}),
     ("fanout", "ConsumerRole"): WRITES | READS,  # so that a change of mode refuses no poll
     ("fanout", "FanoutRole"): WRITES | READS | {"invoke the consumer"},
     ("fanout", "DispatcherRole"): ROLLS,
@@ -239,17 +243,18 @@ def test_a_function_cannot_do_what_its_role_may_not(stages: dict[str, Stage]) ->
 
 
 def deployed(place: Place, mode: str) -> Stage:
-    options = DeploymentOptions(shard_count=1, mode=mode, is_scheduled=False)
+    parameters = {"IotTopic": "sites/+/up"} if mode == "direct" else {}
+    options = DeploymentOptions(shard_count=1, mode=mode, is_scheduled=False, parameters=parameters)
     return stacks.apply(plan_deployment(place, mode, options), lambda _: None).stage
 
 
 def session_of(place: Place, mode: str, role: str) -> boto3.session.Session:
-    """The role's credentials, once it trusts us beside Lambda."""
+    """The role's credentials, once it trusts us beside the service that it is for."""
     iam, name = client("iam", place), physical_id(place, mode, role)
-    arn = iam.get_role(RoleName=name)["Role"]["Arn"]
+    found = iam.get_role(RoleName=name)["Role"]
+    arn = found["Arn"]
     trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{arn.split(':')[4]}:root"}}
-    lambdas = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}}
-    statements = [one | {"Action": "sts:AssumeRole"} for one in (trust, lambdas)]
+    statements = [*found["AssumeRolePolicyDocument"]["Statement"], trust | {"Action": "sts:AssumeRole"}]
     iam.update_assume_role_policy(RoleName=name, PolicyDocument=json_of({"Statement": statements}))
     given = client("sts", place).assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
     return boto3.session.Session(
