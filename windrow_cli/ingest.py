@@ -44,6 +44,8 @@ _DEFAULT_HORIZON_HOURS = 168
 _HOUR_MS = 3_600_000
 # In the place of a contract: the one that the stage was deployed with.
 _OF_STAGE = "stage"
+# In the place of a time: that of each file.
+_OF_FILE = "file"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +105,11 @@ def _file_options(command: Callable[..., Any]) -> Callable[..., Any]:
     metavar="CONTRACT|stage",
     help="Of JSON: read it under this payload contract, or the stage's own; no option about columns is needed.",
 )
+@click.option(
+    "--arrival",
+    metavar="TIME|file",
+    help="Under --payloads: when all arrived, for times that count from their arrival; file: each file's own time.",
+)
 @click.option("--number-equal-times", "is_numbered", is_flag=True, help="Sequences by order, for equal times.")
 @click.option("--retime", "retimed", metavar="TIME", help="Move all times, so that the last reading falls at TIME.")
 @click.option("--backfill", "is_backfill", is_flag=True, help="Write partials directly, for windows not rolled yet.")
@@ -127,6 +134,7 @@ def ingest(
     report_form: str,
     stage_name: str,
     contract: str | None,
+    arrival: str | None,
     **said: Any,
 ) -> None:
     """Send the readings of real sensors from files, folders, patterns, or standard input.
@@ -143,6 +151,7 @@ def ingest(
     windrow ingest '2024-*.csv.gz' --backfill
     windrow ingest uplinks.jsonl --payloads payloads.toml
     windrow ingest uplinks.jsonl --payloads stage --backfill
+    windrow ingest packs.jsonl --payloads senml.toml --arrival file
     zcat *.jsonl.gz | windrow ingest - --input-format jsonl
     """
     from producers.files.opening import find_files, opened_files
@@ -156,6 +165,8 @@ def ingest(
             "--wait and --backfill exclude each other", hint="a backfill is complete when the command returns"
         )
     options = _options(**said)
+    if arrival is not None and contract is None:
+        raise UsageError("--arrival goes with --payloads", hint="times of other files are in a column: --time-column")
     with ExitStack() as stack:
         opened = stack.enter_context(
             opened_files(
@@ -166,7 +177,7 @@ def ingest(
             )
         )
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="windrow-ingest-")))
-        recordings = _recordings(opened, options, contract, stage_name)
+        recordings = _recordings(opened, options, contract, stage_name, arrival=arrival)
         report = ingest_files(recordings, stage_name, scratch, now_ms=clock_ms(), how=how)
     if report_form == "json":
         out.print_json(json.dumps(report))
@@ -223,7 +234,12 @@ def ingest_files(
 
 
 def _recordings(
-    opened: "Sequence[OpenedFile]", options: "FileOptions", contract: str | None, stage_name: str
+    opened: "Sequence[OpenedFile]",
+    options: "FileOptions",
+    contract: str | None,
+    stage_name: str,
+    *,
+    arrival: str | None,
 ) -> "Sequence[Recording]":
     """Return the files as recordings: by their columns, or under a payload contract."""
     from producers.files.payloads import PayloadRecording
@@ -233,7 +249,19 @@ def _recordings(
         return [FileRecording(one, options) for one in opened]
     compiled = _contract_of_stage(stage_name) if contract == _OF_STAGE else _contract_in(Path(contract))
     name = f"those of stage {stage_name}" if contract == _OF_STAGE else contract
-    return [PayloadRecording(one, compiled, name) for one in opened]
+    return [PayloadRecording(one, compiled, name, _arrival_ms(arrival, one)) for one in opened]
+
+
+def _arrival_ms(arrival: str | None, file: "OpenedFile") -> int | None:
+    """Return when the payloads of a file arrived, if somebody says it; UsageError if that is no time."""
+    if arrival is None:
+        return None
+    if arrival != _OF_FILE:
+        return parse_time(arrival, now_ms=clock_ms(), option="--arrival")
+    try:
+        return int(Path(file.name).stat().st_mtime * 1000)
+    except OSError as error:
+        raise UsageError(f"{file.name} has no time of its own: {error}", hint="--arrival TIME") from error
 
 
 def _contract_in(file: Path) -> "Contract":

@@ -14,33 +14,36 @@ from producers.files.table import UnreadableRow
 from windrow.errors import UsageError
 from windrow.payloads.contract import Contract, Decoder, Framing
 from windrow.payloads.decode import decode
+from windrow.payloads.senml import RELATIVE_BELOW_S
 from windrow.payloads.values import DecodedReading
 from windrow.reading import Reading, Readings
 
 _BATCH_PAYLOADS = 20_000
+_HINT = "say when they arrived, --arrival TIME, or take each file's own time, --arrival file"
 
 
 @dataclass(frozen=True)
 class PayloadRecording:
     """A file of JSON lines, or an array, each line or element one payload; a pack of SenML is one array a payload.
 
-    Nothing in it is guessed. Every refusal is a row left out.
+    Nothing in it is guessed. Every refusal is a row left out. arrival_ms: when all payloads arrived, for times that
+    count from their arrival; None if nobody says it, and then such a time is refused.
     """
 
     file: OpenedFile
     contract: Contract
     contract_name: str
+    arrival_ms: int | None = None
     unreadable: list[UnreadableRow] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Raise UsageError for a file that is no JSON, or a contract that takes the time of arrival."""
+        """Raise UsageError for a file that is no JSON, or a contract that takes an arrival that nobody says."""
         if self.file.file_format not in {FileFormat.JSON, FileFormat.JSONL}:
             raise UsageError(f"{self.file.name} is no JSON, and --payloads says what JSON means")
         for kind in self.contract.kinds:
-            if kind.time is not None and kind.time.form == "arrival":
+            if kind.time is not None and kind.time.form == "arrival" and self.arrival_ms is None:
                 raise UsageError(
-                    f"{self.contract_name}: {kind.name} takes the time of arrival, and a file has none",
-                    hint="name the field that holds the time",
+                    f"{self.contract_name}: {kind.name} takes the time of arrival, and a file has none", hint=_HINT
                 )
 
     @property
@@ -68,7 +71,11 @@ class PayloadRecording:
         left_out: list[LeftOut] = []
         rows = 0
         for number, payload in self.table.objects():
-            decoded = decode(one_each, payload, arrival_ms=0)
+            decoded = decode(one_each, payload, arrival_ms=self.arrival_ms or 0)
+            is_pack = payload.lstrip()[:1] == b"["
+            if is_pack and self.arrival_ms is None and any(map(_counts_from_arrival, decoded.readings)):
+                message = f"{self.file.name}, row {number}: its time counts from its arrival, and a file has none"
+                raise UsageError(message, hint=_HINT)
             found += [(number, reading) for reading in decoded.readings]
             left_out += [LeftOut(number, refusal.reason, str(refusal)) for refusal in decoded.refusals]
             rows += 1
@@ -77,6 +84,14 @@ class PayloadRecording:
                 found, left_out, rows = [], [], 0
         if rows:
             yield _batch(rows, found, left_out)
+
+
+def _counts_from_arrival(reading: DecodedReading) -> bool:
+    """Whether the time of a pack's reading, decoded as if it had arrived in 1970, is one relative to now.
+
+    An absolute one is later.
+    """
+    return reading.event_time_ms < RELATIVE_BELOW_S * 1000
 
 
 def _batch(rows: int, found: list[tuple[int, DecodedReading]], left_out: list[LeftOut]) -> FileBatch:

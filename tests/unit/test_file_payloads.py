@@ -1,6 +1,7 @@
 """Files of payloads under a contract: the readings that the consumer would make of them."""
 
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from producers.files.payloads import PayloadRecording
 from tests.unit.test_ingest_command import NOW_MS, run
 from windrow.errors import UsageError
 from windrow.payloads.load import load_contract
+from windrow.timestamps import format_rfc3339
 from windrow_cli import ingest as command
 
 PAYLOADS = Path(__file__).parents[1] / "golden" / "payloads"
@@ -71,6 +73,50 @@ def test_a_time_of_arrival_is_refused(tmp_path: Path) -> None:
     contract = NESTED.replace('{ path = "ts", form = "epoch_s" }', '{ form = "arrival" }')
     with pytest.raises(UsageError, match="takes the time of arrival"):
         read(PAYLOADS / "nested_payload.jsonl", contract)
+
+
+PACK = '[{"bn":"a","bu":"Cel","t":-10,"v":21.5},{"t":-5,"v":22}]\n'
+
+
+def test_a_time_that_counts_from_the_arrival_is_refused(tmp_path: Path) -> None:
+    """It would be in 1970. The line says which row it is, and what to do; absolute times need no arrival."""
+    (tmp_path / "packs.jsonl").write_text('[{"bn":"a","bt":1795168800,"bu":"Cel","v":21.5}]\n')
+    found, _ = read(tmp_path / "packs.jsonl", 'use = "senml"')
+    assert found == {"temperature": [("a", 1_795_168_800_000, 21_500)]}
+    (tmp_path / "packs.jsonl").write_text('[{"bn":"a","bt":1795168800,"bu":"Cel","v":21.5}]\n' + PACK)
+    with pytest.raises(UsageError, match=r"packs.jsonl, row 2: its time counts from its arrival") as refused:
+        read(tmp_path / "packs.jsonl", 'use = "senml"')
+    assert "--arrival" in str(refused.value.hint)
+
+
+@pytest.mark.parametrize(
+    "contract", ['use = "senml"', NESTED.replace('{ path = "ts", form = "epoch_s" }', '{ form = "arrival" }')]
+)
+def test_the_command_takes_an_arrival(contract: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A time, or that of each file: the readings are that late, to the millisecond."""
+    monkeypatch.setattr(command, "clock_ms", lambda: NOW_MS)
+    (tmp_path / "c.toml").write_text(contract)
+    other = '{"device_id": "a", "ts": 1, "data": {"temp": 21.5}}\n'
+    file = tmp_path / "p.jsonl"
+    file.write_text(PACK if "senml" in contract else other)
+    os.utime(file, ns=(0, 1_795_168_800_250_000_000))
+    ways = (str(file), "--payloads", str(tmp_path / "c.toml"), "--dry-run", "--backfill")
+    before = 10_000 if "senml" in contract else 0
+    for arrival, first_ms in (("2026-11-20T10:00:10Z", 1_795_168_810_000), ("file", 1_795_168_800_250)):
+        told = run(*ways, "--arrival", arrival)
+        assert told.exit_code == 0, told.exception
+        assert format_rfc3339(first_ms - before) in told.stderr
+    assert isinstance(run(*ways).exception, UsageError)
+    assert isinstance(run(*ways, "--arrival", "noon").exception, UsageError)
+    assert isinstance(run(str(file), "--arrival", "file", "--dry-run").exception, UsageError)
+
+
+def test_standard_input_has_no_time_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So `file` is refused there."""
+    monkeypatch.setattr(command, "clock_ms", lambda: NOW_MS)
+    (tmp_path / "c.toml").write_text('use = "senml"')
+    ways = ("-", "--input-format", "jsonl", "--payloads", str(tmp_path / "c.toml"), "--dry-run", "--arrival")
+    assert isinstance(run(*ways, "file", text=PACK).exception, UsageError)
 
 
 def test_the_command_takes_a_contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
