@@ -1,11 +1,12 @@
 """The dashboard's answers as values that become JSON, for the server and for the export."""
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from analytics import panels
-from analytics.abandon import Check, always_wanted
+from analytics import panels, presets
+from analytics.abandon import Check, always_wanted, held
 from analytics.history import Histories
 from analytics.objects import newest_window
 from analytics.result import Engine
@@ -13,7 +14,7 @@ from analytics.row_cache import RowCache, Snapshot
 from analytics.silences import SilenceCache
 from windrow.errors import UsageError
 from windrow.lake.store import ObjectStore
-from windrow.period import DAY_MS
+from windrow.period import DAY_MS, HOUR_MS
 from windrow.quantities import TEMPERATURE, Quantity
 from windrow.timerange import TimeRange, parse_range
 from windrow.window import WINDOW_MS
@@ -23,6 +24,10 @@ PER_PAGE_MAX = panels.PAGE_SENSORS_MAX
 SEARCH_CHARACTERS_MAX = 128
 RANGE_DAYS_MAX = 31
 """The longest range. Each of its windows is an object to list and a lineage to read: 8,928 in 31 days."""
+
+
+OTHERS_MAX = 2
+"""How many quantities beside the dashboard's own keep their rows in memory: those that were asked for last."""
 
 
 class Dashboard:
@@ -36,13 +41,18 @@ class Dashboard:
         stage: str,
         clock_ms: Callable[[], int],
         quantity: Quantity = TEMPERATURE,
+        asking: threading.Lock | None = None,
     ) -> None:
         """Ask `engine` about the rows in the `results` bucket; times such as "-2h" are relative to `clock_ms`.
 
-        The page shows one quantity in one unit.
+        It is about one quantity in one unit; `about` has the others. `asking` is the lock of the engine, which answers
+        one thread at a time: that of another dashboard with the same engine.
         """
-        asking = threading.Lock()  # an engine answers one thread at a time
+        asking = asking or threading.Lock()
         self.quantity = quantity
+        self._engine = engine
+        self._asking = asking
+        self._others: OrderedDict[Quantity, Dashboard] = OrderedDict()
         self._rows = RowCache(engine, results, asking, quantity=quantity)
         self._histories = Histories(engine, asking, quantity=quantity)
         self._silences = SilenceCache(engine, asking, quantity=quantity)
@@ -53,6 +63,38 @@ class Dashboard:
         self._lock = threading.Lock()
         self._newest: tuple[Snapshot, panels.SensorSummaries] | None = None
         self._loaded = (0, 0)
+
+    def about(self, name: str, unit: str) -> "Dashboard":
+        """Return the dashboard of a quantity over the same results; UsageError for what is none, or has no unit."""
+        try:
+            quantity = Quantity(name, unit or (TEMPERATURE.unit if name == TEMPERATURE.name else unit))
+        except ValueError as error:
+            raise UsageError(f"no such quantity: {error}", hint="api/quantities lists those there are") from error
+        if quantity == self.quantity:
+            return self
+        with self._lock:
+            made = self._others.pop(quantity, None) or Dashboard(
+                engine=self._engine,
+                results=self._results,
+                stage=self._stage,
+                clock_ms=self._clock_ms,
+                quantity=quantity,
+                asking=self._asking,
+            )
+            self._others[quantity] = made
+            while len(self._others) > OTHERS_MAX:
+                self._others.popitem(last=False)
+        return made
+
+    def quantities(self, *, check: Check = always_wanted) -> Json:
+        """Return the quantities, each in its unit, that have rows in the last hour with rows, and the dashboard's own."""
+        found = {(self.quantity.name, self.quantity.unit)}
+        newest = newest_window(self._results)
+        if newest is not None:
+            with held(self._asking, check):
+                frame = self._engine.run(presets.units(TimeRange(newest.end_ms - HOUR_MS, newest.end_ms))).frame
+            found.update(zip(frame["quantity"].tolist(), frame["unit"].tolist(), strict=True))
+        return {"quantities": [{"quantity": name, "unit": unit} for name, unit in sorted(found)]}
 
     def overview(self, start: str | None, end: str | None, *, check: Check = always_wanted) -> Json:
         """Bring the range up to date, and return everything but the heatmap and the history of a sensor.
@@ -66,6 +108,7 @@ class Dashboard:
         return {
             "stage": self._stage,
             "engine": self._engine_name,
+            "quantity": {"name": self.quantity.name, "unit": self.quantity.unit},
             "made_ms": now_ms,
             "window_ms": WINDOW_MS,
             "longest_ms": RANGE_DAYS_MAX * DAY_MS,

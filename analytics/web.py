@@ -45,7 +45,7 @@ def application(dashboard: Dashboard, place: Place) -> Starlette:
         def work(request: Request, check: Check) -> Response:
             try:
                 with readable_errors(place):
-                    return _json(answer(dashboard, request, check), 200)
+                    return _json(answer(_chosen(dashboard, request), request, check), 200)
             except UsageError as error:
                 return _json({"error": error.message, "hint": error.hint}, 400)
             except WindrowError as error:
@@ -107,6 +107,13 @@ def _json(answer: Json, status: int) -> Response:
     return Response(body, status, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
+def _chosen(dashboard: Dashboard, request: Request) -> Dashboard:
+    """Return the dashboard of the quantity that the request names, or the one that is served."""
+    query = request.query_params
+    name = query.get("quantity")
+    return dashboard.about(name, query.get("unit", "")) if name else dashboard
+
+
 def _range(request: Request) -> tuple[str | None, str | None]:
     query = request.query_params
     return query.get("from") or None, query.get("to") or None
@@ -117,11 +124,16 @@ def _overview(dashboard: Dashboard, request: Request, check: Check) -> Json:
 
 
 def _panel(name: str) -> Answer:
-    """Return the answer for one panel of the overview, with its range."""
+    """Return the answer for one panel of the overview, with its range and quantity."""
 
     def answer(dashboard: Dashboard, request: Request, check: Check) -> Json:
         overview = _overview(dashboard, request, check)
-        return {"stage": overview["stage"], "range": overview["range"], name: overview[name]}
+        return {
+            "stage": overview["stage"],
+            "range": overview["range"],
+            "quantity": overview["quantity"],
+            name: overview[name],
+        }
 
     return answer
 
@@ -155,6 +167,7 @@ _ANSWERS: dict[str, Answer] = {
     **{name: _panel(name) for name in ("silent", "fleet", "completeness", "movers")},
     "heatmap": _heatmap,
     "history": _history,
+    "quantities": lambda dashboard, _request, check: dashboard.quantities(check=check),
     "progress": lambda dashboard, *_: dashboard.progress(),
 }
 """The answers by their names in the URL, as docs/query.md lists them."""

@@ -1,7 +1,7 @@
 /** The page. What it shows is kept in the address, so a reload or a bookmark shows it again. */
 
 import { drawFleet, drawHistory } from "windrow/charts";
-import { count, instant, quantity, rfc3339, useLocalTime, zone } from "windrow/format";
+import { count, element, instant, quantity, rfc3339, useLocalTime, useQuantity, zone } from "windrow/format";
 import { Heatmap, shadeOf } from "windrow/heatmap";
 import { showCompleteness, showFacts, showMovers, showSilent } from "windrow/panels";
 import { axisOf, zoomedOut } from "windrow/range";
@@ -24,7 +24,9 @@ const heatmap = new Heatmap({
 // For tests and debugging: what is drawn, as numbers.
 window.windrow = { state, shown, heatmap, shadeOf };
 
-const range = () => ({ from: state.from, to: state.to });
+/** What is asked with every question: the range, and the quantity if it is not the one that is served. */
+const range = () => ({ from: state.from, to: state.to, ...about() });
+const about = () => (state.quantity ? { quantity: state.quantity, unit: state.unit } : {});
 
 /** Take the state from the address. */
 function recall() {
@@ -33,6 +35,7 @@ function recall() {
   Object.assign(state, {
     from: text("from", "-24h"), to: text("to", "now"), search: text("search"), sort: text("sort", "name"),
     page: Number(text("page", "0")) || 0, sensor: text("sensor"),
+    quantity: text("quantity"), unit: text("unit"),
   });
   byId("search").value = state.search;
   byId("sort").value = state.sort;
@@ -55,7 +58,7 @@ function remember({ isStep = false } = {}) {
 /** Links that follow the state: this page with fixed times, and each panel as JSON. */
 function link() {
   const { from_ms: fromMs, to_ms: toMs } = shown.overview.range;
-  const bounds = { from: rfc3339(fromMs), to: rfc3339(toMs) };
+  const bounds = { from: rfc3339(fromMs), to: rfc3339(toMs), ...about() };
   byId("permalink").href = addressOf(bounds);
   const { search, sort, page, sensor } = state;
   const also = { heatmap: { search, sort, page, per_page: PER_PAGE }, history: { sensor } };
@@ -82,6 +85,8 @@ async function refresh() {
   try {
     const overview = await source.overview(range(), mine.signal);
     shown.overview = overview;
+    useQuantity(overview.quantity);
+    byId("quantity").value = choiceOf(overview.quantity);
     byId("banner").hidden = true;
     drawOverview();
     await Promise.all([refreshHeatmap(mine.signal), refreshHistory(mine.signal)]);
@@ -98,7 +103,7 @@ async function refresh() {
 }
 
 async function showProgress() {
-  const { loaded, windows } = await source.progress().catch(() => ({}));
+  const { loaded, windows } = await source.progress(range()).catch(() => ({}));
   if (windows && byId("status").textContent.startsWith("loading")) byId("status").textContent = `loading … ${loaded} of ${windows} windows`;
 }
 
@@ -224,6 +229,26 @@ function turn(pages) {
   redo(refreshHeatmap);
 }
 
+const choiceOf = ({ name, unit }) => JSON.stringify([name, unit]);
+
+/** Offer what was measured, if there is a choice; what the address names is offered too. */
+async function offerQuantities() {
+  const found = await source.quantities().catch(() => []);
+  const named = shown.overview ? [shown.overview.quantity] : [];
+  const all = new Map([...found.map((one) => ({ name: one.quantity, unit: one.unit })), ...named].map((one) => [choiceOf(one), one]));
+  const text = ({ name, unit }) => `${name}, ${name === "temperature" && unit === "C" ? "°C" : unit}`;
+  byId("quantity").replaceChildren(...[...all].map(([value, one]) => element("option", { value }, text(one))));
+  byId("quantities").hidden = all.size < 2;
+  if (shown.overview) byId("quantity").value = choiceOf(shown.overview.quantity);
+}
+
+function measure(choice) {
+  const [name, unit] = JSON.parse(choice);
+  Object.assign(state, { quantity: name, unit, page: 0 });
+  remember({ isStep: true });
+  refresh();
+}
+
 function useTheme(theme) {
   document.documentElement.dataset.theme = theme;
   byId("theme").setAttribute("aria-label", `Colours: ${theme === "system" ? "as the system has them" : theme}`);
@@ -282,7 +307,7 @@ const savedTheme = () => kept("windrow-theme", THEMES[0]);
 
 const KEYS = {
   1: () => look("-2h"), 2: () => look("-6h"), 3: () => look("-24h"), 4: () => look("-7d"),
-  "/": () => byId("search").focus(), "[": () => turn(-1), "]": () => turn(1), r: refresh, t: nextTheme,
+  "/": () => byId("search").focus(), q: () => byId("quantity").focus(), "[": () => turn(-1), "]": () => turn(1), r: refresh, t: nextTheme,
   u: nextZone, "-": lookFarther,
   "?": () => byId("keys").showModal(), Escape: closeSensor,
 };
@@ -305,6 +330,7 @@ function listen() {
     Object.assign(state, { sort: byId("sort").value, page: 0 });
     redo(refreshHeatmap);
   });
+  byId("quantity").addEventListener("change", () => measure(byId("quantity").value));
   byId("previous").addEventListener("click", () => turn(-1));
   byId("next").addEventListener("click", () => turn(1));
   byId("close").addEventListener("click", closeSensor);
@@ -323,7 +349,7 @@ function listen() {
     const isTyping = event.target.matches("input, select") || byId("keys").open;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (isTyping) return event.key === "Escape" && event.target.blur();
-    if (!source.isLive && "1234r-".includes(event.key)) return;
+    if (!source.isLive && "1234rq-".includes(event.key)) return;
     if (KEYS[event.key]) {
       event.preventDefault();
       KEYS[event.key]();
@@ -344,4 +370,5 @@ if (!source.isLive) {
 }
 listen();
 remember();
-refresh();
+const drawn = refresh();
+if (source.isLive) drawn.then(offerQuantities);

@@ -4,8 +4,15 @@ const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "
 const two = (number) => String(number).padStart(2, "0");
 
 /** The unit that the page shows, and what is measured: temperatures unless the page says otherwise. */
-export const unit = document.documentElement.dataset.unit ?? "°C";
-export const quantity = document.documentElement.dataset.quantity ?? "";
+export let unit = document.documentElement.dataset.unit ?? "°C";
+export let quantity = document.documentElement.dataset.quantity ?? "";
+
+/** Show another quantity: the one of the numbers that are drawn next. */
+export function useQuantity({ name, unit: symbol }) {
+  const isTemperature = name === "temperature" && symbol === "C";
+  unit = isTemperature ? "°C" : symbol;
+  quantity = isTemperature ? "" : name;
+}
 
 /** 21.437 as "21.44 °C"; nothing as a dash. */
 export function withUnit(value, digits = 2) {

@@ -27,7 +27,8 @@ function fromServer() {
     overview: (range, signal) => ask("overview", range, signal),
     heatmap: (range, wanted, signal) => ask("heatmap", { ...range, ...wanted }, signal),
     history: (range, sensor, signal) => ask("history", { ...range, sensor }, signal),
-    progress: () => ask("progress", {}),
+    progress: (range) => ask("progress", range),
+    quantities: async () => (await ask("quantities", {})).quantities,
   };
 }
 

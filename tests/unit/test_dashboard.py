@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 import pytest
 
 from analytics.abandon import Abandoned, held
-from analytics.dashboard import Dashboard
+from analytics.dashboard import OTHERS_MAX, Dashboard
 from analytics.export import export
 from analytics.page import FILES, exported_page, served_page, served_policy, text_of
 from analytics.query import Query
@@ -155,7 +155,8 @@ def test_every_panel_has_its_own_address(made: Dashboard, panel: str) -> None:
     status, answer = ask(made, panel)
     overview = made.overview(*BOUNDS)
     assert status == 200
-    assert answer == {"stage": "dev", "range": overview["range"], panel: overview[panel]}
+    temperature = {"name": "temperature", "unit": "C"}
+    assert answer == {"stage": "dev", "range": overview["range"], "quantity": temperature, panel: overview[panel]}
 
 
 def test_every_address_and_the_form_of_an_answer_are_documented(made: Dashboard) -> None:
@@ -439,6 +440,49 @@ def test_a_page_about_another_quantity_shows_its_rows_in_its_unit(tmp_path: Path
     assert b'<html lang="en" data-quantity="humidity" data-unit="%">' in page
     assert 'data-unit="%"' in export(made, *BOUNDS)[0]
     assert "data-unit" not in served_page()
+
+
+def test_every_quantity_is_asked_for_by_its_name_and_unit(tmp_path: Path) -> None:
+    """The server lists those of the last hour, and answers about each as a dashboard of its own would."""
+    stored = StoredResults(tmp_path)
+    humidity, parts = Quantity("humidity", "%"), Quantity("humidity", "1")
+    for window in range(WINDOWS):
+        temperatures = readings_of(window)
+        humidities = [replace(one, value_milli=50_000 + one.value_milli, quantity=humidity) for one in temperatures]
+        store(stored, [*temperatures, *humidities, *[replace(one, quantity=parts) for one in temperatures[:5]]])
+
+    def dashboard(quantity: Quantity = TEMPERATURE) -> Dashboard:
+        return Dashboard(
+            engine=stored.engine, results=stored.results, stage="dev", clock_ms=lambda: ALL.end_ms, quantity=quantity
+        )
+
+    made = dashboard()
+    assert ask(made, "quantities")[1]["quantities"] == [
+        {"quantity": "humidity", "unit": "%"},
+        {"quantity": "humidity", "unit": "1"},
+        {"quantity": "temperature", "unit": "C"},
+    ]
+    for quantity in (humidity, parts, TEMPERATURE, humidity):
+        chosen = {"quantity": quantity.name, "unit": quantity.unit}
+        own = dashboard(quantity)
+        for panel in ("overview", "heatmap", "fleet", "silent"):
+            answer = ask(made, panel, **chosen)[1]
+            assert answer == ask(own, panel)[1], panel
+        sensor_id = "site-1/Sensor-1"
+        assert ask(made, "history", sensor=sensor_id, **chosen) == ask(own, "history", sensor=sensor_id)
+    assert ask(made, "overview")[1]["quantity"] == {"name": "temperature", "unit": "C"}
+    assert ask(made, "fleet", quantity="temperature") == ask(made, "fleet")
+
+
+def test_a_quantity_that_is_none_is_refused_and_one_without_rows_is_empty(made: Dashboard) -> None:
+    """A unit must be said; how many quantities are held in memory is bounded."""
+    status, answer = ask(made, "overview", quantity="humidity")
+    assert (status, answer["hint"]) == (400, "api/quantities lists those there are")
+    assert ask(made, "overview", quantity="Bad Name", unit="%")[0] == 400
+    for number in range(OTHERS_MAX + 3):
+        status, answer = ask(made, "overview", quantity=f"q{number}", unit="%")
+        assert (status, answer["fleet"]["t"]) == (200, [])
+    assert len(made._others) == OTHERS_MAX
 
 
 def test_a_unit_cannot_end_the_page_s_attribute() -> None:
