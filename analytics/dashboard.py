@@ -41,7 +41,7 @@ class Dashboard:
         stage: str,
         clock_ms: Callable[[], int],
         quantity: Quantity = TEMPERATURE,
-        asking: threading.Lock | None = None,
+        asking: "threading.Lock | None" = None,
     ) -> None:
         """Ask `engine` about the rows in the `results` bucket; times such as "-2h" are relative to `clock_ms`.
 
@@ -87,7 +87,7 @@ class Dashboard:
         return made
 
     def quantities(self, *, check: Check = always_wanted) -> Json:
-        """Return the quantities, each in its unit, that have rows in the last hour with rows, and the dashboard's own."""
+        """Return the quantities with rows in the newest hour that has any, by name and unit, and this one."""
         found = {(self.quantity.name, self.quantity.unit)}
         newest = newest_window(self._results)
         if newest is not None:

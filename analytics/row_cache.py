@@ -222,7 +222,7 @@ class RowCache:
         for page in self._engine.pages(Query.bind(_ROWS_SQL.format(table=needed.table), values)):
             starts = page.frame["window_start"].astype("int64").to_numpy()  # of datetime64[ms, UTC]
             cuts = np.flatnonzero(np.diff(starts, prepend=-1))
-            for first, last in zip(cuts, [*cuts[1:], len(starts)], strict=True):
+            for first, last in zip(cuts, [*cuts[1:], len(starts)][: len(cuts)], strict=True):  # none of an empty page
                 rows = self._columns(int(starts[first]), page.frame.iloc[first:last])
                 before = loaded.get(rows.start_ms)
                 loaded[rows.start_ms] = rows if before is None else _joined(before, rows)

@@ -128,12 +128,7 @@ def _panel(name: str) -> Answer:
 
     def answer(dashboard: Dashboard, request: Request, check: Check) -> Json:
         overview = _overview(dashboard, request, check)
-        return {
-            "stage": overview["stage"],
-            "range": overview["range"],
-            "quantity": overview["quantity"],
-            name: overview[name],
-        }
+        return {part: overview[part] for part in ("stage", "range", "quantity", name)}
 
     return answer
 

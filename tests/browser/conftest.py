@@ -16,6 +16,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
+from analytics.dashboard import Dashboard
 from analytics.web import application
 from dispatcher.due import FIRST_TICK_AFTER_MS
 from infra import embedded
@@ -23,6 +24,7 @@ from infra import stack as stacks
 from infra.plan import DeploymentOptions, plan_deployment
 from producers.faults import Faults
 from producers.fleet import FleetSpec
+from windrow.aws.clients import Place
 from windrow.stage import Stage
 from windrow.window import WINDOW_MS
 from windrow_cli.dashboard import HOST, dashboard_of, listening
@@ -126,8 +128,15 @@ def dead(home: Path) -> Stage:
 @contextmanager
 def serving(stage: Stage, home: Path) -> Iterator[str]:
     """Serve the dashboard as the command serves it, and return its address."""
+    with serving_of(dashboard_of(stage, home=home), stage.place) as address:
+        yield address
+
+
+@contextmanager
+def serving_of(made: Dashboard, place: Place) -> Iterator[str]:
+    """Serve any dashboard so."""
     listener = listening(None)
-    app = application(dashboard_of(stage, home=home), stage.place)
+    app = application(made, place)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
