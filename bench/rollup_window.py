@@ -32,6 +32,11 @@ class Size:
         """In all partials."""
         return self.partials * READINGS_PER_PARTIAL
 
+    @property
+    def shards(self) -> int:
+        """As many as full batches need, or one for each sensor if these are fewer."""
+        return max(1, min(self.partials // SLICES, self.sensors))
+
 
 def make(folder: Path, size: Size, *, flat: bool) -> None:
     """Write the partials of a window under `folder`/ours and, if asked, the same readings under `folder`/flat.
@@ -39,11 +44,12 @@ def make(folder: Path, size: Size, *, flat: bool) -> None:
     Sensors belong to shards by chance, as by partition keys. Each batch of a shard has a slice of time, and a part of
     it repeats the one before.
     """
-    shards = max(1, size.partials // SLICES)
+    shards = size.shards
     ids = Strings.of(f"site-{number % 10:02}/sensor-{number:07}" for number in range(size.sensors))
     by_chance = np.random.default_rng(7).permutation(size.sensors)
     for shard in range(shards):
-        for number, readings in enumerate(_batches(ids, by_chance[shard::shards], shard, size)):
+        sensors = np.sort(by_chance[shard::shards])
+        for number, readings in enumerate(_batches(ids.take(sensors), sensors, shard, size)):
             partial = Partial.of(WINDOW, readings)
             origin = Origin(stream="fleet", shard=f"shardId-{shard:012}", first=number, last=number)
             _write(folder / "ours" / str(PartialKey(window=WINDOW, origin=origin, digest=partial.digest)), partial)
@@ -52,14 +58,17 @@ def make(folder: Path, size: Size, *, flat: bool) -> None:
 
 
 def _batches(ids: Strings, sensors: np.ndarray, shard: int, size: Size) -> Iterator[Readings]:
-    """Every sensor reads at the same pace, at a moment of its own; sequences count up from sensor to sensor."""
+    """Yield the batches of one shard, which has the sensors `ids`, of the numbers `sensors`.
+
+    Every sensor reads at the same pace, at a moment of its own; sequences count up from sensor to sensor.
+    """
     rng = np.random.default_rng(shard)
-    batches = size.partials // max(1, size.partials // SLICES)
+    batches = size.partials // size.shards
     total = batches * READINGS_PER_PARTIAL
     number = np.arange(total)
-    sensor = np.tile(rng.permutation(sensors), total // len(sensors) + 1)[:total].astype(np.int32)
+    sensor = np.tile(rng.permutation(len(sensors)), total // len(sensors) + 1)[:total].astype(np.int32)
     time = WINDOW.start_ms + number * WINDOW_MS // total
-    value = (18_000 + sensor * 37 % 9_000 + rng.normal(0, 60, total)).astype(np.int32)
+    value = (18_000 + sensors[sensor] * 37 % 9_000 + rng.normal(0, 60, total)).astype(np.int32)
     columns = (sensor, time, 1 + number // len(sensors), value)
     for batch in range(batches):
         start, end = batch * READINGS_PER_PARTIAL, (batch + 1) * READINGS_PER_PARTIAL

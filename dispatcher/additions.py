@@ -7,6 +7,7 @@ from tempfile import TemporaryFile
 from types import TracebackType
 from typing import Self
 
+from dispatcher.ceiling import Use
 from dispatcher.spill import BLOCKS_PER_HELD, READINGS_HELD_MAX, RangeFile, blocks, prefixes_of
 from windrow.rows.partial import Partial
 from windrow.window import Window
@@ -15,8 +16,14 @@ from windrow.window import Window
 class Additions:
     """Add partials, then ask for those of each range. Leaving the context frees the disk."""
 
-    def __init__(self, window: Window, splitters: Sequence[bytes], *, held_max: int = READINGS_HELD_MAX) -> None:
-        """Cut at `splitters`, ascending sensor ids: range i has the ids in `splitters[i - 1] <= id < splitters[i]`."""
+    def __init__(
+        self, window: Window, splitters: Sequence[bytes], *, held_max: int = READINGS_HELD_MAX, use: Use | None = None
+    ) -> None:
+        """Cut at `splitters`, ascending sensor ids: range i has the ids in `splitters[i - 1] <= id < splitters[i]`.
+
+        Whatever goes to disk is told to `use`, which may raise BeyondCeiling.
+        """
+        self.use = use or Use()
         self._window = window
         self._splitters = splitters
         self._held_max = held_max
@@ -68,7 +75,7 @@ class Additions:
         if not self._files:
             for prefix in prefixes:
                 opened = self._stack.enter_context(TemporaryFile())  # noqa: SIM115 - so it is closed
-                self._files.append(RangeFile(opened, prefix))
+                self._files.append(RangeFile(opened, prefix, self.use))
         held = [partial for partial, _ in self._held]
         self._held, self._held_readings = [], 0
         if held:

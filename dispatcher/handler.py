@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import os
+import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +15,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from dispatcher.answer import cut
+from dispatcher.ceiling import MIB, NEAR_PERCENT, Ceiling
 from dispatcher.messages import Teller
 from dispatcher.observation import Buckets
 from dispatcher.report import RollOutcome, TickReport
@@ -64,6 +67,7 @@ def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             remaining_ms=context.get_remaining_time_in_millis,
             mapper=readers.map,
             work_mapper=workers.map,
+            ceiling=ceiling_of(context),
             notifier=topic_of(stage),
             rules=rules_of_stage(stage),
             teller=topics_of(stage),
@@ -80,6 +84,7 @@ def run(
     remaining_ms: Callable[[], int],
     mapper: Mapper = map,
     work_mapper: Mapper = map,
+    ceiling: Ceiling | None = None,
     notifier: Notifier | None = None,
     rules: StoredRules | None = None,
     teller: Teller | None = None,
@@ -105,11 +110,22 @@ def run(
         mapper=mapper,
         work_mapper=work_mapper,
         room=None if work_mapper is map else Room(),
+        ceiling=ceiling,
         notifier=notifier,
         rules=rules,
         teller=teller,
     )
     return tick.run(is_dry_run=bool(asked.get("dry_run")))
+
+
+def ceiling_of(context: LambdaContext) -> Ceiling:
+    """Return what the function has: its memory, what is free on its local disk, and the time of this run."""
+    return Ceiling(
+        memory_bytes=int(context.memory_limit_in_mb) * MIB,
+        disk_bytes=shutil.disk_usage(tempfile.gettempdir()).free,
+        run_ms=context.get_remaining_time_in_millis(),
+        remaining_ms=context.get_remaining_time_in_millis,
+    )
 
 
 class Topic:
@@ -189,6 +205,8 @@ def _log(report: TickReport) -> None:
             logger.info("period", **period.to_fields())
     if report.backlog is not None:
         logger.warning("windows are left for later ticks", **report.backlog.to_fields())
+    if report.nearest is not None and report.nearest.percent >= NEAR_PERCENT:
+        logger.warning("a window is near a ceiling", **report.nearest.to_fields())
     if report.unknown_keys:
         logger.warning("keys that windrow does not write", keys=report.unknown_keys[:20])
     logger.info(
@@ -204,6 +222,7 @@ def _measure(report: TickReport) -> None:
     """Write the metrics that alarms and the dashboard show; each is paid for by the hours in which it has data."""
     periods = Counter(period.outcome for period in report.periods)
     always = {f"Windows{outcome.title()}": report.outcomes[outcome] for outcome in WATCHED_OUTCOMES}
+    always["CeilingPercent"] = report.nearest.percent if report.nearest else 0
     always["S3Calls"] = sum(report.s3_calls.values())
     if_any = {
         "WindowsContended": report.outcomes[RollOutcome.CONTENDED],

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial as bind
 
 from dispatcher.additions import Additions
+from dispatcher.ceiling import Use
 from dispatcher.observation import Buckets, Listing, Observation, count_quarantined, read_partial
 from dispatcher.rows import ROLLED_PIECE_ROWS, RolledRows, body_of, in_flight, read_in_pieces, rows_file
 from dispatcher.spill import READINGS_HELD_MAX, Spill
@@ -29,12 +30,13 @@ from windrow.rows.united import Delivery, UnitedRange, UnitedSet
 
 @contextmanager
 def patched_rows(
-    buckets: Buckets, seen: Observation, before: Lineage, listing: Listing, *, mapper: Mapper
+    buckets: Buckets, seen: Observation, before: Lineage, listing: Listing, *, mapper: Mapper, use: Use | None = None
 ) -> Iterator[RolledRows]:
     """Add the partials that `before` does not name to its united set, and write the rows.
 
     `body` lives as long as the context. Raises UnusableUnion, UnreadableRows (of the rows that stand), UnreadableObject
-    or MissingPartial (of a partial), and PreconditionFailed if the rows are no longer those that were observed.
+    or MissingPartial (of a partial), PreconditionFailed if the rows are no longer those that were observed, and
+    BeyondCeiling if `use` does.
     """
     united = before.united
     if united is None:
@@ -42,8 +44,9 @@ def patched_rows(
     deliveries = dict(zip(before.digests, united.deliveries, strict=True))
     splitters = [one.first.encode() for one in united.ranges[1:]]
     with ExitStack() as stack:
-        additions = stack.enter_context(Additions(before.window, splitters))
+        additions = stack.enter_context(Additions(before.window, splitters, use=use))
         for key, partial, delivery in _read_new(buckets, listing, deliveries, mapper=mapper):
+            additions.use.go_on()
             if key.digest not in deliveries:
                 additions.add(partial)
             deliveries[key.digest] = delivery
@@ -105,6 +108,7 @@ def _parts(
         buckets, before.window, [one for number, one in enumerate(ranges) if number in touched], mapper=mapper
     )
     for number, one in enumerate(ranges):
+        additions.use.go_on()
         until = ranges[number + 1].first.encode() if number + 1 < len(ranges) else None
         rows = standing.until(until) if standing else iter(())
         if number not in touched:
@@ -122,7 +126,7 @@ def _united(
 ) -> Iterator[Partial]:
     """Yield the union of a range and its additions, in several parts if it has become too large for one."""
     readings = len(old) + additions.readings.get(number, 0)
-    with Spill(old.window, bytes_expected=readings, held_max=2 * READINGS_HELD_MAX) as spill:
+    with Spill(old.window, bytes_expected=readings, held_max=2 * READINGS_HELD_MAX, use=additions.use) as spill:
         for partial in itertools.chain([old], additions.of_range(number)):
             spill.add(partial, size_bytes=len(partial))
         first: str | None = one.first

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from dispatcher.ceiling import Nearest
 from dispatcher.due import TICK_EVERY_MS, DueReason
 from windrow.period import Grain, Period
 from windrow.timestamps import format_rfc3339, parse_rfc3339_ms
@@ -129,7 +130,8 @@ def backlog_of(
 class TickReport:
     """One tick: its windows, oldest first, the S3 requests it made, and keys that windrow does not write.
 
-    `periods` are the hours, then the days, that had changed. `backlog` is None if no window was left undone. An answer
+    `periods` are the hours, then the days, that had changed. `backlog` is None if no window was left undone, `nearest`
+    tells how near to a ceiling a roll came, if there was one. An answer
     that was cut (dispatcher.answer) says how many windows are not listed, by outcome, and how much else was left out.
     """
 
@@ -137,6 +139,7 @@ class TickReport:
     windows: tuple[WindowReport, ...]
     periods: tuple[PeriodReport, ...] = ()
     backlog: Backlog | None = None
+    nearest: Nearest | None = None
     s3_calls: Mapping[str, int]
     unknown_keys: tuple[str, ...] = ()
     unlisted: Mapping[RollOutcome, int] = field(default_factory=dict)
@@ -154,6 +157,7 @@ class TickReport:
             "windows": [report.to_fields() for report in self.windows],
             "periods": [report.to_fields() for report in self.periods],
             "backlog": self.backlog and self.backlog.to_fields(),
+            "nearest": self.nearest and self.nearest.to_fields(),
             "s3_calls": dict(self.s3_calls),
             "unknown_keys": list(self.unknown_keys),
             "unlisted": {outcome.value: count for outcome, count in self.unlisted.items()},
@@ -168,6 +172,7 @@ class TickReport:
             windows=tuple(WindowReport.from_fields(report) for report in fields["windows"]),
             periods=tuple(PeriodReport.from_fields(report) for report in fields["periods"]),
             backlog=Backlog.from_fields(fields["backlog"]) if fields.get("backlog") else None,
+            nearest=Nearest.from_fields(fields["nearest"]) if fields.get("nearest") else None,
             s3_calls=dict(fields["s3_calls"]),
             unknown_keys=tuple(fields["unknown_keys"]),
             # An older dispatcher's answer has neither.

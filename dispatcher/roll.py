@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from dispatcher.ceiling import BeyondCeiling, Use
 from dispatcher.due import DueReason, DueWindow
 from dispatcher.observation import (
     Buckets,
@@ -65,7 +66,7 @@ class _RollResult:
 def roll_window(
     roller: Roller, due: DueWindow, *, first_look: Callable[[Buckets, Window], Observation] = observe
 ) -> WindowReport:
-    """Bring one window up to date. Unreadable objects and refusals by S3 are reported, not raised.
+    """Bring one window up to date. Unreadable objects, refusals by S3, and a roll that is too large are reported.
 
     `first_look` may answer from listings made earlier in the tick; a roll that starts over observes anew.
     """
@@ -81,6 +82,10 @@ def roll_window(
         kept = _release(roller, due.markers, result.lineage)
     except (UnreadableObject, StoreError) as error:
         result = _RollResult(outcome=RollOutcome.FAILED, lineage=None, detail=str(error))
+        kept = due.markers
+    except BeyondCeiling as error:
+        outcome = RollOutcome.DEFERRED if error.is_for_now else RollOutcome.FAILED
+        result = _RollResult(outcome=outcome, lineage=None, detail=str(error))
         kept = due.markers
     return WindowReport(
         window=due.window,
@@ -159,7 +164,10 @@ def _write_results(
     """Write rows, unless the same are there or there are none to write or replace, then the lineage."""
     room = roller.room.taken(_bytes_to_read(seen, listing)) if roller.room else contextlib.nullcontext()
     with room, ExitStack() as stack:
-        rolled = _rolled(roller, seen, listing, window, stack)
+        use = Use(roller.ceiling)
+        roller.uses.append((window, use))
+        stack.callback(use.end)
+        rolled = _rolled(roller, seen, listing, window, stack, use)
         before = seen.lineage
         is_same = before is not None and before.rows_sha256 == rolled.rows.rows_sha256
         lineage = Lineage(
@@ -215,7 +223,9 @@ def _bytes_to_read(seen: Observation, listing: Listing) -> int:
     return sum(listing.size_bytes.values()) - covered + covered // 8
 
 
-def _rolled(roller: Roller, seen: Observation, listing: Listing, window: Window, stack: ExitStack) -> RolledRows:
+def _rolled(
+    roller: Roller, seen: Observation, listing: Listing, window: Window, stack: ExitStack, use: Use
+) -> RolledRows:
     """Make the rows from the united set and the rows that stand, from the united set alone, or from the partials.
 
     UnusableUnion if it is not usable and partials are missing.
@@ -227,14 +237,14 @@ def _rolled(roller: Roller, seen: Observation, listing: Listing, window: Window,
             for look in (seen, without_rows):
                 with contextlib.suppress(UnreadableRows):
                     return stack.enter_context(
-                        patched_rows(roller.buckets, look, before, listing, mapper=roller.mapper)
+                        patched_rows(roller.buckets, look, before, listing, mapper=roller.mapper, use=use)
                     )
         except UnusableUnion as error:
             _demand_unreplaced(roller, seen, window)
             if not listing.digests.issuperset(before.digests):
                 raise
             log.warning("the partials are read again: %s", error)
-    return stack.enter_context(rolled_rows(roller.buckets, window, listing, mapper=roller.mapper))
+    return stack.enter_context(rolled_rows(roller.buckets, window, listing, mapper=roller.mapper, use=use))
 
 
 def _mark_silence(roller: Roller, lineage: Lineage, before: Lineage | None) -> None:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from dispatcher.ceiling import Ceiling, Use
 from dispatcher.observation import Buckets
 from dispatcher.room import Room
 from windrow.lake.layout import MarkerKey, SilenceMarkerKey
@@ -30,8 +31,8 @@ class KnownLineage:
 class Roller:
     """What all rolls of one tick share.
 
-    And what they leave: the lineages they found or wrote, the silence markers they put, and the keys in the lake that
-    nobody needs any more.
+    And what they leave: what each took of the ceiling, the lineages they found or wrote, the silence markers they
+    put, and the keys in the lake that nobody needs any more.
     """
 
     buckets: Buckets
@@ -42,6 +43,8 @@ class Roller:
     """Where several windows are rolled at once."""
     has_rules: bool = False
     """Whether rules judge the rows, so that other rows are other excursions."""
+    ceiling: Ceiling | None = None
+    uses: list[tuple[Window, Use]] = field(default_factory=list)
     lineages: dict[Window, KnownLineage] = field(default_factory=dict)
     silence_markers: set[SilenceMarkerKey] = field(default_factory=set)
     backfill_markers: Mapping[str, frozenset[MarkerKey]] = field(default_factory=dict)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial as bind
 from typing import IO
 
+from dispatcher.ceiling import Use
 from dispatcher.observation import Buckets, Listing, count_quarantined, read_partial
 from dispatcher.spill import Spill
 from dispatcher.united import UNITED_ABOVE_PARTIALS, UnionWriter
@@ -62,23 +63,28 @@ class RolledRows:
 
 
 @contextmanager
-def rolled_rows(buckets: Buckets, window: Window, listing: Listing, *, mapper: Mapper) -> Iterator[RolledRows]:
+def rolled_rows(
+    buckets: Buckets, window: Window, listing: Listing, *, mapper: Mapper, use: Use | None = None
+) -> Iterator[RolledRows]:
     """Read one object of each digest, unite them, write their rows, and the united set if they are many.
 
-    `body` lives as long as the context. Raises UnreadableObject or MissingPartial.
+    `body` lives as long as the context. Raises UnreadableObject, MissingPartial, and BeyondCeiling if `use` does.
     """
+    use = use or Use()
     deliveries: dict[str, Delivery] = {}
     has_union = len(listing.keys) > UNITED_ABOVE_PARTIALS
     writer = UnionWriter(buckets, window, fingerprint=listing.fingerprint, mapper=mapper)
 
     def parts() -> Iterator[Rollup]:
         for part in spill.ranges():
+            use.go_on()
             if has_union:
                 writer.add(part)
             yield roll(part)
 
+    bytes_expected, bytes_read = sum(listing.size_bytes.values()), 0
     with (
-        Spill(window, bytes_expected=sum(listing.size_bytes.values())) as spill,
+        Spill(window, bytes_expected=bytes_expected, use=use) as spill,
         rows_file() as file,
     ):
         for group in in_flight(listing.chosen, listing):
@@ -87,6 +93,8 @@ def rolled_rows(buckets: Buckets, window: Window, listing: Listing, *, mapper: M
                 deliveries[key.digest] = Delivery(
                     objects=len(listing.keys[key.digest]), readings=len(partial) + counts.duplicates, late=counts.late
                 )
+            bytes_read += sum(listing.size_bytes[key.digest] for key in group)
+            use.read(bytes_read, bytes_expected)
         rows = write_rows(window.start_ms, parts(), file)
         of_each = tuple(deliveries[digest] for digest in sorted(deliveries))
         yield RolledRows(

@@ -21,6 +21,7 @@ from typing import IO, Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from dispatcher.ceiling import Use
 from windrow.columns.strings import Strings, offsets_of
 from windrow.rows.partial import Partial, union
 from windrow.window import Window
@@ -46,9 +47,19 @@ class Spill:
     """
 
     def __init__(
-        self, window: Window, *, bytes_expected: int, held_max: int = READINGS_HELD_MAX, depth: int = 0
+        self,
+        window: Window,
+        *,
+        bytes_expected: int,
+        held_max: int = READINGS_HELD_MAX,
+        depth: int = 0,
+        use: Use | None = None,
     ) -> None:
-        """Expect partials of `window` of `bytes_expected` in total, in the measure of `size_bytes` in `add`."""
+        """Expect partials of `window` of `bytes_expected` in total, in the measure of `size_bytes` in `add`.
+
+        `add` and `ranges` raise BeyondCeiling if `use` does.
+        """
+        self._use = use or Use()
         self._window = window
         self._bytes_expected = bytes_expected
         self._held_max = held_max
@@ -98,14 +109,23 @@ class Spill:
         if file.readings > 2 * self._held_max and self._depth < DEPTH_MAX:
             yield from self._finer_ranges(file)
             return
+        yield from self._whole(file)
+
+    def _whole(self, file: "RangeFile") -> Iterator[Partial]:
         if file.readings:
+            self._use.unite(file.readings, lambda: next(file.read(self._window)).sensor_ids.octets_at(0).decode())
             yield file.united(self._window)
         file.close()
 
     def _finer_ranges(self, file: "RangeFile") -> Iterator[Partial]:
         """Split a range that is too large, because the sample was not fair: this time all of it is the sample."""
-        with Spill(self._window, bytes_expected=0, held_max=self._held_max, depth=self._depth + 1) as finer:
+        with Spill(
+            self._window, bytes_expected=0, held_max=self._held_max, depth=self._depth + 1, use=self._use
+        ) as finer:
             finer._split(file.read(self._window), readings=file.readings)
+            if len(finer._files) == 1:  # nearly all of it is of one sensor
+                yield from self._whole(file)
+                return
             for part in file.read(self._window):
                 finer.add(part, size_bytes=0)
             file.close()
@@ -118,7 +138,7 @@ class Spill:
         self._splitters = _splitters(sample, ranges, step=max(1, readings // (ranges * SAMPLES_PER_RANGE)))
         for prefix in prefixes_of(self._splitters):
             file = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - so it is closed
-            self._files.append(RangeFile(file, prefix))
+            self._files.append(RangeFile(file, prefix, self._use))
 
     def _write_held(self) -> None:
         held = [partial for partial in self._held if len(partial)]
@@ -212,15 +232,19 @@ def _suffixes(ids: Strings, bounds: Sequence[int], prefixes: Sequence[bytes]) ->
 class RangeFile:
     """The file of one range: blocks, one after another."""
 
-    def __init__(self, file: IO[bytes], prefix: bytes) -> None:
-        """Write to `file`; all ids of the range begin with `prefix`."""
+    def __init__(self, file: IO[bytes], prefix: bytes, use: Use) -> None:
+        """Write to `file`, and tell `use` of it; all ids of the range begin with `prefix`."""
         self._file = file
+        self._use = use
+        self._size_bytes = 0
         self.prefix = prefix
         self.readings = 0
 
     def write(self, block: bytes, *, readings: int) -> None:
         """Append a block of so many `readings`."""
         if readings:
+            self._use.write(len(block))
+            self._size_bytes += len(block)
             self._file.write(block)
             self.readings += readings
 
@@ -237,6 +261,8 @@ class RangeFile:
 
     def close(self) -> None:
         """Close the file, which frees its space."""
+        self._use.write(-self._size_bytes)
+        self._size_bytes = 0
         self._file.close()
 
     def _union(self, window: Window, raw: bytes) -> Partial:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TypeVar
 
+from dispatcher.ceiling import Ceiling, Nearest
 from dispatcher.due import (
     RECENT_WINDOWS,
     DueReason,
@@ -96,8 +97,8 @@ class Tick:
 
     `time_left` is asked before every window but the first, so each run completes at least one. `mapper` makes several
     requests for one window at once, `work_mapper` works on several windows (or days of hours) at once; they must not
-    share their threads. `room` bounds what these hold together. `rules` judge the rows, if there are any, and `teller`
-    sends what they have to say.
+    share their threads. `room` bounds what these hold together, `ceiling` is what a single roll may take. `rules` judge
+    the rows, if there are any, and `teller` sends what they have to say.
     """
 
     buckets: Buckets
@@ -107,6 +108,7 @@ class Tick:
     mapper: Mapper = map
     work_mapper: Mapper = map
     room: Room | None = None
+    ceiling: Ceiling | None = None
     notifier: Notifier | None = None
     rules: StoredRules | None = None
     teller: Teller | None = None
@@ -117,7 +119,7 @@ class Tick:
         buckets = Buckets(lake=lake, results=results)
         plan = plan_tick(buckets, self.scheduled_time_ms, self.lifetimes, mapper=self.mapper)
         periods: Sequence[PeriodReport] = ()
-        backlog = None
+        backlog = nearest = None
         if is_dry_run:
             windows = [_report_of(due, RollOutcome.DUE) for due in plan.due]
         else:
@@ -125,11 +127,13 @@ class Tick:
             run.do()
             windows, periods = run.live + run.backlog, list(run.periods.values())
             backlog = backlog_of(self.scheduled_time_ms, live=run.live, backlog=run.backlog)
+            nearest = run.nearest
         return TickReport(
             scheduled_time_ms=self.scheduled_time_ms,
             windows=tuple(sorted(windows, key=lambda report: report.window)),
             periods=tuple(sorted(periods, key=lambda report: report.period)),
             backlog=backlog,
+            nearest=nearest,
             s3_calls=dict(sorted((lake.calls + results.calls).items())),
             unknown_keys=plan.unknown_keys,
         )
@@ -186,6 +190,7 @@ class _Run:
             scheduled_time_ms=tick.scheduled_time_ms,
             mapper=tick.mapper,
             room=tick.room,
+            ceiling=tick.ceiling,
             silence_markers=set(plan.silence_markers),
             backfill_markers=plan.backfill_markers,
             has_rules=tick.rules is not None,
@@ -228,6 +233,12 @@ class _Run:
             markers=self._roller.silence_markers,
             time_left=self._tick.time_left,
         )
+
+    @property
+    def nearest(self) -> Nearest | None:
+        """The roll that came nearest to the run's ceiling; None if no window was rolled."""
+        each = (use.nearest(window) for window, use in self._roller.uses)
+        return max(each, key=lambda one: one.percent, default=None)
 
     def do(self) -> None:
         """Do the live work, then the backlog, then what is left of what follows from rows."""

@@ -11,7 +11,7 @@ from windrow_cli.ago import ago
 from windrow_cli.console import err, out
 from windrow_cli.progress import waiting
 from windrow_cli.stage import clock_ms, open_stage, stage_option
-from windrow_cli.tick_report import LINES_MAX, period_line, summary, window_line
+from windrow_cli.tick_report import LINES_MAX, near_line, period_line, summary, window_line
 
 if TYPE_CHECKING:
     from dispatcher.report import Backlog, PeriodReport, TickReport, WindowReport
@@ -65,6 +65,8 @@ def show(report: "TickReport", *, is_brief: bool = False) -> None:
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items())) or "nothing is due"
     calls = ", ".join(f"{count} {kind}" for kind, count in report.s3_calls.items())
     err.print(f"tick of {format_rfc3339(report.scheduled_time_ms)}: {counts}; S3 calls: {calls}", markup=False)
+    if report.nearest is not None and (line := near_line(report.nearest)):
+        err.print(line, markup=False)
     if report.backlog is not None:
         err.print(_backlog_line(report.backlog, now_ms=report.scheduled_time_ms), markup=False)
     for key in report.unknown_keys:

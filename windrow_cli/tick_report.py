@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from windrow.timestamps import format_rfc3339
 
 if TYPE_CHECKING:
+    from dispatcher.ceiling import Nearest
     from dispatcher.report import PeriodReport, TickReport, WindowReport
 
 LINES_MAX = 20
@@ -58,3 +59,16 @@ def period_line(report: "PeriodReport") -> str:
     about = f"{format_rfc3339(report.period.start_ms)}  {report.period.grain.name.lower():<24}  {report.outcome:<9}"
     facts = f"  revision {report.revision}  {report.readings:,} readings" if report.revision else ""
     return f"{about}{facts}{'  ' + report.detail if report.detail else ''}".rstrip()
+
+
+def near_line(nearest: "Nearest") -> str:
+    """Return what to say of the window that came nearest to a ceiling; nothing if that is far."""
+    from dispatcher.ceiling import NEAR_PERCENT
+
+    if nearest.percent < NEAR_PERCENT:
+        return ""
+    start = format_rfc3339(nearest.window.start_ms)
+    return (
+        f"near a ceiling: the window {start} took {nearest.percent}% of the dispatcher's {nearest.means.noun}; raise"
+        f" {nearest.means}, see docs/runbook.md#window-is-near-ceiling"
+    )

@@ -24,6 +24,7 @@ from tests.simulation.test_backlog import (
     faults_of_live_killer,
     faults_of_live_windows,
 )
+from tests.simulation.test_ceilings import faults_of_windows_beyond_a_ceiling
 from tests.simulation.test_scenarios_backfill import faults_of_backfill, faults_of_half_a_group
 from tests.simulation.test_scenarios_bookmarks import (
     REQUEST_SECONDS_MAX,
@@ -278,6 +279,9 @@ MUTANTS = (
     mutant("a range keeps its object whatever was added", "dispatcher.patch", "if first is not None and part == old:", "if first is not None:", faults_of_several_late_partials),
     mutant("replaced ranges are deleted before the lineage", "dispatcher.roll", "        _write_lineage(roller, lineage, seen.lineage_etag)\n        roller.discarded.update(superseded(before, lineage))\n", "        roller.buckets.lake.delete_all(superseded(before, lineage))\n        _write_lineage(roller, lineage, seen.lineage_etag)\n", faults_of_a_dispatcher_that_dies_before_its_lineage),
     mutant("a range is named before it is written", "dispatcher.united", "        self._flush()\n        return tuple", "        return tuple", faults_of_several_late_partials),
+    mutant("a range of any size is read back", "dispatcher.spill", "            self._use.unite(file.readings, ", "            (lambda *_: None)(file.readings, ", faults_of_windows_beyond_a_ceiling),
+    mutant("a roll goes on until its run is killed", "dispatcher.ceiling", "        if self._ceiling.remaining_ms() > min(", "        if True or self._ceiling.remaining_ms() > min(", faults_of_windows_beyond_a_ceiling),
+    mutant("a window that no run can read takes all of each", "dispatcher.ceiling", "        if share >= SURE_AFTER_SHARE and ", "        if False and ", faults_of_windows_beyond_a_ceiling),
     mutant("a late roll waits for ever", "dispatcher.roll", "        and roller.scheduled_time_ms - lineage.scheduled_time_ms < soon_ms\n", "", faults_of_a_late_roll_that_waits),
     mutant("a tick by hand lets late readings wait", "dispatcher.handler", '    if asked.get("late_rolls_now"):\n', "    if False:\n", faults_of_a_tick_by_hand),
     mutant("the schedule lets no late reading wait", "dispatcher.handler", '    if asked.get("late_rolls_now"):\n', "    if True:\n", faults_of_a_tick_by_hand),

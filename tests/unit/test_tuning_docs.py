@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from bench import ceilings
 from bench.tuning import SETTINGS, lines, row
 from infra.prices import price_table
 
@@ -13,6 +14,14 @@ def test_tables_are_those_that_the_script_prints() -> None:
     """To write them again: python -m bench.tuning, between the two marks."""
     page = PAGE.read_text()
     assert page[page.index(START) + len(START) : page.index(END)] == "\n".join(lines()) + "\n"
+
+
+def test_the_table_of_ceilings_is_what_was_measured() -> None:
+    """To write it again: python -m bench.ceilings --print, between its two marks."""
+    page = PAGE.read_text()
+    start, end = "<!-- bench.ceilings -->\n", "<!-- end of bench.ceilings -->\n"
+    assert page[page.index(start) + len(start) : page.index(end)] == "\n".join(ceilings.lines()) + "\n"
+    assert max(one.readings for one in ceilings.found()) > 25e6
 
 
 def test_recommended_settings_are_what_they_are_called() -> None:
