@@ -3,13 +3,13 @@
     window      10:00        10:05        10:10        10:15        each goes on from what the one before left
     rows          │            │ changed    │            │
     excursions    A ─────────▶ B' ────────▶ C' ────────▶ D          D follows from C' as it did from C: settled
-                               4            3                       written the newest first
+                               2.           1.                      written the first of them last
 
 A window's lineage says what its excursions were worked out from: the rules, its rows, and a hash of what the window
 before left (windrow.rows.lineage.ExcursionsMark). If that is no longer so, the window and those after it are worked out
-again, until one follows from the new state as it stands. They are worked out together, at most SEGMENT_WINDOWS, and
-written the newest first: so a run that dies leaves the first of them stale, and whoever finds that window finds them
-all. Of a longer way a marker names the next window before anything is written.
+again, until they follow from the new state as they stand. At most SEGMENT_WINDOWS are worked out together, and the
+first of them is written last: so a run that dies leaves it stale, and whoever finds it looks at all of them. Of a
+longer way a marker names the next window before anything is written.
 """
 
 import dataclasses
@@ -58,7 +58,7 @@ from windrow.window import Window
 log = logging.getLogger(__name__)
 
 SEGMENT_WINDOWS = 24
-"""Windows that are worked out before they are written: two hours."""
+"""Windows that are looked at together, and worked out before any is written: two hours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,28 +160,38 @@ class Excursions:
             return gone.window
 
     def _settle_segment(self, start: Window) -> Window | None:
-        """Work out stale windows from `start` on and write them; return where to go on, None if all are settled."""
+        """Work out stale windows from `start` on and write them; return where to go on, None if all are settled.
+
+        Settled windows in between are passed: a run that died may have written them, and not those after them.
+        """
         before = first = self._before(start)
         drafts: list[_Draft] = []
-        window = start
-        while window <= self.newest and len(drafts) < SEGMENT_WINDOWS:
+        told: list[tuple[Sequence[ExcursionRow], Sequence[ExcursionRow]]] = []
+        window, is_settled = start, False
+        while window <= self.newest and window.index < start.index + SEGMENT_WINDOWS:
             draft = self._draft(window, before)
-            if draft is None:
+            lineage = self.silences.lineage(window)
+            is_settled = draft is None
+            if draft is not None:
+                drafts.append(draft)
+                told.append((draft.told, draft.rows))
+                before = _Before(window=window, state=draft.mark.state, rows=draft.rows)
+            elif not drafts or lineage is None or lineage.excursions is None:
                 break
-            drafts.append(draft)
-            before = _Before(window=window, state=draft.mark.state, rows=draft.rows)
+            else:
+                stored = self._stored_rows(window)
+                told.append((stored, stored))
+                state = lineage.excursions.state
+                before = _Before(window=window, state=state, rows=None if state else ())
             window = _after(window, 1)
-        goes_on = len(drafts) == SEGMENT_WINDOWS and window <= self.newest
         if not drafts:
             return None
+        goes_on = not is_settled and window <= self.newest
         if goes_on:
             self._mark(window)
         stood = self._read(first)
         named = {rule.name: rule for draft in drafts for rule in self._load(draft.mark.rules).rules}
-        told = [(draft.told, draft.rows) for draft in drafts]
-        # What a run that died has told and written already, which is the newest windows, is no news.
-        settled = () if goes_on else self._stored_rows(window)
-        self.messages.keep(changes(stood, stood, [*told, (settled, settled)]), named)
+        self.messages.keep(changes(stood, stood, told), named)
         return window if self._write(drafts) and goes_on else None
 
     def _before(self, window: Window) -> _Before:
@@ -306,17 +316,15 @@ class Excursions:
         return joined(parts, window.start_ms)
 
     def _write(self, drafts: Sequence[_Draft]) -> bool:
-        """Write the newest first; False if another dispatcher wrote meanwhile, for whom those written are marked."""
-        written: Window | None = None
-        for draft in reversed(drafts):
+        """Write the first of them last; False if another dispatcher wrote meanwhile: the next tick looks again."""
+        first, *others = drafts
+        for draft in [*others, first]:
             try:
                 self._write_one(draft)
             except PreconditionFailed:
                 self.silences.known.pop(draft.window, None)
-                if written is not None:
-                    self._mark(written)
+                self._mark(first.window)
                 return False
-            written = draft.window
         return True
 
     def _write_one(self, draft: _Draft) -> None:

@@ -28,6 +28,7 @@ from tests.simulation.test_ceilings import faults_of_windows_beyond_a_ceiling
 from tests.simulation.test_excursions import (
     faults_of_deaths,
     faults_of_deliveries,
+    test_excursion_rings_once_and_clears,
     test_excursions_of_a_fleet_that_stops_end_as_lost,
     test_lasting_excursion_that_began_earlier_is_corrected_step_by_step,
 )
@@ -152,11 +153,11 @@ def several(scenario: Callable[[int], list[str]]) -> list[str]:
 
 
 # fmt: off
-TOLD_FIRST = """        self.messages.keep(changes(stood, stood, [*told, (settled, settled)]), named)
+TOLD_FIRST = """        self.messages.keep(changes(stood, stood, told), named)
         return window if self._write(drafts) and goes_on else None
 """
 WRITTEN_FIRST = """        is_written = self._write(drafts)
-        self.messages.keep(changes(stood, stood, [*told, (settled, settled)]), named)
+        self.messages.keep(changes(stood, stood, told), named)
         return window if is_written and goes_on else None
 """
 
@@ -292,14 +293,14 @@ MUTANTS = (
     mutant("observed after listing", "dispatcher.roll", f"    seen = look(roller.buckets, window)\n{TOO_SOON}    listing = list_partials(roller.buckets, window)\n", f"    listing = list_partials(roller.buckets, window)\n    seen = observe(roller.buckets, window)\n{TOO_SOON}", lambda: faults_of_two_dispatchers("never rolled, one arrives")),
     mutant("silence of an old window is not marked", "dispatcher.roll", "        if lineage.is_silence_unknown or (roller.has_rules and not is_same):\n", "        if False:\n", lambda: faults_of_killed_ticks(after=False)),
     mutant("silence is marked after the lineage", "dispatcher.roll", "            _mark_silence(roller, lineage, before)\n        _write_lineage(roller, lineage, seen.lineage_etag)\n", "            _write_lineage(roller, lineage, seen.lineage_etag)\n            _mark_silence(roller, lineage, before)\n        else:\n            _write_lineage(roller, lineage, seen.lineage_etag)\n", lambda: faults_of_killed_ticks(after=True)),
-    mutant("excursions are written the oldest first", "dispatcher.excursions", "for draft in reversed(drafts):", "for draft in drafts:", lambda: faults_of_deaths(is_done=True)),
+    mutant("excursions are written the oldest first", "dispatcher.excursions", "for draft in [*others, first]:", "for draft in [first, *others]:", lambda: faults_of_deaths(is_done=True, hours=3, every=4)),
     mutant("excursions are told when they are written", "dispatcher.excursions", TOLD_FIRST, WRITTEN_FIRST, lambda: faults_of_deaths(is_done=True)),
     mutant("excursions are settled once for all", "dispatcher.excursions", "return mark.source == self._source(lineage, rules, before)", "return True", lambda: faults_of_deliveries(0)),
     mutant("what the window before left does not count", "dispatcher.excursions", "_hash_of_rows(lineage), before.state,", '_hash_of_rows(lineage), "",', lambda: faults_of_deliveries(0)),
     mutant("what follows is not worked out", "dispatcher.excursions", "            window = _after(window, 1)\n", "            break\n", asserted(test_lasting_excursion_that_began_earlier_is_corrected_step_by_step)),
     mutant("no marker where excursions go on", "dispatcher.excursions", "        if goes_on:\n", "        if False:\n", asserted(test_lasting_excursion_that_began_earlier_is_corrected_step_by_step)),
     mutant("windows that nobody rolled are left out", "dispatcher.followup", "            self.excursions.settle(gaps)\n", "", asserted(test_excursions_of_a_fleet_that_stops_end_as_lost)),
-    mutant("a row left out that is tracked", "windrow.rules.watched", "    keep = _are_among(rollup.sensor_ids, tracked)\n", "    keep = np.zeros(len(rollup), bool)\n", lambda: faults_of_deliveries(0)),
+    mutant("a row left out that is tracked", "windrow.rules.watched", "    keep = _are_among(rollup.sensor_ids, tracked)\n", "    keep = np.zeros(len(rollup), bool)\n", asserted(test_excursion_rings_once_and_clears)),
     mutant("revision rises with every roll", "dispatcher.roll", "+ (0 if is_same else 1)", "+ 1"),
     mutant("a partial that is gone is skipped", "dispatcher.observation", "        raise MissingPartial(str(key))", f"        return {EMPTY}", faults_of_vanished_partial),
     # United sets.

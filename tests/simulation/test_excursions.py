@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import count
@@ -66,14 +67,15 @@ class Site:
     state: S3State = field(default_factory=S3State)
     phone: Phone = field(default_factory=Phone)
     now_ms: int = BEGIN
-    batches: "count[int]" = field(default_factory=lambda: count(1))
+    batches: int = 0
 
     def put(self, window: Window, readings: dict[str, float], *, after_ms: int = 1_000) -> None:
         """Readings of a window, with a marker if they are late."""
         rows = [(who, after_ms, 0, round(value * 1_000)) for who, value in readings.items()]
         if not rows:
             return
-        self.state.apply(partial_put(window, rows, first=next(self.batches)))
+        self.batches += 1
+        self.state.apply(partial_put(window, rows, first=self.batches))
         if window.end_ms < self.now_ms:
             self.state.apply(marker_put(window, rows))
 
@@ -301,14 +303,24 @@ def test_run_that_dies_at_any_write_loses_nothing(is_done: bool) -> None:
     assert faults_of_deaths(is_done=is_done) == []
 
 
-def faults_of_deaths(*, is_done: bool, every: int = 1) -> list[str]:
-    """What is wrong after a run that died before or after one of its writes, each `every`-th in turn."""
-    whole = _late_and_on_time()
+@pytest.mark.slow
+def test_run_that_dies_in_a_long_correction_leaves_all_to_be_found() -> None:
+    """The windows are not recent: who finds the first of them must find all."""
+    assert faults_of_deaths(is_done=True, hours=3, every=6) == []
+
+
+def faults_of_deaths(*, is_done: bool, hours: int = 0, every: int = 1) -> list[str]:
+    """What is wrong after a run that died before or after one of its writes, each `every`-th in turn.
+
+    It corrects an excursion that has lasted for some `hours`.
+    """
+    begun = _late_and_on_time(hours)
+    whole = deepcopy(begun)
     whole.tick()
     whole.tick()
     faults = []
     for dies_at in count(1, every):
-        site, writes = _late_and_on_time(), count(1)
+        site, writes = deepcopy(begun), count(1)
 
         def perform(operation: Operation, site: Site = site, writes: "count[int]" = writes, at: int = dies_at) -> Any:
             if not isinstance(operation, Put | Delete) or next(writes) != at:
@@ -332,10 +344,10 @@ def faults_of_deaths(*, is_done: bool, every: int = 1) -> list[str]:
     return faults
 
 
-def _late_and_on_time() -> Site:
+def _late_and_on_time(hours: int) -> Site:
     """A site before a tick: a late reading moves a beginning, and a new window has two excursions."""
     site = Site(RULES)
-    first, *_ = site.windows(5, 9, 9, 9)
+    first, *_ = site.windows(5, 9, 9, 9, *[9] * 12 * hours)
     site.put(first, {"f": 14, "g": 20}, after_ms=2_000)
     site.put(Window(site.now_ms), {"f": 5, "g": 20})
     site.now_ms += WINDOW_MS
