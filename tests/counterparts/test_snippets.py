@@ -1,4 +1,7 @@
-"""The snippets of docs/query.md that read results without windrow, each run by itself in a folder of copied files."""
+"""The snippets of docs/query.md that read results without windrow, each run by itself in a folder of copied files.
+
+awswrangler and PyAthena ask the S3 and Athena of the embedded stack, whose Athena is DuckDB; Trino is a real one.
+"""
 
 import importlib.metadata
 import json
@@ -8,6 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pyarrow.parquet
 import pytest
@@ -15,20 +19,28 @@ import pytest
 from tests.counterparts.conftest import FilledStage
 from tests.counterparts.java import java_home
 from tests.counterparts.table import Counterpart
+from windrow.aws.clients import Place
 from windrow.lake import layout
+from windrow.stage import Stage
 
 ROOT = Path(__file__).parents[2]
-SPARK_PYTHON = ROOT / ".venv-counterparts" / "bin" / "python"
+COUNTERPARTS_PYTHON = ROOT / ".venv-counterparts" / "bin" / "python"
 SECONDS_MAX = 300
 HEADING = "## Without windrow"
 # What each shows, by the first word of its import.
-READERS = ("pandas", "polars", "duckdb", "pyspark")
+READERS = ("pandas", "polars", "duckdb", "pyspark", "awswrangler", "pyathena", "trino")
+OF_ITS_OWN = READERS[3:]
+"""Those that are in the environment of the counterparts."""
 _VERSIONS = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in READERS[:3])
-COUNTERPART = Counterpart("snippets of docs/query.md", f"{_VERSIONS}, pyspark 3.5.9", "sums by sensor, against pyarrow")
-# `sums` is a frame of one of four libraries; all of them give plain rows.
+_LOCK = (ROOT / "requirements" / "counterparts.in").read_text()
+_VERSIONS += "".join(f", {name} {version}" for name, version in re.findall(r"^([a-zA-Z]+)==(\S+)", _LOCK, re.MULTILINE))
+COUNTERPART = Counterpart("snippets of docs/query.md", _VERSIONS, "sums by sensor, against pyarrow")
+# `sums` is a frame of one of four libraries, or a list of rows; all of them give plain rows.
 SHOW = """
 import json
-if hasattr(sums, "to_dicts"):
+if isinstance(sums, list):
+    found = [dict(zip(("sensor_id", "readings", "sum_milli"), one)) for one in sums]
+elif hasattr(sums, "to_dicts"):
     found = sums.to_dicts()
 elif hasattr(sums, "collect"):
     found = [row.asDict() for row in sums.collect()]
@@ -64,22 +76,49 @@ def test_every_reader_has_a_snippet() -> None:
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_a_snippet_gives_the_sums_of_the_rows(folder: Path, reader: str) -> None:
+def test_a_snippet_gives_the_sums_of_the_rows(
+    filled: FilledStage, folder: Path, reader: str, request: pytest.FixtureRequest
+) -> None:
     """Of every sensor, as pyarrow adds them file by file."""
+    snippet = snippets()[reader]
+    for name, value in _names(filled.stage).items():
+        snippet = snippet.replace(name, value)
+    if reader == "trino":
+        server = urlsplit(request.getfixturevalue("trino_url"))
+        snippet = snippet.replace('host="localhost", port=8080', f'host="{server.hostname}", port={server.port}')
     program = folder.parent / f"{reader}_snippet.py"
-    program.write_text(snippets()[reader] + SHOW)
+    program.write_text(snippet + SHOW)
     python, environment = sys.executable, {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "TZ": "UTC"}
+    if reader in OF_ITS_OWN:
+        if not COUNTERPARTS_PYTHON.exists():
+            pytest.skip(f"no {COUNTERPARTS_PYTHON}: make counterparts creates it, with {reader} in it")
+        python, environment = str(COUNTERPARTS_PYTHON), environment | _endpoint(filled.stage.place)
     if reader == "pyspark":
         java = java_home(oldest=8, newest=17)
-        if java is None or not SPARK_PYTHON.exists():
-            pytest.skip("Spark needs Java 8 to 17, and .venv-counterparts")
-        python, environment = str(SPARK_PYTHON), environment | {"JAVA_HOME": str(java), "SPARK_LOCAL_IP": "127.0.0.1"}
+        if java is None:
+            pytest.skip("Spark 3.5 needs Java 8 to 17: set JAVA_HOME")
+        environment |= {"JAVA_HOME": str(java), "SPARK_LOCAL_IP": "127.0.0.1"}
     ended = subprocess.run(
         [python, program], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=SECONDS_MAX
     )
     assert ended.returncode == 0, ended.stderr[-2_000:]
     found = {sensor: (readings, total) for sensor, readings, total in json.loads(ended.stdout.splitlines()[-1])}
     assert found == _truth(folder)
+
+
+def _names(stage: Stage) -> dict[str, str]:
+    """What stands in the snippets for names of the stage."""
+    return {"BUCKET": stage.results_bucket, "WORKGROUP": stage.workgroup, "DATABASE": stage.database}
+
+
+def _endpoint(place: Place) -> dict[str, str]:
+    """The environment that leads every AWS client to the embedded stack."""
+    return {
+        "AWS_ENDPOINT_URL": str(place.endpoint_url),
+        "AWS_DEFAULT_REGION": place.region,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }
 
 
 def _truth(folder: Path) -> dict[str, tuple[int, int]]:

@@ -204,6 +204,36 @@ INFRA_MUTANTS: list[Guarded] = [
         ("a crowded record of a contract counts", "if (counts > READINGS_PER_RECORD_MAX).any():", "if False:"),
         ("a row for each bad part of a payload", "        bad = _one_each(bad)\n", "        pass\n"),
     ),
+    # What the counterparts found, noticed without them; the rule of the KCL is in tests/simulation/mutants.py.
+    *_of(
+        "windrow.columns.arrow",
+        "test_parquet_forms",
+        ("a codec that Trino cannot read", 'compression="zstd(1)"', 'compression="lz4_raw"'),
+        ("a writer that Spark cannot parse", "created_by=_CREATED_BY", 'created_by="windrow"'),
+    ),
+    *_of(
+        "infra.template",
+        "test_views",
+        (
+            "a view has a description",
+            "return parse(text())",
+            'return parse(text().replace("  Name: latest\\n", "  Name: latest\\n        Description: x\\n"))',
+        ),
+    ),
+    *_of(
+        "infra.mended_ministack",
+        "test_mended_ministack",
+        (
+            "a child is read from its end",
+            "source.replace(edit.old, edit.new)",
+            'source.replace(edit.old, edit.new.replace("setdefault(shard_id, 0)", "setdefault(shard_id, 10**6)"))',
+        ),
+        (
+            "a child is read before its parents",
+            "source.replace(edit.old, edit.new)",
+            'source.replace(edit.old, edit.new.replace("positions.get(p, 0) < len", "0 > len"))',
+        ),
+    ),
 ]
 
 

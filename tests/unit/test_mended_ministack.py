@@ -1,14 +1,16 @@
 """The embedded stack's server: MiniStack's Kinesis as it is, and with our edits."""
 
 import base64
+import inspect
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
 import pytest
-from ministack.services import kinesis
+from ministack import services
+from ministack.services import kinesis, lambda_svc
 
 from infra import mended_ministack
 from infra.resharding_edits import EDITS, KINESIS, VERSION, Edit
@@ -122,6 +124,45 @@ def test_a_merge_keeps_both_parents(mended: Calls) -> None:
     assert [texts(mended.page(shard)) for shard in (left, right, child)] == [["left"], ["right"], ["after"]]
     assert mended.page(right)["ChildShards"][0]["ParentShards"] == [left, right]
     assert mended.listed() == [0, 1, 2, 3]
+
+
+def test_a_mapping_reads_parents_first_and_a_child_from_its_beginning(
+    mended: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With TRIM_HORIZON nothing is passed over, whatever a reshard has opened since the last look."""
+    monkeypatch.setattr(services, "kinesis", mended.module)
+    read: list[str] = []
+    poll = mended_poll(mended, read)
+    poll()
+    split(mended, mended.put("and more"), 2**127)
+    mended.put("left", LOW)
+    mended.put("right", HIGH)
+    poll()
+    poll()
+    assert read == ["before", "and more", "left", "right"]
+
+
+def mended_poll(calls: Calls, read: list[str]) -> Callable[[], object]:
+    """The function that reads for a mapping, with its edits; it has one mapping, whose function notes what it gets."""
+    arn = calls("_describe_stream")["StreamDescription"]["StreamARN"]
+    mapping = {"UUID": "mapping", "EventSourceArn": arn, "FunctionName": "f", "StartingPosition": "TRIM_HORIZON"}
+
+    def note(_function: object, event: dict[str, Any]) -> dict[str, Any]:
+        read.extend(base64.b64decode(record["kinesis"]["data"]).decode() for record in event["Records"])
+        return {}
+
+    of_stand_ins = {
+        "_iter_all_esms": lambda: [(lambda_svc.get_account_id(), lambda_svc.get_region(), mapping)],
+        "_get_func_record_for_qualifier": lambda *_: ({}, {}),
+        "_execute_function": note,
+        "_kinesis_positions": {},
+    }
+    names = {**vars(lambda_svc), **of_stand_ins}
+    edits = tuple(edit for edit in EDITS if edit.function == "_poll_kinesis")
+    source = mended_ministack.edited(inspect.getsource(lambda_svc._poll_kinesis), edits)
+    exec(compile(source, "mended_poll", "exec"), names)  # noqa: S102 - MiniStack's own
+    poll: Callable[[], object] = names["_poll_kinesis"]
+    return poll
 
 
 def test_list_shards_heeds_its_filter(mended: Calls) -> None:
