@@ -217,7 +217,7 @@ INFRA_MUTANTS: list[Guarded] = [
         (
             "a view has a description",
             "return parse(text())",
-            'return parse(text().replace("  Name: latest\\n", "  Name: latest\\n        Description: x\\n"))',
+            'return parse(text().replace("VIRTUAL_VIEW", "VIRTUAL_VIEW\\n        Description: x"))',
         ),
     ),
     *_of(
