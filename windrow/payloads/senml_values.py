@@ -1,7 +1,6 @@
 """SenML packs (RFC 8428) as columns: what `windrow.payloads.senml` reads from them, or nothing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Context, Decimal, Inexact
 
 import numpy as np
@@ -18,7 +17,9 @@ from windrow.wire.json.objects import Written
 
 _VERSION_MAX = 10
 _BASE = frozenset({"bn", "bt", "bu", "bv", "bver"})
+_USUAL = _BASE | {"n", "u", "v", "t"}
 _OTHER_VALUES = ("vs", "vb", "vd", "s")
+RELATIVE_BELOW_MS = RELATIVE_BELOW_S * 1000
 _EXACTLY = Context(prec=2_200, traps=[Inexact])  # both summands have at most 64 digits, and exponents to 999
 _WHOLE = Context(prec=2_200)
 
@@ -27,16 +28,9 @@ class _UnsureError(ValueError):
     """A pack in which something is unusual."""
 
 
-@dataclass(slots=True)
-class _Records:
-    """The readings of packs so far, a column each; times in ms, since 1970 or since the arrival."""
-
-    packs: list[int] = field(default_factory=list)
-    ids: list[str] = field(default_factory=list)
-    times_ms: list[int] = field(default_factory=list)
-    are_relative: list[bool] = field(default_factory=list)
-    units: list[str] = field(default_factory=list)
-    values: list[object] = field(default_factory=list)
+_Record = tuple[int, str, int, int, str, object]
+"""A reading: the place of its pack, its id, its time in ms since 1970 or since the arrival, the place of its quantity,
+its unit and its value."""
 
 
 def read_packs(kind: Kind, packs: Sequence[object], arrived_ms: Int64s) -> ColumnsOfKind:
@@ -45,19 +39,21 @@ def read_packs(kind: Kind, packs: Sequence[object], arrived_ms: Int64s) -> Colum
     for at, quantity in enumerate(kind.quantities):
         for unit in quantity.maps:
             quantity_of.setdefault(unit, at)
-    records, is_left = _Records(), np.zeros(len(packs), bool)
+    records: list[_Record] = []
+    is_left = np.zeros(len(packs), bool)
     for number, pack in enumerate(packs):
-        before = len(records.packs)
+        before = len(records)
         try:
             if not isinstance(pack, list):
                 raise _UnsureError
             _add(records, number, pack, quantity_of)
         except (_UnsureError, Inexact):
             is_left[number] = True
-        is_left[number] |= len(records.packs) == before
-    pack_of = np.array(records.packs, np.int64)
-    ids, place, is_id = distinct_ids(records.ids)
-    times_ms = np.array(records.times_ms, np.int64) + np.where(records.are_relative, arrived_ms[pack_of], 0)
+        is_left[number] |= len(records) == before
+    pack_of = np.array([one[0] for one in records], np.int64)
+    ids, place, is_id = distinct_ids([one[1] for one in records])
+    times_ms = np.array([one[2] for one in records], np.int64)
+    times_ms = times_ms + np.where(times_ms < RELATIVE_BELOW_MS, arrived_ms[pack_of], 0)
     milli, is_value = _values(kind, records)
     is_read = is_id & is_value & (times_ms >= INSTANT_MS_MIN) & (times_ms <= INSTANT_MS_MAX)
     is_left[pack_of[~is_read]] = True
@@ -65,7 +61,7 @@ def read_packs(kind: Kind, packs: Sequence[object], arrived_ms: Int64s) -> Colum
         ids=ids,
         quantities=[Quantity(one.name, one.unit) for one in kind.quantities],
         element=pack_of,
-        quantity=np.array([quantity_of[unit] for unit in records.units], np.int64),
+        quantity=np.array([one[3] for one in records], np.int64),
         id_place=place,
         event_time_ms=times_ms,
         sequence=np.zeros(len(pack_of), np.int64),
@@ -74,36 +70,37 @@ def read_packs(kind: Kind, packs: Sequence[object], arrived_ms: Int64s) -> Colum
     )
 
 
-def _add(records: _Records, number: int, pack: Sequence[object], quantity_of: Mapping[str, int]) -> None:
+def _add(records: list[_Record], number: int, pack: Sequence[object], quantity_of: Mapping[str, int]) -> None:
     """Add the readings of one pack; _UnsureError if it has to be read strictly."""
     base: dict[str, object] = {}
-    base_name: object = ""
-    base_time = Decimal(0)
+    name: object = ""
+    time, time_ms = Decimal(0), 0
     for record in pack:
         if type(record) is not dict:
-            raise _UnsureError
-        if any(key[-1:] == "_" for key in record):
             raise _UnsureError
         if not _BASE.isdisjoint(record):
             base.update((key, record[key]) for key in _BASE if key in record)
             version = base.get("bver", _VERSION_MAX)
             if type(version) is not int or version > _VERSION_MAX:
                 raise _UnsureError
-            base_name, base_time = base.get("bn", ""), _decimal(base.get("bt"))
+            name, time = base.get("bn", ""), _decimal(base.get("bt"))
+            time_ms = _rounded_ms(time)
+        if not _USUAL.issuperset(record) and any(key[-1:] == "_" for key in record):
+            raise _UnsureError
         if "v" not in record and ("bv" not in base or any(key in record for key in _OTHER_VALUES)):
             continue
-        unit, name = record.get("u", base.get("bu")), record.get("n", "")
+        unit, own_name, own_time = record.get("u", base.get("bu")), record.get("n", ""), record.get("t", 0)
         if unit is None or (type(unit) is str and unit not in quantity_of):
             continue
-        if type(unit) is not str or type(name) is not str or type(base_name) is not str:
+        if type(unit) is not str or type(own_name) is not str or type(name) is not str:
             raise _UnsureError
-        time_ms, value = _time_ms(base_time, record.get("t")), _value(record.get("v"), base.get("bv"))
-        records.packs.append(number)
-        records.ids.append(base_name + name)
-        records.times_ms.append(time_ms)
-        records.are_relative.append(time_ms < RELATIVE_BELOW_S * 1000)
-        records.units.append(unit)
-        records.values.append(value)
+        # Whole seconds are an even number of milliseconds: they change nothing about how the base time is rounded.
+        is_whole = type(own_time) is int and -INSTANT_MS_MAX <= own_time <= INSTANT_MS_MAX
+        at_ms = time_ms + 1000 * own_time if is_whole else _rounded_ms(_EXACTLY.add(time, _decimal(own_time)))
+        if at_ms == RELATIVE_BELOW_MS or not INSTANT_MS_MIN <= at_ms <= INSTANT_MS_MAX:
+            raise _UnsureError  # rounded, it does not tell any more on which side it was
+        value = _value(record.get("v"), base.get("bv"))
+        records.append((number, name + own_name, at_ms, quantity_of[unit], unit, value))
 
 
 def _value(own: object, base: object) -> object:
@@ -113,12 +110,8 @@ def _value(own: object, base: object) -> object:
     return Written(str(_EXACTLY.add(_decimal(own), _decimal(base))))
 
 
-def _time_ms(base: Decimal, own: object) -> int:
-    total = base if own is None else _EXACTLY.add(base, _decimal(own))
-    time_ms = int(_EXACTLY.multiply(total, Decimal(1000)).to_integral_value(ROUND_HALF_EVEN, _WHOLE))
-    if time_ms == RELATIVE_BELOW_S * 1000 or not INSTANT_MS_MIN <= time_ms <= INSTANT_MS_MAX:
-        raise _UnsureError  # rounded, it does not tell any more which it was
-    return time_ms
+def _rounded_ms(time_s: Decimal) -> int:
+    return int(_EXACTLY.multiply(time_s, Decimal(1000)).to_integral_value(ROUND_HALF_EVEN, _WHOLE))
 
 
 def _decimal(value: object) -> Decimal:
@@ -133,14 +126,14 @@ def _decimal(value: object) -> Decimal:
     return found
 
 
-def _values(kind: Kind, records: _Records) -> tuple[Int64s, Mask]:
+def _values(kind: Kind, records: Sequence[_Record]) -> tuple[Int64s, Mask]:
     """Return the thousandths of the records' values, and which they surely are."""
-    milli, is_value = np.zeros(len(records.units), np.int64), np.zeros(len(records.units), bool)
-    groups: dict[str, list[int]] = {}
-    for row, unit in enumerate(records.units):
-        groups.setdefault(unit, []).append(row)
-    for unit, rows in groups.items():
-        quantity = next(one for one in kind.quantities if unit in one.maps)
+    milli, is_value = np.zeros(len(records), np.int64), np.zeros(len(records), bool)
+    groups: dict[tuple[int, str], list[int]] = {}
+    for row, record in enumerate(records):
+        groups.setdefault((record[3], record[4]), []).append(row)
+    for (place, unit), rows in groups.items():
+        quantity = kind.quantities[place]
         part = value_part(quantity, quantity.maps[unit])
-        milli[rows], is_value[rows] = read_numbers([records.values[row] for row in rows], part)
+        milli[rows], is_value[rows] = read_numbers([records[row][5] for row in rows], part)
     return np.where(is_value, milli, 0), is_value

@@ -87,11 +87,19 @@ def _values(objects: Sequence[Mapping[str, object]]) -> tuple[Int64s, Int64s, li
     """Return the thousandths of each object, the place of its quantity, the quantities, and which objects have any."""
     groups: dict[Group, list[int]] = {}
     values: list[object] = []
+    others = np.zeros(len(objects), bool)
     for row, fields in enumerate(objects):
+        if "temperature" in fields and "unit" not in fields:
+            values.append(fields["temperature"])
+            continue
         name, unit, value = _value(fields)
         values.append(value)
+        others[row] = True
         if type(name) is str and type(unit) is str:
             groups.setdefault((name, unit), []).append(row)
+    usual = np.flatnonzero(~others).tolist()
+    if usual:
+        groups.setdefault((TEMPERATURE.name, TEMPERATURE.unit), []).extend(usual)
     milli, quantity_of = np.zeros(len(objects), np.int64), np.zeros(len(objects), np.int64)
     is_value, quantities = np.zeros(len(objects), bool), [TEMPERATURE]
     for (name, unit), rows in groups.items():
@@ -101,7 +109,8 @@ def _values(objects: Sequence[Mapping[str, object]]) -> tuple[Int64s, Int64s, li
         quantity = TEMPERATURE if name == TEMPERATURE.name else Quantity(name, unit)
         if quantity not in quantities:
             quantities.append(quantity)
-        milli[rows], is_value[rows] = read_numbers([values[row] for row in rows], part)
+        chosen = [values[row] for row in rows]
+        milli[rows], is_value[rows] = read_numbers(chosen, part)
         quantity_of[rows] = quantities.index(quantity)
     return np.where(is_value, milli, 0), quantity_of, quantities, is_value
 

@@ -37,18 +37,27 @@ def read_values(payloads: Iterable[bytes]) -> list[object]:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             value = UNSURE
         else:
-            if payload.count(b"[") + payload.count(b"{") > NESTING_MAX and not _is_shallow(payload, value):
-                value = UNSURE
-            elif b"\\" in payload:
-                value = value if _texts(_encode(value)) == _texts(payload) else UNSURE
-            elif _encode(value).count(b'"') != payload.count(b'"'):
+            objects, is_deep = payload.count(b"{"), False
+            if objects + payload.count(b"[") > NESTING_MAX:
+                is_deep = not _is_shallow(payload, value)
+            # Of one object with no more colons than names none came twice.
+            is_flat = objects == 1 and type(value) is dict and payload.count(b":") == len(value)
+            if is_deep or not (is_flat or _has_every_text(payload, value)):
                 value = UNSURE
         values.append(value)
     return values
 
 
-# A name that comes twice the strict reader refuses. msgspec keeps the value of the last one, so the value that it read,
-# when it is written again, has fewer texts than the payload.
+def _has_every_text(payload: bytes, value: object) -> bool:
+    """Whether the value, when it is written again, has as many texts as the payload.
+
+    A name that comes twice the strict reader refuses. Of the values of both msgspec keeps the last.
+    """
+    if b"\\" in payload:
+        return _texts(_encode(value)) == _texts(payload)
+    return _encode(value).count(b'"') == payload.count(b'"')
+
+
 def _texts(written: bytes) -> int:
     """Count the quotes that begin or end a text."""
     if b"\\\\" in written:
