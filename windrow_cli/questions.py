@@ -116,16 +116,30 @@ def _about_windows(preset: str, time_range: "TimeRange", quantity: str | None) -
 
 
 def good_news(engine: "Engine", preset: str | None, time_range: "TimeRange") -> str:
-    """Return what it means that `preset` has no rows from a range of closed windows; empty where that is an error."""
+    """Return what it means that `preset` has no rows from a range of closed windows; empty where that is an error.
+
+    In an outage no sensor is called silent (windrow.rows.silence), which is no good news, so that is said.
+    """
     if preset not in ("silences", "excursions"):
         return ""
     from analytics import presets
 
-    closed = len(engine.run(presets.completeness(time_range)).frame)
-    windows = "the one closed window" if closed == 1 else f"all {closed:,} closed windows"
-    if preset == "excursions" and closed:
-        return f"nothing rang in {windows} from {time_range}; windrow status shows whether there are rules"
-    return f"no sensor was silent: each that was expected has readings in {windows} from {time_range}" if closed else ""
+    windows = engine.run(presets.completeness(time_range)).frame
+    if windows.empty:
+        return ""
+    closed = "the one closed window" if len(windows) == 1 else f"any of {len(windows):,} closed windows"
+    if preset == "excursions":
+        return f"nothing rang in {closed} from {time_range}; windrow status shows whether there are rules"
+    outages = windows[2 * windows["sensors"] < windows["sensors_expected"]]
+    if outages.empty:
+        return f"no sensor was silent in {closed} from {time_range}"
+    newest = outages.iloc[-1]
+    count = "1 window is an outage" if len(outages) == 1 else f"{len(outages):,} windows are outages"
+    return (
+        f"no sensor is named in {closed} from {time_range}, but {count}, in which most are missing and none is named;"
+        f" the newest, {newest['window_start']:%Y-%m-%dT%H:%M:%SZ}, has {newest['sensors']:,} of"
+        f" {newest['sensors_expected']:,} sensors: windrow query completeness"
+    )
 
 
 def nothing_there(
