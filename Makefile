@@ -25,10 +25,11 @@ $(READY): requirements/dev.txt pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@ $(DEMO_READY)
 
-# Python compiles what it runs; compiling everything takes as long as all the rest.
+# Python compiles what it runs; compiling everything takes as long as all the rest. The lock is whole, so nothing is left
+# to resolve.
 $(DEMO_READY): requirements/demo.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/demo.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r requirements/demo.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 

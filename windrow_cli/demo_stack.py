@@ -69,7 +69,7 @@ def started(home: Path) -> str:
         running = embedded.up(home)
     where = f"the embedded stack {'runs' if already is None else 'ran already,'} at {running.endpoint_url}"
     is_elsewhere = already is None and running.port != embedded.PORT_WANTED
-    return f"{where}, as port {embedded.PORT_WANTED} is taken" if is_elsewhere else where
+    return f"{where}; port {embedded.PORT_WANTED} is taken" if is_elsewhere else where
 
 
 @contextmanager

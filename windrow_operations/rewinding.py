@@ -9,10 +9,9 @@ from windrow.aws.clients import readable_errors
 from windrow.aws.stream import OutgoingRecord, Stored
 from windrow.errors import WindrowError
 from windrow.lake.layout import rows_key
-from windrow.reading import Readings
 from windrow.stage import Stage
+from windrow.timestamps import format_rfc3339
 from windrow.window import Window
-from windrow.wire.json.encode import encode_readings
 from windrow_operations.draining import wait_until_drained
 from windrow_operations.redelivery import replay_stage
 
@@ -38,7 +37,8 @@ def recreate_mapping(stage: Stage, *, now_ms: int) -> None:
     """Delete the mapping and create it anew, so that it reads from the beginning; return when it is at the end.
 
     Its progress shows only in what it writes, and it writes nothing new while it reads what is known. So each shard
-    gets one more reading, of now, at its end: when all of those are in the lake, the rest has been delivered again.
+    gets one more record at its end: when all of those are in the lake, the rest has been delivered again. They hold no
+    readings, so they are in quarantine, and there are no rows of them.
     Records of any age are delivered, also those older than the age at which the stage gives records up.
     """
     with mapping.recreated(stage):
@@ -49,10 +49,13 @@ def recreate_mapping(stage: Stage, *, now_ms: int) -> None:
 
 def _send_sentinels(stage: Stage, *, now_ms: int) -> dict[str, int]:
     shards = [shard for shard in stage.stream.list_shards() if shard.is_open]
-    bodies = encode_readings(Readings.of((f"{_SENTINEL}-{shard.shard_id}", now_ms, 0, 0) for shard in shards))
     records = [
-        OutgoingRecord(partition_key=_SENTINEL, body=body, explicit_hash_key=str(shard.first_hash_key))
-        for shard, body in zip(shards, bodies, strict=True)
+        OutgoingRecord(
+            partition_key=_SENTINEL,
+            body=f"{_SENTINEL}: the end of {shard.shard_id} at {format_rfc3339(now_ms)}, not a reading".encode(),
+            explicit_hash_key=str(shard.first_hash_key),
+        )
+        for shard in shards
     ]
     answers = stage.stream.put_records(records)
     stored = [answer for answer in answers.entries if isinstance(answer, Stored)]

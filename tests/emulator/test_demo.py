@@ -14,7 +14,7 @@ from tests.emulator.by_command import Windrow
 from windrow import settings
 from windrow.deployment import find_stage, stack_name
 from windrow.errors import UsageError, WindrowError
-from windrow.lake.layout import SIMULATIONS
+from windrow.lake.layout import PARTIALS, SIMULATIONS, parse_partial_key
 from windrow_cli import demo_stack
 from windrow_cli.demo_stack import STAGE_NAME
 
@@ -57,6 +57,8 @@ def test_the_demo_stays_to_be_looked_at(windrow: Windrow, own_home: Path) -> Non
     assert len(hottest) == 11
 
     place = embedded.place(own_home)
+    partials = find_stage(place, STAGE_NAME).lake.list_objects(PARTIALS)
+    assert len({parse_partial_key(one.key).window for one in partials}) == 4  # nothing but the fleet has rows
     assert demo_stack.remove_earlier(place)
     assert not stack.describe(place, stack_name(STAGE_NAME))
     assert not demo_stack.remove_earlier(place)
@@ -93,7 +95,7 @@ def test_two_demos_at_once_are_refused_and_a_taken_port_is_said(
         somebody.listen()
         monkeypatch.setattr(embedded, "PORT_WANTED", taken := somebody.getsockname()[1])
         where = demo_stack.started(own_home)
-    assert where.endswith(f", as port {taken} is taken")
+    assert where.endswith(f"; port {taken} is taken")
     assert "ran already, at http" in demo_stack.started(own_home)
 
     with embedded.log_file(own_home).with_name("demo.lock").open("w") as other:

@@ -87,6 +87,10 @@ class Pipeline:
         assert stored is not None
         return Lineage.from_json(stored.body)
 
+    def windows(self) -> set[Window]:
+        """The windows that have partials."""
+        return {layout.parse_partial_key(one.key).window for one in self.lake.list_objects(layout.PARTIALS)}
+
     def rows(self, window: Window) -> dict[str, dict[str, object]]:
         stored = self.results.get(layout.rows_key(window))
         assert stored is not None
@@ -145,7 +149,9 @@ def test_a_rewind_changes_no_byte(pipeline: Pipeline, start_ms: int) -> None:
     revisions = [pipeline.lineage(window).revision for window in windows]
     assert len(before) == WINDOWS
     assert replay_everything(pipeline.stage, now_ms=now_ms()) > 0
+    with_partials = pipeline.windows()
     recreate_mapping(pipeline.stage, now_ms=now_ms())
+    assert pipeline.windows() == with_partials  # what marks the end is no reading
     pipeline.tick()
     assert rows_digests(pipeline.stage, windows) == before
     assert [pipeline.lineage(window).revision for window in windows] == revisions
