@@ -27,6 +27,8 @@ def queries() -> Iterator[Query]:
     yield presets.completeness(_RANGE)
     yield presets.silences(_RANGE)
     yield presets.silences(_RANGE, quantity="humidity")
+    yield presets.excursions(_RANGE)
+    yield presets.excursions(_RANGE, quantity="humidity")
     yield presets.sensor_ids(_RANGE)
     yield presets.quantities(_RANGE)
 
