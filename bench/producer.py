@@ -36,12 +36,12 @@ def shard_map() -> ShardMap:
 
 def json_200() -> Iterator[Finding]:
     """200 sensors with 200 readings each, in aggregates of 50 KB and of 1 MB."""
-    yield from _json("producer.json.200", sensors=200, target=6)
+    yield from _json("producer.json.200", sensors=200, target=9)
 
 
 def json_20k() -> Iterator[Finding]:
     """20,000 sensors with 2 readings each, in aggregates of 50 KB and of 1 MB."""
-    yield from _json("producer.json.20k", sensors=20_000, target=5)
+    yield from _json("producer.json.20k", sensors=20_000, target=7)
 
 
 def block() -> Iterator[Finding]:

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from producers.shard_payloads import RecordLimits, ShardPayloads, check_payloads
-from producers.shards import RouteCache, ShardMap, by_place
+from producers.shards import RouteCache, ShardMap, by_place, order_by_place
 from windrow.aws.stream import RECORD_BYTES_MAX, OutgoingRecord
 from windrow.columns.strings import Strings
 from windrow.reading import Readings
-from windrow.wire.json.encode import encode_readings
+from windrow.wire.json.encode import check_encodable, encode_readings
 from windrow.wire.kpl_write import lengths_of
 
 # The KPL's own default, AggregationMaxSize: https://github.com/awslabs/amazon-kinesis-producer.
@@ -61,7 +61,11 @@ class Aggregator:
 
     def add(self, readings: Readings) -> list[OutgoingRecord]:
         """Take readings, as JSON keyed by sensor id; return the records that became full."""
-        return self.add_payloads(readings.sensor_ids, readings.sensor, encode_readings(readings))
+        check_encodable(readings)
+        places = self._routes.route(readings.sensor_ids).places[readings.sensor]
+        # Encoded shard by shard, the payloads of a shard lie next to each other.
+        ordered = readings.take(order_by_place(places)) if len(self._buffers) > 1 else readings
+        return self.add_payloads(ordered.sensor_ids, ordered.sensor, encode_readings(ordered))
 
     def add_payloads(
         self, keys: Strings, key: npt.NDArray[np.integer], payloads: Sequence[bytes]
@@ -80,7 +84,9 @@ class Aggregator:
             buffer = self._buffers[place]
             if not buffer:
                 buffer.began_seconds = self._clock()
-            mine = list(map(payloads.__getitem__, chosen.tolist()))
+            first, end = int(chosen[0]), int(chosen[-1]) + 1
+            is_run = end - first == len(chosen)
+            mine = list(payloads[first:end] if is_run else map(payloads.__getitem__, chosen.tolist()))
             records = buffer.extend(route, which[chosen], mine, lengths[chosen])
             if records:  # whatever still waits came just now
                 buffer.began_seconds = self._clock()

@@ -95,7 +95,7 @@ class ShardPayloads:
         return self._known
 
     def _append(self, route: Route, fitting: "_Fit", payloads: list[bytes], lengths: Int64s) -> None:
-        self._keys += [route.keys[which] for which in fitting.new_keys.tolist()]
+        self._keys += map(route.keys.__getitem__, fitting.new_keys.tolist())
         self._places.append(fitting.places)
         self._lengths.append(lengths)
         self._payloads += payloads

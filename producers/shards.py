@@ -94,6 +94,11 @@ def by_place(places: Int64s, count: int) -> list[tuple[int, Int64s]]:
     """Group positions: each of `count` places that occurs in `places`, int64[n], with its positions, ascending."""
     if count == 1:
         return [(0, np.arange(len(places)))] if len(places) else []
-    order = np.argsort(places.astype(np.int16), kind="stable")  # numpy sorts 16 bits by radix
+    order = order_by_place(places)
     bounds = np.searchsorted(places[order], np.arange(count + 1)).tolist()
     return [(place, order[first:end]) for place, (first, end) in enumerate(itertools.pairwise(bounds)) if first < end]
+
+
+def order_by_place(places: Int64s) -> Int64s:
+    """Return the positions in `places`, int64[n], by place, those of one place ascending: int64[n]."""
+    return np.argsort(places.astype(np.int16), kind="stable")  # numpy sorts 16 bits by radix

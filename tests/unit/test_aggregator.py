@@ -51,6 +51,27 @@ def test_a_reading_goes_to_the_shard_that_its_sensor_id_hashes_to() -> None:
         assert all(shard.first_hash_key <= key <= shard.last_hash_key for key in [*keys, hash_key_of(record)])
 
 
+@pytest.mark.parametrize("shards", [1, 5])
+def test_readings_become_the_records_that_their_payloads_become(shards: int) -> None:
+    """To the byte, although readings are encoded shard by shard; over several batches, some of few readings."""
+    shard_map = ShardMap(even_shards(shards))
+    ours, payloads = Aggregator(shard_map, target_bytes=3_000), Aggregator(shard_map, target_bytes=3_000)
+    for count in (700, 1, 3, 900, 0, 2):
+        readings = Readings.of((f"sensor-{number * 7 % 40}", number, 0, 20_000 + number) for number in range(count))
+        full = ours.add(readings)
+        assert full == payloads.add_payloads(readings.sensor_ids, readings.sensor, encode_readings(readings))
+    assert ours.flush() == payloads.flush()
+
+
+def test_a_reading_that_cannot_be_encoded_is_named_by_its_row() -> None:
+    """As the caller counts, not as shards order them; and nothing is taken."""
+    aggregator = Aggregator(ShardMap(even_shards(5)))
+    rows = [(f"sensor-{number}", number, 0 if number != 3 else -1, 20_000) for number in range(40)]
+    with pytest.raises(ValueError, match="row 3: sequence -1"):
+        aggregator.add(Readings.of(rows))
+    assert not len(aggregator)
+
+
 @pytest.mark.parametrize("wire", ["json", "blocks"])
 def test_all_quantities_of_a_sensor_go_one_way(wire: str) -> None:
     """Its partition key is the bare sensor id, however much it measures, and is once in an aggregate's table."""

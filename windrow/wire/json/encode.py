@@ -32,7 +32,7 @@ def encode_readings(readings: Readings) -> list[bytes]:
 
     ValueError names a row with a negative sequence, or with the least 64-bit time, which has no positive counterpart.
     """
-    _check_encodable(readings)
+    check_encodable(readings)
     series = split_series(readings.sensor_ids)
     ids = _quoted(series.sensor_ids)
     fields = [value_field(quantity).encode() for quantity in series.quantities]
@@ -68,7 +68,8 @@ def value_field(quantity: Quantity) -> str:
     return f'"quantity":"{quantity.name}","unit":{json.dumps(quantity.unit, ensure_ascii=False)},"value":'
 
 
-def _check_encodable(readings: Readings) -> None:
+def check_encodable(readings: Readings) -> None:
+    """Raise the ValueError that `encode_readings` would."""
     if not len(readings):
         return
     for name, values, least in (
