@@ -3,7 +3,9 @@
 import json
 import os
 import resource
+import signal
 import subprocess
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +30,10 @@ OPTIONS = (
 )
 
 
+QUICK = ("-XX:TieredStopAtLevel=1",)
+"""For short runs, most of which is compilation: half the CPU."""
+
+
 @dataclass(frozen=True, slots=True)
 class Spent:
     """What a process took: CPU seconds, and the most memory in MB."""
@@ -43,8 +49,12 @@ def run(
     parallelism: int,
     properties: Mapping[str, str] | None = None,
     settings: Mapping[str, str] | None = None,
+    options: Sequence[str] = QUICK,
 ) -> Spent:
-    """Run the application over a file of records, one a line in base64, until all its rows are in `results`."""
+    """Run the application over a file of records, one a line in base64, until all its rows are in `results`.
+
+    `properties` and `settings` replace those of its groups, `options` are more of Java's.
+    """
     folder = results.with_suffix(".run")
     folder.mkdir(exist_ok=True)
     configuration = folder / "properties.json"
@@ -65,10 +75,10 @@ def run(
     }
     named = [{"PropertyGroupId": name, "PropertyMap": one} for name, one in groups.items()]
     configuration.write_text(json.dumps(named))
-    return spent_by([*_command(), str(configuration)], folder / "log.txt")
+    return spent_by([*_command(options), str(configuration)], folder / "log.txt")
 
 
-def _command() -> list[str]:
+def _command(options: Sequence[str]) -> list[str]:
     java = java_home(oldest=JAVA_OLDEST, newest=JAVA_NEWEST)
     if java is None:
         pytest.skip(f"Flink {VERSION} needs Java {JAVA_OLDEST} to {JAVA_NEWEST}: set JAVA_HOME")
@@ -78,24 +88,30 @@ def _command() -> list[str]:
     except WindrowError as error:
         pytest.skip(str(error))
     libraries = jar.with_name(flink_code.LIBRARIES).read_text().strip()
-    return [str(java / "bin" / "java"), *OPTIONS, "-cp", f"{jar}:{libraries}", "windrow.flink.Application"]
+    return [str(java / "bin" / "java"), *OPTIONS, *options, "-cp", f"{jar}:{libraries}", "windrow.flink.Application"]
 
 
 def spent_by(command: Sequence[str], log: Path) -> Spent:
     """Run a command to its end, which must be good, and return what it took."""
     with log.open("w+") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)
-        _, status, usage = _wait(process)
+        _, status, usage = _wait(process.pid)
         output.seek(0)
         assert status == 0, output.read()[-4_000:]
     return Spent(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
-def _wait(process: "subprocess.Popen[bytes]") -> tuple[int, int, resource.struct_rusage]:
+def _wait(process_id: int) -> tuple[int, int, resource.struct_rusage]:
+    """Wait for a process, which is killed if it takes too long or if the waiting breaks off."""
+    too_long = threading.Timer(RUN_SECONDS_MAX, os.kill, (process_id, signal.SIGKILL))
+    too_long.start()
     try:
-        return os.wait4(process.pid, 0)
+        return os.wait4(process_id, 0)
+    except BaseException:
+        os.kill(process_id, signal.SIGKILL)
+        raise
     finally:
-        process.kill()
+        too_long.cancel()
 
 
 def rows(results: Path) -> list[dict[str, Any]]:

@@ -50,6 +50,17 @@ INFRA_MUTANTS: list[Guarded] = [
         ("a stage without alarms is guarded", 'if parameters.get("Operations") == "none":', "if False:"),
     ),
     *_of(
+        "infra.flink_application",
+        "test_flink_application",
+        ("a new release leaves the application's old code", "        parameters = {one[", "        _ = {one["),
+        ("a running application is started", 'if detail["ApplicationStatus"] != _STARTS_FROM:', "if False:"),
+    ),
+    *_of(
+        "infra.flink_code",
+        "test_flink_code",
+        ("the jar for files is deployed", "'stream' if reads_stream else 'files'", "'any'"),
+    ),
+    *_of(
         "infra.belongings",
         "test_deploy_aws",
         ("a bucket of another region", 'if one.get("BucketRegion", place.region) == place.region]', "]"),
