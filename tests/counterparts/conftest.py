@@ -6,7 +6,7 @@ They need Java and downloads of a gigabyte, so they run only when asked for: `ma
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def filled(home: Path) -> FilledStage:
     """The end of yesterday, and two hours of a fleet, some of it silent in the second; and a window still open."""
     options = DeploymentOptions(shard_count=2, mode="direct", is_scheduled=False)
-    stage = stacks.apply(plan_deployment(embedded.place(home), STAGE, options), ignore).stage
+    plan = plan_deployment(embedded.place(home), STAGE, options)
+    # The application is created and runs nothing, but its table and the view over it are there.
+    plan = replace(plan, parameters=plan.parameters | {"Engine": "flink", "FlinkCodeKey": "none/here.jar"})
+    stage = stacks.apply(plan, ignore).stage
     end_ms = floor_to_window(now_ms()) - WINDOW_MS
     start_ms, middle_ms = end_ms - WINDOWS * WINDOW_MS, end_ms - WINDOWS // 2 * WINDOW_MS
     midnight_ms = end_ms // DAY_MS * DAY_MS  # a day is rolled when it has ended

@@ -70,6 +70,9 @@ def run(
         "windrow.settings": {
             "parallelism.default": str(parallelism),
             "execution.checkpointing.interval": "2 s",
+            "execution.checkpointing.storage": "filesystem",  # in memory a checkpoint may have 5 MB
+            "execution.checkpointing.dir": (folder / "checkpoints").as_uri(),
+            "restart-strategy.type": "none",
             **(settings or {}),
         },
     }

@@ -19,7 +19,7 @@ from tests.counterparts.table import Counterpart
 COUNTERPART = Counterpart("Flink SQL", flink.VERSION, "rows of the application in infra/flink, against windrow's own")
 
 ROWS = flink_faults.SENSORS * flink_faults.WINDOWS
-READINGS, SENSORS, ROUNDS = 1_000_000, 5_000, 2
+READINGS, SENSORS, ROUNDS = 500_000, 2_500, 2
 
 
 def test_only_what_is_late_and_what_conflicts_differs(tmp_path: Path, request: pytest.FixtureRequest) -> None:
@@ -60,7 +60,7 @@ def test_one_fast_clock_makes_the_others_late(tmp_path: Path, request: pytest.Fi
 
 @pytest.mark.timeout(1_800)
 def test_what_each_takes(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """The same million readings in aggregates, in turns; told, not asserted. Flink's start is told apart."""
+    """The same readings in aggregates, in turns; told, not asserted. Flink's start is told apart."""
     sent = flink_faults.many(Random(4), sensors=SENSORS, readings=READINGS)
     records, for_flink = write(records_of(sent, readings_per_record=400), tmp_path)
     none = tmp_path / "none"

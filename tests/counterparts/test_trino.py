@@ -3,11 +3,14 @@
 Where Athena runs another release than VERSION, only an account can tell the difference.
 """
 
+import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from analytics import presets
@@ -22,8 +25,10 @@ from tests.counterparts.trino_client import TrinoClient
 from tests.counterparts.trino_server import ATHENA, FLAT, VERSION
 from tests.template_views import QUERIES, VIEWS, document
 from windrow.lake import layout
+from windrow.lake.layout import AGGREGATES, AGGREGATES_FLINK, rows_key
 from windrow.rows.partial_parquet import decode_partial
-from windrow.window import Window
+from windrow.stage import Stage
+from windrow.window import WINDOW_MS, Window
 
 COUNTERPART = Counterpart(
     "Trino, the engine of Athena", VERSION, "tables, views, presets, saved queries, against DuckDB"
@@ -59,9 +64,9 @@ def here(filled: FilledStage) -> LocalEngine:
 
 
 def test_trino_lists_every_table_and_view(filled: FilledStage, trino: TrinoClient) -> None:
-    """And nothing else."""
+    """And nothing else but the table of Flink's rows."""
     found = {row[0] for row in trino.sql("SHOW TABLES").rows}
-    assert found == {*TABLES, *VIEWS}
+    assert found == {*TABLES, *VIEWS, "aggregates_flink"}
 
 
 @pytest.mark.parametrize("catalog", [ATHENA, FLAT])
@@ -89,7 +94,7 @@ def test_view_has_the_same_rows(
     record_property("found", f"{view} {len(expected):,} rows")
 
 
-@pytest.mark.parametrize("view", sorted(VIEWS.keys() - VIEWS_HERE.keys() - {"open_readings"}))
+@pytest.mark.parametrize("view", sorted(VIEWS.keys() - VIEWS_HERE.keys() - {"open_readings", "compare_flink"}))
 def test_view_has_the_rows_of_its_sql(trino: TrinoClient, here: LocalEngine, view: str) -> None:
     """The others give what their SQL gives in the local engine."""
     expected = here.run(Query(document(VIEWS[view])["originalSql"])).frame
@@ -107,6 +112,36 @@ def test_open_readings_are_those_of_the_partials(filled: FilledStage, trino: Tri
     found = {(*series, round(time_ms), sequence): milli for *series, time_ms, sequence, milli in answer.rows}
     assert len(found) == len(answer.rows)
     assert found == expected
+
+
+def test_compare_flink_tells_each_row_of_both(filled: FilledStage, trino: TrinoClient) -> None:
+    """Of a window's rows, written once more without `conflicts` as Flink does: one changed, one missing, one twice."""
+    dt, window = _first_day(filled), rows_key(Window(filled.time_range.end_ms - WINDOW_MS))
+    table = pyarrow.parquet.read_table(io.BytesIO(_body(filled.stage, window))).drop_columns(["conflicts"])
+    place = table.column_names.index("covered_ms")
+    changed = [table["covered_ms"][0].as_py() + 1, *table["covered_ms"].to_pylist()[1:]]
+    table = table.set_column(place, table.schema.field(place), pyarrow.array(changed, table.schema.field(place).type))
+    for name, part in (("part-0", table.slice(0, len(table) - 1)), ("part-1", table.slice(1, 1))):
+        body = io.BytesIO()
+        pyarrow.parquet.write_table(part, body)
+        folder = window.rpartition("/")[0].replace(AGGREGATES, AGGREGATES_FLINK, 1)
+        filled.stage.results.put(f"{folder}/{name}", body.getvalue())
+    rows = trino.sql(
+        f"SELECT verdict, differs, COUNT(*) FROM compare_flink WHERE dt >= '{dt}' AND window_start ="
+        f" (SELECT MAX(window_start) FROM aggregates WHERE dt >= '{dt}') GROUP BY verdict, differs ORDER BY 1"
+    ).rows
+    assert rows == [
+        ["different", "covered_ms", 1],
+        ["equal", "", len(table) - 3],
+        ["only windrow", "", 1],
+        ["several in flink", "", 1],
+    ]
+
+
+def _body(stage: Stage, key: str) -> bytes:
+    stored = stage.results.get(key)
+    assert stored is not None
+    return stored.body
 
 
 @pytest.mark.parametrize("preset", PRESETS)
