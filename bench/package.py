@@ -19,6 +19,10 @@ from windrow import settings
 # Lambda's own limit is 250 MB for a function.
 AT_MOST_MB = {"consumer": 100, "fanout": 100, "dispatcher": 150}
 
+IMPORT_MS_MAX = 160
+"""On cores without other work; two hyperthreads that share one with it take more than twice as long for all imports."""
+IMPORT_TARGET = 2
+
 _IMPORTS = 7
 _USUAL = "pandas, pyarrow.parquet, boto3, aws_kinesis_agg.deaggregator"
 _PROGRAM = """
@@ -64,7 +68,15 @@ def cold_import() -> Iterator[Finding]:
             _importing("processors.consumer_handler", plain),
             [sys.executable, "-c", _PROGRAM, _USUAL],
         )
-    yield Finding(name="consumer.import", ours=ours, baseline=usual, ratio=usual / ours, at_most=160, unit="cpu-ms")
+    yield Finding(
+        name="consumer.import",
+        ours=ours,
+        baseline=usual,
+        ratio=usual / ours,
+        target=IMPORT_TARGET,
+        at_most=IMPORT_MS_MAX,
+        unit="cpu-ms",
+    )
     yield Finding(name="consumer.import.uncompiled", ours=bare, ratio=usual / bare, unit="cpu-ms")
 
 
