@@ -1,5 +1,5 @@
-"""A swarm of busy stages: live traffic, a backlog that waits, readings for old windows, gateways that send what does
-not count, and S3 that is slow or refuses.
+"""A swarm of busy stages: live traffic, a backlog that waits, readings for old windows, history that is put into the
+lake, gateways that send what does not count, and S3 that is slow or refuses.
 
 Its verdict adds one thing to that of the other swarm, freshness: a window whose readings were there at its first tick
 is rolled by one of the first two ticks that run to their end, always. What else keeps a stage busy is one more entry of
@@ -12,7 +12,9 @@ from random import Random
 
 from dispatcher.due import ON_TIME_TICKS
 from dispatcher.report import TickReport
+from producers.backfill import plan_backfill, write_backfill
 from tests.simulation.faults import Rates
+from tests.simulation.lake import buckets
 from tests.simulation.payloads import malformed
 from tests.simulation.process import Fate
 from tests.simulation.scenes import DAY_MS, HOUR_MS, facts, put, put_facts
@@ -22,12 +24,14 @@ from tests.simulation.test_scenarios_slices import block
 from tests.simulation.verdict import faults_of
 from tests.simulation.world import LAKE, RESULTS, START_MS, Setup, World
 from windrow.lake.layout import PARTIALS, lineage_key, parse_partial_key
+from windrow.reading import Reading, Readings
 from windrow.window import WINDOW_MS, Window
 
 LIVE_WINDOWS = 7
 """Windows of live traffic, each followed by its tick."""
 BACKLOG_HOURS = (3, 12)
 """How long ago the readings of the backlog were made."""
+BACKFILL_WINDOWS = 12
 HOSTILE_RECORDS = 8
 """Records of a hostile gateway, in each window and each shard."""
 HOSTILE_READINGS = 60
@@ -120,7 +124,21 @@ def _hostile_gateways(world: World, random: Random) -> None:
         put(world, [world.ledger.knows(payload, reason)], shard=shard)
 
 
+def _backfill(world: World, random: Random) -> None:
+    """Partials straight in the lake, with their marker, for windows of hours ago that nobody has rolled.
+
+    The stream brings the same readings too, so that the verdict knows them; whichever comes first, each counts once.
+    """
+    start_ms = (world.now_ms - random.randint(14, 22) * HOUR_MS) // WINDOW_MS * WINDOW_MS
+    history = [fact for number in range(BACKFILL_WINDOWS) for fact in facts(1, first_ms=start_ms + number * WINDOW_MS)]
+    stores = buckets(world.s3.apply)
+    readings = Readings.of([Reading(*fact) for fact in history])
+    write_backfill(plan_backfill([readings], stores.results).create, stores.lake)
+    put_facts(world, history, shard=random.randint(0, 1), is_aggregated=True)
+
+
 TROUBLES: dict[str, Callable[[World, Random], object]] = {
+    "backfill": _backfill,
     "late readings": _late_readings,
     "hostile gateways": _hostile_gateways,
 }
