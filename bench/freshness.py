@@ -2,8 +2,8 @@
 
 On an embedded stack of its own, one stage for each recommended setting of docs/tuning.md, a simulated fleet sends in
 real time to all of them. Seen is what a client sees that lists the buckets twice a second: a partial (and so the view
-of open windows) holds the reading, then the rows of its window are there. Takes up to nine minutes, most of it until the
-windows' end and their tick. The findings are kept in bench/freshness.json, and docs/tuning.md has them as a table.
+of open windows) holds the reading, then the rows of its window are there. Takes up to nine minutes, most of it until
+the windows' end and their tick. The findings are kept in bench/freshness.json, and docs/tuning.md has them as a table.
 
 python -m bench.freshness --print     the table, from what was found
 """

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bench import ceilings
+from bench import ceilings, freshness
 from bench.tuning import SETTINGS, lines, row
 from infra.prices import price_table
 
@@ -22,6 +22,14 @@ def test_the_table_of_ceilings_is_what_was_measured() -> None:
     start, end = "<!-- bench.ceilings -->\n", "<!-- end of bench.ceilings -->\n"
     assert page[page.index(start) + len(start) : page.index(end)] == "\n".join(ceilings.lines()) + "\n"
     assert max(one.readings for one in ceilings.found()) > 25e6
+
+
+def test_the_table_of_freshness_is_what_was_measured() -> None:
+    """All three settings; to write it again: python -m bench.freshness --print, between its two marks."""
+    page = PAGE.read_text()
+    start, end = "<!-- bench.freshness -->\n", "<!-- end of bench.freshness -->\n"
+    assert page[page.index(start) + len(start) : page.index(end)] == "\n".join(freshness.lines()) + "\n"
+    assert [one.setting for one in freshness.found()] == list(SETTINGS)
 
 
 def test_recommended_settings_are_what_they_are_called() -> None:
