@@ -109,8 +109,14 @@ def fleet(snapshot: Snapshot) -> Json:
 
 
 def completeness(snapshot: Snapshot) -> Json:
-    """Return the lineages, window by window, and the windows between the first and the last that have none."""
+    """Return the lineages, window by window, and the windows between the first and the last that have none.
+
+    sensors: those with a row of the shown quantity; series, expected: of every quantity, as the lineages count them. By
+    hours, `sensors` are the series too.
+    """
     lineages = snapshot.lineages
+    sensors = {rows.start_ms: len(rows) for rows in snapshot.rows}
+    is_by_window = snapshot.length_ms == WINDOW_MS
     missing: list[int] = []
     if lineages:
         rolled = {lineage.start_ms for lineage in lineages}
@@ -118,7 +124,8 @@ def completeness(snapshot: Snapshot) -> Json:
         missing = [start_ms for start_ms in every if start_ms not in rolled]
     return {
         "t": [lineage.start_ms for lineage in lineages],
-        "sensors": [lineage.sensors for lineage in lineages],
+        "sensors": [sensors.get(one.start_ms, 0) if is_by_window else one.sensors for one in lineages],
+        "series": [lineage.sensors for lineage in lineages],
         "expected": [lineage.sensors_expected for lineage in lineages],
         "readings": [lineage.readings for lineage in lineages],
         "late": [lineage.late for lineage in lineages],

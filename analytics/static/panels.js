@@ -36,16 +36,18 @@ export function showCompleteness({ completeness: found, window_ms: stepMs }, vie
   const open = found.is_final.filter((isFinal) => !isFinal).length;
   const empty = found.readings.filter((readings) => readings === 0).length;
   const expected = found.expected.at(-1);
-  const newest = expected ? ` The newest has ${Math.round((100 * found.sensors.at(-1)) / expected)} % of those heard in the hour before it.` : "";
+  const newest = expected ? ` The newest has ${Math.round((100 * found.series.at(-1)) / expected)} % of those heard in the hour before it.` : "";
+  const isOneQuantity = found.series.every((series, place) => series === found.sensors[place]);
+  const heard = isOneQuantity ? "Sensors heard per window." : "Series heard per window: each quantity of a sensor is one.";
   byId("completeness-text").textContent =
-    `Sensors heard per window.${newest} ${count(found.t.length)} windows, ${count(empty)} of them empty, ` +
+    `${heard}${newest} ${count(found.t.length)} windows, ${count(empty)} of them empty, ` +
     `${count(found.missing.length)} not rolled; ${count(open)} may still change.`;
   const corrected = found.revision.filter((revision) => revision > 1).length;
   byId("late-text").textContent =
     `${count(sum(found.late))} late readings; ${count(corrected)} windows were rolled again with other rows. ` +
     `${count(sum(found.duplicates))} duplicates removed, ${count(sum(found.conflicts))} conflicts, ${count(sum(found.quarantined))} quarantined.`;
   return {
-    completeness: drawCounts(byId("completeness"), found.t, stepMs, [{ label: "sensors", values: found.sensors, colour: "accent" }], view),
+    completeness: drawCounts(byId("completeness"), found.t, stepMs, [{ label: isOneQuantity ? "sensors" : "series", values: found.series, colour: "accent" }], view),
     late: drawCounts(byId("late"), found.t, stepMs, [
       { label: "late readings", values: found.late.map((late, place) => (found.revision[place] > 1 ? null : late)), colour: "accent" },
       { label: "in corrected windows", values: found.late.map((late, place) => (found.revision[place] > 1 ? late : null)), colour: "warm" },

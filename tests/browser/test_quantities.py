@@ -84,6 +84,10 @@ def test_another_quantity_is_drawn_in_its_unit_everywhere(both: Page) -> None:
         if panel == "fleet":
             assert said["quantity"] == {"name": "humidity", "unit": "%"}
             assert said["fleet"]["max"] == both.js("return window.windrow.shown.overview.fleet.max")
+    sensors = both.js("return window.windrow.shown.overview.fleet.sensors.at(-1)")
+    facts = both.js("return [...document.querySelectorAll('#facts dl')].map((one) => one.textContent)")
+    assert f"sensors, newest window{sensors}" in facts
+    assert both.text("#completeness-text").startswith("Series heard per window: each quantity of a sensor is one.")
     both.js("history.back()")
     both.js("history.back()")
     both.until(lambda: both.text("#stage") == "stage dev")

@@ -471,6 +471,12 @@ def test_every_quantity_is_asked_for_by_its_name_and_unit(tmp_path: Path) -> Non
         sensor_id = "site-1/Sensor-1"
         assert ask(made, "history", sensor=sensor_id, **chosen) == ask(own, "history", sensor=sensor_id)
     assert ask(made, "overview")[1]["quantity"] == {"name": "temperature", "unit": "C"}
+    few, all_of = (ask(made, "completeness", quantity="humidity", unit=unit)[1]["completeness"] for unit in "1%")
+    heard = [len({one.sensor_id for one in readings_of(window)}) for window in range(WINDOWS)]
+    of_few = [len({one.sensor_id for one in readings_of(window)[:5]}) for window in range(WINDOWS)]
+    assert all_of["sensors"] == heard
+    assert few["sensors"] == of_few
+    assert few["series"] == all_of["series"] == [2 * many + some for many, some in zip(heard, of_few, strict=True)]
     assert ask(made, "fleet", quantity="temperature") == ask(made, "fleet")
 
 
