@@ -181,7 +181,7 @@ INFRA_MUTANTS: list[Guarded] = [
         "test_deploy_payloads",
         (
             "a contract that functions name too early",
-            "        _store_contract(plan, is_new=change_set is not None and change_set.is_new_stack)\n",
+            "        _store_early(plan, is_new=change_set is not None and change_set.is_new_stack)\n",
             "",
         ),
         (

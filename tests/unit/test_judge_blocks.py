@@ -226,6 +226,7 @@ def test_blocks_in_one_record_share_its_limit() -> None:
         seal(b"\x0a\x01a" + LONG_TINY_USER_RECORD * 1_000),
         MAGIC,
     ],
+    ids=["empty", "junk", "json", "block", "cut block", "aggregate", "block inside", "tiny", "long tiny", "magic"],
 )
 def test_the_bound_on_readings_is_never_too_low(payload: bytes) -> None:
     """It is told without decoding, so it may be too high."""
