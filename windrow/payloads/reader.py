@@ -14,7 +14,7 @@ from windrow.payloads.fast import FoundReadings, read_common_layouts
 from windrow.payloads.values import DecodedReading, Refusal
 from windrow.quantities import Quantity
 from windrow.reading import Reading, Readings
-from windrow.wire.json.strict import SOME_MIN, BadPayload, ParsedReadings
+from windrow.wire.json.strict import GOOD_OF_SAMPLE, SOME_MIN, BadPayload, ParsedReadings
 
 REFUSALS_SHOWN_MAX = 5
 """Of the bad parts of one payload, so many are described; the others are counted."""
@@ -57,6 +57,10 @@ class ContractReader:
         from windrow.payloads.by_value import can_read, read_by_value  # noqa: PLC0415 - see above
 
         if not can_read(self.contract):
+            return FoundReadings(Readings.of([]), which[:0]), which
+        sample = fitting[:: max(1, len(fitting) // SOME_MIN)]
+        tried = read_by_value(self.contract, payloads, sample, arrived_ms)
+        if GOOD_OF_SAMPLE * len(np.unique(tried.source)) < len(sample):
             return FoundReadings(Readings.of([]), which[:0]), which
         found = read_by_value(self.contract, payloads, fitting, arrived_ms)
         return found, np.setdiff1d(which, found.source)
