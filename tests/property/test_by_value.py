@@ -13,14 +13,15 @@ from tests.fuzz.mutation import Mutator
 from tests.property.contract_wire import KINDS, batch
 from tests.property.wire import STYLES, Style
 from tests.property.wire import batch as default_batch
+from windrow.columns.arrays import Int64s
 from windrow.columns.payloads import Payloads
 from windrow.payloads.by_value import read_by_value
 from windrow.payloads.decode import decode
 from windrow.payloads.load import load_contract
-from windrow.reading import BadReading
+from windrow.reading import BadReading, Readings
 from windrow.wire.json.by_value import read_by_value as read_default_by_value
 from windrow.wire.json.objects import UNSURE, read_values
-from windrow.wire.json.strict import parse_reading
+from windrow.wire.json.strict import parse_reading, parse_readings
 from windrow.wire.json.values import parse_value
 
 CONTRACTS = {kind: load_contract(text) for kind, (text, _) in KINDS.items()}
@@ -115,6 +116,23 @@ def test_what_is_usual_is_read(payload: bytes) -> None:
     """Escapes, blanks, quotes in texts, arrays of objects, and as deep as the strict reader goes."""
     (value,) = read_values([payload])
     assert _as_strict(value) == parse_value(payload)
+
+
+@pytest.mark.parametrize(("good", "all_are_tried"), [(0, False), (20, False), (200, True)])
+def test_a_sample_tells_whether_payloads_are_tried(good: int, all_are_tried: bool) -> None:
+    """Payloads of which most are bad are read strictly at once, which tells most of them faster."""
+    made = [b'{"sensor_id":"a","event_time":1,"temperature":%de-1}' % number for number in range(good)]
+    payloads = [b'{"sensor_id":"a","event_time":1}'] * (200 - good) + made
+    tried: list[int] = []
+
+    def read_some(column: Payloads, which: Int64s) -> tuple[Readings, Int64s]:
+        tried.append(len(which))
+        return read_default_by_value(column, which)
+
+    parsed = parse_readings(payloads, read_some=read_some)
+    assert (len(parsed.readings), len(parsed.bad)) == (good, 200 - good)
+    assert (tried[-1] == 200) == all_are_tried
+    assert tried[0] < 20
 
 
 def _as_strict(value: object) -> object:
