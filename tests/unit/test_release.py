@@ -35,7 +35,11 @@ def referred(value: Any) -> set[str]:
 def reachable() -> set[str]:
     """The parameters that functions refer to, and what else a replacement would change for them; by conditions too."""
     kinds = {"AWS::Serverless::Function", "AWS::IAM::Role", "AWS::Logs::LogGroup", "AWS::KMS::Key", "AWS::S3::Bucket"}
-    resources = {name: one for name, one in TEMPLATE["Resources"].items() if one["Type"] in kinds}
+    resources = {
+        name: one
+        for name, one in TEMPLATE["Resources"].items()
+        if one["Type"] in kinds and not name.startswith("Flink")  # its role and log belong to no function
+    }
     for one in resources.values():
         one.get("Properties", {}).pop("Events", None)  # the schedule calls the function and is not part of it
     found, new = set(), referred([TEMPLATE["Globals"], resources])
