@@ -29,6 +29,8 @@ from windrow.columns.strings import offsets_of
 _PAD, _ZERO = ord("="), ord("A")
 # Base64 of zeros, a multiple of three and not fewer than PADDING_OCTETS.
 _PADDING = "A" * (-(-PADDING_OCTETS // 3) * 4)
+# Of longer texts a pass over all costs more, in memory that is touched for the first time, than a call for each.
+_LONG_CHARACTERS = 4_096
 
 
 class _UnusualError(ValueError):
@@ -191,13 +193,15 @@ def _arrivals(seconds: list[Any]) -> Int64s:
 
 
 def _payloads(texts: list[str]) -> Payloads:
-    """Decode base64, all texts in one pass: each is a multiple of four characters, of which two at most are padding.
+    """Decode base64, short texts in one pass: each is a multiple of four characters, of which two at most are padding.
 
     Padding is read as zeros, which are then left out: padding elsewhere than at the end is an error.
     """
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     if (lengths % 4).any():
         raise _UnusualError("data")
+    if int(lengths.sum()) > _LONG_CHARACTERS * len(texts):
+        return Payloads.of([pybase64.b64decode(text, validate=True) for text in texts])
     octets = bytearray("".join([*texts, _PADDING]), "ascii")
     pads = _read_padding_as_zeros(np.frombuffer(octets, np.uint8), lengths)
     decoded = np.frombuffer(pybase64.b64decode(octets, validate=True), np.uint8)
