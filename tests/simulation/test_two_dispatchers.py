@@ -249,7 +249,7 @@ LINEAGE_FIRST = {
     "replace": """\
             etag = put_if_unchanged(roller.buckets.results, rows_key(window), rolled.body, observed_etag=seen.rows_etag)
             lineage = dataclasses.replace(lineage, result_etag=etag)
-        if lineage.is_silence_unknown:
+        if lineage.is_silence_unknown or (roller.has_rules and not is_same):
             _mark_silence(roller, lineage, before)
         _write_lineage(roller, lineage, seen.lineage_etag)
 """,

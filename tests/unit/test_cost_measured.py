@@ -99,7 +99,10 @@ def run_consumer(*, repeats: int = 1, arrival_ms: int = ARRIVAL_MS) -> None:
 def run_idle_tick(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The report of a tick that closes a window without readings and marks an old one as final."""
     both = buckets(idle_stage(MIDNIGHT).apply)
-    stage = SimpleNamespace(lake=both.lake, results=both.results, lifetimes=LIFETIMES, silence_topic_arn="")
+    without = dict.fromkeys(
+        ("silence_topic_arn", "info_topic_arn", "warning_topic_arn", "critical_topic_arn", "rules"), ""
+    )
+    stage = SimpleNamespace(lake=both.lake, results=both.results, lifetimes=LIFETIMES, **without)
     monkeypatch.setattr(handler.Stage, "of_function", lambda _: stage)
     return handler.handle({"time": format_rfc3339(MIDNIGHT + WINDOW_MS)}, LambdaContext(remaining_ms=240_000))
 

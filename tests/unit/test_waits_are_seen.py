@@ -19,6 +19,7 @@ from windrow import settings
 from windrow.aws.clients import EMBEDDED, Place
 from windrow.errors import WindrowError
 from windrow.stage import Stage
+from windrow_cli.console import err
 from windrow_cli.main import _COMMANDS, run
 
 pytestmark = pytest.mark.slow  # each imports its command
@@ -114,6 +115,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
     master, slave = os.openpty()
     with open(slave, "w", encoding="utf-8") as stderr:  # noqa: PTH123 - a descriptor, not a path
         monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setattr(err, "is_interactive", True)  # rich looks once, at the import, and that was elsewhere
         yield Terminal(master, stderr)
     os.close(master)
 
