@@ -87,6 +87,10 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_line(line)
 
 
+# Every sensor is beyond it from the first window that rules judge.
+RULES = b'[[rule]]\nname = "above-absolute-zero"\nabove = -273\n'
+
+
 @dataclass(frozen=True, slots=True)
 class FilledStage:
     """A stage whose tables and views all have rows; `time_range` has the windows that are rolled."""
@@ -108,7 +112,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def filled(home: Path) -> FilledStage:
     """The end of yesterday, and two hours of a fleet, some of it silent in the second; and a window still open."""
-    options = DeploymentOptions(shard_count=2, mode="direct", is_scheduled=False)
+    options = DeploymentOptions(shard_count=2, mode="direct", is_scheduled=False, rules=RULES)
     plan = plan_deployment(embedded.place(home), STAGE, options)
     # The application is created and runs nothing, but its table and the view over it are there.
     plan = replace(plan, parameters=plan.parameters | {"Engine": "flink", "FlinkCodeKey": "none/here.jar"})
