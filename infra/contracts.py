@@ -1,8 +1,6 @@
 """The payload contract of a deployment: a file or a ready-made one, checked before anything is deployed."""
 
-from pathlib import Path
-
-from windrow.errors import UsageError
+from infra.given_file import text_of
 from windrow.payloads.load import stored_form
 from windrow.payloads.readymade import READY_MADE
 
@@ -10,7 +8,6 @@ PARAMETER = "PayloadContract"
 """The parameter that names the stored contract by its digest; empty for the default form."""
 DEFAULT_FORM = "windrow"
 """The ready-made contract that is what functions read without one."""
-FILE_BYTES_MAX = 262_144
 
 
 def contract_to_store(choice: str) -> bytes:
@@ -22,12 +19,5 @@ def contract_to_store(choice: str) -> bytes:
         return b""
     if choice in READY_MADE:
         return stored_form(f'use = "{choice}"', name=choice)
-    try:
-        body = Path(choice).read_bytes()
-        if len(body) > FILE_BYTES_MAX:
-            raise UsageError(f"{choice} has {len(body):,} bytes, a contract at most {FILE_BYTES_MAX:,}")
-        text = body.decode()
-    except (OSError, UnicodeDecodeError) as error:
-        hint = f"give a file, or one of {', '.join(READY_MADE)}"
-        raise UsageError(f"the payload contract {choice} cannot be read: {error}", hint=hint) from error
+    text = text_of(choice, "payload contract", hint=f"give a file, or one of {', '.join(READY_MADE)}")
     return stored_form(text, name=choice)

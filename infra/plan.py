@@ -16,9 +16,8 @@ from infra.wheels import Platform
 from windrow.aws.clients import EMBEDDED, LOCALSTACK, Place
 from windrow.deployment import STAGE_TAG, stack_name
 from windrow.errors import UsageError
+from windrow.lake.by_digest import digest_of
 from windrow.likely import suggestion
-from windrow.payloads.load import digest_of
-from windrow.rules.stored import digest_of_rules
 
 STAGE_CHARACTERS_MAX = 20
 ENGINE, FLINK = "Engine", "flink"
@@ -233,7 +232,7 @@ def plan_deployment(
     if options.contract is not None:
         parameters[contracts.PARAMETER] = digest_of(options.contract) if options.contract else ""
     if options.rules is not None:
-        parameters[value_rules.PARAMETER] = digest_of_rules(options.rules) if options.rules else ""
+        parameters[value_rules.PARAMETER] = digest_of(options.rules) if options.rules else ""
     has_iot = bool(parameters.get("IotTopic"))
     return DeploymentPlan(
         place=place,

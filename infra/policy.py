@@ -26,7 +26,7 @@ _FLINK_ROLE = "FlinkRole"
 _RESULTS = (
     *(layout.AGGREGATES, layout.AGGREGATES_1H, layout.AGGREGATES_1D, layout.AGGREGATES_FLINK),
     *(layout.WINDOWS, layout.WINDOWS_1H, layout.WINDOWS_1D),
-    layout.SILENCES,
+    *(layout.SILENCES, layout.EXCURSIONS),
 )
 _ANSWERS = "athena/"
 _SEAL = ("kms:Decrypt", "kms:GenerateDataKey")

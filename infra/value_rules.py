@@ -1,9 +1,6 @@
 """The rules on values of a deployment: a file, checked before anything is deployed."""
 
-from pathlib import Path
-
-from infra.contracts import FILE_BYTES_MAX
-from windrow.errors import UsageError
+from infra.given_file import text_of
 from windrow.rules.load import load_rules
 
 PARAMETER = "ValueRules"
@@ -19,13 +16,6 @@ def rules_to_store(choice: str) -> bytes:
     """
     if choice == NONE:
         return b""
-    try:
-        body = Path(choice).read_bytes()
-        if len(body) > FILE_BYTES_MAX:
-            raise UsageError(f"{choice} has {len(body):,} bytes, a file of rules at most {FILE_BYTES_MAX:,}")
-        text = body.decode()
-    except (OSError, UnicodeDecodeError) as error:
-        hint = f"give a file, or {NONE} for a stage without rules"
-        raise UsageError(f"the rules {choice} cannot be read: {error}", hint=hint) from error
+    text = text_of(choice, "rules", hint=f"give a file, or {NONE} for a stage without rules")
     load_rules(text, name=choice)
-    return body
+    return text.encode()

@@ -191,9 +191,9 @@ INFRA_MUTANTS: list[Guarded] = [
         ),
     ),
     *_of(
-        "windrow.payloads.stored",
+        "windrow.lake.by_digest",
         "test_consumer_contracts",
-        ("another contract under the digest", "if digest_of(found.body) != digest:", "if False:"),
+        ("another content under the digest", "if digest_of(found.body) != digest:", "if False:"),
     ),
     *_of(
         "processors.judge_blocks",

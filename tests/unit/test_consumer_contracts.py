@@ -22,8 +22,9 @@ from windrow.columns.arrays import Int64s
 from windrow.columns.payloads import Payloads
 from windrow.columns.strings import Strings
 from windrow.errors import WindrowError
+from windrow.lake.by_digest import digest_of
 from windrow.lake.layout import PARTIALS, QUARANTINE, contract_key
-from windrow.payloads.load import digest_of, load_contract, stored_form
+from windrow.payloads.load import load_contract, stored_form
 from windrow.payloads.reader import ContractReader
 from windrow.payloads.stored import contract_of, store_contract
 from windrow.quantities import TEMPERATURE, Quantity
@@ -282,5 +283,5 @@ def test_a_stored_contract_is_found_by_its_digest() -> None:
     with pytest.raises(WindrowError, match="not in the lake bucket"):
         contract_of(lake, "0" * 64)
     lake.put(contract_key("1" * 64), stored)
-    with pytest.raises(WindrowError, match="another contract"):
+    with pytest.raises(WindrowError, match="does not hold what its name says"):
         contract_of(lake, "1" * 64)

@@ -14,7 +14,8 @@ from tests.unit.test_deploy_aws import plan
 from tests.unit.test_stack_operations import deployed, ignore
 from windrow.aws.clients import EMBEDDED, Place
 from windrow.errors import UsageError
-from windrow.payloads.load import digest_of, stored_form
+from windrow.lake.by_digest import digest_of
+from windrow.payloads.load import stored_form
 from windrow.payloads.readymade import READY_MADE
 from windrow.payloads.table import ContractError
 from windrow_cli.main import windrow

@@ -17,11 +17,12 @@ from tests.unit.test_deploy_aws import plan
 from tests.unit.test_stack_operations import deployed, ignore
 from windrow.aws.clients import EMBEDDED, Place
 from windrow.errors import UsageError, WindrowError
+from windrow.lake.by_digest import digest_of
 from windrow.lake.layout import rules_key, rules_start_key
 from windrow.payloads.table import ContractError
 from windrow.rules.messages import Message
 from windrow.rules.rule import Severity
-from windrow.rules.stored import digest_of_rules, first_window, rules_of, store_rules
+from windrow.rules.stored import first_window, rules_of, store_rules
 from windrow.stage import Stage
 from windrow.window import WINDOW_MS, Window
 
@@ -58,7 +59,7 @@ def test_a_file_becomes_what_a_stage_stores(tmp_path: Path) -> None:
 def test_the_plan_names_the_rules_by_their_digest() -> None:
     """None keeps the stage's; empty takes them away; and --set does not name them past their check."""
     plans = [plan_deployment(PLACE, "test", DeploymentOptions(rules=one)) for one in (None, b"", TEXT)]
-    assert [one.parameters.get(value_rules.PARAMETER) for one in plans] == [None, "", digest_of_rules(TEXT)]
+    assert [one.parameters.get(value_rules.PARAMETER) for one in plans] == [None, "", digest_of(TEXT)]
     with pytest.raises(UsageError, match="not a parameter you can set"):
         parse_parameters((f"ValueRules={'0' * 64}",))
 
@@ -68,7 +69,7 @@ def test_the_rules_are_in_the_lake_before_the_dispatcher_names_them(*, is_new: b
     """A stage that exists has them before its stack changes; a new one as soon as it has a lake."""
     aws = SimulatedAws() if is_new else deployed()
     base = plan()
-    base.parameters[value_rules.PARAMETER] = digest_of_rules(TEXT)
+    base.parameters[value_rules.PARAMETER] = digest_of(TEXT)
     with answering(aws):
         prepared = stack.prepare(replace(base, rules=TEXT), ignore)
         aws.calls.clear()
@@ -87,7 +88,7 @@ def test_stored_rules_are_what_their_name_says() -> None:
     with pytest.raises(WindrowError, match="not in the lake"):
         rules_of(lake, "0" * 64)
     lake.put(rules_key(digest), TEXT + b"windows = 2\n")
-    with pytest.raises(WindrowError, match="other rules than its name says"):
+    with pytest.raises(WindrowError, match="does not hold what its name says"):
         rules_of(lake, digest)
 
 

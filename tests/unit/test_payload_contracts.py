@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from windrow.lake.by_digest import digest_of
 from windrow.payloads.decode import decode
-from windrow.payloads.load import digest_of, load_contract, load_stored, stored_form
+from windrow.payloads.load import load_contract, load_stored, stored_form
 from windrow.payloads.readymade import READY_MADE
 from windrow.payloads.table import ContractError
 from windrow.payloads.values import DecodedPayload

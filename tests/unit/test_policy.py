@@ -316,6 +316,18 @@ def test_the_tables_of_the_template_are_those_of_the_policy() -> None:
     assert database == {"Fn::Sub": "windrow_${Stage}"}
 
 
+def test_the_analyst_reads_the_objects_of_every_table() -> None:
+    """A table of the template whose objects the policy leaves out would answer with AccessDenied."""
+    tables = [one for one in template.load()["Resources"].values() if one["Type"] == "AWS::Glue::Table"]
+    places = [one["Properties"]["TableInput"]["StorageDescriptor"].get("Location") for one in tables]
+    roots = [place["Fn::Sub"] for place in places if place is not None]
+    assert len(roots) > 8
+    of_bucket = {"${ResultsBucket}": RESULTS, "${LakeBucket}": LAKE}
+    for root in roots:
+        bucket, _, prefix = root.removeprefix("s3://").partition("/")
+        assert allows(policy("analyst", SCOPE), "s3:GetObject", f"{of_bucket[bucket]}/{prefix}x"), root
+
+
 def test_the_command_prints_json_and_asks_nobody() -> None:
     """With account and region there is no request, and so no credentials are needed."""
     arguments = ["policy", "analyst", "--stage", "prod", "--account", ACCOUNT, "--region", REGION]

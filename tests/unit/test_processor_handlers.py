@@ -22,8 +22,9 @@ from tests.unit.stream_records import ARRIVAL_MS, aggregated, encoded, reading, 
 from windrow import settings
 from windrow.aws import clients as aws
 from windrow.errors import WindrowError
+from windrow.lake.by_digest import digest_of
 from windrow.lake.store import StoreError
-from windrow.payloads.load import digest_of, stored_form
+from windrow.payloads.load import stored_form
 
 LAKE = "lake"
 ENVIRONMENT = {

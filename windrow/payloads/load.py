@@ -1,6 +1,5 @@
 """A contract from its file: read, checked, and compiled; and the form in which a stage stores it."""
 
-import hashlib
 import json
 import re
 import tomllib
@@ -37,11 +36,6 @@ def stored_form(text: str, *, name: str = "contract") -> bytes:
         return json.dumps(_to_json(_with_zones(tree)), separators=(",", ":")).encode()
     except TypeError as error:
         raise ContractError(f"{name}: a contract holds texts, numbers, arrays and tables: {error}") from error
-
-
-def digest_of(stored: bytes) -> str:
-    """Return the digest by which a stored contract is named, in 64 hexadecimal digits."""
-    return hashlib.sha256(stored).hexdigest()
 
 
 def load_stored(stored: bytes) -> Contract:

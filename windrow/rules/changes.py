@@ -7,7 +7,7 @@ An excursion is known by its rule, its series and its beginning. One whose begin
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -63,13 +63,14 @@ def changes(
         stood |= _by_key(old)
         stands |= _by_key(new)
     gone = {key: row for key, row in stood.items() if key not in stands}
+    gone_of, stands_of = _by_series(gone.values()), _by_series(stands.values())
     found = [
         change
         for key, row in sorted(stands.items())
-        for change in _changes_of(row, stood.get(key) or _overlapping(row, gone.values()))
+        for change in _changes_of(row, stood.get(key) or _overlapping(row, gone_of))
     ]
     for key, row in sorted(gone.items()):
-        if key not in at_first and _overlapping(row, stands.values()) is None:
+        if key not in at_first and _overlapping(row, stands_of) is None:
             found.append(Change(ChangeKind.WITHDRAWN, row))
     return found
 
@@ -91,11 +92,18 @@ def _told(row: ExcursionRow) -> tuple[object, ...]:
     return (row.state, row.rang_ms, row.ended_ms, row.extreme_milli, row.beyond_milli_ms, row.windows)
 
 
-def _overlapping(row: ExcursionRow, others: Iterable[ExcursionRow]) -> ExcursionRow | None:
+def _by_series(rows: Iterable[ExcursionRow]) -> dict[tuple[str, str], list[ExcursionRow]]:
+    """Return the rows of each rule and series, in their order: a whole fleet may be beyond a limit at once."""
+    found: dict[tuple[str, str], list[ExcursionRow]] = {}
+    for row in rows:
+        found.setdefault((row.rule, row.series), []).append(row)
+    return found
+
+
+def _overlapping(row: ExcursionRow, others: Mapping[tuple[str, str], WindowRows]) -> ExcursionRow | None:
     """Return the first of the others of the same rule and series that was under way at the same time."""
-    for other in others:
-        is_same = (other.rule, other.series) == (row.rule, row.series)
-        if is_same and _starts_before_end(row, other) and _starts_before_end(other, row):
+    for other in others.get((row.rule, row.series), ()):
+        if _starts_before_end(row, other) and _starts_before_end(other, row):
             return other
     return None
 

@@ -1,10 +1,10 @@
 """The rules that a stage has stored in its lake, named by their digest, and the window from which they are in force."""
 
-import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
 
 from windrow.errors import WindrowError
+from windrow.lake.by_digest import content_of, digest_of, store_once
 from windrow.lake.layout import rules_key, rules_start_key
 from windrow.lake.store import ObjectStore, PreconditionFailed
 from windrow.rules.load import load_rules
@@ -23,27 +23,17 @@ class StoredRules:
     rules: tuple[Rule, ...]
 
 
-def digest_of_rules(stored: bytes) -> str:
-    """Return the digest by which stored rules are named."""
-    return hashlib.sha256(stored).hexdigest()
-
-
 def store_rules(lake: ObjectStore, stored: bytes) -> str:
     """Write the text of a file of rules, if it is not there yet, and return its digest."""
-    digest = digest_of_rules(stored)
-    with suppress(PreconditionFailed):  # a key names its content: an earlier deployment wrote it
-        lake.put(rules_key(digest), stored, if_absent=True)
+    digest = digest_of(stored)
+    store_once(lake, rules_key(digest), stored)
     return digest
 
 
 def rules_of(lake: ObjectStore, digest: str) -> StoredRules:
     """Read stored rules; WindrowError if they are not there, or are not what their name says."""
-    found = lake.get(rules_key(digest))
-    if found is None:
-        raise WindrowError(f"the rules {digest[:16]} are not in the lake bucket", hint=_HINT)
-    if digest_of_rules(found.body) != digest:
-        raise WindrowError(f"{rules_key(digest)} holds other rules than its name says", hint=_HINT)
-    return StoredRules(digest, load_rules(found.body.decode(), name="stored rules"))
+    text = content_of(lake, rules_key(digest), digest, hint=_HINT).decode()
+    return StoredRules(digest, load_rules(text, name="stored rules"))
 
 
 def first_window(lake: ObjectStore, digest: str, *, proposed: Window) -> Window:
