@@ -196,8 +196,8 @@ class Page:
         deadline = time.monotonic() + WAIT_SECONDS_MAX
         while not is_so():
             if time.monotonic() > deadline:
-                complaint = self.js("return document.getElementById('banner').textContent")
-                pytest.fail(f"waited in vain; the page says {complaint!r}")
+                said = [self.text(one) for one in ("#banner", "#status", "#stage")]
+                pytest.fail(f"waited in vain at {self.browser.current_url}; the page says {said}")
             time.sleep(0.05)
 
     def after(self, act: Callable[[], object]) -> None:
