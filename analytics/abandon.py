@@ -10,7 +10,7 @@ LOOK_SECONDS = 0.1
 """How often somebody who waits for a lock looks whether the answer is still wanted."""
 
 Check = Callable[[], object]
-"""Called between the steps of long work; raises Abandoned if nobody waits for the answer any more."""
+"""Called between the steps of long work; raises Abandoned or TimeIsUp if no answer is wanted any more."""
 
 
 class Abandoned(WindrowError):  # noqa: N818 - the domain's noun
@@ -19,6 +19,14 @@ class Abandoned(WindrowError):  # noqa: N818 - the domain's noun
     def __init__(self) -> None:
         """Say so."""
         super().__init__("nobody waits for this answer any more")
+
+
+class TimeIsUp(WindrowError):  # noqa: N818 - the domain's noun
+    """The time for the answer is up; what was read for it so far is kept, so that the same question may end sooner."""
+
+    def __init__(self) -> None:
+        """Say so."""
+        super().__init__("reading the range takes longer than an answer may", hint="ask again, or for a shorter range")
 
 
 def always_wanted() -> None:

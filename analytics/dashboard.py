@@ -1,23 +1,26 @@
-"""The dashboard's answers as values that become JSON, for the server and for the export."""
+"""The dashboard's answers as values that become JSON, for the servers and for the export."""
 
+import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from analytics import panels, presets
+from analytics import newest_rows, panels, presets
 from analytics.abandon import Check, always_wanted, held
 from analytics.history import Histories
 from analytics.objects import newest_window
 from analytics.result import Engine
 from analytics.row_cache import RowCache, Snapshot
 from analytics.silences import SilenceCache
-from windrow.errors import UsageError
+from windrow.errors import NotFound, UsageError
+from windrow.lake.layout import lineage_key
 from windrow.lake.store import ObjectStore
 from windrow.period import DAY_MS, HOUR_MS
 from windrow.quantities import TEMPERATURE, Quantity
+from windrow.rows.lineage import Lineage
 from windrow.timerange import TimeRange, parse_range
-from windrow.window import WINDOW_MS
+from windrow.window import WINDOW_MS, Window
 
 Json = dict[str, Any]
 PER_PAGE_MAX = panels.PAGE_SENSORS_MAX
@@ -69,7 +72,7 @@ class Dashboard:
         try:
             quantity = Quantity(name, unit or (TEMPERATURE.unit if name == TEMPERATURE.name else unit))
         except ValueError as error:
-            raise UsageError(f"no such quantity: {error}", hint="api/quantities lists those there are") from error
+            raise UsageError(f"no such quantity: {error}", hint="v1/quantities lists those there are") from error
         if quantity == self.quantity:
             return self
         with self._lock:
@@ -113,6 +116,7 @@ class Dashboard:
             "window_ms": WINDOW_MS,
             "longest_ms": RANGE_DAYS_MAX * DAY_MS,
             "range": {"from_ms": snapshot.time_range.start_ms, "to_ms": snapshot.time_range.end_ms},
+            "is_final": _is_final(snapshot),
             "newest_ms": None if newest is None else newest.start_ms,
             "silent": panels.silent(self._silences.at(snapshot, check)),
             "fleet": panels.fleet(snapshot),
@@ -139,17 +143,67 @@ class Dashboard:
         snapshot, sensors = self._snapshot(self._range(start, end), check)
         now = self._silences.at(snapshot, check) if sort == "silent" else panels.NOBODY
         wanted = search[:SEARCH_CHARACTERS_MAX]
-        return panels.heatmap(snapshot, sensors, search=wanted, sort=sort, page=page, per_page=per_page, now=now)
+        shown = panels.heatmap(snapshot, sensors, search=wanted, sort=sort, page=page, per_page=per_page, now=now)
+        return shown | {"is_final": _is_final(snapshot)}
+
+    def latest(
+        self,
+        start: str | None,
+        end: str | None,
+        *,
+        search: str,
+        page: int,
+        per_page: int,
+        check: Check = always_wanted,
+    ) -> Json:
+        """Return a page of sensors, by id, each with its newest row in the range: columns of equal length.
+
+        t: starts of windows; last_time, last: the newest reading there; mean, readings: of the window.
+        """
+        snapshot, sensors = self._snapshot(self._range(start, end), check)
+        found = panels.page_of(snapshot, sensors, search=search, page=page, per_page=per_page)
+        with held(self._asking, check):
+            columns = newest_rows.columns(self._engine, self.quantity, snapshot, sensors, found.places.tolist())
+        numbers = {"total": found.total, "page": found.page, "per_page": per_page}
+        return numbers | {"is_final": _is_final(snapshot)} | columns
 
     def history(self, start: str | None, end: str | None, *, sensor_id: str, check: Check = always_wanted) -> Json:
-        """Return the windows of one sensor with percentiles; WindrowError if it has none."""
+        """Return the windows of one sensor with percentiles; NotFound if it has none."""
         snapshot, _ = self._snapshot(self._range(start, end), check)
-        return self._histories.of(sensor_id, snapshot)
+        return self._histories.of(sensor_id, snapshot) | {"is_final": _is_final(snapshot)}
+
+    def excursions(
+        self,
+        start: str | None,
+        end: str | None,
+        *,
+        quantity: str | None,
+        page: int,
+        per_page: int,
+        check: Check = always_wanted,
+    ) -> Json:
+        """Return a page of the excursions under way in the range, as it left them; of every quantity if None."""
+        time_range = self._range(start, end)
+        with held(self._asking, check):
+            frame = self._engine.run(presets.excursions(time_range, quantity=quantity)).frame
+        number = max(0, min(page, -(-len(frame) // per_page) - 1))
+        shown = frame.iloc[number * per_page : (number + 1) * per_page]
+        return {"total": len(frame), "page": number, "per_page": per_page, "excursions": newest_rows.objects(shown)}
+
+    def lineage(self, window: Window) -> Json:
+        """Return the lineage of `window`, as the results have it; NotFound if it was never rolled."""
+        stored = self._results.get(lineage_key(window))
+        if stored is None:
+            raise NotFound("that window was never rolled", hint="v1/windows lists those that were")
+        lineage: Json = json.loads(Lineage.from_json(stored.body).to_json())
+        return lineage
 
     def histories(self, start: str | None, end: str | None, *, sensor_ids: Sequence[str]) -> dict[str, Json]:
         """Return the histories of those of `sensor_ids` that have rows, each as `history` does, by one query."""
         snapshot, _ = self._snapshot(self._range(start, end), always_wanted)
-        return self._histories.of_many(sensor_ids, snapshot)
+        is_final = _is_final(snapshot)
+        found = self._histories.of_many(sensor_ids, snapshot)
+        return {sensor_id: history | {"is_final": is_final} for sensor_id, history in found.items()}
 
     def progress(self) -> Json:
         """Return how far the current refresh is."""
@@ -180,6 +234,14 @@ class Dashboard:
             if self._newest is None or _content(self._newest[0]) != _content(snapshot):
                 self._newest = snapshot, panels.summarize_sensors(snapshot)
             return snapshot, self._newest[1]
+
+
+def _is_final(snapshot: Snapshot) -> bool:
+    """Whether every window that starts in the range is final, so that its numbers never change again."""
+    start_ms, end_ms = snapshot.time_range.start_ms, snapshot.time_range.end_ms
+    windows = -(-end_ms // WINDOW_MS) - -(-start_ms // WINDOW_MS)
+    final = sum(lineage.is_final for lineage in snapshot.lineages)
+    return 0 < windows == final
 
 
 def _content(snapshot: Snapshot) -> tuple[int, int, int]:

@@ -13,7 +13,7 @@ from analytics.frames import epoch_ms
 from analytics.query import Query
 from analytics.result import Engine
 from analytics.row_cache import Snapshot
-from windrow.errors import WindrowError
+from windrow.errors import NotFound
 from windrow.quantities import TEMPERATURE, Quantity
 from windrow.timerange import TimeRange
 from windrow.window import WINDOW_MS
@@ -44,7 +44,7 @@ class Histories:
         self._histories: OrderedDict[str, _SensorHistory] = OrderedDict()
 
     def of(self, sensor_id: str, snapshot: Snapshot) -> dict[str, Any]:
-        """Return the sensor's rows in the windows of `snapshot`, as columns; WindrowError if there are none."""
+        """Return the sensor's rows in the windows of `snapshot`, as columns; NotFound if there are none."""
         with self._lock:
             history = self._histories.setdefault(sensor_id, _SensorHistory())
             self._histories.move_to_end(sensor_id)
@@ -54,7 +54,7 @@ class Histories:
             starts = [lineage.start_ms for lineage in snapshot.lineages if lineage.start_ms in history.rows]
             rows = [history.rows[start_ms] for start_ms in starts]
         if not rows:
-            raise WindrowError(f"no sensor {sensor_id!r} in this range", hint="search for it, or choose another range")
+            raise NotFound(f"no sensor {sensor_id!r} in this range", hint="search for it, or choose another range")
         columns = {name: [row[name] for row in rows] for name in (*CELSIUS, *_COUNTS)}
         return {"sensor": sensor_id, "t": starts, "step_ms": WINDOW_MS} | columns
 

@@ -18,6 +18,8 @@ MODULES = ("app", "charts", "format", "heatmap", "panels", "range", "source")
 VENDORED = ("uPlot.iife.min.js", "uPlot.min.css")
 FILES = (*(f"{name}.js" for name in MODULES), "style.css", *(f"vendor/{name}" for name in VENDORED))
 
+MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html"}
+
 _HEAD, _END = "<!-- head -->", "<!-- end -->"
 # An exported file may load nothing, not even from its own folder.
 _EXPORT_POLICY = "default-src 'none'; script-src 'unsafe-inline' data:; style-src 'unsafe-inline'; img-src data:"
@@ -46,6 +48,16 @@ def served_policy() -> str:
         f"default-src 'none'; script-src 'self' 'sha256-{digest}'; style-src 'self'; connect-src 'self'; "
         "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
+
+
+def page_headers() -> dict[str, str]:
+    """Return the headers that the served page comes with."""
+    return {
+        "Content-Security-Policy": served_policy(),
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-cache",
+    }
 
 
 def exported_page(answers: dict[str, Any], quantity: Quantity = TEMPERATURE) -> str:

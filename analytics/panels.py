@@ -186,15 +186,14 @@ def heatmap(
 
     The order "silent" has only those that are silent `now`, in the order of their panel.
     """
-    found = _found(snapshot, sensors, search=search, sort=sort, now=now)
-    page = max(0, min(page, math.ceil(len(found) / per_page) - 1))
-    places = found[page * per_page : (page + 1) * per_page]
+    found = page_of(snapshot, sensors, search=search, sort=sort, page=page, per_page=per_page, now=now)
+    places = found.places
     groups = _grouped(snapshot.rows, columns_max=HEATMAP_COLUMNS_MAX, snapshot=snapshot)
     return {
         "t": [start_ms for start_ms, _ in groups],
         "step_ms": _step_ms(snapshot, HEATMAP_COLUMNS_MAX),
-        "total": len(found),
-        "page": page,
+        "total": found.total,
+        "page": found.page,
         "per_page": per_page,
         "sensors": [snapshot.sensor_ids[place] for place in places],
         "last": [_rounded(sensors.last_c[place]) for place in places],
@@ -203,6 +202,31 @@ def heatmap(
         "change": [_rounded(sensors.change_c[place]) for place in places],
         "mean": _means(groups, places, len(snapshot.sensor_ids)),
     }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SensorPage:
+    """A page of sensors: their positions in `Snapshot.sensor_ids`, its number, and how many sensors all pages have."""
+
+    places: npt.NDArray[np.int64]
+    page: int
+    total: int
+
+
+def page_of(
+    snapshot: Snapshot,
+    sensors: SensorSummaries,
+    *,
+    search: str,
+    page: int,
+    per_page: int,
+    sort: str = "name",
+    now: SilenceNow = NOBODY,
+) -> SensorPage:
+    """Return a page of the sensors whose ids contain `search`; the last page if there are fewer."""
+    found = _found(snapshot, sensors, search=search, sort=sort, now=now)
+    number = max(0, min(page, math.ceil(len(found) / per_page) - 1))
+    return SensorPage(found[number * per_page : (number + 1) * per_page], number, len(found))
 
 
 def _means(groups: "Groups", places: npt.NDArray[np.int64], count: int) -> list[list[float | None]]:

@@ -96,7 +96,7 @@ WITH ranked AS (
     ROW_NUMBER() OVER (PARTITION BY sensor_id{then_unit} ORDER BY window_start DESC) AS age
   FROM {table}
   WHERE {in_range}
-  AND quantity = :quantity
+  AND quantity = :quantity{is_wanted}
 )
 SELECT
   sensor_id,
@@ -214,8 +214,7 @@ def sensor(sensor_id: str, time_range: TimeRange, *, window: str = "5m", quantit
 
 def histories(sensor_ids: Sequence[str], time_range: TimeRange, *, quantity: str = TEMPERATURE) -> Query:
     """Return the columns of `sensor` for several sensors at once, with `sensor_id`, sorted by sensor, then window."""
-    values = {f"sensor_{place}": sensor_id for place, sensor_id in enumerate(sensor_ids)}
-    wanted = f"sensor_id IN ({', '.join(f':{name}' for name in values)})"
+    wanted, values = _one_of(sensor_ids)
     text = _SENSOR.replace("{sensor_id}", "sensor_id, ").replace("{is_wanted}", wanted)
     return _bind(text, time_range, quantity=quantity, **values)
 
@@ -227,7 +226,16 @@ def fleet(time_range: TimeRange, *, window: str = "5m", quantity: str = TEMPERAT
 
 def latest(time_range: TimeRange, *, window: str = "5m", quantity: str = TEMPERATURE) -> Query:
     """Return the newest row of each sensor in the range, sorted by sensor id."""
-    return _bind(_LATEST, time_range, window=window, quantity=quantity)
+    return _bind(_LATEST.replace("{is_wanted}", ""), time_range, window=window, quantity=quantity)
+
+
+def latest_of(
+    sensor_ids: Sequence[str], time_range: TimeRange, *, window: str = "5m", quantity: str = TEMPERATURE
+) -> Query:
+    """Return the newest row of each of `sensor_ids`, at least one, as `latest` does."""
+    wanted, values = _one_of(sensor_ids)
+    text = _LATEST.replace("{is_wanted}", f"\n  AND {wanted}")
+    return _bind(text, time_range, window=window, quantity=quantity, **values)
 
 
 def hottest(
@@ -282,6 +290,12 @@ def units(time_range: TimeRange) -> Query:
         f"SELECT DISTINCT quantity, unit FROM aggregates WHERE {IN_RANGE} ORDER BY quantity, unit",  # noqa: S608
         range_values(time_range),
     )
+
+
+def _one_of(sensor_ids: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """Return the condition that a row is of one of the sensors, and its parameters."""
+    values = {f"sensor_{place}": sensor_id for place, sensor_id in enumerate(sensor_ids)}
+    return f"sensor_id IN ({', '.join(f':{name}' for name in values)})", values
 
 
 def _bind(

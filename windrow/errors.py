@@ -24,6 +24,10 @@ class PermanentError(WindrowError):
     """
 
 
+class NotFound(WindrowError):  # noqa: N818 - the domain's noun
+    """Something that is asked for by its name, and is not there."""
+
+
 class UsageError(WindrowError):
     """A command line that makes no sense; exit code 2, as for click's own usage errors."""
 

@@ -61,10 +61,10 @@ function link() {
   const bounds = { from: rfc3339(fromMs), to: rfc3339(toMs), ...about() };
   byId("permalink").href = addressOf(bounds);
   const { search, sort, page, sensor } = state;
-  const also = { heatmap: { search, sort, page, per_page: PER_PAGE }, history: { sensor } };
+  const also = { sensors: { search, sort, page, per_page: PER_PAGE }, sensor: { sensor } };
   for (const one of document.querySelectorAll("[data-api]")) {
     one.hidden = !source.isLive;
-    one.href = `api/${one.dataset.api}?${new URLSearchParams({ ...bounds, ...also[one.dataset.api] })}`;
+    one.href = `v1/${one.dataset.api}?${new URLSearchParams({ ...bounds, ...also[one.dataset.api] })}`;
   }
 }
 

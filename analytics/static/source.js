@@ -10,24 +10,24 @@ export function sourceOf(document) {
 
 function fromServer() {
   const ask = async (what, parameters, signal) => {
-    const response = await fetch(`api/${what}?${new URLSearchParams(parameters)}`, { signal, cache: "no-store" }).catch((error) => {
+    const response = await fetch(`v1/${what}?${new URLSearchParams(parameters)}`, { signal, cache: "no-store" }).catch((error) => {
       if (error.name === "AbortError") throw error;
       throw new Error("windrow dashboard does not answer: is it still running?");
     });
     const answer = await response.json().catch((error) => {
       if (error.name === "AbortError") throw error;
-      return { error: `windrow dashboard failed at ${what}`, hint: "its terminal says why" };
+      return { detail: `windrow dashboard failed at ${what}`, hint: "its terminal says why" };
     });
-    if (response.ok && !answer.error) return answer;
+    if (response.ok && !answer.detail) return answer;
     // `isAbout` tells an answer of the server from no answer at all.
-    throw Object.assign(new Error([answer.error, answer.hint].filter(Boolean).join(" — ")), { isAbout: what });
+    throw Object.assign(new Error([answer.detail, answer.hint].filter(Boolean).join(" — ")), { isAbout: what });
   };
   return {
     isLive: true,
     overview: (range, signal) => ask("overview", range, signal),
-    heatmap: (range, wanted, signal) => ask("heatmap", { ...range, ...wanted }, signal),
-    history: (range, sensor, signal) => ask("history", { ...range, sensor }, signal),
-    progress: (range) => ask("progress", range),
+    heatmap: (range, wanted, signal) => ask("sensors", { ...range, ...wanted }, signal),
+    history: (range, sensor, signal) => ask("sensor", { ...range, sensor }, signal),
+    progress: (range) => ask("progress", {}),
     quantities: async () => (await ask("quantities", {})).quantities,
   };
 }

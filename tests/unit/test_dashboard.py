@@ -19,12 +19,13 @@ from urllib.parse import urlencode
 import pytest
 
 from analytics.abandon import Abandoned, held
+from analytics.api.operations import OPERATIONS
 from analytics.dashboard import OTHERS_MAX, Dashboard
 from analytics.export import export
 from analytics.page import FILES, exported_page, served_page, served_policy, text_of
 from analytics.query import Query
 from analytics.result import Engine, Result
-from analytics.web import _ANSWERS, application
+from analytics.web import application
 from tests.unit.stored_results import StoredResults
 from tests.unit.test_row_cache import ALL, SENSORS, START_MS, WINDOWS, readings_of, store
 from windrow.aws.clients import Place
@@ -87,7 +88,8 @@ def scope_of(path: str, *, host: str = "127.0.0.1:8310", method: str = "GET", **
 
 
 def ask(made: Dashboard, what: str, **query: object) -> Any:
-    status, _, body = get(made, f"/api/{what}", **{"from": BOUNDS[0], "to": BOUNDS[1]} | query)
+    bounds = {} if what == "quantities" else {"from": BOUNDS[0], "to": BOUNDS[1]}
+    status, _, body = get(made, f"/v1/{what}", **bounds | query)
     return status, json.loads(body)
 
 
@@ -117,13 +119,13 @@ def test_a_range_without_rows_points_to_the_newest(made: Dashboard) -> None:
 
 def test_sensors_come_in_pages(made: Dashboard) -> None:
     """A million of them would come in the same."""
-    _, answer = ask(made, "heatmap", per_page=3, page=1)
+    _, answer = ask(made, "sensors", per_page=3, page=1)
     assert (answer["total"], len(answer["sensors"]), answer["page"]) == (SENSORS, 3, 1)
 
 
 def test_a_history_is_asked_for_by_id(made: Dashboard) -> None:
     """With what a URL needs to be escaped."""
-    _, answer = ask(made, "history", sensor="site-0/Sensor-2")
+    _, answer = ask(made, "sensor", sensor="site-0/Sensor-2")
     assert len(answer["t"]) == WINDOWS
 
 
@@ -132,12 +134,12 @@ def test_a_history_is_asked_for_by_id(made: Dashboard) -> None:
     [
         ("overview", {"from": "yesterday"}, 400, "'yesterday' is not a time"),
         ("overview", {"from": BOUNDS[1], "to": BOUNDS[0]}, 400, "reversed"),
-        ("heatmap", {"sort": "colour"}, 400, "no order 'colour'"),
-        ("heatmap", {"page": "-1"}, 400, "not a page number"),
-        ("heatmap", {"per_page": "100000"}, 400, "1 to 200"),
-        ("heatmap", {"page": "1" * 5_000}, 400, "not a page number"),
-        ("history", {"sensor": "nobody"}, 503, "no sensor 'nobody'"),
-        ("history", {}, 503, "no sensor ''"),
+        ("sensors", {"sort": "colour"}, 400, "no sort 'colour'"),
+        ("sensors", {"page": "-1"}, 400, "not a number of page"),
+        ("sensors", {"per_page": "100000"}, 400, "from 1 to 200"),
+        ("sensors", {"page": "1" * 5_000}, 400, "not a number of page"),
+        ("sensor", {"sensor": "nobody"}, 404, "no sensor 'nobody'"),
+        ("sensor", {}, 400, "the parameter 'sensor' is missing"),
     ],
 )
 def test_bad_requests_are_answered_in_one_line(
@@ -146,27 +148,31 @@ def test_bad_requests_are_answered_in_one_line(
     """The same words as in the terminal."""
     answered, answer = ask(made, what, **query)
     assert answered == status
-    assert error in f"{answer['error']} {answer['hint']}"
+    assert error in f"{answer['detail']} {answer['hint']}"
 
 
-@pytest.mark.parametrize("panel", ["silent", "fleet", "completeness", "movers"])
-def test_every_panel_has_its_own_address(made: Dashboard, panel: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "panel"),
+    [("silences", "silent"), ("fleet", "fleet"), ("windows", "completeness"), ("movers", "movers")],
+)
+def test_every_panel_has_its_own_address(made: Dashboard, name: str, panel: str) -> None:
     """With the same numbers as on the page, and the range that they are of."""
-    status, answer = ask(made, panel)
+    status, answer = ask(made, name)
     overview = made.overview(*BOUNDS)
     assert status == 200
-    temperature = {"name": "temperature", "unit": "C"}
-    assert answer == {"stage": "dev", "range": overview["range"], "quantity": temperature, panel: overview[panel]}
+    about = {said: overview[said] for said in ("range", "quantity", "is_final")}
+    assert answer == {"stage": "dev", **about, name: overview[panel]}
+    assert answer["quantity"] == {"name": "temperature", "unit": "C"}
 
 
 def test_every_address_and_the_form_of_an_answer_are_documented(made: Dashboard) -> None:
     """The sample in docs/query.md has the keys of a real answer, and every panel's address is there."""
     text = (Path(__file__).parents[2] / "docs" / "query.md").read_text("utf-8")
-    assert [name for name in _ANSWERS if name != "progress" and f"`api/{name}" not in text] == []
-    (sample,) = re.findall(r"(?m)^\$ curl -s 'http://127.0.0.1:8310/api/silent.*\n(.*)$", text)
-    documented, real = json.loads(sample), ask(made, "silent")[1]
+    assert [one.name for one in OPERATIONS if f"`v1/{one.name}" not in text] == []
+    (sample,) = re.findall(r"(?m)^\$ curl -s 'http://127.0.0.1:8310/v1/silences.*\n(.*)$", text)
+    documented, real = json.loads(sample), ask(made, "silences")[1]
     assert documented.keys() == real.keys()
-    assert documented["silent"].keys() == real["silent"].keys()
+    assert documented["silences"].keys() == real["silences"].keys()
 
 
 @pytest.mark.parametrize(
@@ -182,10 +188,11 @@ def test_a_range_that_nobody_can_want_is_refused_before_anything_is_read(
 ) -> None:
     """At once, with what to do instead; 31 days are shown."""
     stored.results.calls.clear()
-    for what in ("overview", "heatmap", "history"):
-        status, answer = ask(made, what, **{"from": start, "to": end, "sensor": "site-0/Sensor-2"})
+    for what in [one for one in OPERATIONS if any(parameter.name == "from" for parameter in one.parameters)]:
+        sensor = {"sensor": "site-0/Sensor-2"} if what.name == "sensor" else {}
+        status, answer = ask(made, what.name, **{"from": start, "to": end} | sensor)
         assert status == 400
-        assert "the dashboard shows at most 31" in answer["error"]
+        assert "the dashboard shows at most 31" in answer["detail"]
         assert "--window 1d" in answer["hint"]
     assert stored.results.calls == {}
     assert ask(made, "overview", **{"from": "-31d", "to": "now"})[0] == 200
@@ -195,8 +202,8 @@ def test_errors_are_in_the_words_of_the_page(made: Dashboard) -> None:
     """It has fields From and To, and no options."""
     for bounds in (("yesterday", "now"), ("now", "tomorrow"), (BOUNDS[1], BOUNDS[0]), (BOUNDS[0], BOUNDS[0])):
         answer = ask(made, "overview", **{"from": bounds[0], "to": bounds[1]})[1]
-        assert "--" not in answer["error"] + answer["hint"]
-    assert ask(made, "overview", **{"from": "yesterday"})[1]["error"].startswith("From 'yesterday' is not a time")
+        assert "--" not in answer["detail"] + answer["hint"]
+    assert ask(made, "overview", **{"from": "yesterday"})[1]["detail"].startswith("From 'yesterday' is not a time")
 
 
 class SlowListings:
@@ -234,7 +241,7 @@ def test_the_work_of_a_request_that_was_given_up_ends(stored: StoredResults) -> 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(application(made, PLACE)(scope_of("/api/overview", **{"from": "-31d"}), receive, send))
+    asyncio.run(application(made, PLACE)(scope_of("/v1/overview", **{"from": "-31d"}), receive, send))
     assert 1 <= slow.listings < 32
     assert b"nobody waits" in sent[1]["body"]
 
@@ -253,8 +260,8 @@ def _give_up() -> None:
 
 def test_nobody_else_is_answered(made: Dashboard) -> None:
     """Not a page of another site, not another method, not another file."""
-    assert get(made, "/api/overview", host="evil.example")[0] == 400
-    assert get(made, "/api/overview", method="POST")[0] == 405
+    assert get(made, "/v1/overview", host="evil.example")[0] == 400
+    assert get(made, "/v1/overview", method="POST")[0] == 405
     for path in ("/static/../web.py", "/static/%2e%2e/web.py", "/static/index.html", "/etc/passwd"):
         assert get(made, path)[0] == 404
 
@@ -465,13 +472,13 @@ def test_every_quantity_is_asked_for_by_its_name_and_unit(tmp_path: Path) -> Non
     for quantity in (humidity, parts, TEMPERATURE, humidity):
         chosen = {"quantity": quantity.name, "unit": quantity.unit}
         own = dashboard(quantity)
-        for panel in ("overview", "heatmap", "fleet", "silent"):
+        for panel in ("overview", "sensors", "fleet", "silences", "latest"):
             answer = ask(made, panel, **chosen)[1]
             assert answer == ask(own, panel)[1], panel
         sensor_id = "site-1/Sensor-1"
-        assert ask(made, "history", sensor=sensor_id, **chosen) == ask(own, "history", sensor=sensor_id)
+        assert ask(made, "sensor", sensor=sensor_id, **chosen) == ask(own, "sensor", sensor=sensor_id)
     assert ask(made, "overview")[1]["quantity"] == {"name": "temperature", "unit": "C"}
-    few, all_of = (ask(made, "completeness", quantity="humidity", unit=unit)[1]["completeness"] for unit in "1%")
+    few, all_of = (ask(made, "windows", quantity="humidity", unit=unit)[1]["windows"] for unit in "1%")
     heard = [len({one.sensor_id for one in readings_of(window)}) for window in range(WINDOWS)]
     of_few = [len({one.sensor_id for one in readings_of(window)[:5]}) for window in range(WINDOWS)]
     assert all_of["sensors"] == heard
@@ -483,7 +490,7 @@ def test_every_quantity_is_asked_for_by_its_name_and_unit(tmp_path: Path) -> Non
 def test_a_quantity_that_is_none_is_refused_and_one_without_rows_is_empty(made: Dashboard) -> None:
     """A unit must be said; how many quantities are held in memory is bounded."""
     status, answer = ask(made, "overview", quantity="humidity")
-    assert (status, answer["hint"]) == (400, "api/quantities lists those there are")
+    assert (status, answer["hint"]) == (400, "v1/quantities lists those there are")
     assert ask(made, "overview", quantity="Bad Name", unit="%")[0] == 400
     for number in range(OTHERS_MAX + 3):
         status, answer = ask(made, "overview", quantity=f"q{number}", unit="%")
