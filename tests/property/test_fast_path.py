@@ -1,5 +1,6 @@
 """Readings read together against `parse_reading` one by one: the same readings, the same bad, in the same order."""
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 
@@ -9,13 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.property.wire import OURS, STYLES, TEMPERATURES, TIMES, Style, batch
+from windrow.columns.arrays import Int64s
 from windrow.columns.payloads import Payloads
 from windrow.columns.words import ROWS_AT_ONCE
 from windrow.reading import BadReading, Reading, Readings, Reason
 from windrow.wire.json.by_value import read_by_value
 from windrow.wire.json.encode import encode_readings
-from windrow.wire.json.fast import ROWS_MIN, read_common_layouts
+from windrow.wire.json.fast import EXAMPLES_MAX, ROWS_MIN, read_common_layouts
 from windrow.wire.json.layout import Layout
+from windrow.wire.json.some import is_worth_reading
 from windrow.wire.json.strict import PAYLOAD_BYTES_MAX, BadPayload, parse_reading, parse_readings
 
 
@@ -248,3 +251,32 @@ def test_other_quantities_of_the_default_form_are_read_among_temperatures() -> N
     for payloads in (humid, [b'{"sensor_id":"a","event_time":1,"temperature":5}', *humid] * 2):
         parsed = parse_readings(payloads)
         assert list(parsed.readings) == [parse_reading(payload) for payload in payloads]
+
+
+def test_payloads_of_one_length_in_many_layouts_are_all_columns() -> None:
+    """Each layout is read by its places, and the search goes on though none is found again among the rest."""
+    names = ("sensor_id", "event_time", "temperature", "sequence")
+    orders = list(itertools.permutations(names))[: EXAMPLES_MAX // 2]
+    payloads = []
+    for number in range(150 * len(orders)):
+        values = dict(zip(names, (f'"roof-{number:04}"', 1_763_640_300_000 + number, 21.4, 100), strict=True))
+        order = orders[number % len(orders)]
+        payloads.append(("{" + ",".join(f'"{name}":{values[name]}' for name in order) + "}").encode())
+    assert len(set(map(len, payloads))) == 1
+    check(payloads)
+    assert left_over(payloads) == 0
+
+
+def test_a_quarter_of_a_sample_decides_about_all() -> None:
+    """Too few payloads are not tried at all, and of many only a sample is."""
+    asked: list[int] = []
+
+    def read(sample: Int64s) -> int:
+        asked.append(len(sample))
+        return len(sample) // 4
+
+    assert not is_worth_reading(np.arange(15), len)
+    assert is_worth_reading(np.arange(16), read)
+    assert is_worth_reading(np.arange(16_000), read)
+    assert not is_worth_reading(np.arange(16_000), lambda sample: len(sample) // 4 - 1)
+    assert asked == [16, 16]

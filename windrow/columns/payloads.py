@@ -44,9 +44,9 @@ class Payloads:
 
     def objects(self, places: Int64s) -> Iterator[bytes]:
         """Iterate over the payloads at `places` as Python objects, faster than one by one."""
-        octets, starts = self.octets.data, self.starts[places]
-        for start, end in zip(starts.tolist(), (starts + self.lengths[places]).tolist(), strict=True):
-            yield octets[start:end].tobytes()
+        starts = self.starts[places]
+        spans = map(slice, starts.tolist(), (starts + self.lengths[places]).tolist())
+        return map(bytes, map(self.octets.data.__getitem__, spans))
 
     def take(self, places: Int64s | slice) -> "Payloads":
         """Return the payloads at `places`, of the same buffer."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -14,7 +14,8 @@ from windrow.payloads.fast import FoundReadings, read_common_layouts
 from windrow.payloads.values import DecodedReading, Refusal
 from windrow.quantities import Quantity
 from windrow.reading import Reading, Readings
-from windrow.wire.json.strict import GOOD_OF_SAMPLE, SOME_MIN, BadPayload, ParsedReadings
+from windrow.wire.json.some import is_worth_reading
+from windrow.wire.json.strict import BadPayload, ParsedReadings
 
 REFUSALS_SHOWN_MAX = 5
 """Of the bad parts of one payload, so many are described; the others are counted."""
@@ -51,19 +52,19 @@ class ContractReader:
     def _by_value(self, payloads: Payloads, which: Int64s, arrived_ms: Int64s) -> tuple[FoundReadings, Int64s]:
         """Read those of `which` that surely are readings and nothing else, and return which payloads are left."""
         fitting = which[payloads.lengths[which] <= FRAME_BYTES_MAX]
-        if len(fitting) < SOME_MIN:
+        read = partial(self._read_values, payloads, arrived_ms=arrived_ms)
+        if not is_worth_reading(fitting, lambda sample: len(np.unique(read(sample).source))):
             return FoundReadings(Readings.of([]), which[:0]), which
+        found = read(fitting)
+        return found, np.setdiff1d(which, found.source)
+
+    def _read_values(self, payloads: Payloads, which: Int64s, *, arrived_ms: Int64s) -> FoundReadings:
         # msgspec takes as long to load as numpy, and most batches need none.
         from windrow.payloads.by_value import can_read, read_by_value  # noqa: PLC0415 - see above
 
         if not can_read(self.contract):
-            return FoundReadings(Readings.of([]), which[:0]), which
-        sample = fitting[:: max(1, len(fitting) // SOME_MIN)]
-        tried = read_by_value(self.contract, payloads, sample, arrived_ms)
-        if GOOD_OF_SAMPLE * len(np.unique(tried.source)) < len(sample):
-            return FoundReadings(Readings.of([]), which[:0]), which
-        found = read_by_value(self.contract, payloads, fitting, arrived_ms)
-        return found, np.setdiff1d(which, found.source)
+            return FoundReadings(Readings.of([]), which[:0])
+        return read_by_value(self.contract, payloads, which, arrived_ms)
 
     def _one_by_one(self, payloads: Payloads, which: Int64s, arrived_ms: Int64s) -> ParsedReadings:
         """Decode the payloads `which`, ascending, by the definition."""

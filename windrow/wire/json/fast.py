@@ -63,10 +63,16 @@ class Search:
             return True
         some = pending[:: len(pending) // _SAMPLE]
         read = number_read(some)
-        begun = _number_begun(payloads, some, parts)
-        is_fruitful = read * _LOOKS_WORTH_ONE >= len(some) and read * _BEGINNINGS_WORTH_ONE >= begun
+        is_fruitful = read * _BEGINNINGS_WORTH_ONE >= len(some)
+        if not is_fruitful and read * _LOOKS_WORTH_ONE >= len(some):
+            is_fruitful = read * _BEGINNINGS_WORTH_ONE >= _number_begun(payloads, some, parts)
         self._fruitless = 0 if is_fruitful else self._fruitless + 1
         return is_fruitful
+
+    def found(self, count: int, *, of: int) -> None:
+        """Note that `count` payloads were read without a sample: if they are many of those looked at, it goes on."""
+        if count * _LOOKS_WORTH_ONE >= of:
+            self._fruitless = 0
 
 
 def _number_begun(payloads: Payloads, rows: Int64s, parts: Sequence[LayoutPart]) -> int:
@@ -86,25 +92,33 @@ def read_common_layouts(
     not tried.
     """
     pending = np.flatnonzero(payloads.lengths <= length_max)
-    is_read = np.zeros(len(payloads), bool)
-    read: list[FoundReadings] = []
+    read: list[ParsedColumns] = []
     search = Search()
     while search.goes_on(pending):
         example = search.example(payloads, pending)
         layout = Layout.of(example) if is_reading(example) else None
-        if layout is None or not search.is_fruitful(
-            payloads, pending, layout.parts, partial(_number_read, layout, payloads)
-        ):
+        if layout is None:
             continue
-        for read_some in (layout.read_alike, layout.read):
-            columns = read_some(payloads, pending)
-            read.append(_found(payloads, columns))
-            is_read[columns.rows] = True
-            pending = pending[~is_read[pending]]
-    found = _joined([one for one in read if len(one.rows)])
+        alike = layout.read_alike(payloads, pending)  # so fast that no sample is worth its time
+        search.found(len(alike.rows), of=len(pending))
+        read.append(alike)
+        pending = _left(pending, alike)
+        if search.is_fruitful(payloads, pending, layout.parts, partial(_number_read, layout, payloads)):
+            read.append(layout.read(payloads, pending))
+            pending = _left(pending, read[-1])
+    found = _joined([_found(payloads, columns) for columns in read if len(columns.rows)])
     is_other = np.ones(len(payloads), bool)
     is_other[found.rows] = False
     return found, np.flatnonzero(is_other)
+
+
+def _left(pending: Int64s, read: ParsedColumns) -> Int64s:
+    """Return those of the ascending `pending` that were not read; what was read is ascending too."""
+    if not len(read.rows):
+        return pending
+    is_left = np.ones(len(pending), bool)
+    is_left[np.searchsorted(pending, read.rows)] = False
+    return pending[is_left]
 
 
 def _number_read(layout: Layout, payloads: Payloads, rows: Int64s) -> int:

@@ -5,7 +5,6 @@ it never refuses what that accepts.
 """
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,8 +16,6 @@ from windrow.wire.json.values import refuse_constant
 LEAST_OCTETS = len('{"sensor_id":"a","event_time":0,"temperature":0}')
 """No reading is shorter."""
 _BLANKS = b" \t\n\r"
-# A text or a name that begins with a colon.
-_COLON_FIRST = re.compile(r'[:,{][ \t\n\r]*":')
 _OPENS, _CLOSES = b"{}"
 _TIME_CHARACTERS_MIN = len("2026-11-20T10:05:00Z")
 _NUMBERS = (int, float)
@@ -35,11 +32,12 @@ def is_surely_bad(payload: bytes) -> bool:
     if len(payload) < LEAST_OCTETS:
         return True
     # A reading is an object: what is cut or no JSON at all is told without the cost of an exception.
-    bare = payload.strip(_BLANKS)
-    if not bare or bare[0] != _OPENS or bare[-1] != _CLOSES:
-        return True
+    if payload[0] != _OPENS or payload[-1] != _CLOSES:
+        payload = payload.strip(_BLANKS)
+        if not payload or payload[0] != _OPENS or payload[-1] != _CLOSES:
+            return True
     try:
-        text = bare.decode()
+        text = payload.decode()
         fields, end = _scan(text, 0)
         # With more colons behind names than names, a key may come twice, of which one was looked at.
         return end < len(text) or (text.count('":') > len(fields) and _has_twins(text)) or _is_wrong(fields)
@@ -60,7 +58,7 @@ def _refuse_twins(pairs: list[tuple[str, object]]) -> None:
 
 def _has_twins(text: str) -> bool:
     """Return whether a key comes twice in an object that has more quotes before a colon than keys."""
-    if "\\" not in text and "[" not in text and text.count("{") == 1 and not _COLON_FIRST.search(text):
+    if "\\" not in text and "[" not in text and text.count("{") == 1 and not _may_begin_with_colon(text):
         return True  # every quote before a colon ends a name of the one object
     try:
         _scan_pairs(text, 0)
@@ -69,8 +67,21 @@ def _has_twins(text: str) -> bool:
     return False
 
 
+def _may_begin_with_colon(text: str) -> bool:
+    """Return whether a text or a name of an object without arrays may begin with a colon."""
+    if "\n" in text or "\t" in text or "\r" in text:
+        return True
+    return ':":' in text or ',":' in text or ' ":' in text or '{":' in text
+
+
 def _is_wrong(fields: Mapping[str, Any]) -> bool:
-    """Return whether a field is missing or wrong; raises BadReading too."""
+    """Return whether a field is missing or wrong; raises BadReading too. What costs least is looked at first."""
+    event_time: Any = fields.get("event_time")
+    sensor_id, sequence = fields.get("sensor_id"), fields.get("sequence", 0)
+    if type(sensor_id) is not str or type(sequence) is not int:
+        return True
+    if type(event_time) is not int and (type(event_time) is not str or not _looks_like_time(event_time)):
+        return True
     unit = fields.get("unit", "C")
     if "temperature" in fields or "quantity" not in fields:
         is_wrong = _is_no_temperature(fields.get("temperature"), unit)
@@ -82,12 +93,9 @@ def _is_wrong(fields: Mapping[str, Any]) -> bool:
         is_wrong = is_wrong or not -_VALUE_MAX <= value <= _VALUE_MAX
     if is_wrong:
         return True
-    event_time, sensor_id, sequence = fields.get("event_time"), fields.get("sensor_id"), fields.get("sequence", 0)
-    if type(sensor_id) is not str or type(sequence) is not int:
-        return True
     if type(event_time) is int:
         check_event_time_ms(event_time)
-    elif type(event_time) is not str or not _is_time(event_time):
+    elif not _is_time(event_time):
         return True
     check_sensor_id(sensor_id)
     check_sequence(sequence)
@@ -99,9 +107,11 @@ def _is_no_temperature(value: Any, unit: object) -> bool:
     return bounds is None or type(value) not in _NUMBERS or not bounds[0] <= value <= bounds[1]
 
 
+def _looks_like_time(text: str) -> bool:
+    return len(text) >= _TIME_CHARACTERS_MIN and text[4] == "-"
+
+
 def _is_time(text: str) -> bool:
-    if len(text) < _TIME_CHARACTERS_MIN or text[4] != "-":
-        return False
     try:
         check_event_time_ms(parse_rfc3339_ms(text))
     except ValueError:  # BadReading is one

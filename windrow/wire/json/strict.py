@@ -32,14 +32,11 @@ from windrow.reading import (
 from windrow.timestamps import parse_rfc3339_ms
 from windrow.wire.json.fast import read_common_layouts
 from windrow.wire.json.quick import LEAST_OCTETS, is_surely_bad
+from windrow.wire.json.some import is_worth_reading
 from windrow.wire.json.values import JsonNumber, check_nesting, integer_of, json_type, parse_value
 
 # A reading takes about 100 bytes; the rest is room for ignored fields.
 PAYLOAD_BYTES_MAX = 65_536
-SOME_MIN = 16
-"""Fewer payloads without a common layout are read just as fast one by one. So many are tried before all others."""
-GOOD_OF_SAMPLE = 4
-"""One of so many must be read by value, or no other is tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +103,7 @@ def _read_some(
 ) -> tuple[Readings, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return the readings that `read_some` takes, their payloads, and which payloads are left."""
     fitting = which[payloads.lengths[which] <= PAYLOAD_BYTES_MAX]
-    if read_some is None or len(fitting) < SOME_MIN:
-        return Readings.of([]), which[:0], which
-    sample = fitting[:: max(1, len(fitting) // SOME_MIN)]
-    if GOOD_OF_SAMPLE * len(read_some(payloads, sample)[1]) < len(sample):  # bad ones are told faster one by one
+    if read_some is None or not is_worth_reading(fitting, lambda sample: len(read_some(payloads, sample)[1])):
         return Readings.of([]), which[:0], which
     readings, rows = read_some(payloads, fitting)
     return readings, rows, np.setdiff1d(which, rows, assume_unique=True)
