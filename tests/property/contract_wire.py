@@ -124,6 +124,53 @@ path = "t"
 unit = "K"
 """
 
+TEXTS = """
+[[payload]]
+when = [{ path = "xs[3]", exists = false }]
+sensor_id = "{id}-{line}"
+sequence = "n"
+time = { path = "at", form = "epoch_ms" }
+[payload.quantity.temperature]
+path = "t"
+unit = "C"
+missing = [-127, "none"]
+[payload.quantity.humidity]
+path = "h"
+unit = "%"
+[[payload]]
+sensor_id = "id"
+time = { path = "at", form = "epoch" }
+[payload.quantity.temperature]
+path = "t"
+unit = "F"
+missing = [0]
+[payload.quantity.speed]
+path = "xs[4]"
+unit = "m/s"
+"""
+BUFFERS = """
+[[payload]]
+when = [{ path = "data" }]
+each = "data.samples"
+sensor_id = "{$.device}/{name}"
+sequence = "$.n"
+time = { path = "at", form = "rfc3339" }
+[payload.quantity.temperature]
+path = "t"
+unit = "K"
+unit_path = "$.unit"
+[payload.quantity.humidity]
+path = "more[1] || h"
+unit = "%"
+[[payload]]
+each = "values"
+sensor_id = "device"
+time = { path = "$.at", form = "epoch_ms" }
+[payload.quantity.humidity]
+path = "h"
+unit = "%"
+"""
+
 Rng = random.Random
 
 
@@ -217,6 +264,31 @@ def _packs(rng: Rng) -> str:
     return f"[{', '.join(records)}]"
 
 
+def _texts(rng: Rng) -> str:
+    at = f'"{1_795_169_000_000 + rng.randrange(10**9)}"'
+    xs = ", ".join(f"{rng.uniform(-1, 1):.{rng.randrange(3)}f}" for _ in range(rng.randrange(1, 6)))
+    ys = ",".join(str(rng.randrange(99)) for _ in range(rng.randrange(1, 6)))
+    topic = rng.choice(("a\\/b", 'say \\"x\\"'))
+    head = f'"id":{_id(rng)},"line":"{rng.randrange(9)}","at":{at},"topic":"{topic}"'
+    arrays = f'"xs":[{xs}],"ys":[{ys}]'
+    return f'{{{head},"t":"{_number(rng)}",{arrays},"gain":{rng.random():.3e},"h":"{rng.randrange(99)}","n":7}}'
+
+
+def _buffers(rng: Rng) -> str:
+    count = rng.choice((2, 2, 3))
+    if rng.random() < 0.4:
+        values = ",".join(f'{{"device":{_id(rng)},"h":{rng.uniform(0, 100):.1f}}}' for _ in range(count))
+        return f'{{"at":{1_795_169_000_000 + rng.randrange(10**6)},"values":[{values}]}}'
+    samples = []
+    has_array = rng.random() < 0.5
+    for number in range(count):
+        at = f'"2026-11-20T10:{rng.randrange(60):02}:{rng.randrange(60):02}Z"'
+        more = f',"more":[1,{rng.randrange(99)}]' if has_array else ("", f',"h":{rng.randrange(99)}')[number % 2]
+        samples.append(f'{{"name":"{"ab"[number % 2]}","at":{at},"t":{rng.uniform(200, 300):.2f}{more}}}')
+    unit = rng.choice(('"K"', '"°F"'))
+    return f'{{"device":{_id(rng)},"n":{rng.randrange(99)},"unit":{unit},"data":{{"samples":[{",".join(samples)}]}}}}'
+
+
 KINDS: dict[str, tuple[str, Callable[[Rng], str]]] = {
     "flat": (FLAT, _flat),
     "nested": (NESTED, _nested),
@@ -226,6 +298,8 @@ KINDS: dict[str, tuple[str, Callable[[Rng], str]]] = {
     "telegraf": (TELEGRAF, _telegraf),
     "samples": (SAMPLES, _samples),
     "packs": (PACKS, _packs),
+    "texts": (TEXTS, _texts),
+    "buffers": (BUFFERS, _buffers),
 }
 ODD = (*ODD_IDS, *TEMPERATURES, *TIMES, *SEQUENCES, *OTHERS, "-127", "-127.0", "999.9", '"F"', '"climate"', "{}", "[]")
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.property.contract_wire import FLAT, KINDS, batch
+from tests.property.contract_wire import BUFFERS, FLAT, KINDS, batch
 from windrow.columns.payloads import Payloads
 from windrow.payloads.decode import decode
 from windrow.payloads.fast import read_common_layouts
@@ -104,3 +104,25 @@ def test_a_value_that_says_there_is_none_is_left_to_the_definition() -> None:
     assert len(read.readings) == 30
     assert {str(one.reason) for one in read.bad} == {"missing_value"}
     assert len(read.bad) == 60
+
+
+def test_a_text_that_says_there_is_none_is_no_number() -> None:
+    """A number in a text is read as a column, but not where the contract says that such a text is no value."""
+    contract = load_contract(FLAT.replace("missing = [-127, 999.9]", 'missing = ["5"]'))
+    payloads = [b'{"id":"a","at":%d,"t":"%s"}' % (at, b"5" if at % 3 else b"6") for at in range(90)]
+    read = ContractReader(contract).read(Payloads.of(payloads), np.zeros(90, np.int64))
+    assert len(read.readings) == 30
+    assert {str(one.reason) for one in read.bad} == {"missing_value"}
+
+
+def test_one_bad_id_among_the_elements_leaves_the_others_of_its_payload() -> None:
+    """The payload is read by the definition, which refuses one element and keeps the rest in their order."""
+    contract = load_contract(BUFFERS)
+    last = ["a\u0085", "b", "c"]  # no id holds a control character, which no search for the end of a text stops at
+    payloads = [
+        f'{{"at":1795169000000,"values":[{{"device":"a","h":{n}}},{{"device":"{last[n % 3]}","h":{n}}}]}}'
+        for n in range(90)
+    ]
+    read = ContractReader(contract).read(Payloads.of([one.encode() for one in payloads]), np.zeros(90, np.int64))
+    assert np.bincount(read.source).tolist() == [1, 2, 2] * 30
+    assert [(one.index, str(one.reason)) for one in read.bad] == [(n, "sensor_id") for n in range(0, 90, 3)]

@@ -74,6 +74,40 @@ OTHERS = (
     "nul",
     "falsé",
     "truefalse",
+    "[]",
+    "[1, 2.5]",
+    "[1 ,2]",
+    "[1,2, 3]",
+    "[01]",
+    "[1.]",
+    "[-]",
+    "[1,]",
+    "[,1]",
+    "[1,,2]",
+    "[1,2",
+    "[1]2]",
+    "[1e5]",
+    "[1,[2],3]",
+    '["1"]',
+    "[" + ",".join("7" * 64) + "]",
+    "[" + ",".join("7" * 65) + "]",
+    "[" + ",".join("7" * 66) + "]",
+    "[" + "7" * 20 + ",1]",
+    '"\\u00e9\\"\\\\\\/\\b\\f\\n\\r\\t"',
+    '"\\x41"',
+    '"\\u12"',
+    '"\\u00zz"',
+    '"\\ud800"',
+    '"\\"',
+    '"' + "\\/" * 8 + '"',
+    '"' + "\\/" * 9 + '"',
+    "1E+05",
+    "1e",
+    "1e+",
+    "1.e5",
+    "-0.5e-3",
+    "1e" + "0" * 20,
+    "1e5e5",
 )
 
 
@@ -117,6 +151,12 @@ class Style:
             "sequence": str(rng.randrange(10 ** rng.randrange(1, 20))),
             "site": json.dumps(rng.choice(("north", "south", ""))),
             "battery": rng.choice(("3.61", "-1", "0", "1795169000123")),
+            "spectrum": "["
+            + ",".join(rng.choice(("0", "-7", "12.25", "-0.5")) for _ in range(rng.randrange(1, 9)))
+            + "]",
+            "axes": "[" + ", ".join(str(rng.randrange(-99, 99)) for _ in range(rng.randrange(1, 4))) + "]",
+            "topic": json.dumps(rng.choice(("a/b", "°C", 'say "x"', "\\")) * rng.randrange(1, 4)).replace("/", "\\/"),
+            "gain": f"{rng.uniform(-1, 1):.{rng.randrange(4)}e}",
             "flags": f'{{"ok":[{rng.choice(WORDS)}],"rssi": {{"é":{-rng.randrange(120)}}},"on":{rng.choice(WORDS)}}}',
         }
 
@@ -134,6 +174,8 @@ STYLES = (
     Style(("site", "sensor_id", "battery", "event_time", "flags", "temperature"), time="offset", decimals=0),
     Style(("event_time", "temperature", "sensor_id"), time="ahead", decimals=2),
     Style(("sensor_id", "temperature", "battery", "event_time", "site", "unit"), decimals=1),
+    Style(("spectrum", "sensor_id", "event_time", "temperature")),
+    Style(("sensor_id", "axes", "topic", "gain", "event_time", "temperature", "spectrum"), comma=", ", colon=": "),
 )
 
 

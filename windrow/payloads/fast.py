@@ -12,7 +12,7 @@ import numpy as np
 from windrow.columns.arrays import Int64s, Mask
 from windrow.columns.payloads import Payloads
 from windrow.columns.strings import Strings
-from windrow.payloads.contract import Contract, Template
+from windrow.payloads.contract import Contract
 from windrow.payloads.layout import Columns, ContractLayout
 from windrow.quantities import Quantity, series_in
 from windrow.reading import Readings, are_sensor_ids
@@ -59,32 +59,52 @@ def _number_read(layout: ContractLayout, payloads: Payloads, rows: Int64s) -> in
 def _found(
     layout: ContractLayout, payloads: Payloads, rows: Int64s, columns: Columns, arrived_ms: Int64s
 ) -> FoundReadings:
-    """Return the readings of the payloads `rows` whose ids are sensor ids."""
-    ids, sensor, is_id = _ids(layout.kind.sensor_id, payloads, columns)
+    """Return the readings of the payloads `rows` all of whose ids are sensor ids.
+
+    m payloads have s readings each: every element its quantities, in this order.
+    """
+    ids, place, is_id = _ids(layout, payloads, columns)
     if not is_id.all():
         rows, columns = rows[is_id], {name: column[is_id] for name, column in columns.items()}
-    count = len(layout.quantities)
-    series = [series_in(ids, Quantity(one.name, one.unit)) for one in layout.quantities]
-    times = columns["event_time_ms"] if "event_time_ms" in columns else arrived_ms[rows]
-    sequence = columns["sequence"] if "sequence" in columns else np.zeros(len(rows), np.int64)
-    values = np.stack([columns[f"value{number}"] for number in range(count)], axis=1).ravel()
-    places = (sensor[:, None] + len(ids) * np.arange(count)).ravel()
+    quantities = sorted({one for element in layout.elements for one in element.quantities})
+    slots = [
+        (number, element, quantities.index(quantity), name)
+        for number, element in enumerate(layout.elements)
+        for quantity, name in zip(element.quantities, element.values, strict=True)
+    ]
+    kinds = [layout.kind.quantities[one] for one in quantities]
+    series = [series_in(ids, Quantity(one.name, one.unit)) for one in kinds]
+    arrivals_ms, no_sequence = arrived_ms[rows], np.zeros(len(rows), np.int64)
     return FoundReadings(
         Readings(
-            sensor_ids=series[0] if count == 1 else Strings.concat(series),
-            sensor=places.astype(np.int32),
-            event_time_ms=np.repeat(times, count) if count > 1 else times,
-            sequence=np.repeat(sequence, count) if count > 1 else sequence,
-            value_milli=values.astype(np.int32),
+            sensor_ids=series[0] if len(series) == 1 else Strings.concat(series),
+            sensor=_row_by_row([place[number] + len(ids) * which for number, _, which, _ in slots]).astype(np.int32),
+            event_time_ms=_row_by_row([columns[one.time] if one.time else arrivals_ms for _, one, _, _ in slots]),
+            sequence=_row_by_row([columns[one.sequence] if one.sequence else no_sequence for _, one, _, _ in slots]),
+            value_milli=_row_by_row([columns[name] for _, _, _, name in slots]).astype(np.int32),
         ),
-        np.repeat(rows, count),
+        np.repeat(rows, len(slots)),
     )
 
 
-def _ids(template: Template | None, payloads: Payloads, columns: Columns) -> tuple[Strings, Int64s, Mask]:
-    """Return k sensor ids, the place among them of each row that has one, and which rows have: bool[m]."""
+def _row_by_row(columns: Sequence[Int64s]) -> Int64s:
+    """Return s columns, int64[m] each, as one: int64[m * s]."""
+    return columns[0] if len(columns) == 1 else np.stack(columns, axis=1).ravel()
+
+
+def _ids(layout: ContractLayout, payloads: Payloads, columns: Columns) -> tuple[Strings, list[Int64s], Mask]:
+    """Return k sensor ids, for each element the places among them, and which rows have only such ids: bool[m].
+
+    The places are those of the rows that have.
+    """
+    own = list(dict.fromkeys(element.ids for element in layout.elements))  # often all elements share one
+    template = layout.kind.sensor_id
     parts = [
-        Strings.of_slices(payloads.octets, columns[f"id_start{number}"], columns[f"id_length{number}"]).rank()
+        Strings.of_slices(
+            payloads.octets,
+            np.concatenate([columns[f"{names[number]} start"] for names in own]),
+            np.concatenate([columns[f"{names[number]} length"] for names in own]),
+        ).rank()
         for number in range(len(template.paths) if template else 0)
     ]
     if template is not None and len(parts) == 1 and template.texts == ("", ""):
@@ -93,10 +113,12 @@ def _ids(template: Template | None, payloads: Payloads, columns: Columns) -> tup
         ids, which = _joined_ids(template.texts if template else (), parts)
     is_id = ids.are_utf8()
     is_id &= are_sensor_ids(ids)
-    if is_id.all():
-        return ids, which, np.ones(len(which), bool)
-    has_id = is_id[which]
-    return ids.take(np.flatnonzero(is_id)), (np.cumsum(is_id) - 1)[which[has_id]], has_id
+    which = which.reshape(len(own), -1)
+    has_id = np.ones(which.shape[1], bool)
+    if not is_id.all():
+        has_id = np.logical_and.reduce(is_id[which], axis=0)
+        ids, which = ids.take(np.flatnonzero(is_id)), (np.cumsum(is_id) - 1)[which[:, has_id]]
+    return ids, [which[own.index(element.ids)] for element in layout.elements], has_id
 
 
 def _joined_ids(texts: Sequence[str], parts: Sequence[tuple[Strings, Int64s]]) -> tuple[Strings, Int64s]:

@@ -15,24 +15,24 @@ from windrow.wire.json.cursor import Cursor
 class TextId:
     """A text that is an id, or a part of one: 1 to 128 bytes without escapes; UTF-8 is checked later."""
 
-    number: int
+    name: str
 
     def read(self, cursor: Cursor) -> dict[str, Int64s]:
         """Read where it is."""
         at = cursor.at
         length = scan.text(cursor, ascii_only=False)
         cursor.refuse_unless(length > 0)
-        return {f"id_start{self.number}": at, f"id_length{self.number}": length}
+        return {f"{self.name} start": at, f"{self.name} length": length}
 
 
 @dataclass(frozen=True, slots=True)
 class NumberId:
     """A number that is an id, or a part of one: its digits as they are written, without an exponent."""
 
-    number: int
+    name: str
 
     def read(self, cursor: Cursor) -> dict[str, Int64s]:
         """Read where it is."""
         at = cursor.at
         scan.decimals(cursor)
-        return {f"id_start{self.number}": at, f"id_length{self.number}": cursor.at - at}
+        return {f"{self.name} start": at, f"{self.name} length": cursor.at - at}

@@ -17,9 +17,10 @@ from windrow.columns.words import ROWS_AT_ONCE
 from windrow.reading import SEQUENCE_MAX
 from windrow.timestamps import INSTANT_MS_MAX
 from windrow.wire.json.cursor import Cursor
-from windrow.wire.json.leaves import leaves
+from windrow.wire.json.leaves import NUMBERS_SEPARATOR, leaves, with_whole_arrays
 from windrow.wire.json.parts import (
     IgnoredNumber,
+    IgnoredNumbers,
     IgnoredText,
     IgnoredWord,
     LayoutPart,
@@ -37,6 +38,7 @@ PLAIN_TEXT = re.compile(r'"[^"\\]*"')
 _ALIKE = 16
 DIGITS = re.compile(r"\d+", re.ASCII)
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?", re.ASCII)
+_FLOAT = re.compile(r"-?\d+(?:\.\d+)?[eE][+-]?\d+", re.ASCII)
 RFC_3339 = re.compile(r'"\d{4}-\d\d-\d\d([Tt ])\d\d:\d\d:\d\d(\.\d+)?(?:[Zz]|([+-])(\d\d):(\d\d))"', re.ASCII)
 WORDS = frozenset({"true", "false", "null"})
 
@@ -59,7 +61,8 @@ class Layout:
     def of(cls, example: bytes) -> Self | None:
         """Derive the layout of a payload that `parse_reading` accepts; None if a value is written in an unusual way."""
         text = example.decode("latin-1")  # one character per byte
-        spans = [(_name(leaf.path), leaf.start, leaf.end) for leaf in leaves(text)]
+        found_leaves = with_whole_arrays(text, leaves(text))
+        spans = [(_name(leaf.path), leaf.start, leaf.end) for leaf in found_leaves]
         if all(name != "temperature" for name, _, _ in spans):
             return None  # another quantity, which no part reads
         unit = next((text[start + 1 : end - 1] for name, start, end in spans if name == "unit"), "C")
@@ -148,17 +151,22 @@ def _value(name: str, text: str, start: int, *, unit: str) -> ValueSpan | None:
 def ignored(text: str, start: int) -> ValueSpan | None:
     """Return how to skip the value `text` of a field that nobody asks for; None to treat it as a literal."""
     end = start + len(text)
-    if PLAIN_TEXT.fullmatch(text) and text.isascii():
-        return ValueSpan(IgnoredText(), start + 1, end - 1)
+    if text.startswith('"') and text.isascii():
+        return ValueSpan(IgnoredText(has_escapes="\\" in text), start + 1, end - 1)
+    if text.startswith("["):
+        separator = NUMBERS_SEPARATOR.search(text)
+        return ValueSpan(IgnoredNumbers(separator[0].encode() if separator else b","), start + 1, end - 1)
     if NUMBER.fullmatch(text):
         return ValueSpan(IgnoredNumber(), start, end)
+    if _FLOAT.fullmatch(text):
+        return ValueSpan(IgnoredNumber(has_exponent=True), start, end)
     return ValueSpan(IgnoredWord(), start, end) if text in WORDS else None
 
 
-def rfc3339_time(found: re.Match[str], start: int) -> ValueSpan:
+def rfc3339_time(found: re.Match[str], start: int, *, name: str = "event_time_ms") -> ValueSpan:
     """Return how to read times that are written as the text that RFC_3339 `found`, a value that begins at `start`."""
     separator, fraction, sign, hours, minutes = found.groups()
     offset_minutes = int(f"{sign}1") * (int(hours) * 60 + int(minutes)) if sign else 0
-    part = Rfc3339Time(ord(separator), has_fraction=fraction is not None, offset_minutes=offset_minutes)
+    part = Rfc3339Time(ord(separator), has_fraction=fraction is not None, offset_minutes=offset_minutes, name=name)
     civil_end = found.end(2) if fraction else found.start() + len('"2026-11-20T10:05:00')
     return ValueSpan(part, start + 1, start + civil_end)

@@ -2,19 +2,26 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _BARE = re.compile(r"[^\s,\]}]+")
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+NUMBERS_SEPARATOR = re.compile(r", ?")
+"""What is between the numbers of an array, written in one of the two usual ways."""
+_NUMBER = r"-?\d+(?:\.\d+)?"
+_NUMBERS = re.compile(rf"\[{_NUMBER}(?:(?:,{_NUMBER})*|(?:, {_NUMBER})*)\]", re.ASCII)
+
+Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
     """A single value: the names and positions on the way to it, and where its text begins and ends."""
 
-    path: tuple[str | int, ...]
+    path: Path
     start: int
     end: int
 
@@ -27,7 +34,31 @@ def leaves(text: str) -> Iterator[Leaf]:
     yield from _leaves(text, _skip_space(text, 0), ())[0]
 
 
-def _leaves(text: str, at: int, path: tuple[str | int, ...]) -> tuple[list[Leaf], int]:
+def with_whole_arrays(text: str, found: Iterable[Leaf], *, asked: Collection[Path] = ()) -> list[Leaf]:
+    """Return the leaves of `text` with each array of numbers as one of them, unless something in it is asked for.
+
+    asked: the paths that somebody looks at, whether there is anything or not: an array that is one leaf may be longer
+    in another payload.
+    """
+    result: list[Leaf] = []
+    for parent, group in groupby(found, key=lambda leaf: leaf.path[:-1]):
+        alike = list(group)
+        array = _array(text, alike)
+        is_whole = array is not None and not any(path[: len(parent)] == parent for path in asked)
+        result += [array] if array is not None and is_whole else alike
+    return result
+
+
+def _array(text: str, elements: list[Leaf]) -> Leaf | None:
+    """Return the array that these neighbours of one parent are all elements of, if it is one of numbers."""
+    first, last = elements[0], elements[-1]
+    if not first.path or not isinstance(first.path[-1], int):
+        return None
+    start, end = first.start - 1, last.end + 1
+    return Leaf(first.path[:-1], start, end) if _NUMBERS.fullmatch(text, start, end) else None
+
+
+def _leaves(text: str, at: int, path: Path) -> tuple[list[Leaf], int]:
     """Return the leaves of the value at `at`, and where it ends."""
     if text[at] not in "{[":
         match = (_TEXT if text[at] == '"' else _BARE).match(text, at)

@@ -93,21 +93,42 @@ class SensorId:
 
 @dataclass(frozen=True, slots=True)
 class IgnoredText:
-    """The characters of a string in an ignored field: at most 128, ASCII, no escapes."""
+    """The characters of a string in an ignored field: ASCII, at most 128 in a row; with a few escapes if it has any."""
+
+    has_escapes: bool = False
 
     def read(self, cursor: Cursor) -> dict[str, Int64s]:
         """Skip the text; no column."""
-        scan.text(cursor, ascii_only=True)
+        if self.has_escapes:
+            scan.escaped_text(cursor)
+        else:
+            scan.text(cursor, ascii_only=True)
         return {}
 
 
 @dataclass(frozen=True, slots=True)
 class IgnoredNumber:
-    """A number in an ignored field, without an exponent."""
+    """A number in an ignored field, in all payloads with an exponent or in none."""
+
+    has_exponent: bool = False
 
     def read(self, cursor: Cursor) -> dict[str, Int64s]:
         """Skip the number; no column."""
         scan.decimals(cursor)
+        if self.has_exponent:
+            scan.exponent(cursor)
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class IgnoredNumbers:
+    """One or more numbers without exponents and `separator` between them: an ignored array without its brackets."""
+
+    separator: bytes
+
+    def read(self, cursor: Cursor) -> dict[str, Int64s]:
+        """Skip the numbers, however many; no column."""
+        scan.numbers(cursor, self.separator)
         return {}
 
 
@@ -146,9 +167,10 @@ class Rfc3339Time:
     separator: int
     has_fraction: bool
     offset_minutes: int
+    name: str = "event_time_ms"
 
     def read(self, cursor: Cursor) -> dict[str, Int64s]:
-        """Read the column event_time_ms, rounded down."""
+        """Read the column `name`, in ms, rounded down."""
         event_time_ms = scan.civil_ms(cursor, separator=self.separator) - self.offset_minutes * 60_000
         if self.has_fraction:
             scan.literal(cursor, b".")
@@ -157,7 +179,7 @@ class Rfc3339Time:
             shorter, longer = np.maximum(MILLI_DIGITS - count, 0), np.maximum(count - MILLI_DIGITS, 0)
             event_time_ms += fraction * POWERS_OF_TEN[shorter] // POWERS_OF_TEN[longer]
         cursor.refuse_unless((event_time_ms >= INSTANT_MS_MIN) & (event_time_ms <= INSTANT_MS_MAX))
-        return {"event_time_ms": event_time_ms}
+        return {self.name: event_time_ms}
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,9 +29,20 @@ INTEGER_DIGITS_MAX = 19
 
 _TEXT_WORDS = 3
 _TEXT_OCTETS = _TEXT_WORDS * WORD_OCTETS
+# More escapes in a text, or more numbers in an array, are refused.
+ESCAPES_MAX = 8
+NUMBERS_MAX = 64
+
 _POINT = ord(".")
 _MINUS = ord("-")
 _ZERO = ord("0")
+_BACKSLASH = ord("\\")
+# How many bytes an escape has by the byte behind its backslash; 0 if there is none.
+_ESCAPE_OCTETS = np.zeros(256, np.int64)
+_ESCAPE_OCTETS[list(b'"\\/bfnrt')] = 2
+_ESCAPE_OCTETS[ord("u")] = 6
+_IS_HEX = np.zeros(256, bool)
+_IS_HEX[list(b"0123456789abcdefABCDEF")] = True
 _CIVIL_OCTETS = len("2026-11-20T10:05:00")
 _EPOCH_ORDINAL = datetime.date(1970, 1, 1).toordinal()
 _DAYS_BEFORE_MONTH = np.array([0, 0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334], np.int64)
@@ -77,6 +88,21 @@ def text(cursor: Cursor, *, ascii_only: bool) -> Int64s:
     return length
 
 
+def escaped_text(cursor: Cursor) -> None:
+    """Move past ASCII text and the escapes in it, up to the quote that ends it."""
+    for _ in range(ESCAPES_MAX):
+        text(cursor, ascii_only=True)
+        is_escape = cursor.octet() == _BACKSLASH
+        if not (is_escape & cursor.is_accepted).any():
+            return
+        (word,) = cursor.words(1)
+        octets = _ESCAPE_OCTETS[octet_at(word, 1)]
+        are_hex = np.logical_and.reduce([_IS_HEX[octet_at(word, place)] for place in range(2, 6)])
+        cursor.refuse_unless(~is_escape | (octets == 2) | ((octets == 6) & are_hex))
+        cursor.advance(np.where(is_escape, octets, 0))
+    text(cursor, ascii_only=True)  # one more escape fails to match the quote
+
+
 def digits(cursor: Cursor) -> tuple[Int64s, Int64s]:
     """Read digits: return their number (0 if there are none), and how many there are: int64[n] each."""
     value, count = leading_digits(cursor.words(1)[0])
@@ -112,6 +138,46 @@ def decimals(cursor: Cursor) -> Decimals:
     fraction, scale = digits(cursor)  # 0 digits where there is no point: all digits were read before
     cursor.refuse_unless(has_point == (scale > 0))
     return Decimals(negative, whole, whole_digits, fraction, scale)
+
+
+def exponent(cursor: Cursor) -> None:
+    """Move past the exponent of a number: any that JSON allows, of at most INTEGER_DIGITS_MAX digits."""
+    letter = cursor.octet()
+    cursor.refuse_unless((letter == ord("e")) | (letter == ord("E")))
+    cursor.advance(1)
+    sign = cursor.octet()
+    cursor.advance(((sign == ord("+")) | (sign == _MINUS)).astype(np.int64))
+    _, count = digits(cursor)
+    cursor.refuse_unless(count > 0)
+
+
+def numbers(cursor: Cursor, separator: bytes) -> None:
+    """Move past one number or more, without exponents, and the separators between them.
+
+    Each number is looked at in the rows that have one more, so the work is that of all numbers, not of the most.
+    """
+    decimals(cursor)
+    starts = cursor.at
+    ends = starts.copy()
+    rows = np.flatnonzero(cursor.is_accepted)
+    more = Cursor(cursor.octets, starts[rows])
+    is_refused = np.zeros(len(cursor), bool)
+    for _ in range(NUMBERS_MAX):
+        goes_on = more.octet() == separator[0]
+        ends[rows[~goes_on]] = more.at[~goes_on]
+        more.refuse_unless(goes_on)
+        if not goes_on.all():
+            rows = rows[more.drop_refused()]
+        if not len(rows):
+            break
+        literal(more, separator)
+        decimals(more)
+        if not more.is_accepted.all():
+            is_refused[rows[~more.is_accepted]] = True
+            rows = rows[more.drop_refused()]
+    is_refused[rows] = True
+    cursor.refuse_unless(~is_refused)
+    cursor.advance(ends - starts)
 
 
 def civil_ms(cursor: Cursor, *, separator: int) -> Int64s:

@@ -240,7 +240,7 @@ def _field(example: bytes, value: ValueSpan) -> list[_FixedField] | None:
             return [_FixedSensorId(start, end - start)]
         case IgnoredWord():
             return [_FixedLiteral(start, example[start:end])]
-        case IgnoredText() if end - start <= TEXT_OCTETS_MAX:
+        case IgnoredText(has_escapes=False) if end - start <= TEXT_OCTETS_MAX:
             return [_FixedText(start, end - start)]
         case UnsignedInteger() if end - start <= _FITTING_DIGITS_MAX:
             return [_FixedInteger(value.part, _FixedDigits(start, end - start))]
