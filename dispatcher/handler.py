@@ -24,7 +24,7 @@ from dispatcher.silences import Notifier
 from dispatcher.tick import Tick
 from windrow.aws.clients import client
 from windrow.errors import WindrowError
-from windrow.lake.store import Mapper
+from windrow.lake.store import Mapper, ObjectStore
 from windrow.lifetimes import Lifetimes
 from windrow.period import DAY_MS
 from windrow.rules.messages import Message
@@ -69,7 +69,7 @@ def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             work_mapper=workers.map,
             ceiling=ceiling_of(context),
             notifier=topic_of(stage),
-            rules=rules_of_stage(stage),
+            rules=stored_rules(stage.lake, stage.rules),
             teller=topics_of(stage),
         )
     _log(report)
@@ -181,12 +181,12 @@ def topics_of(stage: Stage) -> Topics | None:
     return Topics(client("sns", stage.place), arns) if all(arns.values()) else None
 
 
-def rules_of_stage(stage: Stage) -> StoredRules | None:
+def stored_rules(lake: ObjectStore, digest: str) -> StoredRules | None:
     """Return the stage's rules; None if it has none, or they cannot be read: windows are rolled all the same."""
-    if not stage.rules:
+    if not digest:
         return None
     try:
-        return rules_of(stage.lake, stage.rules)
+        return rules_of(lake, digest)
     except WindrowError as error:
         logger.error("no rule is applied", reason=str(error))
         return None

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tests.property.test_excursions import check_seeds
 from tests.simulation.busy_swarm import run_busy_seed
 from tests.simulation.faults import NONE, Rates
 from tests.simulation.mutation import Edit, Mutant, Scenario, applied, mutant
@@ -162,7 +163,7 @@ WRITTEN_FIRST = """        is_written = self._write(drafts)
 """
 
 
-def asserted(test: Callable[[], None]) -> Scenario:
+def asserted(test: Callable[[], object]) -> Scenario:
     """A test as a scenario: what it asserts breaks it off."""
 
     def scenario() -> list[str]:
@@ -301,6 +302,14 @@ MUTANTS = (
     mutant("no marker where excursions go on", "dispatcher.excursions", "        if goes_on:\n", "        if False:\n", asserted(test_lasting_excursion_that_began_earlier_is_corrected_step_by_step)),
     mutant("windows that nobody rolled are left out", "dispatcher.followup", "            self.excursions.settle(gaps)\n", "", asserted(test_excursions_of_a_fleet_that_stops_end_as_lost)),
     mutant("a row left out that is tracked", "windrow.rules.watched", "    keep = _are_among(rollup.sensor_ids, tracked)\n", "    keep = np.zeros(len(rollup), bool)\n", asserted(test_excursion_rings_once_and_clears)),
+    mutant("an excursion that is gone is not withdrawn", "windrow.rules.changes", "        if key not in at_first and _overlapping(row, stands_of) is None:\n", "        if False:\n", lambda: run_seed(14).faults),
+    mutant("a message that cannot be sent is dropped", "dispatcher.messages", "            except Exception:\n                log.exception(\"the message of rule %s was not sent\", rule)\n", "            except Exception:\n                self.lake.delete_all(sorted(of_rule))\n", lambda: run_seed(38).faults),
+    mutant("messages of earlier ticks are forgotten", "dispatcher.messages", "for key in sorted(set(self.waiting) - self._kept.keys())[:WAITING_MAX]:", "for key in ():", lambda: run_seed(5).faults),
+    mutant("lost a window too early", "windrow.rules.excursion", "track.last_ms < LOST_WINDOWS * WINDOW_MS", "track.last_ms < (LOST_WINDOWS - 1) * WINDOW_MS", asserted(lambda: check_seeds(10))),
+    mutant("an equal value is beyond the limit", "windrow.rules.judge", "is_outside |= above > band.high_milli * below", "is_outside |= above >= band.high_milli * below", asserted(lambda: check_seeds(10))),
+    mutant("a value between the limits clears", "windrow.rules.excursion", "if verdict == Verdict.BETWEEN:", "if False:", asserted(lambda: check_seeds(10))),
+    mutant("a run that breaks goes on", "windrow.rules.excursion", "    if track is None or track.rang_ms is None:\n", "    if track is None:\n", asserted(lambda: check_seeds(10))),
+    mutant("of equal extremes the last one", "windrow.rules.excursion", "distance_milli > track.extreme_distance_milli", "distance_milli >= track.extreme_distance_milli", asserted(lambda: check_seeds(10))),
     mutant("revision rises with every roll", "dispatcher.roll", "+ (0 if is_same else 1)", "+ 1"),
     mutant("a partial that is gone is skipped", "dispatcher.observation", "        raise MissingPartial(str(key))", f"        return {EMPTY}", faults_of_vanished_partial),
     # United sets.

@@ -18,6 +18,7 @@ from tests.oracle import Fact
 from tests.simulation import operator
 from tests.simulation.faults import Rates, swarm_rates
 from tests.simulation.gateway import Gateway, Parcel
+from tests.simulation.judged import excursion_faults_of, found_excursions, rules_text, told_faults_of
 from tests.simulation.payloads import HOSTILE_IDS, malformed, plain, spelled
 from tests.simulation.process import Fate
 from tests.simulation.producer_gateway import Habits
@@ -77,10 +78,11 @@ def plan_of(seed: int) -> Plan:
     active_ms = random.randint(10, 20) * MINUTE_MS
     count = random.choice([0, 1, 2, 4])
     events = sorted((random.randint(MINUTE_MS, active_ms), random.choice(EVENTS)) for _ in range(count))
+    setup, rates = _with_rules(seed, _setup(random), swarm_rates(random))
     return Plan(
         seed=seed,
-        setup=_setup(random),
-        rates=swarm_rates(random),
+        setup=setup,
+        rates=rates,
         gateways=random.randint(1, 2),
         sensors=random.randint(1, 4),
         period_ms=random.choice([45, 90, 150]) * 1_000,
@@ -90,6 +92,18 @@ def plan_of(seed: int) -> Plan:
         events=tuple(events),
         habits=_habits(random),
         has_quantities=random.random() < 0.3,
+    )
+
+
+def _with_rules(seed: int, setup: Setup, rates: Rates) -> tuple[Setup, Rates]:
+    """Of a third of all seeds: with rules, and with topics that fail now and then."""
+    random = Random(f"rules {seed}")
+    if random.random() < 2 / 3:
+        return setup, rates
+    refused, ack_lost = (random.choice([0.0, 0.5]) for _ in range(2))
+    return (
+        replace(setup, rules=rules_text(random)),
+        replace(rates, message_refused=refused, message_ack_lost=ack_lost),
     )
 
 
@@ -171,9 +185,12 @@ def _ended(world: World, plan: Plan) -> list[str]:
     """
     is_prompt = plan.setup.consumer_skew_ms > -HOUR_MS and "vandal" not in {kind for _, kind in plan.events}
     world.settle_promptly()
-    faults = [f"before the sweep: {fault}" for fault in rows_faults_of(world)] if is_prompt else []
+    faults: list[str] = []
+    if is_prompt:
+        early = rows_faults_of(world) + (excursion_faults_of(world) if world.setup.rules else [])
+        faults = [f"before the sweep: {fault}" for fault in early] + list(told_faults_of(world))
     world.sweep()
-    return faults + faults_of(world)
+    return faults + faults_of(world) + (excursion_faults_of(world) if world.setup.rules else [])
 
 
 def plan_counts(plan: Plan) -> Counter[str]:
@@ -190,6 +207,8 @@ def _counts(world: World, counts: Counter[str]) -> Counter[str]:
     counts["given up"] = sum(mapping.discarded for mapping in world.mappings)
     counts["forgotten"] = sum(len(mapping.lost) for mapping in world.mappings)
     counts["revisions"] = world.monitor.revisions
+    counts["excursions"] = len(found_excursions(world.s3))
+    counts["messages about excursions"] = len(world.told)
     counts["steps"] = world.time.events
     return counts
 

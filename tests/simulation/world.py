@@ -51,6 +51,7 @@ from tests.simulation.simulated_mapping import Mapping, Options
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from tests.simulation.simulated_s3_client import SimulatedS3Client
 from tests.simulation.simulated_schedule import OFFSET_MS, PERIOD_MS, Schedule
+from tests.simulation.simulated_topic import SimulatedTopic
 from tests.simulation.timeline import Timeline
 from tests.simulation.virtual_time import Task, VirtualTime
 from windrow.aws.functions import LambdaFunction
@@ -58,6 +59,8 @@ from windrow.lake.layout import PARTIALS, UNIONS, parse_partial_key, parse_union
 from windrow.lake.s3 import S3Store
 from windrow.lake.store import StoredObject
 from windrow.lifetimes import Lifetimes
+from windrow.rules.messages import Message
+from windrow.rules.stored import store_rules
 from windrow.timestamps import parse_rfc3339_ms
 from windrow.window import WINDOW_MS, Window
 
@@ -104,6 +107,8 @@ class Setup:
     """How often, at most, markers alone have an old window rolled again; 0: at every tick."""
     held_readings_max: int = 0
     """Readings that a dispatcher holds in memory, and with it rows objects only as files; 0: as in the product."""
+    rules: str = ""
+    """The text of the stage's rules; empty: it has none."""
 
 
 class World:
@@ -129,6 +134,10 @@ class World:
             late_roll_minutes=setup.late_roll_minutes,
         )
         self.s3.buckets[RESULTS] = dict(_idle_results(self.lifetimes))
+        lake = SimulatedStore(self.s3.apply, LAKE)
+        self.rules_digest = store_rules(lake, setup.rules.encode()) if setup.rules else ""
+        self.told: list[Message] = []
+        """What the topics of the rules sent, to whoever is subscribed."""
         self.monitor.begin()
         self.s3_down_until_ms = 0
         self.expired: set[Window] = set()
@@ -350,6 +359,8 @@ class World:
             remaining_ms=process.remaining_ms,
             mapper=CoroutinePool(READERS).map,
             work_mapper=CoroutinePool(WORKERS).map,
+            rules=dispatcher_handler.stored_rules(self.store(process, LAKE), self.rules_digest),
+            teller=SimulatedTopic(self.told, process, self.chance) if self.rules_digest else None,
         )
         outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items()))
         self.timeline.add("tick", "T", f"{process.name} for {json.loads(event)['time'][11:16]}: {outcomes}")

@@ -1,0 +1,158 @@
+"""Excursions in plain Python, a series at a time: its verdicts are a string, in which a regular expression finds them.
+
+Nothing here comes from the product but the rule and the words of its answer: each verdict is computed with fractions
+from the readings themselves, and patterns of sensors are matched by the standard library.
+"""
+
+import re
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from fractions import Fraction
+from itertools import pairwise
+from math import floor
+from statistics import median
+
+from windrow.quantities import parts_of
+from windrow.rules.excursion import LOST_WINDOWS, Excursion, ExcursionState
+from windrow.rules.judge import SITE_SENSORS_MIN
+from windrow.rules.rule import Condition, Rule, Statistic
+from windrow.window import WINDOW_MS
+
+HOLD_MS_MAX = 60_000
+
+Values = tuple[tuple[int, int], ...]
+"""The readings of a series in a window: milliseconds after its start, ascending, and thousandths."""
+History = list[dict[str, Values]]
+"""For each window of consecutive ones the readings of its series; a series without any is left out."""
+
+
+def expected(rule: Rule, history: History, series: str, *, start_ms: int, first_judged: int = 0) -> list[Excursion]:
+    """Return the excursions of one series by a regular expression over the letters of its windows.
+
+    The first window of `history` starts at `start_ms`. Those before the index `first_judged` have no verdict; they are
+    what a rule may compare with.
+    """
+    values = {index: compared(rule, history, index, series) for index in range(first_judged, len(history))}
+    seen = [(index, value) for index, value in values.items() if value is not None]
+    cuts = [0, *(place + 1 for place, ((a, _), (b, _)) in enumerate(pairwise(seen)) if b - a > LOST_WINDOWS), len(seen)]
+    lasts = f"(?:B|-|C(?!C{{{rule.clear_windows - 1}}}))*"
+    pattern = re.compile(f"(?P<began>B{{{rule.windows}}}){lasts}(?P<clear>C{{{rule.clear_windows}}})?")
+    parts = [seen[first:last] for first, last in pairwise(cuts)]
+    return [
+        _excursion_of(rule, history, series, part, match, start_ms)
+        for part in parts
+        for match in pattern.finditer("".join(letter(rule, value) for _, value in part))
+    ]
+
+
+def watches(rule: Rule, series: str) -> bool:
+    """Whether a rule is about a series: a temperature's is the id alone."""
+    sensor_id, quantity, *_ = [*series.split("\x1f"), "temperature"]
+    return quantity == rule.quantity and fnmatchcase(sensor_id, rule.sensors.replace("[", "[[]"))
+
+
+def compared(rule: Rule, history: History, index: int, series: str) -> Fraction | None:
+    """Return what the rule compares, in thousandths; None if there is nothing to compare."""
+    values = history[index].get(series)
+    if values is None:
+        return None
+    before = history[index - 1].get(series) if index else None
+    if rule.condition is Condition.RATE:
+        from_ms, from_milli = values[0] if before is None else (before[-1][0] - WINDOW_MS, before[-1][1])
+        passed_ms = values[-1][0] - from_ms
+        return Fraction((values[-1][1] - from_milli) * 3_600_000, passed_ms) if passed_ms else None
+    if rule.condition is Condition.STUCK:
+        return None if before is None else Fraction(len({before[-1][1], *(milli for _, milli in values)}) > 1)
+    if rule.condition is Condition.SPREAD:
+        at = {
+            one: rounded(statistic_of(rule.statistic, many))
+            for one, many in history[index].items()
+            if watches(rule, one) and site_of(one) == site_of(series)
+        }
+        enough = len(at) >= SITE_SENSORS_MIN
+        return Fraction(at[series]) - Fraction(median(map(Fraction, at.values()))) if enough else None
+    return statistic_of(rule.statistic, values)
+
+
+def site_of(series: str) -> tuple[str, list[str]]:
+    """Return what stands before the last / of the id, and quantity and unit."""
+    sensor_id, *quantity = series.split("\x1f")
+    return sensor_id.rpartition("/")[0], quantity
+
+
+def statistic_of(statistic: Statistic, values: Values) -> Fraction:
+    """Return a statistic of a window's readings, exactly."""
+    millis = [milli for _, milli in values]
+    if statistic is Statistic.MEAN:
+        return Fraction(sum(millis), len(millis))
+    if statistic is Statistic.TIME_WEIGHTED_MEAN:
+        held = held_ms(values)
+        return Fraction(sum(milli * ms for milli, ms in zip(millis, held, strict=True)), sum(held))
+    if statistic.startswith("p"):
+        rank = -(-int(statistic[1:]) * len(millis) // 100)
+        return Fraction(sorted(millis)[rank - 1])
+    return Fraction({Statistic.MIN: min(millis), Statistic.MAX: max(millis), Statistic.LAST: millis[-1]}[statistic])
+
+
+def held_ms(values: Values) -> list[int]:
+    """Return how long each reading holds."""
+    until = [after_ms for after_ms, _ in values[1:]] + [WINDOW_MS]
+    return [min(end - after_ms, HOLD_MS_MAX) for (after_ms, _), end in zip(values, until, strict=True)]
+
+
+def rounded(value: Fraction) -> int:
+    """Return the next whole number, halves up."""
+    return floor(value + Fraction(1, 2))
+
+
+def letter(rule: Rule, value: Fraction) -> str:
+    """Return B for beyond, C for clear, - for neither."""
+    if rule.condition is Condition.STUCK:
+        return "C" if value else "B"
+    for band, outside in ((rule.limits, "B"), (rule.clear_limits, "-")):
+        if band.low_milli is not None and value < band.low_milli:
+            return outside
+        if band.high_milli is not None and value > band.high_milli:
+            return outside
+    return "C"
+
+
+def _excursion_of(
+    rule: Rule,
+    history: History,
+    series: str,
+    part: Sequence[tuple[int, Fraction]],
+    match: re.Match[str],
+    history_start_ms: int,
+) -> Excursion:
+    def start_ms(index: int) -> int:
+        return history_start_ms + index * WINDOW_MS
+
+    beyond = [part[place] for place in range(match.start(), match.end()) if letter(rule, part[place][1]) == "B"]
+    far = [_distance(rule, rounded(value)) for _, value in beyond]
+    state, ended_ms = ExcursionState.LASTS, None
+    if match["clear"] is not None:
+        state, ended_ms = ExcursionState.CLEARED, start_ms(part[match.start("clear")][0])
+    elif part[-1][0] + LOST_WINDOWS < len(history):
+        state, ended_ms = ExcursionState.LOST, start_ms(part[-1][0]) + WINDOW_MS
+    sensor_id, quantity = parts_of(series)
+    return Excursion(
+        rule=rule.name,
+        sensor_id=sensor_id,
+        quantity=quantity,
+        began_ms=start_ms(part[match.start()][0]),
+        rang_ms=start_ms(part[match.end("began") - 1][0]) + WINDOW_MS,
+        ended_ms=ended_ms,
+        state=state,
+        extreme_milli=rounded(beyond[far.index(max(far))][1]),
+        beyond_milli_ms=sum(
+            milli * sum(held_ms(history[index][series])) for (index, _), milli in zip(beyond, far, strict=True)
+        ),
+        windows=len(beyond),
+    )
+
+
+def _distance(rule: Rule, value_milli: int) -> int:
+    low, high = rule.limits.low_milli, rule.limits.high_milli
+    below = low - value_milli if low is not None else 0
+    return max(0, below, value_milli - high if high is not None else 0)
