@@ -17,10 +17,12 @@ UNKNOWN_KEYS_MAX = 100
 MARKERS_MAX = 20
 """Markers that are listed for one window."""
 DETAIL_CHARACTERS_MAX = 300
+RULES_FAILED_MAX = 100
 Report = TypeVar("Report", WindowReport, PeriodReport)
 
 _NEEDS_ATTENTION = frozenset({RollOutcome.FAILED, RollOutcome.FROZEN})
 _MARKERS, _PERIODS, _UNKNOWN_KEYS = "markers", "hours and days", "keys that windrow does not write"
+_RULES_FAILED = "failures of rules"
 
 
 def cut(report: TickReport) -> TickReport:
@@ -34,11 +36,13 @@ def cut(report: TickReport) -> TickReport:
     left_out[_MARKERS] += _markers(report.windows) - _markers(listed)
     left_out[_PERIODS] += len(report.periods) - len(periods)
     left_out[_UNKNOWN_KEYS] += len(report.unknown_keys[UNKNOWN_KEYS_MAX:])
+    left_out[_RULES_FAILED] += len(report.rules_failed[RULES_FAILED_MAX:])
     return replace(
         report,
         windows=tuple(listed),
         periods=tuple(replace(one, detail=one.detail[:DETAIL_CHARACTERS_MAX]) for one in periods),
         unknown_keys=report.unknown_keys[:UNKNOWN_KEYS_MAX],
+        rules_failed=tuple(one[:DETAIL_CHARACTERS_MAX] for one in report.rules_failed[:RULES_FAILED_MAX]),
         unlisted=dict(report.outcomes - Counter(one.outcome for one in listed)),
         left_out={what: count for what, count in left_out.items() if count},
     )

@@ -115,6 +115,8 @@ class Excursions:
     messages: Messages
     markers: set[SilenceMarkerKey]
     time_left: Callable[[], bool]
+    failed: list[str] = field(default_factory=list)
+    """Why the excursions of windows could not be worked out."""
     _start: Window | None = None
     _rules: dict[str, StoredRules] = field(default_factory=dict)
     _etags: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -139,8 +141,10 @@ class Excursions:
                     at = self._settle_from(at)
             except (UnreadableObject, UnreadableRows, WindrowError) as error:
                 log.warning("the excursions of %s wait for the next tick: %s", window, error)
-            except Exception:
+                self.failed.append(f"the excursions of {window} wait for the next tick: {error}")
+            except Exception as error:
                 log.exception("the excursions of %s failed", window)
+                self.failed.append(f"the excursions of {window} failed: {type(error).__name__}: {error}")
 
     def is_settled(self, window: Window) -> bool:
         """Tell whether the excursions of a window follow from what is there now, or no rules judge it."""

@@ -69,10 +69,10 @@ def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             work_mapper=workers.map,
             ceiling=ceiling_of(context),
             notifier=topic_of(stage),
-            rules=stored_rules(stage.lake, stage.rules),
+            rules_digest=stage.rules,
             teller=topics_of(stage),
         )
-    _log(report)
+    _log(report, has_rules=bool(stage.rules))
     return cut(report).to_fields()
 
 
@@ -86,13 +86,14 @@ def run(
     work_mapper: Mapper = map,
     ceiling: Ceiling | None = None,
     notifier: Notifier | None = None,
-    rules: StoredRules | None = None,
+    rules_digest: str = "",
     teller: Teller | None = None,
 ) -> TickReport:
     """Run the tick that `event` asks for, an EventBridge event with `time`.
 
     Its `detail`, which the schedule leaves empty, may have `dry_run`, to plan only, and `late_rolls_now`, so that no
     marked window waits because it was rolled a short while ago: who asks for a tick wants to see what is there.
+    Rules that cannot be read stop nothing: windows are rolled without them, and the report says why.
     """
     try:
         scheduled_time_ms = parse_rfc3339_ms(event["time"])
@@ -102,6 +103,7 @@ def run(
     if asked.get("late_rolls_now"):
         lifetimes = dataclasses.replace(lifetimes, late_roll_ms=0)
     reserve_ms = min(RESERVE_MS_MAX, remaining_ms() // 4)
+    rules, failed = _stored_rules(buckets.lake, rules_digest)
     tick = Tick(
         buckets=buckets,
         lifetimes=lifetimes,
@@ -115,7 +117,8 @@ def run(
         rules=rules,
         teller=teller,
     )
-    return tick.run(is_dry_run=bool(asked.get("dry_run")))
+    report = tick.run(is_dry_run=bool(asked.get("dry_run")))
+    return dataclasses.replace(report, rules_failed=(*failed, *report.rules_failed))
 
 
 def ceiling_of(context: LambdaContext) -> Ceiling:
@@ -181,18 +184,17 @@ def topics_of(stage: Stage) -> Topics | None:
     return Topics(client("sns", stage.place), arns) if all(arns.values()) else None
 
 
-def stored_rules(lake: ObjectStore, digest: str) -> StoredRules | None:
-    """Return the stage's rules; None if it has none, or they cannot be read: windows are rolled all the same."""
+def _stored_rules(lake: ObjectStore, digest: str) -> tuple[StoredRules | None, tuple[str, ...]]:
+    """Return the stage's rules, None if it has none or they cannot be read, and why not."""
     if not digest:
-        return None
+        return None, ()
     try:
-        return rules_of(lake, digest)
+        return rules_of(lake, digest), ()
     except WindrowError as error:
-        logger.error("no rule is applied", reason=str(error))
-        return None
+        return None, (f"no rule is applied: {error}",)
 
 
-def _log(report: TickReport) -> None:
+def _log(report: TickReport, *, has_rules: bool) -> None:
     for window in report.windows:
         if window.outcome in (RollOutcome.FAILED, RollOutcome.FROZEN):
             logger.error("window needs attention", **window.to_fields())
@@ -207,6 +209,8 @@ def _log(report: TickReport) -> None:
         logger.warning("windows are left for later ticks", **report.backlog.to_fields())
     if report.nearest is not None and report.nearest.percent >= NEAR_PERCENT:
         logger.warning("a window is near a ceiling", **report.nearest.to_fields())
+    for reason in report.rules_failed:
+        logger.error("rules need attention", reason=reason)
     if report.unknown_keys:
         logger.warning("keys that windrow does not write", keys=report.unknown_keys[:20])
     logger.info(
@@ -215,15 +219,17 @@ def _log(report: TickReport) -> None:
         periods=dict(Counter(period.outcome.value for period in report.periods)),
         s3_calls=dict(report.s3_calls),
     )
-    _measure(report)
+    _measure(report, has_rules=has_rules)
 
 
-def _measure(report: TickReport) -> None:
+def _measure(report: TickReport, *, has_rules: bool) -> None:
     """Write the metrics that alarms and the dashboard show; each is paid for by the hours in which it has data."""
     periods = Counter(period.outcome for period in report.periods)
     always = {f"Windows{outcome.title()}": report.outcomes[outcome] for outcome in WATCHED_OUTCOMES}
     always["CeilingPercent"] = report.nearest.percent if report.nearest else 0
     always["S3Calls"] = sum(report.s3_calls.values())
+    if has_rules:
+        always["RulesFailed"] = len(report.rules_failed)
     if_any = {
         "WindowsContended": report.outcomes[RollOutcome.CONTENDED],
         "PeriodsFrozen": periods[RollOutcome.FROZEN],

@@ -47,6 +47,8 @@ class Messages:
     teller: Teller | None
     scheduled_time_ms: int
     waiting: Iterable[str] = ()
+    failed: list[str] = field(default_factory=list)
+    """Why messages were not sent; they wait for the next tick."""
     _kept: dict[str, bytes] = field(default_factory=dict)
 
     def keep(self, changes: Iterable[Change], rules: Mapping[str, Rule]) -> None:
@@ -87,8 +89,9 @@ class Messages:
                 self.lake.delete_all(sorted(of_rule))
             except StoreError as error:
                 log.warning("a message of rule %s may be sent again: %s", rule, error)
-            except Exception:
+            except Exception as error:
                 log.exception("the message of rule %s was not sent", rule)
+                self.failed.append(f"the message of rule {rule} was not sent: {type(error).__name__}: {error}")
         self._kept.clear()
 
     def _is_news(self, change: Change) -> bool:

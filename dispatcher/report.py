@@ -131,8 +131,9 @@ class TickReport:
     """One tick: its windows, oldest first, the S3 requests it made, and keys that windrow does not write.
 
     `periods` are the hours, then the days, that had changed. `backlog` is None if no window was left undone, `nearest`
-    tells how near to a ceiling a roll came, if there was one. An answer
-    that was cut (dispatcher.answer) says how many windows are not listed, by outcome, and how much else was left out.
+    tells how near to a ceiling a roll came, if there was one. `rules_failed` says why rules, excursions or messages
+    about them could not be done. An answer that was cut (dispatcher.answer) says how many windows are not listed, by
+    outcome, and how much else was left out.
     """
 
     scheduled_time_ms: int
@@ -140,6 +141,7 @@ class TickReport:
     periods: tuple[PeriodReport, ...] = ()
     backlog: Backlog | None = None
     nearest: Nearest | None = None
+    rules_failed: tuple[str, ...] = ()
     s3_calls: Mapping[str, int]
     unknown_keys: tuple[str, ...] = ()
     unlisted: Mapping[RollOutcome, int] = field(default_factory=dict)
@@ -158,6 +160,7 @@ class TickReport:
             "periods": [report.to_fields() for report in self.periods],
             "backlog": self.backlog and self.backlog.to_fields(),
             "nearest": self.nearest and self.nearest.to_fields(),
+            "rules_failed": list(self.rules_failed),
             "s3_calls": dict(self.s3_calls),
             "unknown_keys": list(self.unknown_keys),
             "unlisted": {outcome.value: count for outcome, count in self.unlisted.items()},
@@ -175,7 +178,8 @@ class TickReport:
             nearest=Nearest.from_fields(fields["nearest"]) if fields.get("nearest") else None,
             s3_calls=dict(fields["s3_calls"]),
             unknown_keys=tuple(fields["unknown_keys"]),
-            # An older dispatcher's answer has neither.
+            # An older dispatcher's answer has none of these.
+            rules_failed=tuple(fields.get("rules_failed", ())),
             unlisted={RollOutcome(outcome): count for outcome, count in fields.get("unlisted", {}).items()},
             left_out=dict(fields.get("left_out", {})),
         )

@@ -120,6 +120,7 @@ class Tick:
         plan = plan_tick(buckets, self.scheduled_time_ms, self.lifetimes, mapper=self.mapper)
         periods: Sequence[PeriodReport] = ()
         backlog = nearest = None
+        rules_failed: tuple[str, ...] = ()
         if is_dry_run:
             windows = [_report_of(due, RollOutcome.DUE) for due in plan.due]
         else:
@@ -127,13 +128,14 @@ class Tick:
             run.do()
             windows, periods = run.live + run.backlog, list(run.periods.values())
             backlog = backlog_of(self.scheduled_time_ms, live=run.live, backlog=run.backlog)
-            nearest = run.nearest
+            nearest, rules_failed = run.nearest, run.rules_failed
         return TickReport(
             scheduled_time_ms=self.scheduled_time_ms,
             windows=tuple(sorted(windows, key=lambda report: report.window)),
             periods=tuple(sorted(periods, key=lambda report: report.period)),
             backlog=backlog,
             nearest=nearest,
+            rules_failed=rules_failed,
             s3_calls=dict(sorted((lake.calls + results.calls).items())),
             unknown_keys=plan.unknown_keys,
         )
@@ -239,6 +241,12 @@ class _Run:
         """The roll that came nearest to the run's ceiling; None if no window was rolled."""
         each = (use.nearest(window) for window, use in self._roller.uses)
         return max(each, key=lambda one: one.percent, default=None)
+
+    @property
+    def rules_failed(self) -> tuple[str, ...]:
+        """Why excursions and messages about them could not be done."""
+        excursions = self._follow_up.excursions
+        return (*(excursions.failed if excursions is not None else ()), *self._messages.failed)
 
     def do(self) -> None:
         """Do the live work, then the backlog, then what is left of what follows from rows."""

@@ -225,7 +225,7 @@ def _watching(sent: Traffic, shape: Shape, table: PriceTable) -> Iterator[Part]:
     """CloudWatch: metrics, alarms and logs. The first three dashboards of an account are free."""
     metrics = alarm_metrics = 0
     if sent.ticks:
-        metrics += int(table.figure("dispatcher_metrics"))
+        metrics += int(table.figure("dispatcher_metrics")) + shape.is_true("HasRules")
     if sent.fleet.sensors:
         metrics += int(table.figure("consumer_metrics"))
         metrics += int(table.figure("fanout_metrics")) * shape.is_true("IsFanout")

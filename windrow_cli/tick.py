@@ -67,6 +67,8 @@ def show(report: "TickReport", *, is_brief: bool = False) -> None:
     err.print(f"tick of {format_rfc3339(report.scheduled_time_ms)}: {counts}; S3 calls: {calls}", markup=False)
     if report.nearest is not None and (line := near_line(report.nearest)):
         err.print(line, markup=False)
+    for reason in report.rules_failed:
+        err.print(reason, markup=False)
     if report.backlog is not None:
         err.print(_backlog_line(report.backlog, now_ms=report.scheduled_time_ms), markup=False)
     for key in report.unknown_keys:

@@ -309,7 +309,6 @@ MUTANTS = (
     mutant("an equal value is beyond the limit", "windrow.rules.judge", "is_outside |= above > band.high_milli * below", "is_outside |= above >= band.high_milli * below", asserted(lambda: check_seeds(10))),
     mutant("a value between the limits clears", "windrow.rules.excursion", "if verdict == Verdict.BETWEEN:", "if False:", asserted(lambda: check_seeds(10))),
     mutant("a run that breaks goes on", "windrow.rules.excursion", "    if track is None or track.rang_ms is None:\n", "    if track is None:\n", asserted(lambda: check_seeds(10))),
-    mutant("of equal extremes the last one", "windrow.rules.excursion", "distance_milli > track.extreme_distance_milli", "distance_milli >= track.extreme_distance_milli", asserted(lambda: check_seeds(10))),
     mutant("revision rises with every roll", "dispatcher.roll", "+ (0 if is_same else 1)", "+ 1"),
     mutant("a partial that is gone is skipped", "dispatcher.observation", "        raise MissingPartial(str(key))", f"        return {EMPTY}", faults_of_vanished_partial),
     # United sets.

@@ -15,11 +15,12 @@ import pytest
 
 import dispatcher.excursions
 from dispatcher.due import FIRST_TICK_AFTER_MS
+from dispatcher.report import TickReport
 from dispatcher.tick import Tick, always
 from tests.oracle import read_rows
 from tests.simulation.lake import LAKE, LIFETIMES, RESULTS, at, buckets, contents, marker_put, markers_of, partial_put
 from tests.simulation.simulated_s3 import Delete, Operation, Perform, Put, S3State, SimulatedStore, recording
-from windrow.lake.layout import EXCURSIONS, MESSAGES, SILENCE_MARKERS, excursions_key, rows_key
+from windrow.lake.layout import EXCURSIONS, MESSAGES, SILENCE_MARKERS, excursions_key, rows_key, rules_key
 from windrow.lake.layout import RULES as RULES_ROOT
 from windrow.rows.rollup_parquet import read_rows as read_rollup
 from windrow.rules.excursion import Excursion, ExcursionState, excursions
@@ -68,6 +69,8 @@ class Site:
     phone: Phone = field(default_factory=Phone)
     now_ms: int = BEGIN
     batches: int = 0
+    report: TickReport = field(init=False)
+    """Of the last tick."""
 
     def put(self, window: Window, readings: dict[str, float], *, after_ms: int = 1_000) -> None:
         """Readings of a window, with a marker if they are late."""
@@ -98,7 +101,7 @@ class Site:
 
     def tick(self, perform: Perform | None = None, *, time_left: Callable[[], bool] = always) -> None:
         """The tick for the last window."""
-        Tick(
+        self.report = Tick(
             buckets=buckets(perform or self.state.apply),
             lifetimes=LIFETIMES,
             scheduled_time_ms=self.now_ms + FIRST_TICK_AFTER_MS,
@@ -291,6 +294,36 @@ def check_steps() -> None:
     corrected = [subject for subject in site.subjects() if "corrected" in subject]
     assert 1 <= len(corrected) <= 5
     assert markers_of(site.state) == []
+
+
+def test_message_that_cannot_be_sent_waits_and_is_told_in_the_report() -> None:
+    """The topic is gone for two ticks: excursions are written all the same, and the third tick sends it once."""
+    site = Site()
+
+    class Gone:
+        def tell(self, message: Message) -> None:
+            raise RuntimeError(f"no topic for {message.rule}")
+
+    phone, site.phone = site.phone, Gone()  # type: ignore[assignment]
+    site.windows(9, 9)
+    failed = site.report.rules_failed
+    assert failed == ("the message of rule warm was not sent: RuntimeError: no topic for warm",)
+    assert found(site) == wanted(site) != set()
+    site.phone = phone
+    site.window(f=9)
+    assert (site.report.rules_failed, site.subjects()) == ((), ["CRITICAL warm: 1 rang"])
+
+
+def test_excursions_that_cannot_be_worked_out_are_in_the_report() -> None:
+    """The rules of earlier windows are gone: the newest window goes on from none of them, and the report names it."""
+    site = Site()
+    site.windows(9, 9)
+    first = site.stored().digest
+    site.rules = RULES
+    site.state.apply(Delete(LAKE, rules_key(first)))
+    site.window(f=9)
+    (reason, *_) = site.report.rules_failed
+    assert f"rules/{first}.toml is not in the lake bucket" in reason
 
 
 class Died(BaseException):

@@ -359,7 +359,7 @@ class World:
             remaining_ms=process.remaining_ms,
             mapper=CoroutinePool(READERS).map,
             work_mapper=CoroutinePool(WORKERS).map,
-            rules=dispatcher_handler.stored_rules(self.store(process, LAKE), self.rules_digest),
+            rules_digest=self.rules_digest,
             teller=SimulatedTopic(self.told, process, self.chance) if self.rules_digest else None,
         )
         outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items()))

@@ -20,9 +20,11 @@ from tests.simulation.lake import LAKE, RESULTS, Row, at, buckets, marker_put, p
 from tests.simulation.simulated_s3 import S3State
 from windrow.aws import clients as aws
 from windrow.errors import UsageError, WindrowError
-from windrow.lake.layout import partials_prefix
+from windrow.lake.by_digest import digest_of
+from windrow.lake.layout import partials_prefix, rules_key
 from windrow.lake.s3 import S3Store
 from windrow.lifetimes import Lifetimes
+from windrow.rules.stored import store_rules
 from windrow.stage import Stage
 from windrow.timestamps import parse_rfc3339_ms
 from windrow.window import Window
@@ -145,6 +147,34 @@ def test_backlog_is_logged_and_measured(
     assert [one.__dict__["left"] for one in caplog.records if one.levelname == "WARNING"] == [1200]
     (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
     assert line["BacklogMinutes"] == [minutes]
+
+
+@pytest.mark.slow
+def test_rules_that_cannot_be_read_stop_nothing_and_are_told(
+    handle: Handle,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Windows are rolled; the report, the log and the metric of an alarm say what is wrong, until a deploy mends it."""
+    text = b'[[rule]]\nname = "warm"\nabove = 8\n'
+    monkeypatch.setenv("WINDROW_RULES", digest_of(text))
+    lake = S3Store(aws.client("s3", aws.Place.of_function(ENVIRONMENT)), LAKE)
+    seen = []
+    for damaged in (None, b"what is this?"):
+        if damaged:
+            lake.put(rules_key(digest_of(text)), damaged)
+        report = TickReport.from_fields(json.loads(json.dumps(handle(EVENT))))
+        assert report.outcomes[RollOutcome.FAILED] == 0
+        seen.append(report.rules_failed)
+    assert ["is not in the lake bucket" in one for (one,) in seen] == [True, False]
+    assert [record.__dict__["reason"] for record in caplog.records if record.levelname == "ERROR"] == [
+        one for (one,) in seen
+    ]
+    store_rules(lake, text)
+    assert TickReport.from_fields(handle(EVENT)).rules_failed == ()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
+    assert [line["RulesFailed"] for line in lines] == [[1.0], [1.0], [0.0]]
 
 
 @pytest.mark.slow

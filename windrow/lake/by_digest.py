@@ -1,7 +1,6 @@
 """Objects in the lake that are named by the digest of their content: another content is another object."""
 
 import hashlib
-from contextlib import suppress
 
 from windrow.errors import WindrowError
 from windrow.lake.store import ObjectStore, PreconditionFailed
@@ -13,9 +12,13 @@ def digest_of(body: bytes) -> str:
 
 
 def store_once(lake: ObjectStore, key: str, body: bytes) -> None:
-    """Write `body`, unless it is there already, under a `key` with its digest in it."""
-    with suppress(PreconditionFailed):
+    """Write `body` under a `key` with its digest in it, unless it is there already; what is damaged is replaced."""
+    try:
         lake.put(key, body, if_absent=True)
+    except PreconditionFailed:
+        found = lake.get(key)
+        if found is None or found.body != body:
+            lake.put(key, body)
 
 
 def content_of(lake: ObjectStore, key: str, digest: str, *, hint: str) -> bytes:
