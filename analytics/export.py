@@ -9,6 +9,8 @@ SENSORS_MAX = 1_000
 """The most sensors whose means are in the file; if there are more, those with the highest readings."""
 HISTORY_ROWS_MAX = 50_000
 """The most rows of percentiles in the file, about 70 bytes each; histories are added until it is reached."""
+PAGES_MAX = 1_000_000
+"""A page that is behind the last one, which is the one that is given for it."""
 SENSORS_AT_ONCE = 200
 """The most sensors whose histories are read by one query."""
 
@@ -18,8 +20,22 @@ def export(dashboard: Dashboard, start: str | None, end: str | None) -> tuple[st
     overview = dashboard.overview(start, end)
     heatmap = _all_sensors(dashboard, start, end)
     histories = _histories(dashboard, start, end, overview, heatmap["sensors"])
-    text = exported_page({"overview": overview, "heatmap": heatmap, "histories": histories}, dashboard.quantity)
+    answers = {"overview": overview, "heatmap": heatmap, "histories": histories}
+    answers["excursions"] = _excursions(dashboard, start, end)
+    text = exported_page(answers, dashboard.quantity)
     return text, len(heatmap["sensors"]), heatmap["total"]
+
+
+def _excursions(dashboard: Dashboard, start: str | None, end: str | None) -> dict[str, Any]:
+    """Return the newest excursions of the dashboard's quantity, a page of them, and how many there are."""
+
+    def page(number: int) -> dict[str, Any]:
+        name = dashboard.quantity.name
+        return dashboard.excursions(start, end, quantity=name, page=number, per_page=PER_PAGE_MAX)
+
+    last = page(PAGES_MAX)
+    before = page(last["page"] - 1)["excursions"] if last["page"] else []
+    return {"total": last["total"], "excursions": [*before, *last["excursions"]][-PER_PAGE_MAX:]}
 
 
 def _all_sensors(dashboard: Dashboard, start: str | None, end: str | None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from windrow.quantities import TEMPERATURE, Quantity
 
-MODULES = ("app", "charts", "format", "heatmap", "panels", "range", "source")
+MODULES = ("app", "charts", "excursions", "format", "heatmap", "panels", "range", "source")
 VENDORED = ("uPlot.iife.min.js", "uPlot.min.css")
 FILES = (*(f"{name}.js" for name in MODULES), "style.css", *(f"vendor/{name}" for name in VENDORED))
 
@@ -61,7 +61,7 @@ def page_headers() -> dict[str, str]:
 
 
 def exported_page(answers: dict[str, Any], quantity: Quantity = TEMPERATURE) -> str:
-    """Return the page about `quantity` with its files and `answers` ({overview, heatmap, histories}) inline."""
+    """Return the page about `quantity` with its files and `answers` (as analytics.export makes them) inline."""
     urls = {f"windrow/{name}": _data_url(text_of(f"{name}.js")) for name in MODULES}
     imports = json.dumps({"imports": urls})
     head = f"""<meta http-equiv="Content-Security-Policy" content="{_EXPORT_POLICY}">

@@ -1,6 +1,7 @@
 /** The page. What it shows is kept in the address, so a reload or a bookmark shows it again. */
 
 import { drawFleet, drawHistory } from "windrow/charts";
+import { showExcursions, spansOf } from "windrow/excursions";
 import { count, element, instant, quantity, rfc3339, useLocalTime, useQuantity, zone } from "windrow/format";
 import { Heatmap, shadeOf } from "windrow/heatmap";
 import { showCompleteness, showFacts, showMovers, showSilent } from "windrow/panels";
@@ -14,7 +15,8 @@ const byId = (id) => document.getElementById(id);
 
 const source = sourceOf(document);
 const state = {};
-const shown = { charts: {}, overview: null, heatmap: null, refreshes: 0 };
+const NO_EXCURSIONS = { total: 0, listed: [] };
+const shown = { charts: {}, overview: null, heatmap: null, excursions: NO_EXCURSIONS, refreshes: 0 };
 let running = null;
 
 const heatmap = new Heatmap({
@@ -64,7 +66,9 @@ function link() {
   const also = { sensors: { search, sort, page, per_page: PER_PAGE }, sensor: { sensor } };
   for (const one of document.querySelectorAll("[data-api]")) {
     one.hidden = !source.isLive;
-    one.href = `v1/${one.dataset.api}?${new URLSearchParams({ ...bounds, ...also[one.dataset.api] })}`;
+    const asked = new URLSearchParams({ ...bounds, ...also[one.dataset.api] });
+    if (one.dataset.api === "excursions") asked.delete("unit");
+    one.href = `v1/${one.dataset.api}?${asked}`;
   }
 }
 
@@ -89,7 +93,7 @@ async function refresh() {
     byId("quantity").value = choiceOf(overview.quantity);
     byId("banner").hidden = true;
     drawOverview();
-    await Promise.all([refreshHeatmap(mine.signal), refreshHistory(mine.signal)]);
+    await Promise.all([refreshHeatmap(mine.signal), refreshHistory(mine.signal), refreshExcursions(mine.signal)]);
     shown.refreshes += 1;
     byId("status").textContent = statusLine();
     byId("main").classList.remove("stale");
@@ -119,7 +123,8 @@ function drawOverview() {
   document.title = `windrow ${overview.stage}`;
   showFacts(overview);
   const view = viewOf();
-  shown.charts.fleet = drawFleet(byId("fleet"), overview.fleet, view);
+  shown.charts.fleet = drawFleet(byId("fleet"), overview.fleet, { ...view, marks: () => spansOf(shown.excursions, overview.made_ms) });
+  showExcursions(shown.excursions, overview.made_ms, openSensor);
   Object.assign(shown.charts, showCompleteness(overview, view));
   showMovers(overview, openSensor);
   showSilent(overview, openSensor);
@@ -182,7 +187,27 @@ async function refreshHistory(signal) {
   }
   byId("history-error").hidden = Boolean(found);
   byId("history").hidden = !found;
-  if (found) shown.charts.history = drawHistory(byId("history"), found, viewOf());
+  const marks = () => spansOf(shown.excursions, shown.overview.made_ms, found.sensor);
+  if (found) shown.charts.history = drawHistory(byId("history"), found, { ...viewOf(), marks });
+}
+
+/** For which rows excursions were asked for: they follow from rows, so as long as these stand, so do they. */
+let judged = "";
+
+async function refreshExcursions(signal) {
+  const { quantity: one, completeness } = shown.overview;
+  const rows = JSON.stringify([state.from, state.to, one, completeness.t.at(-1), completeness.revision]);
+  if (rows === judged) return;
+  try {
+    shown.excursions = await source.excursions(range(), one, signal);
+    judged = rows;
+  } catch (error) {
+    if (error.name === "AbortError" || !error.isAbout) throw error;
+    shown.excursions = NO_EXCURSIONS; // the other panels are as good as before
+    complain(error);
+  }
+  showExcursions(shown.excursions, shown.overview.made_ms, openSensor);
+  for (const { chart } of [shown.charts.fleet, shown.charts.history].filter(Boolean)) chart.redraw(false);
 }
 
 async function redo(part, step) {

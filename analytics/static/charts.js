@@ -27,8 +27,11 @@ function axes(of) {
   ];
 }
 
-/** What all charts share. `view` is {axis, onRange, onTime}: the span of time, and what to call for a range or an instant. */
-function base(host, of, { axis, onRange, onTime }) {
+/**
+ * What all charts share. `view` is {axis, onRange, onTime, marks}: the span of time, what to call for a range or an
+ * instant, and, if there are any, what gives the spans of time to mark, as [from, to] in ms.
+ */
+function base(host, of, { axis, onRange, onTime, marks }, markHeight) {
   return {
     width: Math.max(200, host.clientWidth),
     height: host.classList.contains("short") ? 180 : 260,
@@ -37,6 +40,7 @@ function base(host, of, { axis, onRange, onTime }) {
     cursor: { sync: { key: SYNC }, drag: { x: Boolean(onRange), y: false, setScale: false } },
     axes: axes(of),
     hooks: {
+      drawClear: marks ? [(chart) => paintMarks(chart, marks(), markHeight)] : [],
       ready: [showNewest],
       setCursor: [(chart) => {
         const { idx, left } = chart.cursor;
@@ -51,6 +55,19 @@ function base(host, of, { axis, onRange, onTime }) {
       }],
     },
   };
+}
+
+/** Paint spans of time under the lines: over the whole height of the plot, or `height` pixels above its bottom. */
+function paintMarks(chart, spans, height = Infinity) {
+  const { ctx, bbox } = chart, tall = Math.min(bbox.height, height * devicePixelRatio);
+  const at = (ms) => Math.min(bbox.left + bbox.width, Math.max(bbox.left, chart.valToPos(ms / 1000, "x", true)));
+  ctx.save();
+  ctx.fillStyle = resolved(`color-mix(in srgb, ${colour("bad")} ${tall < bbox.height ? 70 : 16}%, transparent)`);
+  for (const [fromMs, toMs] of spans) {
+    const [left, right] = [at(fromMs), at(toMs)];
+    if (right > left) ctx.fillRect(left, bbox.top + bbox.height - tall, right - left, tall);
+  }
+  ctx.restore();
 }
 
 /** Without a cursor, the legend shows the newest values. */
@@ -106,12 +123,13 @@ function resolved(value) {
   return found;
 }
 
+const MARK_HEIGHT = 5;
 const dots = { show: true, size: 4 };
 
 export function drawFleet(host, fleet, view) {
   const data = withGaps(fleet.t, fleet.step_ms, [fleet.max, fleet.mean, fleet.min, fleet.sensors]);
   const options = {
-    ...base(host, unit, view),
+    ...base(host, unit, view, MARK_HEIGHT),
     series: [
       time(), edge("max"), { ...line("mean", "accent"), points: data[0].length < 60 ? dots : { show: false } }, edge("min"),
       { label: "sensors", scale: "sensors", show: true, stroke: "transparent", points: { show: false }, value: number },

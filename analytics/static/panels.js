@@ -55,7 +55,7 @@ export function showCompleteness({ completeness: found, window_ms: stepMs }, vie
   };
 }
 
-function table(caption, headings, rows) {
+export function table(caption, headings, rows) {
   const cells = (name, values) => element("tr", {}, ...values.map((value) => element(name, name === "th" ? { scope: "col" } : {}, value)));
   if (!rows.length) return element("p", { class: "muted" }, `${caption}: none`);
   return element(
@@ -64,7 +64,7 @@ function table(caption, headings, rows) {
   );
 }
 
-const link = (sensor, onSensor) => element("button", { type: "button", title: sensor, onclick: () => onSensor(sensor) }, element("bdi", {}, sensor));
+export const link = (sensor, onSensor) => element("button", { type: "button", title: sensor, onclick: () => onSensor(sensor) }, element("bdi", {}, sensor));
 
 export function showMovers({ movers }, onSensor) {
   const rows = (list, className) =>

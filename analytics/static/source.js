@@ -1,7 +1,9 @@
 /**
  * The source of the page's numbers: its server or, in an exported file, the file itself.
- * Both give the same three answers in the same shapes; see analytics/panels.py.
+ * Both give the same answers in the same shapes; see analytics/panels.py.
  */
+
+import { newestOf } from "windrow/excursions";
 
 export function sourceOf(document) {
   const exported = document.getElementById("exported");
@@ -27,6 +29,7 @@ function fromServer() {
     overview: (range, signal) => ask("overview", range, signal),
     heatmap: (range, wanted, signal) => ask("sensors", { ...range, ...wanted }, signal),
     history: (range, sensor, signal) => ask("sensor", { ...range, sensor }, signal),
+    excursions: ({ from, to }, quantity, signal) => newestOf((wanted) => ask("excursions", { from, to, ...wanted }, signal), quantity),
     progress: (range) => ask("progress", {}),
     quantities: async () => (await ask("quantities", {})).quantities,
   };
@@ -62,6 +65,7 @@ function fromFile(exported) {
   return {
     isLive: false,
     overview: async () => overview,
+    excursions: async (_, quantity) => newestOf(async () => ({ page: 0, ...exported.excursions }), quantity),
     heatmap,
     history: async (_, sensor) => {
       if (!histories[sensor]) throw Object.assign(new Error(`the history of ${sensor} is not in this file`), { isAbout: "history" });
