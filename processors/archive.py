@@ -47,6 +47,10 @@ class UnreadableArchive(ValueError):  # noqa: N818 - the domain's noun
     """The object cannot be decompressed, or is too large; the message says why."""
 
 
+class OversizedArchive(UnreadableArchive):
+    """The object is too large when it is decompressed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchivedObject:
     """An object of an archive. `written_ms` is when it was written, in epoch milliseconds.
@@ -95,21 +99,24 @@ def encode_archived(archived: ArchivedObject, span: Span, *, stream_arn: str) ->
     return EncodedRecord(number, encode_record(record))
 
 
-def decompress(stored: bytes) -> bytes:
-    """Return the records of an object that is stored as it is, with gzip or with zstd; raises UnreadableArchive."""
+def decompress(stored: bytes, *, bytes_max: int = OBJECT_BYTES_MAX) -> bytes:
+    """Return the records of an object that is stored as it is, with gzip or with zstd; raises UnreadableArchive.
+
+    Of more than `bytes_max` decompressed bytes, not more than one is made: then it raises OversizedArchive.
+    """
     try:
         if stored.startswith(_GZIP):
             with gzip.GzipFile(fileobj=io.BytesIO(stored)) as opened:
-                body = opened.read(OBJECT_BYTES_MAX + 1)
+                body = opened.read(bytes_max + 1)
         elif stored.startswith(_ZSTD):
             with ZstdFile(io.BytesIO(stored)) as opened:
-                body = opened.read(OBJECT_BYTES_MAX + 1)
+                body = opened.read(bytes_max + 1)
         else:
             body = stored
     except (EOFError, OSError, ZstdError, zlib.error) as error:
         raise UnreadableArchive(f"{type(error).__name__}: {error}") from error
-    if len(body) > OBJECT_BYTES_MAX:
-        raise UnreadableArchive(f"larger than {OBJECT_BYTES_MAX:,} bytes")
+    if len(body) > bytes_max:
+        raise OversizedArchive(f"larger than {bytes_max:,} bytes")
     return body
 
 

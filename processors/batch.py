@@ -129,12 +129,14 @@ def consumer_of_environment() -> Consumer:
         lake=stage.lake,
         horizon_ms=stage.lifetimes.lateness_horizon_ms,
         puts=Puts(PUTS_PARALLEL_MAX),
-        reader=_reader_of(stage) if stage.payload_contract else None,
+        reader=reader_of(stage),
     )
 
 
-def _reader_of(stage: Stage) -> PayloadReader:
-    """Return the reader of the contract that the stage has stored; WindrowError if it is not there."""
+def reader_of(stage: Stage) -> PayloadReader | None:
+    """Return the reader of the stage's contract, None if it has none; WindrowError if it is not in the lake."""
+    if not stage.payload_contract:
+        return None
     from windrow.payloads.reader import ContractReader  # noqa: PLC0415 - most stages do without a contract
     from windrow.payloads.stored import contract_of  # noqa: PLC0415
 
@@ -148,11 +150,11 @@ def process_batch(event: object, *, remaining_ms: Callable[[], int], consumer: C
     """
     now_ms = time.time_ns() // 1_000_000
     result = (consumer or consumer_of_environment()).process(event, deadline=Deadline(remaining_ms), now_ms=now_ms)
-    _report(result, now_ms=now_ms)
+    report(result, now_ms=now_ms)
     return result
 
 
-def _report(result: BatchResult, *, now_ms: int) -> None:
+def report(result: BatchResult, *, now_ms: int) -> None:
     """Report counts, never payloads: an id or a value in a log would outlive its partial."""
     plans = [written.plan for written in result.written]
     quarantined = sum((Counter(plan.quarantined) for plan in plans), Counter[Reason]())

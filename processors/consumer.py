@@ -7,14 +7,14 @@ delivery that is cut at other records writes other objects with the same reading
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial as bind
 
 import numpy as np
 import numpy.typing as npt
 
 from processors.event import MalformedRecord, Record
-from processors.judge import PayloadReader, quarantine_malformed
+from processors.judge import Judgement, PayloadReader, quarantine_malformed
 from processors.judge_blocks import judge_all, readings_max_of_each
 from processors.record_columns import RecordColumns, arrivals_of, payloads_of, sequence_numbers_of
 from windrow.lake.layout import MarkerKey, Origin, PartialKey, QuarantineKey
@@ -117,6 +117,18 @@ def plan(
     whether a partial gets a marker.
     """
     shards = [_plan_shard(of_shard, horizon_ms=horizon_ms, reader=reader) for of_shard in _by_shard(records)]
+    return _plan_of(shards, records=len(records), now_ms=now_ms)
+
+
+def plan_judged(
+    judged: Judgement, *, origin: Origin, arrival_ms: int, records: int, payload_bytes: int, now_ms: int
+) -> BatchPlan:
+    """Return what to write for records that are judged already and have one origin; `arrival_ms` is the first."""
+    shard = _shard_plan(judged, origin=origin, arrival_ms=arrival_ms, payload_bytes=payload_bytes)
+    return _plan_of([shard], records=records, now_ms=now_ms)
+
+
+def _plan_of(shards: Sequence[_ShardPlan], *, records: int, now_ms: int) -> BatchPlan:
     arrival_ms_default = min((shard.arrival_ms for shard in shards if shard.arrival_ms is not None), default=0)
     partials = [partial for shard in shards for partial, _ in shard.partials]
     readings = sum(shard.readings for shard in shards)
@@ -130,7 +142,7 @@ def plan(
                 *_quarantine_writes(shard, arrival_ms_default=arrival_ms_default),
             ]
         ),
-        records=len(records),
+        records=records,
         payload_bytes=sum(shard.payload_bytes for shard in shards),
         readings=readings,
         duplicates=sum(delivery.duplicates for shard in shards for _, delivery in shard.partials),
@@ -178,14 +190,23 @@ def _plan_shard(
     arrivals_ms = [one.arrival_ms for one in malformed if one.arrival_ms is not None]
     if len(sound):
         arrivals_ms.append(int(arrivals_of(sound).min()))
-    return _ShardPlan(
+    return _shard_plan(
+        replace(judged, rejected=(*judged.rejected, *map(quarantine_malformed, malformed))),
         origin=Origin(stream=records[0].stream, shard=records[0].shard, first=first, last=last),
         arrival_ms=min(arrivals_ms, default=None),
         payload_bytes=int(payloads_of(sound).lengths.sum()),
+    )
+
+
+def _shard_plan(judged: Judgement, *, origin: Origin, arrival_ms: int | None, payload_bytes: int) -> _ShardPlan:
+    return _ShardPlan(
+        origin=origin,
+        arrival_ms=arrival_ms,
+        payload_bytes=payload_bytes,
         readings=len(judged.readings),
         oldest_event_ms=int(judged.readings.event_time_ms.min()) if len(judged.readings) else None,
         partials=_partials_with_delivery(judged.readings, judged.arrived_ms),
-        quarantined=[*judged.rejected, *map(quarantine_malformed, malformed)],
+        quarantined=list(judged.rejected),
     )
 
 

@@ -56,7 +56,7 @@ def judge_all(records: Sequence[Record], *, horizon_ms: int, reader: PayloadRead
         of_blocks = [record for record in records if record.block_row is not None]
         others = [record for record in records if record.block_row is None]
         judged = judge_all(of_blocks, horizon_ms=horizon_ms)
-        return _concat([judged, judge_all(others, horizon_ms=horizon_ms, reader=reader)]) if others else judged
+        return concat([judged, judge_all(others, horizon_ms=horizon_ms, reader=reader)]) if others else judged
     unpacked = unpack(payloads_of(records))
     is_special = np.bincount(unpacked.record, minlength=len(records)) > READINGS_PER_RECORD_MAX
     is_special[unpacked.record[unpacked.payloads.begin_with(BLOCK_MAGIC)]] = True
@@ -65,7 +65,7 @@ def judge_all(records: Sequence[Record], *, horizon_ms: int, reader: PayloadRead
     common = take_records(records, np.flatnonzero(~is_special))
     specials = (records[place] for place in np.flatnonzero(is_special).tolist())
     parts = [judge(common, horizon_ms=horizon_ms, reader=reader)] if common else []
-    return _concat([*parts, *(_judge_special(record, horizon_ms=horizon_ms, reader=reader) for record in specials)])
+    return concat([*parts, *(_judge_special(record, horizon_ms=horizon_ms, reader=reader) for record in specials)])
 
 
 def _hold_rows_of_blocks(records: Sequence[Record]) -> bool:
@@ -157,7 +157,7 @@ def _judge_special(record: Record, *, horizon_ms: int, reader: PayloadReader | N
         judged = _judge_payloads(record, [payloads[index] for index in others], horizon_ms=horizon_ms, reader=reader)
         placed = (replace(one, index=record.index + others[one.index - record.index]) for one in judged.rejected)
         parts.append(replace(judged, rejected=tuple(placed)))
-    return _concat(parts)
+    return concat(parts)
 
 
 def _payloads(record: Record) -> list[bytes]:
@@ -194,7 +194,7 @@ def _judge_block(record: Record, payload: bytes, block: EncodedBatch | BadReadin
         whole = quarantine_payload(record, index=0, payload=payload, reason=Reason.BLOCK_READINGS, detail=detail)
         rest = replace(rest, rejected=(whole,))
     counted = Judgement(good, np.full(len(good), record.arrival_ms), ())
-    return _concat([counted, rest]) if len(rest.readings) else replace(counted, rejected=rest.rejected)
+    return concat([counted, rest]) if len(rest.readings) else replace(counted, rejected=rest.rejected)
 
 
 def _judge_rows(record: Record, readings: Readings, rows: npt.NDArray[np.int64], *, horizon_ms: int) -> Judgement:
@@ -225,7 +225,8 @@ def _rejected(rejected: QuarantinedPayload) -> Judgement:
     return Judgement(Readings.of([]), np.zeros(0, np.int64), (rejected,))
 
 
-def _concat(parts: Sequence[Judgement]) -> Judgement:
+def concat(parts: Sequence[Judgement]) -> Judgement:
+    """Return what all `parts` judged, in their order."""
     if len(parts) == 1:
         return parts[0]
     return Judgement(

@@ -32,6 +32,9 @@ from windrow.wire.kpl import OUTER_PARTITION_KEY, UserRecord, aggregate
 
 EXPIRY_MARGIN_MS = DAY_MS
 """Between the last redrive and the expiry of the first partial it could join: S3 expires objects in daily runs."""
+# Rows that stand for an uploaded object, and have its name in place of its bytes.
+_OF_UPLOADS = frozenset({Reason.UPLOAD_UNREADABLE, Reason.UPLOAD_TOO_LARGE, Reason.UPLOAD_PAYLOADS})
+_NAMES_UPLOAD = "it names an uploaded object: upload that again, as a new one"
 _EXPIRED = "so old that partials of its windows may have expired"
 # Arrival times in an invocation record are rounded, and arrivals are not strictly in the order of the sequence.
 _ARRIVAL_SLACK_MS = 60_000
@@ -112,8 +115,12 @@ class Redrive:
                     continue
                 result.objects += 1
                 for one in quarantine_search.read(self.lake, key):
-                    if search.holds(one) and one.identity not in seen:
-                        seen.add(one.identity)
+                    if not search.holds(one) or one.identity in seen:
+                        continue
+                    seen.add(one.identity)
+                    if one.reason in _OF_UPLOADS:
+                        result.skipped.append(SkippedObject(str(key), 1, _NAMES_UPLOAD))
+                    else:
                         yield shard, self._encode(one)
 
     def _encode(self, one: QuarantinedPayload) -> EncodedRecord:

@@ -51,6 +51,9 @@ class Reason(StrEnum):
     AGGREGATE_EMPTY = "aggregate_empty"  # a sound aggregate without a single user record
     TOO_MANY_READINGS = "too_many_readings"  # in one record or block
     RECORD_PAYLOADS = "record_payloads"  # too many of its payloads are bad to quarantine each by itself
+    UPLOAD_UNREADABLE = "upload_unreadable"  # of no known form, damaged, or not what its content type says
+    UPLOAD_TOO_LARGE = "upload_too_large"  # as it is stored, when decompressed, or by its readings
+    UPLOAD_PAYLOADS = "upload_payloads"  # too many of its payloads are bad to quarantine each by itself
     BLOCK_MALFORMED = "block_malformed"  # begins like a block, but breaks the format
     BLOCK_TOO_LARGE = "block_too_large"  # when decompressed
     BLOCK_READINGS = "block_readings"  # too many of its readings are bad to quarantine each by itself

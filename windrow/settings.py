@@ -10,6 +10,7 @@ STAGE = "WINDROW_STAGE"
 STREAM_NAME = "WINDROW_STREAM_NAME"
 LAKE_BUCKET = "WINDROW_LAKE_BUCKET"
 RESULTS_BUCKET = "WINDROW_RESULTS_BUCKET"
+UPLOADS_BUCKET = "WINDROW_UPLOADS_BUCKET"
 LATENESS_HORIZON_HOURS = "WINDROW_LATENESS_HORIZON_HOURS"
 STREAM_RETENTION_HOURS = "WINDROW_STREAM_RETENTION_HOURS"
 LATE_ROLL_MINUTES = "WINDROW_LATE_ROLL_MINUTES"
@@ -54,8 +55,8 @@ class Settings:
     """What a function is told about its stage.
 
     ``payload_contract`` is the digest of the stage's contract, for functions that read payloads. Only the fan-out
-    function has a ``processor_function``; only the dispatcher may have a ``silence_topic_arn``, ``late_roll_minutes``,
-    and ``rules``, by their digest, with a topic for each severity.
+    function has a ``processor_function``, only the uploads function an ``uploads_bucket``; only the dispatcher may have
+    a ``silence_topic_arn``, ``late_roll_minutes``, and ``rules``, by their digest, with a topic for each severity.
     """
 
     stage: str
@@ -66,6 +67,7 @@ class Settings:
     stream_retention_hours: int
     payload_contract: str | None = None
     processor_function: str | None = None
+    uploads_bucket: str | None = None
     silence_topic_arn: str | None = None
     late_roll_minutes: int | None = None
     rules: str | None = None
@@ -88,6 +90,7 @@ class Settings:
             stream_retention_hours=_hours(environment, STREAM_RETENTION_HOURS),
             payload_contract=environment.get(PAYLOAD_CONTRACT) or None,
             processor_function=environment.get(PROCESSOR_FUNCTION) or None,
+            uploads_bucket=environment.get(UPLOADS_BUCKET) or None,
             silence_topic_arn=environment.get(SILENCE_TOPIC_ARN) or None,
             late_roll_minutes=_minutes(environment, LATE_ROLL_MINUTES),
             rules=environment.get(RULES) or None,

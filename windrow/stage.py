@@ -16,6 +16,7 @@ from windrow.settings import Settings
 if TYPE_CHECKING:
     from windrow.aws.functions import LambdaFunction
     from windrow.aws.kinesis import KinesisStream
+    from windrow.lake.uploads import UploadsBucket
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,7 @@ class Stage:
     late_roll_minutes: int = 0
     partials_retention_days: int = 0
     failures_bucket: str = ""
+    uploads_bucket: str = ""
     consumer_function: str = ""
     dispatcher_function: str = ""
     database: str = ""
@@ -63,6 +65,7 @@ class Stage:
             stream_name=settings.stream_name,
             lake_bucket=settings.lake_bucket,
             results_bucket=settings.results_bucket,
+            uploads_bucket=settings.uploads_bucket or "",
             consumer_function=settings.processor_function or "",
             payload_contract=settings.payload_contract or "",
             lateness_horizon_hours=settings.lateness_horizon_hours,
@@ -89,6 +92,13 @@ class Stage:
     def failures(self) -> S3Store:
         """The bucket of batches that Lambda gave up."""
         return self._bucket(self.failures_bucket)
+
+    @cached_property
+    def uploads(self) -> "UploadsBucket":
+        """The bucket of readings that come as objects."""
+        from windrow.lake.uploads import UploadsBucket  # noqa: PLC0415 - most functions do without it
+
+        return UploadsBucket(client("s3", self.place), self.uploads_bucket)
 
     @cached_property
     def stream(self) -> "KinesisStream":

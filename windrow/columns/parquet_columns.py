@@ -13,6 +13,7 @@ from windrow.columns.thrift import Struct, ThriftField, ThriftList
 _MAGIC = b"PAR1"
 _LENGTH_OCTETS = 4
 # FileMetaData
+_ROWS = 3
 _SCHEMA, _ROW_GROUPS, _KEY_VALUES, _COLUMN_ORDERS = 2, 4, 5, 7
 # SchemaElement
 _NAME, _CHILDREN = 4, 5
@@ -54,6 +55,21 @@ def select_columns(body: bytes, names: Collection[str], *, unless: Mapping[str, 
     footer.pop(_KEY_VALUES, None)
     written = thrift.write_struct(footer)
     return bytes(out) + written + len(written).to_bytes(_LENGTH_OCTETS, "little") + _MAGIC
+
+
+def rows_and_plain_bytes(body: bytes) -> tuple[int, int]:
+    """Return how many rows the Parquet file `body` says it has, and the most bytes of a column within a row group.
+
+    The bytes are those of its pages, decompressed; a value that pages name again and again counts once. ValueError if
+    the footer is damaged.
+    """
+    try:
+        footer = thrift.read_struct(_footer_of(body))
+        chunks = [chunk for group in footer[_ROW_GROUPS].value.elements for chunk in group[_COLUMNS].value.elements]
+        plain = [int(chunk[_METADATA].value[_PLAIN_BYTES].value) for chunk in chunks]
+        return int(footer[_ROWS].value), max(plain, default=0)
+    except (KeyError, AttributeError, TypeError) as error:
+        raise ValueError(f"the footer is not that of a Parquet file: {error!r}") from error
 
 
 def _select_in_schema(footer: Struct, names: Collection[bytes]) -> None:

@@ -9,6 +9,7 @@ lake bucket
     markers/messages/<digest>                       windrow/rules/changes.py
     quarantine/dt=2026-11-20/hour=10/1005-<stream>-<shard>-<first>-<last>-<count>-<digest>.jsonl.gz
     bookmarks/<stream>-<shard>-<first>
+    receipts/<digest>.json                          what became of an uploaded object
     simulations/<run id>.json
     contracts/<digest>.json
     rules/<digest>.toml
@@ -22,6 +23,8 @@ results bucket
     windows_1h/dt=2026-11-20.jsonl                  a line for each hour
     aggregates_1d/dt=2026-11-20/hour=00/0000.parquet
     windows_1d/month=2026-11.jsonl                  a line for each day
+uploads bucket, whose keys uploaders choose
+    uploads/...
 on-failure bucket, whose keys Lambda and AWS IoT Core choose
     aws/lambda/...                                  processors/on_failure.py
     iot/2026/11/20/<epoch ms>-<UUID>                processors/iot_message.py
@@ -49,6 +52,7 @@ BACKFILL_MARKERS = "markers/backfills/"
 MESSAGES = "markers/messages/"
 QUARANTINE = "quarantine/"
 BOOKMARKS = "bookmarks/"
+RECEIPTS = "receipts/"
 SIMULATIONS = "simulations/"
 CONTRACTS = "contracts/"
 RULES = "rules/"
@@ -62,6 +66,7 @@ AGGREGATES_FLINK = "aggregates_flink/"
 WINDOWS_1H = "windows_1h/"
 WINDOWS_1D = "windows_1d/"
 IOT_MESSAGES = "iot/"
+UPLOADS = "uploads/"
 
 WINDOW_MARK = "-"
 """What ends the window in the name of a partial: listing an hour up to it gives the windows, not the partials."""
@@ -233,6 +238,11 @@ def bookmark_key(*, stream: str, shard: str, first: int) -> str:
 def backfill_marker_key(first: Window, digest: str) -> str:
     """Return the key of an object that stands for the markers of many windows, `first` and later ones."""
     return f"{BACKFILL_MARKERS}{format_sql(first.start_ms)[:16].translate(_COMPACT)}-{digest}"
+
+
+def receipt_key(digest: str) -> str:
+    """Return the key of the receipt of an uploaded object, which the digest names with its version."""
+    return f"{RECEIPTS}{digest}.json"
 
 
 def simulation_key(run_id: str) -> str:

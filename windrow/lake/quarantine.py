@@ -33,6 +33,9 @@ WHOLE_RECORD_REASONS = frozenset(
         Reason.AGGREGATE_EMPTY,
         Reason.TOO_MANY_READINGS,
         Reason.RECORD_PAYLOADS,
+        Reason.UPLOAD_UNREADABLE,
+        Reason.UPLOAD_TOO_LARGE,
+        Reason.UPLOAD_PAYLOADS,
     }
 )
 
