@@ -12,7 +12,7 @@ from windrow.aws.clients import Place, client
 from windrow.deployment import STAGE_TAG, stack_name
 
 # The buckets of the template. CloudFormation names each after the stack and its logical id, which always fit.
-BUCKETS = ("LakeBucket", "ResultsBucket", "OnFailureBucket")
+BUCKETS = ("LakeBucket", "ResultsBucket", "OnFailureBucket", "UploadsBucket")
 _GOING = frozenset({"PendingDeletion", "PendingReplicaDeletion"})
 
 

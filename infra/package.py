@@ -79,6 +79,7 @@ class Package:
 FUNCTIONS = (
     Function(name="consumer", handler="processors.consumer_handler.handle"),
     Function(name="fanout", handler="processors.fanout_handler.handle"),
+    Function(name="uploads", handler="processors.uploads_handler.handle"),
     Function(name="dispatcher", handler="dispatcher.handler.handle"),
 )
 OURS = "windrow"

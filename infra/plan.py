@@ -26,7 +26,7 @@ FLINK_CODE_KEY = "FlinkCodeKey"
 OWN_PARAMETERS = frozenset(
     {
         *("Stage", "Architecture", "RequireTls", "CodeBucket", "Release", contracts.PARAMETER, value_rules.PARAMETER),
-        *("ConsumerCodeKey", "FanoutCodeKey", "DispatcherCodeKey", FLINK_CODE_KEY),
+        *("ConsumerCodeKey", "FanoutCodeKey", "UploadsCodeKey", "DispatcherCodeKey", FLINK_CODE_KEY),
     }
 )
 # Parameters that switch off what a place cannot create.
@@ -218,6 +218,7 @@ def plan_deployment(
         "RequireTls": "true",
         "ConsumerCodeKey": packages["consumer"].key,
         "FanoutCodeKey": packages["fanout"].key,
+        "UploadsCodeKey": packages["uploads"].key,
         "DispatcherCodeKey": packages["dispatcher"].key,
     }
     if flink is not None:

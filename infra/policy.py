@@ -14,7 +14,7 @@ from windrow.deployment import STAGE_TAG, stack_name
 from windrow.errors import UsageError
 from windrow.lake import layout
 
-KINDS = ("deploy", "deploy-flink", "producer", "analyst")
+KINDS = ("deploy", "deploy-flink", "deploy-uploads", "producer", "uploader", "analyst")
 MANAGED, BUCKET = "managed", "bucket"
 QUERY_RESULTS = (MANAGED, BUCKET)
 """Where a stage's answers are, as in the template's parameter QueryResults."""
@@ -23,6 +23,7 @@ CHARACTERS_MAX = 10_240
 _FUNCTION_ROLES = ("ConsumerRole", "FanoutRole", "DispatcherRole")
 _IOT_ROLE = "IotRole"
 _FLINK_ROLE = "FlinkRole"
+_UPLOADS_ROLE = "UploadsRole"
 _RESULTS = (
     *(layout.AGGREGATES, layout.AGGREGATES_1H, layout.AGGREGATES_1D, layout.AGGREGATES_FLINK),
     *(layout.WINDOWS, layout.WINDOWS_1H, layout.WINDOWS_1D),
@@ -85,7 +86,14 @@ class Scope:
 
 def policy(kind: str, scope: Scope) -> Policy:
     """Return the policy document of one of KINDS."""
-    of_kind = {"deploy": _deploy, "deploy-flink": _deploy_flink, "producer": _producer, "analyst": _analyst}
+    of_kind = {
+        "deploy": _deploy,
+        "deploy-flink": _deploy_flink,
+        "deploy-uploads": _deploy_uploads,
+        "producer": _producer,
+        "uploader": _uploader,
+        "analyst": _analyst,
+    }
     statements = of_kind[kind](scope)
     return {"Version": "2012-10-17", "Statement": statements}
 
@@ -97,6 +105,17 @@ def _producer(scope: Scope) -> list[Policy]:
     """
     stream = scope.arn("kinesis", f"stream/{stack_name(scope.stage)}")
     return [_allow("Send", _of("kinesis", ["DescribeStreamSummary", "ListShards", "PutRecords"]), [stream])]
+
+
+def _uploader(scope: Scope) -> list[Policy]:
+    """Sending readings as objects, and fetching their receipts. The name of the bucket is an output of the stack."""
+    stack = scope.arn("cloudformation", f"stack/{stack_name(scope.stage)}/*")
+    return [
+        _allow("FindStage", ["cloudformation:DescribeStacks"], [stack]),
+        _allow("Upload", ["s3:PutObject"], [f"{scope.bucket('UploadsBucket')}/{layout.UPLOADS}*"]),
+        _allow("Receipts", ["s3:GetObject"], [f"{scope.bucket('LakeBucket')}/{layout.RECEIPTS}*"]),
+        _use_key(scope, "SealAndOpen", _SEAL, _through_s3(scope)),
+    ]
 
 
 def _analyst(scope: Scope) -> list[Policy]:
@@ -214,19 +233,42 @@ def _code(scope: Scope) -> list[Policy]:
     ]
 
 
+def _deploy_uploads(scope: Scope) -> list[Policy]:
+    """What Uploads=bucket adds for who deploys: a policy of its own, as for Flink."""
+    role, queues = scope.role(_UPLOADS_ROLE), scope.arn("sqs", f"{stack_name(scope.stage)}-uploads*")
+    actions = ["CreateQueue", "DeleteQueue", "GetQueueAttributes", "GetQueueUrl", "ListQueueTags"]
+    actions += ["SetQueueAttributes", "TagQueue", "UntagQueue"]
+    bucket = scope.bucket("UploadsBucket")
+    return [
+        *_kept(["UploadsBucket"], scope),
+        _allow("Notification", _of("s3", ["GetBucketNotification", "PutBucketNotification"]), [bucket]),
+        *_written(scope, [role]),
+        _pass("PassUploadsRole", [role], "lambda"),
+        _allow("Queues", _of("sqs", actions), [queues]),
+    ]
+
+
 def _buckets(scope: Scope) -> list[Policy]:
     """The stage's buckets: their settings, contracts, rules, and the deletion of objects, but no reading of any."""
-    buckets = [scope.bucket(name) for name in ("LakeBucket", "ResultsBucket", "OnFailureBucket")]
+    lake = scope.bucket("LakeBucket")
+    return [
+        _allow("FindBuckets", ["s3:ListAllMyBuckets"], ["*"]),
+        *_kept(["LakeBucket", "ResultsBucket", "OnFailureBucket"], scope),
+        _allow("Contract", ["s3:PutObject"], [f"{lake}/{root}*" for root in (layout.CONTRACTS, layout.RULES)]),
+    ]
+
+
+def _kept(names: Sequence[str], scope: Scope) -> list[Policy]:
+    """Making, changing and deleting buckets, by their names in the template, and deleting what is in them."""
+    buckets = [scope.bucket(name) for name in names]
     actions = ["CreateBucket", "DeleteBucket", "DeleteBucketPolicy", "Get*Configuration", "GetBucket*"]
     actions += ["ListBucket", "ListBucketVersions", "ListTagsForResource"]
     actions += ["PutBucketOwnershipControls", "PutBucketPolicy", "PutBucketPublicAccessBlock", "PutBucketTagging"]
     actions += ["PutBucketVersioning", "PutEncryptionConfiguration", "PutLifecycleConfiguration"]
     actions += ["TagResource", "UntagResource"]
     return [
-        _allow("FindBuckets", ["s3:ListAllMyBuckets"], ["*"]),
         _allow("Buckets", _of("s3", actions), buckets),
         _allow("DeleteObjects", ["s3:DeleteObject", "s3:DeleteObjectVersion"], [f"{bucket}/*" for bucket in buckets]),
-        _allow("Contract", ["s3:PutObject"], [f"{buckets[0]}/{root}*" for root in (layout.CONTRACTS, layout.RULES)]),
     ]
 
 

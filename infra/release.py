@@ -20,8 +20,12 @@ NOT_IN_FUNCTIONS = frozenset(
 )
 """Parameters that change neither a function nor its role, so that a new value needs no new version."""
 _OF_ALIASES = ("AutoPublishAlias:", "AutoPublishCodeSha256:", "VersionDeletionPolicy:")
-_MODE = "ProcessingMode"
-_SEEN_BY_SAM = (RELEASE, "FanoutCodeKey")
+# What decides over resources that refer to each other: a parameter, its value, the condition, and those that follow.
+_OF_RESOURCES = (
+    ("ProcessingMode", "fanout", "IsFanout", ("HasFanoutOperations",)),
+    ("Uploads", "bucket", "HasUploads", ("HasUploadsOperations", "HasTlsUploads")),
+)
+_SEEN_BY_SAM = (RELEASE, "FanoutCodeKey", "UploadsCodeKey")
 
 
 def digest(text: str, values: Mapping[str, str]) -> str:
@@ -44,7 +48,7 @@ def text_for(place: Place, text: str, values: Mapping[str, str]) -> str:
     the code and into the names of versions; so there the defaults are the values. LocalStack's CloudFormation never
     moves an alias, and refuses references to what SAM has yet to make; so there functions have neither versions nor
     aliases. It also refuses to change a stack in which a resource that comes with a condition refers to another that
-    does ("Unresolved resource dependencies"); so there the text has the fan-out function, or has it not.
+    does ("Unresolved resource dependencies"); so there the text has the fan-out function and uploads, or has them not.
     """
     if place.name == EMBEDDED:
         return template.with_defaults(text, {name: values[name] for name in _SEEN_BY_SAM})
@@ -52,12 +56,14 @@ def text_for(place: Place, text: str, values: Mapping[str, str]) -> str:
 
 
 def _of_one_mode(text: str, values: Mapping[str, str]) -> str:
-    """Return the template's text for the stack's mode alone."""
-    default = str(template.parameters()[_MODE]["Default"])
-    is_fanout = values.get(_MODE, default) == "fanout"
-    if not is_fanout:
-        text = template.with_condition(text, "HasFanoutOperations", is_met=False)
-    return template.with_condition(text, "IsFanout", is_met=is_fanout)
+    """Return the template's text for the stack's mode alone, with uploads or without."""
+    for parameter, value, condition, following in _OF_RESOURCES:
+        default = str(template.parameters()[parameter]["Default"])
+        is_met = values.get(parameter, default) == value
+        for one in () if is_met else following:
+            text = template.with_condition(text, one, is_met=False)
+        text = template.with_condition(text, condition, is_met=is_met)
+    return text
 
 
 def _without_aliases(text: str) -> str:

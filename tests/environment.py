@@ -20,6 +20,8 @@ def environment_of(stage: Settings) -> dict[str, str]:
         environment[settings.PAYLOAD_CONTRACT] = stage.payload_contract
     if stage.processor_function is not None:
         environment[settings.PROCESSOR_FUNCTION] = stage.processor_function
+    if stage.uploads_bucket is not None:
+        environment[settings.UPLOADS_BUCKET] = stage.uploads_bucket
     if stage.silence_topic_arn is not None:
         environment[settings.SILENCE_TOPIC_ARN] = stage.silence_topic_arn
     topics = {

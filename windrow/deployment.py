@@ -77,6 +77,7 @@ def find_stage(place: Place, name: str) -> Stage:
             lake_bucket=outputs["LakeBucketName"],
             results_bucket=outputs["ResultsBucketName"],
             failures_bucket=outputs["OnFailureBucketName"],
+            uploads_bucket=outputs.get("UploadsBucketName", ""),
             consumer_function=outputs["ConsumerFunctionName"],
             dispatcher_function=outputs["DispatcherFunctionName"],
             database=outputs.get("GlueDatabaseName", ""),

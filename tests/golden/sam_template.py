@@ -16,7 +16,11 @@ from infra import template
 
 FILE = Path(__file__).parent / "sam.json"
 
-VALUES = {"Release": "0123456789abcdef", "FanoutCodeKey": "functions/fanout.zip"}
+VALUES = {
+    "Release": "0123456789abcdef",
+    "FanoutCodeKey": "functions/fanout.zip",
+    "UploadsCodeKey": "functions/uploads.zip",
+}
 """Parameters that the transform writes into what it makes, as a deployment gives them."""
 
 

@@ -64,6 +64,8 @@ EXAMPLES = {
     "AWS::Logs::LogStream": arn("logs", "log-group:/aws/kinesis-analytics/windrow-prod:log-stream:application"),
     "AWS::S3::Bucket": LAKE,
     "AWS::S3::BucketPolicy": LAKE,
+    "AWS::SQS::Queue": arn("sqs", "windrow-prod-uploads"),
+    "AWS::SQS::QueuePolicy": arn("sqs", "windrow-prod-uploads"),
     "AWS::SNS::Subscription": arn("sns", "windrow-prod-alarms"),
     "AWS::SNS::Topic": arn("sns", "windrow-prod-alarms"),
     "AWS::SNS::TopicPolicy": arn("sns", "windrow-prod-alarms"),
@@ -152,7 +154,39 @@ def test_who_deploys_may_do_what_cloudformation_does(kind: str, action: str) -> 
         where, service = FLINK_ROLE, "kinesisanalytics"
     context = TAGGED | OF_ANSWERS | {"iam:PassedToService": f"{service}.amazonaws.com"}
     is_of_flink = kind.startswith("AWS::KinesisAnalyticsV2::") or kind == "AWS::Logs::LogStream"
-    assert allows(policy("deploy-flink" if is_of_flink else "deploy", SCOPE), action, where, context)
+    kind_of_policy = "deploy-uploads" if kind.startswith("AWS::SQS::") else "deploy"
+    assert allows(policy("deploy-flink" if is_of_flink else kind_of_policy, SCOPE), action, where, context)
+
+
+def test_uploads_have_a_policy_of_their_own() -> None:
+    """Their bucket and what it tells EventBridge, their queue and role; neither another stage's, nor any object."""
+    granted, bucket = policy("deploy-uploads", SCOPE), "arn:aws:s3:::windrow-prod-uploadsbucket-1a2b"
+    role = f"arn:aws:iam::{ACCOUNT}:role/windrow-prod-UploadsRole-1A2B"
+    for action in ("CreateBucket", "PutBucketNotification", "PutBucketVersioning", "PutLifecycleConfiguration"):
+        assert allows(granted, f"s3:{action}", bucket)
+    assert not allows(granted, "s3:CreateBucket", LAKE)
+    assert not allows(granted, "s3:GetObject", f"{bucket}/uploads/x")
+    assert allows(granted, "iam:CreateRole", role)
+    assert allows(granted, "iam:PassRole", role, {"iam:PassedToService": "lambda.amazonaws.com"})
+    assert not allows(granted, "sqs:CreateQueue", arn("sqs", "windrow-other-uploads"))
+    assert allows(granted, "sqs:CreateQueue", arn("sqs", "windrow-prod-uploads-dead"))
+    assert not allows(granted, "sqs:SendMessage", arn("sqs", "windrow-prod-uploads"))
+
+
+def test_an_uploader_puts_objects_and_reads_receipts() -> None:
+    """And nothing else: neither what others uploaded, nor partials."""
+    granted, bucket = policy("uploader", SCOPE), "arn:aws:s3:::windrow-prod-uploadsbucket-1a2b"
+    assert allows(granted, "s3:PutObject", f"{bucket}/uploads/x")
+    assert allows(granted, "s3:GetObject", f"{LAKE}/receipts/x.json")
+    assert allows(granted, "kms:GenerateDataKey", OWN_KEY, THROUGH_S3)
+    for action, where in (
+        ("s3:PutObject", f"{bucket}/x"),
+        ("s3:GetObject", f"{bucket}/uploads/x"),
+        ("s3:GetObject", f"{LAKE}/partials/x"),
+        ("s3:ListBucket", bucket),
+        ("s3:DeleteObject", f"{bucket}/uploads/x"),
+    ):
+        assert not allows(granted, action, where)
 
 
 def test_the_flink_application_has_a_policy_of_its_own() -> None:

@@ -13,6 +13,7 @@ TEMPLATE = template.load()
 TEXT = template.text()
 AT_LOCALSTACK = Place(LOCALSTACK, "http://127.0.0.1:1", "us-east-1")
 OF_FANOUT = {"IsFanout", "HasFanoutOperations"}
+OF_UPLOADS = {"HasUploads", "HasUploadsOperations", "HasTlsUploads"}
 REACHING = sorted(template.parameter_names() - release.NOT_IN_FUNCTIONS - {release.RELEASE})
 
 
@@ -101,12 +102,14 @@ def test_the_alias_is_what_it_is_called_here():
 
 def test_the_embedded_stack_gets_the_values_as_defaults():
     """And AWS the template as it is."""
-    values = {"Release": "0123", "FanoutCodeKey": "functions/fanout.zip", "Stage": "dev"}
+    keys = {"FanoutCodeKey": "functions/fanout.zip", "UploadsCodeKey": "functions/uploads.zip"}
+    values = {"Release": "0123", "Stage": "dev"} | keys
     found = release.text_for(Place(EMBEDDED, "http://127.0.0.1:1", "us-east-1"), TEXT, values)
     changed = [(old, new) for old, new in zip(TEXT.splitlines(), found.splitlines(), strict=True) if old != new]
     assert changed == [
         ('    Default: ""', '    Default: "0123"'),
         ('    Default: ""', '    Default: "functions/fanout.zip"'),
+        ('    Default: ""', '    Default: "functions/uploads.zip"'),
     ]
     assert release.text_for(Place(AWS, None, "us-east-1"), TEXT, values) == TEXT
 
@@ -116,7 +119,10 @@ def test_localstack_gets_functions_without_aliases():
     found = release.text_for(AT_LOCALSTACK, TEXT, {"ProcessingMode": "fanout"}).splitlines()
     plain = [line for line in found if not line.lstrip().startswith("#")]
     assert not any("AutoPublish" in line or ".Alias" in line or f":{release.ALIAS}" in line for line in plain)
-    before = template.with_condition(TEXT, "IsFanout", is_met=True).splitlines()
+    decided = template.with_condition(TEXT, "IsFanout", is_met=True)
+    for condition in ("HasUploadsOperations", "HasTlsUploads", "HasUploads"):
+        decided = template.with_condition(decided, condition, is_met=False)
+    before = decided.splitlines()
     changed = [line for line in difflib.ndiff(before, found) if line.startswith(("- ", "+ "))]
     assert [line[2:].split(":")[0].strip() for line in changed if line.startswith("+ ")] == [
         *("FunctionName", "Resource", "WINDROW_PROCESSOR_FUNCTION", "Value", "Value"),
@@ -132,12 +138,24 @@ def test_localstack_gets_the_resources_of_one_mode(values: dict[str, str], is_fa
     found = template.parse(release.text_for(AT_LOCALSTACK, TEXT, values))
     own = {name for name, one in TEMPLATE["Resources"].items() if one.get("Condition") in OF_FANOUT}
     assert len(own) == 6
-    assert found["Resources"].keys() == TEMPLATE["Resources"].keys() - (set() if is_fanout else own)
+    of_uploads = {name for name, one in TEMPLATE["Resources"].items() if one.get("Condition") in OF_UPLOADS}
+    assert found["Resources"].keys() == TEMPLATE["Resources"].keys() - (set() if is_fanout else own) - of_uploads
     assert [name for name, one in found["Resources"].items() if "IsFanout" in referred([one])] == []
     known = found["Resources"].keys() | found["Parameters"].keys() | found["Conditions"].keys()
     assert {name for name in referred([found["Resources"], found["Outputs"]]) if not name.startswith("AWS::")} <= known
     reader = "FanoutFunction" if is_fanout else "ConsumerFunction"
     assert found["Resources"]["StreamMapping"]["Properties"]["FunctionName"] == {"Ref": reader}
+
+
+def test_localstack_gets_uploads_if_the_stage_has_them():
+    """All of them without their conditions, and the outputs that name them; what they refer to is there."""
+    found = template.parse(release.text_for(AT_LOCALSTACK, TEXT, {"Uploads": "bucket"}))
+    of_uploads = {name for name in TEMPLATE["Resources"] if name.startswith("Uploads")}
+    conditions = {name: found["Resources"][name].get("Condition") for name in of_uploads}
+    assert {name for name, condition in conditions.items() if condition} == {"UploadsBucketPolicy", "UploadsFailAlarm"}
+    assert "Condition" not in found["Outputs"]["UploadsBucketName"]
+    mapping = found["Resources"]["UploadsMapping"]["Properties"]
+    assert mapping["FunctionName"] == {"Ref": "UploadsFunction"}
 
 
 def test_a_condition_that_stands_in_another_form_is_not_decided():

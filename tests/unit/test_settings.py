@@ -32,6 +32,7 @@ hours = st.integers(min_value=1, max_value=10_000)
         stream_retention_hours=hours,
         payload_contract=st.none() | names,
         processor_function=st.none() | names,
+        uploads_bucket=st.none() | names,
         late_roll_minutes=st.none() | st.integers(min_value=0, max_value=10_000),
         rules=st.none() | names,
         info_topic_arn=st.none() | names,

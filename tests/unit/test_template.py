@@ -27,8 +27,10 @@ ROOT = Path(__file__).parents[2]
 TEMPLATE = template.load()
 RESOURCES = TEMPLATE["Resources"]
 PARAMETERS = TEMPLATE["Parameters"]
-FUNCTIONS = {"consumer": "ConsumerFunction", "fanout": "FanoutFunction", "dispatcher": "DispatcherFunction"}
-BUCKETS = ("LakeBucket", "ResultsBucket", "OnFailureBucket")
+SIZED = {"consumer": "ConsumerFunction", "fanout": "FanoutFunction", "dispatcher": "DispatcherFunction"}
+"""The functions whose size and time are parameters of their own."""
+FUNCTIONS = SIZED | {"uploads": "UploadsFunction"}
+BUCKETS = ("LakeBucket", "ResultsBucket", "OnFailureBucket", "UploadsBucket")
 KEY_ARN = {"Fn::If": ["CreatesKey", {"Fn::GetAtt": ["Key", "Arn"]}, {"Ref": "ExistingKeyArn"}]}
 TABLES = {
     "AggregatesTable": (rollup_parquet.COLUMNS, "ResultsBucket", layout.AGGREGATES),
@@ -79,6 +81,7 @@ def test_environment_is_what_the_settings_read(function: str):
     assert read.payload_contract is None  # empty: the default form
     assert settings.RUNTIME.items() <= variables.items()
     assert (read.processor_function is not None) == (function == "fanout")
+    assert (read.uploads_bucket is not None) == (function == "uploads")
 
 
 @pytest.mark.parametrize("function", package.FUNCTIONS, ids=lambda function: function.name)
@@ -106,6 +109,8 @@ def test_outputs_are_those_a_deployment_is_read_from():
         "LakeBucketName",
         "ResultsBucketName",
         "OnFailureBucketName",
+        "UploadsBucketName",
+        "UploadsFunctionName",
         "IotTopic",
         "IotSelect",
         "ConsumerFunctionName",
@@ -210,12 +215,12 @@ def test_mapping_starts_at_the_horizon_and_answers_partially():
 
 def test_whoever_waits_waits_longer():
     """Whatever is chosen: the fan-out outlasts its processors, and our own client the longest function."""
-    chosen = {name: PARAMETERS[f"{name.capitalize()}TimeoutSeconds"] for name in FUNCTIONS}
+    chosen = {name: PARAMETERS[f"{name.capitalize()}TimeoutSeconds"] for name in SIZED}
     assert chosen["fanout"]["MinValue"] > chosen["consumer"]["MaxValue"]
     assert max(one["MaxValue"] for one in chosen.values()) < INVOKE_READ_TIMEOUT_SECONDS
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", SIZED)
 def test_size_and_time_of_a_function_are_parameters(function: str):
     """Each function has its own, within what Lambda takes and what a new account allows by default."""
     properties, name = RESOURCES[FUNCTIONS[function]]["Properties"], function.capitalize()
@@ -334,8 +339,52 @@ def test_every_prefix_of_the_lake_expires():
         layout.MARKERS,
         layout.QUARANTINE,
         layout.BOOKMARKS,
+        layout.RECEIPTS,
         layout.SIMULATIONS,
     }
+
+
+def test_uploads_are_off_unless_asked_for():
+    """Nothing of them, their bucket least of all, is in a stage that does not want them."""
+    assert PARAMETERS["Uploads"]["Default"] == "none"
+    conditions = {name: one.get("Condition") for name, one in RESOURCES.items() if name.startswith("Uploads")}
+    assert set(conditions.values()) == {"HasUploads", "HasTlsUploads", "HasUploadsOperations"}
+    for name in ("HasTlsUploads", "HasUploadsOperations"):
+        assert {"Condition": "HasUploads"} in TEMPLATE["Conditions"][name]["Fn::And"]
+
+
+def test_no_upload_is_lost_between_its_event_and_its_receipt():
+    """Versions outlast the sweep, the queue its function's retries, and what is given up is kept for two weeks."""
+    bucket = RESOURCES["UploadsBucket"]["Properties"]
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    rules = {rule["Id"]: rule for rule in bucket["LifecycleConfiguration"]["Rules"]}
+    days = rules["old-versions"]["NoncurrentVersionExpiration"]["NoncurrentDays"]
+    assert days * 24 > PARAMETERS["StreamRetentionHours"]["MaxValue"]
+    assert rules["uploads"]["ExpirationInDays"] == {"Ref": "PartialsRetentionDays"}
+    queue, dead = (RESOURCES[name]["Properties"] for name in ("UploadsQueue", "UploadsDeadLetters"))
+    longest_s = PARAMETERS["ConsumerTimeoutSeconds"]["MaxValue"], PARAMETERS["BatchingWindowSeconds"]["MaxValue"]
+    assert queue["VisibilityTimeout"] >= 6 * longest_s[0] + longest_s[1]
+    attempts = queue["RedrivePolicy"]["maxReceiveCount"]
+    assert queue["MessageRetentionPeriod"] > attempts * queue["VisibilityTimeout"]
+    assert dead["MessageRetentionPeriod"] > queue["MessageRetentionPeriod"]
+    (target,) = RESOURCES["UploadsRule"]["Properties"]["Targets"]
+    assert target["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": ["UploadsDeadLetters", "Arn"]}}
+    assert RESOURCES["UploadsMapping"]["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+def test_the_rule_hears_of_new_uploads_only():
+    """Those under `uploads/` of the stage's own bucket; a queue of other letters would be others' costs."""
+    pattern = RESOURCES["UploadsRule"]["Properties"]["EventPattern"]
+    assert pattern == {
+        "source": ["aws.s3"],
+        "detail-type": ["Object Created"],
+        "detail": {
+            "bucket": {"name": [{"Ref": "UploadsBucket"}]},
+            "object": {"key": [{"prefix": layout.UPLOADS}]},
+        },
+    }
+    (statement,) = RESOURCES["UploadsQueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["UploadsRule", "Arn"]}}}
 
 
 def test_key_lives_as_long_as_what_it_opens():
@@ -364,7 +413,7 @@ def test_on_demand_stream_has_no_number_of_shards():
     assert properties["StreamEncryption"]["EncryptionType"] == "KMS"
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", SIZED)
 def test_no_concurrency_is_reserved_unless_asked_for(function: str):
     """New accounts have 10 executions in all, of which none can be reserved; and 0 would stop the function."""
     reserved = RESOURCES[FUNCTIONS[function]]["Properties"]["ReservedConcurrentExecutions"]
@@ -376,8 +425,9 @@ def test_no_concurrency_is_reserved_unless_asked_for(function: str):
 def test_everything_that_can_be_is_tagged_with_the_stage():
     """What a stage costs can be told by its tag."""
     tagged = ("Key", "Stream", *BUCKETS, "ConsumerRole", "DispatcherRole", "FanoutRole", "StreamMapping", "WorkGroup")
+    uploads = ("UploadsQueue", "UploadsDeadLetters", "UploadsRole", "UploadsMapping")
     topics = ("AlarmTopic", "SilenceTopic", "InfoTopic", "WarningTopic", "CriticalTopic")
-    for name in (*tagged, *topics, "IotRole", "IotRule", "FlinkRole", "FlinkApplication"):
+    for name in (*tagged, *topics, *uploads, "IotRole", "IotRule", "FlinkRole", "FlinkApplication"):
         assert {"Key": "windrow-stage", "Value": {"Ref": "Stage"}} in RESOURCES[name]["Properties"]["Tags"], name
 
 

@@ -29,6 +29,21 @@ SEALS = frozenset({("kms:GenerateDataKey", "Key.Arn")})
 SENDS = frozenset(
     {("kinesis:PutRecord", "Stream.Arn"), ("s3:PutObject", f"${{OnFailureBucket.Arn}}/{layout.IOT_MESSAGES}*")}
 )
+READS_UPLOADS = frozenset(
+    {
+        *(
+            (f"sqs:{action}", "UploadsQueue.Arn")
+            for action in ("DeleteMessage", "GetQueueAttributes", "ReceiveMessage")
+        ),
+        *(
+            (f"s3:{action}", f"${{UploadsBucket.Arn}}/{layout.UPLOADS}*")
+            for action in ("GetObject", "GetObjectVersion")
+        ),
+        *((f"s3:{action}", "UploadsBucket.Arn") for action in ("ListBucket", "ListBucketVersions")),
+        ("s3:ListBucket", "LakeBucket.Arn"),
+        ("s3:PutObject", f"${{LakeBucket.Arn}}/{layout.RECEIPTS}*"),
+    }
+)
 RESULTS = (
     layout.AGGREGATES,
     layout.AGGREGATES_1H,
@@ -157,6 +172,13 @@ def spelled(where: Any) -> str:
             id="fanout",
         ),
         pytest.param("DispatcherRole", False, logs("Dispatcher") | ROLLS, id="dispatcher"),
+        pytest.param(
+            "UploadsRole",
+            False,
+            (logs("Uploads") | SEALS | CONSUMES | READS_UPLOADS)
+            - {(f"s3:{action}Object", f"${{LakeBucket.Arn}}/{layout.BOOKMARKS}*") for action in ("Get", "Put")},
+            id="uploads",
+        ),
         pytest.param("IotRole", False, SEALS | SENDS, id="iot"),
         pytest.param(
             "FlinkRole",
@@ -234,11 +256,11 @@ def test_each_function_has_a_role_and_a_log_of_its_own():
     functions = [one["Properties"] for one in RESOURCES.values() if one["Type"] == "AWS::Serverless::Function"]
     roles = {spelled(function["Role"]) for function in functions}
     groups = {function["LoggingConfig"]["LogGroup"]["Ref"] for function in functions}
-    assert len(functions) == len(roles) == len(groups) == 3
+    assert len(functions) == len(roles) == len(groups) == 4
     assert all("RetentionInDays" in RESOURCES[group]["Properties"] for group in groups)
 
 
-@pytest.mark.parametrize("role", ["ConsumerRole", "FanoutRole", "DispatcherRole"])
+@pytest.mark.parametrize("role", ["ConsumerRole", "FanoutRole", "DispatcherRole", "UploadsRole"])
 def test_only_a_function_in_a_vpc_may_be_connected_and_its_code_never(role: str):
     """Lambda may make network interfaces with the role; what comes from the function's own code is denied."""
     name = role.removesuffix("Role").lower()

@@ -23,8 +23,12 @@ def resources():
 
 
 def only(resources, kind: str):
-    """The properties of the one resource of a type."""
-    (found,) = [one["Properties"] for one in resources.values() if one["Type"] == kind]
+    """The properties of the dispatcher's one resource of a type."""
+    (found,) = [
+        one["Properties"]
+        for name, one in resources.items()
+        if one["Type"] == kind and name.startswith("DispatcherFunction")
+    ]
     return found
 
 
@@ -53,4 +57,4 @@ def test_ticks_are_invoked_once(resources):
 def test_no_role_is_generated(resources):
     """Every function, the rule of AWS IoT Core and the Flink application have the role that the template spells out."""
     roles = {name for name, one in resources.items() if one["Type"] == "AWS::IAM::Role"}
-    assert roles == {"ConsumerRole", "FanoutRole", "DispatcherRole", "IotRole", "FlinkRole"}
+    assert roles == {"ConsumerRole", "FanoutRole", "DispatcherRole", "IotRole", "FlinkRole", "UploadsRole"}
