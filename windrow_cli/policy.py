@@ -42,8 +42,8 @@ def policy(
     """Print the IAM policy for who deploys a stage, for a producer, or for an analyst.
 
     Each allows the least that the work needs, in this one stage. The stage need not be deployed yet, and with --account
-    and --region nothing is asked. deploy-flink is what a stage with Engine=flink adds to deploy, deploy-uploads what one
-    with Uploads=bucket does; uploader is for who sends readings as objects.
+    and --region nothing is asked. deploy-flink is what a stage with Engine=flink adds to deploy, deploy-uploads what
+    one with Uploads=bucket does; uploader is for who sends readings as objects.
 
     \b
     windrow policy deploy --target aws --stage prod > deploy.json

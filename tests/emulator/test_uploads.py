@@ -1,0 +1,118 @@
+"""From objects to rows: the embedded stack's bucket, rule, queue and function, then the dispatcher."""
+
+import gzip
+import io
+import json
+import time
+from collections.abc import Iterator
+
+import pyarrow.parquet
+import pytest
+
+from infra import destroy
+from infra import stack as stacks
+from infra.plan import DeploymentOptions, plan_deployment
+from infra.waiting import poll
+from tests.emulator.conftest import ignore
+from windrow.aws.clients import Place, client
+from windrow.lake.layout import RECEIPTS, rows_key
+from windrow.lake.receipt import Receipt
+from windrow.reading import Reading, Readings, Reason
+from windrow.stage import Stage
+from windrow.window import WINDOW_MS, Window
+from windrow.wire.block.block import encode_block
+from windrow.wire.json.encode import encode_readings
+from windrow_operations.ticks import invoke_tick, tick_event
+
+NAME = "uploads"
+GATEWAYS = 5
+MINUTE_MS = 60_000
+
+
+@pytest.fixture(scope="module")
+def stage(place: Place) -> Iterator[Stage]:
+    """A stage with uploads."""
+    options = DeploymentOptions(shard_count=1, is_scheduled=False, parameters={"Uploads": "bucket"})
+    yield stacks.apply(plan_deployment(place, NAME, options), ignore).stage
+    destroy.apply(destroy.plan_destruction(place, NAME, deletes_data=True), ignore)
+
+
+def readings_of(gateway: int, window: Window) -> list[Reading]:
+    """Ten readings of two sensors of a gateway, and the first of them again."""
+    some = [
+        Reading(f"g{gateway}-{n % 2}", window.start_ms + n * 20_000, 0, 20_000 + 100 * gateway + n) for n in range(10)
+    ]
+    return [*some, some[0]]
+
+
+def encoded(gateway: int, readings: list[Reading]) -> tuple[bytes, str]:
+    """The object of a gateway: each has another form."""
+    columns = Readings.of(readings)
+    lines = b"\n".join(encode_readings(columns))
+    rows = "".join(f"{one.sensor_id},{one.event_time_ms},{one.value_milli / 1000}\n" for one in readings)
+    return [
+        (encode_block(columns), "application/vnd.apache.arrow.stream"),
+        (lines, "application/x-ndjson"),
+        (gzip.compress(lines), "application/gzip"),
+        (f"sensor_id,event_time,temperature\n{rows}".encode(), "text/csv"),
+        (lines + b"\n{}", "binary/octet-stream"),
+    ][gateway]
+
+
+def receipts(stage: Stage) -> dict[str, Receipt]:
+    found = {}
+    for listed in stage.lake.list_objects(RECEIPTS):
+        stored = stage.lake.get(listed.key)
+        assert stored is not None
+        receipt = Receipt.from_json(stored.body)
+        found[receipt.key] = receipt
+    return found
+
+
+def test_what_is_uploaded_is_in_the_rows(stage: Stage, place: Place) -> None:
+    """Five gateways, five forms, one object twice and one under a key that was used: the rows are the truth."""
+    window = Window((time.time_ns() // 1_000_000 // WINDOW_MS - 2) * WINDOW_MS)
+    s3 = client("s3", place)
+    sent = [readings_of(gateway, window) for gateway in range(GATEWAYS)]
+    for gateway, readings in enumerate(sent):
+        body, kind = encoded(gateway, readings)
+        s3.put_object(Bucket=stage.uploads_bucket, Key=f"uploads/g{gateway}/1", Body=body, ContentType=kind)
+    body, kind = encoded(0, sent[0])
+    s3.put_object(Bucket=stage.uploads_bucket, Key="uploads/again", Body=body, ContentType=kind)
+    s3.put_object(Bucket=stage.uploads_bucket, Key="uploads/broken", Body=b"\x1f\x8b but no gzip")
+    s3.put_object(Bucket=stage.uploads_bucket, Key="elsewhere/unheard", Body=body)
+
+    poll(lambda: len(receipts(stage)) >= GATEWAYS + 2 or None, seconds_max=60, pause_seconds=0.2)
+
+    found = receipts(stage)
+    assert found.keys() == {
+        *(f"uploads/g{gateway}/1" for gateway in range(GATEWAYS)),
+        "uploads/again",
+        "uploads/broken",
+    }
+    assert [(found[f"uploads/g{n}/1"].readings, found[f"uploads/g{n}/1"].duplicates) for n in range(GATEWAYS)] == [
+        (10, 1)
+    ] * GATEWAYS
+    assert found["uploads/g4/1"].rejected == {Reason.MISSING_FIELD: 1}
+    assert found["uploads/broken"].rejected == {Reason.UPLOAD_UNREADABLE: 1}
+    invoke_tick(stage, tick_event(window.end_ms + 2 * MINUTE_MS, is_dry_run=False))
+    stored = stage.results.get(rows_key(window))
+    assert stored is not None
+    rows = pyarrow.parquet.read_table(io.BytesIO(stored.body)).to_pylist()
+    truth: dict[str, tuple[int, int]] = {}
+    for one in {one for readings in sent for one in readings}:
+        count, total = truth.get(one.sensor_id, (0, 0))
+        truth[one.sensor_id] = (count + 1, total + one.value_milli)
+    assert {row["sensor_id"]: (row["readings"], int(row["sum_milli"])) for row in rows} == truth
+
+
+def test_a_sweep_by_hand_finds_nothing_that_is_done(stage: Stage, place: Place) -> None:
+    """The function, invoked as its schedule does; all that is uploaded is younger than half an hour."""
+    event = json.dumps({"detail-type": "Scheduled Event", "source": "aws.events"})
+    name = next(
+        one["OutputValue"]
+        for one in client("cloudformation", place).describe_stacks(StackName=f"windrow-{NAME}")["Stacks"][0]["Outputs"]
+        if one["OutputKey"] == "UploadsFunctionName"
+    )
+    answer = client("lambda", place).invoke(FunctionName=name, Payload=event)
+    assert json.loads(answer["Payload"].read()) == {"lost": 0, "left": 0}
