@@ -12,7 +12,7 @@ ALIAS = "live"
 """The alias of each function, which names the version that is called."""
 NOT_IN_FUNCTIONS = frozenset(
     {
-        *("StreamMode", "ShardCount", "BatchingWindowSeconds", "ScheduleExpression", "ScheduleState"),
+        *("ShardCount", "BatchingWindowSeconds", "ScheduleExpression", "ScheduleState"),
         *("AlarmEmail", "SilenceEmail", "InfoEmail", "WarningEmail", "CriticalEmail"),
         *("QuarantinePercentMax", "QueryScanBytesMax", "FirstDay", "SavedQueries"),
         *("QueryResults", "IotSelect", "Engine", "FlinkCodeKey"),
@@ -20,10 +20,11 @@ NOT_IN_FUNCTIONS = frozenset(
 )
 """Parameters that change neither a function nor its role, so that a new value needs no new version."""
 _OF_ALIASES = ("AutoPublishAlias:", "AutoPublishCodeSha256:", "VersionDeletionPolicy:")
-# What decides over resources that refer to each other: a parameter, its value, the condition, and those that follow.
+# What decides over resources that refer to each other: a parameter, its values, the condition, and those that follow.
 _OF_RESOURCES = (
-    ("ProcessingMode", "fanout", "IsFanout", ("HasFanoutOperations",)),
-    ("Uploads", "bucket", "HasUploads", ("HasUploadsOperations", "HasTlsUploads")),
+    ("ProcessingMode", ("fanout",), "IsFanout", ("HasFanoutOperations",)),
+    ("Uploads", ("bucket",), "HasUploads", ("HasUploadsOperations", "HasTlsUploads")),
+    ("StreamMode", ("PROVISIONED", "ON_DEMAND"), "HasStream", ("HasStreamOperations", "HasStreamExpressions")),
 )
 _SEEN_BY_SAM = (RELEASE, "FanoutCodeKey", "UploadsCodeKey")
 
@@ -57,9 +58,9 @@ def text_for(place: Place, text: str, values: Mapping[str, str]) -> str:
 
 def _of_one_mode(text: str, values: Mapping[str, str]) -> str:
     """Return the template's text for the stack's mode alone, with uploads or without."""
-    for parameter, value, condition, following in _OF_RESOURCES:
+    for parameter, needed, condition, following in _OF_RESOURCES:
         default = str(template.parameters()[parameter]["Default"])
-        is_met = values.get(parameter, default) == value
+        is_met = values.get(parameter, default) in needed
         for one in () if is_met else following:
             text = template.with_condition(text, one, is_met=False)
         text = template.with_condition(text, condition, is_met=is_met)

@@ -17,7 +17,7 @@ from windrow.errors import UsageError, WindrowError
 
 SHARD_COUNT = "ShardCount"
 STREAM_MODE = "StreamMode"
-PROVISIONED = "PROVISIONED"
+PROVISIONED, NONE = "PROVISIONED", "NONE"
 STREAM_TYPE = "AWS::Kinesis::Stream"
 CHANGES_PER_DAY = 10
 
@@ -49,12 +49,15 @@ def updates_before(
     defaults = template.parameters()
     mode = chosen.get(STREAM_MODE) or had.get(STREAM_MODE) or PROVISIONED
     if mode != PROVISIONED:
+        if SHARD_COUNT in chosen and mode == NONE:
+            raise UsageError(f"stage {stage!r} has no stream", hint=f"add: --set {STREAM_MODE}={PROVISIONED}")
         if SHARD_COUNT in chosen:
             message = f"the stream of stage {stage!r} is on demand: Kinesis chooses the number of its shards"
             raise UsageError(message, hint=f"leave out --shards, or add: --set {STREAM_MODE}={PROVISIONED}")
         return ()
     was_on_demand = had.get(STREAM_MODE, PROVISIONED) != PROVISIONED
-    if not had or place.name == LOCALSTACK or (SHARD_COUNT not in chosen and not was_on_demand):
+    has_new_stream = had.get(STREAM_MODE) == NONE
+    if not had or has_new_stream or place.name == LOCALSTACK or (SHARD_COUNT not in chosen and not was_on_demand):
         return ()
     shards = KinesisStream.at(place, stack_name(stage)).summary().open_shards
     stops = way(shards, int(chosen.get(SHARD_COUNT) or had.get(SHARD_COUNT) or defaults[SHARD_COUNT]["Default"]))

@@ -47,7 +47,7 @@ class Shape:
         found: dict[str, Any] = self.value(_template()["Globals"]["Function"]["Environment"]["Variables"])
         return found
 
-    def value(self, node: Any) -> Any:
+    def value(self, node: Any) -> Any:  # noqa: PLR0911 - a form of a node each
         """Return a node of the template with parameters filled in and every `Fn::If` decided.
 
         A reference to a resource is the resource's name; other functions are left as they stand.
@@ -59,6 +59,9 @@ class Shape:
                 return self.value(if_true if self.is_true(condition) else if_false)
             case {"Fn::Sub": str(text)}:
                 return _VARIABLE.sub(lambda found: self.parameters.get(found[1], found[0]), text)
+            case {"Fn::Sub": [str(text), dict(variables)]}:
+                known = {name: str(self.value(one)) for name, one in variables.items()}
+                return self.value({"Fn::Sub": _VARIABLE.sub(lambda found: known.get(found[1], found[0]), text)})
             case dict():
                 values = {key: self.value(one) for key, one in node.items()}
                 return {key: one for key, one in values.items() if one != _NO_VALUE}

@@ -20,7 +20,8 @@ class StageStatus:
     ``rules`` that of the rules on values, empty for none.
 
     ``iot_topic`` is the topic filter of the stage's rule in AWS IoT Core, empty if it has none; ``iot_put_aside`` how
-    many messages the rule has put aside, counted to IOT_PUT_ASIDE_MAX.
+    many messages the rule has put aside, counted to IOT_PUT_ASIDE_MAX. Without a stream ``stream`` is empty, and
+    without uploads ``uploads_bucket``.
     While the stack is not usable, all but the first two are empty or 0.
     """
 
@@ -37,6 +38,7 @@ class StageStatus:
     ignores_keys: bool = False
     iot_topic: str = ""
     iot_put_aside: int = 0
+    uploads_bucket: str = ""
 
     @property
     def is_reading(self) -> bool:
@@ -76,20 +78,21 @@ def _status_of(place: Place, name: str, stack: Mapping[str, Any]) -> StageStatus
     if status not in USABLE_STATUSES or is_adopted(stack):
         return StageStatus(stage=name, stack_status=status)
     stage = find_stage(place, name)
-    summary = stage.stream.summary()
-    mapping = next(iter(mappings_of(stage.place, summary.arn)), {})
+    summary = stage.stream.summary() if stage.stream_name else None
+    mapping = next(iter(mappings_of(stage.place, summary.arn)), {}) if summary else {}
     return StageStatus(
         stage=name,
         stack_status=status,
         mode=stage.mode,
         stream=stage.stream_name,
-        shards=summary.open_shards,
+        shards=summary.open_shards if summary else 0,
         mapping=mapping.get("State", ""),
         last_batch=mapping.get("LastProcessingResult", ""),
         payload_contract=stage.payload_contract,
         rules=stage.rules,
         newest_window=_newest_window(stage),
-        ignores_keys=summary.ignores_keys,
+        ignores_keys=summary is not None and summary.ignores_keys,
+        uploads_bucket=stage.uploads_bucket,
         iot_topic=stage.iot_topic,
         iot_put_aside=_iot_put_aside(stage) if stage.iot_topic else 0,
     )

@@ -99,11 +99,13 @@ def encode_archived(archived: ArchivedObject, span: Span, *, stream_arn: str) ->
     return EncodedRecord(number, encode_record(record))
 
 
-def decompress(stored: bytes, *, bytes_max: int = OBJECT_BYTES_MAX) -> bytes:
+def decompress(stored: bytes, *, bytes_max: int | None = None) -> bytes:
     """Return the records of an object that is stored as it is, with gzip or with zstd; raises UnreadableArchive.
 
-    Of more than `bytes_max` decompressed bytes, not more than one is made: then it raises OversizedArchive.
+    Of more than `bytes_max` decompressed bytes (default: OBJECT_BYTES_MAX) not more than one is made: then it raises
+    OversizedArchive.
     """
+    bytes_max = OBJECT_BYTES_MAX if bytes_max is None else bytes_max
     try:
         if stored.startswith(_GZIP):
             with gzip.GzipFile(fileobj=io.BytesIO(stored)) as opened:

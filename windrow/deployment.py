@@ -73,7 +73,7 @@ def find_stage(place: Place, name: str) -> Stage:
         return Stage(
             place=place,
             name=name,
-            stream_name=outputs["StreamName"],
+            stream_name=outputs.get("StreamName", ""),
             lake_bucket=outputs["LakeBucketName"],
             results_bucket=outputs["ResultsBucketName"],
             failures_bucket=outputs["OnFailureBucketName"],

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from windrow.aws.clients import Place, client
+from windrow.errors import WindrowError
 from windrow.lake.s3 import S3Store
 from windrow.lifetimes import Lifetimes
 from windrow.settings import Settings
@@ -102,9 +103,14 @@ class Stage:
 
     @cached_property
     def stream(self) -> "KinesisStream":
-        """The stream of readings."""
+        """The stream of readings; WindrowError if the stage has none."""
         from windrow.aws.kinesis import KinesisStream  # noqa: PLC0415 - most functions do without it
 
+        if not self.stream_name:
+            raise WindrowError(
+                f"stage {self.name!r} has no stream: readings come as uploads only",
+                hint="windrow upload FILE; or deploy with --set StreamMode=PROVISIONED",
+            )
         return KinesisStream.at(self.place, self.stream_name)
 
     @cached_property

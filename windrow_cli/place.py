@@ -143,6 +143,7 @@ def _place_facts(place: "Place") -> dict[str, object]:
 
 def _print_table(place: "Place", stages: "list[StageStatus]") -> None:
     from windrow.deployment import status_hint
+    from windrow.lake.layout import UPLOADS
 
     running = _running() if chosen_target() == "embedded" else None
     if running is not None:
@@ -156,12 +157,15 @@ def _print_table(place: "Place", stages: "list[StageStatus]") -> None:
         out.print("no stage is deployed; deploy one with: windrow deploy")
     for stage in stages:
         out.print(f"stage {stage.stage}: {stage.stack_status}", markup=False)
-        if not stage.stack_status.endswith("_COMPLETE") or not stage.stream:
+        if not stage.stack_status.endswith("_COMPLETE") or not stage.mode:
             out.print(f"  {status_hint(stage.stage, stage.stack_status)}", markup=False)
         if stage.stream:
             out.print(f"  mode           {stage.mode}")
             out.print(f"  stream         {stage.stream}, {stage.shards} open shards", markup=False)
             out.print(f"  mapping        {stage.mapping}, last batch: {stage.last_batch}", markup=False)
+        if stage.uploads_bucket:
+            out.print(f"  uploads        s3://{stage.uploads_bucket}/{UPLOADS}", markup=False)
+        if stage.mode:
             out.print(f"  payloads       {_payloads(stage.payload_contract)}")
             out.print(f"  rules          {stage.rules[:16] or 'none'}")
             out.print(f"  newest window  {_newest_window(stage.newest_window)}")

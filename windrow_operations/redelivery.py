@@ -1,14 +1,18 @@
 """Handing records to a stage's consumer once more: from the stream, from quarantine, from what Lambda gave up."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from processors.invoke import LambdaInvoker
 from processors.iot_message import VERBATIM
 from processors.redrive import Redrive, RedriveResult, oldest_arrival_ms
 from processors.replay import DryRunInvoker, ReplayResult, replay
+from windrow.aws.stream import StreamRecord
 from windrow.lake.quarantine_search import QuarantineSearch
 from windrow.period import DAY_MS
 from windrow.stage import Stage
+
+_NO_STREAM = "arn:aws:kinesis:us-east-1:000000000000:stream/none"
+"""What stands for the stream's ARN where there is none: the name of each record's stream takes the place of its own."""
 
 
 def replay_stage(
@@ -32,6 +36,13 @@ def replay_stage(
     )
 
 
+class _NoStream:
+    """What is read of a stage without a stream: nothing was given up of one."""
+
+    def shard_records_between(self, shard_id: str, *, start_ms: int, end_ms: int) -> Iterator[StreamRecord]:  # noqa: ARG002 - the protocol's arguments
+        return iter(())
+
+
 def redrive_stage(
     stage: Stage,
     search: QuarantineSearch,
@@ -46,8 +57,8 @@ def redrive_stage(
     redrive = Redrive(
         lake=stage.lake,
         failures=stage.failures,
-        stream=stage.stream,
-        stream_arn=stage.stream.summary().arn,
+        stream=stage.stream if stage.stream_name else _NoStream(),
+        stream_arn=stage.stream.summary().arn if stage.stream_name else _NO_STREAM,
         oldest_arrival_ms=oldest_arrival_ms(
             now_ms=now_ms,
             horizon_ms=stage.lifetimes.lateness_horizon_ms,

@@ -12,16 +12,20 @@ import pytest
 from infra import destroy
 from infra import stack as stacks
 from infra.plan import DeploymentOptions, plan_deployment
+from infra.stage_status import stage_statuses
 from infra.waiting import poll
 from tests.emulator.conftest import ignore
 from windrow.aws.clients import Place, client
+from windrow.errors import WindrowError
 from windrow.lake.layout import RECEIPTS, rows_key
+from windrow.lake.quarantine_search import QuarantineSearch
 from windrow.lake.receipt import Receipt
 from windrow.reading import Reading, Readings, Reason
 from windrow.stage import Stage
 from windrow.window import WINDOW_MS, Window
 from windrow.wire.block.block import encode_block
 from windrow.wire.json.encode import encode_readings
+from windrow_operations.redelivery import redrive_stage
 from windrow_operations.ticks import invoke_tick, tick_event
 
 NAME = "uploads"
@@ -31,8 +35,9 @@ MINUTE_MS = 60_000
 
 @pytest.fixture(scope="module")
 def stage(place: Place) -> Iterator[Stage]:
-    """A stage with uploads."""
-    options = DeploymentOptions(shard_count=1, is_scheduled=False, parameters={"Uploads": "bucket"})
+    """A stage without a stream: readings come as uploads only."""
+    parameters = {"Uploads": "bucket", "StreamMode": "NONE"}
+    options = DeploymentOptions(is_scheduled=False, parameters=parameters)
     yield stacks.apply(plan_deployment(place, NAME, options), ignore).stage
     destroy.apply(destroy.plan_destruction(place, NAME, deletes_data=True), ignore)
 
@@ -104,6 +109,19 @@ def test_what_is_uploaded_is_in_the_rows(stage: Stage, place: Place) -> None:
         count, total = truth.get(one.sensor_id, (0, 0))
         truth[one.sensor_id] = (count + 1, total + one.value_milli)
     assert {row["sensor_id"]: (row["readings"], int(row["sum_milli"])) for row in rows} == truth
+
+
+def test_a_stage_without_a_stream_says_so(stage: Stage, place: Place) -> None:
+    """Its status is whole, a redrive works, and what asks for the stream is told that there is none."""
+    (status,) = [one for one in stage_statuses(place) if one.stage == NAME]
+    assert (status.stream, status.shards, status.mapping, status.is_reading) == ("", 0, "", True)
+    assert status.uploads_bucket == stage.uploads_bucket != ""
+    search = QuarantineSearch(start_ms=0, end_ms=time.time_ns() // 1_000_000 + MINUTE_MS)
+    redriven = redrive_stage(stage, search, now_ms=time.time_ns() // 1_000_000, of_quarantine=True, of_failures=True)
+    assert (redriven.delivered.records, redriven.delivered.failed) == (1, ())
+    assert [one.count for one in redriven.skipped] == [1]
+    with pytest.raises(WindrowError, match="has no stream"):
+        stage.stream.list_shards()
 
 
 def test_a_sweep_by_hand_finds_nothing_that_is_done(stage: Stage, place: Place) -> None:

@@ -35,7 +35,9 @@ def metrics_of(alarm: dict[str, Any]) -> list[tuple[str, str]]:
 
 def widgets() -> list[dict[str, Any]]:
     """The dashboard's widgets, with `${X}` as they stand."""
-    body: list[dict[str, Any]] = json.loads(RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"])["widgets"]
+    body: list[dict[str, Any]] = json.loads(RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"][0])[
+        "widgets"
+    ]
     return body
 
 

@@ -13,6 +13,7 @@ TEMPLATE = template.load()
 TEXT = template.text()
 AT_LOCALSTACK = Place(LOCALSTACK, "http://127.0.0.1:1", "us-east-1")
 OF_FANOUT = {"IsFanout", "HasFanoutOperations"}
+OF_STREAM = {"HasStream", "HasStreamOperations", "HasStreamExpressions"}
 OF_UPLOADS = {"HasUploads", "HasUploadsOperations", "HasTlsUploads"}
 REACHING = sorted(template.parameter_names() - release.NOT_IN_FUNCTIONS - {release.RELEASE})
 
@@ -122,6 +123,7 @@ def test_localstack_gets_functions_without_aliases():
     decided = template.with_condition(TEXT, "IsFanout", is_met=True)
     for condition in ("HasUploadsOperations", "HasTlsUploads", "HasUploads"):
         decided = template.with_condition(decided, condition, is_met=False)
+    decided = template.with_condition(decided, "HasStream", is_met=True)
     before = decided.splitlines()
     changed = [line for line in difflib.ndiff(before, found) if line.startswith(("- ", "+ "))]
     assert [line[2:].split(":")[0].strip() for line in changed if line.startswith("+ ")] == [
@@ -156,6 +158,18 @@ def test_localstack_gets_uploads_if_the_stage_has_them():
     assert "Condition" not in found["Outputs"]["UploadsBucketName"]
     mapping = found["Resources"]["UploadsMapping"]["Properties"]
     assert mapping["FunctionName"] == {"Ref": "UploadsFunction"}
+
+
+def test_localstack_gets_a_stage_without_a_stream():
+    """Neither stream nor mapping, nor an alarm or a widget about them; whatever is left refers to what is left."""
+    found = template.parse(release.text_for(AT_LOCALSTACK, TEXT, {"Uploads": "bucket", "StreamMode": "NONE"}))
+    of_stream = {name for name, one in TEMPLATE["Resources"].items() if one.get("Condition") in OF_STREAM}
+    assert {"Stream", "StreamMapping", "SilenceAlarm"} <= of_stream
+    assert of_stream & found["Resources"].keys() == set()
+    known = found["Resources"].keys() | found["Parameters"].keys() | found["Conditions"].keys() | {"Mapping"}
+    unmet = {"IotRole", "IotRule", *(name for name in TEMPLATE["Resources"] if name.startswith("Flink"))}
+    kept = {name: one for name, one in found["Resources"].items() if name not in unmet}
+    assert {name for name in referred([kept, found["Outputs"]]) if not name.startswith("AWS::")} <= known
 
 
 def test_a_condition_that_stands_in_another_form_is_not_decided():

@@ -405,6 +405,23 @@ def test_results_can_be_had_back_for_a_while():
     assert "VersioningConfiguration" not in RESOURCES["LakeBucket"]["Properties"]
 
 
+def test_a_stage_without_a_stream_has_nothing_that_needs_one():
+    """Whatever refers to the stream or its mapping has the condition, and readings must come in another way."""
+    of_stream = {"HasStream", "HasStreamOperations", "HasStreamExpressions", "HasIot", "HasFlink"}
+    for name, one in RESOURCES.items():
+        text = json.dumps(one)
+        if '"Ref": "Stream"' in text or '"Stream", "Arn"' in text or '"Ref": "StreamMapping"' in text:
+            assert one.get("Condition") in of_stream or name == "Dashboard", name
+    conditions = TEMPLATE["Conditions"]
+    assert all({"Condition": "HasStream"} in conditions[name]["Fn::And"] for name in of_stream - {"HasStream"})
+    body, variables = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    assert variables == {"Mapping": {"Fn::If": ["HasStream", {"Ref": "StreamMapping"}, "none"]}}
+    assert "${Stream" not in body
+    rule = TEMPLATE["Rules"]["ReadingsComeSomehow"]
+    assert rule["RuleCondition"] == {"Fn::Equals": [{"Ref": "StreamMode"}, "NONE"]}
+    assert {"Fn::Equals": [{"Ref": "Uploads"}, "bucket"]} in [one["Assert"] for one in rule["Assertions"]]
+
+
 def test_on_demand_stream_has_no_number_of_shards():
     """CloudFormation refuses the number in the mode ON_DEMAND."""
     properties = RESOURCES["Stream"]["Properties"]

@@ -16,8 +16,9 @@ CONSUMES = frozenset(
     ("s3:GetObject", f"${{LakeBucket.Arn}}/{layout.CONTRACTS}*"),
     ("kms:Decrypt", "Key.Arn"),
 }
+STREAM_BY_NAME = "arn:${AWS::Partition}:kinesis:${AWS::Region}:${AWS::AccountId}:stream/windrow-${Stage}"
 STREAM_READS = frozenset(
-    (f"kinesis:{action}", "Stream.Arn")
+    (f"kinesis:{action}", STREAM_BY_NAME)
     for action in ("DescribeStream", "DescribeStreamSummary", "GetRecords", "GetShardIterator", "ListShards")
 ) | {("kinesis:ListStreams", "*")}
 GIVES_UP = frozenset(
@@ -54,7 +55,10 @@ RESULTS = (
     layout.SILENCES,
     layout.EXCURSIONS,
 )
-FLINK_READS_STREAM = STREAM_READS - {("kinesis:ListStreams", "*")}
+FLINK_READS_STREAM = frozenset(
+    (action, where.replace(STREAM_BY_NAME, "Stream.Arn"))
+    for action, where in STREAM_READS - {("kinesis:ListStreams", "*")}
+)
 WRITES_ROWS = frozenset(
     (f"s3:{action}", f"${{ResultsBucket.Arn}}/{layout.AGGREGATES_FLINK}*")
     for action in ("AbortMultipartUpload", "DeleteObject", "GetObject", "ListMultipartUploadParts", "PutObject")
