@@ -7,12 +7,21 @@ function that returns parts, and a line in `cost`.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from infra.cost_flink import flink
 from infra.cost_messages import messages
-from infra.cost_traffic import HOURS_PER_MONTH, SECONDS_PER_MONTH, WINDOWS_PER_MONTH, Fleet, Traffic, traffic
+from infra.cost_traffic import (
+    HOURS_PER_MONTH,
+    SECONDS_PER_MONTH,
+    UPLOADS,
+    WINDOWS_PER_MONTH,
+    Fleet,
+    Traffic,
+    traffic,
+)
 from infra.cost_united import late_rolls, united
+from infra.cost_uploads import uploads
 from infra.prices import PriceTable
 from infra.shape import Shape
 from windrow.settings import METRICS_DISABLED
@@ -62,6 +71,7 @@ def cost(fleet: Fleet, wire: str, shape: Shape, table: PriceTable) -> Cost:
     sent = traffic(fleet, wire, shape, table)
     parts = (
         *(Part(*one) for one in messages(sent, table)),
+        *(Part(*one) for one in uploads(sent, shape, table)),
         *_stream(sent, shape, table),
         *_functions(sent, shape, table),
         *_requests(sent, table),
@@ -76,6 +86,10 @@ def cost(fleet: Fleet, wire: str, shape: Shape, table: PriceTable) -> Cost:
 
 
 def _stream(sent: Traffic, shape: Shape, table: PriceTable) -> Iterator[Part]:
+    if not shape.is_true("HasStream"):
+        return
+    if sent.wire == UPLOADS:
+        sent = replace(sent, records_per_second=0.0, bytes_per_second=0.0)
     retention_hours = shape.number("StreamRetentionHours")
     if not shape.is_true("IsProvisioned"):
         yield from _on_demand(sent, retention_hours, table)
@@ -112,9 +126,13 @@ def on_demand_gigabytes(sent: Traffic) -> tuple[float, float]:
 
 
 def _functions(sent: Traffic, shape: Shape, table: PriceTable) -> Iterator[Part]:
-    cpu = table.figure("consumer_block_cpu_seconds" if sent.wire == "blocks" else "consumer_json_cpu_seconds")
+    are_blocks = sent.wire in ("blocks", UPLOADS)
+    cpu = table.figure("consumer_block_cpu_seconds" if are_blocks else "consumer_json_cpu_seconds")
     seconds = sent.batches * table.figure("call_seconds") + sent.readings * cpu
-    yield _function("ConsumerFunction", "consumer", sent.batches, seconds, shape, table)
+    if sent.wire == UPLOADS:
+        yield _function("UploadsFunction", "uploads", sent.batches, seconds, shape, table)
+    else:
+        yield _function("ConsumerFunction", "consumer", sent.batches, seconds, shape, table)
     if shape.is_true("IsFanout"):
         # It waits for its processors, and is started beside them.
         waiting = seconds + sent.batches * table.figure("call_seconds")
@@ -189,7 +207,7 @@ def _requests(sent: Traffic, table: PriceTable) -> Iterator[Part]:
 def _storage(sent: Traffic, shape: Shape, table: PriceTable) -> Iterator[Part]:
     """Partials and united sets of a month as long as they are kept, and one month's rows: windows, hours, days."""
     readings_per_partial = sent.readings / sent.partials if sent.partials else 0.0
-    sensors_per_partial = min(sent.fleet.sensors / sent.shards, readings_per_partial)
+    sensors_per_partial = min(sent.fleet.sensors / max(1, sent.shards), readings_per_partial)
     partials = sent.partials * (
         table.figure("partial_fixed_bytes") + sensors_per_partial * table.figure("partial_sensor_bytes")
     ) + sent.readings * table.figure("partial_bytes")
@@ -216,7 +234,7 @@ def _keys(sent: Traffic, shape: Shape, table: PriceTable) -> Iterator[Part]:
     keys = len(shape.resources("AWS::KMS::Key"))
     requests = sent.ticks * table.figure("key_requests_per_tick")
     if sent.fleet.sensors:
-        requests += WINDOWS_PER_MONTH * sent.shards * table.figure("key_requests_per_shard")
+        requests += WINDOWS_PER_MONTH * max(1, sent.shards) * table.figure("key_requests_per_shard")
     dollars = keys * table.usd("key_month") + requests / 1e4 * table.usd("key_requests_ten_thousand")
     yield Part("KMS: key", dollars, f"{many(keys, 'key')}, {requests:,.0f} requests")
 

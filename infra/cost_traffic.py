@@ -13,8 +13,9 @@ HOURS_PER_MONTH = 730
 SECONDS_PER_MONTH = HOURS_PER_MONTH * 3600
 WINDOWS_PER_MONTH = SECONDS_PER_MONTH * 1000 / WINDOW_MS
 
-WIRES = ("plain", "json", "blocks", "mqtt")
-"""One record per reading; aggregates of JSON; aggregates of compressed blocks; messages to AWS IoT Core."""
+UPLOADS = "uploads"
+WIRES = ("plain", "json", "blocks", "mqtt", UPLOADS)
+"""One record per reading; aggregates of JSON; aggregates of compressed blocks; messages to AWS IoT Core; objects."""
 SHARD_BYTES_PER_SECOND = 1_000_000
 SHARD_RECORDS_PER_SECOND = 1_000
 SHARD_LOAD = 0.8
@@ -36,13 +37,16 @@ class Fleet:
     """A number of sensors, each with one reading every `interval_seconds`; none is an idle stage.
 
     late_windows: how many windows that ended more than an hour ago get late readings in an hour. readings_per_message:
-    how many readings a device collects before it sends them, in the wire form "mqtt".
+    how many readings a device collects before it sends them, in the wire form "mqtt". gateways: how many upload a block
+    every `upload_seconds`, in the wire form "uploads".
     """
 
     sensors: int
     interval_seconds: float
     late_windows: int = 0
     readings_per_message: int = 1
+    gateways: int = 20
+    upload_seconds: float = 300.0
 
     @property
     def readings_per_second(self) -> float:
@@ -86,21 +90,29 @@ class Traffic:
 
     @property
     def partials(self) -> float:
-        """Partials in a month: one for each batch, two for a batch that spans the end of a window."""
+        """Partials in a month: one for each batch, two for a batch that spans the end of a window.
+
+        A gateway that uploads every five minutes does it in the midst of a window.
+        """
+        if self.wire == UPLOADS:
+            return 2 * self.batches
         batches_per_window = self.batches / WINDOWS_PER_MONTH
         return self.batches + min(batches_per_window, self.shards) * WINDOWS_PER_MONTH if self.batches else 0.0
 
 
 def traffic(fleet: Fleet, wire: str, shape: Shape, table: PriceTable) -> Traffic:
     """Return the quantities of `fleet` in one of WIRES at a stage with the parameters of `shape`."""
+    if wire == UPLOADS:
+        return _by_uploads(fleet, shape, table)
     per_second = fleet.readings_per_second
     sizes = {"plain": "json_plain_bytes", "json": "json_aggregated_bytes", "blocks": "block_bytes"}
     bytes_per_second = per_second * table.figure(sizes.get(wire, "json_plain_bytes"))
     messages_per_second = per_second / (fleet.readings_per_message if wire == "mqtt" else 1)
     by_records = messages_per_second / SHARD_RECORDS_PER_SECOND if wire in ("plain", "mqtt") else 0.0
     needed = max(1, math.ceil(max(by_records, bytes_per_second / SHARD_BYTES_PER_SECOND) / SHARD_LOAD))
-    deployed = int(shape.number("ShardCount")) if shape.is_true("IsProvisioned") else ON_DEMAND_SHARDS
-    shards = max(needed, deployed)
+    if not shape.is_true("HasStream"):
+        raise UsageError("the stage has no stream", hint="add: --wire uploads")
+    shards = max(needed, _deployed_shards(shape))
     records = messages_per_second
     if wire in ("json", "blocks"):
         full = AGGREGATE_BYTES if wire == "json" else BLOCK_RECORD_BYTES
@@ -118,6 +130,31 @@ def traffic(fleet: Fleet, wire: str, shape: Shape, table: PriceTable) -> Traffic
         batches=batches_per_second * SECONDS_PER_MONTH,
         ticks=ticks_per_month(shape),
     )
+
+
+def _by_uploads(fleet: Fleet, shape: Shape, table: PriceTable) -> Traffic:
+    """Return the quantities of objects in place of records; the stream, if there is one, idles."""
+    if not shape.is_true("HasUploads"):
+        raise UsageError("the stage has no uploads", hint="add: --set Uploads=bucket")
+    per_second = fleet.readings_per_second
+    objects = min(per_second, fleet.gateways / fleet.upload_seconds)
+    waiting_seconds = max(shape.number("BatchingWindowSeconds"), BATCHING_SECONDS_MIN)
+    return Traffic(
+        fleet=fleet,
+        wire=UPLOADS,
+        shards=_deployed_shards(shape),
+        shards_needed=0,
+        records_per_second=objects,
+        bytes_per_second=per_second * table.figure("block_bytes") + objects * table.figure("upload_fixed_bytes"),
+        batches=min(objects, 1 / waiting_seconds) * SECONDS_PER_MONTH,
+        ticks=ticks_per_month(shape),
+    )
+
+
+def _deployed_shards(shape: Shape) -> int:
+    if not shape.is_true("HasStream"):
+        return 0
+    return int(shape.number("ShardCount")) if shape.is_true("IsProvisioned") else ON_DEMAND_SHARDS
 
 
 def ticks_per_month(shape: Shape) -> float:

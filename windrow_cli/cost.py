@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from infra.prices import PriceTable
     from infra.shape import Shape
 
-_WIRES = {"plain": "one record per reading", "json": "JSON, aggregated", "blocks": "blocks", "mqtt": "MQTT messages"}
+_WIRES = {
+    "plain": "one record per reading",
+    "json": "JSON, aggregated",
+    "blocks": "blocks",
+    "mqtt": "MQTT messages",
+    "uploads": "uploaded blocks",
+}
 
 
 @click.command()
@@ -32,10 +38,10 @@ _WIRES = {"plain": "one record per reading", "json": "JSON, aggregated", "blocks
 )
 @click.option(
     "--wire",
-    type=OneOf(["json", "blocks", "mqtt"]),
+    type=OneOf(["json", "blocks", "mqtt", "uploads"]),
     default="json",
     show_default=True,
-    help="How readings are sent: encoded by Producer, or as messages of devices to AWS IoT Core.",
+    help="How readings are sent: encoded by Producer, as messages of devices to AWS IoT Core, or as objects.",
 )
 @click.option(
     "--readings-per-message",
@@ -43,6 +49,21 @@ _WIRES = {"plain": "one record per reading", "json": "JSON, aggregated", "blocks
     default=1,
     show_default=True,
     help="With mqtt: how many readings a device sends at once.",
+)
+@click.option(
+    "--gateways",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="With uploads: how many upload a block each.",
+)
+@click.option(
+    "--upload-minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5.0,
+    show_default=True,
+    metavar="MINUTES",
+    help="With uploads: time between two blocks of a gateway, by which readings are late.",
 )
 @click.option(
     "--late-windows",
@@ -70,6 +91,8 @@ def cost(
     interval: float,
     wire: str,
     readings_per_message: int,
+    gateways: int,
+    upload_minutes: float,
     late_windows: int,
     stage_name: str | None,
     shards: int | None,
@@ -88,6 +111,7 @@ def cost(
     windrow cost --sensors 20000 --interval 10 --shards 4
     windrow cost --sensors 1000000 --interval 60 --wire blocks --late-windows 24
     windrow cost --sensors 10000 --wire mqtt --readings-per-message 30
+    windrow cost --wire uploads --set Uploads=bucket --set StreamMode=NONE
     windrow cost --set Operations=none --set StreamRetentionHours=168
     windrow cost --stage prod --target aws --format json
     """
@@ -109,9 +133,12 @@ def cost(
         interval_seconds=interval,
         late_windows=late_windows,
         readings_per_message=readings_per_message,
+        gateways=gateways,
+        upload_seconds=upload_minutes * 60,
     )
-    found = [costs.cost(IDLE, wire, shape, table), *(costs.cost(fleet, one, shape, table) for one in ("plain", wire))]
-    elsewhere = others(fleet, wire, shape, table)
+    wires = ("plain", wire) if shape.is_true("HasStream") else (wire,)
+    found = [costs.cost(IDLE, wire, shape, table), *(costs.cost(fleet, one, shape, table) for one in wires)]
+    elsewhere = others(fleet, wire, Shape(parameters | {"StreamMode": "PROVISIONED"}), table)
     if form == "json":
         out.print_json(data=_as_data(found, elsewhere, shape, table))
         return
@@ -152,13 +179,14 @@ def _as_data(found: "Sequence[Cost]", elsewhere: "Sequence[Other]", shape: "Shap
 def _print_table(found: "Sequence[Cost]") -> None:
     from rich.table import Table
 
-    idle, plain, chosen = found
+    _, *with_fleet = found
+    chosen = found[-1]
     table = Table(box=None, pad_edge=False)
-    for heading in ("USD a month", "idle", _WIRES["plain"], _WIRES[chosen.traffic.wire]):
+    for heading in ("USD a month", "idle", *(_WIRES[one.traffic.wire] for one in with_fleet)):
         table.add_column(heading, justify="left" if heading == "USD a month" else "right")
     for part in chosen.parts:
         table.add_row(part.name, *(f"{one.dollars(part.name):,.2f}" for one in found))
-    table.add_row("a month", *(f"{one.total:,.2f}" for one in (idle, plain, chosen)), style="bold")
+    table.add_row("a month", *(f"{one.total:,.2f}" for one in found), style="bold")
     out.print(table)
 
 

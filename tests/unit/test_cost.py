@@ -255,7 +255,50 @@ def test_every_price_and_figure_is_used() -> None:
     watched = Watched()
     for mode in ("PROVISIONED", "ON_DEMAND"):
         for wire in WIRES:
-            shape = Shape({"StreamMode": mode})
+            shape = Shape({"StreamMode": mode, "Uploads": "bucket"})
             cost(LARGE, wire, shape, watched)  # type: ignore[arg-type]
             others(LARGE, wire, shape, watched)  # type: ignore[arg-type]
     assert read == {*TABLE.prices, *TABLE.figures}
+
+
+UPLOADING = Fleet(sensors=1_000, interval_seconds=60, gateways=20, upload_seconds=300)
+NO_STREAM = {"Uploads": "bucket", "StreamMode": "NONE"}
+
+
+def test_uploads_pay_for_objects_and_for_no_shard() -> None:
+    """20 gateways every five minutes are 175,200 objects a month, each with a PUT, a receipt and an event."""
+    found = of(UPLOADING, "uploads", **NO_STREAM)
+    objects = 20 / 300 * 3600 * MONTH_HOURS
+    assert found.traffic.records == pytest.approx(objects) == pytest.approx(175_200)
+    assert found.dollars("S3: uploads") == pytest.approx(objects * (0.005 + 0.0004) / 1e3)
+    assert found.dollars("S3: receipts") == pytest.approx(objects * 0.005 / 1e3)
+    assert found.dollars("EventBridge: events") == pytest.approx(objects / 1e6)
+    assert not any(part.name.startswith("Kinesis") for part in found.parts)
+    assert found.dollars("Lambda: consumer") == 0
+
+
+def test_waiting_for_more_objects_saves_calls_and_partials() -> None:
+    """In five minutes all gateways have uploaded once: one call, and two partials, of two windows."""
+    found = of(UPLOADING, "uploads", **NO_STREAM, BatchingWindowSeconds="300")
+    assert found.traffic.batches == pytest.approx(3600 * MONTH_HOURS / 300)
+    assert found.traffic.partials == 2 * found.traffic.batches
+    assert found.total < of(UPLOADING, "uploads", **NO_STREAM).total
+
+
+def test_a_stream_beside_uploads_is_paid_for() -> None:
+    """Its shard, and no record; what the stage does not have is refused."""
+    beside = of(UPLOADING, "uploads", Uploads="bucket")
+    assert beside.dollars("Kinesis: shards") == pytest.approx(MONTH_HOURS * 0.015)
+    assert beside.dollars("Kinesis: PUT payload units") == 0
+    with pytest.raises(UsageError, match="no uploads"):
+        of(UPLOADING, "uploads")
+    with pytest.raises(UsageError, match="no stream"):
+        of(UPLOADING, "json", **NO_STREAM)
+
+
+def test_an_idle_stage_without_a_stream_costs_ticks_and_a_key() -> None:
+    """And the questions of an idle queue; less than with a shard."""
+    idle = of(IDLE, "uploads", **NO_STREAM)
+    assert idle.dollars("S3: uploads") == idle.dollars("S3: receipts") == 0
+    assert idle.dollars("SQS: requests") > 0
+    assert idle.total < of(IDLE).total - 10
