@@ -13,6 +13,7 @@ from sqlglot.optimizer.merge_subqueries import merge_subqueries
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import traverse_scope
 
+from analytics.pushdown import push_down
 from analytics.query import DIALECT
 from analytics.rewrite import refuse, rewrite_for_duckdb
 from analytics.tables import TABLES
@@ -42,6 +43,7 @@ def resolve(select: exp.Query) -> exp.Query:
         qualified = qualify(select, schema=_SCHEMA, dialect=DIALECT, validate_qualify_columns=False)
         if has_views:
             qualified = merge_subqueries(qualified)
+        push_down(qualified)
         return annotate_types(qualified, schema=_SCHEMA, dialect=DIALECT)
     except OptimizeError as error:
         raise _usage_error(error, select) from error

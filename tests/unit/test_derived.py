@@ -6,13 +6,23 @@ import statistics
 from fractions import Fraction
 from pathlib import Path
 
+import duckdb
 import pandas as pd
 import pytest
 
-from analytics.derived import SENSOR_COLUMNS, SERIES_COLUMNS, VIEWS, columns_of, view_sql
+from analytics.derived import KINETIC_COLUMNS, SENSOR_COLUMNS, SERIES_COLUMNS, VIEWS, columns_of, view_sql
 from analytics.query import Query
 from infra import template
-from tests.unit.stored_results import StoredResults, some_humidities, some_readings
+from tests.unit.stored_results import (
+    HUMIDITY,
+    SENSORS,
+    START_MS,
+    WINDOWS,
+    StoredResults,
+    some_humidities,
+    some_readings,
+)
+from windrow.reading import Reading
 from windrow.window import WINDOW_MS
 
 INPUTS = {
@@ -90,3 +100,81 @@ def test_views_of_hours_and_days_can_be_asked_and_joined(stored: StoredResults) 
     """They have the same columns; a stage without hours gives no rows."""
     sql = "SELECT h.mean_c, d.mean_c AS of_day FROM sensors_1h h JOIN sensors_1d d ON h.sensor_id = d.sensor_id"
     assert stored.engine.run(Query(sql)).frame.empty
+
+
+def test_mean_kinetic_temperature_is_that_of_the_formula(stored: StoredResults) -> None:
+    """By day and sensor, over its windows, against plain Python and a value that was worked out by hand."""
+    frame = stored.engine.run(Query("SELECT * FROM kinetic_1d ORDER BY dt, sensor_id")).frame
+    assert list(frame.columns) == [name for name, _, _ in KINETIC_COLUMNS]
+    assert len(frame) == 2 * len(SENSORS)
+    rows = stored.engine.run(Query("SELECT * FROM sensors_5m")).frame
+    for row in frame.to_dict("records"):
+        windows = rows[(rows["dt"] == row["dt"]) & (rows["sensor_id"] == row["sensor_id"])].to_dict("records")
+        kelvins = [(one["time_weighted_mean_c"] + 273.15, one["covered_ms"]) for one in windows]
+        covered_ms = sum(weight for _, weight in kelvins)
+        damage = sum(weight * math.exp(-83.144 / (8.3144e-3 * kelvin)) for kelvin, weight in kelvins) / covered_ms
+        assert row["mean_kinetic_c"] == pytest.approx(83.144 / 8.3144e-3 / -math.log(damage) - 273.15, abs=1e-9)
+        assert (row["windows"], row["covered_ms"]) == (len(windows), covered_ms)
+        assert row["mean_kinetic_c"] > row["time_weighted_mean_c"]
+        assert (row["min_c"], row["max_c"]) == (min(w["min_c"] for w in windows), max(w["max_c"] for w in windows))
+
+
+def test_mean_kinetic_temperature_of_two_equal_halves(tmp_path: Path) -> None:
+    """20 and 30 °C for equally long: 26.3 °C; temperatures alone count, and windows that hold a value."""
+    results = StoredResults(tmp_path / "cache")
+    warm = [Reading("a", START_MS + window * WINDOW_MS, 0, 20_000 + 10_000 * window) for window in range(2)]
+    results.store([*warm, Reading("a", START_MS, 0, 99_000, HUMIDITY)])
+    (row,) = results.engine.run(Query("SELECT * FROM kinetic_1d WHERE dt = '2026-11-20'")).frame.to_dict("records")
+    expected = 10_000 / -math.log((math.exp(-10_000 / 293.15) + math.exp(-10_000 / 303.15)) / 2) - 273.15
+    assert row["mean_kinetic_c"] == pytest.approx(expected, abs=1e-9)
+    assert row["mean_kinetic_c"] == pytest.approx(26.3, abs=0.05)
+    assert row["time_weighted_mean_c"] == 25.0
+
+
+def test_a_condition_on_the_day_reaches_the_objects_below_the_groups(stored: StoredResults) -> None:
+    """Of two days one is read."""
+    assert len(stored.engine.run(Query("SELECT * FROM kinetic_1d WHERE dt = '2026-11-20'")).frame) == len(SENSORS)
+    assert stored.results.calls["get"] == WINDOWS // 2
+
+
+@pytest.mark.parametrize(
+    ("sql", "gets"),
+    [
+        ("SELECT * FROM (SELECT dt, SUM(readings) AS n FROM aggregates GROUP BY dt) WHERE dt = '2026-11-20'", 2),
+        ("SELECT * FROM (SELECT dt AS d, SUM(readings) AS n FROM aggregates GROUP BY dt) WHERE d > '2026-11-20'", 2),
+        (
+            "SELECT * FROM (SELECT dt, COUNT(*) AS n FROM aggregates GROUP BY dt) WHERE dt = '2026-11-20' OR n = 1",
+            4,
+        ),
+        ("SELECT * FROM (SELECT MIN(dt) AS dt FROM aggregates GROUP BY sensor_id) WHERE dt = '2026-11-21'", 4),
+        ("SELECT * FROM (SELECT dt, 1 AS n FROM aggregates GROUP BY ROLLUP (dt)) WHERE dt = '2026-11-20'", 4),
+        (
+            "SELECT * FROM (SELECT dt, RANK() OVER (ORDER BY dt) AS n FROM aggregates GROUP BY dt)"
+            " WHERE dt = '2026-11-21'",
+            4,
+        ),
+        ("SELECT * FROM (SELECT dt FROM aggregates GROUP BY dt ORDER BY dt LIMIT 1) WHERE dt = '2026-11-21'", 4),
+        (
+            "WITH d AS (SELECT dt, COUNT(*) AS n FROM aggregates GROUP BY dt)"
+            " SELECT a.n, b.n AS m FROM d a CROSS JOIN d b WHERE a.dt = '2026-11-20'",
+            4,
+        ),
+        (
+            "SELECT k.dt FROM (SELECT dt, COUNT(*) AS n FROM aggregates GROUP BY dt) k"
+            " LEFT JOIN (SELECT dt, COUNT(*) AS n FROM aggregates GROUP BY dt) o ON k.dt = o.dt"
+            " WHERE k.dt = '2026-11-20'",
+            4,
+        ),
+    ],
+)
+def test_conditions_on_groups_change_what_is_read_and_never_the_answer(
+    stored: StoredResults, sql: str, gets: int
+) -> None:
+    """Only where whole groups fall away; the answer is that of the tables in DuckDB alone."""
+    found = stored.engine.run(Query(sql)).frame.to_dict("records")
+    assert stored.results.calls["get"] == gets
+    everything = stored.engine.run(Query("SELECT * FROM aggregates")).frame
+    with duckdb.connect() as database:
+        database.register("aggregates", everything)
+        expected = database.execute(sql).df().to_dict("records")
+    assert sorted(found, key=str) == sorted(expected, key=str)
