@@ -12,7 +12,7 @@ COUNTERPARTS_READY := $(COUNTERPARTS)/.ready $(COUNTERPARTS)-spark4/.ready
 READERS            := tests/counterparts/readers
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check lint fast-tests audit advisories test counterparts simulate-faults fuzz bench wheels lock clean
+.PHONY: help setup demo check lint fast-tests audit advisories test tests-that-compute tests-with-a-stage counterparts simulate-faults fuzz bench wheels lock clean
 
 help:            ## show what there is to make
 	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 17
@@ -72,8 +72,15 @@ audit: $(AUDIT_READY)  ## look for what is unsafe in the template and the code
 advisories: $(AUDIT_READY)  ## look up known weaknesses of all that is locked (needs the network)
 	for lock in windrow dev audit counterparts counterparts-spark4; do $(AUDIT)/bin/pip-audit --require-hashes --disable-pip -r requirements/$$lock.txt || exit 1; done
 
-test: $(READY) audit  ## all tests that need no account
-	$(BIN)/pytest -n 2 --dist loadgroup tests
+# Tests of a stage mostly wait for it; beside them the others have the cores.
+test: $(READY)   ## all tests that need no account
+	@$(MAKE) --no-print-directory -j 3 audit tests-that-compute tests-with-a-stage
+
+tests-that-compute: $(READY)
+	$(BIN)/pytest -n 2 --dist loadgroup tests/unit tests/property tests/golden tests/simulation
+
+tests-with-a-stage: $(READY)
+	$(BIN)/pytest -n 2 --dist loadgroup tests/emulator tests/packaging tests/browser
 
 counterparts: $(READY)  ## ask a real Trino (Java 24 or newer), Spark, KPL, KCL, Flink (Java 17) and Telegraf (Go); ONLY=kcl asks one
 	-@$(MAKE) --no-print-directory --keep-going $(COUNTERPARTS_READY) $(READERS)/node_modules # what is missing is skipped

@@ -29,12 +29,17 @@ def ignore(event: StackEvent) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this folder needs a stand-in: a worker has its own embedded stack; one of them has LocalStack."""
+    """Everything in this folder needs a stand-in: a worker has its own embedded stack; one of them has LocalStack.
+
+    A module stays on one worker, so what its tests share is set up once.
+    """
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.emulator)
             if "localstack_endpoint" in getattr(item, "fixturenames", ()):
                 item.add_marker(pytest.mark.xdist_group("localstack"))
+            elif item.path.name != "test_by_command.py":  # its tests, the longest, have a stage each
+                item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="session")
