@@ -52,6 +52,7 @@ WAIT_SECONDS_MAX = 30.0
 ANY_FREE_PORT = 0
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Everything in this folder needs a browser, and one stack for all of them."""
     missing = [name for name, path in (("chromium", CHROMIUM), ("chromedriver", DRIVER)) if path is None]

@@ -58,7 +58,7 @@ def test_the_page_leads_to_the_first_row(place: Place, home: Path, tmp_path: Pat
     assert fleet[0].split() == header.split()
     found = [dict(zip(header.split(), re.split(r"  +", row), strict=True)) for row in fleet[1:]]
     assert {row["sensors"] for row in found} == {"1"}
-    # A window is rolled two minutes after its end: a quarter of an hour holds one that has all its samples. The program's
+    # A window is rolled two minutes after its end: a quarter of an hour holds one with all its samples. The program's
     # two runs are up to seconds apart.
     assert SAMPLES_OF_WINDOW <= max(int(row["readings"]) for row in found) <= 2 * SAMPLES_OF_WINDOW
     assert {row["conflicts"] for row in found} == {"0"}

@@ -28,6 +28,7 @@ ARM64 = Platform()
 LIMITS_MB = {"consumer": 100, "fanout": 100, "dispatcher": 150}
 ELF_MACHINES = {62: "x86_64", 183: "arm64"}  # e_machine: EM_X86_64, EM_AARCH64
 COMMAND_ONLY = ("click", "duckdb", "localstack_client", "matplotlib", "pandas", "rich", "samtranslator", "sqlglot")
+pytestmark = pytest.mark.xdist_group("package")  # they are built once
 by_name = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.name)
 # Imports the handler with nothing on the path but the unpacked zip and the standard library, makes every client it may
 # ask for, and says which modules came.

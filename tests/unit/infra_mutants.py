@@ -3,14 +3,18 @@
     python -m tests.unit.infra_mutants                  tells of each whether it was noticed
     python -m tests.unit.infra_mutants NAME             breaks it and runs its tests; exit code 101 if they notice
 
-A mutant has a process of its own, because a test module that is imported already would be run as it is.
+A mutant has a process of its own, because a test module that is imported already would be run as it is. It is forked
+from one that has imported what most of them need.
 """
 
 # ruff: noqa: T201 - a mutant is one line, however long; a command prints
-import subprocess
+import os
 import sys
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
 
 import pytest
 
@@ -248,6 +252,9 @@ INFRA_MUTANTS: list[Guarded] = [
 ]
 
 
+_MODULES = {edit.module for one in INFRA_MUTANTS for edit in one.broken.edits}
+
+
 def texts_of(guarded: Guarded) -> list[tuple[str, int]]:
     """Each text that the break replaces, and in how many places of its module it stands."""
     return [
@@ -266,10 +273,27 @@ def run(name: str) -> int:
         )
 
 
-def outcome(name: str) -> subprocess.CompletedProcess[str]:
-    """Do so in a process of its own."""
-    command = [sys.executable, "-m", "tests.unit.infra_mutants", name]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=SECONDS_MAX)
+def outcome(name: str) -> tuple[int | None, str]:
+    """Do so in a process of its own: its exit code, None after SECONDS_MAX, and what it has printed."""
+    forking = get_context("forkserver")
+    forking.set_forkserver_preload(["pytest", "hypothesis", *sorted(_MODULES)])
+    with TemporaryFile("w+") as printed:
+        child = forking.Process(target=_run_apart, args=(name, forking.reducer.DupFd(printed.fileno())))
+        child.start()
+        child.join(SECONDS_MAX)
+        code = child.exitcode
+        child.kill()
+        child.join()
+        printed.seek(0)
+        return code, printed.read()
+
+
+def _run_apart(name: str, printed: Any) -> None:
+    os.chdir(ROOT)
+    descriptor = printed.detach()
+    for stream in (1, 2):
+        os.dup2(descriptor, stream)
+    sys.exit(run(name))
 
 
 def main() -> int:
@@ -278,7 +302,8 @@ def main() -> int:
         return run(sys.argv[1])
     codes = {}
     for name in (one.broken.name for one in INFRA_MUTANTS):
-        codes[name] = code = outcome(name).returncode
+        code, _ = outcome(name)
+        codes[name] = code
         print(f"{ {SURVIVED: 'SURVIVED', KILLED: 'noticed'}.get(code, f'exit code {code}') }  {name}", flush=True)
     return int(any(code != KILLED for code in codes.values()))
 

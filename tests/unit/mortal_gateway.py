@@ -7,8 +7,8 @@ puts readings numbered on from the last life's, one by one and in batches, and f
     a 17        all of them were accepted, as `put` has returned
     f 17 123    readings up to number 17 are in the stream, as `flush` said True at 123 of `time.monotonic_ns`
 
-into a file, because a pipe may be full. The parent kills it at a random moment, mostly after its first reading, and
-passes on what it said, and then `k`. The last life is not killed: it flushes until all is sent.
+into a file, because a pipe may be full. The parent kills it at a random moment, mostly after its first reading, some of
+them after a flush, and passes on what it said, and then `k`. The last life is not killed: it flushes until all is sent.
 """
 
 # ruff: noqa: T201 - it speaks on stdout
@@ -38,6 +38,8 @@ BATCHES_MAX = (40, 40, 40, 2_000)
 RESTS_SECONDS = (0.0, 0.001, 0.005)
 # How often it flushes instead of resting.
 FLUSH_RATES = (0.0, 0.02, 0.2)
+# How many of the lives are not killed before a flush of theirs said True, however slow the machine is.
+MUST_FLUSH = 0.15
 
 _logger = logging.getLogger(__name__)
 
@@ -70,14 +72,14 @@ class Gateway:
 class Life:
     """One life, which goes on until the process is killed."""
 
-    def __init__(self, gateway: Gateway, *, first: int, words_fd: int, random: Random) -> None:
+    def __init__(self, gateway: Gateway, *, first: int, words_fd: int, random: Random, must_flush: bool) -> None:
         self._producer = gateway.producer()
         self._words_fd = words_fd
         self._random = random
         self._accepted = first - 1
         self._batch_readings_max = random.choice(BATCHES_MAX)
         self._rest_seconds = random.choice(RESTS_SECONDS)
-        self._flush_rate = random.choice(FLUSH_RATES)
+        self._flush_rate = max(FLUSH_RATES) if must_flush else random.choice(FLUSH_RATES)
 
     def go_on(self) -> NoReturn:
         """Put reading after reading, and flush now and then."""
@@ -126,13 +128,20 @@ def main() -> None:
 
 def _live_and_die(gateway: Gateway, first: int, random: Random) -> int:
     """One life; the number of the first reading of the next."""
+    must_flush = random.random() < MUST_FLUSH
     with TemporaryFile() as words:
         child = os.fork()
         if not child:
-            _run_or_exit(lambda: Life(gateway, first=first, words_fd=words.fileno(), random=random).go_on())
+            _run_or_exit(
+                lambda: Life(
+                    gateway, first=first, words_fd=words.fileno(), random=random, must_flush=must_flush
+                ).go_on()
+            )
         try:
-            if random.random() < 0.9:
-                _wait_for_first_reading(words.fileno())
+            if must_flush:
+                _wait_for_word(b"f", words.fileno())
+            elif random.random() < 0.9:
+                _wait_for_word(b"a", words.fileno())
             time.sleep(LIFE_SECONDS_MAX * random.random() ** 2)
         finally:
             os.kill(child, signal.SIGKILL)
@@ -155,11 +164,11 @@ def _run_or_exit(work: Callable[[], None]) -> NoReturn:
         os._exit(1)
 
 
-def _wait_for_first_reading(words_fd: int) -> None:
+def _wait_for_word(word: bytes, words_fd: int) -> None:
     deadline_seconds = time.monotonic() + FIRST_WORD_SECONDS_MAX
-    while b"a" not in os.pread(words_fd, 100, 0):
+    while not any(line.startswith(word) for line in os.pread(words_fd, 10_000_000, 0).splitlines()):
         if time.monotonic() > deadline_seconds:
-            raise SystemExit("a life accepted no reading")
+            raise SystemExit(f"a life has not said {word.decode()!r}")
         time.sleep(0.001)
 
 

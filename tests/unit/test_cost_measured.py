@@ -23,6 +23,7 @@ from infra.shape import Shape
 from processors import batch, consumer_handler
 from tests.consuming import encode_event
 from tests.lambda_context import LambdaContext
+from tests.modules import restored
 from tests.simulation.lake import LAKE, RESULTS, buckets, partial_of, window_at
 from tests.simulation.steady_stage import BATCHES, LIFETIMES, MIDNIGHT, idle_stage, requests_per_tick
 from tests.unit.stream_records import ARRIVAL_MS, aggregated, encoded, reading, record
@@ -69,8 +70,14 @@ def functions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(aws, "_clients", {})
-    for module in (batch, consumer_handler, handler):
-        importlib.reload(module)
+    modules = (batch, consumer_handler, handler)
+    with restored(*modules):
+        for module in modules:
+            importlib.reload(module)
+        yield from _over_empty_buckets(monkeypatch)
+
+
+def _over_empty_buckets(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     # All metrics of a process are in one place, where a stage without metrics leaves them.
     batch.metrics.clear_metrics()
     handler.metrics.clear_metrics()

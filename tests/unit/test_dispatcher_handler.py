@@ -16,6 +16,7 @@ from dispatcher import answer, handler
 from dispatcher.due import DueReason
 from dispatcher.report import Backlog, RollOutcome, TickReport, WindowReport
 from tests.lambda_context import LambdaContext
+from tests.modules import restored
 from tests.simulation.lake import LAKE, RESULTS, Row, at, buckets, marker_put, partial_put, window_at
 from tests.simulation.simulated_s3 import S3State
 from windrow.aws import clients as aws
@@ -57,14 +58,14 @@ def handle(monkeypatch: pytest.MonkeyPatch) -> Iterator[Handle]:
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(aws, "_clients", {})
-    fresh = importlib.reload(handler)
-    with mock_aws():
+    with restored(handler), mock_aws():
+        importlib.reload(handler)
         client = boto3.session.Session().client("s3", region_name="us-east-1")
         for bucket in (LAKE, RESULTS):
             client.create_bucket(Bucket=bucket)
         put = partial_put(RECENT, [("a", 0, 0, 20_000)])
         S3Store(client, LAKE).put(put.key, put.body)
-        yield lambda event: fresh.handle(event, LambdaContext(remaining_ms=240_000))
+        yield lambda event: handler.handle(event, LambdaContext(remaining_ms=240_000))
 
 
 @pytest.mark.slow

@@ -25,5 +25,5 @@ def test_what_a_mutant_breaks_is_there(guarded: Guarded) -> None:
 @pytest.mark.parametrize("guarded", INFRA_MUTANTS, ids=NAMES)
 def test_an_infra_mutant_is_found(guarded: Guarded) -> None:
     """By a failing test, in a process of its own; a test that could not be run has noticed nothing."""
-    ended = outcome(guarded.broken.name)
-    assert ended.returncode == KILLED, ended.stdout + ended.stderr
+    code, printed = outcome(guarded.broken.name)
+    assert code == KILLED, printed

@@ -18,6 +18,7 @@ from infra.prices import price_table
 from processors import batch, consumer_handler, fanout_handler
 from tests.consuming import encode_event
 from tests.lambda_context import LambdaContext
+from tests.modules import restored
 from tests.unit.stream_records import ARRIVAL_MS, aggregated, encoded, reading, record
 from windrow import settings
 from windrow.aws import clients as aws
@@ -44,6 +45,12 @@ ENVIRONMENT = {
 
 
 Handle = Callable[[object, object], dict[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    with restored(batch, consumer_handler, fanout_handler):
+        yield
 
 
 def fresh(handler: ModuleType) -> Handle:
