@@ -107,6 +107,7 @@ lock:            ## resolve requirements/*.in into hashed locks (needs uv)
 	cd requirements && uv pip compile -q --universal --generate-hashes --python-version 3.11 -c windrow.txt functions.in -o ../infra/functions.txt
 	cd requirements && uv pip compile -q --universal --generate-hashes --python-version 3.11 -c windrow.txt dev.in -o dev.txt
 	$(PYTHON) requirements/derive_demo.py
+	$(PYTHON) -m requirements.derive_api
 	cd requirements && uv pip compile -q --universal --generate-hashes --python-version 3.11 audit.in -o audit.txt
 	cd requirements && uv pip compile -q --universal --generate-hashes --python-version 3.11 counterparts.in -o counterparts.txt
 	cd requirements && uv pip compile -q --universal --generate-hashes --python-version 3.11 counterparts-spark4.in -o counterparts-spark4.txt

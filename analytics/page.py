@@ -8,13 +8,14 @@ import base64
 import hashlib
 import html
 import json
+from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any
 
 from windrow.quantities import TEMPERATURE, Quantity
 
-MODULES = ("app", "charts", "excursions", "format", "heatmap", "panels", "range", "source")
+MODULES = ("app", "charts", "excursions", "format", "heatmap", "panels", "range", "sign_in", "source")
 VENDORED = ("uPlot.iife.min.js", "uPlot.min.css")
 FILES = (*(f"{name}.js" for name in MODULES), "style.css", *(f"vendor/{name}" for name in VENDORED))
 
@@ -41,13 +42,39 @@ def served_page(quantity: Quantity = TEMPERATURE) -> str:
     return _about(quantity).replace(_HEAD, head).replace(_END, "")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignIn:
+    """Where users of a hosted page sign in: the origin of the hosted sign-in, and what the page is to it."""
+
+    authority: str
+    client: str
+
+
+def hosted_page(sign_in: SignIn) -> str:
+    """Return the page for a bucket: it signs in at `sign_in`, and has its policy in itself, which knows its digests."""
+    policy = "; ".join(_policy(connect=f"'self' {sign_in.authority}"))
+    said = f'data-authority="{html.escape(sign_in.authority)}" data-client="{html.escape(sign_in.client)}"'
+    page = served_page().replace('<html lang="en">', f'<html lang="en" {said}>', 1)
+    return page.replace("<head>", f'<head>\n<meta http-equiv="Content-Security-Policy" content="{policy}">', 1)
+
+
 def served_policy() -> str:
     """Return the Content-Security-Policy of the served page: only its own files and its inline import map."""
+    return "; ".join([*_policy(connect="'self'"), "frame-ancestors 'none'"])
+
+
+def _policy(*, connect: str) -> list[str]:
+    """Return the directives of a page that may ask `connect`. A page's own policy cannot say who may frame it."""
     digest = base64.b64encode(hashlib.sha256(_served_import_map().encode()).digest()).decode()
-    return (
-        f"default-src 'none'; script-src 'self' 'sha256-{digest}'; style-src 'self'; connect-src 'self'; "
-        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
+    return [
+        "default-src 'none'",
+        f"script-src 'self' 'sha256-{digest}'",
+        "style-src 'self'",
+        f"connect-src {connect}",
+        "img-src data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+    ]
 
 
 def page_headers() -> dict[str, str]:

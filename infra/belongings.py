@@ -13,6 +13,8 @@ from windrow.deployment import STAGE_TAG, stack_name
 
 # The buckets of the template. CloudFormation names each after the stack and its logical id, which always fit.
 BUCKETS = ("LakeBucket", "ResultsBucket", "OnFailureBucket", "UploadsBucket")
+SITE_BUCKET = "SiteBucket"
+"""The bucket of the page's files, which goes with the stack: it holds nothing that windrow does not bring again."""
 _GOING = frozenset({"PendingDeletion", "PendingReplicaDeletion"})
 
 
@@ -36,6 +38,11 @@ def logical_id(bucket: str, stage: str) -> str:
         if bucket.startswith(f"{stack_name(stage)}-{name.lower()}-"):
             return name
     return ""
+
+
+def is_site(bucket: str, stage: str) -> bool:
+    """Whether the bucket of this name is that of the stage's page."""
+    return bucket.startswith(f"{stack_name(stage)}-{SITE_BUCKET.lower()}-")
 
 
 def find(place: Place, stage: str, *, more_buckets: Iterable[str] = (), more_keys: Iterable[str] = ()) -> Belongings:
@@ -71,7 +78,7 @@ def find_buckets(place: Place, stage: str) -> list[OwnedBucket]:
         if not page.get("ContinuationToken"):
             break
         request["ContinuationToken"] = page["ContinuationToken"]
-    alike = [name for name in names if name.startswith(request["Prefix"])]
+    alike = [name for name in names if name.startswith(request["Prefix"]) and not is_site(name, stage)]
     if not alike:
         return []
     account = buckets.account_of(place)

@@ -19,8 +19,8 @@ OUR_PACKAGES = frozenset(
 class Closure:
     """What a handler can reach.
 
-    files: our modules, path with slashes -> content; third_party: top-level modules, without the standard library;
-    services: arguments of ``windrow.aws.clients.client``, such as ``s3``.
+    files: our modules and the JSON files of their names, path with slashes -> content; third_party: top-level modules,
+    without the standard library; services: arguments of ``windrow.aws.clients.client``, such as ``s3``.
     """
 
     files: dict[str, bytes]
@@ -42,6 +42,9 @@ def closure_of(module: str, *, sources: Path, packages: frozenset[str] = OUR_PAC
         if path is None or (name := path.relative_to(sources).as_posix()) in files:
             continue
         files[name] = path.read_bytes()
+        beside = path.with_suffix(".json")  # what a module reads is in a file of its name
+        if beside.is_file():
+            files[beside.relative_to(sources).as_posix()] = beside.read_bytes()
         tree = ast.parse(files[name], filename=name)
         services.update(_services(tree))
         for imported in _imports(tree):

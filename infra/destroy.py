@@ -23,7 +23,7 @@ class DestructionPlan:
     """What would be removed and what kept.
 
     ``buckets`` hold partials, results and batches that were given up; ``keys`` are the KMS keys that encrypt them.
-    ``has_stack`` is false if an earlier run deleted the stack.
+    ``has_stack`` is false if an earlier run deleted the stack. ``site`` is the bucket of the page's files, if any.
     """
 
     place: Place
@@ -31,6 +31,7 @@ class DestructionPlan:
     has_stack: bool
     owned: Belongings
     deletes_data: bool
+    site: str = ""
 
     @property
     def kept(self) -> tuple[str, ...]:
@@ -46,6 +47,8 @@ class DestructionPlan:
         """Return the plan in words, line by line."""
         name = stack_name(self.stage)
         lines = [f"delete stack {name}, with its stream and whatever was not processed yet"]
+        if self.site:
+            lines.append("delete with it the page, and the users who sign in there")
         if not self.has_stack:
             lines = [f"stack {name} is gone already"]
         if not self.deletes_data:
@@ -84,13 +87,21 @@ def plan_destruction(place: Place, stage: str, *, deletes_data: bool) -> Destruc
                 hint = f"take the protection off first: windrow deploy --no-protect --stage {stage}"
                 raise WindrowError(f"stage {stage!r} is protected from being destroyed", hint=hint)
             mine = _resources(place, existing["StackId"])
+        sites = [one for one in mine.get("AWS::S3::Bucket", []) if belongings.is_site(one, stage)]
         owned = belongings.find(
             place,
             stage,
-            more_buckets=mine.get("AWS::S3::Bucket", []),
+            more_buckets=[one for one in mine.get("AWS::S3::Bucket", []) if one not in sites],
             more_keys=mine.get("AWS::KMS::Key", []),
         )
-    plan = DestructionPlan(place=place, stage=stage, has_stack=bool(existing), owned=owned, deletes_data=deletes_data)
+    plan = DestructionPlan(
+        place=place,
+        stage=stage,
+        has_stack=bool(existing),
+        owned=owned,
+        deletes_data=deletes_data,
+        site="".join(sites[:1]),
+    )
     if not plan.has_stack:
         _refuse_nothing_to_do(plan)
     return plan
@@ -108,6 +119,9 @@ def apply(plan: DestructionPlan, on_event: OnEvent, *, objects_max: int = bucket
             # LocalStack deletes even buckets that the template retains, and fails if one is not empty.
             objects += sum(buckets.empty(place, bucket).objects for bucket in owned.buckets)
         if plan.has_stack:
+            if plan.site:
+                account = buckets.account_of(place)
+                buckets.empty(place, buckets.OwnedBucket(name=plan.site, account=account))
             stack.delete(place, stack_name(plan.stage), on_event)
         if not plan.deletes_data:
             return Destruction(objects=0)

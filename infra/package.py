@@ -82,6 +82,8 @@ FUNCTIONS = (
     Function(name="uploads", handler="processors.uploads_handler.handle"),
     Function(name="dispatcher", handler="dispatcher.handler.handle"),
 )
+API = Function(name="api", handler="analytics.api_handler.handle")
+"""The function of a stage with Web=on, whose package is made only for such a stage."""
 OURS = "windrow"
 """The part of a package that is our own code."""
 BYTECODE = "bytecode"

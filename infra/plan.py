@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from urllib.parse import urlsplit
 
 from infra import contracts, package, template, value_rules
 from infra import wheels as wheelhouse
@@ -22,11 +23,15 @@ from windrow.likely import suggestion
 STAGE_CHARACTERS_MAX = 20
 ENGINE, FLINK = "Engine", "flink"
 FLINK_CODE_KEY = "FlinkCodeKey"
+WEB, ON = "Web", "on"
+API_CODE_KEY = "ApiCodeKey"
+STAND_IN_PORT = "StandInPort"
 # Set here, from the stage's name, the code, the place, the contract and the rules.
 OWN_PARAMETERS = frozenset(
     {
         *("Stage", "Architecture", "RequireTls", "CodeBucket", "Release", contracts.PARAMETER, value_rules.PARAMETER),
         *("ConsumerCodeKey", "FanoutCodeKey", "UploadsCodeKey", "DispatcherCodeKey", FLINK_CODE_KEY),
+        *(API_CODE_KEY, STAND_IN_PORT),
     }
 )
 # Parameters that switch off what a place cannot create.
@@ -59,6 +64,10 @@ _IOT_LEFT_OUT: dict[str, tuple[str, ...]] = {
     EMBEDDED: ("messages of devices (the embedded stack takes the rule, and skips its action without a word)",),
     LOCALSTACK: ("messages of devices (LocalStack's community edition has no AWS IoT Core)",),
 }
+_WEB_LEFT_OUT = {
+    EMBEDDED: ("HTTPS, mails to users, and the limits of the API (the embedded stack has none of them)",),
+}
+"""The same for a stage with Web=on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +200,11 @@ def has_flink(parameters: Mapping[str, str]) -> bool:
     return parameters.get(ENGINE) == FLINK
 
 
+def has_web(parameters: Mapping[str, str]) -> bool:
+    """Whether a stage with these parameters has a page with sign-in, and an API."""
+    return parameters.get(WEB) == ON
+
+
 def plan_deployment(
     place: Place,
     stage: str,
@@ -198,15 +212,15 @@ def plan_deployment(
     *,
     wheels: Sequence[Path] | None = None,
     flink: Package | None = None,
+    api: Package | None = None,
 ) -> DeploymentPlan:
     """Build the packages, with the modules in ``wheels``, and set the parameters; make no request.
 
-    ``flink`` is the code of the Flink application, if the stage has one. UsageError where no such application runs.
+    ``flink`` is the code of the Flink application, ``api`` that of the API's function, if the stage has one. UsageError
+    where no such application runs.
     """
     check_stage(stage)
-    if has_flink(options.parameters) and place.endpoint_url is not None:
-        hint = "deploy with --target aws; on this machine it reads files: docs/flink.md"
-        raise UsageError(f"{ENGINE}={FLINK} needs AWS: {place.name} runs no Flink applications", hint=hint)
+    _refuse_what_cannot_run(place, options)
     platform = platform_of(place, options)
     compiler = None if wheels is None else find_compiler(platform)
     packages = {
@@ -223,6 +237,8 @@ def plan_deployment(
     }
     if flink is not None:
         parameters[FLINK_CODE_KEY] = flink.key
+    if api is not None:
+        parameters |= {API_CODE_KEY: api.key} | _stand_in(place)
     parameters |= {**_PARAMETERS_BY_PLACE.get(place.name, {}), **options.parameters}
     if options.shard_count is not None:
         parameters["ShardCount"] = str(options.shard_count)
@@ -238,10 +254,14 @@ def plan_deployment(
     return DeploymentPlan(
         place=place,
         stage=stage,
-        packages=(*packages.values(), *([] if flink is None else [flink])),
+        packages=(*packages.values(), *(one for one in (flink, api) if one is not None)),
         template=template.text(),
         parameters=parameters,
-        left_out=(*_LEFT_OUT.get(place.name, ()), *(_IOT_LEFT_OUT.get(place.name, ()) if has_iot else ())),
+        left_out=(
+            *_LEFT_OUT.get(place.name, ()),
+            *(_IOT_LEFT_OUT.get(place.name, ()) if has_iot else ()),
+            *(() if api is None else _WEB_LEFT_OUT.get(place.name, ())),
+        ),
         tags=options.tags,
         watch_minutes=options.watch_minutes if place.endpoint_url is None else 0,
         role_arn=options.role_arn,
@@ -250,3 +270,20 @@ def plan_deployment(
         rules=options.rules,
         python=platform.python,
     )
+
+
+def _refuse_what_cannot_run(place: Place, options: DeploymentOptions) -> None:
+    """Raise UsageError for a choice that needs what there is not at `place`."""
+    if has_flink(options.parameters) and place.endpoint_url is not None:
+        hint = "deploy with --target aws; on this machine it reads files: docs/flink.md"
+        raise UsageError(f"{ENGINE}={FLINK} needs AWS: {place.name} runs no Flink applications", hint=hint)
+    if has_web(options.parameters) and place.name == LOCALSTACK:
+        hint = "deploy to AWS or to the embedded stack, or run: windrow dashboard"
+        raise UsageError(f"{WEB}={ON} needs what LocalStack's community edition has not", hint=hint)
+
+
+def _stand_in(place: Place) -> dict[str, str]:
+    """Return the parameter that says where page and API of a stand-in are reached; nothing for AWS."""
+    if place.endpoint_url is None:
+        return {}
+    return {STAND_IN_PORT: str(urlsplit(place.endpoint_url).port)}

@@ -14,7 +14,7 @@ from windrow.deployment import STAGE_TAG, stack_name
 from windrow.errors import UsageError
 from windrow.lake import layout
 
-KINDS = ("deploy", "deploy-flink", "deploy-uploads", "producer", "uploader", "analyst")
+KINDS = ("deploy", "deploy-flink", "deploy-uploads", "deploy-web", "producer", "uploader", "analyst")
 MANAGED, BUCKET = "managed", "bucket"
 QUERY_RESULTS = (MANAGED, BUCKET)
 """Where a stage's answers are, as in the template's parameter QueryResults."""
@@ -24,6 +24,7 @@ _FUNCTION_ROLES = ("ConsumerRole", "FanoutRole", "DispatcherRole")
 _IOT_ROLE = "IotRole"
 _FLINK_ROLE = "FlinkRole"
 _UPLOADS_ROLE = "UploadsRole"
+_API_ROLE = "ApiRole"
 _RESULTS = (
     *(layout.AGGREGATES, layout.AGGREGATES_1H, layout.AGGREGATES_1D, layout.AGGREGATES_FLINK),
     *(layout.WINDOWS, layout.WINDOWS_1H, layout.WINDOWS_1D),
@@ -90,6 +91,7 @@ def policy(kind: str, scope: Scope) -> Policy:
         "deploy": _deploy,
         "deploy-flink": _deploy_flink,
         "deploy-uploads": _deploy_uploads,
+        "deploy-web": _deploy_web,
         "producer": _producer,
         "uploader": _uploader,
         "analyst": _analyst,
@@ -207,6 +209,55 @@ def _deploy_flink(scope: Scope) -> list[Policy]:
         ),
         _allow("Logs", _of("logs", logs), [group, f"{group}:*"]),
     ]
+
+
+def _deploy_web(scope: Scope) -> list[Policy]:
+    """What Web=on adds for who deploys and adds users: a policy of its own, because one has not room for both.
+
+    An API's and a distribution's id is chosen by its service, so a policy cannot name them; a pool is known by its tag.
+    """
+    name, role, site = stack_name(scope.stage), scope.role(_API_ROLE), scope.bucket("SiteBucket")
+    own = {"StringEquals": {f"aws:ResourceTag/{STAGE_TAG}": scope.stage}}
+    pool = ["AddCustomAttributes", "*Group", "*ResourceServer", "*UserPoolClient", "*UserPoolDomain", "DeleteUserPool"]
+    pool += ["DescribeUserPool", "GetUserPoolMfaConfig", "ListTagsForResource", "ListUserPoolClientSecrets"]
+    pool += ["SetUserPoolMfaConfig", "TagResource", "UntagResource", "UpdateUserPool"]
+    people = ["AdminAddUserToGroup", "AdminCreateUser", "AdminDeleteUser", "AdminListGroupsForUser"]
+    people += ["AdminRemoveUserFromGroup", "ListUsers"]
+    # What turning on an HTTP API's access log needs, by its guide; none of them can be limited to a log.
+    delivery = ["CreateLogDelivery", "DeleteLogDelivery", "DescribeResourcePolicies", "GetLogDelivery"]
+    delivery += ["ListLogDeliveries", "PutResourcePolicy", "UpdateLogDelivery"]
+    logs = ["CreateLogGroup", "DeleteLogGroup", "DeleteRetentionPolicy", "DescribeIndexPolicies"]
+    logs += ["GetDataProtectionPolicy", "ListTagsForResource", "PutRetentionPolicy", "TagResource", "UntagResource"]
+    pools, distributions = scope.arn("cognito-idp", "userpool/*"), _global(scope, "distribution/*")
+    parts = [_global(scope, f"{kind}/*") for kind in ("origin-access-control", "response-headers-policy")]
+    changed = ["DeleteDistribution", "GetDistribution*", "ListTagsForResource", "TagResource", "UntagResource"]
+    gateway = f"arn:{scope.partition}:apigateway:{scope.region}::/"
+    verbs = ["DELETE", "GET", "PATCH", "POST", "PUT", "TagResource", "UntagResource"]
+    group = scope.arn("logs", f"log-group:/aws/vendedlogs/{name}-*")
+    return [
+        *_written(scope, [role]),
+        _pass("PassApiRole", [role], "lambda"),
+        _allow("Api", _of("apigateway", verbs), [f"{gateway}{what}" for what in ("apis", "apis/*", "tags/*")]),
+        _allow(
+            "MakePool",
+            ["cognito-idp:CreateUserPool"],
+            ["*"],
+            {"StringEquals": {f"aws:RequestTag/{STAGE_TAG}": scope.stage}},
+        ),
+        _allow("Pool", _of("cognito-idp", pool), [pools], own),
+        _allow("People", _of("cognito-idp", people), [pools], own),
+        _allow("MakeSite", _of("cloudfront", ["CreateDistribution", "CreateDistributionWithTags"]), [distributions]),
+        _allow("Site", _of("cloudfront", [*changed, "UpdateDistribution"]), [distributions], own),
+        _allow("SiteParts", _of("cloudfront", ["*OriginAccessControl", "*ResponseHeadersPolicy"]), parts),
+        *_kept(["SiteBucket"], scope),
+        _allow("SiteFiles", ["s3:PutObject"], [f"{site}/*"]),
+        _allow("Logs", _of("logs", logs), [group]),
+        _allow("AccessLog", _of("logs", delivery), ["*"]),
+    ]
+
+
+def _global(scope: Scope, what: str) -> str:
+    return f"arn:{scope.partition}:cloudfront::{scope.account}:{what}"
 
 
 def _stacks(scope: Scope) -> list[Policy]:

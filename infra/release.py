@@ -16,6 +16,7 @@ NOT_IN_FUNCTIONS = frozenset(
         *("AlarmEmail", "SilenceEmail", "InfoEmail", "WarningEmail", "CriticalEmail"),
         *("QuarantinePercentMax", "QueryScanBytesMax", "FirstDay", "SavedQueries"),
         *("QueryResults", "IotSelect", "Engine", "FlinkCodeKey"),
+        *("WebFirewallArn", "ApiRequestsPerSecond", "StandInPort"),
     }
 )
 """Parameters that change neither a function nor its role, so that a new value needs no new version."""
@@ -26,7 +27,7 @@ _OF_RESOURCES = (
     ("Uploads", ("bucket",), "HasUploads", ("HasUploadsOperations", "HasTlsUploads")),
     ("StreamMode", ("PROVISIONED", "ON_DEMAND"), "HasStream", ("HasStreamOperations", "HasStreamExpressions")),
 )
-_SEEN_BY_SAM = (RELEASE, "FanoutCodeKey", "UploadsCodeKey")
+_SEEN_BY_SAM = (RELEASE, "FanoutCodeKey", "UploadsCodeKey", "ApiCodeKey")
 
 
 def digest(text: str, values: Mapping[str, str]) -> str:
@@ -52,7 +53,7 @@ def text_for(place: Place, text: str, values: Mapping[str, str]) -> str:
     does ("Unresolved resource dependencies"); so there the text has the fan-out function and uploads, or has them not.
     """
     if place.name == EMBEDDED:
-        return template.with_defaults(text, {name: values[name] for name in _SEEN_BY_SAM})
+        return template.with_defaults(text, {name: values[name] for name in _SEEN_BY_SAM if name in values})
     return _of_one_mode(_without_aliases(text), values) if place.name == LOCALSTACK else text
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from infra import buckets, changes, mapping, parameters, release, resharding, template
-from infra.changes import ChangeRequest, ChangeSet
+from infra.belongings import SITE_BUCKET
+from infra.changes import ChangeRequest, ChangeSet, Effect
 from infra.guards import NO_GUARDS, WATCH_MINUTES_MAX, Guards, find_guards
 from infra.plan import DeploymentPlan
 from infra.resharding import STREAM_TYPE
@@ -182,6 +183,8 @@ def _update_parameters(plan: DeploymentPlan, update: dict[str, str], on_event: O
 
 def _execute(plan: DeploymentPlan, change_set: ChangeSet, on_event: OnEvent) -> None:
     place, name = plan.place, stack_name(plan.stage)
+    if any(one.resource == SITE_BUCKET and one.effect is Effect.REMOVE for one in change_set.changes):
+        empty_site(place, plan.stage)  # or CloudFormation could not delete the bucket
     reader = EventReader.from_now(place, name)
     with _told_if_overtaken(name):
         client("cloudformation", place).execute_change_set(ChangeSetName=change_set.change_set_id, StackName=name)
@@ -245,6 +248,13 @@ def _told_if_overtaken(name: str) -> Iterator[None]:
             raise
         hint = f"{status_hint(stage_of(name), 'UPDATE_IN_PROGRESS')}; then deploy again"
         raise WindrowError(f"somebody else began to change stack {name} meanwhile", hint=hint) from error
+
+
+def empty_site(place: Place, stage: str) -> None:
+    """Delete the files of the stage's page, if it has one; they come again with a deployment."""
+    outputs = {one["OutputKey"]: one["OutputValue"] for one in describe(place, stack_name(stage)).get("Outputs", [])}
+    if name := outputs.get("SiteBucketName"):
+        buckets.empty(place, buckets.OwnedBucket(name=name, account=buckets.account_of(place)))
 
 
 def describe(place: Place, name: str) -> dict[str, Any]:

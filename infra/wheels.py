@@ -20,6 +20,8 @@ from packaging.markers import Marker
 from windrow.errors import WindrowError
 
 LOCK = Path(__file__).resolve().parent / "functions.txt"
+API_LOCK = LOCK.with_name("api.txt")
+"""What the API's function needs beside those; made of the command's lock by requirements/derive_api.py."""
 CACHE_FOLDER = "wheels"
 """The cache's folder, under the home folder of windrow on this machine."""
 DOWNLOAD_SECONDS_MAX = 900

@@ -93,6 +93,11 @@ def find_stage(place: Place, name: str) -> Stage:
             partials_retention_days=int(outputs["PartialsRetentionDays"]),
             iot_topic=outputs.get("IotTopic", ""),
             iot_select=outputs.get("IotSelect", ""),
+            site_url=outputs.get("SiteUrl", ""),
+            site_bucket=outputs.get("SiteBucketName", ""),
+            user_pool=outputs.get("UserPoolId", ""),
+            sign_in_client=outputs.get("SignInClientId", ""),
+            sign_in_url=outputs.get("SignInUrl", ""),
         )
     except KeyError as missing:
         message = f"stack {stack_name(name)} has no output {missing.args[0]}"

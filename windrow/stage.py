@@ -52,6 +52,11 @@ class Stage:
     critical_topic_arn: str = ""
     iot_topic: str = ""
     iot_select: str = ""
+    site_url: str = ""
+    site_bucket: str = ""
+    user_pool: str = ""
+    sign_in_client: str = ""
+    sign_in_url: str = ""
 
     @classmethod
     def of_function(cls, environment: Mapping[str, str]) -> "Stage":

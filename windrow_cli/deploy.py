@@ -103,13 +103,14 @@ def deploy(
     windrow deploy --target aws --stage prod --set AlarmEmail=ops@example.com --set ResultsRetentionDays=365
     windrow deploy --stage test --payloads payloads.toml --rules rules.toml
     windrow deploy --target aws --stage prod --set Engine=flink
+    windrow deploy --target aws --stage prod --set Web=on
     windrow deploy --target aws --stage prod --adopt
     windrow deploy --dry-run
     windrow deploy --target aws --stage prod --protect --watch-minutes 30
     windrow deploy --follow
     """
     from infra import adoption as infra_adoption
-    from infra import flink_application
+    from infra import api_code, flink_application
     from infra.contracts import contract_to_store
     from infra.plan import DeploymentOptions, parse_parameters, parse_tags, plan_deployment, wheels_for
     from infra.value_rules import rules_to_store
@@ -138,7 +139,10 @@ def deploy(
     with err.status("packaging the functions"):
         wheels = wheels_for(place, options, home=home_folder())
         flink = flink_application.code_for(place, stage_name, options, home=home_folder(), is_asked=not is_dry_run)
-        plan = plan_deployment(place, stage_name, options, wheels=wheels, flink=flink)
+        api = api_code.code_for(
+            place, stage_name, options, functions_wheels=wheels, home=home_folder(), is_asked=not is_dry_run
+        )
+        plan = plan_deployment(place, stage_name, options, wheels=wheels, flink=flink, api=api)
     # A dry run makes no request, unless it is to say what would be taken back.
     is_asked = adopts or not is_dry_run
     with err.status("looking for what an earlier stage left"):
@@ -200,6 +204,7 @@ def _deploy(plan: "DeploymentPlan", adoption: "Adoption | None", *, is_agreed: b
         _take_back(plan, adoption)
     applied = _carry_out(plan, is_agreed=is_agreed)
     _start_flink(plan)
+    _publish_site(applied.stage)
     _print_deployed(plan, applied, seconds=time.monotonic() - began)
 
 
@@ -211,6 +216,15 @@ def _start_flink(plan: "DeploymentPlan") -> None:
         is_starting = flink_application.start(plan)
     if is_starting:
         err.print("the Flink application is starting; from then on AWS bills its KPU-hours", markup=False)
+
+
+def _publish_site(stage: "Stage") -> None:
+    """Write the files of the stage's page, if it has one."""
+    if stage.site_bucket:
+        from windrow_operations.site import publish
+
+        with err.status("writing the page's files"):
+            publish(stage)
 
 
 def _take_back(plan: "DeploymentPlan", adoption: "Adoption") -> None:
@@ -327,6 +341,7 @@ def _print_names(stage: "Stage") -> None:
         "consumer": stage.consumer_function,
         "dispatcher": stage.dispatcher_function,
         "database": stage.database or "none here",
+        **({"page": stage.site_url} if stage.site_url else {}),
     }
     for what, name in names.items():
         out.print(f"  {what:<15}{name}", markup=False)

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     type=click.Path(file_okay=False, path_type=Path),
     help="Write the zips to this folder, as <function>.zip; default: only show their sizes.",
 )
-def package(*, version: str, architecture: str, folder: Path | None) -> None:
+@click.option("--api", "has_api", is_flag=True, help="With the API's function, which a stage with Web=on has.")
+def package(*, version: str, architecture: str, folder: Path | None, has_api: bool) -> None:
     """Build the zip of each function, with only what it imports, and show how large each part is.
 
     The same sources and lock give the same sha256 on any machine. It leaves out the bytecode, which spares a function
@@ -32,6 +33,7 @@ def package(*, version: str, architecture: str, folder: Path | None) -> None:
     \b
     windrow package
     windrow package --architecture x86_64 --into build
+    windrow package --api
     """
     from infra import package as packaging
     from infra import wheels
@@ -44,6 +46,10 @@ def package(*, version: str, architecture: str, folder: Path | None) -> None:
         built = [
             packaging.build(one, wheels=found, platform=platform, compiler=compiler) for one in packaging.FUNCTIONS
         ]
+        if has_api:
+            more = wheels.fetch(platform, cache=home_folder() / wheels.CACHE_FOLDER, lock=wheels.API_LOCK)
+            api = packaging.build(packaging.API, wheels=(*found, *more), platform=platform, compiler=compiler)
+            built.append(api)
     if compiler is None:
         err.print(
             f"no python{version} on the PATH: without bytecode, so that every cold start compiles what it imports",

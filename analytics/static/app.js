@@ -6,6 +6,7 @@ import { count, element, instant, quantity, rfc3339, useLocalTime, useQuantity, 
 import { Heatmap, shadeOf } from "windrow/heatmap";
 import { showCompleteness, showFacts, showMovers, showSilent } from "windrow/panels";
 import { axisOf, zoomedOut } from "windrow/range";
+import { sessionOf } from "windrow/sign_in";
 import { sourceOf } from "windrow/source";
 
 const REFRESH_MS = 30_000;
@@ -13,7 +14,8 @@ const PER_PAGE = 25;
 const THEMES = ["system", "light", "dark"];
 const byId = (id) => document.getElementById(id);
 
-const source = sourceOf(document);
+const session = await sessionOf(document);
+const source = sourceOf(document, session);
 const state = {};
 const NO_EXCURSIONS = { total: 0, listed: [] };
 const shown = { charts: {}, overview: null, heatmap: null, excursions: NO_EXCURSIONS, refreshes: 0 };
@@ -65,7 +67,7 @@ function link() {
   const { search, sort, page, sensor } = state;
   const also = { sensors: { search, sort, page, per_page: PER_PAGE }, sensor: { sensor } };
   for (const one of document.querySelectorAll("[data-api]")) {
-    one.hidden = !source.isLive;
+    one.hidden = !source.isLive || Boolean(session); // a link would come without a token
     const asked = new URLSearchParams({ ...bounds, ...also[one.dataset.api] });
     if (one.dataset.api === "excursions") asked.delete("unit");
     one.href = `v1/${one.dataset.api}?${asked}`;
@@ -368,6 +370,7 @@ function listen() {
     remember();
     refresh();
   });
+  byId("sign-out").addEventListener("click", () => session.signOut());
   byId("help").addEventListener("click", () => byId("keys").showModal());
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => useTheme(savedTheme()));
   document.addEventListener("keydown", (event) => {
@@ -393,6 +396,7 @@ if (!source.isLive) {
   byId("ranges").hidden = true;
   byId("auto").parentElement.hidden = true;
 }
+byId("sign-out").hidden = !session;
 listen();
 remember();
 const drawn = refresh();

@@ -5,16 +5,35 @@
 
 import { newestOf } from "windrow/excursions";
 
-export function sourceOf(document) {
+export function sourceOf(document, session) {
   const exported = document.getElementById("exported");
-  return exported ? fromFile(JSON.parse(exported.textContent)) : fromServer();
+  return exported ? fromFile(JSON.parse(exported.textContent)) : fromServer(session);
 }
 
-function fromServer() {
+const RETRIES_MAX = 5;
+
+function fromServer(session) {
+  /** One request; with the token of the session, if there is one, and a new token if that is refused. */
+  const request = async (url, signal, isAgain = false) => {
+    const headers = session ? { Authorization: `Bearer ${await session.token()}` } : {};
+    const response = await fetch(url, { signal, headers, cache: session ? "default" : "no-store" });
+    if (response.status !== 401 || !session || isAgain) return response;
+    await session.renew();
+    return request(url, signal, true);
+  };
+  /** The same, again and again while the server says that it goes on reading. */
+  const patient = async (url, signal) => {
+    for (let retries = 0; ; retries += 1) {
+      const response = await request(url, signal);
+      const seconds = Number(response.headers.get("Retry-After"));
+      if (!seconds || retries === RETRIES_MAX) return response;
+      await new Promise((done) => setTimeout(done, 1000 * seconds));
+    }
+  };
   const ask = async (what, parameters, signal) => {
-    const response = await fetch(`v1/${what}?${new URLSearchParams(parameters)}`, { signal, cache: "no-store" }).catch((error) => {
+    const response = await patient(`v1/${what}?${new URLSearchParams(parameters)}`, signal).catch((error) => {
       if (error.name === "AbortError") throw error;
-      throw new Error("windrow dashboard does not answer: is it still running?");
+      throw new Error(session ? "the API does not answer" : "windrow dashboard does not answer: is it still running?");
     });
     const answer = await response.json().catch((error) => {
       if (error.name === "AbortError") throw error;

@@ -76,7 +76,7 @@ def test_another_quantity_is_drawn_in_its_unit_everywhere(both: Page) -> None:
     assert min(both.js("return window.windrow.shown.charts.history.chart.data[1]")) > 50
     assert "%" in both.text("#facts")
     assert "°C" not in both.text("body main")
-    for panel in ("fleet", "heatmap", "history", "silent"):
+    for panel in ("fleet", "sensors", "sensor", "silences", "windows", "movers"):
         link = both.js("return document.querySelector(`[data-api=${arguments[0]}]`).href", panel)
         assert "quantity=humidity&unit=%25" in link
         with urllib.request.urlopen(link, timeout=10) as answer:  # noqa: S310 - our own server

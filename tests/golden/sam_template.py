@@ -20,6 +20,7 @@ VALUES = {
     "Release": "0123456789abcdef",
     "FanoutCodeKey": "functions/fanout.zip",
     "UploadsCodeKey": "functions/uploads.zip",
+    "ApiCodeKey": "functions/api.zip",
 }
 """Parameters that the transform writes into what it makes, as a deployment gives them."""
 

@@ -72,6 +72,9 @@ class Stack:
     def discard(self, _: PreparedDeployment) -> None:
         self.done.append("discarded")
 
+    def describe(self, _place: Place, _name: str) -> dict[str, str]:
+        return {}
+
     def follow_last_operation(self, _: Place, stage: str, on_event: Callable[[StackEvent], None]) -> StackEvent:
         self.done.append(f"followed {stage}")
         on_event(END)
@@ -85,7 +88,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result
     def run(stands_in: Stack, *arguments: str, answer: str = "", is_terminal: bool = True) -> Result:
         monkeypatch.setattr(embedded, "place", lambda _: PLACE)
         monkeypatch.setattr(console, "is_terminal", lambda: is_terminal)
-        for name in ("prepare", "execute", "discard", "follow_last_operation"):
+        for name in ("prepare", "execute", "discard", "describe", "follow_last_operation"):
             monkeypatch.setattr(stack, name, getattr(stands_in, name))
         monkeypatch.setattr(adoption, "choose", lambda *_, **__: None)
         environment = {"WINDROW_HOME": str(tmp_path), "WINDROW_TARGET": "embedded"}

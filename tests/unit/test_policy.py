@@ -31,6 +31,9 @@ def arn(service: str, what: str) -> str:
 
 LAKE, RESULTS = (f"arn:aws:s3:::windrow-prod-{name}-1a2b3c" for name in ("lakebucket", "resultsbucket"))
 FLINK_ROLE = f"arn:aws:iam::{ACCOUNT}:role/windrow-prod-FlinkRole-1A2B"
+API_ROLE = f"arn:aws:iam::{ACCOUNT}:role/windrow-prod-ApiRole-1A2B"
+POOL = arn("cognito-idp", "userpool/eu-central-1_1A2B")
+API = f"arn:aws:apigateway:{REGION}::/apis/1a2b"
 IOT_ROLE = f"arn:aws:iam::{ACCOUNT}:role/windrow-prod-IotRole-1A2B"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/windrow-prod-ConsumerRole-1A2B"
 OWN_KEY = arn("kms", "key/own")
@@ -40,6 +43,19 @@ OF_ANSWERS = {"kms:EncryptionContext:aws:athena:arn": arn("athena", "workgroup/w
 THROUGH_S3 = {"kms:ViaService": f"s3.{REGION}.amazonaws.com", "kms:ResourceAliases": "alias/windrow-prod"}
 # What a resource of each type is called in a stage.
 EXAMPLES = {
+    "AWS::ApiGatewayV2::Api": API,
+    "AWS::ApiGatewayV2::Authorizer": f"{API}/authorizers/1a2b",
+    "AWS::ApiGatewayV2::Integration": f"{API}/integrations/1a2b",
+    "AWS::ApiGatewayV2::Route": f"{API}/routes/1a2b",
+    "AWS::ApiGatewayV2::Stage": f"{API}/stages/$default",
+    "AWS::CloudFront::Distribution": f"arn:aws:cloudfront::{ACCOUNT}:distribution/E1A2B",
+    "AWS::CloudFront::OriginAccessControl": f"arn:aws:cloudfront::{ACCOUNT}:origin-access-control/E1A2B",
+    "AWS::CloudFront::ResponseHeadersPolicy": f"arn:aws:cloudfront::{ACCOUNT}:response-headers-policy/1-a",
+    "AWS::Cognito::UserPool": POOL,
+    "AWS::Cognito::UserPoolClient": POOL,
+    "AWS::Cognito::UserPoolDomain": POOL,
+    "AWS::Cognito::UserPoolGroup": POOL,
+    "AWS::Cognito::UserPoolResourceServer": POOL,
     "AWS::Athena::NamedQuery": arn("athena", "workgroup/windrow-prod"),
     "AWS::Athena::WorkGroup": arn("athena", "workgroup/windrow-prod"),
     "AWS::CloudWatch::Alarm": arn("cloudwatch", "alarm:windrow-prod-throttles"),
@@ -86,10 +102,18 @@ UNUSED_ACTIONS = (
     "Abac|DataProtectionPolicy|LogDelivery|REST|ResourcePolic|PutIndexPolicy|DeleteIndexPolicy|KmsKey|BearerToken|"
     "DeletionProtection|CodeSigning|LayerVersion|Capacity|RuntimeAlias|ScalingConfig|CreateGrant|kms:Encrypt|"
     "MaxRecordSize|WarmThroughput|DistributionStrategy|Connection|SchemaVersion|iam:GetRole$|DeleteBucketEncryption|"
-    "DeleteBucketLifecycle|DeleteBucketTagging|EnableKey$|DisableKey$|DescribeNetworkInterfaces"
+    "DeleteBucketLifecycle|DeleteBucketTagging|EnableKey$|DisableKey$|DescribeNetworkInterfaces|VpcOrigin|"
+    "StagingConfig|cloudfront:updateDistribution"
 )
 # Encrypted environments and filters: they are not, or not when CloudFormation makes them.
 UNUSED_OF_TYPE = {
+    "AWS::ApiGatewayV2::Api": {"s3"},
+    "AWS::ApiGatewayV2::Authorizer": {"iam"},
+    "AWS::ApiGatewayV2::Integration": {"iam"},
+    "AWS::Cognito::UserPool": {"iam", "kms"},
+    "AWS::Cognito::UserPoolClient": {"iam"},
+    "AWS::Cognito::UserPoolDomain": {"kms"},
+    "AWS::Cognito::UserPoolGroup": {"iam"},
     "AWS::Athena::WorkGroup": {"iam", "s3"},
     "AWS::KinesisAnalyticsV2::Application": {"kms"},
     "AWS::Lambda::EventSourceMapping": {"kms"},
@@ -153,9 +177,11 @@ def test_who_deploys_may_do_what_cloudformation_does(kind: str, action: str) -> 
     if (kind, action) == ("AWS::KinesisAnalyticsV2::Application", "iam:PassRole"):
         where, service = FLINK_ROLE, "kinesisanalytics"
     context = TAGGED | OF_ANSWERS | {"iam:PassedToService": f"{service}.amazonaws.com"}
-    is_of_flink = kind.startswith("AWS::KinesisAnalyticsV2::") or kind == "AWS::Logs::LogStream"
-    kind_of_policy = "deploy-uploads" if kind.startswith("AWS::SQS::") else "deploy"
-    assert allows(policy("deploy-flink" if is_of_flink else kind_of_policy, SCOPE), action, where, context)
+    policies = {"AWS::KinesisAnalyticsV2": "deploy-flink", "AWS::Logs::LogStream": "deploy-flink"}
+    policies["AWS::SQS"] = "deploy-uploads"
+    policies |= dict.fromkeys(("AWS::ApiGatewayV2", "AWS::CloudFront", "AWS::Cognito"), "deploy-web")
+    of_kind = next((name for prefix, name in policies.items() if kind.startswith(prefix)), "deploy")
+    assert allows(policy(of_kind, SCOPE), action, where, context)
 
 
 def test_uploads_have_a_policy_of_their_own() -> None:
@@ -187,6 +213,28 @@ def test_an_uploader_puts_objects_and_reads_receipts() -> None:
         ("s3:DeleteObject", f"{bucket}/uploads/x"),
     ):
         assert not allows(granted, action, where)
+
+
+def test_the_page_has_a_policy_of_its_own() -> None:
+    """Its role, its bucket, its logs, its users; neither another stage's pool nor the role to another service."""
+    granted = policy("deploy-web", SCOPE)
+    site = "arn:aws:s3:::windrow-prod-sitebucket-1a2b3c"
+    others = dict.fromkeys(TAGGED, "other")
+    assert allows(granted, "s3:PutObject", f"{site}/index.html")
+    assert allows(granted, "s3:DeleteObjectVersion", f"{site}/index.html")
+    assert not allows(granted, "s3:PutObject", f"{LAKE}/index.html")
+    assert allows(granted, "cognito-idp:AdminCreateUser", POOL, TAGGED)
+    for action in ("AdminCreateUser", "DeleteUserPool", "CreateUserPool"):
+        assert not allows(granted, f"cognito-idp:{action}", POOL, others)
+    assert not allows(granted, "cognito-idp:AdminSetUserPassword", POOL, TAGGED)
+    assert not allows(granted, "cloudfront:DeleteDistribution", EXAMPLES["AWS::CloudFront::Distribution"], others)
+    assert allows(granted, "iam:CreateRole", API_ROLE)
+    assert allows(granted, "iam:PassRole", API_ROLE, {"iam:PassedToService": "lambda.amazonaws.com"})
+    assert not allows(granted, "iam:PassRole", API_ROLE, {"iam:PassedToService": "ec2.amazonaws.com"})
+    assert not allows(granted, "iam:PassRole", ROLE, {"iam:PassedToService": "lambda.amazonaws.com"})
+    group = arn("logs", "log-group:/aws/vendedlogs/windrow-prod-api")
+    assert allows(granted, "logs:CreateLogGroup", group)
+    assert not allows(granted, "logs:CreateLogGroup", group.replace("prod", "production"))
 
 
 def test_the_flink_application_has_a_policy_of_its_own() -> None:

@@ -127,9 +127,10 @@ def test_localstack_gets_functions_without_aliases():
     before = decided.splitlines()
     changed = [line for line in difflib.ndiff(before, found) if line.startswith(("- ", "+ "))]
     assert [line[2:].split(":")[0].strip() for line in changed if line.startswith("+ ")] == [
-        *("FunctionName", "Resource", "WINDROW_PROCESSOR_FUNCTION", "Value", "Value"),
+        *("FunctionName", "Resource", "WINDROW_PROCESSOR_FUNCTION"),
+        *("FunctionName", "IntegrationUri", "Value", "Value"),
     ]
-    assert len(before) - len(found) == 5
+    assert len(before) - len(found) == 6
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,12 @@ ROOT = Path(__file__).parents[2]
 TEMPLATE = template.load()
 RESOURCES = TEMPLATE["Resources"]
 PARAMETERS = TEMPLATE["Parameters"]
-SIZED = {"consumer": "ConsumerFunction", "fanout": "FanoutFunction", "dispatcher": "DispatcherFunction"}
+SIZED = {
+    "consumer": "ConsumerFunction",
+    "fanout": "FanoutFunction",
+    "dispatcher": "DispatcherFunction",
+    "api": "ApiFunction",
+}
 """The functions whose size and time are parameters of their own."""
 FUNCTIONS = SIZED | {"uploads": "UploadsFunction"}
 BUCKETS = ("LakeBucket", "ResultsBucket", "OnFailureBucket", "UploadsBucket")
@@ -76,7 +81,7 @@ def test_environment_is_what_the_settings_read(function: str):
     assert read.stage == "dev"
     assert read.lateness_horizon_hours * 3_600_000 == LATENESS_HORIZON_MS
     of_rules = {settings.RULES, settings.INFO_TOPIC_ARN, settings.WARNING_TOPIC_ARN, settings.CRITICAL_TOPIC_ARN}
-    of_choice = of_rules if function == "dispatcher" else {settings.PAYLOAD_CONTRACT}
+    of_choice = {"dispatcher": of_rules, "api": set()}.get(function, {settings.PAYLOAD_CONTRACT})
     assert set(variables) == {*environment_of(read), *settings.POWERTOOLS, *settings.RUNTIME, *of_choice}
     assert read.payload_contract is None  # empty: the default form
     assert settings.RUNTIME.items() <= variables.items()
@@ -84,7 +89,7 @@ def test_environment_is_what_the_settings_read(function: str):
     assert (read.uploads_bucket is not None) == (function == "uploads")
 
 
-@pytest.mark.parametrize("function", package.FUNCTIONS, ids=lambda function: function.name)
+@pytest.mark.parametrize("function", [*package.FUNCTIONS, package.API], ids=lambda function: function.name)
 def test_handler_is_the_packaged_one(function: package.Function):
     """The template starts the handler that packaging checks for, and it can be imported and called."""
     assert RESOURCES[FUNCTIONS[function.name]]["Properties"]["Handler"] == function.handler
@@ -101,7 +106,8 @@ def test_no_yaml_aliases():
 
 def test_outputs_are_those_a_deployment_is_read_from():
     """The names that windrow.deployment looks for, and two for people: who hears of alarms, what opens the data."""
-    assert set(TEMPLATE["Outputs"]) == {
+    of_web = {"SiteUrl", "SiteBucketName", "UserPoolId", "SignInClientId", "SignInUrl"}
+    assert set(TEMPLATE["Outputs"]) == of_web | {
         "AlarmTopicArn",
         "SilenceTopicArn",
         "KeyArn",
@@ -230,7 +236,8 @@ def test_size_and_time_of_a_function_are_parameters(function: str):
     for parameter in ("MemoryMb", "DiskMb", "TimeoutSeconds"):
         given = PARAMETERS[name + parameter]
         assert given["MinValue"] <= given["Default"] <= given["MaxValue"]
-    assert (PARAMETERS[f"{name}DiskMb"]["MinValue"], PARAMETERS[f"{name}DiskMb"]["MaxValue"]) == (512, 10_240)
+    least_mb = 2048 if function == "api" else 512  # the API keeps objects on it
+    assert (PARAMETERS[f"{name}DiskMb"]["MinValue"], PARAMETERS[f"{name}DiskMb"]["MaxValue"]) == (least_mb, 10_240)
     assert PARAMETERS[f"{name}MemoryMb"]["MaxValue"] == 10_240
     assert PARAMETERS[f"{name}MemoryMb"]["Default"] <= 3_008
 
@@ -444,7 +451,8 @@ def test_everything_that_can_be_is_tagged_with_the_stage():
     tagged = ("Key", "Stream", *BUCKETS, "ConsumerRole", "DispatcherRole", "FanoutRole", "StreamMapping", "WorkGroup")
     uploads = ("UploadsQueue", "UploadsDeadLetters", "UploadsRole", "UploadsMapping")
     topics = ("AlarmTopic", "SilenceTopic", "InfoTopic", "WarningTopic", "CriticalTopic")
-    for name in (*tagged, *topics, *uploads, "IotRole", "IotRule", "FlinkRole", "FlinkApplication"):
+    of_web = ("ApiRole", "SiteBucket", "Site")
+    for name in (*tagged, *topics, *uploads, "IotRole", "IotRule", "FlinkRole", "FlinkApplication", *of_web):
         assert {"Key": "windrow-stage", "Value": {"Ref": "Stage"}} in RESOURCES[name]["Properties"]["Tags"], name
 
 

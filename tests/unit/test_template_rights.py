@@ -76,6 +76,10 @@ OF_SERVICE = frozenset(
 WRITES_RESULTS = frozenset(
     (f"s3:{action}Object", f"${{ResultsBucket.Arn}}/{root}*") for action in ("Get", "Put") for root in RESULTS
 )
+READS_RESULTS = frozenset(
+    ("s3:GetObject", f"${{ResultsBucket.Arn}}/{root}*")
+    for root in (layout.AGGREGATES, layout.AGGREGATES_1H, layout.WINDOWS, layout.SILENCES, layout.EXCURSIONS)
+) | {("s3:ListBucket", "ResultsBucket.Arn"), ("kms:Decrypt", "Key.Arn")}
 ROLLS = (
     SEALS
     | WRITES_RESULTS
@@ -183,6 +187,7 @@ def spelled(where: Any) -> str:
             - {(f"s3:{action}Object", f"${{LakeBucket.Arn}}/{layout.BOOKMARKS}*") for action in ("Get", "Put")},
             id="uploads",
         ),
+        pytest.param("ApiRole", False, logs("Api") | READS_RESULTS, id="api"),
         pytest.param("IotRole", False, SEALS | SENDS, id="iot"),
         pytest.param(
             "FlinkRole",
@@ -222,7 +227,7 @@ def test_only_the_key_has_a_condition():
         {"StringEquals": {"kms:ViaService": {"Fn::Sub": f"{service}.${{AWS::Region}}.${{AWS::URLSuffix}}"}}}
         for service in ("s3", "sns")
     )
-    for role in ("ConsumerRole", "FanoutRole", "DispatcherRole", "IotRole", "FlinkRole"):
+    for role in ("ConsumerRole", "FanoutRole", "DispatcherRole", "IotRole", "FlinkRole", "ApiRole"):
         for statement in statements(role, is_fanout=role == "FanoutRole"):
             is_key = spelled(statement["Resource"]) == "Key.Arn"
             is_message = statement["Sid"] in {"SealWhatIsTold", "SealExcursions"}
@@ -260,11 +265,11 @@ def test_each_function_has_a_role_and_a_log_of_its_own():
     functions = [one["Properties"] for one in RESOURCES.values() if one["Type"] == "AWS::Serverless::Function"]
     roles = {spelled(function["Role"]) for function in functions}
     groups = {function["LoggingConfig"]["LogGroup"]["Ref"] for function in functions}
-    assert len(functions) == len(roles) == len(groups) == 4
+    assert len(functions) == len(roles) == len(groups) == 5
     assert all("RetentionInDays" in RESOURCES[group]["Properties"] for group in groups)
 
 
-@pytest.mark.parametrize("role", ["ConsumerRole", "FanoutRole", "DispatcherRole", "UploadsRole"])
+@pytest.mark.parametrize("role", ["ConsumerRole", "FanoutRole", "DispatcherRole", "UploadsRole", "ApiRole"])
 def test_only_a_function_in_a_vpc_may_be_connected_and_its_code_never(role: str):
     """Lambda may make network interfaces with the role; what comes from the function's own code is denied."""
     name = role.removesuffix("Role").lower()

@@ -76,6 +76,9 @@ WAITS = [
     ("quarantine show", "windrow.lake.quarantine_search.payloads", "reading quarantine"),
     ("logs", "windrow_operations.function_logs.read_logs", "reading the log"),
     ("cost --stage dev", "windrow.deployment.stage_parameters", "looking for stage dev"),
+    ("users list", "windrow_operations.users.users", "asking for the users"),
+    ("users add ada@example.com", "windrow_operations.users.add", "adding ada@example.com"),
+    ("users remove ada@example.com --yes", "windrow_operations.users.remove", "removing ada@example.com"),
     ("policy deploy", "infra.buckets.account_of", "asking whose account this is"),
 ]
 # What needs no network, no stack, and less than a second whatever it is given.
@@ -137,8 +140,8 @@ def replace_steps(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     """Have the steps before the slow one succeed at once."""
     if command.startswith("deploy"):
         monkeypatch.setattr("infra.targets.identity", lambda _: "the embedded stack")
-        for name in ("infra.plan.wheels_for", "infra.flink_application.code_for", "infra.adoption.choose"):
-            monkeypatch.setattr(name, lambda *_, **__: None)
+        for name in ("plan.wheels_for", "flink_application.code_for", "api_code.code_for", "adoption.choose"):
+            monkeypatch.setattr(f"infra.{name}", lambda *_, **__: None)
         monkeypatch.setattr("infra.plan.plan_deployment", lambda *_, **__: Plan())
     if command.startswith(("status", "down")):
         monkeypatch.setattr("windrow_cli.place._running", lambda: True)

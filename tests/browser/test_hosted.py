@@ -1,0 +1,234 @@
+"""The hosted page: somebody signs in, sees the fleet, searches a sensor, signs out and is refused. Also where IAM is
+enforced: the function reads the results with the rights of its role.
+"""
+
+import http.client
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+from selenium.webdriver.common.by import By
+
+from analytics import presets
+from analytics.engine import local_engine
+from infra import api_code, embedded
+from infra import stack as stacks
+from infra.destroy import apply as destroy
+from infra.destroy import plan_destruction
+from infra.plan import DeploymentOptions, plan_deployment
+from producers.faults import Faults
+from producers.fleet import FleetSpec
+from tests.browser.conftest import ANY_FREE_PORT, WAIT_SECONDS_MAX, Page
+from windrow.aws.clients import Place, client
+from windrow.stage import Stage
+from windrow.timerange import TimeRange
+from windrow.window import WINDOW_MS
+from windrow_operations import site, users
+from windrow_operations.draining import wait_until_drained
+from windrow_operations.simulating import simulate_fleet
+from windrow_operations.ticks import invoke_tick, tick_event
+
+SCREENSHOTS = os.environ.get("WINDROW_SCREENSHOTS")
+VIEWER, OPERATOR = "ada@example.com", "grace@example.com"
+PASSWORD = "correct-Horse-7-battery"
+SPY = """
+window.tokens = [];
+const asked = window.fetch;
+window.fetch = (url, options) => {
+  if (options?.headers?.Authorization) window.tokens.push(options.headers.Authorization);
+  return asked(url, options);
+};
+"""
+
+
+@dataclass(frozen=True)
+class Hosted:
+    """A stage with a page, what it holds, and the passwords for the first sign-in of its users."""
+
+    stage: Stage
+    home: Path
+    time_range: TimeRange
+    passwords: dict[str, str | None]
+
+    def ask(self, path: str, token: str = "", method: str = "GET", **query: object) -> tuple[int, Any]:
+        """Status and body of a request through the distribution, as another program makes it."""
+        parts = urlsplit(self.stage.site_url)
+        connection = http.client.HTTPConnection("127.0.0.1", parts.port, timeout=60)
+        headers = {"Host": parts.netloc} | ({"Authorization": token} if token else {})
+        connection.request(method, f"{path}?{urlencode(query)}", headers=headers)
+        response = connection.getresponse()
+        body = response.read()
+        connection.close()
+        return response.status, json.loads(body) if body[:1] in (b"{", b"[") else body
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["open", "enforced"])
+def hosted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosted]:
+    """A stage with Web=on on an embedded stack of its own, an hour of a fleet in it, and two users."""
+    home = tmp_path_factory.mktemp("windrow-hosted")
+    embedded.up(home, port=ANY_FREE_PORT, enforces_iam=request.param)
+    try:
+        yield _deployed(embedded.place(home), home)
+    finally:
+        embedded.down(home)
+
+
+def _deployed(place: Place, home: Path) -> Hosted:
+    options = DeploymentOptions(shard_count=1, is_scheduled=False, parameters={"Web": "on"})
+    api = api_code.code_for(place, "hosted", options, functions_wheels=None, home=home)
+    stage = stacks.apply(plan_deployment(place, "hosted", options, api=api), lambda _: None).stage
+    site.publish(stage)
+    end_ms = time.time_ns() // 1_000_000 // WINDOW_MS * WINDOW_MS
+    time_range = TimeRange(end_ms - 12 * WINDOW_MS, end_ms)
+    spec = FleetSpec(
+        seed=5,
+        sensors=12,
+        sites=3,
+        interval_ms=30_000,
+        start_ms=time_range.start_ms,
+        end_ms=end_ms,
+        faults=Faults(),
+    )
+    sent = simulate_fleet(spec, stage, now_ms=time.time_ns() // 1_000_000)
+    wait_until_drained(stage, sent.last_sequence_numbers)
+    invoke_tick(stage, tick_event(end_ms + 120_000, is_dry_run=False))
+    passwords = {email: users.add(stage, email, group) for email, group in ((VIEWER, "viewer"), (OPERATOR, "operator"))}
+    return Hosted(stage, home, time_range, passwords)
+
+
+def sign_in(browser: Any, hosted: Hosted, email: str) -> Page:
+    """Go to the page, which goes to the sign-in; choose a password if it is the first time; come back."""
+    page = Page(browser, hosted.stage.site_url)
+    browser.get("about:blank")
+    browser.get(f"{page.url}#from=-2h")
+    _fill(browser, "username", email)
+    _fill(browser, "password", hosted.passwords[email] or PASSWORD)
+    _submit(browser)
+    if hosted.passwords[email] is not None:
+        hosted.passwords[email] = None
+        page.until(lambda: browser.find_elements(By.NAME, "new_password"))
+        for one in browser.find_elements(By.CSS_SELECTOR, "input[type=password]"):
+            one.send_keys(PASSWORD)
+        _submit(browser)
+    page.until(lambda: page.js("return (window.windrow?.shown.refreshes ?? 0) > 0"))
+    return page
+
+
+def _fill(browser: Any, name: str, text: str) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS_MAX
+    while not browser.find_elements(By.NAME, name):
+        assert time.monotonic() < deadline, browser.current_url
+        time.sleep(0.05)
+    browser.find_element(By.NAME, name).send_keys(text)
+
+
+def _submit(browser: Any) -> None:
+    browser.find_element(By.CSS_SELECTOR, "form [type=submit], form button").click()
+
+
+def token_of(page: Page) -> str:
+    """The header that the page sends, which is nowhere but in its memory."""
+    page.js(SPY)
+    page.after(lambda: page.press("r"))
+    (token,) = set(page.js("return window.tokens"))
+    return str(token)
+
+
+def test_somebody_signs_in_sees_the_fleet_and_signs_out(hosted: Hosted, browser: Any) -> None:
+    """The numbers are those of a query; the token is in no storage; after the sign-out the page asks for one again."""
+    page = sign_in(browser, hosted, VIEWER)
+    assert page.js("return location.search") == ""
+    assert page.js("return location.hash").startswith("#from=-2h")
+    frame = local_engine(hosted.stage, home=hosted.home).run(presets.fleet(hosted.time_range)).frame
+    fleet = page.js("return window.windrow.shown.overview.fleet")
+    assert fleet["t"] == [int(at.timestamp() * 1000) for at in frame["window_start"]]
+    assert fleet["readings"] == frame["readings"].tolist()
+    assert fleet["max"] == frame["max_c"].tolist()
+    sensor = page.js("return window.windrow.shown.heatmap.sensors")[4]
+    page.press(sensor[-6:], "#search")
+    page.until(lambda: page.text("#page") == "1–1 of 1")
+    page.click("#names button")
+    page.until(lambda: page.js("return Boolean(window.windrow.shown.charts.history)"))
+    assert page.text("#history-title") == sensor
+    assert page.js("return [...document.querySelectorAll('[data-api]')].every((one) => one.hidden)")
+    _keep(browser, "hosted.png")
+    token = token_of(page)
+    assert (
+        page.js("return JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie])").find(token) < 0
+    )
+    span = {"from": hosted.time_range.start_sql.replace(" ", "T")[:19] + "Z", "to": "now"}
+    status, answer = hosted.ask("/v1/fleet", token, **span)
+    assert (status, answer["fleet"]) == (200, fleet)
+    assert [entry for entry in page.complaints() if "favicon" not in entry] == []
+    page.click("#sign-out")
+    _fill(browser, "username", "")
+    _keep(browser, "hosted-signed-out.png")
+    assert hosted.ask("/v1/fleet")[0] == 401
+    browser.get_log("browser")
+
+
+def test_a_group_is_refused_what_is_for_another(hosted: Hosted, browser: Any) -> None:
+    """A viewer sees the results, an operator also what they were made from."""
+    window = hosted.time_range.start_sql.replace(" ", "T")[:19] + "Z"
+    statuses = {}
+    for email in (VIEWER, OPERATOR):
+        page = sign_in(browser, hosted, email)
+        token = token_of(page)
+        statuses[email] = [hosted.ask("/v1/lineage", token, window=window)[0], hosted.ask("/v1/latest", token)[0]]
+        page.click("#sign-out")
+        _fill(browser, "username", "")
+    assert statuses == {VIEWER: [403, 200], OPERATOR: [200, 200]}
+    browser.get_log("browser")
+
+
+def test_forged_tokens_and_wrong_requests_are_refused(hosted: Hosted, browser: Any) -> None:
+    """By the documented status; and nothing of the bucket is readable but through the distribution."""
+    page = sign_in(browser, hosted, VIEWER)
+    token = token_of(page)
+    head, payload, signature = token.split(".")
+    for forged in (
+        f"{head}.{payload}.{signature[::-1]}",
+        f"{head}.{payload}.",
+        "Bearer x.y.z",
+        "Bearer ",
+        "Basic YTpi",
+    ):
+        assert hosted.ask("/v1/fleet", forged)[0] == 401
+    assert hosted.ask("/v1/fleet", token, **{"from": "now", "to": "-1h"})[0] == 400
+    assert hosted.ask("/v1/fleet", token, **{"from": "-9999d"})[0] == 400
+    assert hosted.ask("/v1/sensor", token, sensor="a/../b?x=1&y='\"")[0] == 404
+    assert hosted.ask("/v1/sensors", token, per_page=10**8)[0] == 400
+    assert hosted.ask("/v1/nothing", token)[0] == 404
+    assert hosted.ask("/index.html")[0] == 200
+    assert hosted.ask("/secret")[0] in {403, 404}
+    page.click("#sign-out")
+    _fill(browser, "username", "")
+    browser.get_log("browser")
+
+
+def test_an_update_without_a_word_keeps_the_page_and_destroying_takes_it_and_its_users(hosted: Hosted) -> None:
+    """The bucket of the page's files is emptied, and nothing is left over of the users' pool."""
+    place, options = hosted.stage.place, DeploymentOptions()
+    api = api_code.code_for(place, "hosted", options, functions_wheels=None, home=hosted.home)
+    assert api is not None
+    again = stacks.apply(plan_deployment(place, "hosted", options, api=api), lambda _: None)
+    assert again.stage.site_url == hosted.stage.site_url
+    plan = plan_destruction(place, "hosted", deletes_data=False)
+    assert any("users" in line for line in plan.lines())
+    assert hosted.stage.site_bucket not in "".join(plan.kept)
+    destroy(plan, lambda _: None)
+    names = [one["Name"] for one in client("s3", place).list_buckets()["Buckets"]]
+    assert hosted.stage.site_bucket not in names
+    assert hosted.stage.results_bucket in names
+    assert client("cognito-idp", place).list_user_pools(MaxResults=10)["UserPools"] == []
+
+
+def _keep(browser: Any, name: str) -> None:
+    if SCREENSHOTS:
+        browser.save_screenshot(str(Path(SCREENSHOTS) / name))
