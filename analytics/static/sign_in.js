@@ -103,5 +103,5 @@ class Session {
 const random = () => base64url(crypto.getRandomValues(new Uint8Array(32)));
 
 function base64url(octets) {
-  return btoa(String.fromCharCode(...octets)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
+  return btoa(String.fromCharCode(...octets)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
