@@ -7,10 +7,11 @@ import argparse
 import os
 import sys
 
-from bench import command, consumer, dashboard, ingest, package, producer, rollup
+from bench import api, command, consumer, dashboard, ingest, package, producer, rollup
 from windrow.settings import RUNTIME
 
 BENCHES = {
+    **api.BENCHES,
     **command.BENCHES,
     **consumer.BENCHES,
     **dashboard.BENCHES,

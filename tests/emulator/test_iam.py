@@ -10,7 +10,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from infra import embedded
+from infra import embedded, package
 from infra import stack as stacks
 from infra.plan import DeploymentOptions, plan_deployment
 from producers.faults import Faults
@@ -146,6 +146,7 @@ ROLLS = frozenset(
 ALLOWED: dict[tuple[str, str], frozenset[str]] = {
     ("direct", "ConsumerRole"): WRITES | READS,
     ("direct", "DispatcherRole"): ROLLS,
+    ("direct", "ApiRole"): frozenset({"list the results", "read rows", "read a lineage"}),
     ("direct", "IotRole"): frozenset({"write the stream", "put a message aside"}),
     ("fanout", "ConsumerRole"): WRITES | READS,  # so that a change of mode refuses no poll
     ("fanout", "FanoutRole"): WRITES | READS | {"invoke the consumer"},
@@ -243,9 +244,10 @@ def test_a_function_cannot_do_what_its_role_may_not(stages: dict[str, Stage]) ->
 
 
 def deployed(place: Place, mode: str) -> Stage:
-    parameters = {"IotTopic": "sites/+/up"} if mode == "direct" else {}
+    parameters = {"IotTopic": "sites/+/up", "Web": "on"} if mode == "direct" else {}
     options = DeploymentOptions(shard_count=1, mode=mode, is_scheduled=False, parameters=parameters)
-    return stacks.apply(plan_deployment(place, mode, options), lambda _: None).stage
+    api = package.build(package.API) if parameters else None
+    return stacks.apply(plan_deployment(place, mode, options, api=api), lambda _: None).stage
 
 
 def session_of(place: Place, mode: str, role: str) -> boto3.session.Session:

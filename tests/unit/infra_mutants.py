@@ -60,6 +60,39 @@ INFRA_MUTANTS: list[Guarded] = [
         ("a running application is started", 'if detail["ApplicationStatus"] != _STARTS_FROM:', "if False:"),
     ),
     *_of(
+        "infra.api_code",
+        "test_hosted_page",
+        ("a new release leaves the API's old code", "        parameters = {one[", "        _ = {one["),
+    ),
+    *_of(
+        "analytics.api.endpoints",
+        "test_api",
+        ("a viewer asks what is for operators", "or operation.group in groups:", "or groups:"),
+        ("an answer about open windows is kept", 'bool(answer.get("is_final")) and', ""),
+        ("an answer about another hour tomorrow is kept", "and _is_absolute(arguments)", ""),
+        ("each answer has another tag", "if name not in _PASSING", "if name"),
+        ("the gateway gives up first", "self.clock() > until", "False"),
+    ),
+    *_of(
+        "analytics.api.parameters",
+        "test_api",
+        ("the second of two values is ignored", "if name in seen:", "if False:"),
+    ),
+    *_of(
+        "analytics.api_handler",
+        "test_api",
+        ("whoever has no claims may see", "frozenset(names) & {VIEWER, OPERATOR}", "frozenset(names) | {VIEWER}"),
+    ),
+    *_of(
+        "analytics.dashboard",
+        "test_api",
+        (
+            "a window that was never rolled is final",
+            "return 0 < windows == final",
+            "return final == len(snapshot.lineages)",
+        ),
+    ),
+    *_of(
         "infra.flink_code",
         "test_flink_code",
         ("the jar for files is deployed", "'stream' if reads_stream else 'files'", "'any'"),
