@@ -289,6 +289,21 @@ def _buffers(rng: Rng) -> str:
     return f'{{"device":{_id(rng)},"n":{rng.randrange(99)},"unit":{unit},"data":{{"samples":[{",".join(samples)}]}}}}'
 
 
+def _meters(rng: Rng) -> str:
+    bases = ("1795168800.25", "1795168800.0005", "-5.5", "268435400.9995", "268435460.0004", "1795168800")
+    records = ",".join(
+        f'{{"n":"{name}","u":"{unit}","v":{_number(rng)},"t":{rng.choice(("0", "-60", "-1", str(rng.randrange(99))))}}}'
+        for name, unit in (("/t", "Cel"), ("/h", "%RH"), ("/where", "lon"), ("/k", "K"))
+    )
+    if rng.random() < 0.5:
+        return f'[{{"bn":{_id(rng)},"bt":{rng.choice(bases)},"bver":10}},{records}]'
+    times = ",".join(
+        f'{{"v":{_number(rng)},"t":{rng.choice((*("1795168800.0015", "-0.5") * 12, "268435456", "268435455.9999"))}}}'
+        for _ in range(2)
+    )
+    return f'[{{"bn":{_id(rng)},"bu":"Cel","v":{_number(rng)}}},{times},{{"vs":"ok","t":5}}]'
+
+
 KINDS: dict[str, tuple[str, Callable[[Rng], str]]] = {
     "flat": (FLAT, _flat),
     "nested": (NESTED, _nested),
@@ -298,6 +313,7 @@ KINDS: dict[str, tuple[str, Callable[[Rng], str]]] = {
     "telegraf": (TELEGRAF, _telegraf),
     "samples": (SAMPLES, _samples),
     "packs": (PACKS, _packs),
+    "meters": (PACKS, _meters),
     "texts": (TEXTS, _texts),
     "buffers": (BUFFERS, _buffers),
 }

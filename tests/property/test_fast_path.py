@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.property.wire import OURS, STYLES, TEMPERATURES, TIMES, Style, batch
+from tests.property.wire import OTHERS, OURS, STYLES, TEMPERATURES, TIMES, Style, batch
 from windrow.columns.arrays import Int64s
 from windrow.columns.payloads import Payloads
 from windrow.columns.words import ROWS_AT_ONCE
@@ -110,6 +110,15 @@ def test_payloads_spelled_alike_are_read_by_their_places(body: bytes) -> None:
     assert layout is not None
     assert len(layout.read_alike(Payloads.of([body] * 20 + [body + b" "]), np.arange(21)).rows) == 20
     assert len(layout.read_alike(Payloads.of([body, body + b" "]), np.arange(2)).rows) == 0
+
+
+@pytest.mark.parametrize("name", ["spectrum", "axes", "topic", "gain", "battery", "site"])
+def test_every_odd_value_of_an_ignored_field_among_usual_ones(name: str) -> None:
+    """Arrays, texts with escapes and exponents that are no JSON, or longer than columns are read."""
+    style = Style(("sensor_id", name, "event_time", "temperature"), comma=", ")
+    usual = batch(2, [style], size=2 * ROWS_MIN, odd=0, damaged=0)
+    values = {"sensor_id": '"a"', "event_time": "1795169100000", "temperature": "21.4"}
+    check([*usual, *(style.spell(values | {name: odd}) for odd in OTHERS)])
 
 
 @pytest.mark.parametrize("unit", ["C", "F", "K"])

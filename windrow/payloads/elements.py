@@ -13,12 +13,10 @@ from windrow.columns.strings import Strings
 from windrow.payloads.contract import Contract, Decoder, FieldTest, Kind, Quantity, Template
 from windrow.payloads.paths import Path, Step
 from windrow.payloads.time_values import read_event_times
-from windrow.payloads.units import LinearMap
-from windrow.payloads.values import bounds_of
+from windrow.payloads.values import value_part
 from windrow.quantities import Quantity as SeriesQuantity
 from windrow.reading import SEQUENCE_MAX
 from windrow.wire.json.ids import distinct_ids
-from windrow.wire.json.mapped import MappedNumber
 from windrow.wire.json.numbers import read_numbers
 from windrow.wire.json.objects import UNSURE, Written
 
@@ -164,13 +162,6 @@ def kind_of_value(contract: Contract, value: object) -> int | None:
             if all(holds):
                 return place
     return None
-
-
-def value_part(quantity: Quantity, linear: LinearMap) -> MappedNumber:
-    """Return what reads the values of a quantity; a number that may mean that there is none is refused."""
-    least, most = bounds_of(quantity)
-    missing = tuple({linear.milli(one) for one in quantity.missing_numbers})
-    return MappedNumber.of("value", linear.factor, linear.offset, least=least, most=most, refused=missing)
 
 
 def _holds(test: FieldTest, value: object) -> bool | None:

@@ -12,10 +12,12 @@ import numpy as np
 from windrow.columns.arrays import Int64s, Mask
 from windrow.columns.payloads import Payloads
 from windrow.columns.strings import Strings
-from windrow.payloads.contract import Contract
+from windrow.payloads.contract import Contract, Decoder
 from windrow.payloads.layout import Columns, ContractLayout
+from windrow.payloads.senml import RELATIVE_BELOW_MS
 from windrow.quantities import Quantity, series_in
 from windrow.reading import Readings, are_sensor_ids
+from windrow.timestamps import INSTANT_MS_MAX, INSTANT_MS_MIN
 from windrow.wire.json.fast import Search
 from windrow.wire.json.strict import PAYLOAD_BYTES_MAX
 
@@ -63,9 +65,9 @@ def _found(
 
     m payloads have s readings each: every element its quantities, in this order.
     """
+    rows, columns = _with_times(layout, rows, columns, arrived_ms)
     ids, place, is_id = _ids(layout, payloads, columns)
-    if not is_id.all():
-        rows, columns = rows[is_id], {name: column[is_id] for name, column in columns.items()}
+    rows, columns = _chosen(is_id, rows, columns)
     quantities = sorted({one for element in layout.elements for one in element.quantities})
     slots = [
         (number, element, quantities.index(quantity), name)
@@ -74,17 +76,48 @@ def _found(
     ]
     kinds = [layout.kind.quantities[one] for one in quantities]
     series = [series_in(ids, Quantity(one.name, one.unit)) for one in kinds]
-    arrivals_ms, no_sequence = arrived_ms[rows], np.zeros(len(rows), np.int64)
+    none = np.zeros(len(rows), np.int64)
     return FoundReadings(
         Readings(
             sensor_ids=series[0] if len(series) == 1 else Strings.concat(series),
             sensor=_row_by_row([place[number] + len(ids) * which for number, _, which, _ in slots]).astype(np.int32),
-            event_time_ms=_row_by_row([columns[one.time] if one.time else arrivals_ms for _, one, _, _ in slots]),
-            sequence=_row_by_row([columns[one.sequence] if one.sequence else no_sequence for _, one, _, _ in slots]),
+            event_time_ms=_row_by_row([columns[_time(number)] for number, _, _, _ in slots]),
+            sequence=_row_by_row([columns[one.sequence] if one.sequence else none for _, one, _, _ in slots]),
             value_milli=_row_by_row([columns[name] for _, _, _, name in slots]).astype(np.int32),
         ),
         np.repeat(rows, len(slots)),
     )
+
+
+def _chosen(chosen: Mask, rows: Int64s, columns: Columns) -> tuple[Int64s, Columns]:
+    """Return the rows where `chosen` is true: bool[m]."""
+    if chosen.all():
+        return rows, columns
+    return rows[chosen], {name: column[chosen] for name, column in columns.items()}
+
+
+def _time(element: int) -> str:
+    """Return the name of the column with the time of an element."""
+    return f"event_time_ms of {element}"
+
+
+def _with_times(layout: ContractLayout, rows: Int64s, columns: Columns, arrived_ms: Int64s) -> tuple[Int64s, Columns]:
+    """Add the time of each element, and drop the rows in which one is out of range, or may be."""
+    is_senml = layout.kind.decoder is Decoder.SENML
+    is_time = np.ones(len(rows), bool)
+    times: Columns = {}
+    for number, element in enumerate(layout.elements):
+        summands = [columns[name] for name in element.times]
+        if is_senml:
+            time_ms: Int64s = np.sum([np.zeros(len(rows), np.int64), *summands], axis=0)
+            is_time &= time_ms != RELATIVE_BELOW_MS  # rounded, it does not tell any more on which side it was
+            is_time &= (time_ms >= INSTANT_MS_MIN) & (time_ms <= INSTANT_MS_MAX)
+            time_ms += np.where(time_ms < RELATIVE_BELOW_MS, arrived_ms[rows], 0)
+            is_time &= (time_ms >= INSTANT_MS_MIN) & (time_ms <= INSTANT_MS_MAX)
+        else:
+            time_ms = summands[0] if summands else arrived_ms[rows]
+        times[_time(number)] = time_ms
+    return _chosen(is_time, rows, columns | times)
 
 
 def _row_by_row(columns: Sequence[Int64s]) -> Int64s:
@@ -98,19 +131,16 @@ def _ids(layout: ContractLayout, payloads: Payloads, columns: Columns) -> tuple[
     The places are those of the rows that have.
     """
     own = list(dict.fromkeys(element.ids for element in layout.elements))  # often all elements share one
-    template = layout.kind.sensor_id
+    texts = layout.id_texts
     parts = [
         Strings.of_slices(
             payloads.octets,
             np.concatenate([columns[f"{names[number]} start"] for names in own]),
             np.concatenate([columns[f"{names[number]} length"] for names in own]),
         ).rank()
-        for number in range(len(template.paths) if template else 0)
+        for number in range(len(texts) - 1)
     ]
-    if template is not None and len(parts) == 1 and template.texts == ("", ""):
-        ids, which = parts[0]
-    else:
-        ids, which = _joined_ids(template.texts if template else (), parts)
+    ids, which = parts[0] if texts == ("", "") else _joined_ids(texts, parts)
     is_id = ids.are_utf8()
     is_id &= are_sensor_ids(ids)
     which = which.reshape(len(own), -1)

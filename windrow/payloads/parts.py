@@ -6,7 +6,10 @@ is decoded by itself.
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from windrow.columns.arrays import Int64s
+from windrow.timestamps import INSTANT_MS_MAX
 from windrow.wire.json import scan
 from windrow.wire.json.cursor import Cursor
 
@@ -36,3 +39,16 @@ class NumberId:
         at = cursor.at
         scan.decimals(cursor)
         return {f"{self.name} start": at, f"{self.name} length": cursor.at - at}
+
+
+@dataclass(frozen=True, slots=True)
+class WholeSeconds:
+    """Seconds without a fraction, as milliseconds: an even number of them, so they change nothing about rounding."""
+
+    name: str
+
+    def read(self, cursor: Cursor) -> dict[str, Int64s]:
+        """Read the column `name`, in ms."""
+        number = scan.decimals(cursor)
+        cursor.refuse_unless((number.scale == 0) & (number.whole <= INSTANT_MS_MAX // 1000))
+        return {self.name: np.where(number.negative, -1000 * number.whole, 1000 * number.whole)}

@@ -10,6 +10,7 @@ from windrow.wire.json.values import JsonNumber, json_type
 
 # Section 4.5.3: a time below 2**28 is seconds from now, and now is the arrival, so that a replay reads the same.
 RELATIVE_BELOW_S = 2**28
+RELATIVE_BELOW_MS = RELATIVE_BELOW_S * 1000
 _VERSION_MAX = 10  # section 4.4
 
 

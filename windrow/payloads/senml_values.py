@@ -7,8 +7,9 @@ import numpy as np
 
 from windrow.columns.arrays import Int64s, Mask
 from windrow.payloads.contract import Kind
-from windrow.payloads.elements import ColumnsOfKind, value_part
-from windrow.payloads.senml import RELATIVE_BELOW_S
+from windrow.payloads.elements import ColumnsOfKind
+from windrow.payloads.senml import RELATIVE_BELOW_MS
+from windrow.payloads.values import value_part
 from windrow.quantities import Quantity
 from windrow.timestamps import INSTANT_MS_MAX, INSTANT_MS_MIN
 from windrow.wire.json.ids import distinct_ids
@@ -19,7 +20,6 @@ _VERSION_MAX = 10
 _BASE = frozenset({"bn", "bt", "bu", "bv", "bver"})
 _USUAL = _BASE | {"n", "u", "v", "t"}
 _OTHER_VALUES = ("vs", "vb", "vd", "s")
-RELATIVE_BELOW_MS = RELATIVE_BELOW_S * 1000
 _EXACTLY = Context(prec=2_200, traps=[Inexact])  # both summands have at most 64 digits, and exponents to 999
 _WHOLE = Context(prec=2_200)
 

@@ -11,6 +11,7 @@ from windrow.reading import (
     Reason,
     exact_decimal,
 )
+from windrow.wire.json.mapped import MappedNumber
 from windrow.wire.json.values import json_type
 
 MILLI_MAX = 2**31 - 1
@@ -88,6 +89,13 @@ def bounds_of(quantity: Quantity) -> tuple[int, int]:
     if quantity.name != "temperature":
         return quantity.min_milli, quantity.max_milli
     return max(quantity.min_milli, TEMPERATURE_MIN_MILLI), min(quantity.max_milli, TEMPERATURE_MAX_MILLI)
+
+
+def value_part(quantity: Quantity, linear: LinearMap, *, name: str = "value") -> MappedNumber:
+    """Return what reads the values of a quantity; a number that may mean that there is none is refused."""
+    least, most = bounds_of(quantity)
+    missing = tuple({linear.milli(one) for one in quantity.missing_numbers})
+    return MappedNumber.of(name, linear.factor, linear.offset, least=least, most=most, refused=missing)
 
 
 def plain_milli(milli: int) -> str:

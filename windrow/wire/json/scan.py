@@ -154,14 +154,14 @@ def exponent(cursor: Cursor) -> None:
 def numbers(cursor: Cursor, separator: bytes) -> None:
     """Move past one number or more, without exponents, and the separators between them.
 
-    Each number is looked at in the rows that have one more, so the work is that of all numbers, not of the most.
+    Each number is looked at in the rows that have one more, so the work is that of all numbers, not of the most. A row
+    that is refused here stays before its first separator, which is no closing bracket.
     """
     decimals(cursor)
     starts = cursor.at
     ends = starts.copy()
     rows = np.flatnonzero(cursor.is_accepted)
     more = Cursor(cursor.octets, starts[rows])
-    is_refused = np.zeros(len(cursor), bool)
     for _ in range(NUMBERS_MAX):
         goes_on = more.octet() == separator[0]
         ends[rows[~goes_on]] = more.at[~goes_on]
@@ -173,10 +173,7 @@ def numbers(cursor: Cursor, separator: bytes) -> None:
         literal(more, separator)
         decimals(more)
         if not more.is_accepted.all():
-            is_refused[rows[~more.is_accepted]] = True
             rows = rows[more.drop_refused()]
-    is_refused[rows] = True
-    cursor.refuse_unless(~is_refused)
     cursor.advance(ends - starts)
 
 
