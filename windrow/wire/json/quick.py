@@ -16,7 +16,7 @@ from windrow.wire.json.values import refuse_constant
 LEAST_OCTETS = len('{"sensor_id":"a","event_time":0,"temperature":0}')
 """No reading is shorter."""
 _BLANKS = b" \t\n\r"
-_OPENS, _CLOSES = b"{}"
+OPENS, CLOSES = b"{}"
 _TIME_CHARACTERS_MIN = len("2026-11-20T10:05:00Z")
 _NUMBERS = (int, float)
 # What a temperature may be in each unit, and a little more: the strict reader rounds to thousandths.
@@ -32,15 +32,15 @@ def is_surely_bad(payload: bytes) -> bool:
     if len(payload) < LEAST_OCTETS:
         return True
     # A reading is an object: what is cut or no JSON at all is told without the cost of an exception.
-    if payload[0] != _OPENS or payload[-1] != _CLOSES:
+    if payload[0] != OPENS or payload[-1] != CLOSES:
         payload = payload.strip(_BLANKS)
-        if not payload or payload[0] != _OPENS or payload[-1] != _CLOSES:
+        if not payload or payload[0] != OPENS or payload[-1] != CLOSES:
             return True
     try:
         text = payload.decode()
         fields, end = _scan(text, 0)
         # With more colons behind names than names, a key may come twice, of which one was looked at.
-        return end < len(text) or (text.count('":') > len(fields) and _has_twins(text)) or _is_wrong(fields)
+        return end < len(text) or (text.count('":') > len(fields) and _has_twins(text)) or is_wrong(fields)
     except (BadReading, UnicodeDecodeError, json.JSONDecodeError, RecursionError, StopIteration):
         return True
     except ValueError:  # an integer of thousands of digits, maybe in a field that is ignored
@@ -58,8 +58,8 @@ def _refuse_twins(pairs: list[tuple[str, object]]) -> None:
 
 def _has_twins(text: str) -> bool:
     """Return whether a key comes twice in an object that has more quotes before a colon than keys."""
-    if "\\" not in text and "[" not in text and text.count("{") == 1 and not _may_begin_with_colon(text):
-        return True  # every quote before a colon ends a name of the one object
+    if surely_has_twins(text):
+        return True
     try:
         _scan_pairs(text, 0)
     except _TwinsError:
@@ -67,14 +67,17 @@ def _has_twins(text: str) -> bool:
     return False
 
 
-def _may_begin_with_colon(text: str) -> bool:
-    """Return whether a text or a name of an object without arrays may begin with a colon."""
-    if "\n" in text or "\t" in text or "\r" in text:
-        return True
-    return ':":' in text or ',":' in text or ' ":' in text or '{":' in text
+def surely_has_twins(text: str) -> bool:
+    """Return whether every quote before a colon ends a name, so that more of them than keys are the same name twice.
+
+    So it is in one object without arrays or escapes, if no text or name in it begins with a colon.
+    """
+    if "\\" in text or "[" in text or text.count("{") > 1 or "\n" in text or "\t" in text or "\r" in text:
+        return False
+    return not (':":' in text or ',":' in text or ' ":' in text or '{":' in text)
 
 
-def _is_wrong(fields: Mapping[str, Any]) -> bool:
+def is_wrong(fields: Mapping[str, Any]) -> bool:
     """Return whether a field is missing or wrong; raises BadReading too. What costs least is looked at first."""
     event_time: Any = fields.get("event_time")
     sensor_id, sequence = fields.get("sensor_id"), fields.get("sequence", 0)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from windrow.columns.arrays import Int64s
 from windrow.columns.payloads import Payloads
 from windrow.reading import Readings
+from windrow.wire.json.quick import is_surely_bad
 
 # Fewer payloads are read just as fast one by one. So many are tried before all others.
 _SAMPLE = 16
@@ -20,6 +21,15 @@ def read_some(payloads: Payloads, which: Int64s) -> tuple[Readings, Int64s]:
     from windrow.wire.json.by_value import read_by_value  # noqa: PLC0415 - see above
 
     return read_by_value(payloads, which)
+
+
+def quick_no(count: int) -> Callable[[bytes], bool]:
+    """Return what tells of a payload whether it is surely bad, for `count` of them."""
+    if count < _SAMPLE:
+        return is_surely_bad
+    from windrow.wire.json.quick_values import is_surely_bad_by_value  # noqa: PLC0415 - see above
+
+    return is_surely_bad_by_value
 
 
 def is_worth_reading(which: Int64s, number_read: Callable[[Int64s], int]) -> bool:

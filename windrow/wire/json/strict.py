@@ -31,8 +31,8 @@ from windrow.reading import (
 )
 from windrow.timestamps import parse_rfc3339_ms
 from windrow.wire.json.fast import read_common_layouts
-from windrow.wire.json.quick import LEAST_OCTETS, is_surely_bad
-from windrow.wire.json.some import is_worth_reading
+from windrow.wire.json.quick import LEAST_OCTETS
+from windrow.wire.json.some import is_worth_reading, quick_no
 from windrow.wire.json.values import JsonNumber, check_nesting, integer_of, json_type, parse_value
 
 # A reading takes about 100 bytes; the rest is room for ignored fields.
@@ -133,7 +133,7 @@ def _one_by_one(
 def _are_surely_bad(payloads: Payloads, which: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     is_sure = payloads.lengths[which] < LEAST_OCTETS
     rest = np.flatnonzero(~is_sure)
-    is_sure[rest] = np.fromiter(map(is_surely_bad, payloads.objects(which[rest])), bool, len(rest))
+    is_sure[rest] = np.fromiter(map(quick_no(len(rest)), payloads.objects(which[rest])), bool, len(rest))
     return is_sure
 
 
