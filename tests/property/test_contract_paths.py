@@ -126,3 +126,13 @@ def test_one_bad_id_among_the_elements_leaves_the_others_of_its_payload() -> Non
     read = ContractReader(contract).read(Payloads.of([one.encode() for one in payloads]), np.zeros(90, np.int64))
     assert np.bincount(read.source).tolist() == [1, 2, 2] * 30
     assert [(one.index, str(one.reason)) for one in read.bad] == [(n, "sensor_id") for n in range(0, 90, 3)]
+
+
+def test_times_of_packs_around_the_one_that_is_no_longer_relative() -> None:
+    """Rounded, 2**28 seconds do not tell on which side they were; such a pack is left to the definition."""
+    times = ["268435455", "268435455.9994", "268435455.9999", "268435456", "268435456.0001", "268435457"]
+    alone = [f'[{{"bn":"a","bu":"Cel","v":1,"t":{time}}}]' for time in times * 40]
+    based = [
+        f'[{{"bn":"a","bu":"Cel","bt":{time}}},{{"v":1,"t":{delta}}}]' for time in times for delta in range(-40, 1)
+    ]
+    check("packs", [pack.encode() for pack in (*alone, *based)])

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from windrow.payloads.paths import Step
-from windrow.wire.json.layout import NUMBER, ignored
+from windrow.wire.json.layout import NUMBER, VALUES_MAX, ignored
 from windrow.wire.json.leaves import Leaf, leaves, with_whole_arrays
 from windrow.wire.json.mapped import MappedNumber
 from windrow.wire.json.parts import LayoutPart, Literal
@@ -56,7 +56,10 @@ class Example:
         """Return literals and values in turn, a literal first and last."""
         parts: list[LayoutPart] = []
         last_end = 0
-        for span in self._spans():
+        spans = list(self._spans())
+        if len(spans) > VALUES_MAX:
+            raise UnusualError("so many values that columns do not pay")
+        for span in spans:
             parts += [Literal(self._text[last_end : span.start].encode("latin-1")), span.part]
             last_end = span.end
         return (*parts, Literal(self._text[last_end:].encode("latin-1")))

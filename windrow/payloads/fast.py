@@ -50,7 +50,9 @@ def read_common_layouts(contract: Contract, payloads: Payloads, arrived_ms: Int6
                 found = _found(layout, payloads, rows, columns, arrived_ms)
                 read.append(found)
                 is_read[found.source] = True
-        pending = pending[~is_read[pending]]
+        left = pending[~is_read[pending]]
+        search.found(len(pending) - len(left), of=len(pending))
+        pending = left
     return _joined(read), np.flatnonzero(~is_read)
 
 

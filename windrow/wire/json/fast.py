@@ -70,9 +70,11 @@ class Search:
         return is_fruitful
 
     def found(self, count: int, *, of: int) -> None:
-        """Note that `count` payloads were read without a sample: if they are many of those looked at, it goes on."""
-        if count * _LOOKS_WORTH_ONE >= of:
-            self._fruitless = 0
+        """Note how many payloads were read of those that were looked at: too few, and the search ends soon.
+
+        The example alone is too few.
+        """
+        self._fruitless = 0 if count > 1 and count * _LOOKS_WORTH_ONE >= of else self._fruitless + 1
 
 
 def _number_begun(payloads: Payloads, rows: Int64s, parts: Sequence[LayoutPart]) -> int:
@@ -100,11 +102,14 @@ def read_common_layouts(
         if layout is None:
             continue
         alike = layout.read_alike(payloads, pending)  # so fast that no sample is worth its time
-        search.found(len(alike.rows), of=len(pending))
-        read.append(alike)
-        pending = _left(pending, alike)
+        if len(alike.rows):
+            search.found(len(alike.rows), of=len(pending))
+            read.append(alike)
+            pending = _left(pending, alike)
         if search.is_fruitful(payloads, pending, layout.parts, partial(_number_read, layout, payloads)):
             read.append(layout.read(payloads, pending))
+            if not len(alike.rows):
+                search.found(len(read[-1].rows), of=len(pending))
             pending = _left(pending, read[-1])
     found = _joined([_found(payloads, columns) for columns in read if len(columns.rows)])
     is_other = np.ones(len(payloads), bool)

@@ -40,6 +40,8 @@ DIGITS = re.compile(r"\d+", re.ASCII)
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?", re.ASCII)
 _FLOAT = re.compile(r"-?\d+(?:\.\d+)?[eE][+-]?\d+", re.ASCII)
 RFC_3339 = re.compile(r'"\d{4}-\d\d-\d\d([Tt ])\d\d:\d\d:\d\d(\.\d+)?(?:[Zz]|([+-])(\d\d):(\d\d))"', re.ASCII)
+VALUES_MAX = 256
+"""A payload with more values has no layout: to read a column of a few payloads takes as long as to read a hundred."""
 WORDS = frozenset({"true", "false", "null"})
 
 
@@ -71,6 +73,8 @@ class Layout:
         except _UnusualError:
             return None
         values = [value for value in found if value is not None]
+        if len(values) > VALUES_MAX:
+            return None
         parts: list[LayoutPart] = []
         last_end = 0
         for value in values:

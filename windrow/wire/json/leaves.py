@@ -40,12 +40,12 @@ def with_whole_arrays(text: str, found: Iterable[Leaf], *, asked: Collection[Pat
     asked: the paths that somebody looks at, whether there is anything or not: an array that is one leaf may be longer
     in another payload.
     """
+    within = {path[:length] for path in asked for length in range(len(path) + 1)}
     result: list[Leaf] = []
     for parent, group in groupby(found, key=lambda leaf: leaf.path[:-1]):
         alike = list(group)
         array = _array(text, alike)
-        is_whole = array is not None and not any(path[: len(parent)] == parent for path in asked)
-        result += [array] if array is not None and is_whole else alike
+        result += alike if array is None or parent in within else [array]
     return result
 
 
