@@ -60,6 +60,16 @@ def test_the_strict_reader_is_the_inverse(readings: list[Reading]) -> None:
     assert [parse_reading(payload) for payload in encode_readings(Readings.of(readings))] == readings
 
 
+@pytest.mark.parametrize("first", [0, 99_999_990, 100_000_000, 1_763_600_000_000, 17 * 10**16, SEQUENCE_MAX - 10**8])
+@pytest.mark.parametrize("step", [1, 1_001, 9_999, 99_999_999])
+def test_numbers_that_begin_alike_keep_their_zeros(first: int, step: int) -> None:
+    """All but the last eight digits are written once if all rows share them, and never if one has others."""
+    numbers = [min(first + step * number, SEQUENCE_MAX) for number in range(9)]
+    times = [min(number, INSTANT_MS_MAX) for number in numbers]
+    readings = [Reading("a", time, number, 1) for time, number in zip(times, numbers, strict=True)]
+    assert encode_readings(Readings.of(readings)) == [spelled(reading) for reading in readings]
+
+
 def test_many_rows_are_encoded_in_several_sweeps() -> None:
     """More rows than one matrix holds, with ids of different lengths, not all of them used."""
     count = 20_000

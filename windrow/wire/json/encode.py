@@ -54,7 +54,7 @@ def encode_readings(readings: Readings) -> list[bytes]:
             _digits(whole),
             _THOUSANDTHS[magnitude - whole * 1000],
             _text(b',"sequence":'),
-            _digits(readings.sequence[chunk]),
+            *_integers(readings.sequence[chunk]),
             _text(b"}\n"),
         ]
         payloads += _rows(columns, len(milli))
@@ -99,10 +99,17 @@ def _text(constant: bytes) -> Octets:
 
 
 def _integers(values: Int64s) -> list[Octets]:
-    """Write integers: a sign column if any is negative, and digits."""
-    if len(values) and values.min() < 0:
+    """Write integers: a sign column if any is negative, the digits that all begin with, and the others."""
+    least, greatest = int(values.min()), int(values.max())
+    if least < 0:
         return [_sign(values), _digits(np.abs(values))]
-    return [_digits(values)]
+    shared = greatest // _GROUP**2
+    if not shared or least // _GROUP**2 != shared:
+        return [_digits(values)]
+    rest = values - shared * _GROUP**2
+    above = rest // _GROUP
+    written = np.stack([_FOUR_DIGITS[above + _GROUP], _FOUR_DIGITS[rest - above * _GROUP + _GROUP]], axis=1)
+    return [_text(b"%d" % shared), written.view(np.uint8)]
 
 
 def _sign(values: Int64s) -> Octets:
