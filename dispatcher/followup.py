@@ -32,11 +32,13 @@ class FollowUp:
     """Works out what follows from the rows of windows; everything asks `time_left` before it begins.
 
     `days_within_reach` are starts in ms. `changed` are the windows whose listings of rows are out of date.
+    `leaves_rules`: the stage has rules that a later tick is to apply, so markers stay for it.
     """
 
     buckets: Buckets
     silences: Silences
     excursions: Excursions | None
+    leaves_rules: bool
     index: RowsIndex
     scheduled_time_ms: int
     days_within_reach: Sequence[int]
@@ -76,8 +78,10 @@ class FollowUp:
         self._settle_due(windows, ())
         if self.excursions is not None:
             self.excursions.settle(windows)
-        is_settled = self.excursions.is_settled if self.excursions is not None else (lambda _: True)
-        self.silences.release(set(markers), is_settled=is_settled)
+        self.silences.release(set(markers), is_settled=self._has_settled_excursions)
+
+    def _has_settled_excursions(self, window: Window) -> bool:
+        return not self.leaves_rules if self.excursions is None else self.excursions.is_settled(window)
 
     def settle_live_excursions(self, windows: Iterable[WindowReport], gaps: Iterable[Window]) -> None:
         """Settle the excursions of the recent ones of `windows`, then of the others and of `gaps`."""

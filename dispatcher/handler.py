@@ -88,12 +88,14 @@ def run(
     notifier: Notifier | None = None,
     rules_digest: str = "",
     teller: Teller | None = None,
+    leaves_rules: bool = False,
 ) -> TickReport:
     """Run the tick that `event` asks for, an EventBridge event with `time`.
 
     Its `detail`, which the schedule leaves empty, may have `dry_run`, to plan only, and `late_rolls_now`, so that no
     marked window waits because it was rolled a short while ago: who asks for a tick wants to see what is there.
-    Rules that cannot be read stop nothing: windows are rolled without them, and the report says why.
+    Rules that cannot be read stop nothing: windows are rolled without them, and the report says why. A later tick makes
+    up for it, as for one that `leaves_rules` to the stage's own.
     """
     try:
         scheduled_time_ms = parse_rfc3339_ms(event["time"])
@@ -115,6 +117,7 @@ def run(
         ceiling=ceiling,
         notifier=notifier,
         rules=rules,
+        leaves_rules=bool(failed) or leaves_rules,
         teller=teller,
     )
     report = tick.run(is_dry_run=bool(asked.get("dry_run")))

@@ -98,7 +98,8 @@ class Tick:
     `time_left` is asked before every window but the first, so each run completes at least one. `mapper` makes several
     requests for one window at once, `work_mapper` works on several windows (or days of hours) at once; they must not
     share their threads. `room` bounds what these hold together, `ceiling` is what a single roll may take. `rules` judge
-    the rows, if there are any, and `teller` sends what they have to say.
+    the rows, if there are any, and `teller` sends what they have to say. `leaves_rules`: the stage has some that this
+    tick does not apply, so it marks what a later one has to judge.
     """
 
     buckets: Buckets
@@ -112,6 +113,7 @@ class Tick:
     notifier: Notifier | None = None
     rules: StoredRules | None = None
     teller: Teller | None = None
+    leaves_rules: bool = False
 
     def run(self, *, is_dry_run: bool = False) -> TickReport:
         """Plan and, unless it is a dry run, roll."""
@@ -195,7 +197,7 @@ class _Run:
             ceiling=tick.ceiling,
             silence_markers=set(plan.silence_markers),
             backfill_markers=plan.backfill_markers,
-            has_rules=tick.rules is not None,
+            has_rules=tick.rules is not None or tick.leaves_rules,
         )
         self._gaps = plan.gaps
         self._messages = Messages(
@@ -212,6 +214,7 @@ class _Run:
             buckets=buckets,
             silences=silences,
             excursions=self._excursions(silences, tick.rules) if tick.rules is not None else None,
+            leaves_rules=tick.leaves_rules,
             index=self._index,
             scheduled_time_ms=tick.scheduled_time_ms,
             days_within_reach=days_within_reach(tick.scheduled_time_ms, tick.lifetimes),

@@ -46,7 +46,7 @@ def invoke_tick(stage: Stage, event: dict[str, Any]) -> TickReport:
 
 
 def run_tick_here(stage: Stage, event: dict[str, Any]) -> TickReport:
-    """Run the same tick in this process, for as long as it takes."""
+    """Run the same tick in this process, for as long as it takes; what rules find is left to the stage's own ticks."""
     with ThreadPoolExecutor(handler.READERS) as readers, ThreadPoolExecutor(handler.WORKERS) as workers:
         return handler.run(
             event,
@@ -55,4 +55,5 @@ def run_tick_here(stage: Stage, event: dict[str, Any]) -> TickReport:
             remaining_ms=lambda: handler.RESERVE_MS_MAX * 10,
             mapper=readers.map,
             work_mapper=workers.map,
+            leaves_rules=bool(stage.rules),
         )

@@ -29,6 +29,7 @@ from tests.simulation.test_ceilings import faults_of_windows_beyond_a_ceiling
 from tests.simulation.test_excursions import (
     faults_of_deaths,
     faults_of_deliveries,
+    faults_of_left_rules,
     test_excursion_rings_once_and_clears,
     test_excursions_of_a_fleet_that_stops_end_as_lost,
     test_lasting_excursion_that_began_earlier_is_corrected_step_by_step,
@@ -300,6 +301,8 @@ MUTANTS = (
     mutant("what the window before left does not count", "dispatcher.excursions", "_hash_of_rows(lineage), before.state,", '_hash_of_rows(lineage), "",', lambda: faults_of_deliveries(0)),
     mutant("what follows is not worked out", "dispatcher.excursions", "            window = _after(window, 1)\n", "            break\n", asserted(test_lasting_excursion_that_began_earlier_is_corrected_step_by_step)),
     mutant("no marker where excursions go on", "dispatcher.excursions", "        if goes_on:\n", "        if False:\n", asserted(test_lasting_excursion_that_began_earlier_is_corrected_step_by_step)),
+    mutant("a tick without its rules forgets what it rolled", "dispatcher.followup", "return not self.leaves_rules if", "return True if", faults_of_left_rules),
+    mutant("a tick without its rules marks nothing", "dispatcher.tick", "has_rules=tick.rules is not None or tick.leaves_rules", "has_rules=tick.rules is not None", faults_of_left_rules),
     mutant("windows that nobody rolled are left out", "dispatcher.followup", "            self.excursions.settle(gaps)\n", "", asserted(test_excursions_of_a_fleet_that_stops_end_as_lost)),
     mutant("a row left out that is tracked", "windrow.rules.watched", "    keep = _are_among(rollup.sensor_ids, tracked)\n", "    keep = np.zeros(len(rollup), bool)\n", asserted(test_excursion_rings_once_and_clears)),
     mutant("an excursion that is gone is not withdrawn", "windrow.rules.changes", "        if key not in at_first and _overlapping(row, stands_of) is None:\n", "        if False:\n", lambda: run_seed(14).faults),
