@@ -12,7 +12,14 @@ from click.testing import CliRunner
 
 from analytics.query import Query
 from tests.unit.stored_results import StoredResults, some_readings
+from windrow.quantities import Quantity
+from windrow.reading import Reading, Readings
+from windrow.rows.partial import partials_of
+from windrow.rows.rollup import roll
+from windrow.rules.excursion import ExcursionState, excursions
 from windrow.rules.load import load_rules
+from windrow.rules.watched import watched_rows
+from windrow.window import WINDOW_MS
 from windrow_cli.ingest import ingest
 
 PAGES = sorted((Path(__file__).parents[2] / "docs" / "moving").glob("*.md"))
@@ -81,3 +88,21 @@ def test_an_export_of_timestream_is_understood(form: str, tmp_path: Path) -> Non
     assert "90 rows: 90 of temperature" in shown.output
     assert "first 2025-03-01T00:00:00.000Z, last 2025-03-01T00:14:50.000Z" in shown.output
     assert "temperature from 20 to 20.6 °C" in shown.output
+
+
+def test_the_detector_model_of_iot_events_behaves_as_the_rule_that_stands_for_it() -> None:
+    """Dangerous at 70, and normal after three windows below it, not after two; each motor has a state of its own."""
+    (rule,) = load_rules(RULES[0])
+    pressures = {"motor/1": [69.999, 70, 69, 69, 70.5, 69, 69, 69, 69], "motor/2": [60] * 8 + [71], "fan/1": [99] * 9}
+    windows = (
+        Readings.of(
+            Reading(sensor_id, window * WINDOW_MS, 0, round(1_000 * values[window]), Quantity("pressure", "psi"))
+            for sensor_id, values in pressures.items()
+        )
+        for window in range(9)
+    )
+    rows = (watched_rows(roll(partial)) for readings in windows for partial in partials_of(readings))
+    first, second = sorted(excursions(rule, rows), key=lambda one: one.sensor_id)
+    assert (first.began_ms, first.rang_ms, first.ended_ms) == (WINDOW_MS, 2 * WINDOW_MS, 5 * WINDOW_MS)
+    assert (first.extreme_milli, first.windows, first.state) == (70_500, 2, ExcursionState.CLEARED)
+    assert (second.sensor_id, second.began_ms, second.state) == ("motor/2", 8 * WINDOW_MS, ExcursionState.LASTS)
