@@ -5,6 +5,7 @@ told is read from a queue that is subscribed to the topic of the severity.
 """
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,8 @@ def freezer(stage: Stage, window: Window, celsius: int, *, after_ms: int = 1_000
     send(stage, Reading("freezer/1", window.start_ms + after_ms, 0, celsius * 1_000))
 
 
-def test_freezer_rings_once_is_corrected_and_clears(windrow: Windrow, place: Place) -> None:
-    """Each tick tells what is new; in the end there is one excursion, in its second revision."""
+def test_freezer_rings_once_is_corrected_and_clears(windrow: Windrow, place: Place, tmp_path: Path) -> None:
+    """Each tick tells what is new; in the end there is one excursion, in its second revision, on the page too."""
     stage = find_stage(place, windrow.stage)
     queue = subscribed_queue(place, stage.critical_topic_arn)
     stages = json.loads(windrow("status", "--format", "json"))["stages"]
@@ -97,3 +98,9 @@ def test_freezer_rings_once_is_corrected_and_clears(windrow: Windrow, place: Pla
     bounds = ("--from", format_rfc3339(windows[0].start_ms), "--to", format_rfc3339(windows[4].end_ms))
     (row,) = json.loads(windrow("query", "excursions", *bounds, "--format", "json"))
     assert (row["rule"], row["state"], row["revision"], row["windows"]) == ("freezer-warm", "cleared", 2, 3)
+    page = tmp_path / "page.html"
+    windrow("dashboard", "--export", str(page), *bounds)
+    (held,) = re.findall(r'id="exported">(.*?)</script>', page.read_text(encoding="utf-8"))
+    (shown,) = json.loads(held)["excursions"]["excursions"]
+    assert (shown["sensor_id"], shown["state"], shown["revision"]) == ("freezer/1", "cleared", 2)
+    assert (shown["began"], shown["ended"]) == (windows[0].start_ms, windows[3].start_ms)
