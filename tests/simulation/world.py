@@ -121,6 +121,8 @@ class World:
         self.timeline = Timeline(self.time)
         self.ledger = Ledger()
         self.s3 = S3State(page_keys=setup.page_keys, is_kms=setup.is_kms)
+        lake = SimulatedStore(self.s3.apply, LAKE)
+        self.rules_digest = store_rules(lake, setup.rules.encode()) if setup.rules else ""
         self.monitor = Monitor(self.s3, results=RESULTS, lake=LAKE, log=self.timeline.add)
         self.stream = StreamState(
             shards=setup.shards,
@@ -134,8 +136,6 @@ class World:
             late_roll_minutes=setup.late_roll_minutes,
         )
         self.s3.buckets[RESULTS] = dict(_idle_results(self.lifetimes))
-        lake = SimulatedStore(self.s3.apply, LAKE)
-        self.rules_digest = store_rules(lake, setup.rules.encode()) if setup.rules else ""
         self.told: list[Message] = []
         """What the topics of the rules sent, to whoever is subscribed."""
         self.monitor.begin()

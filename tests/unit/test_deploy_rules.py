@@ -19,6 +19,7 @@ from windrow.aws.clients import EMBEDDED, Place
 from windrow.errors import UsageError, WindrowError
 from windrow.lake.by_digest import digest_of
 from windrow.lake.layout import rules_key, rules_start_key
+from windrow.lake.store import PreconditionFailed
 from windrow.payloads.table import ContractError
 from windrow.rules.messages import Message
 from windrow.rules.rule import Severity
@@ -129,6 +130,23 @@ def test_each_severity_has_its_topic_and_each_reader_its_form() -> None:
         "rule": "warm",
         "severity": "critical",
     }
+
+
+def test_storing_rules_reads_nothing_and_mends_what_is_damaged() -> None:
+    """The policy of who deploys lets them write rules, and read no object of the lake."""
+    stored: dict[str, bytes] = {}
+
+    class WriteOnly:
+        def put(self, key: str, body: bytes, *, if_absent: bool = False) -> str:
+            if if_absent and key in stored:
+                raise PreconditionFailed(key)
+            stored[key] = body
+            return "etag"
+
+    for _ in range(2):
+        digest = store_rules(WriteOnly(), TEXT)  # type: ignore[arg-type]
+        assert stored == {rules_key(digest): TEXT}
+        stored[rules_key(digest)] = b"what is this?"
 
 
 def test_stage_without_rules_has_no_topics() -> None:

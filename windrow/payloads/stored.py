@@ -1,6 +1,6 @@
 """The contract that a stage has stored in its lake, named by its digest."""
 
-from windrow.lake.by_digest import content_of, digest_of, store_once
+from windrow.lake.by_digest import content_of, digest_of, store_by_digest
 from windrow.lake.layout import contract_key
 from windrow.lake.store import ObjectStore
 from windrow.payloads.contract import Contract
@@ -10,9 +10,9 @@ _HINT = "deploy the stage again with --payloads"
 
 
 def store_contract(lake: ObjectStore, stored: bytes) -> str:
-    """Write the stored form of a contract, if it is not there yet, and return its digest."""
+    """Write the stored form of a contract, and return its digest."""
     digest = digest_of(stored)
-    store_once(lake, contract_key(digest), stored)
+    store_by_digest(lake, contract_key(digest), stored)
     return digest
 
 

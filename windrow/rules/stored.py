@@ -4,7 +4,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from windrow.errors import WindrowError
-from windrow.lake.by_digest import content_of, digest_of, store_once
+from windrow.lake.by_digest import content_of, digest_of, store_by_digest
 from windrow.lake.layout import rules_key, rules_start_key
 from windrow.lake.store import ObjectStore, PreconditionFailed
 from windrow.rules.load import load_rules
@@ -24,9 +24,9 @@ class StoredRules:
 
 
 def store_rules(lake: ObjectStore, stored: bytes) -> str:
-    """Write the text of a file of rules, if it is not there yet, and return its digest."""
+    """Write the text of a file of rules, and return its digest."""
     digest = digest_of(stored)
-    store_once(lake, rules_key(digest), stored)
+    store_by_digest(lake, rules_key(digest), stored)
     return digest
 
 
