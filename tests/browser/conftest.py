@@ -141,6 +141,10 @@ def serving_of(made: Dashboard, place: Place) -> Iterator[str]:
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
+    deadline = time.monotonic() + WAIT_SECONDS_MAX
+    while not server.started:
+        assert time.monotonic() < deadline, "the server does not start"
+        time.sleep(0.01)
     yield f"http://{HOST}:{listener.getsockname()[1]}/"
     server.should_exit = True
     thread.join(timeout=10)

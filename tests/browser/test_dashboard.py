@@ -431,14 +431,17 @@ def test_every_panel_links_to_its_numbers(page: Page) -> None:
     page.click("#names button")
     page.until(lambda: page.js("return Boolean(window.windrow.shown.charts.history)"))
     links = page.js("return [...document.querySelectorAll('[data-api]')].map((one) => [one.dataset.api, one.href])")
-    assert {name for name, _ in links} == set(SHOWN_AS)
+    assert {name for name, _ in links} == {*SHOWN_AS, "excursions"}
     overview = page.js("return window.windrow.shown.overview")
     for name, href in links:
         body = page.browser.execute_async_script(
             "const [url, done] = arguments; fetch(url).then((one) => one.json()).then(done)", href
         )
-        is_page = name == "sensors"
-        shown = page.js("return window.windrow.shown.heatmap") if is_page else {name: overview.get(SHOWN_AS[name])}
+        shown = {name: overview.get(SHOWN_AS.get(name))}
+        if name == "sensors":
+            shown = page.js("return window.windrow.shown.heatmap")
+        elif name == "excursions":
+            shown = {"total": page.js("return window.windrow.shown.excursions.total")}
         assert name == "sensor" or shown.items() <= body.items()
     fixed = page.js("return document.getElementById('permalink').href")
     page.browser.get("about:blank")
