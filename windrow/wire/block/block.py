@@ -34,7 +34,7 @@ from windrow.wire.block import BLOCK_MAGIC
 from windrow.wire.block import buffers as ipc_buffers
 from windrow.wire.block.flatbuffers import BadStream
 from windrow.wire.block.stream import ColumnSchema, EncodedBatch, length_of_stream, parse_stream
-from windrow.wire.json.encode import value_field
+from windrow.wire.json.values import value_field
 
 BLOCK_VERSION = 1
 # All buffers of a block when decompressed. READINGS_PER_RECORD_MAX readings take 3 MB without their ids; the rest is

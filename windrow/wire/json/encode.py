@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from windrow.columns.arrays import Int64s, Mask, Octets
 from windrow.columns.strings import Strings
-from windrow.quantities import TEMPERATURE, Quantity, split_series
+from windrow.quantities import split_series
 from windrow.reading import Readings
+from windrow.wire.json.values import value_field
 
 # Bounds the matrix: a row is about 110 bytes wide, 900 with the longest ids. Small enough for a core's cache.
 _ROWS_MAX = 2_048
@@ -59,13 +60,6 @@ def encode_readings(readings: Readings) -> list[bytes]:
         ]
         payloads += _rows(columns, len(milli))
     return payloads
-
-
-def value_field(quantity: Quantity) -> str:
-    """Return the fields of a payload that say what is measured, up to the value: `"temperature":` for a temperature."""
-    if quantity == TEMPERATURE:
-        return '"temperature":'
-    return f'"quantity":"{quantity.name}","unit":{json.dumps(quantity.unit, ensure_ascii=False)},"value":'
 
 
 def check_encodable(readings: Readings) -> None:

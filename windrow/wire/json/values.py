@@ -4,6 +4,7 @@ import json
 import re
 from typing import NoReturn
 
+from windrow.quantities import TEMPERATURE, Quantity
 from windrow.reading import NUMBER_CHARACTERS_MAX, SENSOR_ID_CHARACTERS_MAX, BadReading, Reason
 
 NESTING_MAX = 16
@@ -64,6 +65,13 @@ def integer_of(number: JsonNumber, reason: Reason) -> int:
     if not _INTEGER.fullmatch(number):
         raise BadReading(reason, f"{number} has a fraction or an exponent, not an integer")
     return int(number)
+
+
+def value_field(quantity: Quantity) -> str:
+    """Return the fields of a payload that say what is measured, up to the value: `"temperature":` for a temperature."""
+    if quantity == TEMPERATURE:
+        return '"temperature":'
+    return f'"quantity":"{quantity.name}","unit":{json.dumps(quantity.unit, ensure_ascii=False)},"value":'
 
 
 def json_type(value: object) -> str:
