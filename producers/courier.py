@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from producers.outage import Outage
 from producers.pending import Pending, count_of, joined, readings_of, spool_entries
-from producers.sender import Sender
 from producers.spool import Spool
 from producers.writer import WriterCounters
 from windrow.errors import PermanentError, WindrowError
@@ -24,6 +24,27 @@ from windrow.reading import BadReading, Reading, Readings
 
 # The name that docs/producing.md tells users to watch.
 _logger = logging.getLogger("windrow.producers")
+
+
+class Transport(Protocol):
+    """What sends readings: `producers.sender.Sender` to a stream, `producers.uploader.Uploader` as objects."""
+
+    @property
+    def counters(self) -> WriterCounters:
+        """The counts of what was sent."""
+        ...
+
+    def send(self, readings: Readings) -> None:
+        """Take readings, and perhaps send some; WindrowError if the other side refuses."""
+        ...
+
+    def flush(self) -> None:
+        """Send everything ever taken; WindrowError if the other side refuses."""
+        ...
+
+    def discard(self) -> int:
+        """Forget what is not known to have arrived; return how many readings that is."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +68,7 @@ class Courier:
 
     def __init__(
         self,
-        make_sender: Callable[[], Sender],
+        make_sender: Callable[[], Transport],
         *,
         spool: Spool | None,
         lock: AbstractContextManager[object],
@@ -59,7 +80,7 @@ class Courier:
         self.spool = spool
         self.last_error: WindrowError | None = None
         self._make_sender = make_sender
-        self._sender: Sender | None = None
+        self._sender: Transport | None = None
         self._lock = lock
         self._linger_seconds = linger_seconds
         self._pending_readings_max = pending_readings_max
@@ -214,7 +235,7 @@ class Courier:
         if was_warned:
             _logger.warning("the stream is back, it takes readings again")
 
-    def _ready_sender(self) -> Sender:
+    def _ready_sender(self) -> Transport:
         if self._sender is None:
             self._sender = self._make_sender()
         return self._sender

@@ -13,6 +13,7 @@ when it ends, each of these flushes learns whether everything is in the stream.
 
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -25,25 +26,30 @@ from types import TracebackType
 from typing import Self
 
 from producers import blocks
-from producers.courier import Courier
+from producers.courier import Courier, Transport
 from producers.outage import PROBE_SECONDS_MIN
 from producers.reading_of import checked_readings, reading_of
 from producers.sender import Sender, Wire
 from producers.spool import SPOOL_BYTES_MAX, Spool
 from producers.termination import Termination, close_at_exit
+from producers.uploader import Uploader
 from producers.writer import WriterCounters
 from windrow.aws.clients import DEFAULT_REGION, Place
 from windrow.aws.kinesis import KinesisStream
-from windrow.errors import PermanentError, WindrowError
+from windrow.aws.uploads import UploadClient
+from windrow.errors import PermanentError, UsageError, WindrowError
 from windrow.installation import refuse_both
 from windrow.reading import Reading, Readings
 
 # A reading waits at most this long before it is sent.
 LINGER_SECONDS = 1.0
+# A thousand objects cost a cent, with their receipts; so gateways wait longer for one to fill.
+UPLOAD_SECONDS = 300.0
 # Back-pressure: about 20 MB.
 PENDING_READINGS_MAX = 200_000
 
 _logger = logging.getLogger("windrow.producers")
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}", re.ASCII)
 
 
 @dataclass(slots=True, eq=False)
@@ -74,7 +80,7 @@ class Producer:
 
     def __init__(
         self,
-        make_sender: Callable[[], Sender],
+        make_sender: Callable[[], Transport],
         *,
         spool: Spool | None = None,
         linger_seconds: float = LINGER_SECONDS,
@@ -147,6 +153,43 @@ class Producer:
         if spool is not None:
             kept = Spool(Path(spool), bytes_max=spool_bytes_max, is_synced=spool_is_synced)
         return cls(make_sender, spool=kept, linger_seconds=linger_seconds, contacts_stream=contacts_stream)
+
+    @classmethod
+    def to_uploads(
+        cls,
+        bucket: str,
+        *,
+        name: str,
+        region: str = DEFAULT_REGION,
+        endpoint_url: str | None = None,
+        profile: str | None = None,
+        wire: Wire | str = Wire.JSON,
+        spool: Path | str | None = None,
+        spool_bytes_max: int = SPOOL_BYTES_MAX,
+        spool_is_synced: bool = False,
+        upload_seconds: float = UPLOAD_SECONDS,
+    ) -> Self:
+        """Make a producer that uploads objects into a stage's uploads bucket, in place of a stream.
+
+        The promises are those of `to_stream`; what is acknowledged is in the bucket. name: of this gateway, a part of
+        each key: letters, digits, `_`, `.` and `-`. upload_seconds: a reading waits at most so long to be uploaded; it
+        is uploaded sooner if many wait, and by `flush`. Raises PermanentError if blocks cannot be written here. Whether
+        the bucket takes objects is seen with the first one: `last_error` and the log have the cause.
+        """
+        refuse_both()
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"{name!r} is no name for a gateway", hint="letters, digits, _ . and -, at most 100")
+        if Wire(wire) is Wire.BLOCKS:
+            blocks.require("wire='blocks' cannot be sent")
+        place = Place("producer", endpoint_url, region, profile)
+
+        def make_uploader() -> Uploader:
+            return Uploader(UploadClient.at(place, bucket), name=name, wire=Wire(wire))
+
+        kept = None
+        if spool is not None:
+            kept = Spool(Path(spool), bytes_max=spool_bytes_max, is_synced=spool_is_synced)
+        return cls(make_uploader, spool=kept, linger_seconds=upload_seconds)
 
     def put(
         self,

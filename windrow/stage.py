@@ -17,6 +17,7 @@ from windrow.settings import Settings
 if TYPE_CHECKING:
     from windrow.aws.functions import LambdaFunction
     from windrow.aws.kinesis import KinesisStream
+    from windrow.aws.uploads import UploadClient
     from windrow.lake.uploads import UploadsBucket
 
 
@@ -105,6 +106,15 @@ class Stage:
         from windrow.lake.uploads import UploadsBucket  # noqa: PLC0415 - most functions do without it
 
         return UploadsBucket(client("s3", self.place), self.uploads_bucket)
+
+    @cached_property
+    def upload_client(self) -> "UploadClient":
+        """The same bucket for whoever uploads; WindrowError if the stage has none."""
+        from windrow.aws.uploads import UploadClient  # noqa: PLC0415 - no function needs it
+
+        if not self.uploads_bucket:
+            raise WindrowError(f"stage {self.name!r} has no uploads", hint="windrow deploy --set Uploads=bucket")
+        return UploadClient.at(self.place, self.uploads_bucket)
 
     @cached_property
     def stream(self) -> "KinesisStream":

@@ -5,16 +5,21 @@ import io
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pyarrow.parquet
 import pytest
+import urllib3
+from click.testing import CliRunner
 
 from infra import destroy
 from infra import stack as stacks
 from infra.plan import DeploymentOptions, plan_deployment
 from infra.stage_status import stage_statuses
 from infra.waiting import poll
+from producers import Producer, Wire
 from tests.emulator.conftest import ignore
+from windrow import settings
 from windrow.aws.clients import Place, client
 from windrow.errors import WindrowError
 from windrow.lake.layout import RECEIPTS, rows_key
@@ -25,6 +30,7 @@ from windrow.stage import Stage
 from windrow.window import WINDOW_MS, Window
 from windrow.wire.block.block import encode_block
 from windrow.wire.json.encode import encode_readings
+from windrow_cli.main import windrow
 from windrow_operations.redelivery import redrive_stage
 from windrow_operations.ticks import invoke_tick, tick_event
 
@@ -76,7 +82,7 @@ def receipts(stage: Stage) -> dict[str, Receipt]:
 
 def test_what_is_uploaded_is_in_the_rows(stage: Stage, place: Place) -> None:
     """Five gateways, five forms, one object twice and one under a key that was used: the rows are the truth."""
-    window = Window((time.time_ns() // 1_000_000 // WINDOW_MS - 2) * WINDOW_MS)
+    window = recent()
     s3 = client("s3", place)
     sent = [readings_of(gateway, window) for gateway in range(GATEWAYS)]
     for gateway, readings in enumerate(sent):
@@ -134,3 +140,80 @@ def test_a_sweep_by_hand_finds_nothing_that_is_done(stage: Stage, place: Place) 
     )
     answer = client("lambda", place).invoke(FunctionName=name, Payload=event)
     assert json.loads(answer["Payload"].read()) == {"lost": 0, "left": 0}
+
+
+def test_a_file_is_uploaded_by_command_once(
+    stage: Stage, command_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its receipt is waited for and shown; the second time it is there already."""
+    monkeypatch.setenv(settings.STAGE, NAME)
+    file = tmp_path / "readings.jsonl"
+    file.write_bytes(b"\n".join(encode_readings(Readings.of(readings_of(6, recent())))))
+
+    first, second = (CliRunner().invoke(windrow, ["upload", str(file)]) for _ in range(2))
+
+    assert first.exit_code == 0, first.output
+    assert first.stdout == f"{file}: 10 readings in 1 windows, 1 duplicates\n"
+    assert second.stdout == f"{file}: was uploaded before\n"
+
+
+def test_a_signed_request_works_once(
+    stage: Stage, command_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For who has no credentials: 200, then 412; and the object counts as any other."""
+    monkeypatch.setenv(settings.STAGE, NAME)
+    file = tmp_path / "signed.jsonl"
+    file.write_bytes(b"\n".join(encode_readings(Readings.of(readings_of(7, recent())))))
+    result = CliRunner().invoke(windrow, ["upload", "--sign", "--minutes", "2", str(file)])
+    assert result.exit_code == 0, result.output
+    signed = json.loads(result.stdout)
+
+    def send() -> int:
+        answer = urllib3.request(
+            signed["method"],
+            signed["url"],
+            body=file.read_bytes(),
+            headers=signed["headers"],
+            retries=False,
+            timeout=30,
+        )
+        return answer.status
+
+    assert [send(), send()] == [200, 412]
+    poll(
+        lambda: any(key.endswith("-signed.jsonl") for key in receipts(stage)) or None, seconds_max=60, pause_seconds=0.2
+    )
+    (receipt,) = [one for key, one in receipts(stage).items() if key.endswith("-signed.jsonl")]
+    assert (receipt.readings, receipt.refusal) == (10, "")
+
+
+def test_a_producer_uploads_what_it_is_given(
+    stage: Stage, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through the spool, in both forms; what was flushed has a receipt that counts it."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    for wire in Wire:
+        with Producer.to_uploads(
+            stage.uploads_bucket,
+            name=f"gateway-{wire}",
+            endpoint_url=place.endpoint_url,
+            region=place.region,
+            wire=wire,
+            spool=tmp_path / wire,
+        ) as producer:
+            producer.put_readings(Readings.of(readings_of(8, recent())[:10]))
+            assert producer.flush()
+            assert producer.counters.records == 1
+
+        def found(prefix: str = f"uploads/gateway-{wire}/") -> Receipt | None:
+            return next((one for key, one in receipts(stage).items() if key.startswith(prefix)), None)
+
+        receipt = poll(found, seconds_max=60, pause_seconds=0.2)
+        assert receipt is not None
+        assert (receipt.readings, receipt.rejected) == (10, {})
+
+
+def recent() -> Window:
+    """A window that has just ended."""
+    return Window((time.time_ns() // 1_000_000 // WINDOW_MS - 2) * WINDOW_MS)

@@ -213,7 +213,10 @@ def client_config(service: str, place: Place) -> "Config":
         read_timeout=INVOKE_READ_TIMEOUT_SECONDS if service == "lambda" else READ_TIMEOUT_SECONDS,
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS_MAX_LOCAL if local else ATTEMPTS_MAX},
         max_pool_connections=POOL_CONNECTIONS_MAX,
-        s3={"addressing_style": "path"} if local else None,
+        # Said outright, because botocore signs requests for others in its oldest way otherwise (in us-east-1), which
+        # leaves out headers, and for a host that sends them on to another one (elsewhere).
+        signature_version="s3v4" if service == "s3" else None,
+        s3={"addressing_style": "path" if local else "virtual"},
         proxies={} if local else None,  # None takes the environment's
         user_agent_extra="windrow",
     )
