@@ -31,7 +31,12 @@ WRONG = [
     ("config --format toml", 2, "--format cannot be 'toml'", "one of: table, json"),
     ("deploy --mode fan-out", 2, "--mode cannot be 'fan-out'", "did you mean fanout?"),
     ("destroy --stage", 2, "--stage requires an argument", "give it one"),
-    ("policy", 2, "windrow policy needs KIND", "one of: deploy, deploy-flink, deploy-uploads, producer, uploader, analyst"),
+    (
+        "policy",
+        2,
+        "windrow policy needs KIND",
+        "one of: deploy, deploy-flink, deploy-uploads, producer, uploader, analyst",
+    ),
     ("policy deployer", 2, "no kind 'deployer'", "did you mean deploy or"),
     ("drift --regoin eu-west-1", 2, "no option --regoin", "did you mean --region?"),
     ("package --architecture arm", 2, "--architecture cannot be 'arm'", "did you mean arm64?"),
