@@ -14,11 +14,11 @@ import numpy as np
 from processors.archive import ArchivedObject, OversizedArchive, UnreadableArchive, decompress, split
 from processors.event import Record
 from processors.judge import Judgement, PayloadReader, quarantine_record
-from processors.judge_blocks import judge_all, readings_max
+from processors.judge_blocks import concat, judge_all, readings_max
 from processors.record_columns import RecordColumns
 from processors.upload_rows import NUMBER_COLUMNS, TooManyRowsError, UnreadableFile, csv_payloads, parquet_payloads
 from windrow.aws.stream import RECORD_BYTES_MAX
-from windrow.columns.arrays import Int64s
+from windrow.columns.arrays import Int64s, Octets
 from windrow.columns.payloads import Payloads, join_octets
 from windrow.lake.uploads import UPLOAD_BYTES_MAX, UploadedObject
 from windrow.reading import Readings, Reason
@@ -29,7 +29,9 @@ SHARD = "shardId-999999999998"
 """The shard of all uploaded objects, as no stream will ever have it; the name of their stream is the bucket's."""
 DECOMPRESSED_BYTES_MAX = 128 * 1024 * 1024
 READINGS_MAX = 1 << 20
-"""Readings of blocks, and other payloads, in one object. It is judged as a whole, so this bounds memory."""
+"""Readings of blocks, and other payloads, in one object, whose readings are held at once: this bounds memory."""
+SLICE_RECORDS = 65_536
+"""Records that are judged at once."""
 BAD_ROWS_MAX = 1_000
 """Up to so many bad payloads of an object are quarantined one by one; if there are more, the object is named."""
 _WHOLE_OBJECT = 10**12 - 1  # a place that no record in an object has
@@ -107,7 +109,7 @@ def judge_upload(upload: UploadedObject, *, horizon_ms: int, reader: PayloadRead
     if not records:
         judged, numbers = Judgement(Readings.of([]), np.zeros(0, np.int64), ()), [_number(upload, 0)]
     else:
-        judged = judge_all(records, horizon_ms=horizon_ms, reader=reader)
+        judged = _judged(records, horizon_ms=horizon_ms, reader=reader)
         numbers = [records.sequence_numbers[0], records.sequence_numbers[-1]]
     rejected = tuple(one.reason for one in judged.rejected)
     return JudgedUpload(
@@ -120,6 +122,12 @@ def judge_upload(upload: UploadedObject, *, horizon_ms: int, reader: PayloadRead
         last=int(numbers[-1]),
         rejected=rejected,
     )
+
+
+def _judged(records: RecordColumns, *, horizon_ms: int, reader: PayloadReader | None) -> Judgement:
+    """Judge records a slice at a time: what judging takes beside its result is then as much as for a batch."""
+    slices = (records[start : start + SLICE_RECORDS] for start in range(0, len(records), SLICE_RECORDS))
+    return concat([judge_all(one, horizon_ms=horizon_ms, reader=reader) for one in slices])
 
 
 def form_of(content_type: str, key: str, body: bytes) -> Form:
@@ -199,19 +207,27 @@ def _spans(body: bytes) -> Payloads:
 def _lines(body: bytes) -> Payloads:
     """Return the lines that are not blank, without white space around them."""
     octets = join_octets([body])
-    text = octets[: len(body)]
-    is_ink = ~np.isin(text, np.frombuffer(_SPACE, np.uint8))
-    if body.startswith(_BYTE_ORDER_MARK):
-        is_ink[: len(_BYTE_ORDER_MARK)] = False
-    ink = np.flatnonzero(is_ink)
-    line = np.searchsorted(np.flatnonzero(text == ord("\n")), ink)
-    is_first = np.ones(len(ink), bool)
-    is_first[1:] = line[1:] != line[:-1]
-    is_last = np.append(is_first[1:], True) if len(ink) else is_first
-    starts, ends = ink[is_first], ink[is_last] + 1
-    _check_count(len(starts))
+    ends = np.append(np.flatnonzero(octets[: len(body)] == ord("\n")), len(body))
+    starts = np.append(len(_BYTE_ORDER_MARK) if body.startswith(_BYTE_ORDER_MARK) else 0, ends[:-1] + 1)
     _check_lengths(ends - starts, "line")
+    _trim(octets, starts, ends)
+    has_text = starts < ends
+    starts, ends = starts[has_text], ends[has_text]
+    _check_count(len(starts))
     return Payloads(octets, starts, ends - starts)
+
+
+def _trim(octets: Octets, starts: Int64s, ends: Int64s) -> None:
+    """Move the bounds of n spans, int64[n], inwards past white space, one character of all that have any at a time."""
+    is_space = np.isin(np.arange(256), np.frombuffer(_SPACE, np.uint8))
+    left = np.flatnonzero(starts < ends)
+    while len(left := left[is_space[octets[ends[left] - 1]]]):
+        ends[left] -= 1
+        left = left[starts[left] < ends[left]]
+    left = np.flatnonzero(starts < ends)
+    while len(left := left[is_space[octets[starts[left]]]]):
+        starts[left] += 1
+        left = left[starts[left] < ends[left]]
 
 
 def _one(body: bytes) -> Payloads:
