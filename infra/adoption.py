@@ -22,6 +22,7 @@ from windrow.deployment import is_adopted, stack_name
 from windrow.errors import UsageError, WindrowError
 
 _KEY = "Key"
+_UPLOADS = "UploadsBucket"
 _ABSENT = frozenset({"", "REVIEW_IN_PROGRESS"})
 # A stack whose import failed holds nothing, and only a deletion ends it.
 _FAILED = frozenset({"IMPORT_ROLLBACK_COMPLETE", "IMPORT_ROLLBACK_FAILED"})
@@ -64,6 +65,9 @@ def choose(place: Place, stage: str, *, adopts: bool | None) -> Adoption | None:
 def apply(plan: DeploymentPlan, adoption: Adoption, on_event: OnEvent) -> None:
     """Create the stage's stack from what it takes back; WindrowError with CloudFormation's reason if it does not."""
     place, name = plan.place, stack_name(plan.stage)
+    if _UPLOADS in adoption.buckets and plan.parameters.get("Uploads") != "bucket":
+        message = f"{adoption.buckets[_UPLOADS].name} is kept of a stage with uploads"
+        raise UsageError(message, hint="add: --set Uploads=bucket")
     with readable_errors(place):
         for bucket in adoption.buckets.values():
             refuse_another_key(plan, adoption, bucket.name, buckets.key_of(place, bucket))

@@ -12,7 +12,7 @@ from infra import adoption, template
 from infra.adoption import Adoption
 from infra.belongings import BUCKETS, Belongings, logical_id
 from infra.buckets import OwnedBucket
-from infra.plan import DeploymentPlan
+from infra.plan import DeploymentOptions, DeploymentPlan, plan_deployment
 from tests.unit.stubbed_aws import PLACE, stubbed
 from windrow.aws.clients import AWS, Place
 from windrow.deployment import is_adopted, is_stage
@@ -33,7 +33,8 @@ WHOLE = Adoption(stage="prod", buckets=dict(zip(BUCKETS, ALL, strict=True)), key
 def test_buckets_of_the_template_are_told_apart_by_their_names() -> None:
     """All of them that hold data, and no other."""
     resources = template.load()["Resources"]
-    assert {name for name, one in resources.items() if one["Type"] == "AWS::S3::Bucket"} == set(BUCKETS)
+    of_data = {name for name, one in resources.items() if one["Type"] == "AWS::S3::Bucket"} - {"SiteBucket"}
+    assert of_data == set(BUCKETS)
     assert [logical_id(one.name, "prod") for one in ALL] == list(BUCKETS)
     assert logical_id("windrow-prod-notes", "prod") == logical_id(ALL[0].name, "pro") == ""
 
@@ -219,3 +220,11 @@ def test_a_stage_that_is_deployed_takes_nothing_back() -> None:
         with pytest.raises(UsageError, match="is deployed, so there is nothing to take back"):
             adoption.choose(PLACE, "prod", adopts=True)
         assert adoption.choose(PLACE, "prod", adopts=None) is None
+
+
+def test_a_bucket_of_uploads_comes_back_only_with_uploads() -> None:
+    """Without the parameter the template does not have it, and the import would fail."""
+    plan = plan_deployment(PLACE, "prod", DeploymentOptions())
+    with pytest.raises(UsageError, match="windrow-prod-uploadsbucket-1 is kept") as caught:
+        adoption.apply(plan, WHOLE, lambda _: None)
+    assert caught.value.hint == "add: --set Uploads=bucket"

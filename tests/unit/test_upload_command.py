@@ -32,7 +32,7 @@ class UploadsOnce:
         self._receipt = receipt
         self._looks = looks_before_receipt
 
-    def put_once(self, key: str, body: bytes, *, content_type: str) -> str | None:
+    def put_once(self, key: str, body: bytes, *, content_type: str) -> str | None:  # noqa: ARG002 - the protocol's argument
         if key in self.stored:
             return None
         self.stored[key] = body
