@@ -1,4 +1,4 @@
-"""The server of the embedded stack: MiniStack, whose functions are edited where a split or merge would lose records.
+"""The server of the embedded stack: MiniStack, whose functions are edited where they would lose records or groups.
 
 `python -m infra.mended_ministack` serves as `python -m ministack` does. With `--diff` it prints the edits as a patch of
 MiniStack's source, which is what to offer to its authors. They go when a release has them: a test fails then.
@@ -16,7 +16,10 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from infra.resharding_edits import ADDED, EDITS, VERSION, Edit
+from infra.sign_in_edits import SIGN_IN_EDITS
 from windrow.errors import WindrowError
+
+ALL_EDITS = (*EDITS, *SIGN_IN_EDITS)
 
 
 def mend() -> None:
@@ -28,7 +31,7 @@ def mend() -> None:
     for name, text in ADDED.items():
         module = importlib.import_module(name)
         exec(compile(text, f"<added to {name}>", "exec"), module.__dict__)  # noqa: S102 # nosec B102 - text of ours
-    for (name, function), edits in groupby(EDITS, key=lambda edit: (edit.module, edit.function)):
+    for (name, function), edits in groupby(ALL_EDITS, key=lambda edit: (edit.module, edit.function)):
         _mend_function(importlib.import_module(name), function, tuple(edits))
 
 
@@ -45,7 +48,7 @@ def patched(name: str) -> str:
     """Return the source of a module of MiniStack with its edits and what is added to it."""
     module = importlib.import_module(name)
     source = inspect.getsource(module)
-    own = [edit for edit in EDITS if edit.module == name]
+    own = [edit for edit in ALL_EDITS if edit.module == name]
     for function, edits in groupby(own, key=lambda edit: edit.function):
         text = inspect.getsource(_function(module, function))
         source = source.replace(text, edited(text, tuple(edits)))
@@ -54,7 +57,7 @@ def patched(name: str) -> str:
 
 def patch() -> Iterator[str]:
     """Yield the lines of a unified diff of MiniStack's source files, as `patch -p1` takes it."""
-    for name in dict.fromkeys([*ADDED, *(edit.module for edit in EDITS)]):
+    for name in dict.fromkeys([*ADDED, *(edit.module for edit in ALL_EDITS)]):
         before = inspect.getsource(importlib.import_module(name))
         path = name.replace(".", "/") + ".py"
         pair = (before.splitlines(keepends=True), patched(name).splitlines(keepends=True))

@@ -9,10 +9,9 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from infra import buckets, changes, mapping, parameters, release, resharding, template
-from infra.belongings import SITE_BUCKET
-from infra.changes import ChangeRequest, ChangeSet, Effect
+from infra.changes import ChangeRequest, ChangeSet
 from infra.guards import NO_GUARDS, WATCH_MINUTES_MAX, Guards, find_guards
-from infra.plan import DeploymentPlan
+from infra.plan import ON, WEB, DeploymentPlan
 from infra.resharding import STREAM_TYPE
 from infra.stack_events import EventReader, OnEvent, OperationError, StackEvent, follow
 from windrow.aws.clients import EMBEDDED, LOCALSTACK, Place, client, readable_errors
@@ -183,7 +182,7 @@ def _update_parameters(plan: DeploymentPlan, update: dict[str, str], on_event: O
 
 def _execute(plan: DeploymentPlan, change_set: ChangeSet, on_event: OnEvent) -> None:
     place, name = plan.place, stack_name(plan.stage)
-    if any(one.resource == SITE_BUCKET and one.effect is Effect.REMOVE for one in change_set.changes):
+    if plan.parameters.get(WEB, ON) != ON and not change_set.is_new_stack:
         empty_site(place, plan.stage)  # or CloudFormation could not delete the bucket
     reader = EventReader.from_now(place, name)
     with _told_if_overtaken(name):

@@ -187,6 +187,23 @@ def test_a_group_is_refused_what_is_for_another(hosted: Hosted, browser: Any) ->
     browser.get_log("browser")
 
 
+def test_a_token_is_renewed_before_it_expires(hosted: Hosted, browser: Any) -> None:
+    """An hour later by its clock the page asks for another, and shows the numbers; nobody signs in again."""
+    page = sign_in(browser, hosted, VIEWER)
+    before = token_of(page)
+    page.js("const now = Date.now; Date.now = () => now() + 3_595_000;")
+    page.js("window.tokens = []")
+    page.after(lambda: page.press("r"))
+    after = set(page.js("return window.tokens"))
+    assert before not in after
+    (renewed,) = after
+    assert hosted.ask("/v1/fleet", renewed)[0] == 200
+    assert page.js("return document.getElementById('banner').hidden")
+    page.click("#sign-out")
+    _fill(browser, "username", "")
+    browser.get_log("browser")
+
+
 def test_forged_tokens_and_wrong_requests_are_refused(hosted: Hosted, browser: Any) -> None:
     """By the documented status; and nothing of the bucket is readable but through the distribution."""
     page = sign_in(browser, hosted, VIEWER)
@@ -219,13 +236,23 @@ def test_an_update_without_a_word_keeps_the_page_and_destroying_takes_it_and_its
     assert api is not None
     again = stacks.apply(plan_deployment(place, "hosted", options, api=api), lambda _: None)
     assert again.stage.site_url == hosted.stage.site_url
+    for word in ("off", "on"):
+        chosen = DeploymentOptions(parameters={"Web": word})
+        own = api_code.code_for(place, "hosted", chosen, functions_wheels=None, home=hosted.home)
+        stage = stacks.apply(plan_deployment(place, "hosted", chosen, api=own), lambda _: None).stage
+        assert bool(stage.site_url) == (word == "on")
+        names = [one["Name"] for one in client("s3", place).list_buckets()["Buckets"]]
+        assert hosted.stage.site_bucket not in names
+        pools = client("cognito-idp", place).list_user_pools(MaxResults=10)["UserPools"]
+        assert len(pools) == (word == "on")
+    site.publish(stage)
     plan = plan_destruction(place, "hosted", deletes_data=False)
     assert any("users" in line for line in plan.lines())
-    assert hosted.stage.site_bucket not in "".join(plan.kept)
+    assert stage.site_bucket not in "".join(plan.kept)
     destroy(plan, lambda _: None)
     names = [one["Name"] for one in client("s3", place).list_buckets()["Buckets"]]
-    assert hosted.stage.site_bucket not in names
-    assert hosted.stage.results_bucket in names
+    assert stage.site_bucket not in names
+    assert stage.results_bucket in names
     assert client("cognito-idp", place).list_user_pools(MaxResults=10)["UserPools"] == []
 
 
