@@ -101,7 +101,7 @@ def test_the_schedule_finds_what_has_no_receipt(buckets: tuple[Any, Any], monkey
 
 
 @pytest.mark.slow
-def test_a_bucket_is_not_a_missing_object(buckets: tuple[Any, Any]) -> None:
+def test_a_bucket_is_not_a_missing_object(buckets: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong bucket is an error, a missing key or version is none; what is too large is not read."""
     _, uploads = buckets
     client = uploads.meta.client
@@ -113,6 +113,10 @@ def test_a_bucket_is_not_a_missing_object(buckets: tuple[Any, Any]) -> None:
     assert found is not None
     assert (found.body, found.version, found.size_bytes) == (b"x", version, 1)
     assert found == store.open("uploads/a", None)
+    monkeypatch.setattr("windrow.lake.uploads.UPLOAD_BYTES_MAX", 0)
+    unread = store.open("uploads/a", version)
+    assert unread is not None
+    assert (unread.body, unread.size_bytes) == (None, 1)
     with pytest.raises(Exception, match="NoSuchBucket"):
         UploadsBucket(client, "no-such-bucket").open("uploads/a", None)
     with pytest.raises(Exception, match="NoSuchBucket"):

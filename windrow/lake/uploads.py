@@ -72,6 +72,7 @@ class UploadsBucket:
             answer = self._client.get_object(Bucket=self.name, Key=key, **chosen)
             size_bytes = int(answer["ContentLength"])
             body = answer["Body"].read() if size_bytes <= UPLOAD_BYTES_MAX else None
+            answer["Body"].close()  # of gigabytes nothing more is sent
         except ClientError as error:
             if _status(error) in _NOT_FOUND and _code(error) != "NoSuchBucket":
                 return None
