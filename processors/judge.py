@@ -20,7 +20,7 @@ from windrow.columns.arrays import Int64s
 from windrow.columns.payloads import Payloads
 from windrow.lake.quarantine import QuarantinedPayload
 from windrow.reading import EARLINESS_MS_MAX, READINGS_PER_RECORD_MAX, BadReading, Readings, Reason
-from windrow.wire.json.some import read_some
+from windrow.wire.json.some import quick_no, read_some
 from windrow.wire.json.strict import BadPayload, ParsedReadings, ReasonsWanted, parse_readings
 from windrow.wire.unpack import UnpackedPayloads, unpack
 
@@ -67,7 +67,8 @@ def judge_unpacked(
     record_arrived_ms = arrivals_of(records)
     rows_max = payload_rows_max(payloads_of(records).lengths)
     if reader is None:
-        parsed = parse_readings(unpacked.payloads, ReasonsWanted(unpacked.record, rows_max), read_some=read_some)
+        wanted = ReasonsWanted(unpacked.record, rows_max)
+        parsed = parse_readings(unpacked.payloads, wanted, read_some=read_some, quick_no=quick_no)
     else:
         parsed = reader.read(unpacked.payloads, record_arrived_ms[unpacked.record])
         counts = np.bincount(unpacked.record[parsed.source], minlength=len(records))

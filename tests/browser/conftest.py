@@ -215,19 +215,6 @@ class Page:
         """Click the first element that matches."""
         self.js("document.querySelector(arguments[0]).click()", selector)
 
-    def back(self) -> None:
-        """Press Back until the address changes: Chromium lets one go by that comes amid something else."""
-
-        def is_elsewhere() -> bool:
-            self.js("history.back()")
-            deadline = time.monotonic() + 5
-            while (address := self.js("return location.href")) == before and time.monotonic() < deadline:
-                time.sleep(0.05)
-            return bool(address != before)
-
-        before = self.js("return location.href")
-        self.until(is_elsewhere)
-
     def press(self, keys: str, selector: str = "body") -> None:
         """Type into an element, as a keyboard does."""
         self.browser.find_element(By.CSS_SELECTOR, selector).send_keys(keys)

@@ -88,12 +88,12 @@ def test_another_quantity_is_drawn_in_its_unit_everywhere(both: Page) -> None:
     facts = both.js("return [...document.querySelectorAll('#facts dl')].map((one) => one.textContent)")
     assert f"sensors, newest window{sensors}" in facts
     assert both.text("#completeness-text").startswith("Series heard per window: each quantity of a sensor is one.")
-    both.back()
-    both.until(lambda: both.js("return document.getElementById('history-panel').hidden"))
+    both.after(both.browser.back)
+    assert both.js("return document.getElementById('history-panel').hidden")
     assert both.text("#stage") == "stage dev · humidity"
-    both.back()
-    both.until(lambda: both.text("#stage") == "stage dev")
-    both.until(lambda: highest(both) == temperatures)
+    both.after(both.browser.back)
+    assert both.text("#stage") == "stage dev"
+    assert highest(both) == temperatures
     assert both.js("return document.getElementById('quantity').selectedOptions[0].textContent") == "temperature, °C"
 
 

@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from infra.closure import OUR_PACKAGES
+from infra.package import FUNCTIONS
 from infra.wheels import CACHE_FOLDER, Platform
 from tests.packaging.conftest import fetched
 from windrow import settings
@@ -107,7 +108,7 @@ def test_the_functions_are_packaged_as_from_the_repository(
     subprocess.run([windrow, "package", "--into", tmp_path], env=environment, check=True, capture_output=True)
 
     names = [zipped.name for zipped in sorted(tmp_path.glob("*.zip"))]
-    assert len(names) == 3
+    assert names == sorted(f"{one.name}.zip" for one in FUNCTIONS)
     for name in names:
         assert (installed.folder / "zips" / name).read_bytes() == (tmp_path / name).read_bytes(), name
 

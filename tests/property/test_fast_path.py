@@ -18,7 +18,7 @@ from windrow.wire.json.by_value import read_by_value
 from windrow.wire.json.encode import encode_readings
 from windrow.wire.json.fast import EXAMPLES_MAX, ROWS_MIN, read_common_layouts
 from windrow.wire.json.layout import Layout
-from windrow.wire.json.some import is_worth_reading
+from windrow.wire.json.sample import is_worth_reading
 from windrow.wire.json.strict import PAYLOAD_BYTES_MAX, BadPayload, parse_reading, parse_readings
 
 

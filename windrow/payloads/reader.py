@@ -14,7 +14,7 @@ from windrow.payloads.fast import FoundReadings, read_common_layouts
 from windrow.payloads.values import DecodedReading, Refusal
 from windrow.quantities import Quantity
 from windrow.reading import Reading, Readings
-from windrow.wire.json.some import is_worth_reading
+from windrow.wire.json.sample import is_worth_reading
 from windrow.wire.json.strict import BadPayload, ParsedReadings
 
 REFUSALS_SHOWN_MAX = 5

@@ -31,8 +31,8 @@ from windrow.reading import (
 )
 from windrow.timestamps import parse_rfc3339_ms
 from windrow.wire.json.fast import read_common_layouts
-from windrow.wire.json.quick import LEAST_OCTETS
-from windrow.wire.json.some import is_worth_reading, quick_no
+from windrow.wire.json.quick import LEAST_OCTETS, is_surely_bad
+from windrow.wire.json.sample import is_worth_reading
 from windrow.wire.json.values import JsonNumber, check_nesting, integer_of, json_type, parse_value
 
 # A reading takes about 100 bytes; the rest is room for ignored fields.
@@ -77,19 +77,28 @@ SomeReader = Callable[[Payloads, npt.NDArray[np.int64]], tuple[Readings, npt.NDA
 """Returns the readings of those of the chosen payloads that surely are readings, and which they are."""
 
 
+QuickNo = Callable[[int], Callable[[bytes], bool]]
+"""Returns, for so many payloads, what tells of each whether it is surely bad."""
+
+
 def parse_readings(
-    payloads: Payloads | Sequence[bytes], wanted: ReasonsWanted | None = None, *, read_some: SomeReader | None = None
+    payloads: Payloads | Sequence[bytes],
+    wanted: ReasonsWanted | None = None,
+    *,
+    read_some: SomeReader | None = None,
+    quick_no: QuickNo = lambda _: is_surely_bad,
 ) -> ParsedReadings:
     """Parse every payload as `parse_reading` does; a bad one never affects its neighbours.
 
     Payloads of common layouts are read together, as columns; of the others those that `read_some` takes, for which
     there is `windrow.wire.json.by_value`; the rest one by one. Without `wanted` the reasons of all bad payloads are
-    told. Which payloads are readings depends on neither.
+    told, otherwise those that `quick_no` finds to be bad are looked at no further. Which payloads are readings depends
+    on none of them. What reads by value is handed in (`windrow.wire.json.some`), as a gateway has no msgspec.
     """
     column = payloads if isinstance(payloads, Payloads) else Payloads.of(payloads)
     found, others = read_common_layouts(column, _is_reading, length_max=PAYLOAD_BYTES_MAX)
     some, rows, others = _read_some(column, others, read_some)
-    good, source, bad, untold = _one_by_one(column, others, wanted)
+    good, source, bad, untold = _one_by_one(column, others, wanted, quick_no)
     if not good and not len(rows):
         return ParsedReadings(found.readings, found.rows, bad, untold)
     rows = np.concatenate([found.rows, rows, np.array(source, np.int64)])
@@ -110,10 +119,10 @@ def _read_some(
 
 
 def _one_by_one(
-    payloads: Payloads, which: npt.NDArray[np.int64], wanted: ReasonsWanted | None
+    payloads: Payloads, which: npt.NDArray[np.int64], wanted: ReasonsWanted | None, quick_no: QuickNo
 ) -> tuple[list[Reading], list[int], tuple[BadPayload, ...], npt.NDArray[np.int64]]:
     """Read the payloads `which`: return the readings, the positions of their payloads, the bad ones, and the untold."""
-    is_sure = np.zeros(len(which), bool) if wanted is None else _are_surely_bad(payloads, which)
+    is_sure = np.zeros(len(which), bool) if wanted is None else _are_surely_bad(payloads, which, quick_no)
     sure, rest = which[is_sure], which[~is_sure]
     good: list[Reading] = []
     source: list[int] = []
@@ -130,7 +139,7 @@ def _one_by_one(
     return good, source, told, untold
 
 
-def _are_surely_bad(payloads: Payloads, which: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+def _are_surely_bad(payloads: Payloads, which: npt.NDArray[np.int64], quick_no: QuickNo) -> npt.NDArray[np.bool_]:
     is_sure = payloads.lengths[which] < LEAST_OCTETS
     rest = np.flatnonzero(~is_sure)
     is_sure[rest] = np.fromiter(map(quick_no(len(rest)), payloads.objects(which[rest])), bool, len(rest))
