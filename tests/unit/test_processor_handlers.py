@@ -66,6 +66,7 @@ def lake(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(aws, "_clients", {})
     with mock_aws():
         yield boto3.resource("s3", region_name="us-east-1").create_bucket(Bucket=LAKE)
 

@@ -14,7 +14,9 @@ from processors import batch, uploads_handler
 from processors.upload_event import SCHEDULED
 from processors.uploads import SWEEP_AFTER_MS
 from tests.lambda_context import LambdaContext
+from tests.modules import restored
 from tests.unit.test_processor_handlers import ENVIRONMENT, LAKE, Handle, metrics_of, roots
+from windrow.aws import clients as aws
 from windrow.lake.receipt import Receipt
 from windrow.lake.uploads import UploadsBucket
 from windrow.reading import Reading, Readings
@@ -29,7 +31,8 @@ def buckets(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Any]]:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     for name, value in (ENVIRONMENT | {"WINDROW_UPLOADS_BUCKET": UPLOADS}).items():
         monkeypatch.setenv(name, value)
-    with mock_aws():
+    monkeypatch.setattr(aws, "_clients", {})
+    with restored(batch, uploads_handler), mock_aws():
         s3 = boto3.resource("s3", region_name="us-east-1")
         uploads = s3.create_bucket(Bucket=UPLOADS)
         uploads.Versioning().enable()

@@ -63,6 +63,7 @@ WAITS = [
     ("ingest readings.csv --dry-run", "producers.files.survey.survey_files", "reading the files"),
     ("ingest readings.csv --yes --retime now", "windrow_operations.ingesting.send_files", "ingesting"),
     ("ingest readings.csv --yes --backfill", "windrow_operations.ingesting.backfill_files", "backfilling"),
+    ("upload readings.csv", "windrow_operations.uploading.upload_file", "uploading readings.csv (1 of 1)"),
     ("query fleet", f"{ENGINE}.plain_pages", "asking DuckDB"),
     ("query --sql SELECT*FROM(SELECT(1)) --format parquet", f"{ENGINE}.pages", "asking DuckDB"),
     ("rules check rules.toml", "analytics.rules.check_rules", "reading rows"),
