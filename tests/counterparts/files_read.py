@@ -33,9 +33,15 @@ def rows_of_file(path: Path) -> list[Row]:
 
 
 def counted(rows: Iterable[Row], names: Iterable[str]) -> Counter[str]:
-    """Return how often each row occurs; a column that its file leaves out is NULL."""
+    """Return how often each row occurs; a column that its file leaves out is NULL, as is a field of a nested object."""
     ordered = sorted(names)
-    return Counter(json.dumps([row.get(name) for name in ordered]) for row in rows)
+    return Counter(json.dumps([_without_nulls(row.get(name)) for name in ordered]) for row in rows)
+
+
+def _without_nulls(value: object) -> object:
+    if not isinstance(value, dict):
+        return value
+    return {name: _without_nulls(field) for name, field in sorted(value.items()) if field is not None}
 
 
 def names_of(rows: Iterable[Row]) -> set[str]:

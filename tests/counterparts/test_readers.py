@@ -25,7 +25,7 @@ PROGRAM = Path(__file__).parent / "readers" / "read.mjs"
 VERSIONS = json.loads(PROGRAM.with_name("package.json").read_text())["dependencies"]
 PARQUET_FOLDERS = [name for name, table in TABLES.items() if table.suffix == ".parquet"] + [UNIONS]
 READ_SECONDS_MAX = 120
-DECIMAL = "sum_squares_milli2"
+DECIMALS = {"sum_squares_milli2", "beyond_milli_ms"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,4 +108,4 @@ def test_a_reader_reads_the_same_rows(files: Path, name: str, folder: str) -> No
 
 
 def _with_doubles(rows: list[Row]) -> list[Row]:
-    return [{**row, DECIMAL: float(row[DECIMAL])} if DECIMAL in row else row for row in rows]
+    return [{name: float(value) if name in DECIMALS else value for name, value in row.items()} for row in rows]
