@@ -82,6 +82,7 @@ class Messages:
                 by_rule.setdefault((kept["rule"], kept["severity"]), {})[key] = kept["changes"]
             except (ValueError, KeyError, TypeError):
                 log.exception("%s is no message", key)
+                self.failed.append(f"{key} is no message")
         for (rule, severity), of_rule in by_rule.items():
             told = {change["id"]: change for key in of_rule for change in of_rule[key]}
             try:

@@ -149,9 +149,7 @@ class Producer:
             blocks.require("wire='blocks' cannot be sent")
         stream = KinesisStream.at(Place("producer", endpoint_url, region, profile), name)
         make_sender = partial(Sender.to_stream, stream, wire=Wire(wire), resends_strays=for_kcl)
-        kept = None
-        if spool is not None:
-            kept = Spool(Path(spool), bytes_max=spool_bytes_max, is_synced=spool_is_synced)
+        kept = _spool_in(spool, bytes_max=spool_bytes_max, is_synced=spool_is_synced)
         return cls(make_sender, spool=kept, linger_seconds=linger_seconds, contacts_stream=contacts_stream)
 
     @classmethod
@@ -186,9 +184,7 @@ class Producer:
         def make_uploader() -> Uploader:
             return Uploader(UploadClient.at(place, bucket), name=name, wire=Wire(wire))
 
-        kept = None
-        if spool is not None:
-            kept = Spool(Path(spool), bytes_max=spool_bytes_max, is_synced=spool_is_synced)
+        kept = _spool_in(spool, bytes_max=spool_bytes_max, is_synced=spool_is_synced)
         return cls(make_uploader, spool=kept, linger_seconds=upload_seconds)
 
     def put(
@@ -386,3 +382,7 @@ class Producer:
             flush.is_done = True
             self._flushes.remove(flush)
         self._error = None if flushes else raised
+
+
+def _spool_in(folder: Path | str | None, *, bytes_max: int, is_synced: bool) -> Spool | None:
+    return None if folder is None else Spool(Path(folder), bytes_max=bytes_max, is_synced=is_synced)

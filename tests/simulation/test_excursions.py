@@ -20,7 +20,7 @@ from dispatcher.tick import Tick, always
 from tests.oracle import read_rows
 from tests.simulation.lake import LAKE, LIFETIMES, RESULTS, at, buckets, contents, marker_put, markers_of, partial_put
 from tests.simulation.simulated_s3 import Delete, Operation, Perform, Put, S3State, SimulatedStore, recording
-from windrow.lake.layout import EXCURSIONS, MESSAGES, SILENCE_MARKERS, excursions_key, rows_key, rules_key
+from windrow.lake.layout import EXCURSIONS, MESSAGES, SILENCE_MARKERS, excursions_key, message_key, rows_key, rules_key
 from windrow.lake.layout import RULES as RULES_ROOT
 from windrow.rows.rollup_parquet import read_rows as read_rollup
 from windrow.rules.excursion import Excursion, ExcursionState, excursions
@@ -319,6 +319,17 @@ def test_message_that_cannot_be_sent_waits_and_is_told_in_the_report() -> None:
     site.phone = phone
     site.window(f=9)
     assert (site.report.rules_failed, site.subjects()) == ((), ["CRITICAL warm: 1 rang"])
+
+
+def test_a_damaged_message_is_named_in_the_report_and_holds_no_other_up() -> None:
+    """Whoever mended or deleted it would not know otherwise: it stays, and each tick names it."""
+    site = Site()
+    damaged = message_key("0" * 32)
+    site.state.apply(Put(LAKE, damaged, b'{"rule": "warm"'))
+    site.windows(9, 9)
+    assert site.report.rules_failed == (f"{damaged} is no message",)
+    assert site.subjects() == ["CRITICAL warm: 1 rang"]
+    assert damaged in site.state.buckets[LAKE]
 
 
 def test_excursions_that_cannot_be_worked_out_are_in_the_report() -> None:

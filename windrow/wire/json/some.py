@@ -1,4 +1,4 @@
-"""The reader of payloads without a common layout, loaded when the first one comes.
+"""What reads payloads by value, and tells bad ones, with msgspec: loaded when the first payload needs it.
 
 msgspec takes about as long to load as all of ours, and most fleets never need it.
 """
