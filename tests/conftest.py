@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -33,6 +34,13 @@ def _silence_exit() -> None:
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     atexit.register(_silence_exit)
+
+
+@pytest.fixture(autouse=True)
+def no_metrics_of_before() -> None:
+    """Forget what an earlier test has counted: powertools keeps it for the process, whichever object counts."""
+    if "aws_lambda_powertools.metrics" in sys.modules:
+        sys.modules["aws_lambda_powertools.metrics"].Metrics().clear_metrics()
 
 
 @pytest.fixture(scope="session")

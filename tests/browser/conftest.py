@@ -186,8 +186,13 @@ class Page:
         self.url = url
 
     def open(self, fragment: str = "") -> None:
-        """Load the page anew and wait until everything is drawn."""
+        """Load the page anew, with a history of its own, and wait until everything is drawn.
+
+        Chromium keeps 50 entries of a history. When a page steps on without a gesture, as by a click of a script, the
+        entry that goes for it can be the one before: Back would then leave the page.
+        """
         self.browser.get("about:blank")
+        self.browser.execute_cdp_cmd("Page.resetNavigationHistory", {})
         self.browser.get_log("browser")
         self.browser.get(f"{self.url}#{fragment}")
         self.until(lambda: self.js("return (window.windrow?.shown.refreshes ?? 0) > 0"))
