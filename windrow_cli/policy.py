@@ -8,7 +8,7 @@ from windrow_cli.choices import OneOf
 from windrow_cli.console import err, out
 from windrow_cli.stage import chosen_place, chosen_region, stage_option
 
-# The same as infra.policy.KINDS and QUERY_RESULTS, which take a while to import.
+# The same as infra.policy.KINDS and infra.policy_statements.QUERY_RESULTS, which take a while to import.
 _KINDS = ("deploy", "deploy-flink", "deploy-uploads", "deploy-web", "producer", "uploader", "analyst")
 _QUERY_RESULTS = ("managed", "bucket")
 
@@ -52,8 +52,8 @@ def policy(
     """
     from infra.buckets import account_of
     from infra.plan import check_stage
-    from infra.policy import Scope
     from infra.policy import policy as policy_of
+    from infra.policy_statements import Scope
     from windrow.aws.clients import readable_errors
 
     region = chosen_region()

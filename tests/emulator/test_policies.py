@@ -15,7 +15,8 @@ from analytics.query import Query
 from infra import buckets, destroy, embedded
 from infra import stack as stacks
 from infra.plan import DeploymentOptions, plan_deployment
-from infra.policy import Scope, policy
+from infra.policy import policy
+from infra.policy_statements import Scope
 from producers.producer import Producer
 from tests.emulator.conftest import ignore
 from tests.iam import allows

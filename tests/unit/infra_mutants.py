@@ -207,8 +207,8 @@ INFRA_MUTANTS: list[Guarded] = [
         ),
         (
             "any role to CloudFormation",
-            '_pass("ActAs", [scope.role_arn], "cloudformation")',
-            '_pass("ActAs", ["*"], "cloudformation")',
+            'pass_role("ActAs", [scope.role_arn], "cloudformation")',
+            'pass_role("ActAs", ["*"], "cloudformation")',
         ),
         ("any key of the account", "{**condition, **own}", "condition"),
     ),

@@ -12,7 +12,8 @@ from click.testing import CliRunner
 
 from infra import template
 from infra.buckets import code_bucket_name
-from infra.policy import CHARACTERS_MAX, KINDS, Scope, policy
+from infra.policy import CHARACTERS_MAX, KINDS, policy
+from infra.policy_statements import Scope
 from tests.golden.sam_template import translated
 from tests.iam import allows
 from windrow.errors import UsageError

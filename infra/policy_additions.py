@@ -1,0 +1,95 @@
+"""What a parameter of the template adds for who deploys: policies of their own, because one has not room for all."""
+
+from infra.policy_statements import Policy, Scope, actions_of, allow, kept_buckets, pass_role, written_roles
+from windrow.deployment import STAGE_TAG, stack_name
+
+_FLINK_ROLE = "FlinkRole"
+_UPLOADS_ROLE = "UploadsRole"
+_API_ROLE = "ApiRole"
+
+
+def deploy_flink(scope: Scope) -> list[Policy]:
+    """What Engine=flink adds for who deploys: the application, its role and its log."""
+    name, role = stack_name(scope.stage), scope.role(_FLINK_ROLE)
+    application = ["AddApplication*", "CreateApplication", "DeleteApplication*", "DescribeApplication"]
+    application += ["ListTagsForResource", "StartApplication", "TagResource", "UntagResource", "UpdateApplication*"]
+    logs = ["CreateLogGroup", "CreateLogStream", "DeleteLogGroup", "DeleteLogStream", "DeleteRetentionPolicy"]
+    logs += ["DescribeIndexPolicies", "DescribeLogStreams", "GetDataProtectionPolicy", "ListTagsForResource"]
+    logs += ["PutRetentionPolicy", "TagResource", "UntagResource"]
+    group = scope.arn("logs", f"log-group:/aws/kinesis-analytics/{name}")
+    return [
+        *written_roles(scope, [role]),
+        pass_role("PassFlinkRole", [role], "kinesisanalytics"),
+        allow(
+            "Application",
+            actions_of("kinesisanalytics", application),
+            [scope.arn("kinesisanalytics", f"application/{name}")],
+        ),
+        allow("Logs", actions_of("logs", logs), [group, f"{group}:*"]),
+    ]
+
+
+def deploy_uploads(scope: Scope) -> list[Policy]:
+    """What Uploads=bucket adds for who deploys: the bucket, its queue, and the function's role."""
+    role, queues = scope.role(_UPLOADS_ROLE), scope.arn("sqs", f"{stack_name(scope.stage)}-uploads*")
+    actions = ["CreateQueue", "DeleteQueue", "GetQueueAttributes", "GetQueueUrl", "ListQueueTags"]
+    actions += ["SetQueueAttributes", "TagQueue", "UntagQueue"]
+    bucket = scope.bucket("UploadsBucket")
+    return [
+        *kept_buckets(["UploadsBucket"], scope),
+        allow("Notification", actions_of("s3", ["GetBucketNotification", "PutBucketNotification"]), [bucket]),
+        *written_roles(scope, [role]),
+        pass_role("PassUploadsRole", [role], "lambda"),
+        allow("Queues", actions_of("sqs", actions), [queues]),
+    ]
+
+
+def deploy_web(scope: Scope) -> list[Policy]:
+    """What Web=on adds for who deploys and adds users: page, API, user pool, their role, bucket and logs.
+
+    An API's and a distribution's id is chosen by its service, so a policy cannot name them; a pool is known by its tag.
+    """
+    name, role, site = stack_name(scope.stage), scope.role(_API_ROLE), scope.bucket("SiteBucket")
+    own = {"StringEquals": {f"aws:ResourceTag/{STAGE_TAG}": scope.stage}}
+    pool = ["AddCustomAttributes", "*Group", "*ResourceServer", "*UserPoolClient", "*UserPoolDomain", "DeleteUserPool"]
+    pool += ["DescribeUserPool", "GetUserPoolMfaConfig", "ListTagsForResource", "ListUserPoolClientSecrets"]
+    pool += ["SetUserPoolMfaConfig", "TagResource", "UntagResource", "UpdateUserPool"]
+    people = ["AdminAddUserToGroup", "AdminCreateUser", "AdminDeleteUser", "AdminListGroupsForUser"]
+    people += ["AdminRemoveUserFromGroup", "ListUsers"]
+    # What turning on an HTTP API's access log needs, by its guide; none of them can be limited to a log.
+    delivery = ["CreateLogDelivery", "DeleteLogDelivery", "DescribeResourcePolicies", "GetLogDelivery"]
+    delivery += ["ListLogDeliveries", "PutResourcePolicy", "UpdateLogDelivery"]
+    logs = ["CreateLogGroup", "DeleteLogGroup", "DeleteRetentionPolicy", "DescribeIndexPolicies"]
+    logs += ["GetDataProtectionPolicy", "ListTagsForResource", "PutRetentionPolicy", "TagResource", "UntagResource"]
+    pools, distributions = scope.arn("cognito-idp", "userpool/*"), _global(scope, "distribution/*")
+    parts = [_global(scope, f"{kind}/*") for kind in ("origin-access-control", "response-headers-policy")]
+    changed = ["DeleteDistribution", "GetDistribution*", "ListTagsForResource", "TagResource", "UntagResource"]
+    gateway = f"arn:{scope.partition}:apigateway:{scope.region}::/"
+    verbs = ["DELETE", "GET", "PATCH", "POST", "PUT", "TagResource", "UntagResource"]
+    group = scope.arn("logs", f"log-group:/aws/vendedlogs/{name}-*")
+    return [
+        *written_roles(scope, [role]),
+        pass_role("PassApiRole", [role], "lambda"),
+        allow("Api", actions_of("apigateway", verbs), [f"{gateway}{what}" for what in ("apis", "apis/*", "tags/*")]),
+        allow(
+            "MakePool",
+            ["cognito-idp:CreateUserPool"],
+            ["*"],
+            {"StringEquals": {f"aws:RequestTag/{STAGE_TAG}": scope.stage}},
+        ),
+        allow("Pool", actions_of("cognito-idp", pool), [pools], own),
+        allow("People", actions_of("cognito-idp", people), [pools], own),
+        allow(
+            "MakeSite", actions_of("cloudfront", ["CreateDistribution", "CreateDistributionWithTags"]), [distributions]
+        ),
+        allow("Site", actions_of("cloudfront", [*changed, "UpdateDistribution"]), [distributions], own),
+        allow("SiteParts", actions_of("cloudfront", ["*OriginAccessControl", "*ResponseHeadersPolicy"]), parts),
+        *kept_buckets(["SiteBucket"], scope),
+        allow("SiteFiles", ["s3:PutObject"], [f"{site}/*"]),
+        allow("Logs", actions_of("logs", logs), [group]),
+        allow("AccessLog", actions_of("logs", delivery), ["*"]),
+    ]
+
+
+def _global(scope: Scope, what: str) -> str:
+    return f"arn:{scope.partition}:cloudfront::{scope.account}:{what}"
