@@ -11,6 +11,10 @@ COUNTERPARTS       := .venv-counterparts
 COUNTERPARTS_READY := $(COUNTERPARTS)/.ready $(COUNTERPARTS)-spark4/.ready
 READERS            := tests/counterparts/readers
 
+# What one process has compiled, the next one reads, also where the shell says otherwise, as in many containers: a demo
+# starts a dozen processes, the tests some hundreds.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo check lint fast-tests audit advisories test tests-that-compute tests-with-a-stage counterparts simulate-faults fuzz bench wheels lock clean
 

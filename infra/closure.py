@@ -7,6 +7,7 @@ import ast
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 OUR_PACKAGES = frozenset(
@@ -37,23 +38,34 @@ def closure_of(module: str, *, sources: Path, packages: frozenset[str] = OUR_PAC
     third_party: set[str] = set()
     services: set[str] = set()
     waiting = _and_parents(module)
+    seen: set[str] = set()
     while waiting:
-        path = _file_of(waiting.pop(), sources)
+        if (reached := waiting.pop()) in seen:
+            continue
+        seen.add(reached)
+        path = _file_of(reached, sources)
         if path is None or (name := path.relative_to(sources).as_posix()) in files:
             continue
         files[name] = path.read_bytes()
         beside = path.with_suffix(".json")  # what a module reads is in a file of its name
         if beside.is_file():
             files[beside.relative_to(sources).as_posix()] = beside.read_bytes()
-        tree = ast.parse(files[name], filename=name)
-        services.update(_services(tree))
-        for imported in _imports(tree):
+        imports, called = _named_in(files[name], name)
+        services.update(called)
+        for imported in imports:
             top = imported.partition(".")[0]
             if top in packages and _file_of(top, sources) is not None:
                 waiting += _and_parents(imported)
             elif top not in sys.stdlib_module_names:
                 third_party.add(top)
     return Closure(files=files, third_party=frozenset(third_party), services=frozenset(services))
+
+
+@lru_cache(maxsize=1024)
+def _named_in(source: bytes, name: str) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Return the imports of a module and the services of its clients; the functions share most of their modules."""
+    tree = ast.parse(source, filename=name)
+    return tuple(_imports(tree)), frozenset(_services(tree))
 
 
 def _imports(tree: ast.AST) -> Iterator[str]:
