@@ -11,7 +11,7 @@ import pytest
 from tests.simulation.replay import main as replay
 from tests.simulation.swarm import plan_of, run_seed
 
-SEEDS = int(os.environ.get("WINDROW_SEEDS", "120"))
+SEEDS = int(os.environ.get("WINDROW_SEEDS", "60"))
 TOGETHER = 10
 
 

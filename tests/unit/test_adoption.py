@@ -222,6 +222,7 @@ def test_a_stage_that_is_deployed_takes_nothing_back() -> None:
         assert adoption.choose(PLACE, "prod", adopts=None) is None
 
 
+@pytest.mark.slow
 def test_a_bucket_of_uploads_comes_back_only_with_uploads() -> None:
     """Without the parameter the template does not have it, and the import would fail."""
     plan = plan_deployment(PLACE, "prod", DeploymentOptions())

@@ -24,6 +24,7 @@ def contents(record: OutgoingRecord) -> list[Reading]:
     return list(decode_block(record.body))
 
 
+@pytest.mark.slow
 @given(
     batches=st.lists(strategies.batches(), max_size=4),
     shards=st.integers(1, 4),

@@ -215,6 +215,7 @@ def test_readings_cost_a_tick_as_much_more_as_is_paid_for() -> None:
     assert found["put"] == pytest.approx(puts, rel=NEAR)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sensors", "readings"), [(500, 2), (1_000, 2), (1_000, 30)])
 def test_partials_are_as_large_as_is_paid_for(sensors: int, readings: int) -> None:
     """A line through files of many sizes: so much a file, a sensor and a reading."""

@@ -52,6 +52,7 @@ def test_what_cannot_be_used_is_refused_with_its_line(tmp_path: Path) -> None:
         contract_to_store(str(file))
 
 
+@pytest.mark.slow
 def test_the_plan_names_the_contract_by_its_digest() -> None:
     """None keeps the stage's; empty goes back to the default form; and --set does not name it past its check."""
     plans = [plan_deployment(PLACE, "test", DeploymentOptions(contract=one)) for one in (None, b"", TELEGRAF)]

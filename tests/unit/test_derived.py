@@ -102,6 +102,7 @@ def test_views_of_hours_and_days_can_be_asked_and_joined(stored: StoredResults) 
     assert stored.engine.run(Query(sql)).frame.empty
 
 
+@pytest.mark.slow
 def test_mean_kinetic_temperature_is_that_of_the_formula(stored: StoredResults) -> None:
     """By day and sensor, over its windows, against plain Python and a value that was worked out by hand."""
     frame = stored.engine.run(Query("SELECT * FROM kinetic_1d ORDER BY dt, sensor_id")).frame
@@ -119,6 +120,7 @@ def test_mean_kinetic_temperature_is_that_of_the_formula(stored: StoredResults) 
         assert (row["min_c"], row["max_c"]) == (min(w["min_c"] for w in windows), max(w["max_c"] for w in windows))
 
 
+@pytest.mark.slow
 def test_mean_kinetic_temperature_of_two_equal_halves(tmp_path: Path) -> None:
     """20 and 30 °C for equally long: 26.3 °C; temperatures alone count, and windows that hold a value."""
     results = StoredResults(tmp_path / "cache")
@@ -131,6 +133,7 @@ def test_mean_kinetic_temperature_of_two_equal_halves(tmp_path: Path) -> None:
     assert row["time_weighted_mean_c"] == 25.0
 
 
+@pytest.mark.slow
 def test_a_condition_on_the_day_reaches_the_objects_below_the_groups(stored: StoredResults) -> None:
     """Of two days one is read."""
     assert len(stored.engine.run(Query("SELECT * FROM kinetic_1d WHERE dt = '2026-11-20'")).frame) == len(SENSORS)

@@ -188,6 +188,7 @@ def test_a_record_without_anything_has_an_unknown_origin() -> None:
     )
 
 
+@pytest.mark.slow
 @given(st.lists(json_values, max_size=4))
 def test_arbitrary_records_are_malformed_and_never_an_exception(raw: list[Any]) -> None:
     """Whatever JSON stands where a record should, each gives exactly one malformed record."""

@@ -191,6 +191,7 @@ def test_times_have_many_forms(tmp_path: Path, time: str) -> None:
     assert read(path, zone="UTC") == ({"temperature": [ROOF]}, [])
 
 
+@pytest.mark.slow
 def test_day_and_month_that_may_be_exchanged_are_asked_about(tmp_path: Path) -> None:
     """Never guessed, and one row that says more settles it for all."""
     path = written(tmp_path / "r.csv", f"{HEADER}roof,03/04/2026 12:00,1\n")

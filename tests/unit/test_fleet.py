@@ -269,6 +269,7 @@ def test_a_rate_that_is_none_is_refused_by_name(rate: float) -> None:
         Faults(late=rate)
 
 
+@pytest.mark.slow
 def test_several_quantities_are_readings_of_the_same_samples() -> None:
     """Under one time and one number; the temperatures are those of the fleet that measures nothing else."""
     several = dataclasses.replace(SPEC, quantities=("temperature", "humidity", "pressure"))

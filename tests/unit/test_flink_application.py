@@ -67,6 +67,7 @@ def test_a_dry_run_asks_nothing(home: Path) -> None:
         assert flink_application.code_for(PLACE, "prod", DeploymentOptions(), home=home, is_asked=False) is None
 
 
+@pytest.mark.slow
 def test_the_plan_uploads_the_code_and_names_it() -> None:
     """Under the key that the template is told; without the application the template is told of none."""
     code = Package(function="flink", body=JAR, parts={"Maven": len(JAR)})

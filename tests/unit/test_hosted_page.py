@@ -143,6 +143,7 @@ def test_the_function_is_packaged_for_who_has_it(
     assert (found is not None) == has_code
 
 
+@pytest.mark.slow
 def test_the_plan_says_where_a_stand_in_is_reached() -> None:
     """And nothing of the kind on AWS; LocalStack's community edition has none of the services."""
     embedded = Place(EMBEDDED, "http://127.0.0.1:4567", "us-east-1")

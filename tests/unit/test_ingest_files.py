@@ -139,6 +139,7 @@ def test_numbering_and_sequences_exclude_each_other(no_stage: None, tmp_path: Pa
     assert isinstance(run(str(path), "--dry-run", "--number-equal-times").exception, UsageError)
 
 
+@pytest.mark.slow
 def test_values_that_look_like_none_are_asked_about(no_stage: None, aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811 - the fixture
     """-200 and 9999 far from 20.5: a yes is needed, though nothing was guessed."""
     monkeypatch.setattr(command, "open_stage", lambda _name: STAGE)

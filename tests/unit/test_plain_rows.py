@@ -85,6 +85,7 @@ def test_an_instant_is_told_from_a_number(connection: duckdb.DuckDBPyConnection)
     assert [type(column[0]) for column in plain.columns] == [Instant, int]
 
 
+@pytest.mark.slow
 def test_pages_are_bounded_and_an_empty_answer_is_one(connection: duckdb.DuckDBPyConnection) -> None:
     """Nothing is lost between pages; without rows there are still the names."""
     pages = list(plain_rows_of_sql(connection, f"SELECT range AS x FROM range({PAGE_ROWS + 1})", {}))

@@ -1,12 +1,12 @@
 """The printed policies: what each allows and what it does not, with AWS's own lists of what its handlers call."""
 
+import importlib.util
 import json
 import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cfnlint
 import pytest
 from click.testing import CliRunner
 
@@ -23,7 +23,10 @@ ACCOUNT, REGION = "123456789012", "eu-central-1"
 SCOPE = Scope(stage="prod", account=ACCOUNT, region=REGION)
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/bounds"
 FOREIGN_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/theirs"
-SCHEMAS = Path(cfnlint.__file__).parent / "data" / "schemas" / "resources"
+_CFNLINT = importlib.util.find_spec("cfnlint")
+assert _CFNLINT is not None
+assert _CFNLINT.origin is not None
+SCHEMAS = Path(_CFNLINT.origin).parent / "data" / "schemas" / "resources"
 
 
 def arn(service: str, what: str) -> str:

@@ -11,6 +11,7 @@ from windrow.aws.clients import Place
 from windrow.stage import Stage
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("endpoint_url", "workgroup", "expected"),
     [

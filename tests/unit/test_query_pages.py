@@ -53,6 +53,7 @@ def test_an_empty_answer_is_one_page_with_its_columns(stored: StoredResults) -> 
     assert list(page.frame.columns) == ["sensor_id", "readings"]
 
 
+@pytest.mark.slow
 def test_a_limit_cuts_within_a_page_and_says_so(stored: StoredResults) -> None:
     """The rest is not read."""
     for pages_of in (stored.engine.pages, stored.engine.plain_pages):

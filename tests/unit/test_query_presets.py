@@ -194,6 +194,7 @@ def test_a_preset_reads_only_its_windows(stored: StoredResults, tmp_path: Path) 
     assert results.results.calls["list"] == 3  # the days, then hour 23 and hour 0
 
 
+@pytest.mark.slow
 def test_presets_of_another_quantity_have_its_unit(stored: StoredResults) -> None:
     """Column for column those of the temperatures, by names without `_c`, over its own rows only."""
     rows = rows_of(some_humidities())

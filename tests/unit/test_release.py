@@ -133,6 +133,7 @@ def test_localstack_gets_functions_without_aliases():
     assert len(before) - len(found) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "is_fanout"), [({}, False), ({"ProcessingMode": "direct"}, False), ({"ProcessingMode": "fanout"}, True)]
 )

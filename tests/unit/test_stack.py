@@ -106,6 +106,7 @@ def test_plan_says_what_the_place_lacks():
     assert all(f"leave out {what}" in here.lines() for what in here.left_out)
 
 
+@pytest.mark.slow
 def test_number_of_shards_is_not_changed_on_localstack():
     """It would ignore the change without a word; the embedded stack makes it."""
     existing = {"Parameters": [{"ParameterKey": "ShardCount", "ParameterValue": "2"}]}

@@ -150,6 +150,7 @@ def test_trino_recognizes_the_view(name: str) -> None:
     assert view["ViewExpandedText"] == "/* Presto View */"
 
 
+@pytest.mark.slow
 def test_latest_is_the_newest_row_of_each_sensor(database: duckdb.DuckDBPyConnection) -> None:
     """One row a sensor."""
     found = database.execute("SELECT sensor_id, CAST(last_c AS DOUBLE), window_start FROM latest ORDER BY 1").fetchall()
