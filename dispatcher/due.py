@@ -3,7 +3,7 @@
     now - reach                                              closing      scheduled time
         |----------------------------------------------------|-- 2 min --|
         S . . . . S . . . . . . . N . . . . S . . . M . . RRRR
-    N: partials, no lineage    R: the last 24    M: marked    S: this tick's share of the sweep
+    N: no lineage, but partials or a roll that began    R: the last 24    M: marked    S: this tick's share of the sweep
 
 A tick looks only at windows that end at or before `closing`. Nothing here remembers an earlier tick, so a tick that was
 late, lost, doubled or cut short changes only when a window is looked at.
@@ -12,6 +12,7 @@ late, lost, doubled or cut short changes only when a window is looked at.
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 from typing import TypeVar
 
 from windrow.lake.layout import MarkerKey
@@ -42,7 +43,7 @@ Work = TypeVar("Work")
 class DueReason(StrEnum):
     """Why a window is due."""
 
-    NEW = "new"  # it has partials and no lineage
+    NEW = "new"  # it has no lineage, but partials, or a roll of it died before the lineage
     RECENT = "recent"  # it is one of the last RECENT_WINDOWS
     MARKED = "marked"  # a marker says that a partial came after its end
     SWEEP = "sweep"  # it is its turn in the slow sweep
@@ -96,12 +97,14 @@ def due_windows(
     *,
     with_lineage: Collection[Window],
     with_partials: Iterable[Window],
+    begun: Iterable[Window] = (),
     markers: Iterable[MarkerKey],
 ) -> tuple[DueWindow, ...]:
     """Return the windows that are due at a tick, oldest first.
 
     `with_partials` must cover the hours of `hours_to_list`, `with_lineage` the windows within reach. A marked window
-    may lie beyond reach. One that cannot be closed yet waits, and its marker with it.
+    may lie beyond reach. One that cannot be closed yet waits, and its marker with it. `begun` are the windows that a
+    marker of a silence names: of one without a lineage, the roll died after the marker, and only a roll releases it.
     """
     closing = closing_ms(scheduled_time_ms)
     within_reach = windows_within_reach(scheduled_time_ms, lifetimes)
@@ -111,7 +114,8 @@ def due_windows(
             named.setdefault(marker.window, []).append(marker)
     swept = {window for window in within_reach if (closing // WINDOW_MS - window.index) % SWEEP_TICKS == 0}
     found = {
-        DueReason.NEW: {window for window in with_partials if window not in with_lineage} & set(within_reach),
+        DueReason.NEW: {window for window in chain(with_partials, begun) if window not in with_lineage}
+        & set(within_reach),
         DueReason.RECENT: set(within_reach[-RECENT_WINDOWS:]),
         DueReason.MARKED: named.keys(),
         DueReason.SWEEP: swept,

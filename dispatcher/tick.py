@@ -158,6 +158,7 @@ def plan_tick(buckets: Buckets, scheduled_time_ms: int, lifetimes: Lifetimes, *,
         lifetimes,
         with_lineage=with_lineage,
         with_partials=_parse_each(_window_prefixes(buckets.lake, hours, mapper), parse_window_prefix, unknown),
+        begun=(marker.window for marker in marked.of_silences),
         markers=marked.all_of_partials(),
     )
     within_reach = windows_within_reach(scheduled_time_ms, lifetimes)

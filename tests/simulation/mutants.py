@@ -27,6 +27,7 @@ from tests.simulation.test_backlog import (
 )
 from tests.simulation.test_ceilings import faults_of_windows_beyond_a_ceiling
 from tests.simulation.test_excursions import (
+    faults_of_death_in_the_sweep,
     faults_of_deaths,
     faults_of_deliveries,
     faults_of_left_rules,
@@ -303,6 +304,7 @@ MUTANTS = (
     mutant("no marker where excursions go on", "dispatcher.excursions", "        if goes_on:\n", "        if False:\n", asserted(test_lasting_excursion_that_began_earlier_is_corrected_step_by_step)),
     mutant("a tick without its rules forgets what it rolled", "dispatcher.followup", "return not self.leaves_rules if", "return True if", faults_of_left_rules),
     mutant("a tick without its rules marks nothing", "dispatcher.tick", "has_rules=tick.rules is not None or tick.leaves_rules", "has_rules=tick.rules is not None", faults_of_left_rules),
+    mutant("a window whose roll died waits for the sweep", "dispatcher.due", "chain(with_partials, begun) if", "with_partials if", faults_of_death_in_the_sweep),
     mutant("windows that nobody rolled are left out", "dispatcher.followup", "            self.excursions.settle(gaps)\n", "", asserted(test_excursions_of_a_fleet_that_stops_end_as_lost)),
     mutant("a row left out that is tracked", "windrow.rules.watched", "    keep = _are_among(rollup.sensor_ids, tracked)\n", "    keep = np.zeros(len(rollup), bool)\n", asserted(test_excursion_rings_once_and_clears)),
     mutant("an excursion that is gone is not withdrawn", "windrow.rules.changes", "        if key not in at_first and _overlapping(row, stands_of) is None:\n", "        if False:\n", lambda: run_seed(14).faults),
@@ -332,7 +334,7 @@ MUTANTS = (
     mutant("the schedule lets no late reading wait", "dispatcher.handler", '    if asked.get("late_rolls_now"):\n', "    if True:\n", faults_of_a_tick_by_hand),
     mutant("windrow tick asks like the schedule", "windrow_operations.ticks", '"late_rolls_now": True', '"late_rolls_now": False', faults_of_a_tick_by_hand),
     # What is due.
-    mutant("windows without a lineage are not due", "dispatcher.due", "DueReason.NEW: {window for window in with_partials if window not in with_lineage} & set(within_reach),", "DueReason.NEW: set(),", lambda: faults_of_missed_hours(3)),
+    mutant("windows without a lineage are not due", "dispatcher.due", "DueReason.NEW: {window for window in chain(with_partials, begun) if window not in with_lineage}\n        & set(within_reach),", "DueReason.NEW: set(),", lambda: faults_of_missed_hours(3)),
     mutant("no sweep", "dispatcher.due", "        DueReason.SWEEP: swept,\n", "        DueReason.SWEEP: set(),\n", faults_of_sweep),
     mutant("markers make nothing due", "dispatcher.due", "DueReason.MARKED: named.keys(),", "DueReason.MARKED: set(),", lambda: faults_of_late_reading(3 * HOUR_MS)),
     Mutant("no window is live", (

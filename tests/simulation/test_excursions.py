@@ -20,7 +20,17 @@ from dispatcher.tick import Tick, always
 from tests.oracle import read_rows
 from tests.simulation.lake import LAKE, LIFETIMES, RESULTS, at, buckets, contents, marker_put, markers_of, partial_put
 from tests.simulation.simulated_s3 import Delete, Operation, Perform, Put, S3State, SimulatedStore, recording
-from windrow.lake.layout import EXCURSIONS, MESSAGES, SILENCE_MARKERS, excursions_key, message_key, rows_key, rules_key
+from windrow.lake.layout import (
+    EXCURSIONS,
+    MESSAGES,
+    SILENCE_MARKERS,
+    excursions_key,
+    lineage_key,
+    message_key,
+    parse_silence_marker_key,
+    rows_key,
+    rules_key,
+)
 from windrow.lake.layout import RULES as RULES_ROOT
 from windrow.rows.rollup_parquet import read_rows as read_rollup
 from windrow.rules.excursion import Excursion, ExcursionState, excursions
@@ -414,6 +424,33 @@ def faults_of_deaths(*, is_done: bool, hours: int = 0, every: int = 1) -> list[s
             assert dies_at > 10
             return faults
     return faults
+
+
+def test_run_that_dies_in_the_sweep_leaves_no_marker() -> None:
+    """Its event is not delivered again: the next tick, whose share of the sweep is another, releases what it marked."""
+    assert faults_of_death_in_the_sweep() == []
+
+
+def faults_of_death_in_the_sweep() -> list[str]:
+    """The markers that are left by the tick after one that died between a marker and the first lineage.
+
+    The window is old and nobody was heard in it, so that nothing but the marker is there of it.
+    """
+    site = Site()
+    site.put(Window(site.now_ms), {"f": 5})
+    site.now_ms += WINDOW_MS
+
+    def perform(operation: Operation) -> Any:
+        marked = {parse_silence_marker_key(key).window for key in markers_of(site.state)}
+        if isinstance(operation, Put) and operation.key in map(lineage_key, marked):
+            raise Died
+        return site.state.apply(operation)
+
+    with pytest.raises(Died):
+        site.tick(perform)
+    site.now_ms += WINDOW_MS
+    site.tick()
+    return [f"{key} is left" for key in markers_of(site.state)]
 
 
 def _late_and_on_time(hours: int) -> Site:

@@ -37,6 +37,7 @@ def due(
     *,
     with_lineage: set[Window] | None = None,
     with_partials: tuple[Window, ...] = (),
+    begun: tuple[Window, ...] = (),
     markers: tuple[MarkerKey, ...] = (),
     scheduled_time_ms: int = SCHEDULED,
 ) -> dict[Window, DueWindow]:
@@ -44,7 +45,12 @@ def due(
     if with_lineage is None:
         with_lineage = set(windows_within_reach(scheduled_time_ms, WEEK))
     found = due_windows(
-        scheduled_time_ms, WEEK, with_lineage=with_lineage, with_partials=with_partials, markers=markers
+        scheduled_time_ms,
+        WEEK,
+        with_lineage=with_lineage,
+        with_partials=with_partials,
+        begun=begun,
+        markers=markers,
     )
     assert [one.window for one in found] == sorted(one.window for one in found)
     return {one.window: one for one in found}
@@ -88,6 +94,17 @@ def test_window_with_partials_and_no_lineage_is_due() -> None:
     assert found[new].reasons == (DueReason.NEW,)
     assert rolled not in found
     assert empty not in found
+
+
+def test_window_whose_roll_died_before_its_lineage_is_due() -> None:
+    """Its marker is all that is left of the roll. With a lineage, or beyond reach, it is not due for it."""
+    died, rolled = window("18T03:00"), window("18T04:00")
+    beyond = Window(windows_within_reach(SCHEDULED, WEEK)[0].start_ms - WINDOW_MS)
+    lineages = set(windows_within_reach(SCHEDULED, WEEK)) - {died}
+    found = due(with_lineage=lineages, begun=(died, rolled, beyond))
+    assert found[died].reasons == (DueReason.NEW,)
+    assert rolled not in found
+    assert beyond not in found
 
 
 def test_open_window_with_partials_is_not_due() -> None:
