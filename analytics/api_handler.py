@@ -11,17 +11,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mangum import Mangum
-from starlette.requests import Request
+from windrow.cold_start import importing
 
-from analytics.api.endpoints import Endpoints
-from analytics.api.operations import OPERATOR, VIEWER
-from analytics.api.problems import MEDIA_TYPE
-from analytics.cache import ObjectCache
-from analytics.dashboard import Dashboard
-from analytics.local import LocalEngine
-from analytics.web import hosted
-from windrow.stage import Stage
+with importing():
+    from mangum import Mangum
+    from starlette.requests import Request
+
+    from analytics.api.endpoints import Endpoints
+    from analytics.api.operations import OPERATOR, VIEWER
+    from analytics.api.problems import MEDIA_TYPE
+    from analytics.cache import ObjectCache
+    from analytics.dashboard import Dashboard
+    from analytics.local import LocalEngine
+    from analytics.web import hosted
+    from windrow.stage import Stage
 
 ANSWER_SECONDS_MAX = 20.0
 """When work ends that takes too long, at its next step: an HTTP API waits for 30 seconds, and the function for 29."""

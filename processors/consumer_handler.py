@@ -2,10 +2,13 @@
 
 from typing import Any
 
-from aws_lambda_powertools.utilities.typing import LambdaContext
+from windrow.cold_start import importing
 
-from processors.batch import logger, metrics, process_batch
-from processors.invoke import batch_response
+with importing():
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from processors.batch import logger, metrics, process_batch
+    from processors.invoke import batch_response
 
 
 @logger.inject_lambda_context

@@ -5,16 +5,19 @@ import os
 from functools import cache
 from typing import Any
 
-from aws_lambda_powertools.metrics import MetricUnit
-from aws_lambda_powertools.utilities.typing import LambdaContext
+from windrow.cold_start import importing
 
-from processors.batch import logger, metrics, process_batch
-from processors.chunk import encoded_records
-from processors.fanout import FanOut, FanOutResult
-from processors.invoke import Invoker, LambdaInvoker, batch_response
-from windrow.errors import WindrowError
-from windrow.settings import PROCESSOR_FUNCTION
-from windrow.stage import Stage
+with importing():
+    from aws_lambda_powertools.metrics import MetricUnit
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from processors.batch import logger, metrics, process_batch
+    from processors.chunk import encoded_records
+    from processors.fanout import FanOut, FanOutResult
+    from processors.invoke import Invoker, LambdaInvoker, batch_response
+    from windrow.errors import WindrowError
+    from windrow.settings import PROCESSOR_FUNCTION
+    from windrow.stage import Stage
 
 
 @logger.inject_lambda_context

@@ -5,14 +5,17 @@ import time
 from functools import cache
 from typing import Any
 
-from aws_lambda_powertools.metrics import MetricUnit
-from aws_lambda_powertools.utilities.typing import LambdaContext
+from windrow.cold_start import importing
 
-from processors.batch import PUTS_PARALLEL_MAX, BatchResult, logger, metrics, reader_of, report
-from processors.puts import Deadline, Puts
-from processors.upload_event import decode_messages, is_schedule
-from processors.uploads import UploadsConsumer, UploadsResult
-from windrow.stage import Stage
+with importing():
+    from aws_lambda_powertools.metrics import MetricUnit
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from processors.batch import PUTS_PARALLEL_MAX, BatchResult, logger, metrics, reader_of, report
+    from processors.puts import Deadline, Puts
+    from processors.upload_event import decode_messages, is_schedule
+    from processors.uploads import UploadsConsumer, UploadsResult
+    from windrow.stage import Stage
 
 
 @cache
