@@ -79,33 +79,31 @@ def surely_has_twins(text: str) -> bool:
 
 def is_wrong(fields: Mapping[str, Any]) -> bool:
     """Return whether a field is missing or wrong; raises BadReading too. What costs least is looked at first."""
+    if _has_wrong_value(fields):
+        return True
     event_time: Any = fields.get("event_time")
+    if type(event_time) is not int and (type(event_time) is not str or not _looks_like_time(event_time)):
+        return True
     sensor_id, sequence = fields.get("sensor_id"), fields.get("sequence", 0)
     if type(sensor_id) is not str or type(sequence) is not int:
         return True
-    if type(event_time) is not int and (type(event_time) is not str or not _looks_like_time(event_time)):
-        return True
-    unit = fields.get("unit", "C")
-    if "temperature" in fields or "quantity" not in fields:
-        is_wrong = _is_no_temperature(fields.get("temperature"), unit)
-    elif fields["quantity"] == TEMPERATURE.name:
-        is_wrong = _is_no_temperature(fields.get("value"), unit)
-    else:
-        value: Any = fields.get("value")
-        is_wrong = "unit" not in fields or type(unit) is not str or type(value) not in _NUMBERS
-        is_wrong = is_wrong or not -_VALUE_MAX <= value <= _VALUE_MAX
-    if is_wrong:
-        return True
     if type(event_time) is int:
         check_event_time_ms(event_time)
-    elif not _is_time(str(event_time)):
+    elif not _is_time(event_time):
         return True
     check_sensor_id(sensor_id)
     check_sequence(sequence)
     return False
 
 
-def _is_no_temperature(value: Any, unit: object) -> bool:
+def _has_wrong_value(fields: Mapping[str, Any]) -> bool:
+    value: Any = fields.get("temperature")
+    unit: Any = fields.get("unit", "C")
+    if value is None and "quantity" in fields and "temperature" not in fields:
+        value = fields.get("value")
+        if fields["quantity"] != TEMPERATURE.name:
+            is_measured = "unit" in fields and type(unit) is str and type(value) in _NUMBERS
+            return not is_measured or not -_VALUE_MAX <= value <= _VALUE_MAX
     bounds = _BOUNDS.get(unit) if type(unit) is str else None
     return bounds is None or type(value) not in _NUMBERS or not bounds[0] <= value <= bounds[1]
 

@@ -4,13 +4,15 @@ Where msgspec refuses a payload, or a key may come twice in it, `windrow.wire.js
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
 from windrow.reading import BadReading
 from windrow.wire.json.quick import CLOSES, OPENS, is_surely_bad, is_wrong, surely_has_twins
 
-_decode: Callable[[bytes], object] = msgspec.json.Decoder().decode
+# What begins with a brace is an object, or refused.
+_decode: Callable[[bytes], dict[str, Any]] = msgspec.json.Decoder().decode
 
 
 def is_surely_bad_by_value(payload: bytes) -> bool:
@@ -21,8 +23,6 @@ def is_surely_bad_by_value(payload: bytes) -> bool:
         fields = _decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return is_surely_bad(payload)
-    if type(fields) is not dict:
-        return True
     if payload.count(b'":') > len(fields):
         return surely_has_twins(payload.decode()) or is_surely_bad(payload)
     try:
