@@ -79,10 +79,10 @@ def surely_has_twins(text: str) -> bool:
 
 def is_wrong(fields: Mapping[str, Any]) -> bool:
     """Return whether a field is missing or wrong; raises BadReading too. What costs least is looked at first."""
-    if _has_wrong_value(fields):
-        return True
     event_time: Any = fields.get("event_time")
     if type(event_time) is not int and (type(event_time) is not str or not _looks_like_time(event_time)):
+        return True
+    if _has_wrong_value(fields):
         return True
     sensor_id, sequence = fields.get("sensor_id"), fields.get("sequence", 0)
     if type(sensor_id) is not str or type(sequence) is not int:
