@@ -1,8 +1,9 @@
 """Payloads as slices of one buffer."""
 
 import numpy as np
+import pytest
 
-from windrow.columns.payloads import PADDING_OCTETS, Payloads, join_octets
+from windrow.columns.payloads import COPIED_OCTETS_MAX, PADDING_OCTETS, Payloads, join_octets
 
 
 def test_a_column_gives_back_its_payloads() -> None:
@@ -11,6 +12,15 @@ def test_a_column_gives_back_its_payloads() -> None:
     assert list(Payloads.of(payloads)) == payloads
     assert Payloads.of(payloads)[2] == b"\0 and more"
     assert len(Payloads.of([])) == 0
+
+
+@pytest.mark.parametrize("length", [1, COPIED_OCTETS_MAX, 5 * COPIED_OCTETS_MAX])
+def test_payloads_at_places_are_those_one_by_one(length: int) -> None:
+    """In any order, twice, with others between them, near each other and far apart; and none at all."""
+    column = Payloads.of([b"%d" % number * length for number in range(9)] + [b""])
+    for places in ([7, 2, 2, 9, 3], [8, 0], [4], [9], []):
+        wanted = np.array(places, np.int64)
+        assert list(column.objects(wanted)) == [column[place] for place in places]
 
 
 def test_a_beginning_must_lie_within_the_payload() -> None:

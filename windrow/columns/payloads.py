@@ -13,6 +13,8 @@ from windrow.columns.words import load, word_of
 # The fast readers read whole words, and read beyond a payload while they look for the end of a field, but never
 # farther than this.
 PADDING_OCTETS = 256
+COPIED_OCTETS_MAX = 1_024
+"""Copying so many octets takes as long as it saves to slice one payload from bytes rather than from an array."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,8 +47,13 @@ class Payloads:
     def objects(self, places: Int64s) -> Iterator[bytes]:
         """Iterate over the payloads at `places` as Python objects, faster than one by one."""
         starts = self.starts[places]
-        spans = map(slice, starts.tolist(), (starts + self.lengths[places]).tolist())
-        return map(bytes, map(self.octets.data.__getitem__, spans))
+        ends = starts + self.lengths[places]
+        first, last = (int(starts.min()), int(ends.max())) if len(starts) else (0, 0)
+        if last - first > COPIED_OCTETS_MAX * len(starts):
+            return map(bytes, map(self.octets.data.__getitem__, map(slice, starts.tolist(), ends.tolist())))
+        octets = self.octets[first:last].tobytes()
+        spans = zip((starts - first).tolist(), (ends - first).tolist(), strict=True)
+        return (octets[start:end] for start, end in spans)
 
     def take(self, places: Int64s | slice) -> "Payloads":
         """Return the payloads at `places`, of the same buffer."""
