@@ -82,15 +82,26 @@ class AthenaEngine:
             bytes_scanned = _bytes_scanned(execution)
             for columns, rows in self._read(query_id):
                 frame, seconds = frame_of_text(columns, rows), self._clock.now() - started
-                yield Result(frame, self.name, bytes_scanned, seconds, dollars=dollars(bytes_scanned))
+                yield Result(
+                    frame,
+                    engine=self.name,
+                    bytes_scanned=bytes_scanned,
+                    seconds=seconds,
+                    dollars=dollars(bytes_scanned),
+                )
 
     def plain_pages(
         self, query: Query, *, on_progress: Callable[[QueryProgress], None] = lambda _: None
     ) -> Generator[PlainResult, None, None]:
         """Answer `query` page by page; see analytics.result.Engine."""
         for page in self.pages(query, on_progress=on_progress):
-            facts = (page.engine, page.bytes_scanned, page.seconds, page.is_truncated, page.dollars)
-            yield PlainResult(plain_rows(page.frame), *facts)
+            yield PlainResult(
+                plain_rows(page.frame),
+                engine=page.engine,
+                bytes_scanned=page.bytes_scanned,
+                seconds=page.seconds,
+                dollars=page.dollars,
+            )
 
     def _execute(self, query: Query, on_progress: Callable[[QueryProgress], None]) -> tuple[str, dict[str, Any]]:
         """Run `query`; return its id and its description once it has succeeded."""

@@ -68,14 +68,14 @@ class LocalEngine:
     ) -> Generator[Result, None, None]:
         """Answer `query` page by page; see analytics.result.Engine."""
         for frame, bytes_scanned, seconds in self._pages(query, frames_of_sql, on_progress):
-            yield Result(frame, self.name, bytes_scanned, seconds)
+            yield Result(frame, engine=self.name, bytes_scanned=bytes_scanned, seconds=seconds)
 
     def plain_pages(
         self, query: Query, *, on_progress: Callable[[QueryProgress], None] = lambda _: None
     ) -> Generator[PlainResult, None, None]:
         """Answer `query` page by page; see analytics.result.Engine."""
         for rows, bytes_scanned, seconds in self._pages(query, plain_rows_of_sql, on_progress):
-            yield PlainResult(rows, self.name, bytes_scanned, seconds)
+            yield PlainResult(rows, engine=self.name, bytes_scanned=bytes_scanned, seconds=seconds)
 
     def _pages(
         self, query: Query, read: _Read[_Rows], on_progress: Callable[[QueryProgress], None]

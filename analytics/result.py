@@ -15,19 +15,25 @@ ROWS_MAX = 1_000_000
 """The most rows of a result in memory; write a larger one to a file, page by page."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Result:
-    """The rows of a query as a frame, and what it took. `is_truncated` says that there are more than were asked for.
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class _Answer:
+    """What a query took. `is_truncated` says that there are more rows than were asked for.
 
-    The frame's dtypes are those of analytics.frames. `dollars` is about what the query costs; 0 for the local engine.
+    `dollars` is about what the query costs; 0 for the local engine.
     """
 
-    frame: "pd.DataFrame"
     engine: str
     bytes_scanned: int
     seconds: float
     is_truncated: bool = False
     dollars: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result(_Answer):
+    """The rows of a query as a frame, whose dtypes are those of analytics.frames, and what it took."""
+
+    frame: "pd.DataFrame"
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -39,15 +45,10 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PlainResult:
+class PlainResult(_Answer):
     """The same with the rows as plain values."""
 
     rows: PlainRows
-    engine: str
-    bytes_scanned: int
-    seconds: float
-    is_truncated: bool = False
-    dollars: float = 0.0
 
     def __len__(self) -> int:
         """Return the number of rows."""

@@ -71,7 +71,7 @@ def test_an_iterator_that_is_closed_ends_the_query(stored: StoredResults) -> Non
     def pages_of(_: Query, **__: object) -> Generator[Result, None, None]:
         try:
             while True:
-                yield Result(pd.DataFrame({"x": [1]}), "scripted", 0, 0.0)
+                yield Result(pd.DataFrame({"x": [1]}), engine="scripted", bytes_scanned=0, seconds=0.0)
         finally:
             closed.append("query")
 
@@ -184,9 +184,9 @@ def test_the_command_does_without_matplotlib_until_it_draws() -> None:
 def test_the_price_is_told_where_there_is_one() -> None:
     """Athena's, about; the local engine costs nothing."""
     frame = pd.DataFrame({"x": [1]})
-    paid = Result(frame, "Athena", 53_515, 1.0, dollars=0.00005)
+    paid = Result(frame, engine="Athena", bytes_scanned=53_515, seconds=1.0, dollars=0.00005)
     assert about((1, paid)) == "1 row from Athena: 53.5 kB scanned, 1.00 s, about $0.00005"
-    assert "$" not in about((1, Result(frame, "DuckDB", 53_515, 1.0)))
+    assert "$" not in about((1, Result(frame, engine="DuckDB", bytes_scanned=53_515, seconds=1.0)))
 
 
 def test_progress_reaches_whoever_asks(stored: StoredResults) -> None:

@@ -46,6 +46,8 @@ class Lineage:
     readings; duplicates_removed, late, quarantined: as delivered, up to the roll; partials: the objects listed; shards:
     "<stream>-<shard>", ascending; is_final: no partial can arrive any more; scheduled_time_ms: of the tick.
 
+    A sensor is a series here, and in every count of sensors below: what measures two quantities counts twice.
+
     The silence of the window (windrow.rows.silence), None and "" until it is computed: sensors_expected: the sensors of
     the windows before it; silent: how many of them are silent; presence: a fingerprint of the sensors of all these
     windows; silences_etag: of its object of silences ("" if there is none). sensors_sha256: over the sensor ids of the
