@@ -7,6 +7,7 @@ says what is wrong, and the quarantined payload can be read by people and delive
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -26,11 +27,12 @@ from windrow.columns.arrays import Octets
 from windrow.lake.quarantine import QuarantinedPayload
 from windrow.reading import EARLINESS_MS_MAX, READINGS_PER_RECORD_MAX, BadReading, Reading, Readings, Reason, is_sound
 from windrow.wire.block import BLOCK_MAGIC, is_block
-from windrow.wire.block.block import open_block, read_block, to_json_payloads
-from windrow.wire.block.stream import EncodedBatch
 from windrow.wire.json.strict import parse_reading
 from windrow.wire.kpl import MAGIC, OUTER_PARTITION_KEY, BrokenAggregate, UserRecord, aggregate, deaggregate
 from windrow.wire.unpack import unpack
+
+if TYPE_CHECKING:
+    from windrow.wire.block.stream import EncodedBatch
 
 BAD_ROWS_MAX = 256
 """Up to so many bad readings of a long block are quarantined one by one; if there are more, the block is, as a whole.
@@ -98,6 +100,8 @@ def readings_max(payload: bytes, reader: PayloadReader | None = None) -> int:
     READINGS_PER_RECORD_MAX at most: of a record that holds more, none counts.
     """
     if is_block(payload):
+        from windrow.wire.block.block import open_block  # noqa: PLC0415 - loaded by the first block
+
         try:
             return open_block(payload).rows
         except BadReading:
@@ -143,7 +147,7 @@ def _judge_special(record: Record, *, horizon_ms: int, reader: PayloadReader | N
     except BrokenAggregate:
         return judge([record], horizon_ms=horizon_ms, reader=reader)
     opened = [_opened(payload) if is_block(payload) else None for payload in payloads]
-    total = sum(block.rows if isinstance(block, EncodedBatch) else 1 for block in opened)
+    total = sum(1 if block is None or isinstance(block, BadReading) else block.rows for block in opened)
     if total > READINGS_PER_RECORD_MAX:
         detail = f"{total} readings in one record, at most {READINGS_PER_RECORD_MAX}"
         return _rejected(quarantine_record(record, reason=Reason.TOO_MANY_READINGS, detail=detail))
@@ -165,16 +169,20 @@ def _payloads(record: Record) -> list[bytes]:
     return [record.payload] if user_records is None else [user_record.payload for user_record in user_records]
 
 
-def _opened(payload: bytes) -> EncodedBatch | BadReading:
+def _opened(payload: bytes) -> "EncodedBatch | BadReading":
     """Return the opened block, or what is wrong with it."""
+    from windrow.wire.block.block import open_block  # noqa: PLC0415 - see above
+
     try:
         return open_block(payload)
     except BadReading as error:
         return error
 
 
-def _judge_block(record: Record, payload: bytes, block: EncodedBatch | BadReading, *, horizon_ms: int) -> Judgement:
+def _judge_block(record: Record, payload: bytes, block: "EncodedBatch | BadReading", *, horizon_ms: int) -> Judgement:
     """Judge the block in `payload`, which is opened as `block`; `record` is its origin, with the block's position."""
+    from windrow.wire.block.block import read_block  # noqa: PLC0415 - see above
+
     try:
         if isinstance(block, BadReading):
             raise block
@@ -199,6 +207,8 @@ def _judge_block(record: Record, payload: bytes, block: EncodedBatch | BadReadin
 
 def _judge_rows(record: Record, readings: Readings, rows: npt.NDArray[np.int64], *, horizon_ms: int) -> Judgement:
     """Judge the `rows` of a block as JSON that means the same, one by one: they are few, and usually none counts."""
+    from windrow.wire.block.block import to_json_payloads  # noqa: PLC0415 - see above
+
     counted: list[Reading] = []
     rejected: list[QuarantinedPayload] = []
     for row, payload in zip(rows.tolist(), to_json_payloads(readings, rows), strict=True):

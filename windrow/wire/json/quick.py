@@ -89,7 +89,7 @@ def is_wrong(fields: Mapping[str, Any]) -> bool:
         return True
     if type(event_time) is int:
         check_event_time_ms(event_time)
-    elif not _is_time(event_time):
+    elif not _is_time(str(event_time)):
         return True
     check_sensor_id(sensor_id)
     check_sequence(sequence)
