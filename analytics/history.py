@@ -10,6 +10,7 @@ import pandas as pd
 
 from analytics import presets
 from analytics.frames import epoch_ms
+from analytics.means import rounded_mean
 from analytics.query import Query
 from analytics.result import Engine
 from analytics.row_cache import Snapshot
@@ -99,4 +100,4 @@ class Histories:
 
 
 def _plain(value: Any) -> float | int:
-    return int(value) if float(value).is_integer() and not isinstance(value, float) else round(float(value), 3)
+    return int(value) if float(value).is_integer() and not isinstance(value, float) else rounded_mean(value)

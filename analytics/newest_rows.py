@@ -9,6 +9,7 @@ import pandas as pd
 
 from analytics import presets
 from analytics.frames import epoch_ms
+from analytics.means import rounded_mean
 from analytics.panels import SensorSummaries
 from analytics.result import Engine
 from analytics.row_cache import Snapshot
@@ -46,7 +47,7 @@ def columns(
 
 
 def objects(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows as objects: instants in ms since the epoch, numbers rounded to three decimals, null for NULL."""
+    """Return the rows as objects: instants in ms since the epoch, null for NULL."""
     by_name = {
         str(name): epoch_ms(frame[name])
         if isinstance(frame[name].dtype, pd.DatetimeTZDtype)
@@ -60,5 +61,5 @@ def _plain(value: Any) -> Any:
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, float | Decimal):
-        return round(float(value), 3)
+        return rounded_mean(value)
     return value

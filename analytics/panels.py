@@ -1,6 +1,6 @@
 """The panels of the dashboard, computed from a snapshot of rows: plain lists and numbers, ready for JSON.
 
-Temperatures are in °C with three decimals, times in ms since the epoch. In a mean every reading has the same weight.
+Temperatures are in °C, times in ms since the epoch. Means have MEAN_DECIMALS; every reading weighs the same in them.
 """
 
 import functools
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from analytics.means import MEAN_DECIMALS, rounded_mean
 from analytics.row_cache import Snapshot, WindowRows
 from analytics.silences import SilenceNow
 from windrow.window import WINDOW_MS
@@ -100,7 +101,7 @@ def fleet(snapshot: Snapshot) -> Json:
     return {
         "t": [start_ms for start_ms, _ in groups],
         "step_ms": _step_ms(snapshot, POINTS_MAX),
-        "mean": [round(total / (1000 * count), 3) for total, count in zip(sums, readings, strict=True)],
+        "mean": [rounded_mean(total / (1000 * count)) for total, count in zip(sums, readings, strict=True)],
         "min": [min(int(rows.min_milli.min()) for rows in group) / 1000 for _, group in groups],
         "max": [max(int(rows.max_milli.max()) for rows in group) / 1000 for _, group in groups],
         "sensors": [max(len(rows) for rows in group) for _, group in groups],
@@ -241,7 +242,7 @@ def _means(groups: "Groups", places: npt.NDArray[np.int64], count: int) -> list[
             sums[row[is_shown], column] += rows.sum_milli[is_shown]
             readings[row[is_shown], column] += rows.readings[is_shown]
     with np.errstate(invalid="ignore"):
-        means = np.round(sums / (readings * 1000), 3)
+        means = np.round(sums / (readings * 1000), MEAN_DECIMALS)
     return [[None if value != value else value for value in row] for row in means.tolist()]  # noqa: PLR0124 - NaN
 
 
@@ -298,4 +299,4 @@ def _greatest(values: Floats, count: int) -> list[int]:
 
 
 def _rounded(value: float) -> float | None:
-    return None if math.isnan(value) else round(float(value), 3)
+    return None if math.isnan(value) else rounded_mean(value)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from analytics.means import MEAN_DECIMALS
 from analytics.panels import HEATMAP_COLUMNS_MAX, MOVERS, POINTS_MAX, SILENT_SHOWN_MAX
 from windrow.schemas import WINDOWS
 
@@ -10,7 +11,10 @@ Schema = Mapping[str, Any]
 
 INSTANT: Schema = {"type": "integer", "description": "ms since the epoch, UTC"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
-NUMBER: Schema = {"type": "number", "description": "in the unit of the quantity, to three decimals"}
+NUMBER: Schema = {
+    "type": "number",
+    "description": f"in the unit of the quantity; means have {MEAN_DECIMALS} decimals, so that they can be rounded",
+}
 FLAG: Schema = {"type": "boolean"}
 TEXT: Schema = {"type": "string"}
 

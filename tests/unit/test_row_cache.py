@@ -110,7 +110,7 @@ def test_the_fleet_is_the_preset(stored: StoredResults, cache: RowCache) -> None
         assert fleet[name] == frame[name].tolist()
     for name in ("min", "max"):
         assert fleet[name] == frame[f"{name}_c"].tolist()
-    assert fleet["mean"] == pytest.approx(frame["mean_c"].tolist(), abs=0.00051)
+    assert fleet["mean"] == pytest.approx(frame["mean_c"].tolist(), abs=1e-12)
 
 
 def test_a_long_range_is_told_in_steps(stored: StoredResults, cache: RowCache, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +124,7 @@ def test_a_long_range_is_told_in_steps(stored: StoredResults, cache: RowCache, m
     assert fleet["t"] == list(groups.groups)
     assert fleet["readings"] == groups["readings"].sum().tolist()
     means = groups["sum_milli"].sum() / groups["readings"].sum() / 1000
-    assert fleet["mean"] == pytest.approx(means.tolist(), abs=0.00051)
+    assert fleet["mean"] == pytest.approx(means.tolist(), abs=1e-12)
     assert fleet["min"] == (groups["min_milli"].min() / 1000).tolist()
 
 
@@ -140,7 +140,7 @@ def test_the_heatmap_is_the_means_of_each_sensor(stored: StoredResults, cache: R
     for row, expected in zip(found["mean"], pivot.to_numpy(float), strict=True):
         assert [value is None for value in row] == np.isnan(expected).tolist()
         heard = expected[~np.isnan(expected)].tolist()
-        assert [value for value in row if value is not None] == pytest.approx(heard, abs=0.00051)
+        assert [value for value in row if value is not None] == pytest.approx(heard, abs=1e-12)
     by_sensor = rows.groupby("sensor_id")
     assert found["max"] == (by_sensor["max_milli"].max() / 1000).tolist()
     assert found["min"] == (by_sensor["min_milli"].min() / 1000).tolist()
@@ -327,7 +327,7 @@ def test_a_history_is_the_preset_and_reads_only_news(stored: StoredResults, cach
     assert found["t"] == milliseconds(frame["window_start"])
     for name in ("min", "p05", "p50", "p95", "max"):
         assert found[name] == frame[f"{name}_c"].tolist()
-    assert found["mean"] == pytest.approx(frame["mean_c"].tolist(), abs=0.00051)
+    assert found["mean"] == pytest.approx(frame["mean_c"].tolist(), abs=1e-12)
     store(stored, readings_of(3, shift=50_000), revision=2)
     snapshot = cache.refresh(ALL)
     stored.results.calls.clear()
