@@ -9,7 +9,9 @@ from typing import Any
 from analytics import newest_rows, panels, presets
 from analytics.abandon import Check, always_wanted, held
 from analytics.history import Histories
+from analytics.live_values import live_values
 from analytics.objects import newest_window
+from analytics.open_windows import OpenWindows
 from analytics.result import Engine
 from analytics.row_cache import RowCache, Snapshot
 from analytics.silences import SilenceCache
@@ -45,11 +47,12 @@ class Dashboard:
         clock_ms: Callable[[], int],
         quantity: Quantity = TEMPERATURE,
         asking: "threading.Lock | None" = None,
+        open_windows: OpenWindows | None = None,
     ) -> None:
         """Ask `engine` about the rows in the `results` bucket; times such as "-2h" are relative to `clock_ms`.
 
         It is about one quantity in one unit; `about` has the others. `asking` is the lock of the engine, which answers
-        one thread at a time: that of another dashboard with the same engine.
+        one thread at a time: that of another dashboard with the same engine. Without `open_windows`, nothing is live.
         """
         asking = asking or threading.Lock()
         self.quantity = quantity
@@ -60,6 +63,7 @@ class Dashboard:
         self._histories = Histories(engine, asking, quantity=quantity)
         self._silences = SilenceCache(engine, asking, quantity=quantity)
         self._results = results
+        self._open_windows = open_windows
         self._stage = stage
         self._engine_name = engine.name
         self._clock_ms = clock_ms
@@ -83,6 +87,7 @@ class Dashboard:
                 clock_ms=self._clock_ms,
                 quantity=quantity,
                 asking=self._asking,
+                open_windows=self._open_windows,
             )
             self._others[quantity] = made
             while len(self._others) > OTHERS_MAX:
@@ -166,6 +171,16 @@ class Dashboard:
             columns = newest_rows.columns(self._engine, self.quantity, snapshot, sensors, found.places.tolist())
         numbers = {"total": found.total, "page": found.page, "per_page": per_page}
         return numbers | {"is_final": _is_final(snapshot)} | columns
+
+    def live(self, *, search: str, page: int, per_page: int, check: Check = always_wanted) -> Json:
+        """Return a page of sensors, by id, each with its newest reading in windows that are not rolled yet.
+
+        is_live: whether such windows are read at all; without that there are none.
+        """
+        is_live = self._open_windows is not None
+        windows = self._open_windows.at(self._clock_ms(), check) if self._open_windows is not None else ()
+        shown = live_values(windows, self.quantity, search=search, page=page, per_page=per_page)
+        return {"is_live": is_live} | shown
 
     def history(self, start: str | None, end: str | None, *, sensor_id: str, check: Check = always_wanted) -> Json:
         """Return the windows of one sensor with percentiles; NotFound if it has none."""

@@ -77,12 +77,20 @@ def dashboard_of(stage: "Stage", *, home: Path, quantity: str | None = None, uni
     """Return the dashboard of a stage."""
     from analytics.dashboard import Dashboard
     from analytics.engine import local_engine
+    from analytics.open_windows import OpenWindows
     from windrow.aws.clients import readable_errors
 
     engine = local_engine(stage, home=home)
     with readable_errors(stage.place), err.status("looking for the quantity"):
         shown = shown_quantity(engine, quantity, unit)
-    return Dashboard(engine=engine, results=stage.results, stage=stage.name, clock_ms=clock_ms, quantity=shown)
+    return Dashboard(
+        engine=engine,
+        results=stage.results,
+        stage=stage.name,
+        clock_ms=clock_ms,
+        quantity=shown,
+        open_windows=OpenWindows(lake=stage.lake, results=stage.results),
+    )
 
 
 def shown_quantity(engine: "Engine", name: str | None, unit: str | None) -> Quantity:

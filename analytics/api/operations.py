@@ -98,6 +98,15 @@ def _latest(dashboard: Dashboard, arguments: Arguments, check: Check) -> Json:
     )
 
 
+def _live(dashboard: Dashboard, arguments: Arguments, check: Check) -> Json:
+    return dashboard.live(
+        search=arguments.text("search"),
+        page=arguments.number("page"),
+        per_page=arguments.number("per_page"),
+        check=check,
+    )
+
+
 def _excursions(dashboard: Dashboard, arguments: Arguments, check: Check) -> Json:
     return dashboard.excursions(
         *arguments.range,
@@ -166,6 +175,13 @@ OPERATIONS = (
         answer=_latest,
         schema=schemas.LATEST,
         parameters=(*_OF_RANGE, SEARCH, *PAGE),
+    ),
+    Operation(
+        name="live",
+        summary="The newest reading of each sensor in windows that are not rolled yet, by id, a page at a time",
+        answer=_live,
+        schema=schemas.LIVE,
+        parameters=(*QUANTITY, SEARCH, *PAGE),
     ),
     Operation(
         name="excursions",

@@ -133,6 +133,27 @@ LATEST = one_of_these(
     },
     description="A page of sensors in columns, each with its newest reading in the range and that window's mean",
 )
+LIVE = one_of_these(
+    {
+        "is_live": {"type": "boolean", "description": "Whether open windows are read at all"},
+        **_PAGE,
+        "windows": many(
+            one_of_these(
+                {
+                    "t": INSTANT,
+                    **dict.fromkeys(("sensors", "readings"), COUNT),
+                    **dict.fromkeys(("mean", "min", "max"), NUMBER),
+                }
+            )
+        ),
+        "sensors": many(TEXT),
+        **{name: many(INSTANT) for name in ("t", "last_time")},
+        **{name: many(NUMBER) for name in ("last", "mean", "min", "max")},
+        "readings": many(COUNT),
+    },
+    description="A page of sensors in columns, each with its numbers in the newest open window that has it, and these"
+    " windows, oldest first. They are what a roll would write now, and provisional: more readings may come",
+)
 SENSOR = one_of_these(
     {
         "sensor": TEXT,

@@ -10,6 +10,7 @@ import { sessionOf } from "windrow/sign_in";
 import { sourceOf } from "windrow/source";
 
 const REFRESH_MS = 30_000;
+const LIVE_MS = 10_000;
 const PER_PAGE = 25;
 const THEMES = ["system", "light", "dark"];
 const byId = (id) => document.getElementById(id);
@@ -18,7 +19,7 @@ const session = await sessionOf(document);
 const source = sourceOf(document, session);
 const state = {};
 const NO_EXCURSIONS = { total: 0, listed: [] };
-const shown = { charts: {}, overview: null, heatmap: null, excursions: NO_EXCURSIONS, refreshes: 0 };
+const shown = { charts: {}, overview: null, open: [], heatmap: null, excursions: NO_EXCURSIONS, refreshes: 0 };
 let running = null;
 
 const heatmap = new Heatmap({
@@ -91,6 +92,7 @@ async function refresh() {
   try {
     const overview = await source.overview(range(), mine.signal);
     shown.overview = overview;
+    await refreshOpen(mine.signal);
     useQuantity(overview.quantity);
     byId("quantity").value = choiceOf(overview.quantity);
     byId("banner").hidden = true;
@@ -125,7 +127,7 @@ function drawOverview() {
   document.title = `windrow ${overview.stage}`;
   showFacts(overview);
   const view = viewOf();
-  shown.charts.fleet = drawFleet(byId("fleet"), overview.fleet, { ...view, marks: () => spansOf(shown.excursions, overview.made_ms) });
+  showFleet(view);
   showExcursions(shown.excursions, overview.made_ms, openSensor);
   Object.assign(shown.charts, showCompleteness(overview, view));
   showMovers(overview, openSensor);
@@ -134,6 +136,35 @@ function drawOverview() {
   if (!overview.fleet.t.length) {
     const newest = overview.newest_ms ? `the newest are of ${instant(overview.newest_ms)} ${zone()}` : "nothing was ever rolled: run windrow tick";
     complain(new Error(`no rows in this range; ${newest}`));
+  }
+}
+
+/** The fleet, with the windows behind it that are not rolled yet. */
+function showFleet(view = viewOf()) {
+  const { overview, open } = shown;
+  const marks = () => spansOf(shown.excursions, overview.made_ms);
+  shown.charts.fleet = drawFleet(byId("fleet"), overview.fleet, { ...view, marks }, open);
+  byId("open").hidden = !open.length;
+  const told = open.map((one) => `${instant(one.t).slice(-5)} (${count(one.readings)} readings of ${count(one.sensors)} sensors)`);
+  byId("open").textContent = `Provisional, until they are rolled: the windows of ${told.join(" and ")}.`;
+}
+
+/** Whether the server reads windows that are not rolled yet; it says so the first time. */
+let readsOpen = source.isLive;
+
+/** Ask for windows behind the last rolled one, if the range moves and has a step for each. */
+async function refreshOpen(signal) {
+  const { fleet, window_ms: windowMs } = shown.overview;
+  const asks = readsOpen && state.to === "now" && fleet.step_ms === windowMs;
+  shown.open = [];
+  if (!asks) return;
+  try {
+    const answer = await source.live(about(), signal);
+    readsOpen = answer.is_live;
+    shown.open = answer.windows.filter((one) => one.t > (fleet.t.at(-1) ?? 0));
+  } catch (error) {
+    if (error.name === "AbortError" || !error.isAbout) throw error;
+    readsOpen = false; // there is more than it reads; the other panels are as good as before
   }
 }
 
@@ -387,6 +418,10 @@ function listen() {
     const isMoving = source.isLive && state.to === "now";
     if (isMoving && byId("auto").checked && !document.hidden) refresh();
   }, REFRESH_MS);
+  setInterval(() => {
+    if (!readsOpen || state.to !== "now" || !byId("auto").checked || document.hidden || !shown.overview) return;
+    refreshOpen(running?.signal).then(() => showFleet(), complain);
+  }, LIVE_MS);
 }
 
 recall();

@@ -126,13 +126,20 @@ function resolved(value) {
 const MARK_HEIGHT = 5;
 const dots = { show: true, size: 4 };
 
-export function drawFleet(host, fleet, view) {
-  const data = withGaps(fleet.t, fleet.step_ms, [fleet.max, fleet.mean, fleet.min, fleet.sensors]);
+/** `open` are windows that are not rolled yet: behind the others, their means on a dashed line. */
+export function drawFleet(host, fleet, view, open = []) {
+  const joined = (name) => [...fleet[name], ...open.map((one) => one[name])];
+  const columns = ["max", "mean", "min", "sensors"].map(joined);
+  // The dashed line begins at the last mean that is exact.
+  const provisional = open.length ? [joined("mean").map((value, place) => (place >= fleet.t.length - 1 ? value : null))] : [];
+  const data = withGaps(joined("t"), fleet.step_ms, [...columns, ...provisional]);
+  if (open.length) data[2] = data[2].map((value, place) => (data[0][place] * 1000 < open[0].t ? value : null));
   const options = {
     ...base(host, unit, view, MARK_HEIGHT),
     series: [
       time(), edge("max"), { ...line("mean", "accent"), points: data[0].length < 60 ? dots : { show: false } }, edge("min"),
       { label: "sensors", scale: "sensors", show: true, stroke: "transparent", points: { show: false }, value: number },
+      ...provisional.map(() => ({ ...line("provisional", "warm"), dash: [4, 4], points: dots })),
     ],
     bands: [{ series: [1, 3], fill: resolved(shade(22)) }],
   };

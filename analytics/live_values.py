@@ -1,0 +1,77 @@
+"""The newest values of a quantity in open windows, as columns ready for JSON: provisional, until a window is rolled."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from analytics.means import rounded_mean
+from analytics.open_windows import OpenWindow
+from windrow.columns.arrays import Int64s
+from windrow.quantities import Quantity, split_series
+
+Json = dict[str, Any]
+
+
+def live_values(windows: Sequence[OpenWindow], quantity: Quantity, *, search: str, page: int, per_page: int) -> Json:
+    """Return a page of the sensors whose ids contain `search`, ignoring case, by id, and the windows they are of.
+
+    `windows` are the open ones, the newest first; a sensor is shown with its numbers in the newest that has it. The
+    last page is returned if there are fewer.
+    """
+    of_quantity = [(one, *_rows_of(one, quantity)) for one in windows]
+    newest: dict[str, tuple[int, int]] = {}
+    for place, (_, ids, rows) in enumerate(of_quantity):
+        for sensor_id, row in zip(ids, rows.tolist(), strict=True):
+            newest.setdefault(sensor_id, (place, row))
+    wanted = search.casefold()
+    found = sorted(sensor_id for sensor_id in newest if wanted in sensor_id.casefold())
+    number = max(0, min(page, -(-len(found) // per_page) - 1))
+    shown = found[number * per_page : (number + 1) * per_page]
+    summaries = [_summary(one, rows) for one, _, rows in of_quantity if len(rows)]
+    return {
+        "total": len(found),
+        "page": number,
+        "per_page": per_page,
+        "windows": sorted(summaries, key=lambda one: int(one["t"])),
+        "sensors": shown,
+        **_columns([windows[place] for place, _ in map(newest.__getitem__, shown)], [newest[one][1] for one in shown]),
+    }
+
+
+def _rows_of(one: OpenWindow, quantity: Quantity) -> tuple[list[str], Int64s]:
+    """Return the ids of the sensors with rows of `quantity`, and the positions of these rows."""
+    parts = split_series(one.rollup.sensor_ids)
+    if quantity not in parts.quantities:
+        return [], np.zeros(0, np.int64)
+    rows = np.flatnonzero(parts.kind == parts.quantities.index(quantity))
+    return parts.sensor_ids.take(rows).to_list(), rows
+
+
+def _summary(one: OpenWindow, rows: Int64s) -> Json:
+    rollup = one.rollup
+    readings, sum_milli = int(rollup.readings[rows].sum()), int(rollup.sum_milli[rows].sum())
+    return {
+        "t": one.window.start_ms,
+        "sensors": len(rows),
+        "readings": readings,
+        "mean": rounded_mean(sum_milli / (1000 * readings)),
+        "min": int(rollup.min_milli[rows].min()) / 1000,
+        "max": int(rollup.max_milli[rows].max()) / 1000,
+    }
+
+
+def _columns(windows: Sequence[OpenWindow], rows: Sequence[int]) -> Json:
+    """Return the columns of some rows, each of the window at the same place."""
+    places = list(zip((one.rollup for one in windows), rows, strict=True))
+    return {
+        "t": [one.window.start_ms for one in windows],
+        "last_time": [int(rollup.last_time_ms[row]) for rollup, row in places],
+        "last": [int(rollup.last_milli[row]) / 1000 for rollup, row in places],
+        "mean": [
+            rounded_mean(int(rollup.sum_milli[row]) / (1000 * int(rollup.readings[row]))) for rollup, row in places
+        ],
+        "min": [int(rollup.min_milli[row]) / 1000 for rollup, row in places],
+        "max": [int(rollup.max_milli[row]) / 1000 for rollup, row in places],
+        "readings": [int(rollup.readings[row]) for rollup, row in places],
+    }
