@@ -23,6 +23,7 @@ with importing():
     from analytics.cache import ObjectCache
     from analytics.dashboard import Dashboard
     from analytics.local import LocalEngine
+    from analytics.open_windows import OpenWindows
     from analytics.web import hosted
     from windrow.stage import Stage
 
@@ -58,7 +59,13 @@ def _adapter() -> Mangum:
     engine = LocalEngine(
         lake=stage.lake, results=stage.results, cache=ObjectCache(cache_folder, bytes_max=CACHE_BYTES_MAX)
     )
-    dashboard = Dashboard(engine=engine, results=stage.results, stage=stage.name, clock_ms=_now_ms)
+    dashboard = Dashboard(
+        engine=engine,
+        results=stage.results,
+        stage=stage.name,
+        clock_ms=_now_ms,
+        open_windows=OpenWindows(lake=stage.lake, results=stage.results) if stage.is_live else None,
+    )
     endpoints = Endpoints(dashboard=dashboard, place=stage.place, groups=groups_of, seconds_max=ANSWER_SECONDS_MAX)
     return Mangum(hosted(endpoints), lifespan="off", text_mime_types=TEXT_TYPES)
 

@@ -24,6 +24,8 @@ def environment_of(stage: Settings) -> dict[str, str]:
         environment[settings.UPLOADS_BUCKET] = stage.uploads_bucket
     if stage.silence_topic_arn is not None:
         environment[settings.SILENCE_TOPIC_ARN] = stage.silence_topic_arn
+    if stage.is_live:
+        environment[settings.LIVE] = settings.ON
     topics = {
         settings.RULES: stage.rules,
         settings.INFO_TOPIC_ARN: stage.info_topic_arn,

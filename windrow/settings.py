@@ -21,6 +21,8 @@ RULES = "WINDROW_RULES"
 INFO_TOPIC_ARN = "WINDROW_INFO_TOPIC_ARN"
 WARNING_TOPIC_ARN = "WINDROW_WARNING_TOPIC_ARN"
 CRITICAL_TOPIC_ARN = "WINDROW_CRITICAL_TOPIC_ARN"
+LIVE = "WINDROW_LIVE"
+ON = "on"
 
 # Read by aws-lambda-powertools itself; spelled here because the template sets them.
 SERVICE_NAME = "POWERTOOLS_SERVICE_NAME"
@@ -56,7 +58,8 @@ class Settings:
 
     ``payload_contract`` is the digest of the stage's contract, for functions that read payloads. Only the fan-out
     function has a ``processor_function``, only the uploads function an ``uploads_bucket``; only the dispatcher may have
-    a ``silence_topic_arn``, ``late_roll_minutes``, and ``rules``, by their digest, with a topic for each severity.
+    a ``silence_topic_arn``, ``late_roll_minutes``, and ``rules``, by their digest, with a topic for each severity. Only
+    that of the API may be ``is_live``: it may read the partials of windows that are not rolled yet.
     """
 
     stage: str
@@ -74,6 +77,7 @@ class Settings:
     info_topic_arn: str | None = None
     warning_topic_arn: str | None = None
     critical_topic_arn: str | None = None
+    is_live: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -97,6 +101,7 @@ class Settings:
             info_topic_arn=environment.get(INFO_TOPIC_ARN) or None,
             warning_topic_arn=environment.get(WARNING_TOPIC_ARN) or None,
             critical_topic_arn=environment.get(CRITICAL_TOPIC_ARN) or None,
+            is_live=environment.get(LIVE) == ON,
         )
 
 

@@ -51,6 +51,7 @@ class Stage:
     info_topic_arn: str = ""
     warning_topic_arn: str = ""
     critical_topic_arn: str = ""
+    is_live: bool = False
     iot_topic: str = ""
     iot_select: str = ""
     site_url: str = ""
@@ -83,6 +84,7 @@ class Stage:
             info_topic_arn=settings.info_topic_arn or "",
             warning_topic_arn=settings.warning_topic_arn or "",
             critical_topic_arn=settings.critical_topic_arn or "",
+            is_live=settings.is_live,
         )
 
     @cached_property

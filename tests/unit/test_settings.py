@@ -38,6 +38,7 @@ hours = st.integers(min_value=1, max_value=10_000)
         info_topic_arn=st.none() | names,
         warning_topic_arn=st.none() | names,
         critical_topic_arn=st.none() | names,
+        is_live=st.booleans(),
     )
 )
 def test_settings_survive_the_way_through_an_environment(written: Settings):

@@ -81,7 +81,7 @@ def test_environment_is_what_the_settings_read(function: str):
     assert read.stage == "dev"
     assert read.lateness_horizon_hours * 3_600_000 == LATENESS_HORIZON_MS
     of_rules = {settings.RULES, settings.INFO_TOPIC_ARN, settings.WARNING_TOPIC_ARN, settings.CRITICAL_TOPIC_ARN}
-    of_choice = {"dispatcher": of_rules, "api": set()}.get(function, {settings.PAYLOAD_CONTRACT})
+    of_choice = {"dispatcher": of_rules, "api": {settings.LIVE}}.get(function, {settings.PAYLOAD_CONTRACT})
     assert set(variables) == {*environment_of(read), *settings.POWERTOOLS, *settings.RUNTIME, *of_choice}
     assert read.payload_contract is None  # empty: the default form
     assert settings.RUNTIME.items() <= variables.items()

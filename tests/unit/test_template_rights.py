@@ -80,6 +80,9 @@ READS_RESULTS = frozenset(
     ("s3:GetObject", f"${{ResultsBucket.Arn}}/{root}*")
     for root in (layout.AGGREGATES, layout.AGGREGATES_1H, layout.WINDOWS, layout.SILENCES, layout.EXCURSIONS)
 ) | {("s3:ListBucket", "ResultsBucket.Arn"), ("kms:Decrypt", "Key.Arn")}
+READS_PARTIALS = frozenset(
+    {("s3:ListBucket", "LakeBucket.Arn"), ("s3:GetObject", f"${{LakeBucket.Arn}}/{layout.PARTIALS}*")}
+)
 ROLLS = (
     SEALS
     | WRITES_RESULTS
@@ -111,8 +114,10 @@ def logs(function: str) -> frozenset[tuple[str, str]]:
     return frozenset((f"logs:{action}", f"{function}LogGroup.Arn") for action in ("CreateLogStream", "PutLogEvents"))
 
 
-def statements(role: str, *, is_fanout: bool, is_in_vpc: bool = False, has_rules: bool = True) -> list[dict[str, Any]]:
-    """The role's statements in one of the modes, outside or inside a VPC, with rules on values or without."""
+def statements(
+    role: str, *, is_fanout: bool, is_in_vpc: bool = False, has_rules: bool = True, is_live: bool = True
+) -> list[dict[str, Any]]:
+    """The role's statements in one of the modes, outside or inside a VPC, with rules on values and live or without."""
     found = []
     for policy in RESOURCES[role]["Properties"]["Policies"]:
         for statement in policy["PolicyDocument"]["Statement"]:
@@ -123,6 +128,8 @@ def statements(role: str, *, is_fanout: bool, is_in_vpc: bool = False, has_rules
                     chosen = with_operations
                 case {"Fn::If": ["HasRules", with_rules, without]}:
                     chosen = with_rules if has_rules else without
+                case {"Fn::If": ["HasLive", with_live, without]}:
+                    chosen = with_live if is_live else without
                 case {"Fn::If": ["IsInVpc", in_vpc, without]}:
                     chosen = in_vpc if is_in_vpc else without
                 case _:
@@ -187,7 +194,7 @@ def spelled(where: Any) -> str:
             - {(f"s3:{action}Object", f"${{LakeBucket.Arn}}/{layout.BOOKMARKS}*") for action in ("Get", "Put")},
             id="uploads",
         ),
-        pytest.param("ApiRole", False, logs("Api") | READS_RESULTS, id="api"),
+        pytest.param("ApiRole", False, logs("Api") | READS_RESULTS | READS_PARTIALS, id="api"),
         pytest.param("IotRole", False, SEALS | SENDS, id="iot"),
         pytest.param(
             "FlinkRole",
@@ -212,6 +219,14 @@ def test_stage_without_rules_gives_no_right_to_them():
     assert conditional == [
         {"Fn::If": ["HasRules", {"Fn::Sub": "${ResultsBucket.Arn}/excursions/*"}, {"Ref": "AWS::NoValue"}]}
     ]
+
+
+def test_an_api_that_is_not_live_gets_nothing_of_the_lake():
+    """Neither its partials nor their names; and what is live is off by default, and never without the API."""
+    given = [spelled(one["Resource"]) for one in statements("ApiRole", is_fanout=False, is_live=False)]
+    assert not [where for where in given if "LakeBucket" in where]
+    assert template.parameters()["Live"]["Default"] == "off"
+    assert template.load()["Conditions"]["HasLive"]["Fn::And"][0] == {"Condition": "HasWeb"}
 
 
 def test_a_change_of_mode_refuses_no_poll():
