@@ -5,7 +5,7 @@ too much, or another value, can only be proven for windows of which nothing can 
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
@@ -20,7 +20,9 @@ from analytics.readings_database import ReadingsDatabase
 from analytics.result import Engine
 from analytics.verify import Verification, rows_of_window, verify_window
 from windrow.aws.stream import StreamRecord
+from windrow.period import HOUR_MS
 from windrow.reading import EARLINESS_MS_MAX
+from windrow.stage import Stage
 from windrow.timerange import TimeRange
 from windrow.timestamps import format_rfc3339
 from windrow.window import WINDOW_MS
@@ -91,6 +93,17 @@ class WindowAudit:
     verification: Verification
     rows_unproven: int = 0
 
+    def to_fields(self) -> dict[str, Any]:
+        """Return the window for JSON; a culprit is a line of text."""
+        counts = {name: value for name, value in asdict(self.verification).items() if name != "culprits"}
+        return {
+            "window_start": format_rfc3339(self.start_ms),
+            "verdict": self.verdict.value,
+            "rows_unproven": self.rows_unproven,
+            **counts,
+            "culprits": [str(culprit) for culprit in self.verification.culprits],
+        }
+
     def __str__(self) -> str:
         """Return the window in one line."""
         found = self.verification
@@ -124,6 +137,12 @@ class Audit:
         """Return how many windows have this verdict."""
         return sum(window.verdict is verdict for window in self.windows)
 
+    def to_fields(self) -> dict[str, Any]:
+        """Return the audit for JSON, with every window."""
+        rejected = dict(sorted(self.totals.rejected.items()))
+        windows = [window.to_fields() for window in self.windows]
+        return {"records": self.totals.records, "rejected": rejected, "windows": windows}
+
     def __str__(self) -> str:
         """Return the audit in one line."""
         judged = sum(
@@ -146,10 +165,12 @@ def audit(
     delays: Delays,
     horizon_ms: int,
     now_ms: int,
+    is_all_read: Callable[[], bool] = lambda: True,
     on_progress: Callable[[str, int, int | None], object] = lambda *_: None,
 ) -> Audit:
     """Compare the windows that start in `time_range` with `records`, which are all that can have readings of them.
 
+    `is_all_read` is asked after the last record: if some are left, they prove what is missing, but nothing else.
     `on_progress` is called with the name of the step, how much is done, and of how much, if known.
     """
     totals = StreamTotals()
@@ -167,9 +188,17 @@ def audit(
             is_young = _is_young(
                 newest.get(start_ms), delays, start_ms=start_ms, scheduled_ms=scheduled_ms, now_ms=now_ms
             )
-            is_whole = evidence.is_whole(start_ms, shards)
+            is_whole = is_all_read() and evidence.is_whole(start_ms, shards)
             windows.append(_audit_window(start_ms, database, engine, is_whole=is_whole, is_young=is_young))
     return Audit(totals=totals, evidence=evidence, windows=tuple(windows))
+
+
+def evidence_of(stage: Stage, *, now_ms: int) -> tuple[Evidence, int]:
+    """Return what the stream of `stage` can prove, and the instant from which on it keeps records."""
+    summary = stage.stream.summary()
+    retained_from_ms = max(0, now_ms - summary.retention_hours * HOUR_MS)
+    complete_from_ms = 0 if summary.created_ms >= retained_from_ms else retained_from_ms
+    return Evidence(stream_name=stage.stream_name, complete_from_ms=complete_from_ms), retained_from_ms
 
 
 def _audit_window(

@@ -84,6 +84,8 @@ FUNCTIONS = (
 )
 API = Function(name="api", handler="analytics.api_handler.handle")
 """The function of a stage with Web=on, whose package is made only for such a stage."""
+AUDIT = Function(name="audit", handler="analytics.audit_handler.handle")
+"""The same for a stage with Audit=daily."""
 OURS = "windrow"
 """The part of a package that is our own code."""
 BYTECODE = "bytecode"

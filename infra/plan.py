@@ -25,13 +25,15 @@ ENGINE, FLINK = "Engine", "flink"
 FLINK_CODE_KEY = "FlinkCodeKey"
 WEB, ON = "Web", "on"
 API_CODE_KEY = "ApiCodeKey"
+AUDIT, DAILY = "Audit", "daily"
+AUDIT_CODE_KEY = "AuditCodeKey"
 STAND_IN_PORT = "StandInPort"
 # Set here, from the stage's name, the code, the place, the contract and the rules.
 OWN_PARAMETERS = frozenset(
     {
         *("Stage", "Architecture", "RequireTls", "CodeBucket", "Release", contracts.PARAMETER, value_rules.PARAMETER),
         *("ConsumerCodeKey", "FanoutCodeKey", "UploadsCodeKey", "DispatcherCodeKey", FLINK_CODE_KEY),
-        *(API_CODE_KEY, STAND_IN_PORT),
+        *(API_CODE_KEY, AUDIT_CODE_KEY, STAND_IN_PORT),
     }
 )
 # Parameters that switch off what a place cannot create.
@@ -205,6 +207,11 @@ def has_web(parameters: Mapping[str, str]) -> bool:
     return parameters.get(WEB) == ON
 
 
+def has_audit(parameters: Mapping[str, str]) -> bool:
+    """Whether a stage with these parameters audits itself."""
+    return parameters.get(AUDIT) == DAILY
+
+
 def plan_deployment(
     place: Place,
     stage: str,
@@ -213,11 +220,12 @@ def plan_deployment(
     wheels: Sequence[Path] | None = None,
     flink: Package | None = None,
     api: Package | None = None,
+    audit: Package | None = None,
 ) -> DeploymentPlan:
     """Build the packages, with the modules in ``wheels``, and set the parameters; make no request.
 
-    ``flink`` is the code of the Flink application, ``api`` that of the API's function, if the stage has one. UsageError
-    where no such application runs.
+    ``flink`` is the code of the Flink application, ``api`` that of the API's function, ``audit`` that of the audit's;
+    None if the stage has none. UsageError where no such application runs.
     """
     check_stage(stage)
     _refuse_what_cannot_run(place, options)
@@ -239,6 +247,8 @@ def plan_deployment(
         parameters[FLINK_CODE_KEY] = flink.key
     if api is not None:
         parameters |= {API_CODE_KEY: api.key} | _stand_in(place)
+    if audit is not None:
+        parameters[AUDIT_CODE_KEY] = audit.key
     parameters |= {**_PARAMETERS_BY_PLACE.get(place.name, {}), **options.parameters}
     if options.shard_count is not None:
         parameters["ShardCount"] = str(options.shard_count)
@@ -254,7 +264,7 @@ def plan_deployment(
     return DeploymentPlan(
         place=place,
         stage=stage,
-        packages=(*packages.values(), *(one for one in (flink, api) if one is not None)),
+        packages=(*packages.values(), *(one for one in (flink, api, audit) if one is not None)),
         template=template.text(),
         parameters=parameters,
         left_out=(

@@ -6,6 +6,7 @@ from windrow.deployment import STAGE_TAG, stack_name
 _FLINK_ROLE = "FlinkRole"
 _UPLOADS_ROLE = "UploadsRole"
 _API_ROLE = "ApiRole"
+_AUDIT_ROLE = "AuditRole"
 
 
 def deploy_flink(scope: Scope) -> list[Policy]:
@@ -42,6 +43,12 @@ def deploy_uploads(scope: Scope) -> list[Policy]:
         pass_role("PassUploadsRole", [role], "lambda"),
         allow("Queues", actions_of("sqs", actions), [queues]),
     ]
+
+
+def deploy_audit(scope: Scope) -> list[Policy]:
+    """What Audit=daily adds for who deploys: the function's role. The rest has names that the first policy knows."""
+    role = scope.role(_AUDIT_ROLE)
+    return [*written_roles(scope, [role]), pass_role("PassAuditRole", [role], "lambda")]
 
 
 def deploy_web(scope: Scope) -> list[Policy]:

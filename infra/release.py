@@ -25,9 +25,10 @@ _OF_ALIASES = ("AutoPublishAlias:", "AutoPublishCodeSha256:", "VersionDeletionPo
 _OF_RESOURCES = (
     ("ProcessingMode", ("fanout",), "IsFanout", ("HasFanoutOperations",)),
     ("Uploads", ("bucket",), "HasUploads", ("HasUploadsOperations", "HasTlsUploads")),
+    ("Audit", ("daily",), "HasAudit", ("HasAuditOperations", "HasAuditSchedule")),
     ("StreamMode", ("PROVISIONED", "ON_DEMAND"), "HasStream", ("HasStreamOperations", "HasStreamExpressions")),
 )
-_SEEN_BY_SAM = (RELEASE, "FanoutCodeKey", "UploadsCodeKey", "ApiCodeKey")
+_SEEN_BY_SAM = (RELEASE, "FanoutCodeKey", "UploadsCodeKey", "ApiCodeKey", "AuditCodeKey")
 
 
 def digest(text: str, values: Mapping[str, str]) -> str:

@@ -1,6 +1,5 @@
 """`windrow audit`: the results against the stream itself, where there is no simulation to compare with."""
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 import click
@@ -77,15 +76,7 @@ def show(audited: "Audit", *, form: str) -> None:
 
     totals = audited.totals
     if form == "json":
-        windows = [
-            {"window_start": format_rfc3339(window.start_ms), "verdict": window.verdict.value}
-            | {"rows_unproven": window.rows_unproven}
-            | {name: value for name, value in dataclasses.asdict(window.verification).items() if name != "culprits"}
-            | {"culprits": [str(culprit) for culprit in window.verification.culprits]}
-            for window in audited.windows
-        ]
-        rejected = dict(sorted(totals.rejected.items()))
-        out.print_json(data={"records": totals.records, "rejected": rejected, "windows": windows})
+        out.print_json(data=audited.to_fields())
         return
     worth_a_line = [window for window in audited.windows if window.verdict in {Verdict.DIFFERENT, Verdict.BEHIND}]
     for window in worth_a_line[:WINDOWS_SHOWN_MAX]:

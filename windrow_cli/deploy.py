@@ -103,7 +103,7 @@ def deploy(
     windrow deploy --target aws --stage prod --set AlarmEmail=ops@example.com --set ResultsRetentionDays=365
     windrow deploy --stage test --payloads payloads.toml --rules rules.toml
     windrow deploy --target aws --stage prod --set Engine=flink
-    windrow deploy --target aws --stage prod --set Web=on
+    windrow deploy --target aws --stage prod --set Web=on --set Audit=daily
     windrow deploy --target aws --stage prod --adopt
     windrow deploy --dry-run
     windrow deploy --target aws --stage prod --protect --watch-minutes 30
@@ -139,10 +139,19 @@ def deploy(
     with err.status("packaging the functions"):
         wheels = wheels_for(place, options, home=home_folder())
         flink = flink_application.code_for(place, stage_name, options, home=home_folder(), is_asked=not is_dry_run)
-        api = api_code.code_for(
-            place, stage_name, options, functions_wheels=wheels, home=home_folder(), is_asked=not is_dry_run
+        api, audit = (
+            api_code.code_for(
+                place,
+                stage_name,
+                options,
+                functions_wheels=wheels,
+                home=home_folder(),
+                is_asked=not is_dry_run,
+                function=function,
+            )
+            for function in api_code.HAS
         )
-        plan = plan_deployment(place, stage_name, options, wheels=wheels, flink=flink, api=api)
+        plan = plan_deployment(place, stage_name, options, wheels=wheels, flink=flink, api=api, audit=audit)
     # A dry run makes no request, unless it is to say what would be taken back.
     is_asked = adopts or not is_dry_run
     with err.status("looking for what an earlier stage left"):

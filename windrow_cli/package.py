@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     help="Write the zips to this folder, as <function>.zip; default: only show their sizes.",
 )
 @click.option("--api", "has_api", is_flag=True, help="With the API's function, which a stage with Web=on has.")
-def package(*, version: str, architecture: str, folder: Path | None, has_api: bool) -> None:
+@click.option("--audit", "has_audit", is_flag=True, help="With the audit's, which a stage with Audit=daily has.")
+def package(*, version: str, architecture: str, folder: Path | None, has_api: bool, has_audit: bool) -> None:
     """Build the zip of each function, with only what it imports, and show how large each part is.
 
     The same sources and lock give the same sha256 on any machine. It leaves out the bytecode, which spares a function
@@ -46,10 +47,14 @@ def package(*, version: str, architecture: str, folder: Path | None, has_api: bo
         built = [
             packaging.build(one, wheels=found, platform=platform, compiler=compiler) for one in packaging.FUNCTIONS
         ]
-        if has_api:
+        chosen = ((packaging.API, has_api), (packaging.AUDIT, has_audit))
+        if has_api or has_audit:
             more = wheels.fetch(platform, cache=home_folder() / wheels.CACHE_FOLDER, lock=wheels.API_LOCK)
-            api = packaging.build(packaging.API, wheels=(*found, *more), platform=platform, compiler=compiler)
-            built.append(api)
+            built += [
+                packaging.build(one, wheels=(*found, *more), platform=platform, compiler=compiler)
+                for one, is_chosen in chosen
+                if is_chosen
+            ]
     if compiler is None:
         err.print(
             f"no python{version} on the PATH: without bytecode, so that every cold start compiles what it imports",

@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from analytics.audit import Audit, Delays, Evidence, audit
+from analytics.audit import Audit, Delays, audit, evidence_of
 from analytics.engine import local_engine
 from windrow.deployment import stage_parameters
-from windrow.period import HOUR_MS
 from windrow.reading import EARLINESS_MS_MAX
 from windrow.stage import Stage
 from windrow.timerange import TimeRange
@@ -36,11 +35,3 @@ def audit_stage(
         now_ms=now_ms,
         on_progress=on_progress,
     )
-
-
-def evidence_of(stage: Stage, *, now_ms: int) -> tuple[Evidence, int]:
-    """Return what the stream can prove, and the instant from which on it keeps records."""
-    summary = stage.stream.summary()
-    retained_from_ms = max(0, now_ms - summary.retention_hours * HOUR_MS)
-    complete_from_ms = 0 if summary.created_ms >= retained_from_ms else retained_from_ms
-    return Evidence(stream_name=stage.stream_name, complete_from_ms=complete_from_ms), retained_from_ms

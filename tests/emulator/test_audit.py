@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import json
 import time
 from pathlib import Path
 
@@ -11,15 +12,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from analytics.audit import Audit, Verdict
+from analytics.engine import local_engine
+from analytics.hourly_audit import HOURS_BACK as HOURS_BACK_OF_RUNS
+from analytics.hourly_audit import audit_hour
 from tests.rows_file import encode_rollup
 from windrow.aws.stream import OutgoingRecord, Stored
-from windrow.lake.layout import rows_key
+from windrow.lake.layout import audit_key, rows_key
 from windrow.lake.s3 import S3Store
 from windrow.period import HOUR_MS
 from windrow.reading import Reading, Readings
 from windrow.rows.partial import partials_of
 from windrow.rows.rollup import roll
 from windrow.stage import Stage
+from windrow.timestamps import format_rfc3339
 from windrow.window import WINDOW_MS, Window
 from windrow.wire.json.encode import encode_readings
 from windrow.wire.kpl import UserRecord, aggregate
@@ -133,3 +138,23 @@ def test_an_added_reading_is_found(stage: Audited, window: Window) -> None:
     (partial,) = partials_of(Readings.of([*own, Reading("audited-0", window.start_ms + 5, 0, 20_005)]))
     stage.results.put(rows_key(window), encode_rollup(roll(partial)))
     assert stage.difference() == (window, (0, 1, 1, 0, 0))
+
+
+def test_the_hourly_audit_keeps_a_report_of_what_it_finds(stage: Audited, window: Window) -> None:
+    """The run for this hour, with the stream paced: the difference is in its window, and in no other."""
+    hour_ms = stage.windows[0].start_ms
+    stage.results.delete(rows_key(window))
+    found = audit_hour(
+        stage.stage,
+        local_engine(stage.stage, home=stage.home),
+        scheduled_time_ms=hour_ms + HOURS_BACK_OF_RUNS * HOUR_MS,
+        now_ms=time.time_ns() // 1_000_000,
+        time_left=lambda: True,
+        clock=time.monotonic,
+        sleep=time.sleep,
+    )
+    kept = stage.results.get(audit_key(hour_ms))
+    assert kept is not None
+    verdicts = {one["window_start"]: one["verdict"] for one in json.loads(kept.body)["windows"]}
+    assert [verdicts[format_rfc3339(one.start_ms)] for one in stage.windows] == ["exact", "different", "exact"]
+    assert (found.different, found.is_all_read) == (1, True)

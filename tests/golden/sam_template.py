@@ -21,6 +21,7 @@ VALUES = {
     "FanoutCodeKey": "functions/fanout.zip",
     "UploadsCodeKey": "functions/uploads.zip",
     "ApiCodeKey": "functions/api.zip",
+    "AuditCodeKey": "functions/audit.zip",
 }
 """Parameters that the transform writes into what it makes, as a deployment gives them."""
 

@@ -48,6 +48,15 @@ def test_every_wheel_of_its_lock_is_needed(arm64: Package, wheel_cache: Path) ->
     assert names.isdisjoint(Distribution(wheel).name for wheel in common)
 
 
+def test_the_audits_function_needs_no_wheel_of_its_own(wheel_cache: Path) -> None:
+    """It answers no HTTP, and otherwise is made of the same."""
+    common, own = with_api(ARM64, wheel_cache)
+    audit = package.build(package.AUDIT, wheels=(*common, *own), platform=ARM64)
+    assert audit.unzipped_bytes * BYTECODE_SHARE < UNZIPPED_BYTES_MAX
+    assert {"duckdb", "pandas", "boto3"} <= audit.parts.keys()
+    assert "mangum" not in audit.parts
+
+
 def test_the_lock_is_the_derived_one() -> None:
     """Whoever changes the command's lock derives it again."""
     assert derive_api.TARGET.read_text() == derive_api.text()

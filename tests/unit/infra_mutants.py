@@ -74,6 +74,19 @@ INFRA_MUTANTS: list[Guarded] = [
         ("the gateway gives up first", "self.clock() > until", "False"),
     ),
     *_of(
+        "analytics.audit",
+        "test_hourly_audit",
+        ("what was not read proves that rows are wrong", "is_all_read() and evidence", "evidence"),
+    ),
+    *_of(
+        "analytics.hourly_audit",
+        "test_hourly_audit",
+        ("an hour of which the stream has forgotten some", "HOUR_MS - HOURS_BACK)", "HOUR_MS - HOURS_BACK - 2)"),
+        ("reading goes on when there is no time left", "if not self._time_left():", "if False:"),
+        ("a shard is read as fast as it gives", "if due_seconds - now_seconds > 1:", "if False:"),
+        ("what arrived late is not read", "stage.stream.records_between(soon_ms, now_ms),", ""),
+    ),
+    *_of(
         "analytics.api.parameters",
         "test_api",
         ("the second of two values is ignored", "if name in seen:", "if False:"),

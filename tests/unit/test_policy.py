@@ -36,6 +36,7 @@ def arn(service: str, what: str) -> str:
 LAKE, RESULTS = (f"arn:aws:s3:::windrow-prod-{name}-1a2b3c" for name in ("lakebucket", "resultsbucket"))
 FLINK_ROLE = f"arn:aws:iam::{ACCOUNT}:role/windrow-prod-FlinkRole-1A2B"
 API_ROLE = f"arn:aws:iam::{ACCOUNT}:role/windrow-prod-ApiRole-1A2B"
+AUDIT_ROLE = f"arn:aws:iam::{ACCOUNT}:role/windrow-prod-AuditRole-1A2B"
 POOL = arn("cognito-idp", "userpool/eu-central-1_1A2B")
 API = f"arn:aws:apigateway:{REGION}::/apis/1a2b"
 IOT_ROLE = f"arn:aws:iam::{ACCOUNT}:role/windrow-prod-IotRole-1A2B"
@@ -201,6 +202,20 @@ def test_uploads_have_a_policy_of_their_own() -> None:
     assert not allows(granted, "sqs:CreateQueue", arn("sqs", "windrow-other-uploads"))
     assert allows(granted, "sqs:CreateQueue", arn("sqs", "windrow-prod-uploads-dead"))
     assert not allows(granted, "sqs:SendMessage", arn("sqs", "windrow-prod-uploads"))
+
+
+def test_the_audit_has_a_policy_of_its_own() -> None:
+    """Its role, for functions only; no other role, and nothing of the stream or the results."""
+    granted = policy("deploy-audit", SCOPE)
+    to_functions = {"iam:PassedToService": "lambda.amazonaws.com"}
+    assert allows(granted, "iam:CreateRole", AUDIT_ROLE)
+    assert allows(granted, "iam:PassRole", AUDIT_ROLE, to_functions)
+    assert not allows(granted, "iam:PassRole", AUDIT_ROLE, {"iam:PassedToService": "ec2.amazonaws.com"})
+    assert not allows(granted, "iam:PassRole", ROLE, to_functions)
+    assert not allows(granted, "kinesis:GetRecords", arn("kinesis", "stream/windrow-prod"))
+    assert not allows(granted, "s3:GetObject", f"{RESULTS}/audits/x")
+    function = arn("lambda", "function:windrow-prod-audit")
+    assert allows(policy("deploy", SCOPE), "lambda:CreateFunction", function)
 
 
 def test_an_uploader_puts_objects_and_reads_receipts() -> None:

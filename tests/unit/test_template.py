@@ -34,7 +34,7 @@ SIZED = {
     "api": "ApiFunction",
 }
 """The functions whose size and time are parameters of their own."""
-FUNCTIONS = SIZED | {"uploads": "UploadsFunction"}
+FUNCTIONS = SIZED | {"uploads": "UploadsFunction", "audit": "AuditFunction"}
 BUCKETS = ("LakeBucket", "ResultsBucket", "OnFailureBucket", "UploadsBucket")
 KEY_ARN = {"Fn::If": ["CreatesKey", {"Fn::GetAtt": ["Key", "Arn"]}, {"Ref": "ExistingKeyArn"}]}
 TABLES = {
@@ -81,7 +81,8 @@ def test_environment_is_what_the_settings_read(function: str):
     assert read.stage == "dev"
     assert read.lateness_horizon_hours * 3_600_000 == LATENESS_HORIZON_MS
     of_rules = {settings.RULES, settings.INFO_TOPIC_ARN, settings.WARNING_TOPIC_ARN, settings.CRITICAL_TOPIC_ARN}
-    of_choice = {"dispatcher": of_rules, "api": {settings.LIVE}}.get(function, {settings.PAYLOAD_CONTRACT})
+    of_choices = {"dispatcher": of_rules, "api": {settings.LIVE}, "audit": set()}
+    of_choice = of_choices.get(function, {settings.PAYLOAD_CONTRACT})
     assert set(variables) == {*environment_of(read), *settings.POWERTOOLS, *settings.RUNTIME, *of_choice}
     assert read.payload_contract is None  # empty: the default form
     assert settings.RUNTIME.items() <= variables.items()
@@ -89,7 +90,9 @@ def test_environment_is_what_the_settings_read(function: str):
     assert (read.uploads_bucket is not None) == (function == "uploads")
 
 
-@pytest.mark.parametrize("function", [*package.FUNCTIONS, package.API], ids=lambda function: function.name)
+@pytest.mark.parametrize(
+    "function", [*package.FUNCTIONS, package.API, package.AUDIT], ids=lambda function: function.name
+)
 def test_handler_is_the_packaged_one(function: package.Function):
     """The template starts the handler that packaging checks for, and it can be imported and called."""
     assert RESOURCES[FUNCTIONS[function.name]]["Properties"]["Handler"] == function.handler
@@ -414,7 +417,7 @@ def test_results_can_be_had_back_for_a_while():
 
 def test_a_stage_without_a_stream_has_nothing_that_needs_one():
     """Whatever refers to the stream or its mapping has the condition, and readings must come in another way."""
-    of_stream = {"HasStream", "HasStreamOperations", "HasStreamExpressions", "HasIot", "HasFlink"}
+    of_stream = {"HasStream", "HasStreamOperations", "HasStreamExpressions", "HasIot", "HasFlink", "HasAudit"}
     for name, one in RESOURCES.items():
         text = json.dumps(one)
         if '"Ref": "Stream"' in text or '"Stream", "Arn"' in text or '"Ref": "StreamMapping"' in text:

@@ -59,6 +59,19 @@ FLINK_READS_STREAM = frozenset(
     (action, where.replace(STREAM_BY_NAME, "Stream.Arn"))
     for action, where in STREAM_READS - {("kinesis:ListStreams", "*")}
 )
+AUDITS = frozenset(
+    {
+        *(
+            (f"kinesis:{action}", "Stream.Arn")
+            for action in ("DescribeStreamSummary", "GetRecords", "GetShardIterator", "ListShards")
+        ),
+        ("s3:ListBucket", "ResultsBucket.Arn"),
+        ("s3:GetObject", f"${{ResultsBucket.Arn}}/{layout.AGGREGATES}*"),
+        ("s3:GetObject", f"${{ResultsBucket.Arn}}/{layout.WINDOWS}*"),
+        ("s3:PutObject", f"${{ResultsBucket.Arn}}/{layout.AUDITS}*"),
+        ("kms:Decrypt", "Key.Arn"),
+    }
+)
 WRITES_ROWS = frozenset(
     (f"s3:{action}", f"${{ResultsBucket.Arn}}/{layout.AGGREGATES_FLINK}*")
     for action in ("AbortMultipartUpload", "DeleteObject", "GetObject", "ListMultipartUploadParts", "PutObject")
@@ -195,6 +208,7 @@ def spelled(where: Any) -> str:
             id="uploads",
         ),
         pytest.param("ApiRole", False, logs("Api") | READS_RESULTS | READS_PARTIALS, id="api"),
+        pytest.param("AuditRole", False, logs("Audit") | SEALS | AUDITS, id="audit"),
         pytest.param("IotRole", False, SEALS | SENDS, id="iot"),
         pytest.param(
             "FlinkRole",
@@ -242,7 +256,7 @@ def test_only_the_key_has_a_condition():
         {"StringEquals": {"kms:ViaService": {"Fn::Sub": f"{service}.${{AWS::Region}}.${{AWS::URLSuffix}}"}}}
         for service in ("s3", "sns")
     )
-    for role in ("ConsumerRole", "FanoutRole", "DispatcherRole", "IotRole", "FlinkRole", "ApiRole"):
+    for role in ("ConsumerRole", "FanoutRole", "DispatcherRole", "IotRole", "FlinkRole", "ApiRole", "AuditRole"):
         for statement in statements(role, is_fanout=role == "FanoutRole"):
             is_key = spelled(statement["Resource"]) == "Key.Arn"
             is_message = statement["Sid"] in {"SealWhatIsTold", "SealExcursions"}
@@ -280,11 +294,13 @@ def test_each_function_has_a_role_and_a_log_of_its_own():
     functions = [one["Properties"] for one in RESOURCES.values() if one["Type"] == "AWS::Serverless::Function"]
     roles = {spelled(function["Role"]) for function in functions}
     groups = {function["LoggingConfig"]["LogGroup"]["Ref"] for function in functions}
-    assert len(functions) == len(roles) == len(groups) == 5
+    assert len(functions) == len(roles) == len(groups) == 6
     assert all("RetentionInDays" in RESOURCES[group]["Properties"] for group in groups)
 
 
-@pytest.mark.parametrize("role", ["ConsumerRole", "FanoutRole", "DispatcherRole", "UploadsRole", "ApiRole"])
+@pytest.mark.parametrize(
+    "role", ["ConsumerRole", "FanoutRole", "DispatcherRole", "UploadsRole", "ApiRole", "AuditRole"]
+)
 def test_only_a_function_in_a_vpc_may_be_connected_and_its_code_never(role: str):
     """Lambda may make network interfaces with the role; what comes from the function's own code is denied."""
     name = role.removesuffix("Role").lower()

@@ -23,6 +23,7 @@ results bucket
     windows_1h/dt=2026-11-20.jsonl                  a line for each hour
     aggregates_1d/dt=2026-11-20/hour=00/0000.parquet
     windows_1d/month=2026-11.jsonl                  a line for each day
+    audits/dt=2026-11-20/hour=10/report.json        what the audit of an hour found, with Audit=daily
 uploads bucket, whose keys uploaders choose
     uploads/...
 on-failure bucket, whose keys Lambda and AWS IoT Core choose
@@ -65,6 +66,7 @@ AGGREGATES_1D = "aggregates_1d/"
 AGGREGATES_FLINK = "aggregates_flink/"
 WINDOWS_1H = "windows_1h/"
 WINDOWS_1D = "windows_1d/"
+AUDITS = "audits/"
 IOT_MESSAGES = "iot/"
 UPLOADS = "uploads/"
 
@@ -278,6 +280,11 @@ def day_prefix(root: str, instant_ms: int) -> str:
 def hour_prefix(root: str, instant_ms: int) -> str:
     """Return the prefix in `root` (such as PARTIALS) of the windows in the hour of `instant_ms`."""
     return f"{day_prefix(root, instant_ms)}hour={format_sql(instant_ms)[11:13]}/"
+
+
+def audit_key(hour_start_ms: int) -> str:
+    """Return the key of the report on the audit of an hour, given by its first instant."""
+    return f"{hour_prefix(AUDITS, hour_start_ms)}report.json"
 
 
 def parse_partial_key(key: str) -> PartialKey:
