@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
+import numpy as np
 import pandas as pd
 
 from analytics.decode import StreamTotals, decode
@@ -219,7 +220,8 @@ def _without(rows: pd.DataFrame, unproven: set[Series]) -> pd.DataFrame:
     if not unproven:
         return rows
     series = zip(*(rows[name].tolist() for name in SERIES_COLUMNS), strict=True)
-    return rows[[one not in unproven for one in series]]
+    # Of no rows, a plain empty list would choose no columns.
+    return rows[np.array([one not in unproven for one in series], bool)]
 
 
 def _unproven(readings: pd.DataFrame, stored: pd.DataFrame) -> set[Series]:

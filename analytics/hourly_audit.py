@@ -30,6 +30,8 @@ an hour late."""
 BYTES_PER_SECOND_MAX = 1024 * 1024
 """How fast one shard is read: half of the 2 MB a second that it gives to all of its readers together. The other half is
 what the consumer needs for a shard that is full."""
+RUN_MS_MAX = 900_000
+"""How long a run takes at most: the function's timeout in the template. Meanwhile the stream goes on forgetting."""
 BATCHING_MS_MAX = 300_000
 """The longest BatchingWindowSeconds that the template takes."""
 SOON_MS = HOUR_MS
@@ -112,7 +114,7 @@ def audit_hour(
 ) -> HourlyAudit:
     """Audit the hour of a run, and keep the report in the results; a second run of the same hour replaces it."""
     hour = hour_of(scheduled_time_ms)
-    evidence, _ = evidence_of(stage, now_ms=now_ms)
+    evidence, _ = evidence_of(stage, now_ms=now_ms + RUN_MS_MAX)
     soon_ms = min(hour.end_ms + SOON_MS, now_ms)
     reading = PacedReading(
         chain(

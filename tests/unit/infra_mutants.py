@@ -84,6 +84,7 @@ INFRA_MUTANTS: list[Guarded] = [
         ("an hour of which the stream has forgotten some", "HOUR_MS - HOURS_BACK)", "HOUR_MS - HOURS_BACK - 2)"),
         ("reading goes on when there is no time left", "if not self._time_left():", "if False:"),
         ("a shard is read as fast as it gives", "if due_seconds - now_seconds > 1:", "if False:"),
+        ("what the stream forgets meanwhile is extra", "now_ms=now_ms + RUN_MS_MAX)", "now_ms=now_ms)"),
         ("what arrived late is not read", "stage.stream.records_between(soon_ms, now_ms),", ""),
     ),
     *_of(

@@ -203,6 +203,14 @@ def test_a_row_with_more_readings_must_still_reach_the_maximum(stored: StoredRes
     assert verdicts(found)[1] is Verdict.DIFFERENT
 
 
+def test_a_window_that_the_stream_has_forgotten_whole_is_unproven(stored: StoredResults) -> None:
+    """It holds no reading of it, and the rows of the others are exact."""
+    records = [one for one in stream_of(some_readings()) if one.arrival_ms != WINDOW.end_ms]
+    found = audited(stored, records, complete_from_ms=END_MS)
+    assert verdicts(found) == [Verdict.EXACT, Verdict.UNPROVEN, Verdict.EXACT, Verdict.EXACT]
+    assert found.windows[1].rows_unproven == len(SENSORS)
+
+
 def test_windows_that_another_stream_fed_are_judged_with_care(stored: StoredResults) -> None:
     """The lineage names the streams; what came from elsewhere is nothing this stream can deny."""
     added = Reading("elsewhere", WINDOW.start_ms, 0, 20_000)

@@ -10,7 +10,15 @@ import pytest
 
 from analytics import audit_handler
 from analytics.audit import Evidence, Verdict
-from analytics.hourly_audit import BYTES_PER_SECOND_MAX, HOURS_BACK, HourlyAudit, PacedReading, audit_hour, hour_of
+from analytics.hourly_audit import (
+    BYTES_PER_SECOND_MAX,
+    HOURS_BACK,
+    RUN_MS_MAX,
+    HourlyAudit,
+    PacedReading,
+    audit_hour,
+    hour_of,
+)
 from infra import api_code, package, template
 from infra.package import Package
 from infra.plan import DeploymentOptions, plan_deployment
@@ -112,14 +120,14 @@ class Site:
     stream: Stream
     stage: Stage
 
-    def audit(self, *, time_left: Callable[[], bool] = lambda: True) -> HourlyAudit:
-        """Audit the hour, a little after the scheduled time."""
+    def audit(self, *, time_left: Callable[[], bool] = lambda: True, now_ms: int = SCHEDULED_MS + 5_000) -> HourlyAudit:
+        """Audit the hour, by default a little after the scheduled time."""
         clock = Clock()
         return audit_hour(
             self.stage,
             self.stored.engine,
             scheduled_time_ms=SCHEDULED_MS,
-            now_ms=SCHEDULED_MS + 5_000,
+            now_ms=now_ms,
             time_left=time_left,
             clock=clock,
             sleep=clock.sleep,
@@ -207,6 +215,17 @@ def test_what_was_not_read_is_never_called_different(site: Site) -> None:
 
 
 @pytest.mark.slow
+def test_a_stream_that_forgets_while_it_is_read_proves_nothing_extra(site: Site) -> None:
+    """A run that is late begins when the stream has all of a window, and is not through when it has not."""
+    begins_ms = FIRST.start_ms - EARLINESS_MS_MAX + RETENTION_HOURS_MIN * HOUR_MS - 60_000
+    del site.stream.records[:2]  # those of the first window, once and again
+    found = site.audit(now_ms=begins_ms)
+    assert found.audited.count(Verdict.UNPROVEN) == 1
+    assert found.different == 0
+    assert site.audit().different == 1  # on time it holds all of them
+
+
+@pytest.mark.slow
 def test_the_function_counts_differences_with_zero_too(
     monkeypatch: pytest.MonkeyPatch,
     site: Site,
@@ -245,6 +264,7 @@ def test_without_the_word_nothing_of_it_is_there() -> None:
     assert template.parameters()["Audit"]["Default"] == "none"
     (event,) = resources["AuditFunction"]["Properties"]["Events"].values()
     assert event["Properties"]["Schedule"] == "cron(17 * * * ? *)"
+    assert resources["AuditFunction"]["Properties"]["Timeout"] * 1_000 == RUN_MS_MAX
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ TEXT = template.text()
 AT_LOCALSTACK = Place(LOCALSTACK, "http://127.0.0.1:1", "us-east-1")
 OF_FANOUT = {"IsFanout", "HasFanoutOperations"}
 OF_STREAM = {"HasStream", "HasStreamOperations", "HasStreamExpressions"}
+OF_AUDIT = {"HasAudit", "HasAuditOperations", "HasAuditSchedule"}
 OF_UPLOADS = {"HasUploads", "HasUploadsOperations", "HasTlsUploads"}
 REACHING = sorted(template.parameter_names() - release.NOT_IN_FUNCTIONS - {release.RELEASE})
 
@@ -121,7 +122,7 @@ def test_localstack_gets_functions_without_aliases():
     plain = [line for line in found if not line.lstrip().startswith("#")]
     assert not any("AutoPublish" in line or ".Alias" in line or f":{release.ALIAS}" in line for line in plain)
     decided = template.with_condition(TEXT, "IsFanout", is_met=True)
-    for condition in ("HasUploadsOperations", "HasTlsUploads", "HasUploads"):
+    for condition in sorted(OF_UPLOADS | OF_AUDIT, key=len, reverse=True):  # the one that all refer to comes last
         decided = template.with_condition(decided, condition, is_met=False)
     decided = template.with_condition(decided, "HasStream", is_met=True)
     before = decided.splitlines()
@@ -142,8 +143,8 @@ def test_localstack_gets_the_resources_of_one_mode(values: dict[str, str], is_fa
     found = template.parse(release.text_for(AT_LOCALSTACK, TEXT, values))
     own = {name for name, one in TEMPLATE["Resources"].items() if one.get("Condition") in OF_FANOUT}
     assert len(own) == 6
-    of_uploads = {name for name, one in TEMPLATE["Resources"].items() if one.get("Condition") in OF_UPLOADS}
-    assert found["Resources"].keys() == TEMPLATE["Resources"].keys() - (set() if is_fanout else own) - of_uploads
+    not_chosen = {name for name, one in TEMPLATE["Resources"].items() if one.get("Condition") in OF_UPLOADS | OF_AUDIT}
+    assert found["Resources"].keys() == TEMPLATE["Resources"].keys() - (set() if is_fanout else own) - not_chosen
     assert [name for name, one in found["Resources"].items() if "IsFanout" in referred([one])] == []
     known = found["Resources"].keys() | found["Parameters"].keys() | found["Conditions"].keys()
     assert {name for name in referred([found["Resources"], found["Outputs"]]) if not name.startswith("AWS::")} <= known
@@ -160,6 +161,14 @@ def test_localstack_gets_uploads_if_the_stage_has_them():
     assert "Condition" not in found["Outputs"]["UploadsBucketName"]
     mapping = found["Resources"]["UploadsMapping"]["Properties"]
     assert mapping["FunctionName"] == {"Ref": "UploadsFunction"}
+
+
+def test_localstack_gets_the_audit_if_the_stage_has_it():
+    """Without its condition; what it refers to is there."""
+    found = template.parse(release.text_for(AT_LOCALSTACK, TEXT, {"Audit": "daily"}))
+    assert "Condition" not in found["Resources"]["AuditFunction"]
+    known = found["Resources"].keys() | found["Parameters"].keys() | found["Conditions"].keys()
+    assert {name for name in referred([found["Resources"], found["Outputs"]]) if not name.startswith("AWS::")} <= known
 
 
 def test_localstack_gets_a_stage_without_a_stream():
