@@ -11,7 +11,7 @@ from windrow.aws.clients import client, readable_errors
 from windrow.errors import WindrowError
 from windrow.stage import Stage
 
-ROLES = ("consumer", "fanout", "dispatcher")
+ROLES = ("consumer", "fanout", "dispatcher", "uploads", "audit", "api")
 OVERLAP_MS = 60_000
 """How far each look goes back behind the newest line seen: CloudWatch Logs may show a line later than newer ones."""
 
@@ -76,5 +76,5 @@ def _events_of(
             if error.response["Error"]["Code"] != "ResourceNotFoundException":
                 raise
             if is_needed:
-                hint = "a stage of mode direct has no fanout; see: windrow status"
+                hint = "not every stage has every function; see: windrow status"
                 raise WindrowError(f"stage {stage.name!r} has no log group {group}", hint=hint) from error

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from dispatcher.due import DueReason
 from dispatcher.report import RollOutcome, TickReport, WindowReport
+from infra import template
 from tests.simulation.lake import window_at
 from windrow.aws.clients import Place
 from windrow.errors import WindrowError
@@ -18,7 +19,7 @@ from windrow.stage import Stage
 from windrow_cli import logs, watch
 from windrow_cli.main import run
 from windrow_operations import function_logs, ticks
-from windrow_operations.function_logs import OVERLAP_MS, follow_logs, read_logs
+from windrow_operations.function_logs import OVERLAP_MS, ROLES, follow_logs, read_logs
 
 NAMES = dict.fromkeys(Stage.__dataclass_fields__, "")
 STAGE = Stage(**NAMES | {"place": Place("embedded", "http://127.0.0.1:1", "us-east-1"), "name": "dev"})  # type: ignore[arg-type]
@@ -68,6 +69,13 @@ def test_a_function_that_is_not_there_is_named() -> None:
     """When it was asked for."""
     with pytest.raises(WindrowError, match="windrow-dev-fanout"):
         read_logs(STAGE, role="fanout", start_ms=0)
+
+
+def test_every_function_of_the_template_can_be_asked_for() -> None:
+    """By the end of its name, in the command as in what it calls."""
+    of_type = [one for one in template.load()["Resources"].values() if one["Type"] == "AWS::Serverless::Function"]
+    names = {one["Properties"]["FunctionName"]["Fn::Sub"].removeprefix("windrow-${Stage}-") for one in of_type}
+    assert set(ROLES) == set(logs._ROLES) == names
 
 
 def test_following_shows_each_line_once(kept: FakeLogs) -> None:
