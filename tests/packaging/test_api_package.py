@@ -53,7 +53,7 @@ def test_the_audits_function_needs_no_wheel_of_its_own(wheel_cache: Path) -> Non
     common, own = with_api(ARM64, wheel_cache)
     audit = package.build(package.AUDIT, wheels=(*common, *own), platform=ARM64)
     assert audit.unzipped_bytes * BYTECODE_SHARE < UNZIPPED_BYTES_MAX
-    assert {"duckdb", "pandas", "boto3"} <= audit.parts.keys()
+    assert {"duckdb", "pandas", "botocore"} <= audit.parts.keys()
     assert "mangum" not in audit.parts
 
 
