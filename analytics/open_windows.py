@@ -5,13 +5,13 @@ provisional: more readings may come. They are never written, and a window is no 
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from analytics.abandon import Check, always_wanted, held
 from windrow.errors import WindrowError
 from windrow.lake.layout import PartialKey, lineage_key, parse_partial_key, partials_prefix
-from windrow.lake.store import ObjectStore, etag_of
+from windrow.lake.store import ObjectStore
 from windrow.reading import EARLINESS_MS_MAX
 from windrow.rows.partial import Partial, union
 from windrow.rows.partial_parquet import UnreadablePartial, decode_partial
@@ -41,6 +41,7 @@ class OpenWindows:
         self._lake = lake
         self._results = results
         self._lock = threading.Lock()
+        self._closed: frozenset[Window] = frozenset()
         self._partials: dict[str, Partial] = {}
         self._rolled: dict[Window, tuple[frozenset[str], OpenWindow]] = {}
 
@@ -52,20 +53,25 @@ class OpenWindows:
         """
         start_ms = Window.containing(now_ms).start_ms - WINDOWS_BACK * WINDOW_MS
         with held(self._lock, check):
-            keys = self._open_partials(windows_between(start_ms, now_ms + EARLINESS_MS_MAX), check)
+            windows = windows_between(start_ms, now_ms + EARLINESS_MS_MAX)
+            self._closed = frozenset(window for window in windows if self._is_closed(window, check))
+            keys = self._open_partials([window for window in windows if window not in self._closed], check)
             wanted = {digest for of_window in keys.values() for digest in of_window}
             self._partials = {digest: one for digest, one in self._partials.items() if digest in wanted}
             self._rolled = {window: self._roll(window, of_window, check) for window, of_window in keys.items()}
             return tuple(self._rolled[window][1] for window in sorted(keys, reverse=True))
 
-    def _open_partials(self, windows: tuple[Window, ...], check: Check) -> dict[Window, dict[str, PartialKey]]:
-        """Return one key for each digest of each window that has partials and no lineage."""
+    def _is_closed(self, window: Window, check: Check) -> bool:
+        """Whether the window has a lineage: asked by a GET, which costs a twelfth of a LIST, until it has one."""
+        check()
+        return window in self._closed or self._results.get(lineage_key(window)) is not None
+
+    def _open_partials(self, windows: Sequence[Window], check: Check) -> dict[Window, dict[str, PartialKey]]:
+        """Return one key for each digest of each of the windows that has partials."""
         found: dict[Window, dict[str, PartialKey]] = {}
         size_bytes: dict[str, int] = {}
         for window in windows:
             check()
-            if etag_of(self._results, lineage_key(window)) is not None:
-                continue
             for listed in self._lake.list_objects(partials_prefix(window)):
                 try:
                     key = parse_partial_key(listed.key)

@@ -80,7 +80,7 @@ def hosted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def _deployed(place: Place, home: Path) -> Hosted:
-    options = DeploymentOptions(shard_count=1, is_scheduled=False, parameters={"Web": "on"})
+    options = DeploymentOptions(shard_count=1, is_scheduled=False, parameters={"Web": "on", "Live": "on"})
     api = api_code.code_for(place, "hosted", options, functions_wheels=None, home=home)
     stage = stacks.apply(plan_deployment(place, "hosted", options, api=api), lambda _: None).stage
     site.publish(stage)
@@ -165,12 +165,39 @@ def test_somebody_signs_in_sees_the_fleet_and_signs_out(hosted: Hosted, browser:
     span = {"from": hosted.time_range.start_sql.replace(" ", "T")[:19] + "Z", "to": "now"}
     status, answer = hosted.ask("/v1/fleet", token, **span)
     assert (status, answer["fleet"]) == (200, fleet)
+    _see_a_window_before_it_is_rolled(page, hosted)
+    _keep(browser, "hosted-live.png")
     assert [entry for entry in page.complaints() if "favicon" not in entry] == []
     page.click("#sign-out")
     _fill(browser, "username", "")
     _keep(browser, "hosted-signed-out.png")
     assert hosted.ask("/v1/fleet")[0] == 401
     browser.get_log("browser")
+
+
+def _see_a_window_before_it_is_rolled(page: Page, hosted: Hosted) -> None:
+    """What arrives for the window after the fleet's is shown by itself; once it is rolled, its exact row is there."""
+    assert page.js("return window.windrow.shown.open") == []
+    start_ms = hosted.time_range.end_ms
+    spec = FleetSpec(
+        seed=6,
+        sensors=12,
+        sites=3,
+        interval_ms=30_000,
+        start_ms=start_ms,
+        end_ms=start_ms + WINDOW_MS,
+        faults=Faults(),
+    )
+    sent = simulate_fleet(spec, hosted.stage, now_ms=time.time_ns() // 1_000_000)
+    wait_until_drained(hosted.stage, sent.last_sequence_numbers)
+    page.until(lambda: page.js("return window.windrow.shown.open.map((one) => one.readings)") == [120])
+    assert "Provisional" in page.text("#open")
+    (provisional,) = page.js("return window.windrow.shown.open")
+    invoke_tick(hosted.stage, tick_event(start_ms + WINDOW_MS + 120_000, is_dry_run=False))
+    page.after(lambda: page.press("r"))
+    assert page.js("return window.windrow.shown.open") == []
+    exact = page.js("const { fleet } = window.windrow.shown.overview; return [fleet.t, fleet.mean, fleet.readings]")
+    assert [column[-1] for column in exact] == [start_ms, provisional["mean"], provisional["readings"]]
 
 
 def test_a_group_is_refused_what_is_for_another(hosted: Hosted, browser: Any) -> None:

@@ -85,6 +85,10 @@ def test_a_window_with_a_lineage_is_no_longer_open() -> None:
     assert [one.window.start_ms for one in lake.open.at(NOW_MS)] == [START_MS + WINDOW_MS]
     lake.results.put(lineage_key(Window(START_MS + WINDOW_MS)), b"{}")
     assert lake.open.at(NOW_MS) == ()
+    lake.results.calls.clear()
+    lake.lake.calls.clear()
+    assert lake.open.at(NOW_MS) == ()
+    assert (lake.results.calls, lake.lake.calls) == ({"get": 2}, {"list": 2})  # of the two that have no lineage
 
 
 @pytest.mark.parametrize(("windows_off", "is_shown"), [(-3, False), (-2, True), (0, True), (1, True), (2, False)])
