@@ -35,7 +35,7 @@ WRONG = [
         "policy",
         2,
         "windrow policy needs KIND",
-        "one of: deploy, deploy-flink, ",
+        "one of: deploy, deploy-audit, ",
     ),
     ("policy deployer", 2, "no kind 'deployer'", "did you mean deploy or"),
     ("drift --regoin eu-west-1", 2, "no option --regoin", "did you mean --region?"),
