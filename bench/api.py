@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
 
+import numpy as np
 from mangum import Mangum
 
 from analytics import presets
@@ -17,17 +18,29 @@ from analytics.api.endpoints import Endpoints
 from analytics.api_handler import TEXT_TYPES, groups_of
 from analytics.cache import ObjectCache
 from analytics.dashboard import Dashboard
+from analytics.live_values import live_values
 from analytics.local import LocalEngine
+from analytics.open_windows import OpenWindows
 from analytics.web import hosted
 from bench.dashboard import END_MS, START_MS, WINDOWS, Memory, _objects
 from bench.measure import Finding, cpu_seconds, medians
 from windrow.aws.clients import EMBEDDED, Place
+from windrow.columns.strings import Strings
+from windrow.lake.layout import Origin, PartialKey
+from windrow.quantities import TEMPERATURE
+from windrow.rows.partial import Partial
+from windrow.rows.partial_parquet import DeliveryCounts, encode_partial
 from windrow.timerange import TimeRange
 from windrow.timestamps import format_rfc3339
+from windrow.window import Window
 
 BOUNDS = {"from": format_rfc3339(START_MS), "to": format_rfc3339(END_MS)}
 FLEET_CPU_MS_MAX = 300
 SENSOR_CPU_MS_MAX = 1_500
+LIVE_CPU_MS_MAX = 250
+LIVE_SENSORS = 10_000
+BATCHES = 15
+"""Of twenty seconds each, in a window."""
 
 
 def event(path: str, **query: str) -> dict[str, object]:
@@ -77,4 +90,37 @@ def _finding(name: str, ours: float, baseline: float, at_most: float) -> Finding
     )
 
 
-BENCHES = {"api.fleet": answers}
+def live() -> Iterator[Finding]:
+    """Open windows of 10,000 sensors that send once in ten seconds: the first look, then one that has a new partial."""
+    window = Window.containing(END_MS)
+    lake, series = Memory({}), Strings.of([f"site-{n % 10:02}/sensor-{n:06}" for n in range(LIVE_SENSORS)])
+    for batch in range(BATCHES - 1):
+        _deliver(lake, window, series, batch)
+    windows = OpenWindows(lake=lake, results=Memory({}))
+
+    def look() -> None:
+        shown = live_values(windows.at(window.end_ms - 1), TEMPERATURE, search="", page=0, per_page=200)
+        assert shown["total"] == LIVE_SENSORS
+
+    yield Finding(name="api.live.first", ours=cpu_seconds(look) * 1e3, unit="cpu-ms")
+    _deliver(lake, window, series, BATCHES - 1)
+    yield Finding(name="api.live", ours=cpu_seconds(look) * 1e3, at_most=LIVE_CPU_MS_MAX, unit="cpu-ms")
+
+
+def _deliver(lake: Memory, window: Window, series: Strings, batch: int) -> None:
+    """Write the partial of the readings of twenty seconds, two of each sensor."""
+    step_ms = np.tile(np.array([0, 10_000]), len(series)) + 20_000 * batch
+    partial = Partial.of_groups(
+        window,
+        series,
+        readings=np.full(len(series), 2),
+        offset_ms=step_ms,
+        sequence=np.zeros(len(step_ms), np.int64),
+        value_milli=(20_000 + (step_ms + np.arange(len(step_ms))) % 997).astype(np.int32),
+    )
+    origin = Origin(stream="bench", shard="shardId-000000000000", first=batch, last=batch)
+    key = PartialKey(window=window, origin=origin, digest=partial.digest)
+    lake.put(str(key), encode_partial(partial, DeliveryCounts()))
+
+
+BENCHES = {"api.fleet": answers, "api.live": live}
