@@ -21,7 +21,7 @@ from windrow.window import WINDOW_MS, Window, windows_between
 WINDOWS_BACK = 2
 """How many windows before the running one are looked at: a window is usually rolled two minutes after its end."""
 PARTIAL_BYTES_MAX = 16 * 1024**2
-"""The most bytes of partials that are read for open windows: one to three million readings, in some 400 MB of memory."""
+"""The most bytes of partials that are read at once: one to three million readings, and some 400 MB in memory."""
 
 
 @dataclass(frozen=True, slots=True)
