@@ -32,7 +32,7 @@ STAND_IN_PORT = "StandInPort"
 OWN_PARAMETERS = frozenset(
     {
         *("Stage", "Architecture", "RequireTls", "CodeBucket", "Release", contracts.PARAMETER, value_rules.PARAMETER),
-        *("ConsumerCodeKey", "FanoutCodeKey", "UploadsCodeKey", "DispatcherCodeKey", FLINK_CODE_KEY),
+        *("ConsumerCodeKey", "FanoutCodeKey", "UploadsCodeKey", "BackfillCodeKey", "DispatcherCodeKey", FLINK_CODE_KEY),
         *(API_CODE_KEY, AUDIT_CODE_KEY, STAND_IN_PORT),
     }
 )
@@ -241,6 +241,7 @@ def plan_deployment(
         "ConsumerCodeKey": packages["consumer"].key,
         "FanoutCodeKey": packages["fanout"].key,
         "UploadsCodeKey": packages["uploads"].key,
+        "BackfillCodeKey": packages["backfill"].key,
         "DispatcherCodeKey": packages["dispatcher"].key,
     }
     if flink is not None:

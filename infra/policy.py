@@ -6,7 +6,7 @@ Each is the least that the work needs in the one stage.
 from collections.abc import Mapping, Sequence
 
 from infra.buckets import code_bucket_name
-from infra.policy_additions import deploy_audit, deploy_flink, deploy_uploads, deploy_web
+from infra.policy_additions import deploy_audit, deploy_backfill, deploy_flink, deploy_uploads, deploy_web
 from infra.policy_statements import (
     BUCKET,
     Policy,
@@ -20,7 +20,17 @@ from infra.policy_statements import (
 from windrow.deployment import STAGE_TAG, stack_name
 from windrow.lake import layout
 
-KINDS = ("deploy", "deploy-audit", "deploy-flink", "deploy-uploads", "deploy-web", "producer", "uploader", "analyst")
+KINDS = (
+    "deploy",
+    "deploy-audit",
+    "deploy-backfill",
+    "deploy-flink",
+    "deploy-uploads",
+    "deploy-web",
+    "producer",
+    "uploader",
+    "analyst",
+)
 CHARACTERS_MAX = 10_240
 """The limit of a role's inline policies, white space not counted ("IAM and AWS STS quotas"); a managed one has less."""
 _FUNCTION_ROLES = ("ConsumerRole", "FanoutRole", "DispatcherRole")
@@ -40,6 +50,7 @@ def policy(kind: str, scope: Scope) -> Policy:
     of_kind = {
         "deploy": _deploy,
         "deploy-audit": deploy_audit,
+        "deploy-backfill": deploy_backfill,
         "deploy-flink": deploy_flink,
         "deploy-uploads": deploy_uploads,
         "deploy-web": deploy_web,

@@ -7,6 +7,7 @@ _FLINK_ROLE = "FlinkRole"
 _UPLOADS_ROLE = "UploadsRole"
 _API_ROLE = "ApiRole"
 _AUDIT_ROLE = "AuditRole"
+_BACKFILL_ROLE, _BACKFILL_MACHINE_ROLE = "BackfillRole", "BackfillMachineRole"
 
 
 def deploy_flink(scope: Scope) -> list[Policy]:
@@ -49,6 +50,20 @@ def deploy_audit(scope: Scope) -> list[Policy]:
     """What Audit=daily adds for who deploys: the function's role. The rest has names that the first policy knows."""
     role = scope.role(_AUDIT_ROLE)
     return [*written_roles(scope, [role]), pass_role("PassAuditRole", [role], "lambda")]
+
+
+def deploy_backfill(scope: Scope) -> list[Policy]:
+    """What Backfill=on adds for who deploys: the state machine, its role, and the function's."""
+    function, machine = scope.role(_BACKFILL_ROLE), scope.role(_BACKFILL_MACHINE_ROLE)
+    actions = ["CreateStateMachine", "DeleteStateMachine", "DescribeStateMachine", "ListTagsForResource"]
+    actions += ["TagResource", "UntagResource", "UpdateStateMachine"]
+    arn = scope.arn("states", f"stateMachine:{stack_name(scope.stage)}-backfill")
+    return [
+        *written_roles(scope, [function, machine]),
+        pass_role("PassBackfillRole", [function], "lambda"),
+        pass_role("PassMachineRole", [machine], "states"),
+        allow("Machine", actions_of("states", actions), [arn]),
+    ]
 
 
 def deploy_web(scope: Scope) -> list[Policy]:

@@ -26,9 +26,10 @@ _OF_RESOURCES = (
     ("ProcessingMode", ("fanout",), "IsFanout", ("HasFanoutOperations",)),
     ("Uploads", ("bucket",), "HasUploads", ("HasUploadsOperations", "HasTlsUploads")),
     ("Audit", ("daily",), "HasAudit", ("HasAuditOperations", "HasAuditSchedule")),
+    ("Backfill", ("on",), "HasBackfill", ()),
     ("StreamMode", ("PROVISIONED", "ON_DEMAND"), "HasStream", ("HasStreamOperations", "HasStreamExpressions")),
 )
-_SEEN_BY_SAM = (RELEASE, "FanoutCodeKey", "UploadsCodeKey", "ApiCodeKey", "AuditCodeKey")
+_SEEN_BY_SAM = (RELEASE, "FanoutCodeKey", "UploadsCodeKey", "BackfillCodeKey", "ApiCodeKey", "AuditCodeKey")
 
 
 def digest(text: str, values: Mapping[str, str]) -> str:

@@ -51,8 +51,7 @@ def csv_payloads(body: bytes, *, are_numbers: Callable[[str], bool]) -> Iterator
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UnreadableFile(f"not UTF-8 at byte {error.start}") from None
-    head = text.partition("\n")[0]
-    delimiter = max(_DELIMITERS, key=head.count)
+    delimiter = delimiter_of(text.partition("\n")[0])
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         names = [name.strip() for name in next(rows, [])]
@@ -63,6 +62,11 @@ def csv_payloads(body: bytes, *, are_numbers: Callable[[str], bool]) -> Iterator
                 yield _csv_payload(row, fields, delimiter)
     except csv.Error as error:
         raise UnreadableFile(f"line {rows.line_num}: {error}") from None
+
+
+def delimiter_of(first_row: str) -> str:
+    """Return what stands between the fields of a CSV file, by its first row."""
+    return max(_DELIMITERS, key=first_row.count)
 
 
 def _check_names(names: list[str]) -> None:

@@ -78,6 +78,7 @@ def find_stage(place: Place, name: str) -> Stage:
             results_bucket=outputs["ResultsBucketName"],
             failures_bucket=outputs["OnFailureBucketName"],
             uploads_bucket=outputs.get("UploadsBucketName", ""),
+            backfill_machine=outputs.get("BackfillMachineArn", ""),
             consumer_function=outputs["ConsumerFunctionName"],
             dispatcher_function=outputs["DispatcherFunctionName"],
             database=outputs.get("GlueDatabaseName", ""),

@@ -40,6 +40,7 @@ class Stage:
     partials_retention_days: int = 0
     failures_bucket: str = ""
     uploads_bucket: str = ""
+    backfill_machine: str = ""
     consumer_function: str = ""
     dispatcher_function: str = ""
     database: str = ""

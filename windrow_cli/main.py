@@ -29,6 +29,7 @@ _COMMANDS = {
     "simulate": ("windrow_cli.simulate", "simulate", "Send the readings of a simulated fleet."),
     "ingest": ("windrow_cli.ingest", "ingest", "Send the readings of real sensors from a file."),
     "upload": ("windrow_cli.upload", "upload", "Upload files of readings, and show what became of them."),
+    "backfill": ("windrow_cli.backfill", "backfill", "Write history into windows that were never rolled."),
     "payloads": ("windrow_cli.payloads", "payloads", "Propose and check a contract for payloads of any form."),
     "tick": ("windrow_cli.tick", "tick", "Close the windows that are due, as the schedule would."),
     "watch": ("windrow_cli.watch", "watch", "Close windows again and again, on this machine."),

@@ -9,7 +9,17 @@ from windrow_cli.console import err, out
 from windrow_cli.stage import chosen_place, chosen_region, stage_option
 
 # The same as infra.policy.KINDS and infra.policy_statements.QUERY_RESULTS, which take a while to import.
-_KINDS = ("deploy", "deploy-audit", "deploy-flink", "deploy-uploads", "deploy-web", "producer", "uploader", "analyst")
+_KINDS = (
+    "deploy",
+    "deploy-audit",
+    "deploy-backfill",
+    "deploy-flink",
+    "deploy-uploads",
+    "deploy-web",
+    "producer",
+    "uploader",
+    "analyst",
+)
 _QUERY_RESULTS = ("managed", "bucket")
 
 
@@ -43,8 +53,8 @@ def policy(
 
     Each allows the least that the work needs, in this one stage. The stage need not be deployed yet, and with --account
     and --region nothing is asked. deploy-flink is what a stage with Engine=flink adds to deploy, deploy-uploads what
-    one with Uploads=bucket does, deploy-web one with Web=on, deploy-audit one with Audit=daily; uploader is for who
-    sends readings as objects.
+    one with Uploads=bucket does, deploy-web one with Web=on, deploy-audit one with Audit=daily, deploy-backfill one
+    with Backfill=on; uploader is for who sends readings as objects.
 
     \b
     windrow policy deploy --target aws --stage prod > deploy.json

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from producers.backfill import BackfillPlan, plan_backfill, write_backfill
+from processors.backfill import BackfillPlan, plan_backfill, write_backfill
 from producers.files.identities import Numbering
 from producers.files.recording import Recording
 from producers.files.survey import count_arrivals

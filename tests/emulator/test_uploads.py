@@ -4,9 +4,11 @@ import gzip
 import io
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow
 import pyarrow.parquet
 import pytest
 import urllib3
@@ -17,6 +19,7 @@ from infra import stack as stacks
 from infra.plan import DeploymentOptions, plan_deployment
 from infra.stage_status import stage_statuses
 from infra.waiting import poll
+from processors import backfill_plan
 from producers import Producer, Wire
 from tests.emulator.conftest import ignore
 from windrow import settings
@@ -35,6 +38,7 @@ from windrow_operations.redelivery import redrive_stage
 from windrow_operations.ticks import invoke_tick, tick_event
 
 NAME = "uploads"
+ARCHIVE = "archive-of-uploads-test"
 GATEWAYS = 5
 MINUTE_MS = 60_000
 
@@ -42,7 +46,8 @@ MINUTE_MS = 60_000
 @pytest.fixture(scope="module")
 def stage(place: Place) -> Iterator[Stage]:
     """A stage without a stream: readings come as uploads only."""
-    parameters = {"Uploads": "bucket", "StreamMode": "NONE"}
+    client("s3", place).create_bucket(Bucket=ARCHIVE)
+    parameters = {"Uploads": "bucket", "StreamMode": "NONE", "Backfill": "on", "BackfillBucket": ARCHIVE}
     options = DeploymentOptions(is_scheduled=False, parameters=parameters)
     yield stacks.apply(plan_deployment(place, NAME, options), ignore).stage
     destroy.apply(destroy.plan_destruction(place, NAME, deletes_data=True), ignore)
@@ -212,6 +217,51 @@ def test_a_producer_uploads_what_it_is_given(
         receipt = poll(found, seconds_max=60, pause_seconds=0.2)
         assert receipt is not None
         assert (receipt.readings, receipt.rejected) == (10, {})
+
+
+def test_history_in_a_bucket_is_backfilled_in_parts(
+    stage: Stage, place: Place, command_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forty days old: lines, CSV and row groups, cut small, by the command; blocks by the machine: the truth."""
+    monkeypatch.setenv(settings.STAGE, NAME)
+    monkeypatch.setattr(backfill_plan, "PART_BYTES_MAX", 500)
+    monkeypatch.setattr(backfill_plan, "PART_ROWS_MAX", 8)
+    start_ms = recent().start_ms - 40 * 86_400_000
+    sent = [Reading(f"h{n % 4}", start_ms + n * 15_000, 0, n) for n in range(90)]
+    rows = [(one.sensor_id, one.event_time_ms, one.value_milli / 1000) for one in sent]
+    names = ["sensor_id", "event_time", "temperature"]
+    file = io.BytesIO()
+    table = pyarrow.table(dict(zip(names, zip(*rows[40:60], strict=True), strict=True)))
+    pyarrow.parquet.write_table(table, file, row_group_size=7)
+    text = "\n".join(",".join(map(str, row)) for row in [names, *rows[20:42]])
+    bodies = {
+        "a.jsonl": b"\n".join(encode_readings(Readings.of(sent[:22]))),
+        "b.csv": text.encode(),
+        "c.parquet": file.getvalue(),
+    }
+    put = client("s3", place).put_object
+    for name, body in bodies.items():
+        put(Bucket=ARCHIVE, Key=f"history/{name}", Body=body)
+    for hour in range(3):
+        put(Bucket=ARCHIVE, Key=f"stream/hour={hour}/1", Body=encode_block(Readings.of(sent[60 + 10 * hour :][:10])))
+
+    command = ["backfill", "--follow", "--format", "json"]
+    here = CliRunner().invoke(windrow, [*command, "--here", f"s3://{ARCHIVE}/history"])
+    by_machine = CliRunner().invoke(windrow, [*command, f"s3://{ARCHIVE}/stream"])
+
+    assert (here.exit_code, by_machine.exit_code) == (0, 0), (here.exception, by_machine.exception)
+    report, of_machine = json.loads(here.stdout), json.loads(by_machine.stdout)
+    assert (report["adds_up"], report["markers_left"], report["found"]) == (True, 0, 64)
+    assert report["parts"] > 6
+    assert (of_machine["adds_up"], of_machine["markers_left"], of_machine["found"]) == (True, 0, 30)
+    counted: dict[tuple[int, str], int] = {}
+    for window in {Window.containing(one.event_time_ms) for one in sent}:
+        stored = stage.results.get(rows_key(window))
+        assert stored is not None
+        for row in pyarrow.parquet.read_table(io.BytesIO(stored.body)).to_pylist():
+            counted[window.start_ms, row["sensor_id"]] = row["readings"]
+    truth = Counter((Window.containing(one.event_time_ms).start_ms, one.sensor_id) for one in sent)
+    assert counted == truth
 
 
 def recent() -> Window:

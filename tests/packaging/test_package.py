@@ -25,7 +25,7 @@ from windrow.errors import WindrowError
 
 ARM64 = Platform()
 # Unzipped; Lambda's own limit is 250 MB.
-LIMITS_MB = {"consumer": 100, "fanout": 100, "uploads": 100, "dispatcher": 150}
+LIMITS_MB = {"consumer": 100, "fanout": 100, "uploads": 100, "backfill": 100, "dispatcher": 150}
 ELF_MACHINES = {62: "x86_64", 183: "arm64"}  # e_machine: EM_X86_64, EM_AARCH64
 COMMAND_ONLY = ("click", "duckdb", "localstack_client", "matplotlib", "pandas", "rich", "samtranslator", "sqlglot")
 pytestmark = pytest.mark.xdist_group("package")  # they are built once

@@ -12,7 +12,7 @@ from random import Random
 
 from dispatcher.due import ON_TIME_TICKS
 from dispatcher.report import TickReport
-from producers.backfill import plan_backfill, write_backfill
+from processors.backfill import plan_backfill, write_backfill
 from tests.simulation.faults import Rates
 from tests.simulation.lake import buckets
 from tests.simulation.payloads import malformed

@@ -268,7 +268,7 @@ MUTANTS = (
     # Backfills.
     mutant("a backfill's marker goes with the first of its windows", "dispatcher.roller", "if markers <= self.released}", "if markers & self.released}", faults_of_half_a_group),
     mutant("a backfill's marker stays", "dispatcher.roller", "sorted(self.discarded | done)", "sorted(self.discarded)", faults_of_half_a_group),
-    mutant("a backfill's marker before its partials", "producers.backfill", "in backfill_markers(by_marker):\n", "in backfill_markers(by_marker):\n                _put_new(lake, key, text)\n", faults_of_backfill),
+    mutant("a backfill's marker before its partials", "processors.backfill", "in backfill_markers(by_marker):\n", "in backfill_markers(by_marker):\n                _put_new(lake, key, text)\n", faults_of_backfill),
     mutant("markers of backfills are not read", "dispatcher.tick", "chain(self.of_partials, *self.of_backfills.values())", "self.of_partials", faults_of_backfill),
     mutant("no marker beside a partial that is there", "processors.consumer", "            continue  # a key names", "            return new  # a key names", lambda: faults_of_marker_after_crash(1)),
     mutant("marker only when other ticks have passed", "processors.consumer", "window.end_ms > MARKER_AFTER_MS", "window.end_ms > 300_000", lambda: faults_of_reading_behind_the_last_tick(60_000)),

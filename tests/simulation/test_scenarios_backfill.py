@@ -13,8 +13,8 @@ import pytest
 from dispatcher import tick
 from dispatcher.report import RollOutcome, TickReport
 from dispatcher.tick import Tick
-from producers import backfill
-from producers.backfill import plan_backfill, write_backfill
+from processors import backfill
+from processors.backfill import plan_backfill, write_backfill
 from tests.simulation.lake import (
     LAKE,
     LIFETIMES,

@@ -63,11 +63,33 @@ FILE_BREAKS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
         ),
     ),
     (
-        "producers.backfill",
+        "processors.backfill",
         "test_backfill",
         (
             ("a window with rows is filled", "if lineage_key(partial.window) not in rolled:", "if True:"),
             ("a failed write of a backfill is not told", "new += future.result()", "new += not future.exception()"),
+        ),
+    ),
+    (
+        "processors.backfill_part",
+        "test_backfill_run",
+        (
+            ("history is too late", "horizon_ms=NEVER_TOO_LATE_MS", "horizon_ms=604_800_000"),
+            ("a part fills windows that were rolled", "if not self.plan.is_rolled(one.window)]", "if True]"),
+            ("a part of CSV has no first row", "elif piece.header:", "elif False:"),
+            ("a part is done again though it has a report", "return self.report_on(number) or self._do(number)", "return self._do(number)"),
+            ("a plan that is there is replaced", "plan.to_json(), if_absent=True)", "plan.to_json())"),
+            ("a missing part adds up", "not self.missing\n", "True\n"),
+            ("a lost reading adds up", "and all(one.adds_up for one in self.parts)", "and True"),
+            ("a byte that nobody read adds up", "for one in self.parts) == self.size_bytes", "for one in self.parts) >= 0"),
+        ),
+    ),
+    (
+        "processors.backfill_source",
+        "test_backfill_run",
+        (
+            ("a file that has changed is read", "if now != file or len(body) != end - start:", "if len(body) != end - start:"),
+            ("an object that has changed is read", "IfMatch=f'\"{file.version}\"'", "IfMatch='*'"),
         ),
     ),
 )  # fmt: skip

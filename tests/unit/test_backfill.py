@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from producers import backfill
-from producers.backfill import ORIGIN, plan_backfill, write_backfill
+from processors import backfill
+from processors.backfill import ORIGIN, plan_backfill, write_backfill
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from windrow.errors import UsageError
 from windrow.lake.backfill_marker import decode_backfill_marker

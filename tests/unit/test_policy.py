@@ -35,6 +35,7 @@ def arn(service: str, what: str) -> str:
 
 LAKE, RESULTS = (f"arn:aws:s3:::windrow-prod-{name}-1a2b3c" for name in ("lakebucket", "resultsbucket"))
 FLINK_ROLE = f"arn:aws:iam::{ACCOUNT}:role/windrow-prod-FlinkRole-1A2B"
+MACHINE_ROLE = f"arn:aws:iam::{ACCOUNT}:role/windrow-prod-BackfillMachineRole-1A2B"
 API_ROLE = f"arn:aws:iam::{ACCOUNT}:role/windrow-prod-ApiRole-1A2B"
 AUDIT_ROLE = f"arn:aws:iam::{ACCOUNT}:role/windrow-prod-AuditRole-1A2B"
 POOL = arn("cognito-idp", "userpool/eu-central-1_1A2B")
@@ -85,6 +86,7 @@ EXAMPLES = {
     "AWS::Logs::LogStream": arn("logs", "log-group:/aws/kinesis-analytics/windrow-prod:log-stream:application"),
     "AWS::S3::Bucket": LAKE,
     "AWS::S3::BucketPolicy": LAKE,
+    "AWS::StepFunctions::StateMachine": arn("states", "stateMachine:windrow-prod-backfill"),
     "AWS::SQS::Queue": arn("sqs", "windrow-prod-uploads"),
     "AWS::SQS::QueuePolicy": arn("sqs", "windrow-prod-uploads"),
     "AWS::SNS::Subscription": arn("sns", "windrow-prod-alarms"),
@@ -128,6 +130,7 @@ UNUSED_OF_TYPE = {
     "AWS::Events::Rule": {"iam"},
     "AWS::Glue::Table": {"iam", "s3"},
     "AWS::S3::Bucket": {"iam"},
+    "AWS::StepFunctions::StateMachine": {"kms", "s3"},
 }
 # Types of before the registry, whose schemas have no handlers: what the API has for them.
 WITHOUT_HANDLERS = {
@@ -181,12 +184,27 @@ def test_who_deploys_may_do_what_cloudformation_does(kind: str, action: str) -> 
         where, service = IOT_ROLE, "iot"
     if (kind, action) == ("AWS::KinesisAnalyticsV2::Application", "iam:PassRole"):
         where, service = FLINK_ROLE, "kinesisanalytics"
+    if (kind, action) == ("AWS::StepFunctions::StateMachine", "iam:PassRole"):
+        where, service = MACHINE_ROLE, "states"
     context = TAGGED | OF_ANSWERS | {"iam:PassedToService": f"{service}.amazonaws.com"}
     policies = {"AWS::KinesisAnalyticsV2": "deploy-flink", "AWS::Logs::LogStream": "deploy-flink"}
-    policies["AWS::SQS"] = "deploy-uploads"
+    policies |= {"AWS::SQS": "deploy-uploads", "AWS::StepFunctions": "deploy-backfill"}
     policies |= dict.fromkeys(("AWS::ApiGatewayV2", "AWS::CloudFront", "AWS::Cognito"), "deploy-web")
     of_kind = next((name for prefix, name in policies.items() if kind.startswith(prefix)), "deploy")
     assert allows(policy(of_kind, SCOPE), action, where, context)
+
+
+def test_a_backfill_has_a_policy_of_its_own() -> None:
+    """The machine and the two roles; it starts nothing."""
+    granted, machine = policy("deploy-backfill", SCOPE), arn("states", "stateMachine:windrow-prod-backfill")
+    function = f"arn:aws:iam::{ACCOUNT}:role/windrow-prod-BackfillRole-1A2B"
+    for role, service in ((function, "lambda"), (MACHINE_ROLE, "states")):
+        assert allows(granted, "iam:CreateRole", role)
+        assert allows(granted, "iam:PassRole", role, {"iam:PassedToService": f"{service}.amazonaws.com"})
+    assert not allows(granted, "iam:PassRole", function, {"iam:PassedToService": "states.amazonaws.com"})
+    assert allows(granted, "states:UpdateStateMachine", machine)
+    assert not allows(granted, "states:StartExecution", machine)
+    assert not allows(granted, "states:DeleteStateMachine", arn("states", "stateMachine:windrow-other-backfill"))
 
 
 def test_uploads_have_a_policy_of_their_own() -> None:

@@ -124,6 +124,7 @@ def test_localstack_gets_functions_without_aliases():
     decided = template.with_condition(TEXT, "IsFanout", is_met=True)
     for condition in sorted(OF_UPLOADS | OF_AUDIT, key=len, reverse=True):  # the one that all refer to comes last
         decided = template.with_condition(decided, condition, is_met=False)
+    decided = template.with_condition(decided, "HasBackfill", is_met=False)
     decided = template.with_condition(decided, "HasStream", is_met=True)
     before = decided.splitlines()
     changed = [line for line in difflib.ndiff(before, found) if line.startswith(("- ", "+ "))]
@@ -143,7 +144,8 @@ def test_localstack_gets_the_resources_of_one_mode(values: dict[str, str], is_fa
     found = template.parse(release.text_for(AT_LOCALSTACK, TEXT, values))
     own = {name for name, one in TEMPLATE["Resources"].items() if one.get("Condition") in OF_FANOUT}
     assert len(own) == 6
-    not_chosen = {name for name, one in TEMPLATE["Resources"].items() if one.get("Condition") in OF_UPLOADS | OF_AUDIT}
+    left_out = OF_UPLOADS | OF_AUDIT | {"HasBackfill"}
+    not_chosen = {name for name, one in TEMPLATE["Resources"].items() if one.get("Condition") in left_out}
     assert found["Resources"].keys() == TEMPLATE["Resources"].keys() - (set() if is_fanout else own) - not_chosen
     assert [name for name, one in found["Resources"].items() if "IsFanout" in referred([one])] == []
     known = found["Resources"].keys() | found["Parameters"].keys() | found["Conditions"].keys()

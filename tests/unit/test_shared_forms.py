@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from producers.backfill import plan_backfill, write_backfill
+from processors.backfill import plan_backfill, write_backfill
 from tests.consuming import consume
 from tests.horizon import LATENESS_HORIZON_MS
 from tests.simulation.simulated_s3 import S3State, SimulatedStore

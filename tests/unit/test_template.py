@@ -34,7 +34,7 @@ SIZED = {
     "api": "ApiFunction",
 }
 """The functions whose size and time are parameters of their own."""
-FUNCTIONS = SIZED | {"uploads": "UploadsFunction", "audit": "AuditFunction"}
+FUNCTIONS = SIZED | {"uploads": "UploadsFunction", "audit": "AuditFunction", "backfill": "BackfillFunction"}
 BUCKETS = ("LakeBucket", "ResultsBucket", "OnFailureBucket", "UploadsBucket")
 KEY_ARN = {"Fn::If": ["CreatesKey", {"Fn::GetAtt": ["Key", "Arn"]}, {"Ref": "ExistingKeyArn"}]}
 TABLES = {
@@ -120,6 +120,7 @@ def test_outputs_are_those_a_deployment_is_read_from():
         "OnFailureBucketName",
         "UploadsBucketName",
         "UploadsFunctionName",
+        "BackfillMachineArn",
         "IotTopic",
         "IotSelect",
         "ConsumerFunctionName",
@@ -350,6 +351,7 @@ def test_every_prefix_of_the_lake_expires():
         layout.QUARANTINE,
         layout.BOOKMARKS,
         layout.RECEIPTS,
+        layout.BACKFILLS,
         layout.SIMULATIONS,
     }
 
@@ -432,6 +434,31 @@ def test_a_stage_without_a_stream_has_nothing_that_needs_one():
     assert {"Fn::Equals": [{"Ref": "Uploads"}, "bucket"]} in [one["Assert"] for one in rule["Assertions"]]
 
 
+def test_a_backfill_is_off_unless_asked_for():
+    """Then it needs its code and a bucket; all that is its own has the condition."""
+    assert PARAMETERS["Backfill"]["Default"] == "off"
+    conditions = {one.get("Condition") for name, one in RESOURCES.items() if name.startswith("Backfill")}
+    assert conditions == {"HasBackfill"}
+    assert TEMPLATE["Outputs"]["BackfillMachineArn"]["Condition"] == "HasBackfill"
+    needed = [one["Assert"]["Fn::Not"] for one in TEMPLATE["Rules"]["BackfillHasCodeAndBucket"]["Assertions"]]
+    assert needed == [
+        [{"Fn::Equals": [{"Ref": "BackfillCodeKey"}, ""]}],
+        [{"Fn::Equals": [{"Ref": "BackfillBucket"}, "none"]}],
+    ]
+
+
+def test_a_backfills_parts_fail_alone_and_are_not_kept():
+    """One failing part stops no other; what they return is left out, as a state's output is at most 256 KiB."""
+    states = RESOURCES["BackfillMachine"]["Properties"]["Definition"]["States"]
+    parts = states["Parts"]
+    assert (parts["ToleratedFailurePercentage"], parts["ResultPath"], parts["MaxConcurrency"]) == (100, None, 5)
+    assert parts["ItemProcessor"]["ProcessorConfig"]["Mode"] == "DISTRIBUTED"
+    steps = [states[name] for name in ("Plan", "Look", "Roll")] + [parts["ItemProcessor"]["States"]["Part"]]
+    assert all(one["Retry"][0]["ErrorEquals"] == ["States.ALL"] for one in steps)
+    assert {one["Parameters"]["Payload"]["step"] for one in steps} == {"plan", "report", "roll", "part"}
+    assert [states[name]["Default"] for name in ("Waits", "Ends")] == ["Ends", "NotWhole"]
+
+
 def test_on_demand_stream_has_no_number_of_shards():
     """CloudFormation refuses the number in the mode ON_DEMAND."""
     properties = RESOURCES["Stream"]["Properties"]
@@ -454,7 +481,7 @@ def test_everything_that_can_be_is_tagged_with_the_stage():
     tagged = ("Key", "Stream", *BUCKETS, "ConsumerRole", "DispatcherRole", "FanoutRole", "StreamMapping", "WorkGroup")
     uploads = ("UploadsQueue", "UploadsDeadLetters", "UploadsRole", "UploadsMapping")
     topics = ("AlarmTopic", "SilenceTopic", "InfoTopic", "WarningTopic", "CriticalTopic")
-    of_web = ("ApiRole", "SiteBucket", "Site")
+    of_web = ("ApiRole", "SiteBucket", "Site", "BackfillRole", "BackfillMachineRole", "BackfillMachine")
     for name in (*tagged, *topics, *uploads, "IotRole", "IotRule", "FlinkRole", "FlinkApplication", *of_web):
         assert {"Key": "windrow-stage", "Value": {"Ref": "Stage"}} in RESOURCES[name]["Properties"]["Tags"], name
 

@@ -164,6 +164,35 @@ def rights(role: str, *, is_fanout: bool) -> frozenset[tuple[str, str]]:
     return frozenset(pairs)
 
 
+BACKFILLS = frozenset(
+    {
+        *((f"s3:{action}Object", f"${{LakeBucket.Arn}}/{layout.BACKFILLS}*") for action in ("Get", "Put")),
+        *(("s3:PutObject", f"${{LakeBucket.Arn}}/{root}*") for root in (layout.PARTIALS, layout.MARKERS)),
+        ("s3:GetObject", f"${{LakeBucket.Arn}}/{layout.CONTRACTS}*"),
+        *(("s3:ListBucket", f"{bucket}.Arn") for bucket in ("LakeBucket", "ResultsBucket")),
+        ("s3:ListBucket", "arn:${AWS::Partition}:s3:::${BackfillBucket}"),
+        ("s3:GetObject", "arn:${AWS::Partition}:s3:::${BackfillBucket}/*"),
+        ("lambda:InvokeFunction", "DispatcherFunction.Alias"),
+    }
+)
+_MACHINE = "${AWS::Region}:${AWS::AccountId}:"
+RUNS_BACKFILLS = frozenset(
+    {
+        ("lambda:InvokeFunction", "BackfillFunction.Alias"),
+        ("s3:GetObject", f"${{LakeBucket.Arn}}/{layout.BACKFILLS}*"),
+        ("kms:Decrypt", "Key.Arn"),
+        ("states:StartExecution", f"arn:${{AWS::Partition}}:states:{_MACHINE}stateMachine:windrow-${{Stage}}-backfill"),
+        *(
+            (
+                f"states:{action}Execution",
+                f"arn:${{AWS::Partition}}:states:{_MACHINE}execution:windrow-${{Stage}}-backfill*",
+            )
+            for action in ("Describe", "Stop")
+        ),
+    }
+)
+
+
 def spelled(where: Any) -> str:
     """A resource in a statement, in short."""
     match where:
@@ -209,6 +238,10 @@ def spelled(where: Any) -> str:
         ),
         pytest.param("ApiRole", False, logs("Api") | READS_RESULTS | READS_PARTIALS, id="api"),
         pytest.param("AuditRole", False, logs("Audit") | SEALS | AUDITS, id="audit"),
+        pytest.param(
+            "BackfillRole", False, logs("Backfill") | SEALS | {("kms:Decrypt", "Key.Arn")} | BACKFILLS, id="backfill"
+        ),
+        pytest.param("BackfillMachineRole", False, RUNS_BACKFILLS, id="backfill-machine"),
         pytest.param("IotRole", False, SEALS | SENDS, id="iot"),
         pytest.param(
             "FlinkRole",
@@ -294,12 +327,13 @@ def test_each_function_has_a_role_and_a_log_of_its_own():
     functions = [one["Properties"] for one in RESOURCES.values() if one["Type"] == "AWS::Serverless::Function"]
     roles = {spelled(function["Role"]) for function in functions}
     groups = {function["LoggingConfig"]["LogGroup"]["Ref"] for function in functions}
-    assert len(functions) == len(roles) == len(groups) == 6
+    assert len(functions) == len(roles) == len(groups) == 7
     assert all("RetentionInDays" in RESOURCES[group]["Properties"] for group in groups)
 
 
 @pytest.mark.parametrize(
-    "role", ["ConsumerRole", "FanoutRole", "DispatcherRole", "UploadsRole", "ApiRole", "AuditRole"]
+    "role",
+    ["ConsumerRole", "FanoutRole", "DispatcherRole", "UploadsRole", "ApiRole", "AuditRole", "BackfillRole"],
 )
 def test_only_a_function_in_a_vpc_may_be_connected_and_its_code_never(role: str):
     """Lambda may make network interfaces with the role; what comes from the function's own code is denied."""

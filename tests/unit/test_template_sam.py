@@ -56,7 +56,7 @@ def test_ticks_are_invoked_once(resources):
 
 
 def test_no_role_is_generated(resources):
-    """Functions, the rule of AWS IoT Core and the Flink application have the roles that the template spells out."""
+    """Functions, the rule of AWS IoT Core, Flink and the state machine have the roles that the template spells out."""
     roles = {name for name, one in resources.items() if one["Type"] == "AWS::IAM::Role"}
-    of_others = {"IotRole", "FlinkRole", "UploadsRole", "ApiRole", "AuditRole"}
+    of_others = {"IotRole", "FlinkRole", "UploadsRole", "ApiRole", "AuditRole", "BackfillRole", "BackfillMachineRole"}
     assert roles == {"ConsumerRole", "FanoutRole", "DispatcherRole"} | of_others

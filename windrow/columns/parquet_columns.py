@@ -1,11 +1,14 @@
-"""Some columns of a Parquet file as a Parquet file of their own, without decoding any.
+"""Some columns, or some row groups, of a Parquet file as a Parquet file of their own, without decoding any.
 
-arro3 reads all columns of a file or none. So the pages of the wanted ones are copied as they are, and the footer is
-written anew. Format: https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift, whose numbers
-of fields are the constants here.
+arro3 reads all columns of a file or none, and wants all of its bytes. So the pages of what is wanted are copied as they
+are, and the footer is written anew.
+
+Format: https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift, whose numbers of fields are
+the constants here.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from windrow.columns import thrift
 from windrow.columns.thrift import Struct, ThriftField, ThriftList
@@ -18,7 +21,7 @@ _SCHEMA, _ROW_GROUPS, _KEY_VALUES, _COLUMN_ORDERS = 2, 4, 5, 7
 # SchemaElement
 _NAME, _CHILDREN = 4, 5
 # RowGroup
-_COLUMNS, _BYTES, _SORTING, _GROUP_OFFSET, _COMPRESSED_BYTES = 1, 2, 4, 5, 6
+_COLUMNS, _BYTES, _GROUP_ROWS, _SORTING, _GROUP_OFFSET, _COMPRESSED_BYTES, _ORDINAL = range(1, 8)
 # ColumnChunk: where its pages' index is (4 to 7), which is not copied
 _CHUNK_OFFSET, _METADATA = 2, 3
 _CHUNK_INDEXES = range(4, 8)
@@ -72,6 +75,89 @@ def rows_and_plain_bytes(body: bytes) -> tuple[int, int]:
         raise ValueError(f"the footer is not that of a Parquet file: {error!r}") from error
 
 
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """How many rows a row group has, and where its pages are in the file: bytes from `start` to `end`, exclusive."""
+
+    rows: int
+    start: int
+    end: int
+
+
+TAIL_OCTETS = _LENGTH_OCTETS + len(_MAGIC)
+"""The end of a file, which says how long the footer before it is."""
+
+
+def footer_octets(tail: bytes) -> int:
+    """Return the length of the footer and of the TAIL_OCTETS behind it, given these; ValueError if they are none."""
+    if len(tail) != TAIL_OCTETS or not tail.endswith(_MAGIC):
+        raise ValueError("no footer of a Parquet file")
+    return int.from_bytes(tail[:_LENGTH_OCTETS], "little") + TAIL_OCTETS
+
+
+def row_groups(footer: bytes) -> list[RowGroup]:
+    """Return the row groups of a file whose last `footer_octets` are given; ValueError if the footer is damaged."""
+    try:
+        groups: list[Struct] = thrift.read_struct(_footer_of(footer))[_ROW_GROUPS].value.elements
+        return [_bounds_of(group) for group in groups]
+    except (KeyError, AttributeError, TypeError) as error:
+        raise ValueError(f"the footer is not that of a Parquet file: {error!r}") from error
+
+
+def cut_groups(footer: bytes, first: int, last: int, pages: bytes) -> bytes:
+    """Return a Parquet file of the row groups from `first` to `last`, exclusive, of which there must be one.
+
+    `footer` is the file's last `footer_octets`; `pages` are its bytes from the least start to the greatest end of these
+    row groups. ValueError if the two do not fit; damaged pages are noticed by whoever reads them.
+    """
+    bounds = row_groups(footer)[first:last]
+    start, end = min(one.start for one in bounds), max(one.end for one in bounds)
+    if len(pages) != end - start:
+        raise ValueError(f"{len(pages):,} bytes of pages, where the footer says {end - start:,}")
+    file = thrift.read_struct(_footer_of(footer))
+    groups: list[Struct] = file[_ROW_GROUPS].value.elements
+    groups[:] = groups[first:last]
+    for group in groups:
+        for chunk in group[_COLUMNS].value.elements:
+            _move(chunk, len(_MAGIC) - start)
+        _drop(group, (_GROUP_OFFSET, _ORDINAL))
+    _set(file, _ROWS, sum(one.rows for one in bounds))
+    written = thrift.write_struct(file)
+    return _MAGIC + pages + written + len(written).to_bytes(_LENGTH_OCTETS, "little") + _MAGIC
+
+
+def _bounds_of(group: Struct) -> RowGroup:
+    bounds = [_pages_of(chunk[_METADATA].value) for chunk in group[_COLUMNS].value.elements]
+    return RowGroup(
+        rows=int(group[_GROUP_ROWS].value),
+        start=min((start for start, _ in bounds), default=len(_MAGIC)),
+        end=max((end for _, end in bounds), default=len(_MAGIC)),
+    )
+
+
+def _pages_of(metadata: Struct) -> tuple[int, int]:
+    """Return where the pages of a column begin in the file, and end."""
+    start = min(int(metadata[at].value) for at in _page_fields(metadata))
+    end = start + int(metadata[_SIZE_BYTES].value)
+    if not 0 < start <= end:
+        raise ValueError("a column lies outside its file")
+    return start, end
+
+
+def _page_fields(metadata: Struct) -> list[int]:
+    return [at for at in (_FIRST_PAGE, _INDEX_PAGE, _DICTIONARY_PAGE) if at in metadata]
+
+
+def _move(chunk: Struct, octets: int) -> None:
+    """Let a column be so many bytes further on in its file, and without the indexes of its pages."""
+    metadata: Struct = chunk[_METADATA].value
+    for at in _page_fields(metadata):
+        _set(metadata, at, metadata[at].value + octets)
+    _drop(metadata, _BLOOM_FILTER)
+    _drop(chunk, _CHUNK_INDEXES)
+    _set(chunk, _CHUNK_OFFSET, 0)
+
+
 def _select_in_schema(footer: Struct, names: Collection[bytes]) -> None:
     """Leave the columns `names` in the schema, and in the list of how columns are ordered."""
     root, *elements = footer[_SCHEMA].value.elements
@@ -108,11 +194,10 @@ def _holds_only(group: Struct, name: bytes, value: bytes) -> bool:
 
 
 def _footer_of(body: bytes) -> bytes:
-    tail = _LENGTH_OCTETS + len(_MAGIC)
-    length = int.from_bytes(body[-tail : -len(_MAGIC)], "little")
-    if not body.endswith(_MAGIC) or length > len(body) - tail - len(_MAGIC):
+    octets = footer_octets(body[-TAIL_OCTETS:])
+    if octets > len(body):
         raise ValueError("no footer of a Parquet file")
-    return body[len(body) - tail - length : len(body) - tail]
+    return body[len(body) - octets : len(body) - TAIL_OCTETS]
 
 
 def _copy_group(group: Struct, names: Collection[bytes], body: bytes, out: bytearray) -> None:
@@ -121,18 +206,11 @@ def _copy_group(group: Struct, names: Collection[bytes], body: bytes, out: bytea
     chunks.elements[:] = [one for one in chunks.elements if _path(one) in [[name] for name in names]]
     for chunk in chunks.elements:
         metadata: Struct = chunk[_METADATA].value
-        places = [at for at in (_FIRST_PAGE, _INDEX_PAGE, _DICTIONARY_PAGE) if at in metadata]
-        start = min(metadata[at].value for at in places)
-        size_bytes = metadata[_SIZE_BYTES].value
-        if not 0 < start <= start + size_bytes <= len(body):
+        start, end = _pages_of(metadata)
+        if end > len(body):
             raise ValueError("a column lies outside its file")
-        moved = len(out) - start
-        for at in places:
-            _set(metadata, at, metadata[at].value + moved)
-        out += body[start : start + size_bytes]
-        _drop(metadata, _BLOOM_FILTER)
-        _drop(chunk, _CHUNK_INDEXES)
-        _set(chunk, _CHUNK_OFFSET, 0)
+        _move(chunk, len(out) - start)
+        out += body[start:end]
     _drop(group, (_SORTING, _GROUP_OFFSET))
     _set(group, _BYTES, sum(one[_METADATA].value[_PLAIN_BYTES].value for one in chunks.elements))
     if _COMPRESSED_BYTES in group:

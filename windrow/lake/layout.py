@@ -10,6 +10,7 @@ lake bucket
     quarantine/dt=2026-11-20/hour=10/1005-<stream>-<shard>-<first>-<last>-<count>-<digest>.jsonl.gz
     bookmarks/<stream>-<shard>-<first>
     receipts/<digest>.json                          what became of an uploaded object
+    backfills/<digest>/plan.json, parts/00007.json  processors/backfill_plan.py, processors/backfill_part.py
     simulations/<run id>.json
     contracts/<digest>.json
     rules/<digest>.toml
@@ -54,6 +55,7 @@ MESSAGES = "markers/messages/"
 QUARANTINE = "quarantine/"
 BOOKMARKS = "bookmarks/"
 RECEIPTS = "receipts/"
+BACKFILLS = "backfills/"
 SIMULATIONS = "simulations/"
 CONTRACTS = "contracts/"
 RULES = "rules/"
@@ -245,6 +247,26 @@ def backfill_marker_key(first: Window, digest: str) -> str:
 def receipt_key(digest: str) -> str:
     """Return the key of the receipt of an uploaded object, which the digest names with its version."""
     return f"{RECEIPTS}{digest}.json"
+
+
+def backfill_plan_key(digest: str) -> str:
+    """Return the key of the plan of a backfill."""
+    return f"{BACKFILLS}{digest}/plan.json"
+
+
+def backfill_part_key(digest: str, number: int) -> str:
+    """Return the key of the report on one part of a backfill."""
+    return f"{BACKFILLS}{digest}/parts/{number:05}.json"
+
+
+def backfill_items_key(digest: str) -> str:
+    """Return the key of the parts of a backfill, as the items of a state machine's map."""
+    return f"{BACKFILLS}{digest}/items.json"
+
+
+def backfill_report_key(digest: str) -> str:
+    """Return the key of the newest report on a whole backfill."""
+    return f"{BACKFILLS}{digest}/report.json"
 
 
 def simulation_key(run_id: str) -> str:

@@ -1,4 +1,4 @@
-"""Backfill: a recording's readings as partials straight in the lake, for windows that have never been rolled.
+"""Backfill: readings of history as partials straight in the lake, for windows that have never been rolled.
 
 A window with a lineage is left alone: its partials may have expired, and adding one would freeze it. Each window
 becomes one partial, so an interrupted backfill can be run again: what it already wrote has the same key.
@@ -13,7 +13,15 @@ import numpy as np
 
 from windrow.errors import UsageError
 from windrow.lake.backfill_marker import backfill_markers
-from windrow.lake.layout import WINDOWS, MarkerKey, Origin, PartialKey, day_prefix, lineage_key
+from windrow.lake.layout import (
+    WINDOWS,
+    MarkerKey,
+    Origin,
+    PartialKey,
+    day_prefix,
+    lineage_key,
+    parse_result_key,
+)
 from windrow.lake.store import ObjectStore, PreconditionFailed
 from windrow.reading import Readings
 from windrow.rows.partial import Partial
@@ -56,7 +64,7 @@ def plan_backfill(batches: Iterable[Readings], results: ObjectStore) -> Backfill
             raise UsageError(f"more than {READINGS_MAX:,} readings in one backfill", hint="cut the recording by time")
     create: list[Partial] = []
     kept: list[tuple[Window, int]] = []
-    partials = list(_partials(Readings.concat(taken)))
+    partials = list(window_partials(Readings.concat(taken)))
     rolled = _rolled([partial.window for partial in partials], results)
     for partial in partials:
         if lineage_key(partial.window) not in rolled:
@@ -73,13 +81,23 @@ def _rolled(windows: Sequence[Window], results: ObjectStore) -> frozenset[str]:
     """
     wanted = {day_prefix(WINDOWS, window.start_ms) for window in windows}
     there = set(results.list_prefixes(WINDOWS)) if wanted else set()
-    days = sorted(wanted & there)
+    return frozenset(_lineages(wanted & there, results))
+
+
+def all_rolled(results: ObjectStore) -> list[Window]:
+    """Return all windows that have a lineage, ascending: a listing of each day."""
+    return sorted(
+        map(parse_result_key, _lineages(results.list_prefixes(WINDOWS), results)), key=lambda one: one.start_ms
+    )
+
+
+def _lineages(days: Iterable[str], results: ObjectStore) -> Iterator[str]:
     with ThreadPoolExecutor(WRITERS) as readers:
-        listed = readers.map(lambda day: [found.key for found in results.list_objects(day)], days)
-        return frozenset(itertools.chain.from_iterable(listed))
+        for listed in readers.map(lambda day: [found.key for found in results.list_objects(day)], sorted(days)):
+            yield from listed
 
 
-def _partials(readings: Readings) -> Iterator[Partial]:
+def window_partials(readings: Readings) -> Iterator[Partial]:
     """Yield one partial per window, ascending: like `partials_of`, but for any number of windows."""
     index = readings.event_time_ms // WINDOW_MS
     order = np.argsort(index, kind="stable")
