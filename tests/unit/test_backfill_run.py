@@ -19,11 +19,12 @@ from click.testing import CliRunner
 from dispatcher.report import RollOutcome, TickReport
 from processors import backfill_plan
 from processors.backfill import all_rolled
-from processors.backfill_part import BackfillRun, PartReport, keep_plan, report_of, stored_plan
+from processors.backfill_part import BackfillReport, BackfillRun, PartReport, keep_plan, report_of, stored_plan
 from processors.backfill_plan import HistoryPlan, backfill_id, plan_parts, runs_of
 from processors.backfill_source import FilesOfMachine, HistoryFile, ObjectsOfBucket
-from tests.simulation.simulated_s3 import S3State, SimulatedStore
+from tests.simulation.simulated_s3 import Crash, Operation, S3State, SimulatedStore, crashing, recording
 from windrow.errors import UsageError, WindrowError
+from windrow.lake.backfill_marker import decode_backfill_marker
 from windrow.lake.layout import BACKFILL_MARKERS, PARTIALS, lineage_key, parse_partial_key
 from windrow.lake.store import StoreError
 from windrow.reading import Reading, Readings, Reason
@@ -139,6 +140,34 @@ def test_a_backfill_goes_on_where_it_was(tmp_path: Path) -> None:
     assert read == [(piece.start, piece.end) for part in run.plan.parts[1:] for piece in part]
     assert report_of(watched).adds_up
     assert written(lake) == expected()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [False, True])
+def test_a_backfill_that_is_killed_at_any_request_loses_nothing(tmp_path: Path, after: bool) -> None:
+    """Started again, it has the same partials, each is named by a marker that asks for its roll, and counts add up."""
+    (tmp_path / "a.jsonl").write_bytes(lines(READINGS[:24]))
+    truth = {one.window: one for one in partials_of(Readings.of(READINGS[:24]))}
+
+    def do(lake: SimulatedStore) -> BackfillReport:
+        run = run_of(tmp_path, lake=lake)
+        for number in range(len(run.plan.parts)):
+            run.part(number)
+        return report_of(run)
+
+    whole = S3State()
+    operations: list[Operation] = []
+    do(SimulatedStore(recording(whole.apply, operations), "bucket"))
+    for at in range(0, len(operations), 3):
+        state = S3State()
+        with pytest.raises(Crash):
+            do(SimulatedStore(crashing(state.apply, at=at, after=after), "bucket"))
+        lake = SimulatedStore(state.apply, "bucket")
+        assert do(lake).adds_up
+        assert written(lake) == truth
+        bodies = [lake.get(one.key) for one in lake.list_objects(BACKFILL_MARKERS)]
+        marked = {marker.digest for one in bodies if one is not None for marker in decode_backfill_marker(one.body)}
+        assert marked == {parse_partial_key(one.key).digest for one in lake.list_objects(PARTIALS)}
 
 
 def test_the_plan_that_was_stored_first_holds(tmp_path: Path) -> None:
