@@ -33,7 +33,9 @@ from windrow.wire.kpl import OUTER_PARTITION_KEY, UserRecord, aggregate
 EXPIRY_MARGIN_MS = DAY_MS
 """Between the last redrive and the expiry of the first partial it could join: S3 expires objects in daily runs."""
 # Rows that stand for an uploaded object, and have its name in place of its bytes.
-_OF_UPLOADS = frozenset({Reason.UPLOAD_UNREADABLE, Reason.UPLOAD_TOO_LARGE, Reason.UPLOAD_PAYLOADS})
+_OF_UPLOADS = frozenset(
+    {Reason.UPLOAD_UNREADABLE, Reason.UPLOAD_TOO_LARGE, Reason.UPLOAD_FOREIGN, Reason.UPLOAD_PAYLOADS}
+)
 _NAMES_UPLOAD = "it names an uploaded object: upload that again, as a new one"
 _EXPIRED = "so old that partials of its windows may have expired"
 # Arrival times in an invocation record are rounded, and arrivals are not strictly in the order of the sequence.

@@ -21,6 +21,7 @@ from windrow.aws.stream import RECORD_BYTES_MAX
 from windrow.columns.arrays import Int64s, Octets
 from windrow.columns.payloads import Payloads, join_octets
 from windrow.lake.uploads import UPLOAD_BYTES_MAX, UploadedObject
+from windrow.quantities import parts_of
 from windrow.reading import Readings, Reason
 from windrow.wire.block import BLOCK_MAGIC
 from windrow.wire.kpl import MAGIC, OUTER_PARTITION_KEY
@@ -102,15 +103,15 @@ def judge_upload(upload: UploadedObject, *, horizon_ms: int, reader: PayloadRead
         form = form_of(upload.content_type, upload.key, body)
         records = _records_of(upload, form, body, are_default=reader is None)
     except BadUpload as error:
-        named = quarantine_record(_named(upload), reason=error.reason, detail=error.detail)
-        judged = Judgement(Readings.of([]), np.zeros(0, np.int64), (named,))
-        number = int(named.sequence_number)
-        return JudgedUpload(upload, form, judged, 0, upload.size_bytes, number, number, (error.reason,), error)
+        return _refused(upload, form, error)
     if not records:
         judged, numbers = Judgement(Readings.of([]), np.zeros(0, np.int64), ()), [_number(upload, 0)]
     else:
         judged = _judged(records, horizon_ms=horizon_ms, reader=reader)
         numbers = [records.sequence_numbers[0], records.sequence_numbers[-1]]
+    if (foreign := _foreign_sensor(judged.readings, upload.sensors)) is not None:
+        detail = f"sensor {foreign!r} is not among those that its uploader may write for: {_prefixes(upload)}"
+        return _refused(upload, form, BadUpload(Reason.UPLOAD_FOREIGN, detail))
     rejected = tuple(one.reason for one in judged.rejected)
     return JudgedUpload(
         upload=upload,
@@ -122,6 +123,27 @@ def judge_upload(upload: UploadedObject, *, horizon_ms: int, reader: PayloadRead
         last=int(numbers[-1]),
         rejected=rejected,
     )
+
+
+def _refused(upload: UploadedObject, form: Form | None, error: BadUpload) -> JudgedUpload:
+    """Return the judgement of an object that counts not at all: its name in quarantine, and why."""
+    named = quarantine_record(_named(upload), reason=error.reason, detail=error.detail)
+    judged = Judgement(Readings.of([]), np.zeros(0, np.int64), (named,))
+    number = int(named.sequence_number)
+    return JudgedUpload(upload, form, judged, 0, upload.size_bytes, number, number, (error.reason,), error)
+
+
+def _foreign_sensor(readings: Readings, prefixes: tuple[str, ...] | None) -> str | None:
+    """Return the least id of a sensor with readings that begins with none of the prefixes; None if there is none."""
+    if prefixes is None:
+        return None
+    begins = tuple(prefix.encode() for prefix in prefixes)
+    series = map(readings.sensor_ids.octets_at, np.unique(readings.sensor).tolist())
+    return min((parts_of(one.decode())[0] for one in series if not one.startswith(begins)), default=None)
+
+
+def _prefixes(upload: UploadedObject) -> str:
+    return ", ".join(f"{prefix}*" for prefix in upload.sensors or ()) or "none"
 
 
 def _judged(records: RecordColumns, *, horizon_ms: int, reader: PayloadReader | None) -> Judgement:

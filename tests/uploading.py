@@ -19,7 +19,9 @@ class UploadsInMemory:
     refused: set[str] = field(default_factory=set)
     opened: int = 0
 
-    def put(self, key: str, body: bytes, *, at_ms: int, content_type: str = "") -> UploadedObject:
+    def put(
+        self, key: str, body: bytes, *, at_ms: int, content_type: str = "", sensors: tuple[str, ...] | None = None
+    ) -> UploadedObject:
         """Store an object, written in the second of `at_ms`, and return it."""
         stored = UploadedObject(
             bucket=self.name,
@@ -29,6 +31,7 @@ class UploadsInMemory:
             content_type=content_type,
             size_bytes=len(body),
             body=body if len(body) <= UPLOAD_BYTES_MAX else None,
+            sensors=sensors,
         )
         self.stored.append(stored)
         self.hidden.discard(key)

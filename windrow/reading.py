@@ -53,6 +53,7 @@ class Reason(StrEnum):
     RECORD_PAYLOADS = "record_payloads"  # too many of its payloads are bad to quarantine each by itself
     UPLOAD_UNREADABLE = "upload_unreadable"  # of no known form, damaged, or not what its content type says
     UPLOAD_TOO_LARGE = "upload_too_large"  # as it is stored, when decompressed, or by its readings
+    UPLOAD_FOREIGN = "upload_foreign"  # a sensor is in it for which its uploader may not write
     UPLOAD_PAYLOADS = "upload_payloads"  # too many of its payloads are bad to quarantine each by itself
     BLOCK_MALFORMED = "block_malformed"  # begins like a block, but breaks the format
     BLOCK_TOO_LARGE = "block_too_large"  # when decompressed

@@ -36,6 +36,13 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}", re.ASCII)
 @click.option(
     "--minutes", type=click.IntRange(1, 60), default=15, show_default=True, help="With --sign: how long they live."
 )
+@click.option(
+    "--sensors",
+    "prefixes",
+    multiple=True,
+    metavar="PREFIX",
+    help="With --sign: how the ids of its sensors must begin. May be repeated.",
+)
 @click.option("--dry-run", "is_dry_run", is_flag=True, help="Show keys and content types; upload nothing.")
 @click.option("--format", "form", type=OneOf(["table", "json"]), default="table", show_default=True)
 @stage_option
@@ -46,6 +53,7 @@ def upload(
     wait_seconds: int,
     is_signed: bool,
     minutes: int,
+    prefixes: tuple[str, ...],
     is_dry_run: bool,
     form: str,
     stage_name: str,
@@ -56,12 +64,12 @@ def upload(
     was uploaded before is not uploaded again. Exits with 1 if a file, or some of its payloads, did not count.
 
     With --sign a device without credentials gets the right to upload one file: of this length, this checksum and this
-    type, once, for minutes.
+    type, once, for minutes, and with --sensors with readings of these sensors alone.
 
     \b
     windrow upload readings.csv.gz
     windrow upload --name gateway-7 --wait 0 *.jsonl
-    windrow upload --sign --minutes 10 readings.parquet
+    windrow upload --sign --minutes 10 --sensors site-7/ readings.parquet
     """
     from windrow_operations.uploading import plan_uploads, sign_file, upload_file, wait_for_receipts
 
@@ -70,6 +78,10 @@ def upload(
     for file in files:
         if not file.is_file():
             raise UsageError(f"{file} is no file")
+    if prefixes and not is_signed:
+        raise UsageError("--sensors is for --sign: what you upload yourself may hold any sensor")
+    if "" in prefixes:
+        raise UsageError("an empty prefix is that of every sensor", hint="leave --sensors out")
     planned = plan_uploads(files, name=name)
     if is_dry_run:
         _print_plan(planned)
@@ -77,7 +89,7 @@ def upload(
     stage = open_stage(stage_name)
     if is_signed:
         for one in planned:
-            signed = sign_file(stage, one, seconds=minutes * 60)
+            signed = sign_file(stage, one, seconds=minutes * 60, sensors=prefixes or None)
             out.print(json.dumps({"file": str(one.path), **asdict(signed)}), markup=False, soft_wrap=True)
         return
     uploaded = []

@@ -10,7 +10,7 @@ from windrow.aws.uploads import SignedUpload, checksum_of
 from windrow.errors import UsageError
 from windrow.lake.layout import UPLOADS
 from windrow.lake.receipt import Receipt, key_of_receipt
-from windrow.lake.uploads import UPLOAD_BYTES_MAX, location_of
+from windrow.lake.uploads import SENSORS_METADATA, UPLOAD_BYTES_MAX, location_of, sensors_metadata
 from windrow.stage import Stage
 
 # By the ending of a file's name, without .gz and .zst; of any other one the stage looks at the bytes.
@@ -87,14 +87,18 @@ def upload_file(stage: Stage, one: FileUpload) -> UploadedFile:
     return UploadedFile(one, stage.upload_client.put_once(one.key, body, content_type=one.content_type))
 
 
-def sign_file(stage: Stage, one: FileUpload, *, seconds: int) -> SignedUpload:
-    """Return a request by which somebody without credentials can upload this file, once."""
+def sign_file(stage: Stage, one: FileUpload, *, seconds: int, sensors: Sequence[str] | None = None) -> SignedUpload:
+    """Return a request by which somebody without credentials can upload this file, once.
+
+    It counts if the ids of its sensors begin with one of `sensors`; None: whatever they are.
+    """
     return stage.upload_client.sign(
         one.key,
         length=one.size_bytes,
         checksum=one.checksum,
         content_type=one.content_type,
         seconds=seconds,
+        metadata=None if sensors is None else {SENSORS_METADATA: sensors_metadata(sensors)},
     )
 
 

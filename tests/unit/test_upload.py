@@ -6,6 +6,8 @@ from typing import Any
 
 import duckdb
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from processors import upload as module
 from processors.upload import BAD_ROWS_MAX, SHARD, BadUpload, Form, JudgedUpload, form_of, judge_upload
@@ -13,9 +15,10 @@ from tests.horizon import LATENESS_HORIZON_MS
 from tests.unit.stream_records import ARRIVAL_MS, aggregated, encoded, reading
 from tests.uploading import BUCKET, UploadsInMemory
 from tests.zstandard import ZstdCompressor
-from windrow.lake.uploads import UPLOAD_BYTES_MAX, UploadedObject
+from windrow.lake.uploads import UPLOAD_BYTES_MAX, UploadedObject, parse_sensors_metadata, sensors_metadata
 from windrow.payloads.load import load_contract
 from windrow.payloads.reader import ContractReader
+from windrow.quantities import Quantity
 from windrow.reading import Reading, Readings, Reason
 from windrow.timestamps import format_rfc3339
 from windrow.wire.block.block import encode_block
@@ -248,6 +251,47 @@ def test_many_bad_payloads_become_one_row_and_the_good_ones_count() -> None:
     assert list(found.judged.readings) == SENT[:1]
     assert found.refusal is None
     assert len(judged(b"{}\n" * BAD_ROWS_MAX).judged.rejected) == BAD_ROWS_MAX
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "refused"),
+    [
+        (None, None),
+        (("roof", "cel"), None),
+        (("roof",), "cellar"),
+        (("cellar",), "roof"),
+        (("roof/",), "cellar"),
+        ((), "cellar"),
+    ],
+)
+def test_only_the_sensors_of_its_uploader_may_be_in_an_object(
+    prefixes: tuple[str, ...] | None, refused: str | None
+) -> None:
+    """A foreign one refuses all of it, whatever its form and quantity, and is named; prefixes end where they end."""
+    humid = Reading("cellar", ARRIVAL_MS, 0, 50_000, Quantity("humidity", "%"))
+    for body in (LINES, encode_block(Readings.of([*SENT, humid]))):
+        found = judge_upload(
+            UploadsInMemory().put("uploads/a", body, at_ms=ARRIVAL_MS, sensors=prefixes), horizon_ms=LATENESS_HORIZON_MS
+        )
+
+        assert (found.refusal is None) == (refused is None)
+        if refused is None:
+            assert len(found.judged.readings) >= len(SENT)
+            continue
+        (named,) = found.judged.rejected
+        assert (found.rejected, len(found.judged.readings)) == ((Reason.UPLOAD_FOREIGN,), 0)
+        assert f"sensor {refused!r} is not" in named.detail
+        assert json.loads(named.payload)["key"] == "uploads/a"
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=20), max_size=5))
+def test_prefixes_are_kept_with_an_object_as_they_are(prefixes: list[str]) -> None:
+    """Whatever an id may hold: S3 takes the metadata, which is US-ASCII, and gives it back."""
+    value = sensors_metadata(prefixes)
+
+    assert value.isascii()
+    assert value.isprintable()
+    assert parse_sensors_metadata(value) == tuple(prefixes)
 
 
 def test_an_empty_object_holds_nothing() -> None:

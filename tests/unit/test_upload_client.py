@@ -9,6 +9,7 @@ from botocore.stub import Stubber
 from windrow.aws.clients import Place, client
 from windrow.aws.uploads import SIGNED_SECONDS_MAX, SignedUpload, UploadClient, checksum_of
 from windrow.errors import PermanentError, WindrowError
+from windrow.lake.uploads import sensors_metadata
 
 KEY = "uploads/gateway-7/a b"
 BODY = b"readings"
@@ -57,6 +58,20 @@ def test_another_length_is_another_signature(place: Place) -> None:
         for changes in ({}, {"length": 9}, {"checksum": checksum_of(b"")}, {"content_type": "text/plain"})
     }
     assert len(urls) == 4
+
+
+def test_for_which_sensors_it_is_is_signed(place: Place) -> None:
+    """Who has the request can neither leave it out nor widen it."""
+    found = signed(place, metadata={"sensors": sensors_metadata(["site 7/", "dach-ü"])})
+
+    assert found.headers["x-amz-meta-sensors"] == "site%207/,dach-%C3%BC"
+    names = parse_qs(urlsplit(found.url).query)["X-Amz-SignedHeaders"][0].split(";")
+    assert set(names) == {"host", *map(str.lower, found.headers)}
+    signatures = {
+        parse_qs(urlsplit(signed(place, metadata=metadata).url).query)["X-Amz-Signature"][0]
+        for metadata in (None, {"sensors": ""}, {"sensors": "a"}, {"sensors": "a,b"})
+    }
+    assert len(signatures) == 4
 
 
 @pytest.mark.parametrize("seconds", [0, -1, SIGNED_SECONDS_MAX + 1])

@@ -210,3 +210,14 @@ def test_a_stage_without_uploads_says_how_to_get_them(file: Path, monkeypatch: p
     assert isinstance(result.exception, WindrowError)
     assert "has no uploads" in str(result.exception)
     assert "Uploads=bucket" in str(result.exception.hint)
+
+
+@pytest.mark.parametrize("options", [["--sensors", "site-7/"], ["--sign", "--sensors", ""]])
+def test_prefixes_are_for_requests_of_others_and_say_something(tmp_path: Path, options: list[str]) -> None:
+    """An upload of one's own would not be held to them; an empty one would hold nobody."""
+    file = tmp_path / "a.csv"
+    file.write_bytes(b"x")
+
+    result = CliRunner().invoke(windrow, ["upload", *options, str(file)])
+
+    assert isinstance(result.exception, UsageError)

@@ -18,7 +18,7 @@ from tests.modules import restored
 from tests.unit.test_processor_handlers import ENVIRONMENT, LAKE, Handle, metrics_of, roots
 from windrow.aws import clients as aws
 from windrow.lake.receipt import Receipt
-from windrow.lake.uploads import UploadsBucket
+from windrow.lake.uploads import SENSORS_METADATA, UploadsBucket, sensors_metadata
 from windrow.reading import Reading, Readings
 from windrow.wire.json.encode import encode_readings
 
@@ -69,7 +69,9 @@ def test_a_batch_of_messages_becomes_partials_and_receipts(
     lake, uploads = buckets
     version = uploads.put_object(Key="uploads/a", Body=body(), ContentType="application/x-ndjson").version_id
     uploads.put_object(Key="uploads/b", Body=b"no form")
-    event = messages(("uploads/a", version), ("uploads/b", None), ("uploads/gone", None))
+    foreign = {SENSORS_METADATA: sensors_metadata(["cellar"])}
+    uploads.put_object(Key="uploads/c", Body=body(), ContentType="application/x-ndjson", Metadata=foreign)
+    event = messages(("uploads/a", version), ("uploads/b", None), ("uploads/c", None), ("uploads/gone", None))
     event["Records"].append({"messageId": "strange", "body": "no event"})
 
     answer = fresh()(event, LambdaContext())
@@ -77,10 +79,10 @@ def test_a_batch_of_messages_becomes_partials_and_receipts(
     assert answer == {"batchItemFailures": [{"itemIdentifier": "strange"}]}
     assert roots(lake) == {"partials", "quarantine", "receipts"}
     receipts = [Receipt.from_json(one.get()["Body"].read()) for one in lake.objects.filter(Prefix="receipts/")]
-    assert {(one.key, one.readings) for one in receipts} == {("uploads/a", 1), ("uploads/b", 0)}
+    assert {(one.key, one.readings) for one in receipts} == {("uploads/a", 1), ("uploads/b", 0), ("uploads/c", 0)}
     printed, seen = metrics_of(capsys)
-    assert (seen["Uploads"], seen["UploadsRefused"], seen["UploadsMissing"]) == ([2.0], [1.0], [1.0])
-    assert (seen["Readings"], seen["Quarantined"]) == ([1.0], [1.0])
+    assert (seen["Uploads"], seen["UploadsRefused"], seen["UploadsMissing"]) == ([3.0], [2.0], [1.0])
+    assert (seen["Readings"], seen["Quarantined"]) == ([1.0], [2.0])
     assert "roof" not in printed
 
 

@@ -60,12 +60,21 @@ class UploadClient:
                 raise
         return str(answer.get("VersionId", "null"))
 
-    def sign(self, key: str, *, length: int, checksum: str, content_type: str, seconds: int) -> SignedUpload:
+    def sign(
+        self,
+        key: str,
+        *,
+        length: int,
+        checksum: str,
+        content_type: str,
+        seconds: int,
+        metadata: Mapping[str, str] | None = None,
+    ) -> SignedUpload:
         """Return a request that stores one object once, for whoever has it; `checksum` is `checksum_of` its bytes.
 
         It is signed here, without asking S3, by the credentials of this client: it can do no more than these, and no
         longer. Another length, another checksum or another type does not fit the signature; nor does a request
-        without the condition that the key is free. So a second use is refused (412).
+        without the condition that the key is free, or with other `metadata`. So a second use is refused (412).
         """
         if not 1 <= seconds <= SIGNED_SECONDS_MAX:
             raise ValueError(f"{seconds} is not from 1 to {SIGNED_SECONDS_MAX} seconds")
@@ -75,6 +84,8 @@ class UploadClient:
             "If-None-Match": "*",
             "x-amz-checksum-sha256": checksum,
         }
+        chosen = dict(metadata or {})
+        headers |= {f"x-amz-meta-{name}": value for name, value in chosen.items()}
         with readable_errors(self._place):
             url = self._client.generate_presigned_url(
                 "put_object",
@@ -85,6 +96,7 @@ class UploadClient:
                     "ContentType": content_type,
                     "ChecksumSHA256": checksum,
                     "IfNoneMatch": "*",
+                    "Metadata": chosen,
                 },
                 ExpiresIn=seconds,
             )

@@ -35,6 +35,7 @@ WHOLE_RECORD_REASONS = frozenset(
         Reason.RECORD_PAYLOADS,
         Reason.UPLOAD_UNREADABLE,
         Reason.UPLOAD_TOO_LARGE,
+        Reason.UPLOAD_FOREIGN,
         Reason.UPLOAD_PAYLOADS,
     }
 )

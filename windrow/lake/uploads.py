@@ -1,9 +1,10 @@
 """The bucket of readings that come as objects: an object is one version of a key, and never changes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote, unquote
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -11,6 +12,11 @@ from windrow.lake.store import StoreError
 
 UPLOAD_BYTES_MAX = 64 * 1024 * 1024
 """The largest object that is read, as it is stored. A function holds it whole, with its readings."""
+SENSORS_METADATA = "sensors"
+"""The metadata of an object that only certain sensors may have readings in: prefixes of their ids, percent-encoded.
+
+Whoever signs an upload for somebody else writes it, and S3 keeps it with the object, so it is part of what is judged.
+"""
 _NOT_FOUND = (404, 405)
 """S3 answers 405 for a version that is a delete marker."""
 
@@ -20,7 +26,8 @@ class UploadedObject:
     """An uploaded object as one GET returned it.
 
     written_ms: when S3 took it, epoch ms, in whole seconds; the arrival of all that is in it. content_type: "" if it
-    has none. body: None if it is larger than UPLOAD_BYTES_MAX, which `size_bytes` then exceeds.
+    has none. body: None if it is larger than UPLOAD_BYTES_MAX, which `size_bytes` then exceeds. sensors: prefixes, one
+    of which the id of each sensor in it must begin with; None if any sensor may be in it.
     """
 
     bucket: str
@@ -30,6 +37,7 @@ class UploadedObject:
     content_type: str
     size_bytes: int
     body: bytes | None
+    sensors: tuple[str, ...] | None = None
 
     @property
     def location(self) -> str:
@@ -50,6 +58,16 @@ class UploadVersion:
     def location(self) -> str:
         """The name of its bytes, which no others have."""
         return location_of(self.bucket, self.key, self.version)
+
+
+def sensors_metadata(prefixes: Sequence[str]) -> str:
+    """Return prefixes of sensor ids as the value of SENSORS_METADATA, which S3 takes in US-ASCII."""
+    return ",".join(quote(prefix, safe="/") for prefix in prefixes)
+
+
+def parse_sensors_metadata(value: str) -> tuple[str, ...]:
+    """Return the prefixes; an empty value has none, so that no sensor fits."""
+    return tuple(unquote(one, errors="replace") for one in value.split(",") if one)
 
 
 def location_of(bucket: str, key: str, version: str) -> str:
@@ -79,6 +97,7 @@ class UploadsBucket:
             raise self._failed("GetObject", key, error) from error
         except BotoCoreError as error:
             raise self._failed("GetObject", key, error) from error
+        sensors = _metadata(answer, SENSORS_METADATA)
         return UploadedObject(
             bucket=self.name,
             key=key,
@@ -87,6 +106,7 @@ class UploadsBucket:
             content_type=str(answer.get("ContentType", "")),
             size_bytes=size_bytes,
             body=body,
+            sensors=None if sensors is None else parse_sensors_metadata(sensors),
         )
 
     def versions(self, prefix: str) -> Iterator[UploadVersion]:
@@ -107,6 +127,11 @@ class UploadsBucket:
     def _failed(self, operation: str, key: str, error: Exception) -> StoreError:
         reason = " ".join(str(error).split())
         return StoreError(f"{operation} s3://{self.name}/{key}: {reason}")
+
+
+def _metadata(answer: Any, name: str) -> str | None:
+    """Return a value of the metadata that an uploader chose; botocore has names as S3 sends them."""
+    return next((str(value) for key, value in answer.get("Metadata", {}).items() if key.lower() == name), None)
 
 
 def _epoch_ms(instant: datetime) -> int:
