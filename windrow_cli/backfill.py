@@ -64,13 +64,13 @@ def backfill(
         with progress_bar("backfilling", total=len(opened.plan.parts), unit="parts") as bar:
             report = do_parts(opened, on_progress=bar.reached)
         if is_followed:
-            waiting = report.unrolled
-            with progress_bar("rolling", total=waiting, unit="markers") as bar:
+            unrolled = report.unrolled
+            with progress_bar("rolling", total=unrolled, unit="markers") as bar:
                 report = roll_all(
                     opened,
                     report,
                     tick=tick_of(stage, clock_ms=clock_ms),
-                    on_progress=lambda now: bar.reached(waiting - now.unrolled),
+                    on_progress=lambda now: bar.reached(unrolled - now.unrolled),
                 )
     _print_report(report, form=form)
     _complain(report, is_followed=is_followed)

@@ -288,7 +288,7 @@ def test_rows_on_two_pages_are_one_window(stored: StoredResults, monkeypatch: py
         def pages(self, query: Query, **_: object) -> Any:
             for page in stored.engine.pages(query):
                 for at in range(0, len(page.frame), 4):
-                    yield type(page)(page.frame.iloc[at : at + 4], "paged", 0, 0.0)
+                    yield type(page)(page.frame.iloc[at : at + 4], engine="paged", bytes_scanned=0, seconds=0.0)
 
     assert heatmap(RowCache(Paged(), stored.results, threading.Lock()).refresh(ALL)) == whole
 
@@ -305,10 +305,10 @@ def test_a_load_that_fails_is_done_again(stored: StoredResults) -> None:
 
         def pages(self, query: Query, **_: object) -> Any:
             for page in stored.engine.pages(query):
-                yield type(page)(page.frame.iloc[:4], "failing", 0, 0.0)
+                yield type(page)(page.frame.iloc[:4], engine="failing", bytes_scanned=0, seconds=0.0)
                 if self.fails:
                     raise WindrowError("the network is gone")
-                yield type(page)(page.frame.iloc[4:], "failing", 0, 0.0)
+                yield type(page)(page.frame.iloc[4:], engine="failing", bytes_scanned=0, seconds=0.0)
 
     engine = Failing()
     cache = RowCache(engine, stored.results, threading.Lock())

@@ -69,7 +69,9 @@ def test_excursions_do_not_depend_on_pages(
     def cut(self, query, **options):
         for page in pages(self, query, **options):
             for first in range(0, len(page.frame), page_rows):
-                yield type(page)(page.frame.iloc[first : first + page_rows], page.engine, 0, 0.0)
+                yield type(page)(
+                    page.frame.iloc[first : first + page_rows], engine="paged", bytes_scanned=0, seconds=0.0
+                )
 
     monkeypatch.setattr(LocalEngine, "pages", cut)
     checked = check_rules(stored.engine, load_rules(WARM + COLD), TimeRange(START_MS, START_MS + 6 * WINDOW_MS))
