@@ -42,9 +42,12 @@ def application(dashboard: Dashboard, place: Place) -> Starlette:
     )
 
 
-def hosted(endpoints: Endpoints) -> Starlette:
-    """Return the application for a function: the API alone. Who may ask is decided before it, and by `endpoints`."""
-    return _starlette(endpoints.routes(), [Middleware(GZipMiddleware, minimum_size=COMPRESSED_BYTES_MIN)])
+def hosted(endpoints: Endpoints, more: Sequence[BaseRoute] = ()) -> Starlette:
+    """Return the application for a function: the API alone. Who may ask is decided before it, and by `endpoints`.
+
+    `more` are routes that decide it by themselves.
+    """
+    return _starlette([*endpoints.routes(), *more], [Middleware(GZipMiddleware, minimum_size=COMPRESSED_BYTES_MIN)])
 
 
 def _starlette(routes: Sequence[BaseRoute], middleware: Sequence[Middleware]) -> Starlette:
@@ -71,7 +74,9 @@ def _refused(request: Request, error: Exception) -> Response:
     """Answer for a path or a method that there is not."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     if status == 405:
-        return problem(405, f"{request.method} is not allowed: every path only answers GET", allowed="GET, HEAD")
+        allowed = (getattr(error, "headers", None) or {}).get("Allow", "GET, HEAD")
+        only = f"it only answers {allowed}" if "POST" in allowed else "every path only answers GET"
+        return problem(405, f"{request.method} is not allowed: {only}", allowed=allowed)
     name = request.url.path.rpartition("/")[2]
     meant = [BY_NAME[one].path for one in likely(name, BY_NAME)]
     return problem(status, f"there is no {request.url.path[:100]!r}", f"there is {', '.join(meant)}" if meant else "")

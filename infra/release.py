@@ -24,7 +24,7 @@ _OF_ALIASES = ("AutoPublishAlias:", "AutoPublishCodeSha256:", "VersionDeletionPo
 # What decides over resources that refer to each other: a parameter, its values, the condition, and those that follow.
 _OF_RESOURCES = (
     ("ProcessingMode", ("fanout",), "IsFanout", ("HasFanoutOperations",)),
-    ("Uploads", ("bucket",), "HasUploads", ("HasUploadsOperations", "HasTlsUploads")),
+    ("Uploads", ("bucket",), "HasUploads", ("HasUploadsOperations", "HasTlsUploads", "HasGateways")),
     ("Audit", ("daily",), "HasAudit", ("HasAuditOperations", "HasAuditSchedule")),
     ("Backfill", ("on",), "HasBackfill", ()),
     ("StreamMode", ("PROVISIONED", "ON_DEMAND"), "HasStream", ("HasStreamOperations", "HasStreamExpressions")),

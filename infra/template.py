@@ -50,7 +50,7 @@ def with_condition(body: str, condition: str, *, is_met: bool) -> str:
     blocks = re.split(r"(?m)^(?=  \S)", body)
     mark = f"    Condition: {condition}\n"
     kept = [block.replace(mark, "") for block in blocks if is_met or mark not in block]
-    choice = re.compile(rf"!If \[{condition}, ([\w! .]+), ([\w! .]+)\]")
+    choice = re.compile(rf'!If \[{condition}, ([\w! .:"]+), ([\w! .:"]+)\]')
     decided = choice.sub(r"\1" if is_met else r"\2", "".join(kept))
     if re.search(rf"!If\s*\[?\s*(- )?{condition}\b|Condition: {condition}\b", decided):
         raise ValueError(f"{condition} is used in a form that cannot be decided in the text")

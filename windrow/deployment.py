@@ -99,6 +99,7 @@ def find_stage(place: Place, name: str) -> Stage:
             user_pool=outputs.get("UserPoolId", ""),
             sign_in_client=outputs.get("SignInClientId", ""),
             sign_in_url=outputs.get("SignInUrl", ""),
+            gateways_url=outputs.get("GatewaysUrl", ""),
         )
     except KeyError as missing:
         message = f"stack {stack_name(name)} has no output {missing.args[0]}"

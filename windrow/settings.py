@@ -22,6 +22,7 @@ INFO_TOPIC_ARN = "WINDROW_INFO_TOPIC_ARN"
 WARNING_TOPIC_ARN = "WINDROW_WARNING_TOPIC_ARN"
 CRITICAL_TOPIC_ARN = "WINDROW_CRITICAL_TOPIC_ARN"
 LIVE = "WINDROW_LIVE"
+TOKEN_ISSUER = "WINDROW_TOKEN_ISSUER"  # noqa: S105 - the address of a user pool
 ON = "on"
 
 # Read by aws-lambda-powertools itself; spelled here because the template sets them.
@@ -50,6 +51,7 @@ AWS_ACCESS_KEY_ID = "AWS_ACCESS_KEY_ID"
 # Read by the command on the user's machine.
 HOME = "WINDROW_HOME"
 TARGET = "WINDROW_TARGET"
+GATEWAY = "WINDROW_GATEWAY"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +59,10 @@ class Settings:
     """What a function is told about its stage.
 
     ``payload_contract`` is the digest of the stage's contract, for functions that read payloads. Only the fan-out
-    function has a ``processor_function``, only the uploads function an ``uploads_bucket``; only the dispatcher may have
-    a ``silence_topic_arn``, ``late_roll_minutes``, and ``rules``, by their digest, with a topic for each severity. Only
-    that of the API may be ``is_live``: it may read the partials of windows that are not rolled yet.
+    function has a ``processor_function``, only those of uploads and of the API an ``uploads_bucket``; only the
+    dispatcher may have a ``silence_topic_arn``, ``late_roll_minutes``, and ``rules``, by their digest, with a topic for
+    each severity. Only that of the API may be ``is_live``: it may read the partials of windows that are not rolled yet;
+    and have a ``token_issuer``, the user pool whose tokens gateways upload by.
     """
 
     stage: str
@@ -78,6 +81,7 @@ class Settings:
     warning_topic_arn: str | None = None
     critical_topic_arn: str | None = None
     is_live: bool = False
+    token_issuer: str | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -102,6 +106,7 @@ class Settings:
             warning_topic_arn=environment.get(WARNING_TOPIC_ARN) or None,
             critical_topic_arn=environment.get(CRITICAL_TOPIC_ARN) or None,
             is_live=environment.get(LIVE) == ON,
+            token_issuer=environment.get(TOKEN_ISSUER) or None,
         )
 
 

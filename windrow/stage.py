@@ -60,6 +60,8 @@ class Stage:
     user_pool: str = ""
     sign_in_client: str = ""
     sign_in_url: str = ""
+    token_issuer: str = ""
+    gateways_url: str = ""
 
     @classmethod
     def of_function(cls, environment: Mapping[str, str]) -> "Stage":
@@ -86,6 +88,7 @@ class Stage:
             warning_topic_arn=settings.warning_topic_arn or "",
             critical_topic_arn=settings.critical_topic_arn or "",
             is_live=settings.is_live,
+            token_issuer=settings.token_issuer or "",
         )
 
     @cached_property
@@ -113,7 +116,7 @@ class Stage:
     @cached_property
     def upload_client(self) -> "UploadClient":
         """The same bucket for whoever uploads; WindrowError if the stage has none."""
-        from windrow.aws.uploads import UploadClient  # noqa: PLC0415 - no function needs it
+        from windrow.aws.uploads import UploadClient  # noqa: PLC0415 - most functions do without it
 
         if not self.uploads_bucket:
             raise WindrowError(f"stage {self.name!r} has no uploads", hint="windrow deploy --set Uploads=bucket")

@@ -39,6 +39,7 @@ _COMMANDS = {
     "verify": ("windrow_cli.verify", "verify", "Compare the results with the truth of the simulations."),
     "audit": ("windrow_cli.audit", "audit", "Compare the results with the stream itself."),
     "dashboard": ("windrow_cli.dashboard", "dashboard", "Show the results as a web page on this machine."),
+    "gateways": ("windrow_cli.gateways", "gateways", "Let gateways upload to a stage by tokens."),
     "users": ("windrow_cli.users", "users", "Let people sign in to the hosted page of a stage."),
     "cost": ("windrow_cli.cost", "cost", "Estimate what a fleet costs per month, part by part."),
     "replay": ("windrow_cli.replay", "replay", "Process the stream's records once more."),

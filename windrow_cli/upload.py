@@ -2,12 +2,13 @@
 
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from windrow import settings
 from windrow.errors import UsageError, WindrowError
 from windrow_cli.choices import OneOf
 from windrow_cli.console import err, out
@@ -32,6 +33,14 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}", re.ASCII)
     metavar="SECONDS",
     help="How long to wait for receipts; 0: not at all.",
 )
+@click.option(
+    "--gateway",
+    "credentials",
+    envvar=settings.GATEWAY,
+    show_envvar=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Upload by the token of a gateway, whose credentials this file has, as windrow gateways add printed them.",
+)
 @click.option("--sign", "is_signed", is_flag=True, help="Upload nothing; print requests by which anybody can, once.")
 @click.option(
     "--minutes", type=click.IntRange(1, 60), default=15, show_default=True, help="With --sign: how long they live."
@@ -51,6 +60,7 @@ def upload(
     files: tuple[Path, ...],
     name: str,
     wait_seconds: int,
+    credentials: Path | None,
     is_signed: bool,
     minutes: int,
     prefixes: tuple[str, ...],
@@ -63,28 +73,26 @@ def upload(
     JSON lines, CSV, Parquet and blocks, packed or not; the stage's payload contract says what they mean. A file that
     was uploaded before is not uploaded again. Exits with 1 if a file, or some of its payloads, did not count.
 
+    With --gateway no credentials of AWS are needed, nor is a stage named: the gateway's file has all.
+
     With --sign a device without credentials gets the right to upload one file: of this length, this checksum and this
     type, once, for minutes, and with --sensors with readings of these sensors alone.
 
     \b
     windrow upload readings.csv.gz
     windrow upload --name gateway-7 --wait 0 *.jsonl
+    windrow upload --gateway roof.json readings.csv.gz
     windrow upload --sign --minutes 10 --sensors site-7/ readings.parquet
     """
     from windrow_operations.uploading import plan_uploads, sign_file, upload_file, wait_for_receipts
 
-    if not _NAME.fullmatch(name):
-        raise UsageError(f"{name!r} is no name", hint="letters, digits, _ . and -, at most 100")
-    for file in files:
-        if not file.is_file():
-            raise UsageError(f"{file} is no file")
-    if prefixes and not is_signed:
-        raise UsageError("--sensors is for --sign: what you upload yourself may hold any sensor")
-    if "" in prefixes:
-        raise UsageError("an empty prefix is that of every sensor", hint="leave --sensors out")
+    _check(name, files, prefixes, is_signed=is_signed, is_by_token=credentials is not None)
     planned = plan_uploads(files, name=name)
     if is_dry_run:
         _print_plan(planned)
+        return
+    if credentials is not None:
+        _upload_by_token(planned, credentials, wait_seconds=wait_seconds, form=form)
         return
     stage = open_stage(stage_name)
     if is_signed:
@@ -100,6 +108,45 @@ def upload(
         receipts = wait_for_receipts(stage, uploaded, seconds_max=wait_seconds) if wait_seconds else {}
     _print_uploaded(uploaded, receipts, form=form)
     _complain(uploaded, receipts, has_waited=bool(wait_seconds))
+
+
+def _check(
+    name: str, files: tuple[Path, ...], prefixes: tuple[str, ...], *, is_signed: bool, is_by_token: bool
+) -> None:
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"{name!r} is no name", hint="letters, digits, _ . and -, at most 100")
+    for file in files:
+        if not file.is_file():
+            raise UsageError(f"{file} is no file")
+    if prefixes and not is_signed:
+        raise UsageError("--sensors is for --sign: what you upload yourself may hold any sensor")
+    if is_signed and is_by_token:
+        raise UsageError("--sign signs with your own credentials, --gateway has none", hint="leave one of them out")
+    if "" in prefixes:
+        raise UsageError("an empty prefix is that of every sensor", hint="leave --sensors out")
+
+
+def _upload_by_token(planned: "list[FileUpload]", credentials: Path, *, wait_seconds: int, form: str) -> None:
+    """Upload as a gateway does; the receipt of what was uploaded before is waited for, too."""
+    from windrow_operations.gateway_uploading import GatewayUploads, read_credentials
+
+    uploads = GatewayUploads(read_credentials(credentials))
+    keys: dict[Path, str] = {}
+    for number, one in enumerate(planned, start=1):
+        with err.status(f"uploading {one.path} ({number} of {len(planned)})"):
+            keys[one.path], _ = uploads.upload(one)
+    with err.status("waiting for receipts"):
+        receipts = uploads.receipts(keys, seconds_max=wait_seconds) if wait_seconds else {}
+    uploaded = [_uploaded(one, keys[one.path], receipts.get(one.path)) for one in planned]
+    _print_uploaded(uploaded, receipts, form=form)
+    _complain(uploaded, receipts, has_waited=bool(wait_seconds))
+
+
+def _uploaded(one: "FileUpload", key: str, receipt: "Receipt | None") -> "UploadedFile":
+    """Return a file under the key that the stage chose; its version is in the receipt alone."""
+    from windrow_operations.uploading import UploadedFile
+
+    return UploadedFile(replace(one, key=key), "" if receipt is None else receipt.version)
 
 
 def _print_plan(planned: "list[FileUpload]") -> None:

@@ -1,12 +1,14 @@
 """From objects to rows: the embedded stack's bucket, rule, queue and function, then the dispatcher."""
 
 import gzip
+import hashlib
 import io
 import json
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pyarrow
 import pyarrow.parquet
@@ -14,7 +16,7 @@ import pytest
 import urllib3
 from click.testing import CliRunner
 
-from infra import destroy
+from infra import api_code, destroy
 from infra import stack as stacks
 from infra.plan import DeploymentOptions, plan_deployment
 from infra.stage_status import stage_statuses
@@ -25,6 +27,7 @@ from tests.emulator.conftest import ignore
 from windrow import settings
 from windrow.aws.clients import Place, client
 from windrow.errors import WindrowError
+from windrow.lake import layout
 from windrow.lake.layout import RECEIPTS, rows_key
 from windrow.lake.quarantine_search import QuarantineSearch
 from windrow.lake.receipt import Receipt
@@ -34,6 +37,8 @@ from windrow.window import WINDOW_MS, Window
 from windrow.wire.block.block import encode_block
 from windrow.wire.json.encode import encode_readings
 from windrow_cli.main import windrow
+from windrow_operations import gateways
+from windrow_operations.gateway_uploading import GatewayUploads
 from windrow_operations.redelivery import redrive_stage
 from windrow_operations.ticks import invoke_tick, tick_event
 
@@ -44,12 +49,14 @@ MINUTE_MS = 60_000
 
 
 @pytest.fixture(scope="module")
-def stage(place: Place) -> Iterator[Stage]:
-    """A stage without a stream: readings come as uploads only."""
+def stage(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A stage without a stream: readings come as uploads only, also of gateways by the tokens of its user pool."""
     client("s3", place).create_bucket(Bucket=ARCHIVE)
-    parameters = {"Uploads": "bucket", "StreamMode": "NONE", "Backfill": "on", "BackfillBucket": ARCHIVE}
+    parameters = {"Uploads": "bucket", "StreamMode": "NONE", "Backfill": "on", "BackfillBucket": ARCHIVE, "Web": "on"}
     options = DeploymentOptions(is_scheduled=False, parameters=parameters)
-    yield stacks.apply(plan_deployment(place, NAME, options), ignore).stage
+    home = tmp_path_factory.mktemp("windrow-uploads")
+    api = api_code.code_for(place, NAME, options, functions_wheels=None, home=home)
+    yield stacks.apply(plan_deployment(place, NAME, options, api=api), ignore).stage
     destroy.apply(destroy.plan_destruction(place, NAME, deletes_data=True), ignore)
 
 
@@ -190,6 +197,103 @@ def test_a_signed_request_works_once(
     )
     (receipt,) = [one for key, one in receipts(stage).items() if key.endswith("-signed.jsonl")]
     assert (receipt.readings, receipt.refusal) == (10, "")
+
+
+def test_a_gateway_uploads_by_its_token_for_its_sensors_alone(
+    stage: Stage, place: Place, command_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By command, twice: counted once, with its receipt. Nothing counts with a foreign sensor, nor once it is gone."""
+    monkeypatch.setenv(settings.STAGE, NAME)
+    run = CliRunner().invoke
+    credentials = tmp_path / "roof.json"
+    added = run(windrow, ["gateways", "add", "roof", "--sensors", "g9-"])
+    assert added.exit_code == 0, added.output
+    credentials.write_text(added.stdout)
+    own, foreign = tmp_path / "own.jsonl", tmp_path / "foreign.jsonl"
+    own.write_bytes(b"\n".join(encode_readings(Readings.of(readings_of(9, recent())))))
+    foreign.write_bytes(b"\n".join(encode_readings(Readings.of(readings_of(6, recent())))))
+
+    for _ in range(2):
+        counted = run(windrow, ["upload", "--gateway", str(credentials), str(own)])
+        assert counted.exit_code == 0, counted.output
+        assert counted.stdout == f"{own}: 10 readings in 1 windows, 1 duplicates\n"
+    refused = run(windrow, ["upload", "--gateway", str(credentials), str(foreign)])
+    assert refused.exit_code == 1
+    assert "sensor 'g6-0' is not among those that its uploader may write for: g9-*" in refused.stdout
+    of_roof = [one for key, one in receipts(stage).items() if key.startswith("uploads/gateways/roof/")]
+    assert sorted(one.readings for one in of_roof) == [0, 10]
+
+    removed = run(windrow, ["gateways", "remove", "roof", "--yes"])
+    assert removed.exit_code == 0, removed.output
+    ended = run(windrow, ["upload", "--gateway", str(credentials), str(own)])
+    assert isinstance(ended.exception, WindrowError)
+    assert list(stage.lake.list_objects(layout.GATEWAYS)) == []
+
+
+def test_a_token_that_is_not_a_gateways_uploads_nothing(stage: Stage, place: Place) -> None:
+    """None, a forged one, one without the scope, another gateway's key; and a request changed in any part."""
+    window = recent()
+    roof, cellar = (GatewayUploads(gateways.add(stage, name, [f"{name}-"])) for name in ("roof", "cellar"))
+    reader = client("cognito-idp", place).create_user_pool_client(
+        UserPoolId=stage.user_pool,
+        ClientName="reader",
+        GenerateSecret=True,
+        AllowedOAuthFlowsUserPoolClient=True,
+        AllowedOAuthFlows=["client_credentials"],
+        AllowedOAuthScopes=["results/read"],
+    )["UserPoolClient"]
+    of_reader = token_of(stage, reader["ClientId"], reader["ClientSecret"], "results/read")
+    body = b"\n".join(encode_readings(Readings.of([Reading("roof-1", window.start_ms, 0, 1)])))
+    asked = {"bytes": len(body), "sha256": hashlib.sha256(body).hexdigest(), "content_type": "application/x-ndjson"}
+
+    def ask(token: str) -> int:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        url = f"{stage.gateways_url}/v1/uploads"
+        return urllib3.request("POST", url, json=asked, headers=headers, retries=False, timeout=60).status
+
+    signed = roof._asked("POST", "/v1/uploads", body=json.dumps(asked).encode())
+    head, claims, signature = roof._token.split(".")
+    assert [ask(token) for token in ("", f"{head}.{claims}.{signature[::-1]}", "a.b.c", of_reader)] == [
+        401,
+        401,
+        401,
+        403,
+    ]
+    with pytest.raises(WindrowError, match="not of the gateway cellar"):
+        cellar.receipt(signed["key"])
+    assert roof.receipt(signed["key"]) is None
+
+    def send(body: bytes, **changed: str) -> int:
+        headers = signed["headers"] | changed
+        return urllib3.request("PUT", signed["url"], body=body, headers=headers, retries=False, timeout=30).status
+
+    refused = [
+        send(body, **{"x-amz-meta-sensors": "cellar-"}),
+        send(body, **{"Content-Type": "text/csv"}),
+        send(body + b"\n", **{"Content-Length": str(len(body) + 1)}),
+    ]
+    assert refused == [403, 403, 403]
+    assert [send(body), send(body)] == [200, 412]
+    receipt = poll(lambda: roof.receipt(signed["key"]), seconds_max=60, pause_seconds=0.2)
+    assert receipt is not None
+    assert (receipt.readings, receipt.refusal) == (1, "")
+    for name in ("roof", "cellar"):
+        gateways.remove(stage, name)
+    assert ask(roof._token) == 403
+
+
+def token_of(stage: Stage, client_id: str, secret: str, scope: str) -> str:
+    answer = urllib3.request(
+        "POST",
+        f"{stage.sign_in_url}/oauth2/token",
+        body=urlencode({"grant_type": "client_credentials", "scope": scope}),
+        headers={
+            **urllib3.make_headers(basic_auth=f"{client_id}:{secret}"),
+            "Content-Type": "application/x-www-form-urlencoded",
+        },
+        timeout=30,
+    )
+    return str(answer.json()["access_token"])
 
 
 def test_a_producer_uploads_what_it_is_given(

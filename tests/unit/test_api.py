@@ -75,16 +75,21 @@ def local(made: Dashboard) -> Starlette:
 
 
 def get(app: Starlette, path: str, query: str = "", *, method: str = "GET", **headers: str) -> Answer:
+    """(status, headers, decoded body) of one request without a body."""
+    return ask(app, path, query, method=method, **headers)
+
+
+def ask(app: Starlette, path: str, query: str = "", *, method: str, body: bytes = b"", **headers: str) -> Answer:
     """(status, headers, decoded body) of one request, as a server hands it to the application."""
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: Any) -> None:
         sent.append(dict(message))
 
-    named = {"host": "127.0.0.1", **{name.replace("_", "-"): value for name, value in headers.items()}}
+    named = {"host": "127.0.0.1", **{name.replace("_", "-").lower(): value for name, value in headers.items()}}
     scope = {
         "type": "http",
         "method": method,
@@ -97,8 +102,8 @@ def get(app: Starlette, path: str, query: str = "", *, method: str = "GET", **he
     }
     asyncio.run(app(scope, receive, send))
     got = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    body = b"".join(message.get("body", b"") for message in sent[1:])
-    return sent[0]["status"], got, json.loads(body) if body else None
+    answer = b"".join(message.get("body", b"") for message in sent[1:])
+    return sent[0]["status"], got, json.loads(answer) if answer else None
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.name)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from analytics.api import document, operations
+from analytics.api import document, operations, uploads
 from analytics.page import FILES, SignIn, hosted_page, served_page
 from infra import api_code, template
 from infra.package import Package
@@ -17,13 +17,17 @@ from tests.unit.stubbed_aws import PLACE, stubbed
 from tests.unit.test_deploy_command import STAGE
 from windrow.aws.clients import EMBEDDED, LOCALSTACK, Place
 from windrow.errors import UsageError
+from windrow.lake import layout
+from windrow.lake.gateways import SCOPE
 from windrow_operations import site, users
 
 RESOURCES = template.load()["Resources"]
 SIGN_IN = SignIn(authority="https://windrow-prod-1.auth.eu-central-1.amazoncognito.com", client="abc")
 WEB = DeploymentOptions(parameters={"Web": "on"})
 CODE = Package(function="api", body=b"zip", parts={"windrow": 3, "duckdb": 1})
-OF_WEB = {name for name, one in RESOURCES.items() if str(one.get("Condition", "")).startswith("HasWeb")}
+OF_WEB = {
+    name for name, one in RESOURCES.items() if str(one.get("Condition", "")).startswith(("HasWeb", "HasGateways"))
+}
 
 
 def test_the_page_may_ask_its_own_server_and_the_sign_in() -> None:
@@ -71,8 +75,9 @@ def test_without_the_word_nothing_of_it_is_there() -> None:
 
 
 def test_the_api_asks_for_a_token_of_its_own_pool_with_the_scope() -> None:
-    """On its only route; and the pool, the document and the code mean the same scope and groups."""
-    (route,) = [one["Properties"] for one in RESOURCES.values() if one["Type"] == "AWS::ApiGatewayV2::Route"]
+    """On its only route beside those of gateways; pool, the document and the code mean the same scope and groups."""
+    routes = [one for one in RESOURCES.values() if one["Type"] == "AWS::ApiGatewayV2::Route"]
+    (route,) = [one["Properties"] for one in routes if one["Condition"] == "HasWeb"]
     assert route["RouteKey"] == f"ANY /{operations.VERSION}/{{proxy+}}"
     assert route["AuthorizationType"] == "JWT"
     assert route["AuthorizationScopes"] == [document.SCOPE]
@@ -84,6 +89,33 @@ def test_the_api_asks_for_a_token_of_its_own_pool_with_the_scope() -> None:
     groups = {one["Properties"]["GroupName"] for one in RESOURCES.values() if one["Type"].endswith("UserPoolGroup")}
     assert groups == set(users.GROUPS) == {operations.VIEWER, operations.OPERATOR}
     assert "CorsConfiguration" not in RESOURCES["Api"]["Properties"]
+
+
+def test_gateways_have_two_routes_whose_tokens_the_function_checks() -> None:
+    """With uploads and the API alone; their scope is the code's, and the function may do what they need and no more."""
+    routes = [
+        one["Properties"]
+        for one in RESOURCES.values()
+        if one.get("Condition") == "HasGateways" and "Route" in one["Type"]
+    ]
+    assert {(one["RouteKey"], one["AuthorizationType"]) for one in routes} == {
+        (f"POST {uploads.PATH}", "NONE"),
+        (f"GET {uploads.RECEIPT_PATH}", "NONE"),
+    }
+    server = RESOURCES["GatewaysScope"]["Properties"]
+    assert [f"{server['Identifier']}/{one['ScopeName']}" for one in server["Scopes"]] == [SCOPE]
+    variables = RESOURCES["ApiFunction"]["Properties"]["Environment"]["Variables"]
+    assert variables["WINDROW_TOKEN_ISSUER"] == RESOURCES["ApiAuthorizer"]["Properties"]["JwtConfiguration"]["Issuer"]
+    policy = RESOURCES["GatewaysPolicy"]["Properties"]
+    assert policy["Roles"] == [{"Ref": "ApiRole"}]
+    lake = [{"Fn::Sub": f"${{LakeBucket.Arn}}/{prefix}*"} for prefix in (layout.GATEWAYS, layout.RECEIPTS)]
+    assert [(one["Action"], one["Resource"]) for one in policy["PolicyDocument"]["Statement"][:4]] == [
+        ("s3:PutObject", {"Fn::Sub": f"${{UploadsBucket.Arn}}/{layout.GATEWAY_UPLOADS}*"}),
+        ("s3:ListBucketVersions", {"Fn::GetAtt": ["UploadsBucket", "Arn"]}),
+        ("s3:GetObject", lake),
+        ("s3:ListBucket", {"Fn::GetAtt": ["LakeBucket", "Arn"]}),
+    ]
+    assert template.load()["Conditions"]["HasGateways"]["Fn::And"][0] == {"Condition": "HasWeb"}
 
 
 def test_only_administrators_make_users_and_the_page_keeps_no_secret() -> None:

@@ -15,7 +15,7 @@ AT_LOCALSTACK = Place(LOCALSTACK, "http://127.0.0.1:1", "us-east-1")
 OF_FANOUT = {"IsFanout", "HasFanoutOperations"}
 OF_STREAM = {"HasStream", "HasStreamOperations", "HasStreamExpressions"}
 OF_AUDIT = {"HasAudit", "HasAuditOperations", "HasAuditSchedule"}
-OF_UPLOADS = {"HasUploads", "HasUploadsOperations", "HasTlsUploads"}
+OF_UPLOADS = {"HasUploads", "HasUploadsOperations", "HasTlsUploads", "HasGateways"}
 REACHING = sorted(template.parameter_names() - release.NOT_IN_FUNCTIONS - {release.RELEASE})
 
 

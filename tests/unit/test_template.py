@@ -81,13 +81,13 @@ def test_environment_is_what_the_settings_read(function: str):
     assert read.stage == "dev"
     assert read.lateness_horizon_hours * 3_600_000 == LATENESS_HORIZON_MS
     of_rules = {settings.RULES, settings.INFO_TOPIC_ARN, settings.WARNING_TOPIC_ARN, settings.CRITICAL_TOPIC_ARN}
-    of_choices = {"dispatcher": of_rules, "api": {settings.LIVE}, "audit": set()}
+    of_choices = {"dispatcher": of_rules, "api": {settings.LIVE, settings.UPLOADS_BUCKET}, "audit": set()}
     of_choice = of_choices.get(function, {settings.PAYLOAD_CONTRACT})
     assert set(variables) == {*environment_of(read), *settings.POWERTOOLS, *settings.RUNTIME, *of_choice}
     assert read.payload_contract is None  # empty: the default form
     assert settings.RUNTIME.items() <= variables.items()
     assert (read.processor_function is not None) == (function == "fanout")
-    assert (read.uploads_bucket is not None) == (function == "uploads")
+    assert (read.uploads_bucket is not None) == (function in {"uploads", "api"})
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_no_yaml_aliases():
 
 def test_outputs_are_those_a_deployment_is_read_from():
     """The names that windrow.deployment looks for, and two for people: who hears of alarms, what opens the data."""
-    of_web = {"SiteUrl", "SiteBucketName", "UserPoolId", "SignInClientId", "SignInUrl"}
+    of_web = {"SiteUrl", "SiteBucketName", "UserPoolId", "SignInClientId", "SignInUrl", "GatewaysUrl"}
     assert set(TEMPLATE["Outputs"]) == of_web | {
         "AlarmTopicArn",
         "SilenceTopicArn",

@@ -13,6 +13,7 @@ lake bucket
     backfills/<digest>/plan.json, parts/00007.json  processors/backfill_plan.py, processors/backfill_part.py
     simulations/<run id>.json
     contracts/<digest>.json
+    gateways/<client>.json                          windrow/lake/gateways.py
     rules/<digest>.toml
     rules/<digest>.start                            the first window that they judge
 results bucket
@@ -27,6 +28,7 @@ results bucket
     audits/dt=2026-11-20/hour=10/report.json        what the audit of an hour found, with Audit=daily
 uploads bucket, whose keys uploaders choose
     uploads/...
+    uploads/gateways/<name>/<digest>                what a gateway uploaded by its token
 on-failure bucket, whose keys Lambda and AWS IoT Core choose
     aws/lambda/...                                  processors/on_failure.py
     iot/2026/11/20/<epoch ms>-<UUID>                processors/iot_message.py
@@ -58,6 +60,7 @@ RECEIPTS = "receipts/"
 BACKFILLS = "backfills/"
 SIMULATIONS = "simulations/"
 CONTRACTS = "contracts/"
+GATEWAYS = "gateways/"
 RULES = "rules/"
 AGGREGATES = "aggregates/"
 WINDOWS = "windows/"
@@ -71,6 +74,7 @@ WINDOWS_1D = "windows_1d/"
 AUDITS = "audits/"
 IOT_MESSAGES = "iot/"
 UPLOADS = "uploads/"
+GATEWAY_UPLOADS = f"{UPLOADS}gateways/"
 
 WINDOW_MARK = "-"
 """What ends the window in the name of a partial: listing an hour up to it gives the windows, not the partials."""
@@ -242,6 +246,11 @@ def bookmark_key(*, stream: str, shard: str, first: int) -> str:
 def backfill_marker_key(first: Window, digest: str) -> str:
     """Return the key of an object that stands for the markers of many windows, `first` and later ones."""
     return f"{BACKFILL_MARKERS}{format_sql(first.start_ms)[:16].translate(_COMPACT)}-{digest}"
+
+
+def gateway_key(client: str) -> str:
+    """Return the key of what a gateway may do, by its client of the user pool."""
+    return f"{GATEWAYS}{client}.json"
 
 
 def receipt_key(digest: str) -> str:

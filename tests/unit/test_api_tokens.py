@@ -1,0 +1,171 @@
+"""Tokens of gateways: who is believed, compared with the library that everybody signs with."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analytics.api.tokens import KEYS_SECONDS_MIN, BadToken, Grant, PublicKey, TokenCheck, is_signed, parse_keys
+from windrow.errors import WindrowError
+
+ISSUER = "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_abc"
+NOW = 1_795_169_100
+PRIVATE, FOREIGN = (rsa.generate_private_key(public_exponent=65_537, key_size=2_048) for _ in range(2))
+NUMBERS = PRIVATE.public_key().public_numbers()
+KEY = PublicKey(NUMBERS.n, NUMBERS.e)
+CLAIMS = {
+    "iss": ISSUER,
+    "token_use": "access",
+    "exp": NOW + 60,
+    "client_id": "client7",
+    "scope": "uploads/write other/read",
+}
+
+
+def text_of(octets: bytes) -> str:
+    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
+
+
+def number(value: int) -> str:
+    return text_of(value.to_bytes((value.bit_length() + 7) // 8))
+
+
+KEYS = json.dumps(
+    {"keys": [{"kid": "k1", "kty": "RSA", "alg": "RS256", "n": number(KEY.modulus), "e": number(KEY.exponent)}]}
+)
+
+
+def token(claims: Any = None, *, by: rsa.RSAPrivateKey = PRIVATE, **header: Any) -> str:
+    head = {"alg": "RS256", "kid": "k1"} | header
+    signed = (
+        f"{text_of(json.dumps(head).encode())}.{text_of(json.dumps(CLAIMS if claims is None else claims).encode())}"
+    )
+    return f"{signed}.{text_of(by.sign(signed.encode(), padding.PKCS1v15(), SHA256()))}"
+
+
+def check(keys: str = KEYS) -> TokenCheck:
+    return TokenCheck(issuer=ISSUER, fetch=keys.encode, now_seconds=lambda: NOW)
+
+
+def test_a_token_of_the_pool_grants_its_scopes() -> None:
+    """To the client that it was given to; the word Bearer is written in any case (RFC 9110, section 11.1)."""
+    expected = Grant("client7", frozenset({"uploads/write", "other/read"}))
+
+    assert check().grant_of(f"Bearer {token()}") == expected
+    assert check().grant_of(f"bearer  {token()} ") == expected
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"iss": ISSUER + "d"},
+        {"token_use": "id"},
+        {"exp": NOW},
+        {"exp": NOW - 1},
+        {"exp": None},
+        {"exp": "9999999999"},
+        {"client_id": None},
+        {"client_id": ["client7"]},
+        {"scope": ["uploads/write"]},
+    ],
+    ids=str,
+)
+def test_what_is_signed_and_says_something_else_grants_nothing(wrong: dict[str, Any]) -> None:
+    """Another pool's, one of identity, an expired one."""
+    with pytest.raises(BadToken):
+        check().grant_of(f"Bearer {token(CLAIMS | wrong)}")
+
+
+def test_what_is_not_signed_grants_nothing() -> None:
+    """By another key, by none, by a secret, under another name, changed after, or no token at all."""
+    good = token()
+    head, claims, signature = good.split(".")
+    more = text_of(json.dumps(CLAIMS | {"client_id": "other"}).encode())
+    hostile = [
+        "",
+        good,
+        f"Basic {good}",
+        "Bearer ",
+        f"Bearer {token(by=FOREIGN)}",
+        f"Bearer {token(alg='none')}",
+        f"Bearer {token(alg='HS256')}",
+        f"Bearer {token(alg='RS384')}",
+        f"Bearer {token(kid='k2')}",
+        f"Bearer {token(kid=7)}",
+        f"Bearer {token([])}",
+        f"Bearer {head}.{more}.{signature}",
+        f"Bearer {head}.{claims}.",
+        f"Bearer {head}.{claims}",
+        f"Bearer {good}.{signature}",
+        f"Bearer {head}.{claims}.{'!' * len(signature)}",
+        f"Bearer é.{claims}.{signature}",
+        f"Bearer {text_of(b'[' * 5_000)}.{claims}.{signature}",
+        f"Bearer {'a' * 9_000}.b.c",
+    ]
+    for authorization in hostile:
+        with pytest.raises(BadToken):
+            check().grant_of(authorization)
+
+
+@given(text=st.binary(max_size=100), place=st.integers(0, 255), bits=st.integers(1, 255))
+def test_a_signature_is_that_of_the_library_and_no_other(text: bytes, place: int, bits: int) -> None:
+    """Every other byte, another text and another digest are refused."""
+    signature = PRIVATE.sign(text, padding.PKCS1v15(), SHA256())
+    changed = bytearray(signature)
+    changed[place] ^= bits
+
+    assert is_signed(text, signature, KEY)
+    assert not is_signed(text, bytes(changed), KEY)
+    assert not is_signed(text + b"\0", signature, KEY)
+
+
+def test_a_signature_of_another_form_is_refused() -> None:
+    """Another digest, padding that is too short with room for more behind it, numbers beyond the modulus."""
+    text = b"text"
+    signature = PRIVATE.sign(text, padding.PKCS1v15(), SHA256())
+    assert not is_signed(text, PRIVATE.sign(text, padding.PKCS1v15(), SHA384()), KEY)
+    assert not is_signed(text, b"\0" + signature, KEY)
+    assert not is_signed(text, signature[1:], KEY)
+    beyond = int.from_bytes(signature) + KEY.modulus
+    if beyond < 1 << 2_048:
+        assert not is_signed(text, beyond.to_bytes(256), KEY)
+    assert not is_signed(text, b"\xff" * 256, KEY)
+    encoded = pow(int.from_bytes(signature), KEY.exponent, KEY.modulus).to_bytes(256)
+    short = b"\x00\x01" + b"\xff" * 8 + encoded[encoded.index(b"\x00", 2) :]
+    loose = int.from_bytes(short + b"x" * (256 - len(short)))
+    private = PRIVATE.private_numbers().d
+    assert not is_signed(text, pow(loose, private, KEY.modulus).to_bytes(256), KEY)
+
+
+def test_keys_are_asked_for_once_and_again_after_a_rotation() -> None:
+    """At most once a minute, so that forged names of keys make nobody ask."""
+    asked: list[float] = []
+    now = [float(NOW)]
+
+    def fetch() -> bytes:
+        asked.append(now[0])
+        return KEYS.encode() if len(asked) > 1 else b'{"keys": [{"kty": "EC"}]}'
+
+    tokens = TokenCheck(issuer=ISSUER, fetch=fetch, now_seconds=lambda: now[0])
+    good = f"Bearer {token(CLAIMS | {'exp': NOW + 1_000})}"
+    for _ in range(3):
+        with pytest.raises(BadToken):
+            tokens.grant_of(good)
+    now[0] += KEYS_SECONDS_MIN
+    for _ in range(3):
+        tokens.grant_of(good)
+    assert asked == [NOW, NOW + KEYS_SECONDS_MIN]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"keys": [1]}', b'{"keys": [{"kty": "RSA", "kid": "a"}]}', b"\xff"]
+)
+def test_what_is_no_set_of_keys_is_an_error(body: bytes) -> None:
+    """Which is ours and not the gateway's: it may ask again."""
+    with pytest.raises(WindrowError, match="keys are none"):
+        parse_keys(body)
