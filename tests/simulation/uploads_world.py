@@ -78,7 +78,7 @@ class Bucket(UploadsInMemory):
 class World:
     """All of it, with the code under test in two modules: `uploads`, the function's, and `uploader`, the gateways'."""
 
-    def __init__(self, seed: int, *, uploads: ModuleType, uploader: ModuleType) -> None:
+    def __init__(self, seed: int, *, uploads: ModuleType, uploader: ModuleType, gateways: int = GATEWAYS) -> None:
         self.chance = Random(seed)
         self.weather = Weather(self.chance)
         self.queue: list[tuple[UploadRef, int]] = []
@@ -95,8 +95,8 @@ class World:
         self._uploader = uploader
         self.acknowledged: set[Reading] = set()
         self.sent: set[Reading] = set()
-        self.gateways = [self._new_gateway(number) for number in range(GATEWAYS)]
-        self._held: list[list[Reading]] = [[] for _ in range(GATEWAYS)]
+        self.gateways = [self._new_gateway(number) for number in range(gateways)]
+        self._held: list[list[Reading]] = [[] for _ in self.gateways]
 
     # ---- gateways ----------------------------------------------------------------------------------------------------
 
@@ -233,16 +233,16 @@ class World:
 
     # ---- the run -----------------------------------------------------------------------------------------------------
 
-    def run(self) -> "World":
+    def run(self, rounds: int = ROUNDS) -> "World":
         """Let the storm rage, then be calm until nothing is left to do."""
-        for _ in range(ROUNDS):
-            for number in range(GATEWAYS):
+        for _ in range(rounds):
+            for number in range(len(self.gateways)):
                 self.gateway_turn(number)
             self.rude_turn()
             self.function_turn()
             self.bucket.now_ms += self.chance.randrange(WINDOW_MS)
         self.weather.is_calm = True
-        for number in range(GATEWAYS):
+        for number in range(len(self.gateways)):
             self._resend(number, [])
         while self.queue:
             self.function_turn()

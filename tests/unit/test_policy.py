@@ -69,6 +69,7 @@ EXAMPLES = {
     "AWS::Events::Rule": arn("events", "rule/windrow-prod-DispatcherFunctionTick-1A2B"),
     "AWS::Glue::Database": arn("glue", "database/windrow_prod"),
     "AWS::Glue::Table": arn("glue", "table/windrow_prod/latest"),
+    "AWS::IAM::Policy": API_ROLE,
     "AWS::IAM::Role": ROLE,
     "AWS::IoT::TopicRule": arn("iot", "rule/windrow_prod"),
     "AWS::KMS::Alias": arn("kms", "alias/windrow-prod"),
@@ -110,7 +111,7 @@ UNUSED_ACTIONS = (
     "DeletionProtection|CodeSigning|LayerVersion|Capacity|RuntimeAlias|ScalingConfig|CreateGrant|kms:Encrypt|"
     "MaxRecordSize|WarmThroughput|DistributionStrategy|Connection|SchemaVersion|iam:GetRole$|DeleteBucketEncryption|"
     "DeleteBucketLifecycle|DeleteBucketTagging|EnableKey$|DisableKey$|DescribeNetworkInterfaces|VpcOrigin|"
-    "StagingConfig|cloudfront:updateDistribution"
+    "StagingConfig|cloudfront:updateDistribution|UserPolicy|GroupPolicy"
 )
 # Encrypted environments and filters: they are not, or not when CloudFormation makes them.
 UNUSED_OF_TYPE = {
@@ -189,7 +190,9 @@ def test_who_deploys_may_do_what_cloudformation_does(kind: str, action: str) -> 
     context = TAGGED | OF_ANSWERS | {"iam:PassedToService": f"{service}.amazonaws.com"}
     policies = {"AWS::KinesisAnalyticsV2": "deploy-flink", "AWS::Logs::LogStream": "deploy-flink"}
     policies |= {"AWS::SQS": "deploy-uploads", "AWS::StepFunctions": "deploy-backfill"}
-    policies |= dict.fromkeys(("AWS::ApiGatewayV2", "AWS::CloudFront", "AWS::Cognito"), "deploy-web")
+    policies |= dict.fromkeys(
+        ("AWS::ApiGatewayV2", "AWS::CloudFront", "AWS::Cognito", "AWS::IAM::Policy"), "deploy-web"
+    )
     of_kind = next((name for prefix, name in policies.items() if kind.startswith(prefix)), "deploy")
     assert allows(policy(of_kind, SCOPE), action, where, context)
 
