@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.api.tokens import KEYS_SECONDS_MIN, BadToken, Grant, PublicKey, TokenCheck, is_signed, parse_keys
+from tests.simulation.mutant import mutant_of
 from windrow.errors import WindrowError
 
 ISSUER = "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_abc"
@@ -169,3 +170,43 @@ def test_what_is_no_set_of_keys_is_an_error(body: bytes) -> None:
     """Which is ours and not the gateway's: it may ask again."""
     with pytest.raises(WindrowError, match="keys are none"):
         parse_keys(body)
+
+
+MUTANTS = {
+    "any algorithm": ('if header.get("alg") == "RS256" else None', 'if header.get("alg") else None'),
+    "any issuer": ('claims.get("iss") != self.issuer or ', ""),
+    "tokens of identity, too": (' or claims.get("token_use") != "access"', ""),
+    "expired ones, too": ("self.now_seconds() >= until", "False"),
+    "a moment longer": ("self.now_seconds() >= until", "self.now_seconds() > until"),
+    "any signature": ("or not is_signed(signed.encode(), _octets(signature), key)", ""),
+    "the signature of the claims alone": ("is_signed(signed.encode()", "is_signed(body.encode()"),
+    "the digest wherever it is": (
+        "hmac.compare_digest(pow(number, key.exponent, key.modulus).to_bytes(size), expected)",
+        "told in pow(number, key.exponent, key.modulus).to_bytes(size)",
+    ),
+    "a look at the keys at each token": ("self.now_seconds() - self._fetched_seconds >= KEYS_SECONDS_MIN", "True"),
+    "one look at the keys for ever": (
+        "self.now_seconds() - self._fetched_seconds >= KEYS_SECONDS_MIN", "not self._fetched_seconds > 0",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_break_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of these, by a test above."""
+    replace, by = MUTANTS[name]
+    broken = mutant_of("analytics.api.tokens", replace=replace, by=by)
+    for part in ("BadToken", "Grant", "PublicKey", "TokenCheck", "is_signed"):
+        monkeypatch.setitem(globals(), part, getattr(broken, part))
+    monkeypatch.setitem(globals(), "KEY", broken.PublicKey(NUMBERS.n, NUMBERS.e))
+
+    def all_tests() -> None:
+        test_a_token_of_the_pool_grants_its_scopes()
+        for wrong in ({"iss": ISSUER + "d"}, {"token_use": "id"}, {"exp": NOW}, {"exp": NOW - 1}):
+            test_what_is_signed_and_says_something_else_grants_nothing(wrong)
+        test_what_is_not_signed_grants_nothing()
+        test_a_signature_of_another_form_is_refused()
+        test_keys_are_asked_for_once_and_again_after_a_rotation()
+
+    with pytest.raises((AssertionError, pytest.fail.Exception, broken.BadToken)):
+        all_tests()
