@@ -3,18 +3,19 @@
 Each is the least that the work needs in the one stage.
 """
 
-from collections.abc import Mapping, Sequence
-
 from infra.buckets import code_bucket_name
 from infra.policy_additions import deploy_audit, deploy_backfill, deploy_flink, deploy_uploads, deploy_web
 from infra.policy_statements import (
     BUCKET,
+    SEAL,
     Policy,
     Scope,
     actions_of,
     allow,
     kept_buckets,
     pass_role,
+    through_s3,
+    use_key,
     written_roles,
 )
 from windrow.deployment import STAGE_TAG, stack_name
@@ -41,7 +42,6 @@ _RESULTS = (
     *(layout.SILENCES, layout.EXCURSIONS),
 )
 _ANSWERS = "athena/"
-_SEAL = ("kms:Decrypt", "kms:GenerateDataKey")
 _TRANSFORM = "transform/Serverless-2016-10-31"
 
 
@@ -78,7 +78,7 @@ def _uploader(scope: Scope) -> list[Policy]:
         allow("FindStage", ["cloudformation:DescribeStacks"], [stack]),
         allow("Upload", ["s3:PutObject"], [f"{scope.bucket('UploadsBucket')}/{layout.UPLOADS}*"]),
         allow("Receipts", ["s3:GetObject"], [f"{scope.bucket('LakeBucket')}/{layout.RECEIPTS}*"]),
-        _use_key(scope, "SealAndOpen", _SEAL, _through_s3(scope)),
+        use_key(scope, "SealAndOpen", SEAL, through_s3(scope)),
     ]
 
 
@@ -116,37 +116,22 @@ def _answers_in_bucket(scope: Scope) -> list[Policy]:
     unlock = ["kms:Decrypt", "kms:GenerateDataKey"]
     return [
         allow("Answers", actions_of("s3", actions), [answers]),
-        _use_key(scope, "Unlock", unlock, _through_s3(scope)),
+        use_key(scope, "Unlock", unlock, through_s3(scope)),
     ]
 
 
 def _managed_answers(scope: Scope) -> list[Policy]:
     """Whoever starts a query and reads its answer needs the key too ("Encrypt managed query results")."""
     return [
-        _use_key(scope, "Unlock", ["kms:Decrypt"], _through_s3(scope)),
-        _use_key(scope, "UnlockAnswers", _SEAL, _of_answers(scope)),
-        _use_key(scope, "SeeKey", ["kms:DescribeKey"], {}),
+        use_key(scope, "Unlock", ["kms:Decrypt"], through_s3(scope)),
+        use_key(scope, "UnlockAnswers", SEAL, _of_answers(scope)),
+        use_key(scope, "SeeKey", ["kms:DescribeKey"], {}),
     ]
-
-
-def _use_key(scope: Scope, sid: str, actions: Sequence[str], condition: Mapping[str, Mapping[str, str]]) -> Policy:
-    if scope.key_arn:
-        return allow(sid, actions, [scope.key_arn], condition or None)
-    own = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": f"alias/{stack_name(scope.stage)}"}}
-    return allow(sid, actions, [scope.arn("kms", "key/*")], {**condition, **own})
-
-
-def _through_s3(scope: Scope) -> dict[str, dict[str, str]]:
-    return {"StringEquals": {"kms:ViaService": f"s3.{scope.region}.{_suffix(scope)}"}}
 
 
 def _of_answers(scope: Scope) -> dict[str, dict[str, str]]:
     """Athena binds the keys of the answers that it keeps to the workgroup's ARN."""
     return {"StringEquals": {"kms:EncryptionContext:aws:athena:arn": scope.workgroup}}
-
-
-def _suffix(scope: Scope) -> str:
-    return "amazonaws.com.cn" if scope.partition == "aws-cn" else "amazonaws.com"
 
 
 def _deploy(scope: Scope) -> list[Policy]:
@@ -205,8 +190,8 @@ def _keys(scope: Scope) -> list[Policy]:
     # The schema of AWS::Athena::WorkGroup names the two calls of `SealAnswers`; they open answers, and no object.
     if scope.key_arn:
         described = allow("Key", ["kms:DescribeKey"], [scope.key_arn])
-        sealing = allow("SealContract", ["kms:GenerateDataKey"], [scope.key_arn], _through_s3(scope))
-        return [described, allow("SealAnswers", _SEAL, [scope.key_arn], _of_answers(scope)), sealing, find]
+        sealing = allow("SealContract", ["kms:GenerateDataKey"], [scope.key_arn], through_s3(scope))
+        return [described, allow("SealAnswers", SEAL, [scope.key_arn], _of_answers(scope)), sealing, find]
     name = scope.stage
     alias, keys = scope.arn("kms", f"alias/{stack_name(name)}"), scope.arn("kms", "key/*")
     actions = ["CreateAlias", "DeleteAlias", "DescribeKey", "DisableKeyRotation", "EnableKeyRotation"]
@@ -214,12 +199,12 @@ def _keys(scope: Scope) -> list[Policy]:
     actions += ["TagResource", "UntagResource", "UpdateAlias", "UpdateKeyDescription"]
     own = {f"aws:ResourceTag/{STAGE_TAG}": name}
     tagged, sealed = {"StringEquals": own}, {"StringEquals": own | _of_answers(scope)["StringEquals"]}
-    through_s3 = {"StringEquals": own | _through_s3(scope)["StringEquals"]}
+    of_s3 = {"StringEquals": own | through_s3(scope)["StringEquals"]}
     return [
         allow("MakeKey", ["kms:CreateKey"], ["*"], {"StringEquals": {f"aws:RequestTag/{STAGE_TAG}": name}}),
         allow("Key", actions_of("kms", actions), [keys], tagged),
-        allow("SealAnswers", _SEAL, [keys], sealed),
-        allow("SealContract", ["kms:GenerateDataKey"], [keys], through_s3),
+        allow("SealAnswers", SEAL, [keys], sealed),
+        allow("SealContract", ["kms:GenerateDataKey"], [keys], of_s3),
         allow("KeyAlias", actions_of("kms", ["CreateAlias", "DeleteAlias", "UpdateAlias"]), [alias]),
         allow("FindAlias", ["kms:ListAliases"], ["*"]),
         find,

@@ -1,7 +1,19 @@
 """What a parameter of the template adds for who deploys: policies of their own, because one has not room for all."""
 
-from infra.policy_statements import Policy, Scope, actions_of, allow, kept_buckets, pass_role, written_roles
+from infra.policy_statements import (
+    SEAL,
+    Policy,
+    Scope,
+    actions_of,
+    allow,
+    kept_buckets,
+    pass_role,
+    through_s3,
+    use_key,
+    written_roles,
+)
 from windrow.deployment import STAGE_TAG, stack_name
+from windrow.lake import layout
 
 _FLINK_ROLE = "FlinkRole"
 _UPLOADS_ROLE = "UploadsRole"
@@ -72,9 +84,10 @@ def deploy_web(scope: Scope) -> list[Policy]:
     An API's and a distribution's id is chosen by its service, so a policy cannot name them; a pool is known by its tag.
     """
     name, role, site = stack_name(scope.stage), scope.role(_API_ROLE), scope.bucket("SiteBucket")
+    lake, objects = scope.bucket("LakeBucket"), ["DeleteObject", "GetObject", "PutObject"]
     own = {"StringEquals": {f"aws:ResourceTag/{STAGE_TAG}": scope.stage}}
     pool = ["AddCustomAttributes", "*Group", "*ResourceServer", "*UserPoolClient", "*UserPoolDomain", "DeleteUserPool"]
-    pool += ["DescribeUserPool", "GetUserPoolMfaConfig", "ListTagsForResource", "ListUserPoolClientSecrets"]
+    pool += ["DescribeUserPool", "GetUserPoolMfaConfig", "ListTagsForResource", "ListUserPoolClient*"]
     pool += ["SetUserPoolMfaConfig", "TagResource", "UntagResource", "UpdateUserPool"]
     people = ["AdminAddUserToGroup", "AdminCreateUser", "AdminDeleteUser", "AdminListGroupsForUser"]
     people += ["AdminRemoveUserFromGroup", "ListUsers"]
@@ -106,6 +119,10 @@ def deploy_web(scope: Scope) -> list[Policy]:
         ),
         allow("Site", actions_of("cloudfront", [*changed, "UpdateDistribution"]), [distributions], own),
         allow("SiteParts", actions_of("cloudfront", ["*OriginAccessControl", "*ResponseHeadersPolicy"]), parts),
+        # For windrow gateways, if the stage has uploads, too.
+        allow("FindGateways", ["s3:ListBucket"], [lake], {"StringEquals": {"s3:prefix": layout.GATEWAYS}}),
+        allow("Gateways", actions_of("s3", objects), [f"{lake}/{layout.GATEWAYS}*"]),
+        use_key(scope, "SealGateways", SEAL, through_s3(scope)),
         *kept_buckets(["SiteBucket"], scope),
         allow("SiteFiles", ["s3:PutObject"], [f"{site}/*"]),
         allow("Logs", actions_of("logs", logs), [group]),

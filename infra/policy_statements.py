@@ -66,6 +66,10 @@ class Scope:
         return f"arn:{self.partition}:s3:::{stack_name(self.stage)}-{name.lower()}-*"
 
 
+SEAL = ("kms:Decrypt", "kms:GenerateDataKey")
+"""What reading and writing sealed objects needs of a key."""
+
+
 def allow(
     sid: str, actions: Sequence[str], resources: Sequence[str], condition: Mapping[str, Mapping[str, str]] | None = None
 ) -> Policy:
@@ -110,3 +114,21 @@ def written_roles(scope: Scope, roles: Sequence[str]) -> list[Policy]:
         allow("WriteRoles", actions_of("iam", bounded), roles, within),
         allow("Roles", actions_of("iam", others), roles),
     ]
+
+
+def use_key(scope: Scope, sid: str, actions: Sequence[str], condition: Mapping[str, Mapping[str, str]]) -> Policy:
+    """Using the key of the stage's buckets, which is its own or one that somebody else keeps."""
+    if scope.key_arn:
+        return allow(sid, actions, [scope.key_arn], condition or None)
+    own = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": f"alias/{stack_name(scope.stage)}"}}
+    return allow(sid, actions, [scope.arn("kms", "key/*")], {**condition, **own})
+
+
+def through_s3(scope: Scope) -> dict[str, dict[str, str]]:
+    """The condition that a key is used for objects, and by nobody directly."""
+    return {"StringEquals": {"kms:ViaService": f"s3.{scope.region}.{suffix(scope)}"}}
+
+
+def suffix(scope: Scope) -> str:
+    """How the names of services end in the partition."""
+    return "amazonaws.com.cn" if scope.partition == "aws-cn" else "amazonaws.com"

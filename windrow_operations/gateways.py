@@ -69,6 +69,7 @@ def add(stage: Stage, name: str, sensors: Sequence[str]) -> GatewayCredentials:
             UserPoolId=pool,
             ClientName=CLIENT_PREFIX + name,
             GenerateSecret=True,
+            ExplicitAuthFlows=["ALLOW_REFRESH_TOKEN_AUTH"],  # by default it could sign users in, too
             AllowedOAuthFlowsUserPoolClient=True,
             AllowedOAuthFlows=["client_credentials"],
             AllowedOAuthScopes=[SCOPE],

@@ -44,6 +44,7 @@ def test_a_gateway_is_a_client_with_one_scope_and_an_object(stage: Stage) -> Non
             "UserPoolId": "pool",
             "ClientName": "gateway roof",
             "GenerateSecret": True,
+            "ExplicitAuthFlows": ["ALLOW_REFRESH_TOKEN_AUTH"],
             "AllowedOAuthFlowsUserPoolClient": True,
             "AllowedOAuthFlows": ["client_credentials"],
             "AllowedOAuthScopes": [SCOPE],

@@ -268,6 +268,16 @@ def test_the_page_has_a_policy_of_its_own() -> None:
         assert not allows(granted, f"cognito-idp:{action}", POOL, others)
     assert not allows(granted, "cognito-idp:AdminSetUserPassword", POOL, TAGGED)
     assert not allows(granted, "cloudfront:DeleteDistribution", EXAMPLES["AWS::CloudFront::Distribution"], others)
+    for action in ("CreateUserPoolClient", "ListUserPoolClients", "DeleteUserPoolClient"):
+        assert allows(granted, f"cognito-idp:{action}", POOL, TAGGED)
+        assert not allows(granted, f"cognito-idp:{action}", POOL, others)
+    for action in ("GetObject", "PutObject", "DeleteObject"):
+        assert allows(granted, f"s3:{action}", f"{LAKE}/gateways/c7.json")
+        assert not allows(granted, f"s3:{action}", f"{LAKE}/partials/a")
+    assert allows(granted, "s3:ListBucket", LAKE, {"s3:prefix": "gateways/"})
+    assert not allows(granted, "s3:ListBucket", LAKE, {"s3:prefix": "partials/"})
+    assert allows(granted, "kms:Decrypt", OWN_KEY, THROUGH_S3)
+    assert not allows(granted, "kms:Decrypt", OWN_KEY)
     assert allows(granted, "iam:CreateRole", API_ROLE)
     assert allows(granted, "iam:PassRole", API_ROLE, {"iam:PassedToService": "lambda.amazonaws.com"})
     assert not allows(granted, "iam:PassRole", API_ROLE, {"iam:PassedToService": "ec2.amazonaws.com"})
