@@ -74,7 +74,8 @@ def _refused(request: Request, error: Exception) -> Response:
     """Answer for a path or a method that there is not."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     if status == 405:
-        allowed = (getattr(error, "headers", None) or {}).get("Allow", "GET, HEAD")
+        given = (getattr(error, "headers", None) or {}).get("Allow", "GET, HEAD")
+        allowed = ", ".join(sorted(given.split(", ")))  # Starlette has them in any order
         only = f"it only answers {allowed}" if "POST" in allowed else "every path only answers GET"
         return problem(405, f"{request.method} is not allowed: {only}", allowed=allowed)
     name = request.url.path.rpartition("/")[2]

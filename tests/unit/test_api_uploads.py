@@ -9,10 +9,11 @@ from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
 
 import pytest
-from starlette.applications import Starlette
 
+from analytics.api.endpoints import Endpoints
 from analytics.api.tokens import BadToken, Grant, TokenCheck
 from analytics.api.uploads import PATH, RECEIPT_PATH, SIGNED_SECONDS, UploadEndpoints
+from analytics.web import hosted
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from tests.unit.test_api import ask
 from tests.uploading import BUCKET, UploadsInMemory
@@ -61,7 +62,8 @@ class World:
             upload_client=self,
         )
         endpoints = UploadEndpoints(cast("Stage", self.stage), cast("TokenCheck", Tokens()))
-        self.app = Starlette(routes=endpoints.routes())
+        no_questions = SimpleNamespace(routes=list)
+        self.app = hosted(cast("Endpoints", no_questions), endpoints.routes())
 
     def sign(self, key: str, **asked: Any) -> SignedUpload:
         url = f"https://bucket/{key}?{len(self.signed)}"
@@ -171,6 +173,14 @@ def test_what_is_announced_wrongly_is_not_signed(asked: Any) -> None:
 
     assert (status, world.signed) == (400, {})
     assert problem["detail"]
+
+
+@pytest.mark.parametrize(("path", "allowed"), [(PATH, "POST"), (RECEIPT_PATH, "GET, HEAD")])
+def test_another_method_is_told_which_there_are(path: str, allowed: str) -> None:
+    """In a fixed order, as problem documents of other paths."""
+    status, headers, problem = ask(World().app, path, method="PUT", body=b"{}")
+
+    assert (status, headers["allow"], problem["status"]) == (405, allowed, 405)
 
 
 def test_a_receipt_is_for_the_gateway_that_sent_the_object() -> None:
