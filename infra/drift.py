@@ -1,9 +1,12 @@
 """Drift: what was changed in a stage by hand, outside the template."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from infra.plan import AUTO, SCALING
+from infra.resharding import SHARD_COUNT, STREAM_TYPE
 from infra.stack import describe
 from infra.waiting import OPERATION_MINUTES_MAX, wait_for_operation
 from windrow.aws.clients import Place, client, readable_errors
@@ -40,7 +43,8 @@ def differences(place: Place, stage: str) -> tuple[Difference, ...]:
     """
     name = stack_name(stage)
     with readable_errors(place):
-        if not describe(place, name):
+        stack = describe(place, name)
+        if not stack:
             raise WindrowError(f"no stage {stage!r} is deployed", hint="run: windrow status")
         cloudformation = client("cloudformation", place)
         detection = cloudformation.detect_stack_drift(StackName=name)["StackDriftDetectionId"]
@@ -51,7 +55,7 @@ def differences(place: Place, stage: str) -> tuple[Difference, ...]:
             page = cloudformation.describe_stack_resource_drifts(**request)
             found += [difference for drift in page["StackResourceDrifts"] for difference in _differences(drift)]
             if not page.get("NextToken"):
-                return tuple(sorted(found, key=str))
+                return tuple(sorted((one for one in found if not _is_scaled(one, stack)), key=str))
             request["NextToken"] = page["NextToken"]
 
 
@@ -67,6 +71,13 @@ def _wait_until_detected(place: Place, name: str, detection: str) -> None:
 
     message = f"the drift of stack {name} is not known within {OPERATION_MINUTES_MAX} minutes"
     wait_for_operation(place, is_detected, complaint=WindrowError(message))
+
+
+def _is_scaled(difference: Difference, stack: Mapping[str, Any]) -> bool:
+    """Whether it is the number of shards of a stage with Scaling=auto, which the load decides over."""
+    parameters = {one["ParameterKey"]: one.get("ParameterValue") for one in stack.get("Parameters", [])}
+    is_shards = difference.resource_type == STREAM_TYPE and difference.path == f"/{SHARD_COUNT}"
+    return is_shards and parameters.get(SCALING) == AUTO
 
 
 def _differences(drift: dict[str, Any]) -> list[Difference]:

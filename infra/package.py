@@ -81,6 +81,7 @@ FUNCTIONS = (
     Function(name="fanout", handler="processors.fanout_handler.handle"),
     Function(name="uploads", handler="processors.uploads_handler.handle"),
     Function(name="backfill", handler="processors.backfill_handler.handle"),
+    Function(name="scaling", handler="infra.scaling_handler.handle"),
     Function(name="dispatcher", handler="dispatcher.handler.handle"),
 )
 API = Function(name="api", handler="analytics.api_handler.handle")

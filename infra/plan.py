@@ -27,13 +27,14 @@ WEB, ON = "Web", "on"
 API_CODE_KEY = "ApiCodeKey"
 AUDIT, DAILY = "Audit", "daily"
 AUDIT_CODE_KEY = "AuditCodeKey"
+SCALING, AUTO = "Scaling", "auto"
 STAND_IN_PORT = "StandInPort"
 # Set here, from the stage's name, the code, the place, the contract and the rules.
 OWN_PARAMETERS = frozenset(
     {
         *("Stage", "Architecture", "RequireTls", "CodeBucket", "Release", contracts.PARAMETER, value_rules.PARAMETER),
-        *("ConsumerCodeKey", "FanoutCodeKey", "UploadsCodeKey", "BackfillCodeKey", "DispatcherCodeKey", FLINK_CODE_KEY),
-        *(API_CODE_KEY, AUDIT_CODE_KEY, STAND_IN_PORT),
+        *("ConsumerCodeKey", "FanoutCodeKey", "UploadsCodeKey", "BackfillCodeKey", "ScalingCodeKey"),
+        *("DispatcherCodeKey", FLINK_CODE_KEY, API_CODE_KEY, AUDIT_CODE_KEY, STAND_IN_PORT),
     }
 )
 # Parameters that switch off what a place cannot create.
@@ -70,6 +71,9 @@ _WEB_LEFT_OUT = {
     EMBEDDED: ("HTTPS, mails to users, and the limits of the API (the embedded stack has none of them)",),
 }
 """The same for a stage with Web=on."""
+_NO_LOAD = "scaling by the load (the function runs, but {} has no metrics of Kinesis)"
+_SCALING_LEFT_OUT = {EMBEDDED: (_NO_LOAD.format("the embedded stack"),), LOCALSTACK: (_NO_LOAD.format("LocalStack"),)}
+"""The same for a stage with Scaling=auto."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +246,7 @@ def plan_deployment(
         "FanoutCodeKey": packages["fanout"].key,
         "UploadsCodeKey": packages["uploads"].key,
         "BackfillCodeKey": packages["backfill"].key,
+        "ScalingCodeKey": packages["scaling"].key,
         "DispatcherCodeKey": packages["dispatcher"].key,
     }
     if flink is not None:
@@ -271,6 +276,7 @@ def plan_deployment(
         left_out=(
             *_LEFT_OUT.get(place.name, ()),
             *(_IOT_LEFT_OUT.get(place.name, ()) if has_iot else ()),
+            *(_SCALING_LEFT_OUT.get(place.name, ()) if parameters.get(SCALING) == AUTO else ()),
             *(() if api is None else _WEB_LEFT_OUT.get(place.name, ())),
         ),
         tags=options.tags,

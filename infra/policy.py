@@ -4,7 +4,14 @@ Each is the least that the work needs in the one stage.
 """
 
 from infra.buckets import code_bucket_name
-from infra.policy_additions import deploy_audit, deploy_backfill, deploy_flink, deploy_uploads, deploy_web
+from infra.policy_additions import (
+    deploy_audit,
+    deploy_backfill,
+    deploy_flink,
+    deploy_scaling,
+    deploy_uploads,
+    deploy_web,
+)
 from infra.policy_statements import (
     BUCKET,
     SEAL,
@@ -26,6 +33,7 @@ KINDS = (
     "deploy-audit",
     "deploy-backfill",
     "deploy-flink",
+    "deploy-scaling",
     "deploy-uploads",
     "deploy-web",
     "producer",
@@ -52,6 +60,7 @@ def policy(kind: str, scope: Scope) -> Policy:
         "deploy-audit": deploy_audit,
         "deploy-backfill": deploy_backfill,
         "deploy-flink": deploy_flink,
+        "deploy-scaling": deploy_scaling,
         "deploy-uploads": deploy_uploads,
         "deploy-web": deploy_web,
         "producer": _producer,

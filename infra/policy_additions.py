@@ -19,6 +19,7 @@ _FLINK_ROLE = "FlinkRole"
 _UPLOADS_ROLE = "UploadsRole"
 _API_ROLE = "ApiRole"
 _AUDIT_ROLE = "AuditRole"
+_SCALING_ROLE = "ScalingRole"
 _BACKFILL_ROLE, _BACKFILL_MACHINE_ROLE = "BackfillRole", "BackfillMachineRole"
 
 
@@ -62,6 +63,12 @@ def deploy_audit(scope: Scope) -> list[Policy]:
     """What Audit=daily adds for who deploys: the function's role. The rest has names that the first policy knows."""
     role = scope.role(_AUDIT_ROLE)
     return [*written_roles(scope, [role]), pass_role("PassAuditRole", [role], "lambda")]
+
+
+def deploy_scaling(scope: Scope) -> list[Policy]:
+    """What Scaling=auto adds for who deploys: the function's role. The rest has names that the first policy knows."""
+    role = scope.role(_SCALING_ROLE)
+    return [*written_roles(scope, [role]), pass_role("PassScalingRole", [role], "lambda")]
 
 
 def deploy_backfill(scope: Scope) -> list[Policy]:

@@ -27,9 +27,12 @@ _OF_RESOURCES = (
     ("Uploads", ("bucket",), "HasUploads", ("HasUploadsOperations", "HasTlsUploads", "HasGateways")),
     ("Audit", ("daily",), "HasAudit", ("HasAuditOperations", "HasAuditSchedule")),
     ("Backfill", ("on",), "HasBackfill", ()),
+    ("Scaling", ("auto",), "HasScaling", ("HasScalingOperations",)),
     ("StreamMode", ("PROVISIONED", "ON_DEMAND"), "HasStream", ("HasStreamOperations", "HasStreamExpressions")),
 )
-_SEEN_BY_SAM = (RELEASE, "FanoutCodeKey", "UploadsCodeKey", "BackfillCodeKey", "ApiCodeKey", "AuditCodeKey")
+_SEEN_BY_SAM = (
+    *(RELEASE, "FanoutCodeKey", "UploadsCodeKey", "BackfillCodeKey", "ScalingCodeKey", "ApiCodeKey", "AuditCodeKey"),
+)
 
 
 def digest(text: str, values: Mapping[str, str]) -> str:

@@ -23,6 +23,9 @@ WARNING_TOPIC_ARN = "WINDROW_WARNING_TOPIC_ARN"
 CRITICAL_TOPIC_ARN = "WINDROW_CRITICAL_TOPIC_ARN"
 LIVE = "WINDROW_LIVE"
 TOKEN_ISSUER = "WINDROW_TOKEN_ISSUER"  # noqa: S105 - the address of a user pool
+SHARDS_MIN = "WINDROW_SHARDS_MIN"
+SHARDS_MAX = "WINDROW_SHARDS_MAX"
+ALARM_TOPIC_ARN = "WINDROW_ALARM_TOPIC_ARN"
 ON = "on"
 
 # Read by aws-lambda-powertools itself; spelled here because the template sets them.
@@ -110,6 +113,24 @@ class Settings:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScalingSettings:
+    """What the function of Scaling=auto is told beside Settings: between what numbers, and the topic of the alarms."""
+
+    shards_min: int
+    shards_max: int
+    topic_arn: str | None = None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "ScalingSettings":
+        """Parse ``environment``; WindrowError names a variable that is unset, or no whole number from 1 up."""
+        return cls(
+            shards_min=_at_least_one(environment, SHARDS_MIN, "shards"),
+            shards_max=_at_least_one(environment, SHARDS_MAX, "shards"),
+            topic_arn=environment.get(ALARM_TOPIC_ARN) or None,
+        )
+
+
 def home_folder(environment: Mapping[str, str]) -> Path:
     """Return the folder for windrow's files on the user's machine: ``$WINDROW_HOME``, else ``~/.windrow``.
 
@@ -132,10 +153,14 @@ def _text(environment: Mapping[str, str], name: str) -> str:
 
 
 def _hours(environment: Mapping[str, str], name: str) -> int:
+    return _at_least_one(environment, name, "hours")
+
+
+def _at_least_one(environment: Mapping[str, str], name: str, what: str) -> int:
     text = _text(environment, name)
     # isdecimal alone would also admit digits of other scripts.
     if not (text.isascii() and text.isdecimal() and int(text) >= 1):
-        raise WindrowError(f"the environment variable {name} must be a whole number of hours, 1 or more, not {text!r}")
+        raise WindrowError(f"the environment variable {name} must be a whole number of {what}, 1 or more, not {text!r}")
     return int(text)
 
 

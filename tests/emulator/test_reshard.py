@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,9 @@ from infra import destroy
 from infra import stack as stacks
 from infra.mapping import mappings_of
 from infra.plan import DeploymentOptions, plan_deployment
+from infra.scaling import PERIOD_MS, ShardLimits
+from infra.scaling_metrics import read_loads
+from infra.scaling_run import scale
 from infra.waiting import poll
 from producers.faults import Faults
 from producers.fleet import FleetSpec, readings
@@ -23,6 +27,7 @@ from producers.sender import Sender, Wire
 from producers.shards import ShardMap
 from tests.emulator.conftest import ignore
 from tests.simulation import resharded_run
+from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from windrow.aws.clients import Place, client
 from windrow.aws.kinesis import KinesisStream
 from windrow.reading import Reading
@@ -85,6 +90,39 @@ def test_readings_sent_by_old_shards_arrive_in_the_new_ones(place: Place, stream
             pair = [shard.shard_id for shard in shards[-2:]]
             kinesis.merge_shards(StreamName=NAME, ShardToMerge=pair[0], AdjacentShardToMerge=pair[1])
     assert sender.counters.misplaced > 0
+
+
+def test_a_stream_that_is_full_is_doubled_and_every_reading_is_there(place: Place, stream: KinesisStream) -> None:
+    """By its own metrics, out of CloudWatch, by the run that Scaling=auto schedules; and once only."""
+    sender = Sender.to_stream(stream)
+    before, after = ([batch.take(batch.sequence % 2 == which) for batch in readings(FLEET)] for which in range(2))
+    scheduled_ms = now_ms() // 60_000 * 60_000
+    full = [{"MetricName": "IncomingRecords", "Dimensions": [{"Name": "StreamName", "Value": NAME}], "Value": 550_000}]
+    ended_ms = scheduled_ms // PERIOD_MS * PERIOD_MS
+    for start_ms in (ended_ms - PERIOD_MS, ended_ms - 2 * PERIOD_MS):
+        named = [one | {"Timestamp": datetime.fromtimestamp(start_ms / 1_000, UTC)} for one in full]
+        client("cloudwatch", place).put_metric_data(Namespace="AWS/Kinesis", MetricData=named)
+    results = SimulatedStore(S3State().apply, "results")
+    subjects: list[str] = []
+    for batches, actions in ((before, 1), (after, 0)):
+        for batch in batches:
+            sender.send(batch)
+        sender.flush()
+        report = scale(
+            stream,
+            results,
+            loads=lambda: read_loads(client("cloudwatch", place), NAME, now_ms=scheduled_ms),
+            limits=ShardLimits(shards_min=1, shards_max=8, retention_hours=24),
+            now_ms=scheduled_ms,
+            tell=lambda subject, _: subjects.append(subject),
+        )
+        assert (report.action is not None) == bool(actions), report.decision.reason
+        assert stream.summary().open_shards == 4
+    assert subjects == [f"{NAME}: from 2 to 4 shards"]
+    expected: Counter[Reading] = Counter()
+    for batch in (*before, *after):
+        expected.update(batch)
+    assert held(stream) == expected
 
 
 @pytest.mark.slow

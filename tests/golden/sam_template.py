@@ -20,6 +20,7 @@ VALUES = {
     "Release": "0123456789abcdef",
     "FanoutCodeKey": "functions/fanout.zip",
     "UploadsCodeKey": "functions/uploads.zip",
+    "ScalingCodeKey": "functions/scaling.zip",
     "ApiCodeKey": "functions/api.zip",
     "AuditCodeKey": "functions/audit.zip",
 }

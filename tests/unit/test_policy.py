@@ -37,6 +37,7 @@ LAKE, RESULTS = (f"arn:aws:s3:::windrow-prod-{name}-1a2b3c" for name in ("lakebu
 FLINK_ROLE = f"arn:aws:iam::{ACCOUNT}:role/windrow-prod-FlinkRole-1A2B"
 MACHINE_ROLE = f"arn:aws:iam::{ACCOUNT}:role/windrow-prod-BackfillMachineRole-1A2B"
 API_ROLE = f"arn:aws:iam::{ACCOUNT}:role/windrow-prod-ApiRole-1A2B"
+SCALING_ROLE = f"arn:aws:iam::{ACCOUNT}:role/windrow-prod-ScalingRole-1A2B"
 AUDIT_ROLE = f"arn:aws:iam::{ACCOUNT}:role/windrow-prod-AuditRole-1A2B"
 POOL = arn("cognito-idp", "userpool/eu-central-1_1A2B")
 API = f"arn:aws:apigateway:{REGION}::/apis/1a2b"
@@ -237,6 +238,18 @@ def test_the_audit_has_a_policy_of_its_own() -> None:
     assert not allows(granted, "s3:GetObject", f"{RESULTS}/audits/x")
     function = arn("lambda", "function:windrow-prod-audit")
     assert allows(policy("deploy", SCOPE), "lambda:CreateFunction", function)
+
+
+def test_the_scaling_has_a_policy_of_its_own() -> None:
+    """Its role, for functions only; no other role, and nothing of the stream."""
+    granted = policy("deploy-scaling", SCOPE)
+    to_functions = {"iam:PassedToService": "lambda.amazonaws.com"}
+    assert allows(granted, "iam:CreateRole", SCALING_ROLE)
+    assert allows(granted, "iam:PassRole", SCALING_ROLE, to_functions)
+    assert not allows(granted, "iam:PassRole", SCALING_ROLE, {"iam:PassedToService": "ec2.amazonaws.com"})
+    assert not allows(granted, "iam:PassRole", AUDIT_ROLE, to_functions)
+    assert not allows(granted, "kinesis:UpdateShardCount", arn("kinesis", "stream/windrow-prod"))
+    assert allows(policy("deploy", SCOPE), "lambda:CreateFunction", arn("lambda", "function:windrow-prod-scaling"))
 
 
 def test_an_uploader_puts_objects_and_reads_receipts() -> None:

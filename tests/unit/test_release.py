@@ -15,6 +15,7 @@ AT_LOCALSTACK = Place(LOCALSTACK, "http://127.0.0.1:1", "us-east-1")
 OF_FANOUT = {"IsFanout", "HasFanoutOperations"}
 OF_STREAM = {"HasStream", "HasStreamOperations", "HasStreamExpressions"}
 OF_AUDIT = {"HasAudit", "HasAuditOperations", "HasAuditSchedule"}
+OF_SCALING = {"HasScaling", "HasScalingOperations"}
 OF_UPLOADS = {"HasUploads", "HasUploadsOperations", "HasTlsUploads", "HasGateways"}
 REACHING = sorted(template.parameter_names() - release.NOT_IN_FUNCTIONS - {release.RELEASE})
 
@@ -122,7 +123,8 @@ def test_localstack_gets_functions_without_aliases():
     plain = [line for line in found if not line.lstrip().startswith("#")]
     assert not any("AutoPublish" in line or ".Alias" in line or f":{release.ALIAS}" in line for line in plain)
     decided = template.with_condition(TEXT, "IsFanout", is_met=True)
-    for condition in sorted(OF_UPLOADS | OF_AUDIT, key=len, reverse=True):  # the one that all refer to comes last
+    # The one that all refer to comes last.
+    for condition in sorted(OF_UPLOADS | OF_AUDIT | OF_SCALING, key=len, reverse=True):
         decided = template.with_condition(decided, condition, is_met=False)
     decided = template.with_condition(decided, "HasBackfill", is_met=False)
     decided = template.with_condition(decided, "HasStream", is_met=True)
@@ -144,7 +146,7 @@ def test_localstack_gets_the_resources_of_one_mode(values: dict[str, str], is_fa
     found = template.parse(release.text_for(AT_LOCALSTACK, TEXT, values))
     own = {name for name, one in TEMPLATE["Resources"].items() if one.get("Condition") in OF_FANOUT}
     assert len(own) == 6
-    left_out = OF_UPLOADS | OF_AUDIT | {"HasBackfill"}
+    left_out = OF_UPLOADS | OF_AUDIT | {"HasBackfill", *OF_SCALING}
     not_chosen = {name for name, one in TEMPLATE["Resources"].items() if one.get("Condition") in left_out}
     assert found["Resources"].keys() == TEMPLATE["Resources"].keys() - (set() if is_fanout else own) - not_chosen
     assert [name for name, one in found["Resources"].items() if "IsFanout" in referred([one])] == []

@@ -34,7 +34,12 @@ SIZED = {
     "api": "ApiFunction",
 }
 """The functions whose size and time are parameters of their own."""
-FUNCTIONS = SIZED | {"uploads": "UploadsFunction", "audit": "AuditFunction", "backfill": "BackfillFunction"}
+FUNCTIONS = SIZED | {
+    "uploads": "UploadsFunction",
+    "audit": "AuditFunction",
+    "backfill": "BackfillFunction",
+    "scaling": "ScalingFunction",
+}
 BUCKETS = ("LakeBucket", "ResultsBucket", "OnFailureBucket", "UploadsBucket")
 KEY_ARN = {"Fn::If": ["CreatesKey", {"Fn::GetAtt": ["Key", "Arn"]}, {"Ref": "ExistingKeyArn"}]}
 TABLES = {
@@ -81,7 +86,9 @@ def test_environment_is_what_the_settings_read(function: str):
     assert read.stage == "dev"
     assert read.lateness_horizon_hours * 3_600_000 == LATENESS_HORIZON_MS
     of_rules = {settings.RULES, settings.INFO_TOPIC_ARN, settings.WARNING_TOPIC_ARN, settings.CRITICAL_TOPIC_ARN}
-    of_choices = {"dispatcher": of_rules, "api": {settings.LIVE, settings.UPLOADS_BUCKET}, "audit": set()}
+    of_scaling = {settings.SHARDS_MIN, settings.SHARDS_MAX, settings.ALARM_TOPIC_ARN}
+    of_api = {settings.LIVE, settings.UPLOADS_BUCKET}
+    of_choices = {"dispatcher": of_rules, "api": of_api, "audit": set(), "scaling": of_scaling}
     of_choice = of_choices.get(function, {settings.PAYLOAD_CONTRACT})
     assert set(variables) == {*environment_of(read), *settings.POWERTOOLS, *settings.RUNTIME, *of_choice}
     assert read.payload_contract is None  # empty: the default form
@@ -420,6 +427,7 @@ def test_results_can_be_had_back_for_a_while():
 def test_a_stage_without_a_stream_has_nothing_that_needs_one():
     """Whatever refers to the stream or its mapping has the condition, and readings must come in another way."""
     of_stream = {"HasStream", "HasStreamOperations", "HasStreamExpressions", "HasIot", "HasFlink", "HasAudit"}
+    of_stream |= {"HasScaling"}
     for name, one in RESOURCES.items():
         text = json.dumps(one)
         if '"Ref": "Stream"' in text or '"Stream", "Arn"' in text or '"Ref": "StreamMapping"' in text:
@@ -445,6 +453,28 @@ def test_a_backfill_is_off_unless_asked_for():
         [{"Fn::Equals": [{"Ref": "BackfillCodeKey"}, ""]}],
         [{"Fn::Equals": [{"Ref": "BackfillBucket"}, "none"]}],
     ]
+
+
+def test_scaling_is_off_unless_asked_for():
+    """Then it needs its code and a provisioned stream; all that is its own has the condition."""
+    assert PARAMETERS["Scaling"]["Default"] == "none"
+    conditions = {one.get("Condition") for name, one in RESOURCES.items() if name.startswith("Scaling")}
+    assert conditions == {"HasScaling", "HasScalingOperations"}
+    assert TEMPLATE["Conditions"]["HasScaling"]["Fn::And"][1] == {"Condition": "IsProvisioned"}
+    asserted = [one["Assert"] for one in TEMPLATE["Rules"]["ScalingHasCodeAndShards"]["Assertions"]]
+    assert asserted == [
+        {"Fn::Not": [{"Fn::Equals": [{"Ref": "ScalingCodeKey"}, ""]}]},
+        {"Fn::Equals": [{"Ref": "StreamMode"}, "PROVISIONED"]},
+    ]
+    (schedule,) = RESOURCES["ScalingFunction"]["Properties"]["Events"].values()
+    assert schedule["Properties"]["Schedule"] == "cron(3/5 * * * ? *)"
+
+
+def test_actions_are_kept_longer_than_any_stream_keeps_records():
+    """Shards are halved only if the log says that none were changed for so long."""
+    rules = RESOURCES["ResultsBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    (days,) = [one["ExpirationInDays"] for one in rules if one.get("Prefix") == layout.SCALING]
+    assert days * 24 > PARAMETERS["StreamRetentionHours"]["MaxValue"]
 
 
 def test_a_backfills_parts_fail_alone_and_are_not_kept():
@@ -482,6 +512,7 @@ def test_everything_that_can_be_is_tagged_with_the_stage():
     uploads = ("UploadsQueue", "UploadsDeadLetters", "UploadsRole", "UploadsMapping")
     topics = ("AlarmTopic", "SilenceTopic", "InfoTopic", "WarningTopic", "CriticalTopic")
     of_web = ("ApiRole", "SiteBucket", "Site", "BackfillRole", "BackfillMachineRole", "BackfillMachine")
+    of_web += ("ScalingRole",)
     for name in (*tagged, *topics, *uploads, "IotRole", "IotRule", "FlinkRole", "FlinkApplication", *of_web):
         assert {"Key": "windrow-stage", "Value": {"Ref": "Stage"}} in RESOURCES[name]["Properties"]["Tags"], name
 

@@ -193,6 +193,18 @@ RUNS_BACKFILLS = frozenset(
 )
 
 
+SCALES = frozenset(
+    {
+        *((f"kinesis:{action}", "Stream.Arn") for action in ("DescribeStreamSummary", "UpdateShardCount")),
+        ("cloudwatch:GetMetricData", "*"),
+        ("s3:ListBucket", "ResultsBucket.Arn"),
+        *((f"s3:{action}Object", f"${{ResultsBucket.Arn}}/{layout.SCALING}*") for action in ("Get", "Put")),
+        ("sns:Publish", "AlarmTopic"),
+        ("kms:Decrypt", "Key.Arn"),
+    }
+)
+
+
 def spelled(where: Any) -> str:
     """A resource in a statement, in short."""
     match where:
@@ -238,6 +250,7 @@ def spelled(where: Any) -> str:
         ),
         pytest.param("ApiRole", False, logs("Api") | READS_RESULTS | READS_PARTIALS, id="api"),
         pytest.param("AuditRole", False, logs("Audit") | SEALS | AUDITS, id="audit"),
+        pytest.param("ScalingRole", False, logs("Scaling") | SEALS | SCALES, id="scaling"),
         pytest.param(
             "BackfillRole", False, logs("Backfill") | SEALS | {("kms:Decrypt", "Key.Arn")} | BACKFILLS, id="backfill"
         ),
@@ -289,7 +302,16 @@ def test_only_the_key_has_a_condition():
         {"StringEquals": {"kms:ViaService": {"Fn::Sub": f"{service}.${{AWS::Region}}.${{AWS::URLSuffix}}"}}}
         for service in ("s3", "sns")
     )
-    for role in ("ConsumerRole", "FanoutRole", "DispatcherRole", "IotRole", "FlinkRole", "ApiRole", "AuditRole"):
+    for role in (
+        "ConsumerRole",
+        "FanoutRole",
+        "DispatcherRole",
+        "IotRole",
+        "FlinkRole",
+        "ApiRole",
+        "AuditRole",
+        "ScalingRole",
+    ):
         for statement in statements(role, is_fanout=role == "FanoutRole"):
             is_key = spelled(statement["Resource"]) == "Key.Arn"
             is_message = statement["Sid"] in {"SealWhatIsTold", "SealExcursions"}
@@ -327,13 +349,22 @@ def test_each_function_has_a_role_and_a_log_of_its_own():
     functions = [one["Properties"] for one in RESOURCES.values() if one["Type"] == "AWS::Serverless::Function"]
     roles = {spelled(function["Role"]) for function in functions}
     groups = {function["LoggingConfig"]["LogGroup"]["Ref"] for function in functions}
-    assert len(functions) == len(roles) == len(groups) == 7
+    assert len(functions) == len(roles) == len(groups) == 8
     assert all("RetentionInDays" in RESOURCES[group]["Properties"] for group in groups)
 
 
 @pytest.mark.parametrize(
     "role",
-    ["ConsumerRole", "FanoutRole", "DispatcherRole", "UploadsRole", "ApiRole", "AuditRole", "BackfillRole"],
+    [
+        "ConsumerRole",
+        "FanoutRole",
+        "DispatcherRole",
+        "UploadsRole",
+        "ApiRole",
+        "AuditRole",
+        "BackfillRole",
+        "ScalingRole",
+    ],
 )
 def test_only_a_function_in_a_vpc_may_be_connected_and_its_code_never(role: str):
     """Lambda may make network interfaces with the role; what comes from the function's own code is denied."""

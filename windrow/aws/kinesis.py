@@ -129,7 +129,30 @@ class KinesisStream:
                 retention_hours=int(answer["RetentionPeriodHours"]),
                 created_ms=int(answer["StreamCreationTimestamp"].timestamp() * 1_000),
                 ignores_keys=answer.get("RecordDistributionStrategy") == "AUTO",
+                is_active=answer["StreamStatus"] == "ACTIVE",
             )
+
+    def update_shard_count(self, shards: int) -> Refused | None:
+        """Ask once for another number of shards, and return why Kinesis refuses; None if it has begun.
+
+        Raises Unanswered if it may have begun, and PermanentError if no request can be sent.
+        """
+        try:
+            self._put_client.update_shard_count(
+                StreamName=self.name, TargetShardCount=shards, ScalingType="UNIFORM_SCALING"
+            )
+        except _NOT_SENT as error:
+            return Refused(UNREACHABLE, self._readable(error).message)
+        except ClientError as error:
+            said = one_line(error.response["Error"].get("Message", ""))
+            if _code(error) in _MAYBE_STORED or _status(error) >= 500:
+                raise Unanswered(f"{_code(error)}: {said}") from error
+            return Refused(_code(error), said)
+        except HTTPClientError as error:
+            raise Unanswered(one_line(error)) from error
+        except BotoCoreError as error:
+            raise self._readable(error) from error
+        return None
 
     def list_shards(self) -> list[Shard]:
         """Return every shard that still holds or takes records, parents before their children.

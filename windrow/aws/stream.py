@@ -47,6 +47,7 @@ class StreamSummary:
     retention_hours: int
     created_ms: int
     ignores_keys: bool = False
+    is_active: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ results bucket
     aggregates_1d/dt=2026-11-20/hour=00/0000.parquet
     windows_1d/month=2026-11.jsonl                  a line for each day
     audits/dt=2026-11-20/hour=10/report.json        what the audit of an hour found, with Audit=daily
+    scaling/dt=2026-11-20/1003.json                 a change of the number of shards, with Scaling=auto
 uploads bucket, whose keys uploaders choose
     uploads/...
     uploads/gateways/<name>/<digest>                what a gateway uploaded by its token
@@ -72,6 +73,7 @@ AGGREGATES_FLINK = "aggregates_flink/"
 WINDOWS_1H = "windows_1h/"
 WINDOWS_1D = "windows_1d/"
 AUDITS = "audits/"
+SCALING = "scaling/"
 IOT_MESSAGES = "iot/"
 UPLOADS = "uploads/"
 GATEWAY_UPLOADS = f"{UPLOADS}gateways/"
@@ -316,6 +318,11 @@ def hour_prefix(root: str, instant_ms: int) -> str:
 def audit_key(hour_start_ms: int) -> str:
     """Return the key of the report on the audit of an hour, given by its first instant."""
     return f"{hour_prefix(AUDITS, hour_start_ms)}report.json"
+
+
+def scaling_key(scheduled_time_ms: int) -> str:
+    """Return the key of what the run of a minute did to the number of shards."""
+    return f"{day_prefix(SCALING, scheduled_time_ms)}{format_sql(scheduled_time_ms)[11:16].replace(':', '')}.json"
 
 
 def parse_partial_key(key: str) -> PartialKey:

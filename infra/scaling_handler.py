@@ -1,0 +1,60 @@
+"""The Lambda function of a stage with Scaling=auto: it scales the stream for a scheduled event."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from infra.scaling import ActionState, ShardLimits
+from infra.scaling_metrics import read_loads
+from infra.scaling_run import scale
+from windrow.aws.clients import client, readable_errors
+from windrow.errors import WindrowError
+from windrow.settings import ScalingSettings
+from windrow.stage import Stage
+from windrow.timestamps import parse_rfc3339_ms
+
+SUBJECT_CHARACTERS_MAX = 100
+
+logger = Logger()
+metrics = Metrics()
+
+
+@logger.inject_lambda_context
+@metrics.log_metrics
+def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
+    """Scale the stream for one scheduled event, an EventBridge event with `time`; return what was decided."""
+    try:
+        scheduled_time_ms = parse_rfc3339_ms(event["time"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise WindrowError(f"the event has no RFC 3339 `time`: {event!r:.300}") from error
+    stage, settings = Stage.of_function(os.environ), ScalingSettings.from_environment(os.environ)
+    with readable_errors(stage.place):
+        report = scale(
+            stage.stream,
+            stage.results,
+            loads=lambda: read_loads(client("cloudwatch", stage.place), stage.stream_name, now_ms=scheduled_time_ms),
+            limits=ShardLimits(
+                shards_min=settings.shards_min,
+                shards_max=settings.shards_max,
+                retention_hours=stage.stream_retention_hours,
+            ),
+            now_ms=scheduled_time_ms,
+            tell=_teller(stage, settings.topic_arn),
+        )
+    is_refused = report.action is not None and report.action.state is ActionState.REFUSED
+    told = {"shards": report.shards, "shards_to": report.decision.shards_to, "reason": report.decision.reason}
+    logger.info("scaling", extra={**told, "answer": report.action.answer if report.action else ""})
+    metrics.add_metric(name="ScalingRefused", unit=MetricUnit.Count, value=int(is_refused))
+    return {**told, "is_refused": is_refused}
+
+
+def _teller(stage: Stage, topic_arn: str | None) -> Callable[[str, str], object]:
+    """Return what publishes a message to the topic of the alarms; what does nothing if the stage has none."""
+    if topic_arn is None:
+        return lambda _subject, _text: None
+    sns = client("sns", stage.place)
+    return lambda subject, text: sns.publish(TopicArn=topic_arn, Subject=subject[:SUBJECT_CHARACTERS_MAX], Message=text)
