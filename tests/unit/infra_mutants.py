@@ -247,6 +247,10 @@ INFRA_MUTANTS: list[Guarded] = [
             'pass_role("ActAs", [scope.role_arn], "cloudformation")',
             'pass_role("ActAs", ["*"], "cloudformation")',
         ),
+    ),
+    *_of(
+        "infra.policy_statements",
+        "test_policy",
         ("any key of the account", "{**condition, **own}", "condition"),
     ),
     *(one for module, tests, breaks in FILE_BREAKS for one in _of(module, tests, *breaks)),
