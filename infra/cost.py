@@ -22,6 +22,7 @@ from infra.cost_traffic import (
 )
 from infra.cost_united import late_rolls, united
 from infra.cost_uploads import uploads
+from infra.cost_web import audit_seconds, questions, web
 from infra.prices import PriceTable
 from infra.shape import Shape
 from windrow.settings import METRICS_DISABLED
@@ -79,6 +80,7 @@ def cost(fleet: Fleet, wire: str, shape: Shape, table: PriceTable) -> Cost:
         *_storage(sent, shape, table),
         *_keys(sent, shape, table),
         *_watching(sent, shape, table),
+        *(Part(*one) for one in web(sent, shape, table)),
         *(Part(*one) for one in flink(sent, shape, table)),
     )
     scanned = max(ATHENA_BYTES_MIN, _row_bytes(fleet, table, windows=24 * 12))
@@ -138,6 +140,12 @@ def _functions(sent: Traffic, shape: Shape, table: PriceTable) -> Iterator[Part]
         waiting = seconds + sent.batches * table.figure("call_seconds")
         yield _function("FanoutFunction", "fan-out", sent.batches, waiting, shape, table)
     yield _function("DispatcherFunction", "dispatcher", sent.ticks, _dispatcher_seconds(sent, table), shape, table)
+    if shape.is_true("HasWeb"):
+        asked = questions(sent, shape, table)
+        yield _function("ApiFunction", "API", asked.calls, asked.seconds, shape, table)
+    if shape.is_true("HasAudit"):
+        runs = HOURS_PER_MONTH * (shape.parameters["ScheduleState"] == "ENABLED")
+        yield _function("AuditFunction", "audit", runs, runs * audit_seconds(sent, shape, table), shape, table)
 
 
 def _dispatcher_seconds(sent: Traffic, table: PriceTable) -> float:
@@ -243,7 +251,7 @@ def _watching(sent: Traffic, shape: Shape, table: PriceTable) -> Iterator[Part]:
     """CloudWatch: metrics, alarms and logs. The first three dashboards of an account are free."""
     metrics = alarm_metrics = 0
     if sent.ticks:
-        metrics += int(table.figure("dispatcher_metrics")) + shape.is_true("HasRules")
+        metrics += int(table.figure("dispatcher_metrics")) + shape.is_true("HasRules") + shape.is_true("HasAudit")
     if sent.fleet.sensors:
         metrics += int(table.figure("consumer_metrics"))
         metrics += int(table.figure("fanout_metrics")) * shape.is_true("IsFanout")

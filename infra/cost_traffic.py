@@ -38,7 +38,8 @@ class Fleet:
 
     late_windows: how many windows that ended more than an hour ago get late readings in an hour. readings_per_message:
     how many readings a device collects before it sends them, in the wire form "mqtt". gateways: how many upload a block
-    every `upload_seconds`, in the wire form "uploads".
+    every `upload_seconds`, in the wire form "uploads". page_hours: how many hours a month somebody has the hosted page
+    open, where there is one.
     """
 
     sensors: int
@@ -47,6 +48,7 @@ class Fleet:
     readings_per_message: int = 1
     gateways: int = 20
     upload_seconds: float = 300.0
+    page_hours: float = 160.0
 
     @property
     def readings_per_second(self) -> float:
@@ -54,7 +56,7 @@ class Fleet:
         return self.sensors / self.interval_seconds
 
 
-IDLE = Fleet(sensors=0, interval_seconds=1)
+IDLE = Fleet(sensors=0, interval_seconds=1, page_hours=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

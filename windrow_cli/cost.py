@@ -73,6 +73,14 @@ _WIRES = {
     help="Windows older than an hour that get late readings, an hour.",
 )
 @click.option(
+    "--page-hours",
+    type=click.FloatRange(min=0),
+    default=160.0,
+    show_default=True,
+    metavar="HOURS",
+    help="With Web=on: how long the hosted page is open, a month.",
+)
+@click.option(
     "--stage", "stage_name", metavar="NAME", help="Read the parameters of this deployed stage; default: the template's."
 )
 @click.option("--shards", type=click.IntRange(1, 500), help="Shards of the stream, instead of the stage's.")
@@ -94,6 +102,7 @@ def cost(
     gateways: int,
     upload_minutes: float,
     late_windows: int,
+    page_hours: float,
     stage_name: str | None,
     shards: int | None,
     assignments: tuple[str, ...],
@@ -112,6 +121,7 @@ def cost(
     windrow cost --sensors 1000000 --interval 60 --wire blocks --late-windows 24
     windrow cost --sensors 10000 --wire mqtt --readings-per-message 30
     windrow cost --wire uploads --set Uploads=bucket --set StreamMode=NONE
+    windrow cost --set Web=on --set Live=on --page-hours 730
     windrow cost --set Operations=none --set StreamRetentionHours=168
     windrow cost --stage prod --target aws --format json
     """
@@ -135,6 +145,7 @@ def cost(
         readings_per_message=readings_per_message,
         gateways=gateways,
         upload_seconds=upload_minutes * 60,
+        page_hours=page_hours,
     )
     wires = ("plain", wire) if shape.is_true("HasStream") else (wire,)
     found = [costs.cost(IDLE, wire, shape, table), *(costs.cost(fleet, one, shape, table) for one in wires)]

@@ -55,7 +55,26 @@ def alarm_names(level: str) -> list[str]:
     return [str(alarm["AlarmName"]).removeprefix("windrow-dev-") for alarm in alarms]
 
 
-TABLES = {"cost": table, "operations": operations_table}
+EXTRAS = (
+    ({"Web": "on"}, "the page is open for 160 hours"),
+    ({"Web": "on", "Live": "on"}, "the same, and it shows live values"),
+    ({"Audit": "daily"}, "an hour of the day before, every hour"),
+    ({"Backfill": "on"}, "while none runs"),
+)
+"""What is off by default, with what the table says of it."""
+
+
+def extras_table() -> str:
+    """What is added to a month by each part that is off by default, in Markdown."""
+    lines = ["| with | what is counted | idle | fleet |", "|---|---|---|---|"]
+    for parameters, words in EXTRAS:
+        name = ", ".join(f"`{key}={value}`" for key, value in parameters.items())
+        idle, fleet = (one(**parameters).total - one().total for one in (idle_cost, fleet_cost))
+        lines.append(f"| {name} | {words} | {idle:.2f} | {fleet:.2f} |")
+    return "\n".join(lines) + "\n"
+
+
+TABLES = {"cost": table, "operations": operations_table, "extras": extras_table}
 """The tables of the page, each between two comments that name it."""
 
 
