@@ -255,7 +255,7 @@ def test_every_price_and_figure_is_used() -> None:
     watched = Watched()
     for mode in ("PROVISIONED", "ON_DEMAND"):
         for wire in WIRES:
-            shape = Shape({"StreamMode": mode, "Uploads": "bucket"})
+            shape = Shape({"StreamMode": mode, "Uploads": "bucket", "Web": "on", "Live": "on", "Audit": "daily"})
             cost(LARGE, wire, shape, watched)  # type: ignore[arg-type]
             others(LARGE, wire, shape, watched)  # type: ignore[arg-type]
     assert read == {*TABLE.prices, *TABLE.figures}
