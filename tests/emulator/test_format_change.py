@@ -24,12 +24,14 @@ from windrow_operations.ticks import invoke_tick, tick_event
 
 # What the next release would write another version of, in this test.
 FORMATS = ("partial_parquet", "lineage")
+# What the functions of FUNCTIONS are made of.
+PACKAGES = ("windrow", "processors", "dispatcher", "infra")
 HOUR_MS = 3_600_000
 
 
 def next_release(plan: DeploymentPlan, sources: Path) -> DeploymentPlan:
     """The same deployment with code that writes the next version of each format."""
-    for name in ("windrow", "processors", "dispatcher"):
+    for name in PACKAGES:
         shutil.copytree(package.SOURCES / name, sources / name)
     for name in FORMATS:
         path = sources / "windrow" / "rows" / f"{name}.py"
@@ -114,7 +116,7 @@ def test_new_formats_do_not_break_what_is_in_flight(place: Place, tmp_path: Path
 
 def test_a_release_that_changes_nothing_is_the_same_package(tmp_path: Path) -> None:
     """The copy of the sources is not what makes the next release another one."""
-    for name in ("windrow", "processors", "dispatcher"):
+    for name in PACKAGES:
         shutil.copytree(package.SOURCES / name, tmp_path / name)
     for function in package.FUNCTIONS:
         assert package.build(function, sources=tmp_path).key == package.build(function).key

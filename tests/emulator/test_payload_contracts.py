@@ -8,6 +8,7 @@ import io
 import json
 import time
 from decimal import ROUND_HALF_EVEN, Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -124,10 +125,20 @@ def rows(stage: Stage, window: Window) -> dict[tuple[str, str, str], tuple[int, 
     }  # fmt: skip
 
 
+@cache
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def window_before(windows: int) -> Window:
+    """So many windows before that of the first call, so that no two tests ever share one."""
+    return Window(_now_ms() // WINDOW_MS * WINDOW_MS - windows * WINDOW_MS)
+
+
 def test_three_public_forms_become_rows_of_several_quantities(windrow: Windrow, place: Place) -> None:
     """Equal to decimals computed beside it; one bad value is one quarantined payload; a replay adds nothing."""
     stage = find_stage(place, windrow.stage)
-    window = Window(time.time_ns() // 1_000_000 // WINDOW_MS * WINDOW_MS - 2 * WINDOW_MS)
+    window = window_before(2)
     lines, expected = telegraf(window.start_ms)
     uplinks, of_uplinks = chirpstack(window.start_ms)
     pack, of_pack = senml(window.start_ms)
@@ -154,7 +165,7 @@ def test_three_public_forms_become_rows_of_several_quantities(windrow: Windrow, 
 def test_a_file_is_read_by_the_stage_s_own_contract(windrow: Windrow, place: Place, tmp_path: Path) -> None:
     """The payloads of the stream as lines of a file: both quantities count, sent as blocks, which any stage reads."""
     stage = find_stage(place, windrow.stage)
-    window = Window(time.time_ns() // 1_000_000 // WINDOW_MS * WINDOW_MS - 3 * WINDOW_MS)
+    window = window_before(3)
     lines, expected = telegraf(window.start_ms)
     file = tmp_path / "metrics.jsonl"
     file.write_bytes(lines)
@@ -171,7 +182,7 @@ def test_another_contract_completes_the_rows(windrow: Windrow, place: Place, tmp
     of what was there; going back to the default form is a contract too.
     """
     stage = find_stage(place, windrow.stage)
-    window = Window(time.time_ns() // 1_000_000 // WINDOW_MS * WINDOW_MS - 4 * WINDOW_MS)
+    window = window_before(4)
     seconds = window.start_ms // 1000
     put(stage, b'{"fields":{"temperature":1,"co2":400},"tags":{"device":"x"},"timestamp":%d}' % seconds)
     windrow("tick")
