@@ -177,10 +177,10 @@ class Dashboard:
 
         is_live: whether such windows are read at all; without that there are none.
         """
-        is_live = self._open_windows is not None
-        windows = self._open_windows.at(self._clock_ms(), check) if self._open_windows is not None else ()
+        opened = self._open_windows
+        windows = () if opened is None else opened.at(self._clock_ms(), check)
         shown = live_values(windows, self.quantity, search=search, page=page, per_page=per_page)
-        return {"is_live": is_live} | shown
+        return {"is_live": opened is not None} | shown
 
     def history(self, start: str | None, end: str | None, *, sensor_id: str, check: Check = always_wanted) -> Json:
         """Return the windows of one sensor with percentiles; NotFound if it has none."""

@@ -9,9 +9,11 @@ import pytest
 
 from analytics.cache import ObjectCache
 from analytics.dashboard import Dashboard
+from analytics.hourly_audit import BYTES_PER_SECOND_MAX, HOURS_BACK
 from analytics.local import LocalEngine
 from infra.cost import Cost, cost
 from infra.cost_traffic import IDLE, Fleet
+from infra.cost_web import AUDIT_BYTES_PER_SECOND, AUDITED_HOURS
 from infra.prices import price_table
 from infra.shape import Shape
 from tests.unit.stored_results import StoredResults
@@ -117,3 +119,8 @@ def test_a_refresh_lists_as_often_as_the_model_says(tmp_path: Path) -> None:
     assert calls_of_a_refresh() == {"list": TABLE.figure("page_refresh_lists")}
     store(stored, readings_of(2))
     assert calls_of_a_refresh()["get"] == TABLE.figure("page_window_gets")
+
+
+def test_the_audit_that_is_paid_for_is_the_one_that_runs() -> None:
+    """It reads as many hours, as fast."""
+    assert (AUDITED_HOURS, AUDIT_BYTES_PER_SECOND) == (HOURS_BACK, BYTES_PER_SECOND_MAX)
