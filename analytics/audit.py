@@ -21,6 +21,8 @@ from analytics.readings_database import ReadingsDatabase
 from analytics.result import Engine
 from analytics.verify import Verification, rows_of_window, verify_window
 from windrow.aws.stream import StreamRecord
+from windrow.payloads.contract import Contract
+from windrow.payloads.stored import contract_of, contract_since
 from windrow.period import HOUR_MS
 from windrow.reading import EARLINESS_MS_MAX
 from windrow.stage import Stage
@@ -30,6 +32,8 @@ from windrow.window import WINDOW_MS
 
 GRACE_MS = 15 * 60_000
 """A reading that arrived longer ago must be in the rows: this covers a batch, its retries and the next tick."""
+CONTRACT_MS = 300_000
+"""Records that arrive so long after a change of the payload contract are read under the new one by every function."""
 CONSUMER_MS = 40_000
 """How long the consumer and its first retry take, from the end of the batching window until all is in the lake."""
 
@@ -63,10 +67,21 @@ class Evidence:
     Everything that arrived at `complete_from_ms` or later is still in it; 0 means that nothing has expired yet. A
     reading counts only if it arrives at most EARLINESS_MS_MAX before its event time, so the stream has all readings of
     windows that start that much later than `complete_from_ms`, unless other streams contributed to them.
+
+    Records that arrived before `readable_from_ms` were read under another payload contract, or under both. They prove
+    nothing, as if they had expired; 0 means that there was no other contract.
     """
 
     stream_name: str
     complete_from_ms: int
+    readable_from_ms: int = 0
+
+    def reading_from_ms(self, time_range: TimeRange) -> int:
+        """Return the first arrival of records that can have a say in the windows that start in `time_range`.
+
+        No reading counts that arrives earlier than EARLINESS_MS_MAX before its time.
+        """
+        return max(self.readable_from_ms, time_range.start_ms - EARLINESS_MS_MAX, 0)
 
     def is_whole(self, window_start_ms: int, shards: Iterable[str]) -> bool:
         """Return whether the stream has all readings of a window whose lineage names `shards`."""
@@ -142,7 +157,13 @@ class Audit:
         """Return the audit for JSON, with every window."""
         rejected = dict(sorted(self.totals.rejected.items()))
         windows = [window.to_fields() for window in self.windows]
-        return {"records": self.totals.records, "rejected": rejected, "windows": windows}
+        since_ms = self.evidence.readable_from_ms
+        return {
+            "records": self.totals.records,
+            "contract_since": format_rfc3339(since_ms) if since_ms else None,
+            "rejected": rejected,
+            "windows": windows,
+        }
 
     def __str__(self) -> str:
         """Return the audit in one line."""
@@ -166,17 +187,19 @@ def audit(
     delays: Delays,
     horizon_ms: int,
     now_ms: int,
+    contract: Contract | None = None,
     is_all_read: Callable[[], bool] = lambda: True,
     on_progress: Callable[[str, int, int | None], object] = lambda *_: None,
 ) -> Audit:
     """Compare the windows that start in `time_range` with `records`, which are all that can have readings of them.
 
+    `contract` is the one that all of them were read under, None for the default form.
     `is_all_read` is asked after the last record: if some are left, they prove what is missing, but nothing else.
     `on_progress` is called with the name of the step, how much is done, and of how much, if known.
     """
     totals = StreamTotals()
     with ReadingsDatabase() as database:
-        for batch in decode(records, totals, horizon_ms=horizon_ms):
+        for batch in decode(records, totals, horizon_ms=horizon_ms, contract=contract):
             database.add(batch, start_ms=time_range.start_ms, end_ms=time_range.end_ms)
             on_progress("records", totals.records, None)
         newest = database.newest_arrivals()
@@ -199,7 +222,19 @@ def evidence_of(stage: Stage, *, now_ms: int) -> tuple[Evidence, int]:
     summary = stage.stream.summary()
     retained_from_ms = max(0, now_ms - summary.retention_hours * HOUR_MS)
     complete_from_ms = 0 if summary.created_ms >= retained_from_ms else retained_from_ms
-    return Evidence(stream_name=stage.stream_name, complete_from_ms=complete_from_ms), retained_from_ms
+    since_ms = contract_since(stage.lake, stage.payload_contract)
+    settled_ms = now_ms if since_ms is None else since_ms and min(since_ms + CONTRACT_MS, now_ms)
+    evidence = Evidence(
+        stream_name=stage.stream_name,
+        complete_from_ms=max(complete_from_ms, settled_ms),
+        readable_from_ms=settled_ms,
+    )
+    return evidence, retained_from_ms
+
+
+def contract_of_stage(stage: Stage) -> Contract | None:
+    """Return the payload contract that the stage has now; None if its payloads have the default form."""
+    return contract_of(stage.lake, stage.payload_contract) if stage.payload_contract else None
 
 
 def _audit_window(

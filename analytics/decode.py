@@ -1,7 +1,11 @@
-"""Decoding of a stream's records for the audit: strict, and without the consumer's code."""
+"""Decoding of a stream's records for the audit: strict, and without the consumer's code.
+
+Payloads of a contract are read by its definition, `windrow.payloads.decode`; the consumer reads nearly all of them by
+faster ways, which are proven against it.
+"""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,6 +13,9 @@ import pandas as pd
 
 from analytics.oracle import READING_COLUMNS
 from windrow.aws.stream import StreamRecord
+from windrow.payloads.contract import Contract
+from windrow.payloads.decode import decode as decode_by_contract
+from windrow.quantities import Quantity
 from windrow.reading import EARLINESS_MS_MAX, READINGS_PER_RECORD_MAX, BadReading, Reading, Reason, is_sound
 from windrow.wire.block import is_block
 from windrow.wire.block.block import decode_block, open_block, to_json_payloads
@@ -32,18 +39,20 @@ class StreamTotals:
     oldest_arrival_ms: int | None = None
 
 
-def decode(records: Iterable[StreamRecord], totals: StreamTotals, *, horizon_ms: int) -> Iterator[pd.DataFrame]:
+def decode(
+    records: Iterable[StreamRecord], totals: StreamTotals, *, horizon_ms: int, contract: Contract | None = None
+) -> Iterator[pd.DataFrame]:
     """Yield the readings that count, in frames of about BATCH_READINGS with COLUMNS, and add to `totals`.
 
     A reading counts if its event time is at most `horizon_ms` before its record's arrival and at most EARLINESS_MS_MAX
-    after it.
+    after it. Payloads are read under `contract`, those of the default form without one.
     """
     rows: list[tuple[str, str, str, int, int, int, int]] = []
     for record in records:
         totals.records += 1
         arrival_ms = record.arrival_ms
         totals.oldest_arrival_ms = min(arrival_ms, totals.oldest_arrival_ms or arrival_ms)
-        for reading in _readings_of(record, totals):
+        for reading in _readings_of(record, totals, contract):
             if not -horizon_ms <= reading.event_time_ms - arrival_ms <= EARLINESS_MS_MAX:
                 totals.rejected[OUT_OF_TIME] += 1
                 continue
@@ -57,7 +66,7 @@ def decode(records: Iterable[StreamRecord], totals: StreamTotals, *, horizon_ms:
     yield pd.DataFrame(rows, columns=pd.Index(COLUMNS))
 
 
-def _readings_of(record: StreamRecord, totals: StreamTotals) -> Iterator[Reading]:
+def _readings_of(record: StreamRecord, totals: StreamTotals, contract: Contract | None) -> Iterator[Reading]:
     try:
         user_records = deaggregate(record.body)
     except BrokenAggregate:
@@ -70,6 +79,11 @@ def _readings_of(record: StreamRecord, totals: StreamTotals) -> Iterator[Reading
     if sum(map(_declared, payloads)) > READINGS_PER_RECORD_MAX:
         totals.rejected[Reason.TOO_MANY_READINGS.value] += 1
         return
+    if contract is not None:
+        yield from _readings_by_contract(
+            contract, [one for one in payloads if not is_block(one)], totals, arrival_ms=record.arrival_ms
+        )
+        payloads = [one for one in payloads if is_block(one)]
     for payload in payloads:
         try:
             if is_block(payload):
@@ -78,6 +92,28 @@ def _readings_of(record: StreamRecord, totals: StreamTotals) -> Iterator[Reading
                 yield parse_reading(payload)
         except BadReading as error:
             totals.rejected[error.reason.value] += 1
+
+
+def _readings_by_contract(
+    contract: Contract, payloads: Sequence[bytes], totals: StreamTotals, *, arrival_ms: int
+) -> list[Reading]:
+    """Return the readings in the payloads of one record; none if they are more than a record may hold.
+
+    A payload may hold some readings, and be rejected for others.
+    """
+    readings: list[Reading] = []
+    rejected: list[Reason] = []
+    for payload in payloads:
+        decoded = decode_by_contract(contract, payload, arrival_ms=arrival_ms)
+        readings += [
+            Reading(one.sensor_id, one.event_time_ms, one.sequence, one.value_milli, Quantity(one.quantity, one.unit))
+            for one in decoded.readings
+        ]
+        rejected += [one.reason for one in decoded.refusals[:1]]
+    if len(readings) > READINGS_PER_RECORD_MAX:
+        readings, rejected = [], [Reason.TOO_MANY_READINGS]
+    totals.rejected.update(reason.value for reason in rejected)
+    return readings
 
 
 def _declared(payload: bytes) -> int:

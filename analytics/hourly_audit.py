@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from analytics.audit import CONSUMER_MS, Audit, Delays, Verdict, audit, evidence_of
+from analytics.audit import CONSUMER_MS, Audit, Delays, Verdict, audit, contract_of_stage, evidence_of
 from analytics.result import Engine
 from windrow.aws.stream import StreamRecord
 from windrow.lake.layout import audit_key
 from windrow.period import HOUR_MS
-from windrow.reading import EARLINESS_MS_MAX
 from windrow.stage import Stage
 from windrow.timerange import TimeRange
 from windrow.timestamps import format_rfc3339
@@ -116,10 +115,11 @@ def audit_hour(
     hour = hour_of(scheduled_time_ms)
     evidence, _ = evidence_of(stage, now_ms=now_ms + RUN_MS_MAX)
     soon_ms = min(hour.end_ms + SOON_MS, now_ms)
+    first_ms = min(evidence.reading_from_ms(hour), now_ms)
     reading = PacedReading(
         chain(
-            stage.stream.records_between(hour.start_ms - EARLINESS_MS_MAX, soon_ms),
-            stage.stream.records_between(soon_ms, now_ms),
+            stage.stream.records_between(min(first_ms, soon_ms), soon_ms),
+            stage.stream.records_between(max(first_ms, soon_ms), now_ms),
         ),
         time_left=time_left,
         clock=clock,
@@ -133,6 +133,7 @@ def audit_hour(
         delays=Delays(consumer_ms=BATCHING_MS_MAX + CONSUMER_MS, late_roll_ms=stage.lifetimes.late_roll_ms),
         horizon_ms=stage.lifetimes.lateness_horizon_ms,
         now_ms=now_ms,
+        contract=contract_of_stage(stage),
         is_all_read=lambda: reading.is_all_read,
     )
     report = HourlyAudit(

@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from infra import buckets, changes, mapping, parameters, release, resharding, template
+from infra import buckets, changes, contracts, mapping, parameters, release, resharding, template
 from infra.changes import ChangeRequest, ChangeSet
 from infra.guards import NO_GUARDS, WATCH_MINUTES_MAX, Guards, find_guards
 from infra.plan import ON, WEB, DeploymentPlan
@@ -17,7 +17,7 @@ from infra.stack_events import EventReader, OnEvent, OperationError, StackEvent,
 from windrow.aws.clients import EMBEDDED, LOCALSTACK, Place, client, readable_errors
 from windrow.deployment import STAGE_TAG, find_stage, refuse_foreign, stack_name, stage_of, status_hint
 from windrow.errors import WindrowError
-from windrow.payloads.stored import store_contract
+from windrow.payloads.stored import store_contract, store_contract_since
 from windrow.rules.stored import store_rules
 from windrow.stage import Stage
 
@@ -50,7 +50,8 @@ class PreparedDeployment:
     """A deployment whose code is uploaded and whose changes are known; ``change_set`` is None if nothing changes.
 
     ``updates_before`` are the parameters of updates that have to be made before it, one after the other. ``ringing``
-    are the alarms that do not guard it, because they ring already.
+    are the alarms that do not guard it, because they ring already. ``contract_before`` is the digest of the contract
+    that the stage has, empty for the default form.
     """
 
     plan: DeploymentPlan
@@ -59,6 +60,7 @@ class PreparedDeployment:
     request: ChangeRequest
     updates_before: tuple[dict[str, str], ...] = ()
     ringing: tuple[str, ...] = ()
+    contract_before: str = ""
 
 
 def apply(plan: DeploymentPlan, on_event: OnEvent) -> DeploymentResult:
@@ -118,6 +120,7 @@ def prepare(plan: DeploymentPlan, on_event: OnEvent) -> PreparedDeployment:
         request=request,
         updates_before=updates_before,
         ringing=guards.ringing,
+        contract_before=_values(existing).get(contracts.PARAMETER, ""),
     )
 
 
@@ -143,6 +146,7 @@ def execute(prepared: PreparedDeployment, on_event: OnEvent, on_update: OnUpdate
                 with mapping.still_for(plan.place, plan.stage, types):
                     _execute(plan, change_set, on_event)
         except OperationError as error:
+            _note_contract(prepared, is_done=False)
             if error.resource_type != STREAM_TYPE or resharding.SHARD_COUNT not in plan.parameters:
                 raise
             raise resharding.refused(error, plan.place, plan.stage) from error
@@ -152,6 +156,7 @@ def execute(prepared: PreparedDeployment, on_event: OnEvent, on_update: OnUpdate
             )
     stage = find_stage(plan.place, plan.stage)
     _store(plan, stage)  # a new stage's batches are tried again until its contract is there, and ticks come again
+    _note_contract(prepared, is_done=True)
     return DeploymentResult(stage=stage, uploaded=prepared.uploaded, is_changed=change_set is not None)
 
 
@@ -167,6 +172,25 @@ def _store(plan: DeploymentPlan, stage: Stage) -> None:
         store_contract(stage.lake, plan.contract)
     if plan.rules:
         store_rules(stage.lake, plan.rules)
+
+
+def _note_contract(prepared: PreparedDeployment, *, is_done: bool) -> None:
+    """Write down since when functions read under the contract that the stage has now, if this deployment changed it.
+
+    They read under the other one for a while, too, if CloudFormation went back. What an audit compares begins there.
+    """
+    plan, before = prepared.plan, prepared.contract_before
+    wanted = plan.parameters.get(contracts.PARAMETER, before)
+    if wanted == before:
+        return
+    try:
+        stage = find_stage(plan.place, plan.stage)
+    except WindrowError:
+        if is_done:
+            raise
+        return  # a new stage that failed has no lake, and nothing to compare
+    since_ms = 0 if prepared.request.is_new else int(datetime.now(UTC).timestamp() * 1_000)
+    store_contract_since(stage.lake, wanted if is_done else before, since_ms=since_ms)
 
 
 def _update_parameters(plan: DeploymentPlan, update: dict[str, str], on_event: OnEvent) -> None:

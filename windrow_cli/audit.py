@@ -31,7 +31,8 @@ def audit(start: str | None, end: str | None, *, form: str, stage_name: str) -> 
     The stream is read again; its records are decoded strictly and aggregated in pandas, independently of the pipeline.
     Rows must contain everything in the stream. Extra readings can only be proven for windows that start 5 minutes or
     more after the oldest arrival that the stream keeps, or for all windows if the stream is younger than its
-    retention; other rows count as unproven.
+    retention; other rows count as unproven. Payloads are read under the stage's contract; what arrived before its last
+    change counts as if the stream no longer kept it.
 
     Exit code 0 if nothing is missing, extra or different, else 1.
 
@@ -89,6 +90,11 @@ def show(audited: "Audit", *, form: str) -> None:
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(totals.rejected.items())) or "none"
     out.print(f"stream: {totals.records:,} records, {totals.readings:,} readings; oldest arrival {oldest}")
     out.print(f"not readings: {reasons}")
+    if since_ms := audited.evidence.readable_from_ms:
+        err.print(
+            f"the payload contract changed until {format_rfc3339(since_ms)}: what arrived before is not compared",
+            markup=False,
+        )
     if behind := audited.count(Verdict.BEHIND):
         err.print(
             f"{behind} windows have readings that arrived after their last roll: run windrow tick, then audit again"

@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from analytics.audit import Audit, Delays, audit, evidence_of
+from analytics.audit import Audit, Delays, audit, contract_of_stage, evidence_of
 from analytics.engine import local_engine
 from windrow.deployment import stage_parameters
-from windrow.reading import EARLINESS_MS_MAX
 from windrow.stage import Stage
 from windrow.timerange import TimeRange
 
@@ -23,8 +22,7 @@ def audit_stage(
     """Audit the windows of `stage` that start in the range; without `start_ms`, from the first that can be told."""
     evidence, retained_from_ms = evidence_of(stage, now_ms=now_ms)
     time_range = TimeRange(retained_from_ms if start_ms is None else start_ms, end_ms)
-    # No reading counts that arrives earlier than this before its time, so no older record can touch the range.
-    records = stage.stream.records_between(max(0, time_range.start_ms - EARLINESS_MS_MAX), now_ms)
+    records = stage.stream.records_between(min(evidence.reading_from_ms(time_range), now_ms), now_ms)
     return audit(
         records,
         local_engine(stage, home=home),  # rows are read as they are stored, whatever engine the place has
@@ -33,5 +31,6 @@ def audit_stage(
         delays=Delays.of_parameters(stage_parameters(stage.place, stage.name)),
         horizon_ms=stage.lifetimes.lateness_horizon_ms,
         now_ms=now_ms,
+        contract=contract_of_stage(stage),
         on_progress=on_progress,
     )

@@ -125,6 +125,10 @@ def rows(stage: Stage, window: Window) -> dict[tuple[str, str, str], tuple[int, 
     }  # fmt: skip
 
 
+def _time(epoch_ms: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch_ms / 1_000))
+
+
 @cache
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
@@ -152,6 +156,15 @@ def test_three_public_forms_become_rows_of_several_quantities(windrow: Windrow, 
     assert rows(stage, window) == wanted
     listed = json.loads(windrow("quarantine", "list", "--from", "-10m", "--format", "json"))
     assert sorted(one["reason"] for one in listed) == ["missing_value", "no_contract"]
+    audited = json.loads(
+        windrow("audit", "--from", _time(window.start_ms), "--to", _time(window.end_ms), "--format", "json")
+    )
+    (found,) = audited["windows"]
+    assert (found["verdict"], found["rows"], audited["rejected"]) == (
+        "exact",
+        6,
+        {"missing_value": 1, "no_contract": 1},
+    )
 
     partials = [listed.key for listed in stage.lake.list_objects(layout.partials_prefix(window))]
     windrow("replay", "--from", "-10m")

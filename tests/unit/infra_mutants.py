@@ -77,6 +77,25 @@ INFRA_MUTANTS: list[Guarded] = [
         "analytics.audit",
         "test_hourly_audit",
         ("what was not read proves that rows are wrong", "is_all_read() and evidence", "evidence"),
+        (
+            "rows of another contract are wrong",
+            "complete_from_ms=max(complete_from_ms, settled_ms),",
+            "complete_from_ms=complete_from_ms,",
+        ),
+        ("what another contract read is missing", "        readable_from_ms=settled_ms,\n", ""),
+        ("a contract is in force at once", "since_ms + CONTRACT_MS", "since_ms"),
+        ("a contract was always in force", "now_ms if since_ms is None", "0 if since_ms is None"),
+    ),
+    *_of(
+        "analytics.decode",
+        "test_hourly_audit",
+        ("the audit reads the default form", "if contract is not None:", "if False:"),
+    ),
+    *_of(
+        "infra.stack",
+        "test_deploy_payloads",
+        ("a contract that was undone is not noted", "            _note_contract(prepared, is_done=False)\n", ""),
+        ("each deployment begins the audit anew", "if wanted == before:", "if False:"),
     ),
     *_of(
         "analytics.hourly_audit",
@@ -85,7 +104,7 @@ INFRA_MUTANTS: list[Guarded] = [
         ("reading goes on when there is no time left", "if not self._time_left():", "if False:"),
         ("a shard is read as fast as it gives", "if due_seconds - now_seconds > 1:", "if False:"),
         ("what the stream forgets meanwhile is extra", "now_ms=now_ms + RUN_MS_MAX)", "now_ms=now_ms)"),
-        ("what arrived late is not read", "stage.stream.records_between(soon_ms, now_ms),", ""),
+        ("what arrived late is not read", "stage.stream.records_between(max(first_ms, soon_ms), now_ms),", ""),
     ),
     *_of(
         "analytics.api.parameters",

@@ -115,6 +115,7 @@ class SimulatedAws:
     change_sets: dict[str, ChangeSet] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
+    objects: dict[str, bytes] = field(default_factory=dict)
     on_call: Callable[[str], None] = lambda _: None
     _pending: Iterator[None] | None = None
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -258,8 +259,10 @@ class SimulatedAws:
         """The code was uploaded before."""
         return {}
 
-    def put_object(self, _: dict[str, Any]) -> dict[str, Any]:
+    def put_object(self, request: dict[str, Any]) -> dict[str, Any]:
         """Take the template, or a contract."""
+        body = request["Body"]
+        self.objects[request["Key"]] = body if isinstance(body, bytes) else body.read()
         return {"ETag": '"1"'}
 
     # ---- how an operation goes on -----------------------------------------------------------------------------------

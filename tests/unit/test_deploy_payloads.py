@@ -1,5 +1,8 @@
 """`windrow deploy --payloads`: checked before anything happens, stored by its digest, named by the functions."""
 
+import json
+import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +16,13 @@ from tests.unit.simulated_aws import SimulatedAws, answering
 from tests.unit.test_deploy_aws import plan
 from tests.unit.test_stack_operations import deployed, ignore
 from windrow.aws.clients import EMBEDDED, Place
-from windrow.errors import UsageError
+from windrow.errors import UsageError, WindrowError
 from windrow.lake.by_digest import digest_of
+from windrow.lake.layout import CONTRACT_SINCE
 from windrow.payloads.load import stored_form
 from windrow.payloads.readymade import READY_MADE
 from windrow.payloads.table import ContractError
+from windrow.timestamps import parse_rfc3339_ms
 from windrow_cli.main import windrow
 
 PLACE = Place(EMBEDDED, "http://127.0.0.1:1", "us-east-1")
@@ -75,4 +80,39 @@ def test_the_contract_is_in_the_lake_before_functions_name_it(*, is_new: bool) -
         stack.execute(prepared, ignore)
     puts = [at for at, call in enumerate(aws.calls) if call == "put_object"]
     changed = aws.calls.index("execute_change_set")
-    assert [at < changed for at in puts] == ([False] if is_new else [True, False])
+    assert [at < changed for at in puts] == ([False, False] if is_new else [True, False, False])
+    digest, since_ms = _since(aws)
+    assert (digest, since_ms == 0) == (digest_of(TELEGRAF), is_new)
+
+
+def _since(aws: SimulatedAws) -> tuple[str, int]:
+    """Which contract is in force, and since when."""
+    fields = json.loads(aws.objects[CONTRACT_SINCE])
+    return fields["digest"], parse_rfc3339_ms(fields["since"])
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_since_when_a_contract_is_in_force_is_written_down_when_it_changes(*, fails: bool) -> None:
+    """After the change, for functions read under the one before until then; after one that was undone, too."""
+    began_ms = time.time_ns() // 1_000_000
+    aws, base = deployed(), plan()
+    aws.parameters[contracts.PARAMETER] = "0" * 64
+    aws.failing = {"ConsumerFunction"} if fails else set()
+    base.parameters[contracts.PARAMETER] = digest_of(TELEGRAF)
+    with answering(aws), pytest.raises(WindrowError) if fails else nullcontext():
+        stack.execute(stack.prepare(replace(base, contract=TELEGRAF), ignore), ignore)
+    digest, since_ms = _since(aws)
+    assert digest == ("0" * 64 if fails else digest_of(TELEGRAF))
+    assert began_ms <= since_ms <= time.time_ns() // 1_000_000
+
+
+@pytest.mark.parametrize("contract", [None, TELEGRAF])
+def test_a_deployment_that_leaves_the_contract_does_not_touch_it(contract: bytes | None) -> None:
+    """Whether it names the same one again or none, an audit goes on to compare what came before."""
+    aws, base = deployed(), plan()
+    aws.parameters[contracts.PARAMETER] = digest_of(TELEGRAF)
+    if contract:
+        base.parameters[contracts.PARAMETER] = digest_of(contract)
+    with answering(aws):
+        stack.execute(stack.prepare(replace(base, contract=contract), ignore), ignore)
+    assert CONTRACT_SINCE not in aws.objects

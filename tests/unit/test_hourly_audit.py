@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from analytics import audit_handler
-from analytics.audit import Evidence, Verdict
+from analytics.audit import CONTRACT_MS, Evidence, Verdict
 from analytics.hourly_audit import (
     BYTES_PER_SECOND_MAX,
     HOURS_BACK,
@@ -28,7 +29,9 @@ from tests.unit.test_audit import SHARDS, STREAM, lineage_of, record, stream_of
 from windrow.aws.clients import AWS, Place
 from windrow.aws.stream import StreamRecord, StreamSummary
 from windrow.errors import WindrowError
-from windrow.lake.layout import audit_key, lineage_key, rows_key
+from windrow.lake.layout import CONTRACT_SINCE, audit_key, lineage_key, rows_key
+from windrow.payloads.load import stored_form
+from windrow.payloads.stored import store_contract, store_contract_since
 from windrow.period import DAY_MS, HOUR_MS
 from windrow.reading import EARLINESS_MS_MAX, Reading, Readings
 from windrow.stage import Stage
@@ -223,6 +226,71 @@ def test_a_stream_that_forgets_while_it_is_read_proves_nothing_extra(site: Site)
     assert found.audited.count(Verdict.UNPROVEN) == 1
     assert found.different == 0
     assert site.audit().different == 1  # on time it holds all of them
+
+
+CONTRACT = stored_form("""
+[[payload]]
+sensor_id = "id"
+time = { path = "at", form = "epoch_ms" }
+sequence = "n"
+[payload.quantity.temperature]
+path = "t"
+unit = "C"
+""")
+
+
+def under_contract(site: Site, *, since_ms: int) -> None:
+    """Have the stage read the payloads of its stream under a contract, since then, and its rows be the same."""
+    records = []
+    for one in some_readings():
+        fields = f'{{"id":{json.dumps(one.sensor_id)},"at":{one.event_time_ms},"n":{one.sequence},'
+        payload = f'{fields}"t":{Decimal(one.value_milli) / 1000}}}'.encode()
+        records.append(record([payload], arrival_ms=Window.containing(one.event_time_ms).end_ms))
+    site.stream.records = records
+    digest = store_contract(site.stored.lake, CONTRACT)
+    store_contract_since(site.stored.lake, digest, since_ms=since_ms)
+    site.stage = replace(site.stage, payload_contract=digest)
+    site.stage.__dict__.update(stream=site.stream, results=site.stored.results, lake=site.stored.lake)
+
+
+@pytest.mark.slow
+def test_payloads_of_a_contract_are_read_under_it(site: Site) -> None:
+    """In force for a day: as exact as the default form, and what is missing is found."""
+    under_contract(site, since_ms=HOUR_START_MS - DAY_MS)
+    assert site.audit().audited.count(Verdict.EXACT) == 2
+    assert (site.report()["contract_since"] is not None, site.report()["rejected"]) == (True, {})
+    site.stored.results.delete(rows_key(SECOND))
+    assert site.audit().different == 1
+
+
+@pytest.mark.slow
+def test_what_came_before_a_change_of_the_contract_proves_nothing(site: Site) -> None:
+    """Rows of another contract's readings are not called wrong, nor missing; what came since must be in the rows."""
+    under_contract(site, since_ms=FIRST.end_ms - CONTRACT_MS)  # the records of the first window come just then
+    site.stored.store([Reading("under/another", window.start_ms, 0, 1) for window in (FIRST, SECOND)])
+    assert site.audit().different == 2
+    under_contract(site, since_ms=FIRST.end_ms - CONTRACT_MS + 1)
+    found = site.audit().audited
+    assert [window.verdict for window in found.windows] == [Verdict.UNPROVEN, Verdict.DIFFERENT]
+    under_contract(site, since_ms=SCHEDULED_MS)
+    assert site.audit().audited.count(Verdict.UNPROVEN) == 2
+    assert site.stream.asked[-1][0] == site.stream.asked[-1][1]  # nothing is read for it
+
+
+@pytest.mark.slow
+def test_a_contract_of_which_nobody_knows_since_when_proves_nothing(site: Site) -> None:
+    """A deployment that was cut off leaves the name of another one; a stage that went back to the default form, too."""
+    under_contract(site, since_ms=HOUR_START_MS - DAY_MS)
+    site.stored.store([Reading("under/another", FIRST.start_ms, 0, 1)])
+    assert site.audit().different == 1
+    store_contract_since(site.stored.lake, "0" * 64, since_ms=HOUR_START_MS - DAY_MS)
+    assert site.audit().different == 0
+    site.stage = replace(site.stage, payload_contract="")
+    site.stage.__dict__.update(stream=site.stream, results=site.stored.results, lake=site.stored.lake)
+    assert site.audit().different == 0
+    site.stored.lake.put(CONTRACT_SINCE, b"{}")
+    with pytest.raises(WindrowError, match=r"contracts/since\.json does not say since when"):
+        site.audit()
 
 
 @pytest.mark.slow

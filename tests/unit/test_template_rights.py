@@ -65,7 +65,9 @@ AUDITS = frozenset(
             (f"kinesis:{action}", "Stream.Arn")
             for action in ("DescribeStreamSummary", "GetRecords", "GetShardIterator", "ListShards")
         ),
+        ("s3:ListBucket", "LakeBucket.Arn"),
         ("s3:ListBucket", "ResultsBucket.Arn"),
+        ("s3:GetObject", f"${{LakeBucket.Arn}}/{layout.CONTRACTS}*"),
         ("s3:GetObject", f"${{ResultsBucket.Arn}}/{layout.AGGREGATES}*"),
         ("s3:GetObject", f"${{ResultsBucket.Arn}}/{layout.WINDOWS}*"),
         ("s3:PutObject", f"${{ResultsBucket.Arn}}/{layout.AUDITS}*"),

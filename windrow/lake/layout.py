@@ -13,6 +13,7 @@ lake bucket
     backfills/<digest>/plan.json, parts/00007.json  processors/backfill_plan.py, processors/backfill_part.py
     simulations/<run id>.json
     contracts/<digest>.json
+    contracts/since.json                            which one is in force, and since when
     gateways/<client>.json                          windrow/lake/gateways.py
     rules/<digest>.toml
     rules/<digest>.start                            the first window that they judge
@@ -288,6 +289,10 @@ def simulation_key(run_id: str) -> str:
 def contract_key(digest: str) -> str:
     """Return the key of a payload contract."""
     return f"{CONTRACTS}{digest}.json"
+
+
+CONTRACT_SINCE = f"{CONTRACTS}since.json"
+"""The key of what says since when a stage has read payloads under its contract."""
 
 
 def rules_key(digest: str) -> str:
