@@ -29,6 +29,7 @@ with importing():
     from analytics.dashboard import Dashboard
     from analytics.local import LocalEngine
     from analytics.open_windows import OpenWindows
+    from analytics.stage_rules import rules_reader
     from analytics.web import hosted
     from windrow.errors import WindrowError
     from windrow.stage import Stage
@@ -73,6 +74,7 @@ def _adapter() -> Mangum:
         stage=stage.name,
         clock_ms=_now_ms,
         open_windows=OpenWindows(lake=stage.lake, results=stage.results) if stage.is_live else None,
+        rules=rules_reader(stage),
     )
     endpoints = Endpoints(dashboard=dashboard, place=stage.place, groups=groups_of, seconds_max=ANSWER_SECONDS_MAX)
     return Mangum(hosted(endpoints, _of_gateways(stage)), lifespan="off", text_mime_types=TEXT_TYPES)

@@ -21,6 +21,7 @@ from windrow.lake.store import ObjectStore
 from windrow.period import DAY_MS, HOUR_MS
 from windrow.quantities import TEMPERATURE, Quantity
 from windrow.rows.lineage import Lineage
+from windrow.rules.rule import Rule
 from windrow.timerange import TimeRange, parse_range
 from windrow.window import WINDOW_MS, Window
 
@@ -48,11 +49,13 @@ class Dashboard:
         quantity: Quantity = TEMPERATURE,
         asking: "threading.Lock | None" = None,
         open_windows: OpenWindows | None = None,
+        rules: Callable[[], Sequence[Rule]] = tuple,
     ) -> None:
         """Ask `engine` about the rows in the `results` bucket; times such as "-2h" are relative to `clock_ms`.
 
         It is about one quantity in one unit; `about` has the others. `asking` is the lock of the engine, which answers
         one thread at a time: that of another dashboard with the same engine. Without `open_windows`, nothing is live.
+        `rules` reads the stage's rules, when live values are first asked for.
         """
         asking = asking or threading.Lock()
         self.quantity = quantity
@@ -64,6 +67,7 @@ class Dashboard:
         self._silences = SilenceCache(engine, asking, quantity=quantity)
         self._results = results
         self._open_windows = open_windows
+        self._rules = rules
         self._stage = stage
         self._engine_name = engine.name
         self._clock_ms = clock_ms
@@ -88,6 +92,7 @@ class Dashboard:
                 quantity=quantity,
                 asking=self._asking,
                 open_windows=self._open_windows,
+                rules=self._rules,
             )
             self._others[quantity] = made
             while len(self._others) > OTHERS_MAX:
@@ -175,11 +180,12 @@ class Dashboard:
     def live(self, *, search: str, page: int, per_page: int, check: Check = always_wanted) -> Json:
         """Return a page of sensors, by id, each with its newest reading in windows that are not rolled yet.
 
-        is_live: whether such windows are read at all; without that there are none.
+        is_live: whether such windows are read at all; without x. sites: a tally of all that are found.
         """
         opened = self._open_windows
         windows = () if opened is None else opened.at(self._clock_ms(), check)
-        shown = live_values(windows, self.quantity, search=search, page=page, per_page=per_page)
+        rules = () if opened is None else self._rules()
+        shown = live_values(windows, self.quantity, search=search, page=page, per_page=per_page, rules=rules)
         return {"is_live": opened is not None} | shown
 
     def history(self, start: str | None, end: str | None, *, sensor_id: str, check: Check = always_wanted) -> Json:

@@ -7,17 +7,31 @@ import numpy as np
 
 from analytics.means import rounded_mean
 from analytics.open_windows import OpenWindow
+from analytics.tally import SiteTally, limits_on, tally
 from windrow.columns.arrays import Int64s
 from windrow.quantities import Quantity, split_series
+from windrow.rules.rule import Rule
+
+SITES_MAX = 100
+"""How many sites an answer has at most; with `search` one asks for others."""
 
 Json = dict[str, Any]
 
 
-def live_values(windows: Sequence[OpenWindow], quantity: Quantity, *, search: str, page: int, per_page: int) -> Json:
+def live_values(
+    windows: Sequence[OpenWindow],
+    quantity: Quantity,
+    *,
+    search: str,
+    page: int,
+    per_page: int,
+    rules: Sequence[Rule] = (),
+) -> Json:
     """Return a page of the sensors whose ids contain `search`, ignoring case, by id, and the windows they are of.
 
     `windows` are the open ones, the newest first; a sensor is shown with its numbers in the newest that has it. The
-    last page is returned if there are fewer.
+    last page is returned if there are fewer. All sensors that are found are tallied by site, and by the limits that
+    `rules` name.
     """
     of_quantity = [(one, *_rows_of(one, quantity)) for one in windows]
     newest: dict[str, tuple[int, int]] = {}
@@ -29,11 +43,14 @@ def live_values(windows: Sequence[OpenWindow], quantity: Quantity, *, search: st
     number = max(0, min(page, -(-len(found) // per_page) - 1))
     shown = found[number * per_page : (number + 1) * per_page]
     summaries = [_summary(one, rows) for one, _, rows in of_quantity if len(rows)]
+    limits = limits_on(quantity, rules)
     return {
         "total": len(found),
         "page": number,
         "per_page": per_page,
         "windows": sorted(summaries, key=lambda one: int(one["t"])),
+        "limits": len(limits),
+        "sites": _sites(tally(windows, {sensor_id: newest[sensor_id] for sensor_id in found}, limits)),
         "sensors": shown,
         **_columns([windows[place] for place, _ in map(newest.__getitem__, shown)], [newest[one][1] for one in shown]),
     }
@@ -58,6 +75,21 @@ def _summary(one: OpenWindow, rows: Int64s) -> Json:
         "mean": rounded_mean(sum_milli / (1000 * readings)),
         "min": int(rollup.min_milli[rows].min()) / 1000,
         "max": int(rollup.max_milli[rows].max()) / 1000,
+    }
+
+
+def _sites(counted: SiteTally) -> Json:
+    """Return at most SITES_MAX sites, those with the most sensors beyond a limit first, then by name."""
+    shown = np.argsort(-counted.beyond, kind="stable")[:SITES_MAX].tolist()
+    return {
+        "total": len(counted.sites),
+        "site": [counted.sites[one] for one in shown],
+        "sensors": counted.sensors[shown].tolist(),
+        "readings": counted.readings[shown].tolist(),
+        "mean": [rounded_mean(int(counted.sum_milli[one]) / (1000 * int(counted.readings[one]))) for one in shown],
+        "min": [int(counted.min_milli[one]) / 1000 for one in shown],
+        "max": [int(counted.max_milli[one]) / 1000 for one in shown],
+        "beyond": counted.beyond[shown].tolist(),
     }
 
 

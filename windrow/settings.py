@@ -64,8 +64,9 @@ class Settings:
     ``payload_contract`` is the digest of the stage's contract, for functions that read payloads. Only the fan-out
     function has a ``processor_function``, only those of uploads and of the API an ``uploads_bucket``; only the
     dispatcher may have a ``silence_topic_arn``, ``late_roll_minutes``, and ``rules``, by their digest, with a topic for
-    each severity. Only that of the API may be ``is_live``: it may read the partials of windows that are not rolled yet;
-    and have a ``token_issuer``, the user pool whose tokens gateways upload by.
+    each severity. Only that of the API may be ``is_live``: it may read the partials of windows that are not rolled yet,
+    and the ``rules`` whose limits it tallies them by; and have a ``token_issuer``, the user pool whose tokens gateways
+    upload by.
     """
 
     stage: str

@@ -78,6 +78,7 @@ def dashboard_of(stage: "Stage", *, home: Path, quantity: str | None = None, uni
     from analytics.dashboard import Dashboard
     from analytics.engine import local_engine
     from analytics.open_windows import OpenWindows
+    from analytics.stage_rules import rules_reader
     from windrow.aws.clients import readable_errors
 
     engine = local_engine(stage, home=home)
@@ -90,6 +91,7 @@ def dashboard_of(stage: "Stage", *, home: Path, quantity: str | None = None, uni
         clock_ms=clock_ms,
         quantity=shown,
         open_windows=OpenWindows(lake=stage.lake, results=stage.results),
+        rules=rules_reader(stage),
     )
 
 

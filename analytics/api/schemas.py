@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from analytics.live_values import SITES_MAX
 from analytics.means import MEAN_DECIMALS
 from analytics.panels import HEATMAP_COLUMNS_MAX, MOVERS, POINTS_MAX, SILENT_SHOWN_MAX
 from windrow.schemas import WINDOWS
@@ -145,6 +146,18 @@ LIVE = one_of_these(
                     **dict.fromkeys(("mean", "min", "max"), NUMBER),
                 }
             )
+        ),
+        "limits": {"type": "integer", "minimum": 0, "description": "How many rules name a limit of this quantity"},
+        "sites": one_of_these(
+            {
+                "total": COUNT,
+                "site": many(TEXT, most=SITES_MAX),
+                **{name: many(COUNT, most=SITES_MAX) for name in ("sensors", "readings")},
+                **{name: many(NUMBER, most=SITES_MAX) for name in ("mean", "min", "max")},
+                "beyond": many(COUNT, most=SITES_MAX),
+            },
+            description="A tally of all sensors that are found, by what stands before the last / of their ids, with"
+            " those first that have the most sensors beyond a limit",
         ),
         "sensors": many(TEXT),
         **{name: many(INSTANT) for name in ("t", "last_time")},

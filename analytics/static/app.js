@@ -4,7 +4,7 @@ import { drawFleet, drawHistory } from "windrow/charts";
 import { showExcursions, spansOf } from "windrow/excursions";
 import { count, element, instant, quantity, rfc3339, useLocalTime, useQuantity, zone } from "windrow/format";
 import { Heatmap, shadeOf } from "windrow/heatmap";
-import { showCompleteness, showFacts, showMovers, showSilent } from "windrow/panels";
+import { showCompleteness, showFacts, showMovers, showSilent, showSites } from "windrow/panels";
 import { axisOf, zoomedOut } from "windrow/range";
 import { sessionOf } from "windrow/sign_in";
 import { sourceOf } from "windrow/source";
@@ -19,7 +19,7 @@ const session = await sessionOf(document);
 const source = sourceOf(document, session);
 const state = {};
 const NO_EXCURSIONS = { total: 0, listed: [] };
-const shown = { charts: {}, overview: null, open: [], heatmap: null, excursions: NO_EXCURSIONS, refreshes: 0 };
+const shown = { charts: {}, overview: null, open: [], sites: null, heatmap: null, excursions: NO_EXCURSIONS, refreshes: 0 };
 let running = null;
 
 const heatmap = new Heatmap({
@@ -147,6 +147,7 @@ function showFleet(view = viewOf()) {
   byId("open").hidden = !open.length;
   const told = open.map((one) => `${instant(one.t).slice(-5)} (${count(one.readings)} readings of ${count(one.sensors)} sensors)`);
   byId("open").textContent = `Provisional, until they are rolled: the windows of ${told.join(" and ")}.`;
+  showSites(open.length ? shown.sites : null);
 }
 
 /** Whether the server reads windows that are not rolled yet; it says so the first time. */
@@ -162,6 +163,7 @@ async function refreshOpen(signal) {
     const answer = await source.live(about(), signal);
     readsOpen = answer.is_live;
     shown.open = answer.windows.filter((one) => one.t > (fleet.t.at(-1) ?? 0));
+    shown.sites = { ...answer.sites, limits: answer.limits };
   } catch (error) {
     if (error.name === "AbortError" || !error.isAbout) throw error;
     readsOpen = false; // there is more than it reads; the other panels are as good as before

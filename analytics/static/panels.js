@@ -78,6 +78,21 @@ export function showMovers({ movers }, onSensor) {
   );
 }
 
+/** The tally of the windows that are not rolled yet: a row for each site, and who is beyond a limit if there are any. */
+export function showSites(sites) {
+  byId("sites").hidden = !sites;
+  if (!sites) return byId("sites").replaceChildren();
+  const judged = sites.limits > 0;
+  const rows = sites.site.map((site, place) => [
+    element("bdi", {}, site || "(no site)"), count(sites.sensors[place]),
+    ...["mean", "min", "max"].map((name) => sites[name][place].toFixed(2)),
+    ...(judged ? [element("span", sites.beyond[place] ? { class: "beyond" } : {}, count(sites.beyond[place]))] : []),
+  ]);
+  const listed = sites.total > rows.length ? `, ${count(rows.length)} of ${count(sites.total)}` : "";
+  const headings = ["site", "sensors", `mean, ${unit}`, "lowest", "highest", ...(judged ? ["beyond limits"] : [])];
+  byId("sites").replaceChildren(table(`Sites in these windows${listed}`, headings, rows));
+}
+
 const STATES = { began: "fell silent", lasts: "silent", gone: "given up", missing: "missing" };
 
 /** What the panel of silent sensors says above its list. */

@@ -1,5 +1,5 @@
 """The hosted page: somebody signs in, sees the fleet, searches a sensor, signs out and is refused. Also where IAM is
-enforced: the function reads the results with the rights of its role.
+enforced: the function reads the results, the open partials and the rules with the rights of its role.
 """
 
 import http.client
@@ -8,6 +8,8 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -15,17 +17,16 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 from selenium.webdriver.common.by import By
 
-from analytics import presets
-from analytics.engine import local_engine
 from infra import api_code, embedded
 from infra import stack as stacks
 from infra.destroy import apply as destroy
 from infra.destroy import plan_destruction
 from infra.plan import DeploymentOptions, plan_deployment
 from producers.faults import Faults
-from producers.fleet import FleetSpec
+from producers.fleet import FleetSpec, readings
 from tests.browser.conftest import ANY_FREE_PORT, WAIT_SECONDS_MAX, Page
-from windrow.aws.clients import Place, client
+from tests.emulator.by_command import COMMAND_SECONDS_MAX, Windrow
+from windrow.aws.clients import EMBEDDED, Place, client
 from windrow.stage import Stage
 from windrow.timerange import TimeRange
 from windrow.window import WINDOW_MS
@@ -36,6 +37,12 @@ from windrow_operations.ticks import invoke_tick, tick_event
 
 SCREENSHOTS = os.environ.get("WINDROW_SCREENSHOTS")
 VIEWER, OPERATOR = "ada@example.com", "grace@example.com"
+RULES = b"""
+[[rule]]
+name = "warmer-than-anything"
+above = -100
+windows = 288
+"""
 PASSWORD = "correct-Horse-7-battery"
 SPY = """
 window.tokens = [];
@@ -53,8 +60,18 @@ class Hosted:
 
     stage: Stage
     home: Path
-    time_range: TimeRange
+    fleet: FleetSpec
     passwords: dict[str, str | None]
+
+    @property
+    def time_range(self) -> TimeRange:
+        """The windows of the fleet."""
+        return TimeRange(self.fleet.start_ms, self.fleet.end_ms)
+
+    @property
+    def windrow(self) -> Windrow:
+        """The command, as somebody uses it who works on the stack's machine."""
+        return Windrow(self.home, EMBEDDED, self.stage.name)
 
     def ask(self, path: str, token: str = "", method: str = "GET", **query: object) -> tuple[int, Any]:
         """Status and body of a request through the distribution, as another program makes it."""
@@ -80,18 +97,17 @@ def hosted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def _deployed(place: Place, home: Path) -> Hosted:
-    options = DeploymentOptions(shard_count=1, is_scheduled=False, parameters={"Web": "on", "Live": "on"})
+    options = DeploymentOptions(shard_count=1, is_scheduled=False, rules=RULES, parameters={"Web": "on", "Live": "on"})
     api = api_code.code_for(place, "hosted", options, functions_wheels=None, home=home)
     stage = stacks.apply(plan_deployment(place, "hosted", options, api=api), lambda _: None).stage
     site.publish(stage)
     end_ms = time.time_ns() // 1_000_000 // WINDOW_MS * WINDOW_MS
-    time_range = TimeRange(end_ms - 12 * WINDOW_MS, end_ms)
     spec = FleetSpec(
         seed=5,
         sensors=12,
         sites=3,
         interval_ms=30_000,
-        start_ms=time_range.start_ms,
+        start_ms=end_ms - 12 * WINDOW_MS,
         end_ms=end_ms,
         faults=Faults(),
     )
@@ -99,7 +115,7 @@ def _deployed(place: Place, home: Path) -> Hosted:
     wait_until_drained(stage, sent.last_sequence_numbers)
     invoke_tick(stage, tick_event(end_ms + 120_000, is_dry_run=False))
     passwords = {email: users.add(stage, email, group) for email, group in ((VIEWER, "viewer"), (OPERATOR, "operator"))}
-    return Hosted(stage, home, time_range, passwords)
+    return Hosted(stage, home, spec, passwords)
 
 
 def sign_in(browser: Any, hosted: Hosted, email: str) -> Page:
@@ -141,15 +157,12 @@ def token_of(page: Page) -> str:
 
 
 def test_somebody_signs_in_sees_the_fleet_and_signs_out(hosted: Hosted, browser: Any) -> None:
-    """The numbers are those of a query; the token is in no storage; after the sign-out the page asks for one again."""
+    """The numbers are the truth; the token is in no storage; after the sign-out the page asks for one again."""
     page = sign_in(browser, hosted, VIEWER)
     assert page.js("return location.search") == ""
     assert page.js("return location.hash").startswith("#from=-2h")
-    frame = local_engine(hosted.stage, home=hosted.home).run(presets.fleet(hosted.time_range)).frame
     fleet = page.js("return window.windrow.shown.overview.fleet")
-    assert fleet["t"] == [int(at.timestamp() * 1000) for at in frame["window_start"]]
-    assert fleet["readings"] == frame["readings"].tolist()
-    assert fleet["max"] == frame["max_c"].tolist()
+    assert {name: fleet[name] for name in ("t", "readings", "mean", "min", "max")} == truth_of(hosted.fleet)
     sensor = page.js("return window.windrow.shown.heatmap.sensors")[4]
     page.press(sensor[-6:], "#search")
     page.until(lambda: page.text("#page") == "1–1 of 1")
@@ -165,8 +178,8 @@ def test_somebody_signs_in_sees_the_fleet_and_signs_out(hosted: Hosted, browser:
     span = {"from": hosted.time_range.start_sql.replace(" ", "T")[:19] + "Z", "to": "now"}
     status, answer = hosted.ask("/v1/fleet", token, **span)
     assert (status, answer["fleet"]) == (200, fleet)
+    assert _queried(hosted, **span) == truth_of(hosted.fleet)
     _see_a_window_before_it_is_rolled(page, hosted)
-    _keep(browser, "hosted-live.png")
     assert [entry for entry in page.complaints() if "favicon" not in entry] == []
     page.click("#sign-out")
     _fill(browser, "username", "")
@@ -175,29 +188,58 @@ def test_somebody_signs_in_sees_the_fleet_and_signs_out(hosted: Hosted, browser:
     browser.get_log("browser")
 
 
+def truth_of(spec: FleetSpec) -> dict[str, list[float]]:
+    """The fleet over time as its readings have it, added up here one by one, in columns as the API names them."""
+    columns: dict[str, list[float]] = {name: [] for name in ("t", "readings", "mean", "min", "max")}
+    of_window: dict[int, list[int]] = {}
+    for batch in readings(spec):
+        for time_ms, value_milli in zip(batch.event_time_ms.tolist(), batch.value_milli.tolist(), strict=True):
+            of_window.setdefault(time_ms - time_ms % 300_000, []).append(value_milli)
+    for start_ms, values in sorted(of_window.items()):
+        mean = round(Fraction(sum(values), 1_000 * len(values)), 12)
+        row = (start_ms, len(values), float(mean), min(values) / 1_000, max(values) / 1_000)
+        for column, value in zip(columns.values(), row, strict=True):
+            column.append(value)
+    return columns
+
+
+def _queried(hosted: Hosted, **span: str) -> dict[str, list[float]]:
+    """The same columns by `windrow query`."""
+    rows = json.loads(hosted.windrow("query", "fleet", "--from", span["from"], "--format", "json"))
+    return {
+        "t": [int(datetime.fromisoformat(row["window_start"]).timestamp() * 1000) for row in rows],
+        "readings": [row["readings"] for row in rows],
+        "mean": [round(row["mean_c"], 12) for row in rows],
+        **{name: [row[f"{name}_c"] for row in rows] for name in ("min", "max")},
+    }
+
+
 def _see_a_window_before_it_is_rolled(page: Page, hosted: Hosted) -> None:
-    """What arrives for the window after the fleet's is shown by itself; once it is rolled, its exact row is there."""
-    assert page.js("return window.windrow.shown.open") == []
-    start_ms = hosted.time_range.end_ms
-    spec = FleetSpec(
-        seed=6,
-        sensors=12,
-        sites=3,
-        interval_ms=30_000,
-        start_ms=start_ms,
-        end_ms=start_ms + WINDOW_MS,
-        faults=Faults(),
+    """What is sent now is shown within half a minute, by itself; once it is rolled, its exact row is there."""
+    shown = "window.windrow.shown"
+    assert page.js(f"return {shown}.open") == []
+    sending = hosted.windrow.start(
+        *("simulate", "--realtime", "--for", "12s", "--interval", "2", "--sensors", "12", "--sites", "3"),
+        *("--wait", "--format", "json"),
     )
-    sent = simulate_fleet(spec, hosted.stage, now_ms=time.time_ns() // 1_000_000)
-    wait_until_drained(hosted.stage, sent.last_sequence_numbers)
-    page.until(lambda: page.js("return window.windrow.shown.open.map((one) => one.readings)") == [120])
+    page.until(lambda: page.js(f"return {shown}.open.length"))
+    printed, complaint = sending.communicate(timeout=COMMAND_SECONDS_MAX)
+    assert sending.returncode == 0, complaint
+    truth = truth_of(FleetSpec.from_json(json.loads(printed)["fleet"]))
+    columns = f"Object.fromEntries({json.dumps(list(truth))}.map((name) => [name, rows.map((row) => row[name])]))"
+    page.until(lambda: page.js(f"const rows = {shown}.open; return {columns}") == truth)
     assert "Provisional" in page.text("#open")
-    (provisional,) = page.js("return window.windrow.shown.open")
-    invoke_tick(hosted.stage, tick_event(start_ms + WINDOW_MS + 120_000, is_dry_run=False))
+    sites = page.js(f"return {shown}.sites")
+    names = ["site-00", "site-01", "site-02"]
+    assert (sites["site"], sites["sensors"], sites["beyond"]) == (names, [4] * 3, [4] * 3)
+    assert len(page.js("return [...document.querySelectorAll('#sites tbody tr')]")) == 3
+    _keep(page.browser, "hosted-live.png")
+    invoke_tick(hosted.stage, tick_event(int(truth["t"][-1]) + WINDOW_MS + 120_000, is_dry_run=False))
     page.after(lambda: page.press("r"))
-    assert page.js("return window.windrow.shown.open") == []
-    exact = page.js("const { fleet } = window.windrow.shown.overview; return [fleet.t, fleet.mean, fleet.readings]")
-    assert [column[-1] for column in exact] == [start_ms, provisional["mean"], provisional["readings"]]
+    assert page.js(f"return {shown}.open") == []
+    assert page.js("return document.getElementById('sites').hidden")
+    fleet = page.js(f"return {shown}.overview.fleet")
+    assert {name: fleet[name][-len(truth["t"]) :] for name in truth} == truth
 
 
 def test_a_group_is_refused_what_is_for_another(hosted: Hosted, browser: Any) -> None:

@@ -95,6 +95,7 @@ READS_RESULTS = frozenset(
     ("s3:GetObject", f"${{ResultsBucket.Arn}}/{root}*")
     for root in (layout.AGGREGATES, layout.AGGREGATES_1H, layout.WINDOWS, layout.SILENCES, layout.EXCURSIONS)
 ) | {("s3:ListBucket", "ResultsBucket.Arn"), ("kms:Decrypt", "Key.Arn")}
+READS_RULES = frozenset({("s3:GetObject", f"${{LakeBucket.Arn}}/{layout.RULES}*")})
 READS_PARTIALS = frozenset(
     {("s3:ListBucket", "LakeBucket.Arn"), ("s3:GetObject", f"${{LakeBucket.Arn}}/{layout.PARTIALS}*")}
 )
@@ -250,7 +251,7 @@ def spelled(where: Any) -> str:
             - {(f"s3:{action}Object", f"${{LakeBucket.Arn}}/{layout.BOOKMARKS}*") for action in ("Get", "Put")},
             id="uploads",
         ),
-        pytest.param("ApiRole", False, logs("Api") | READS_RESULTS | READS_PARTIALS, id="api"),
+        pytest.param("ApiRole", False, logs("Api") | READS_RESULTS | READS_PARTIALS | READS_RULES, id="api"),
         pytest.param("AuditRole", False, logs("Audit") | SEALS | AUDITS, id="audit"),
         pytest.param("ScalingRole", False, logs("Scaling") | SEALS | SCALES, id="scaling"),
         pytest.param(
