@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,7 +18,7 @@ from dispatcher.answer import cut
 from dispatcher.ceiling import MIB, NEAR_PERCENT, Ceiling
 from dispatcher.messages import Teller
 from dispatcher.observation import Buckets
-from dispatcher.report import RollOutcome, TickReport
+from dispatcher.report import PeriodReport, RollOutcome, TickReport
 from dispatcher.room import Room
 from dispatcher.silences import Notifier
 from dispatcher.tick import Tick
@@ -71,6 +71,7 @@ def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             notifier=topic_of(stage),
             rules_digest=stage.rules,
             teller=topics_of(stage),
+            makes_reports=stage.makes_reports,
         )
     _log(report, has_rules=bool(stage.rules))
     return cut(report).to_fields()
@@ -89,6 +90,7 @@ def run(
     rules_digest: str = "",
     teller: Teller | None = None,
     leaves_rules: bool = False,
+    makes_reports: bool = False,
 ) -> TickReport:
     """Run the tick that `event` asks for, an EventBridge event with `time`.
 
@@ -119,6 +121,7 @@ def run(
         rules=rules,
         leaves_rules=bool(failed) or leaves_rules,
         teller=teller,
+        makes_reports=makes_reports,
     )
     report = tick.run(is_dry_run=bool(asked.get("dry_run")))
     return dataclasses.replace(report, rules_failed=(*failed, *report.rules_failed))
@@ -203,11 +206,8 @@ def _log(report: TickReport, *, has_rules: bool) -> None:
             logger.error("window needs attention", **window.to_fields())
         elif window.outcome is not RollOutcome.SETTLED:
             logger.info("window", **window.to_fields())
-    for period in report.periods:
-        if period.outcome in (RollOutcome.FAILED, RollOutcome.FROZEN):
-            logger.error("period needs attention", **period.to_fields())
-        else:
-            logger.info("period", **period.to_fields())
+    _log_periods("period", report.periods)
+    _log_periods("report on a day", report.day_reports)
     if report.backlog is not None:
         logger.warning("windows are left for later ticks", **report.backlog.to_fields())
     if report.nearest is not None and report.nearest.percent >= NEAR_PERCENT:
@@ -223,6 +223,14 @@ def _log(report: TickReport, *, has_rules: bool) -> None:
         s3_calls=dict(report.s3_calls),
     )
     _measure(report, has_rules=has_rules)
+
+
+def _log_periods(what: str, periods: Iterable[PeriodReport]) -> None:
+    for period in periods:
+        if period.outcome in (RollOutcome.FAILED, RollOutcome.FROZEN):
+            logger.error(f"{what} needs attention", **period.to_fields())
+        else:
+            logger.info(what, **period.to_fields())
 
 
 def _measure(report: TickReport, *, has_rules: bool) -> None:

@@ -130,10 +130,11 @@ def backlog_of(
 class TickReport:
     """One tick: its windows, oldest first, the S3 requests it made, and keys that windrow does not write.
 
-    `periods` are the hours, then the days, that had changed. `backlog` is None if no window was left undone, `nearest`
-    tells how near to a ceiling a roll came, if there was one. `rules_failed` says why rules, excursions or messages
-    about them could not be done. An answer that was cut (dispatcher.answer) says how many windows are not listed, by
-    outcome, and how much else was left out.
+    `periods` are the hours, then the days, that had changed. `day_reports` are the days whose reports were made, or
+    could not be, newest first. `backlog` is None if no window was left undone, `nearest` tells how near to a ceiling a
+    roll came, if there was one. `rules_failed` says why rules, excursions or messages about them could not be done. An
+    answer that was cut (dispatcher.answer) says how many windows are not listed, by outcome, and how much else was left
+    out.
     """
 
     scheduled_time_ms: int
@@ -142,6 +143,7 @@ class TickReport:
     backlog: Backlog | None = None
     nearest: Nearest | None = None
     rules_failed: tuple[str, ...] = ()
+    day_reports: tuple[PeriodReport, ...] = ()
     s3_calls: Mapping[str, int]
     unknown_keys: tuple[str, ...] = ()
     unlisted: Mapping[RollOutcome, int] = field(default_factory=dict)
@@ -161,6 +163,7 @@ class TickReport:
             "backlog": self.backlog and self.backlog.to_fields(),
             "nearest": self.nearest and self.nearest.to_fields(),
             "rules_failed": list(self.rules_failed),
+            "day_reports": [report.to_fields() for report in self.day_reports],
             "s3_calls": dict(self.s3_calls),
             "unknown_keys": list(self.unknown_keys),
             "unlisted": {outcome.value: count for outcome, count in self.unlisted.items()},
@@ -180,6 +183,7 @@ class TickReport:
             unknown_keys=tuple(fields["unknown_keys"]),
             # An older dispatcher's answer has none of these.
             rules_failed=tuple(fields.get("rules_failed", ())),
+            day_reports=tuple(PeriodReport.from_fields(report) for report in fields.get("day_reports", ())),
             unlisted={RollOutcome(outcome): count for outcome, count in fields.get("unlisted", {}).items()},
             left_out=dict(fields.get("left_out", {})),
         )

@@ -16,6 +16,7 @@ from itertools import chain
 from typing import TypeVar
 
 from dispatcher.ceiling import Ceiling, Nearest
+from dispatcher.day_reports import DayReports
 from dispatcher.due import (
     RECENT_WINDOWS,
     DueReason,
@@ -57,6 +58,7 @@ from windrow.lake.layout import (
 )
 from windrow.lake.store import CountingStore, Mapper, ObjectStore
 from windrow.lifetimes import Lifetimes
+from windrow.period import Grain, Period
 from windrow.rules.stored import StoredRules
 from windrow.window import Window
 
@@ -99,7 +101,7 @@ class Tick:
     requests for one window at once, `work_mapper` works on several windows (or days of hours) at once; they must not
     share their threads. `room` bounds what these hold together, `ceiling` is what a single roll may take. `rules` judge
     the rows, if there are any, and `teller` sends what they have to say. `leaves_rules`: the stage has some that this
-    tick does not apply, so it marks what a later one has to judge.
+    tick does not apply, so it marks what a later one has to judge. `makes_reports`: days get theirs, after all else.
     """
 
     buckets: Buckets
@@ -114,6 +116,7 @@ class Tick:
     rules: StoredRules | None = None
     teller: Teller | None = None
     leaves_rules: bool = False
+    makes_reports: bool = False
 
     def run(self, *, is_dry_run: bool = False) -> TickReport:
         """Plan and, unless it is a dry run, roll."""
@@ -123,6 +126,7 @@ class Tick:
         periods: Sequence[PeriodReport] = ()
         backlog = nearest = None
         rules_failed: tuple[str, ...] = ()
+        day_reports: Sequence[PeriodReport] = ()
         if is_dry_run:
             windows = [_report_of(due, RollOutcome.DUE) for due in plan.due]
         else:
@@ -131,6 +135,7 @@ class Tick:
             windows, periods = run.live + run.backlog, list(run.periods.values())
             backlog = backlog_of(self.scheduled_time_ms, live=run.live, backlog=run.backlog)
             nearest, rules_failed = run.nearest, run.rules_failed
+            day_reports = run.day_reports
         return TickReport(
             scheduled_time_ms=self.scheduled_time_ms,
             windows=tuple(sorted(windows, key=lambda report: report.window)),
@@ -138,6 +143,7 @@ class Tick:
             backlog=backlog,
             nearest=nearest,
             rules_failed=rules_failed,
+            day_reports=tuple(day_reports),
             s3_calls=dict(sorted((lake.calls + results.calls).items())),
             unknown_keys=plan.unknown_keys,
         )
@@ -185,7 +191,8 @@ class _Run:
     def __init__(self, tick: Tick, buckets: Buckets, plan: TickPlan) -> None:
         self.live: list[WindowReport] = []
         self.backlog: list[WindowReport] = []
-        self.periods: dict[object, PeriodReport] = {}
+        self.periods: dict[Period, PeriodReport] = {}
+        self.day_reports: list[PeriodReport] = []
         self._tick = tick
         self._order = window_order(plan.due, tick.scheduled_time_ms, without_lineage=plan.without_lineage)
         self._index = RowsIndex(without_lineage=plan.without_lineage)
@@ -271,6 +278,24 @@ class _Run:
         follow_up.settle_silences(windows)
         follow_up.settle_excursions(self.backlog)
         follow_up.settle_marked(self._roller.silence_markers)
+        if self._tick.makes_reports:
+            self.day_reports = self._make_day_reports()
+
+    def _make_day_reports(self) -> list[PeriodReport]:
+        """Make the reports on the days that this tick rolled, or that an earlier one left without."""
+        tick = self._tick
+        reports = DayReports(
+            buckets=self._roller.buckets,
+            lifetimes=tick.lifetimes,
+            scheduled_time_ms=tick.scheduled_time_ms,
+            time_left=tick.time_left,
+        )
+        return reports.make(
+            rolled={one for one in self.periods if one.grain is Grain.DAY},
+            within_reach={
+                Period(Grain.DAY, start) for start in days_within_reach(tick.scheduled_time_ms, tick.lifetimes)
+            },
+        )
 
     def _roll_each(self, ordered: Sequence[DueWindow], *, is_first: bool) -> list[WindowReport]:
         """Roll windows while there is time, the very first of the tick without asking.

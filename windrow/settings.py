@@ -18,6 +18,7 @@ PAYLOAD_CONTRACT = "WINDROW_PAYLOAD_CONTRACT"
 PROCESSOR_FUNCTION = "WINDROW_PROCESSOR_FUNCTION"
 SILENCE_TOPIC_ARN = "WINDROW_SILENCE_TOPIC_ARN"
 RULES = "WINDROW_RULES"
+REPORTS = "WINDROW_REPORTS"
 INFO_TOPIC_ARN = "WINDROW_INFO_TOPIC_ARN"
 WARNING_TOPIC_ARN = "WINDROW_WARNING_TOPIC_ARN"
 CRITICAL_TOPIC_ARN = "WINDROW_CRITICAL_TOPIC_ARN"
@@ -64,9 +65,9 @@ class Settings:
     ``payload_contract`` is the digest of the stage's contract, for functions that read payloads. Only the fan-out
     function has a ``processor_function``, only those of uploads and of the API an ``uploads_bucket``; only the
     dispatcher may have a ``silence_topic_arn``, ``late_roll_minutes``, and ``rules``, by their digest, with a topic for
-    each severity. Only that of the API may be ``is_live``: it may read the partials of windows that are not rolled yet,
-    and the ``rules`` whose limits it tallies them by; and have a ``token_issuer``, the user pool whose tokens gateways
-    upload by.
+    each severity; and ``makes_reports``. Only that of the API may be ``is_live``: it may read the partials of windows
+    that are not rolled yet, and the ``rules`` whose limits it tallies them by; and have a ``token_issuer``, the user
+    pool whose tokens gateways upload by.
     """
 
     stage: str
@@ -81,6 +82,7 @@ class Settings:
     silence_topic_arn: str | None = None
     late_roll_minutes: int | None = None
     rules: str | None = None
+    makes_reports: bool = False
     info_topic_arn: str | None = None
     warning_topic_arn: str | None = None
     critical_topic_arn: str | None = None
@@ -106,6 +108,7 @@ class Settings:
             silence_topic_arn=environment.get(SILENCE_TOPIC_ARN) or None,
             late_roll_minutes=_minutes(environment, LATE_ROLL_MINUTES),
             rules=environment.get(RULES) or None,
+            makes_reports=environment.get(REPORTS) == ON,
             info_topic_arn=environment.get(INFO_TOPIC_ARN) or None,
             warning_topic_arn=environment.get(WARNING_TOPIC_ARN) or None,
             critical_topic_arn=environment.get(CRITICAL_TOPIC_ARN) or None,

@@ -49,6 +49,7 @@ class Stage:
     silence_topic_arn: str = ""
     payload_contract: str = ""
     rules: str = ""
+    makes_reports: bool = False
     info_topic_arn: str = ""
     warning_topic_arn: str = ""
     critical_topic_arn: str = ""
@@ -84,6 +85,7 @@ class Stage:
             late_roll_minutes=settings.late_roll_minutes or 0,
             silence_topic_arn=settings.silence_topic_arn or "",
             rules=settings.rules or "",
+            makes_reports=settings.makes_reports,
             info_topic_arn=settings.info_topic_arn or "",
             warning_topic_arn=settings.warning_topic_arn or "",
             critical_topic_arn=settings.critical_topic_arn or "",

@@ -69,6 +69,10 @@ def show(report: "TickReport", *, is_brief: bool = False) -> None:
         err.print(line, markup=False)
     for reason in report.rules_failed:
         err.print(reason, markup=False)
+    for day in report.day_reports:
+        about = f"report on {format_rfc3339(day.period.start_ms)[:10]}: "
+        about += "made" if day.outcome is RollOutcome.ROLLED else f"{day.outcome}, {day.detail}"
+        err.print(about, markup=False)
     if report.backlog is not None:
         err.print(_backlog_line(report.backlog, now_ms=report.scheduled_time_ms), markup=False)
     for key in report.unknown_keys:

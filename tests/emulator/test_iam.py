@@ -10,20 +10,23 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from dispatcher.report import RollOutcome
 from infra import embedded, package
 from infra import stack as stacks
 from infra.plan import DeploymentOptions, plan_deployment
 from producers.faults import Faults
 from producers.fleet import FleetSpec
 from windrow.aws.clients import Place, client, client_config
+from windrow.lake.layout import DayFile, day_file_key
+from windrow.period import HOUR_MS, Grain, Period
 from windrow.stage import Stage
+from windrow.timestamps import format_rfc3339
 from windrow.window import WINDOW_MS
 from windrow_operations.draining import wait_until_drained
 from windrow_operations.simulating import simulate_fleet
 from windrow_operations.ticks import invoke_tick, tick_event
 from windrow_operations.verifying import verify_stage
 
-HOUR_MS = 3_600_000
 MODES = ("direct", "fanout")
 DENIALS = frozenset({"AccessDenied", "AccessDeniedException", "403"})
 Clients = Callable[[str], Any]
@@ -107,6 +110,7 @@ ACTIONS: dict[str, Callable[[Clients, Stage], object]] = {
     "write a lineage": put("results_bucket", "windows/iam"),
     "read a lineage": get("results_bucket", "windows/iam"),
     "write an answer": put("results_bucket", "athena/iam"),
+    "write a report": put("results_bucket", "reports/iam"),
     "list the results": listing("results_bucket"),
     "give a batch up": put("failures_bucket", "aws/lambda/iam"),
     "read what was given up": get("failures_bucket", "aws/lambda/iam"),
@@ -145,7 +149,7 @@ ROLLS = frozenset(
 # (mode, role) -> what it may do of all these.
 ALLOWED: dict[tuple[str, str], frozenset[str]] = {
     ("direct", "ConsumerRole"): WRITES | READS,
-    ("direct", "DispatcherRole"): ROLLS,
+    ("direct", "DispatcherRole"): ROLLS | {"write a report"},  # the other stage has no reports
     ("direct", "ApiRole"): frozenset({"list the results", "read rows", "read a lineage"}),
     ("direct", "IotRole"): frozenset({"write the stream", "put a message aside"}),
     ("fanout", "ConsumerRole"): WRITES | READS,  # so that a change of mode refuses no poll
@@ -212,6 +216,15 @@ def test_the_whole_way_works_with_the_rights_of_the_template(
     verification = verify_stage(stage, home=enforcing_home)
     assert verification.is_exact, str(verification)
     assert sent.totals.malformed > 0
+    day = Period.containing(Grain.DAY, start_ms)
+    tomorrow = invoke_tick(stage, tick_event(day.end_ms + HOUR_MS + 120_000, is_dry_run=False))
+    expected = [RollOutcome.ROLLED] if mode == "direct" else []
+    assert [one.outcome for one in tomorrow.day_reports if one.period == day] == expected
+    if expected:
+        key = day_file_key(day, DayFile.PICTURE)
+        stored = client("s3", stage.place).get_object(Bucket=stage.results_bucket, Key=key)
+        assert stored["ContentType"] == "image/svg+xml"
+        assert f"The fleet on {format_rfc3339(start_ms)[:10]}".encode() in stored["Body"].read()
 
 
 @pytest.mark.parametrize("action", ACTIONS)
@@ -244,7 +257,7 @@ def test_a_function_cannot_do_what_its_role_may_not(stages: dict[str, Stage]) ->
 
 
 def deployed(place: Place, mode: str) -> Stage:
-    parameters = {"IotTopic": "sites/+/up", "Web": "on"} if mode == "direct" else {}
+    parameters = {"IotTopic": "sites/+/up", "Web": "on", "Reports": "on"} if mode == "direct" else {}
     options = DeploymentOptions(shard_count=1, mode=mode, is_scheduled=False, parameters=parameters)
     api = package.build(package.API) if parameters else None
     return stacks.apply(plan_deployment(place, mode, options, api=api), lambda _: None).stage

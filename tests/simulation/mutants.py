@@ -26,6 +26,7 @@ from tests.simulation.test_backlog import (
     faults_of_live_windows,
 )
 from tests.simulation.test_ceilings import faults_of_windows_beyond_a_ceiling
+from tests.simulation.test_day_reports import faults_of_changed_reports, faults_of_killed_reports
 from tests.simulation.test_excursions import (
     faults_of_death_in_the_sweep,
     faults_of_deaths,
@@ -349,6 +350,8 @@ MUTANTS = (
     mutant("all windows begin at once", "dispatcher.tick", "        first, rest = ordered[:1], ordered[1:]\n", "        first, rest = ordered[:0], ordered\n", faults_of_killer_beside_others),
     mutant("hours of live windows wait for the backlog", "dispatcher.tick", "            self._add(follow_up.roll_recent_periods(self.live))\n", "", faults_of_live_hours),
     mutant("hours of a backlog wait for all of it", "dispatcher.tick", "            if is_catching_up_first(self._tick.scheduled_time_ms):\n", "            if False:\n", faults_of_killer_in_backlog),
+    mutant("a day whose report was left undone stays without", "dispatcher.day_reports", "        looks_at_all = self.scheduled_time_ms % HOUR_MS < TICK_EVERY_MS\n", "        looks_at_all = False\n", faults_of_killed_reports),
+    mutant("a file of a report is taken for what it was", "dispatcher.day_reports", 'fields["picture_etag"] == etags[DayFile.PICTURE]', "True", faults_of_changed_reports),
     # Adapters, replay, redrive.
     mutant("a lost race overwrites", "windrow.lake.s3", "                raise PreconditionFailed(key) from error", "                return self.put(key, body)"),
     mutant("a file is sent from where it was left", "windrow.lake.s3", "body.seek(0)", "body.tell()"),

@@ -22,9 +22,10 @@ from tests.simulation.simulated_s3 import S3State
 from windrow.aws import clients as aws
 from windrow.errors import UsageError, WindrowError
 from windrow.lake.by_digest import digest_of
-from windrow.lake.layout import partials_prefix, rules_key
+from windrow.lake.layout import DayFile, day_file_key, partials_prefix, rules_key
 from windrow.lake.s3 import S3Store
 from windrow.lifetimes import Lifetimes
+from windrow.period import Grain, Period
 from windrow.rules.stored import store_rules
 from windrow.stage import Stage
 from windrow.timestamps import parse_rfc3339_ms
@@ -66,6 +67,23 @@ def handle(monkeypatch: pytest.MonkeyPatch) -> Iterator[Handle]:
         put = partial_put(RECENT, [("a", 0, 0, 20_000)])
         S3Store(client, LAKE).put(put.key, put.body)
         yield lambda event: handler.handle(event, LambdaContext(remaining_ms=240_000))
+
+
+@pytest.mark.slow
+def test_a_day_is_reported_if_the_stage_says_so(handle: Handle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer names the days that got a report, and objects for browsers have their types."""
+    handle(EVENT)
+    tomorrow = EVENT | {"time": "2026-11-21T00:02:00Z"}
+    assert TickReport.from_fields(handle(tomorrow)).day_reports == ()
+    monkeypatch.setenv("WINDROW_REPORTS", "on")
+    (report,) = TickReport.from_fields(
+        json.loads(json.dumps(handle(EVENT | {"time": "2026-11-21T01:02:00Z"})))
+    ).day_reports
+    assert (report.period, report.outcome) == (Period.containing(Grain.DAY, RECENT.start_ms), RollOutcome.ROLLED)
+    s3 = aws.client("s3", aws.Place.of_function(ENVIRONMENT))
+    keys = {file: day_file_key(report.period, file) for file in DayFile}
+    types = {file: s3.head_object(Bucket=RESULTS, Key=key)["ContentType"] for file, key in keys.items()}
+    assert (types[DayFile.PICTURE], types[DayFile.SUMMARY]) == ("image/svg+xml", "text/csv; charset=utf-8")
 
 
 @pytest.mark.slow

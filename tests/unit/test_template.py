@@ -88,7 +88,12 @@ def test_environment_is_what_the_settings_read(function: str):
     of_rules = {settings.RULES, settings.INFO_TOPIC_ARN, settings.WARNING_TOPIC_ARN, settings.CRITICAL_TOPIC_ARN}
     of_scaling = {settings.SHARDS_MIN, settings.SHARDS_MAX, settings.ALARM_TOPIC_ARN}
     of_api = {settings.LIVE, settings.UPLOADS_BUCKET}
-    of_choices = {"dispatcher": of_rules, "api": of_api, "audit": {settings.PAYLOAD_CONTRACT}, "scaling": of_scaling}
+    of_choices = {
+        "dispatcher": of_rules | {settings.REPORTS},
+        "api": of_api,
+        "audit": {settings.PAYLOAD_CONTRACT},
+        "scaling": of_scaling,
+    }
     of_choice = of_choices.get(function, {settings.PAYLOAD_CONTRACT})
     assert set(variables) == {*environment_of(read), *settings.POWERTOOLS, *settings.RUNTIME, *of_choice}
     assert read.payload_contract is None  # empty: the default form

@@ -54,6 +54,7 @@ RESULTS = (
     layout.WINDOWS_1D,
     layout.SILENCES,
     layout.EXCURSIONS,
+    layout.REPORTS,
 )
 FLINK_READS_STREAM = frozenset(
     (action, where.replace(STREAM_BY_NAME, "Stream.Arn"))
@@ -211,7 +212,7 @@ SCALES = frozenset(
 def spelled(where: Any) -> str:
     """A resource in a statement, in short."""
     match where:
-        case {"Fn::If": ["CreatesKey" | "HasRules", own, _]}:
+        case {"Fn::If": ["CreatesKey" | "HasRules" | "HasReports", own, _]}:
             return spelled(own)
         case {"Fn::GetAtt": [resource, attribute]}:
             return f"{resource}.{attribute}"
@@ -280,7 +281,8 @@ def test_stage_without_rules_gives_no_right_to_them():
     (written,) = (one for one in statements("DispatcherRole", is_fanout=False) if one["Sid"] == "WriteResults")
     conditional = [one for one in written["Resource"] if "Fn::If" in one]
     assert conditional == [
-        {"Fn::If": ["HasRules", {"Fn::Sub": "${ResultsBucket.Arn}/excursions/*"}, {"Ref": "AWS::NoValue"}]}
+        {"Fn::If": ["HasRules", {"Fn::Sub": "${ResultsBucket.Arn}/excursions/*"}, {"Ref": "AWS::NoValue"}]},
+        {"Fn::If": ["HasReports", {"Fn::Sub": "${ResultsBucket.Arn}/reports/*"}, {"Ref": "AWS::NoValue"}]},
     ]
 
 

@@ -26,6 +26,7 @@ results bucket
     windows_1h/dt=2026-11-20.jsonl                  a line for each hour
     aggregates_1d/dt=2026-11-20/hour=00/0000.parquet
     windows_1d/month=2026-11.jsonl                  a line for each day
+    reports/dt=2026-11-20/picture.svg               and summary.csv, report.json: dispatcher/day_reports.py
     audits/dt=2026-11-20/hour=10/report.json        what the audit of an hour found, with Audit=daily
     scaling/dt=2026-11-20/1003.json                 a change of the number of shards, with Scaling=auto
 uploads bucket, whose keys uploaders choose
@@ -45,6 +46,7 @@ folders, Trino's and Hive's default, would find nothing and say nothing. Version
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 
 from windrow.period import Grain, Period
 from windrow.timestamps import format_sql, parse_sql_ms
@@ -73,6 +75,7 @@ AGGREGATES_1D = "aggregates_1d/"
 AGGREGATES_FLINK = "aggregates_flink/"
 WINDOWS_1H = "windows_1h/"
 WINDOWS_1D = "windows_1d/"
+REPORTS = "reports/"
 AUDITS = "audits/"
 SCALING = "scaling/"
 IOT_MESSAGES = "iot/"
@@ -96,6 +99,7 @@ _SILENCE_MARKER_KEY = re.compile(rf"{SILENCE_MARKERS}{_WINDOW}/{_DIGEST}")
 _QUARANTINE_KEY = re.compile(rf"{QUARANTINE}{_WINDOW}(?P<mark>[-/]){_ORIGIN}-(?P<count>\d+)-{_DIGEST}\.jsonl\.gz")
 _WINDOW_PREFIX = re.compile(rf"{PARTIALS}{_WINDOW}(?:-|/[^/]*-)")
 _PERIOD_ROWS_KEY = re.compile(rf"(?P<root>{AGGREGATES_1H}|{AGGREGATES_1D}){_WINDOW}\.parquet")
+_DAY_FILE_KEY = re.compile(rf"{REPORTS}dt=(?P<dt>\d{{4}}-\d{{2}}-\d{{2}})/(?P<file>[a-z.]+)")
 _RESULT_KEY = re.compile(rf"(?:{AGGREGATES}{_WINDOW}\.parquet|{WINDOWS}{_WINDOW.replace('?P<', '?P<w_')}\.json)")
 
 
@@ -182,6 +186,14 @@ class QuarantineKey:
         """Return the key."""
         mark = "/" if self.is_in_folder else "-"
         return f"{quarantine_prefix(self.window)}{mark}{self.origin}-{self.count}-{self.digest}.jsonl.gz"
+
+
+class DayFile(StrEnum):
+    """The files of the report on a day."""
+
+    PICTURE = "picture.svg"
+    SUMMARY = "summary.csv"
+    REPORT = "report.json"  # what the other two were made from
 
 
 def partials_prefix(window: Window) -> str:
@@ -320,6 +332,11 @@ def hour_prefix(root: str, instant_ms: int) -> str:
     return f"{day_prefix(root, instant_ms)}hour={format_sql(instant_ms)[11:13]}/"
 
 
+def day_file_key(day: Period, file: DayFile) -> str:
+    """Return the key of a file of the report on a day."""
+    return f"{day_prefix(REPORTS, day.start_ms)}{file}"
+
+
 def audit_key(hour_start_ms: int) -> str:
     """Return the key of the report on the audit of an hour, given by its first instant."""
     return f"{hour_prefix(AUDITS, hour_start_ms)}report.json"
@@ -389,6 +406,15 @@ def parse_period_rows_key(key: str) -> Period:
     grain = Grain.HOUR if match["root"] == AGGREGATES_1H else Grain.DAY
     try:
         return Period(grain, _window_of(match).start_ms)
+    except ValueError as error:
+        raise ValueError(f"not a windrow key: {key!r}") from error
+
+
+def parse_day_file_key(key: str) -> tuple[Period, DayFile]:
+    """Parse the key of a file of the report on a day; raises ValueError naming the key."""
+    match = _match(_DAY_FILE_KEY, key)
+    try:
+        return Period(Grain.DAY, parse_sql_ms(f"{match['dt']} 00:00:00")), DayFile(match["file"])
     except ValueError as error:
         raise ValueError(f"not a windrow key: {key!r}") from error
 

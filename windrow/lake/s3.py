@@ -39,6 +39,8 @@ NOT_FOUND = 404
 SLOW_DOWN_CODES = frozenset({"SlowDown", "Throttling", "RequestTimeout"})
 # What S3 answers for single keys of a request to delete several; the request itself has succeeded.
 KEY_ERRORS_THAT_PASS = SLOW_DOWN_CODES | {"InternalError", "ServiceUnavailable"}
+CONTENT_TYPES = {".svg": "image/svg+xml", ".csv": "text/csv; charset=utf-8"}
+"""What browsers must be told of objects that people open, by the end of the key."""
 BROKEN_BODY = (IncompleteReadError, ResponseStreamingError)
 
 
@@ -83,7 +85,7 @@ class S3Store:
         def write() -> str:
             if not isinstance(body, bytes):
                 body.seek(0)
-            answer = self._client.put_object(Bucket=self._bucket, Key=key, Body=body, **condition)
+            answer = self._client.put_object(Bucket=self._bucket, Key=key, Body=body, **condition, **_type_of(key))
             return _bare(answer["ETag"])
 
         try:
@@ -179,6 +181,12 @@ class S3Store:
     def _failed(self, operation: str, key: str, error: Exception) -> StoreError:
         reason = " ".join(str(error).split())
         return StoreError(f"{operation} s3://{self._bucket}/{key}: {reason}")
+
+
+def _type_of(key: str) -> dict[str, str]:
+    """Return the content type of what people open in a browser; S3's default is kept for all else."""
+    suffix = key[key.rfind(".") :]
+    return {"ContentType": CONTENT_TYPES[suffix]} if suffix in CONTENT_TYPES else {}
 
 
 def _bare(etag: str) -> str:
