@@ -79,7 +79,16 @@ def _file_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--zone", metavar="NAME", help="Of times without one: Europe/Berlin, UTC, +02:00."),
         click.option("--temperature-column", "temperatures", metavar="NAME", help="May be repeated.", multiple=True),
         click.option(
-            "--value-column", "values", metavar="QUANTITY=NAME", help="Another quantity's column.", multiple=True
+            "--value-column",
+            "values",
+            metavar="QUANTITY=NAME",
+            help="Another quantity's column; with its unit: 'voltage[mV]=NAME'.",
+            multiple=True,
+        ),
+        click.option(
+            "--quantity-column",
+            metavar="NAME",
+            help="Says of each row what its value is of; the values: --value-column NAME.",
         ),
         click.option("--sequence-column", metavar="NAME", help="Default: sequence, or every sequence is 0."),
         click.option("--unit-column", metavar="NAME", help="Default: unit, or --unit holds for all."),
@@ -147,6 +156,7 @@ def ingest(
     windrow ingest readings.jsonl --wait
     windrow ingest export/ --sensor-id '{file}' --zone Europe/Berlin --dry-run
     windrow ingest roof.csv --time-column day --time-column clock --temperature-column celsius --missing -999 --yes
+    windrow ingest measurements.csv --quantity-column parameter --unit-column unit
     windrow ingest 2024.parquet --retime now
     windrow ingest '2024-*.csv.gz' --backfill
     windrow ingest uplinks.jsonl --payloads payloads.toml
@@ -311,10 +321,22 @@ def _options(
         delimiter=delimiter,
         skipped_lines=skip_lines,
         time_format=f"epoch_{time_unit}" if time_unit else time_format,
-        value_columns=(*(("temperature", one) for one in temperatures), *_pairs(values, "--value-column")),
+        value_columns=_value_columns(temperatures, values, said["quantity_column"]),
         filters=_pairs(filters, "--where"),
         **said,
     )
+
+
+def _value_columns(
+    temperatures: Sequence[str], values: Sequence[str], quantity_column: str | None
+) -> tuple[tuple[str, str], ...]:
+    """Return the columns of values, each behind its quantity, which is empty where a column says it row by row."""
+    if quantity_column is None:
+        return (*(("temperature", one) for one in temperatures), *_pairs(values, "--value-column"))
+    if temperatures or len(values) > 1:
+        message = "with --quantity-column there is one column of values, of any quantity"
+        raise UsageError(message, hint="--value-column NAME")
+    return tuple(("", one) for one in values)
 
 
 def _pairs(texts: Sequence[str], option: str) -> tuple[tuple[str, str], ...]:

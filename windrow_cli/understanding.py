@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _FILES_SHOWN_MAX = 10
 _TEXT_SHOWN_MAX = 120
+_COLUMNS_SHOWN_MAX = 10
 _YEAR_1973_MS = 100_000_000_000
 
 
@@ -45,6 +46,12 @@ def _one_file(recording: "Recording") -> Iterator[str]:
         label = f", sensors .../{one.label}" if one.label else ""
         unit = f"unit in {roles.unit_column}" if roles.unit_column else one.quantity.source_unit
         yield f"  {one.quantity.name}: {one.column}, {unit}{label}"
+    if roles.named_values:
+        unit = f", unit in {roles.unit_column}" if roles.unit_column else ""
+        yield f"  values: {roles.named_values.column}, quantity in {roles.named_values.quantity_column}{unit}"
+    if roles.unread:
+        more = ", ..." if len(roles.unread) > _COLUMNS_SHOWN_MAX else ""
+        yield f"  not read: {', '.join(roles.unread[:_COLUMNS_SHOWN_MAX])}{more}"
     if roles.sequence_column:
         yield f"  sequence: {roles.sequence_column}"
     for guess in recording.guesses:

@@ -13,20 +13,36 @@ SENSORS = (
     "station", "station_id", "node", "entity_id", "probe", "logger", "location", "room", "id", "name",
 )  # fmt: skip
 TIMES = (
-    "event_time", "timestamp", "ts", "datetime", "date_time", "date time", "time", "date", "created_at", "received_at",
-    "measured_at", "last_changed", "at", "t",
+    "event_time", "timestamp", "ts", "datetime", "date_time", "date time", "time", "_time", "date", "created_at",
+    "received_at", "measured_at", "last_changed", "at", "t",
 )  # fmt: skip
 DATES, CLOCKS = ("date", "day", "datum"), ("time", "clock", "hour", "zeit", "uhrzeit")
 VALUES = ("value", "val", "reading", "measurement", "state", "_value")
-# The beginning of a name, its quantity and the usual unit; what follows is a label, such as a number.
+# Columns that say of each row what its value is of, as tables with a row for each value have them.
+QUANTITIES = (
+    "quantity", "parameter", "_field", "field", "metric", "variable", "property", "attribute", "observed_property",
+    "measurement", "_measurement", "measurement_type", "sensor_type", "type", "kind", "name",
+)  # fmt: skip
+# The beginning of a name, its quantity, the usual unit, and what values in it are between; what follows is a label,
+# such as a number.
 _QUANTITIES = (
-    (re.compile(r"temperature|temp|t(?=[\W_]*\d|$)"), "temperature", "C"),
-    (re.compile(r"relative_humidity|humidity|hum|rh"), "humidity", "%"),
-    (re.compile(r"pressure|press|baro(?:meter)?"), "pressure", "hPa"),
-    (re.compile(r"co2"), "co2", "ppm"),
-    (re.compile(r"illuminance|lux"), "illuminance", "lx"),
-    (re.compile(r"battery_voltage|voltage|volt"), "voltage", "V"),
+    (re.compile(r"(?:(?:air|ambient|room)_)?(?:temperature|temp)|t(?=[\W_]*\d|$)"), "temperature", "C", None),
+    (re.compile(r"(?:(?:relative|rel|air)_)?(?:humidity|hum)|rh"), "humidity", "%", (0, 100)),
+    (
+        re.compile(r"(?:(?:air|atmospheric|barometric)_)?(?:pressure|press)|baro(?:meter)?"),
+        "pressure", "hPa", (300, 1100),
+    ),
+    (re.compile(r"co2"), "co2", "ppm", (0, 100_000)),
+    (re.compile(r"illuminance|lux"), "illuminance", "lx", (0, 200_000)),
+    (re.compile(r"battery_voltage|voltage|volt"), "voltage", "V", (0, 500)),
+)  # fmt: skip
+# What a column holds that is called by its unit alone, `[°C]`.
+_OF_UNIT = {"°C": "temperature", "℃": "temperature", "°F": "temperature", "℉": "temperature", "%RH": "humidity"}
+# What an id may end with that is no temperature, beside the quantities above.
+_OTHER_ENDS = frozenset(
+    {"battery", "current", "energy", "linkquality", "moisture", "motion", "occupancy", "power", "rssi", "uptime"}
 )
+_WORD = re.compile(r"[^\W_]+")
 _UNITS = (
     re.compile(r"[(\[]\s*([^()\[\]]{1,12}?)\s*[)\]]"),
     re.compile(r",\s*(\S{1,12})"),
@@ -47,19 +63,42 @@ def named(samples: Samples, names: Sequence[str]) -> list[str]:
 
 
 def quantity_of(column: str) -> str | None:
-    """Return the quantity that a column's name begins with, None if it is none."""
-    return next((name for pattern, name, _ in _QUANTITIES if pattern.match(plain(column))), None)
+    """Return the quantity that a column's name begins with, or that its unit alone tells; None if it is none."""
+    name = plain(column).replace(" ", "_")
+    if not name:
+        return _OF_UNIT.get(unit_in(column) or "")
+    return next((quantity for pattern, quantity, *_ in _QUANTITIES if pattern.match(name)), None)
+
+
+def is_name_of_quantity(text: str) -> bool:
+    """Whether a text is a quantity's name and nothing else."""
+    return any(pattern.fullmatch(plain(text).replace(" ", "_")) for pattern, *_ in _QUANTITIES)
+
+
+def names_another_quantity(sensor_id: str) -> bool:
+    """Whether an id says that its sensor measures something, and no temperature: `kitchen_humidity`."""
+    words = _WORD.findall(sensor_id.lower())
+    # Short words may be anything: a press has sensors too.
+    found = {
+        quantity_of(word) for word in words if is_name_of_quantity(word) and (len(word) > 5 or word in {"temp", "co2"})
+    }
+    return "temperature" not in found and (bool(found) or not _OTHER_ENDS.isdisjoint(words[-1:]))
 
 
 def usual_unit(quantity: str) -> str:
     """Return the unit in which most write a quantity; "1" if nothing is usual."""
-    return next((unit for _, name, unit in _QUANTITIES if name == quantity), "1")
+    return next((unit for _, name, unit, _ in _QUANTITIES if name == quantity), "1")
+
+
+def usual_range(quantity: str) -> tuple[int, int] | None:
+    """Return what values of a quantity are between if they are in its usual unit; None if there is no saying."""
+    return next((limits for _, name, _, limits in _QUANTITIES if name == quantity), None)
 
 
 def label_of(column: str) -> str:
     """Return what a column's name says beside its quantity: `RH_1` and `T1` are of the same sensor, `1`."""
-    name = plain(column)
-    for pattern, _, _ in _QUANTITIES:
+    name = plain(column).replace(" ", "_")
+    for pattern, *_ in _QUANTITIES:
         match = pattern.match(name)
         if match:
             return re.sub(r"_[cfk]$", "", name[match.end() :]).strip("_ -#") or column

@@ -22,7 +22,9 @@ class FileFormat(StrEnum):
 class FileOptions:
     """What was said about the files; None and empty mean: not said.
 
-    time_columns: one, or a date and a time of day. value_columns: (quantity, column) pairs. sensor_id: a text for all
+    time_columns: one, or a date and a time of day. value_columns: (quantity, column) pairs; a unit may follow the
+    quantity, as in `voltage[mV]`. quantity_column: the column that names each row's quantity; then there is one column
+    of values, and its quantity here is empty. sensor_id: a text for all
     readings, in which `{file}` is the file's name without its endings and `{folder}` that of its folder. time_format:
     rfc3339, iso8601, epoch_s, epoch_ms, epoch_us, epoch_ns, or a strftime pattern. unit: of all values without a unit
     of their own. minimum, maximum: bounds in the quantity's unit, as decimal texts. filters: (column, glob) pairs, all
@@ -40,6 +42,7 @@ class FileOptions:
     time_format: str | None = None
     zone: str | None = None
     value_columns: tuple[tuple[str, str], ...] = ()
+    quantity_column: str | None = None
     sequence_column: str | None = None
     unit_column: str | None = None
     unit: str | None = None

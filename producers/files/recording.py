@@ -1,6 +1,6 @@
 """A file as readings: what was understood of it, its readings in batches, and the rows that are left out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
@@ -122,8 +122,10 @@ class FileRecording:
         """Yield what all rows are, in order."""
         roles, filters = self.roles, self.options.filters
         columns: list[tuple[str, ...]] = [roles.time_columns]
-        columns += [(one.column,) for one in roles.series]
-        columns += [(one,) for one in (roles.sensor_column, roles.sequence_column, roles.unit_column) if one]
+        columns += [(one,) for one in roles.value_columns]
+        named = roles.named_values.quantity_column if roles.named_values else None
+        others = (roles.sensor_column, roles.sequence_column, roles.unit_column, named)
+        columns += [(one,) for one in others if one]
         columns += [(column,) for column, _ in filters]
         columns = list(dict.fromkeys(columns))
         self.unreadable.clear()
@@ -132,7 +134,7 @@ class FileRecording:
             return
         for batch in self.table.batches(columns, self.unreadable):
             if self._understood[3]:
-                _with_points(batch, [one.column for one in roles.series])
+                _with_points(batch, roles.value_columns)
             yield read_batch(batch, roles, filters)
 
     @property
@@ -185,7 +187,7 @@ def _no_rows(name: str, table: Table) -> WindrowError:
     )
 
 
-def _with_points(batch: TableBatch, names: list[str]) -> None:
+def _with_points(batch: TableBatch, names: Sequence[str]) -> None:
     """Turn the commas of these columns into points, in place."""
     for name in names:
         octets = batch.columns[name].octets

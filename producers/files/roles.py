@@ -1,12 +1,26 @@
 """Which column of a file is what: as the user says, as the names say, or as the values suggest, which is then told."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
-from producers.files.names import CLOCKS, DATES, SENSORS, TIMES, Samples, named, plain
+from producers.files.names import (
+    CLOCKS,
+    DATES,
+    SENSORS,
+    TIMES,
+    VALUES,
+    Samples,
+    named,
+    names_another_quantity,
+    plain,
+    quantity_of,
+    unit_in,
+    usual_unit,
+)
 from producers.files.options import FileOptions
-from producers.files.series import Series, series_of
+from producers.files.series import NamedValues, Series, improbable, named_values_of, series_of, unread_columns
 from producers.files.times import guessed_time, named_form, zone_in
 from windrow.errors import UsageError
 from windrow.payloads.times import TimeForm, Zone
@@ -17,9 +31,10 @@ _HAS_CLOCK = re.compile(r"\d\D+\d\d:\d\d")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roles:
-    """What the columns of a file are. guesses: what nobody said, for people.
+    """What the columns of a file are. guesses: what nobody said, for people; unread: columns with other numbers.
 
-    Each reading's sensor id is in `sensor_column`, or `sensor_id` without one; a label of its series follows.
+    Each reading's sensor id is in `sensor_column`, or `sensor_id` without one; a label of its series follows. Without
+    `named_values` each column of `series` has one quantity; with them there are no other values.
     """
 
     sensor_column: str | None
@@ -27,9 +42,16 @@ class Roles:
     time_columns: tuple[str, ...]
     time_form: TimeForm
     series: tuple[Series, ...]
+    named_values: NamedValues | None
     sequence_column: str | None
     unit_column: str | None
     guesses: tuple[str, ...]
+    unread: tuple[str, ...]
+
+    @property
+    def value_columns(self) -> tuple[str, ...]:
+        """The columns that hold values."""
+        return (self.named_values.column,) if self.named_values else tuple(one.column for one in self.series)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +83,19 @@ def roles_of(
     time_columns, form = _time(samples, options, instant_columns, notes)
     sensor = _sensor(samples, options)
     taken = {*time_columns, *(one for one in (sensor, options.sequence_column) if one)}
-    series, guesses = series_of(samples, options, taken=taken)
-    notes.guesses.extend(guesses)
-    if not series:
-        notes.needs.append("no column is named like a quantity: --temperature-column or --value-column")
+    named_values = named_values_of(samples, options, taken=taken)
+    series = _values(samples, options, notes, sensor, taken) if named_values is None else ()
+    if named_values is not None:
+        _note_named(samples, options, notes, named_values)
     sensor_id = "" if sensor else _constant_id(options, names, notes, is_wide=any(one.label for one in series))
     if sensor is not None and sensor != SENSORS[0] and options.sensor_column is None:
         notes.guesses.append(f"the sensor's id is {sensor!r} (--sensor-column)")
     if form is None or notes.needs:
         raise _open_questions(notes.needs, samples, names.name)
+    unit_column = options.unit_column or ("unit" if "unit" in samples and len(series) <= 1 else None)
+    read = {*taken, *(one.column for one in series), unit_column or ""}
+    if named_values is not None:
+        read |= {named_values.column, named_values.quantity_column}
     return Roles(
         sensor_column=sensor,
         sensor_id=sensor_id,
@@ -77,13 +103,65 @@ def roles_of(
         time_form=form,
         series=series,
         sequence_column=options.sequence_column or ("sequence" if "sequence" in samples else None),
-        unit_column=options.unit_column or ("unit" if "unit" in samples and len(series) == 1 else None),
+        unit_column=unit_column,
+        named_values=named_values,
         guesses=tuple(notes.guesses),
+        unread=() if options.value_columns else unread_columns(samples, read=read),
     )
 
 
+def _values(
+    samples: Samples, options: FileOptions, notes: _Notes, sensor: str | None, taken: set[str]
+) -> tuple[Series, ...]:
+    """Return the columns of values; a need, if none is named like a quantity, or ids are of another than is guessed."""
+    series, guesses = series_of(samples, options, taken=taken)
+    notes.guesses.extend(guesses)
+    if not series:
+        notes.needs.append("no column is named like a quantity: --temperature-column or --value-column")
+        return ()
+    is_by_default = not options.value_columns and plain(series[0].column) in VALUES
+    if sensor is not None and is_by_default:
+        ids = _matching(samples, options)(sensor)
+        other = next(filter(names_another_quantity, ids), None)
+        if other is not None:
+            notes.needs.append(
+                f"{series[0].column!r} of {other[:60]!r} is no temperature: --where '{sensor}=*temperature*', or"
+                " --value-column"
+            )
+    return series
+
+
+def _note_named(samples: Samples, options: FileOptions, notes: _Notes, values: NamedValues) -> None:
+    """Tell what was guessed of a table with a row for each value, and what must be said first."""
+    of_rows = _matching(samples, options)
+    names, texts = of_rows(values.quantity_column), of_rows(values.column)
+    if options.quantity_column is None:
+        found = ", ".join(dict.fromkeys(names))[:120]
+        notes.guesses.append(
+            f"{values.quantity_column!r} names each row's quantity: {found} (--quantity-column), {values.column!r} its"
+            " value (--value-column)"
+        )
+    if options.unit_column or "unit" in samples:
+        return
+    for name in dict.fromkeys(names):
+        quantity = quantity_of(name)
+        of_name = [text for one, text in zip(names, texts, strict=True) if one == name]
+        odd = improbable(quantity, unit_in(name), of_name) if quantity else None
+        if odd:
+            notes.needs.append(f"{odd} is no {quantity} in {usual_unit(quantity or '')}: --unit-column")
+
+
+def _matching(samples: Samples, options: FileOptions) -> Callable[[str], list[str]]:
+    """Return what gives a column's texts in the first rows that match all filters."""
+    columns = [(samples[column], glob) for column, glob in options.filters]
+    count = max(map(len, samples.values()), default=0)
+    rows = [row for row in range(count) if all(fnmatchcase(texts[row], glob) for texts, glob in columns)]
+    return lambda column: [samples[column][row] for row in rows]
+
+
 def _check_names(samples: Samples, options: FileOptions, file_name: str) -> None:
-    said = [options.sensor_column, options.sequence_column, options.unit_column, *options.time_columns]
+    said = [options.sensor_column, options.sequence_column, options.unit_column, options.quantity_column]
+    said += options.time_columns
     said += [column for _, column in options.value_columns] + [column for column, _ in options.filters]
     for name in said:
         if name is not None and name not in samples:
@@ -155,6 +233,8 @@ def _time_candidates(samples: Samples) -> list[tuple[str, ...]]:
         for column, texts in samples.items()
         if (column,) not in single and any(_HAS_CLOCK.search(text) for text in texts[:5])
     ]
+    # The begin and the end of what was asked for are the same in all rows.
+    others.sort(key=lambda columns: len(set(samples[columns[0]])) == 1)
     return [*pairs, *single, *others]
 
 

@@ -8,9 +8,9 @@ import numpy as np
 from producers.files.roles import Roles
 from producers.files.series import Series
 from producers.files.table import TableBatch, name_of
-from producers.files.texts import each_once, strings_of_texts
+from producers.files.texts import each_once, strings_of_texts, taken
 from producers.files.times import parse_times
-from producers.files.values import parse_values
+from producers.files.values import Refused, parse_values
 from windrow.columns.arrays import Int64s, Mask
 from windrow.columns.payloads import Payloads
 from windrow.columns.strings import Strings
@@ -71,16 +71,18 @@ def read_batch(batch: TableBatch, roles: Roles, filters: tuple[tuple[str, str], 
     instants, is_time, bad_times = parse_times(batch.columns[name_of(roles.time_columns)], roles.time_form)
     ids, place, bad_ids = _sensors(batch, roles)
     sequences, bad_sequences = _sequences(batch, roles)
-    for some in (bad_sequences, bad_ids, {row: (Reason.EVENT_TIME, text) for row, text in bad_times.items()}):
+    of_rows, bad_names = _series_of_rows(batch, roles)
+    not_at_any_time = {row: (Reason.EVENT_TIME, text) for row, text in bad_times.items()}
+    for some in (bad_names, bad_sequences, bad_ids, not_at_any_time):
         why |= some
     is_sound = chosen & is_time
     is_sound[list(why)] = False
-    units = batch.columns[roles.unit_column] if roles.unit_column else None
+    units = batch.columns[roles.unit_column] if roles.unit_column and not roles.named_values else None
     has_value, refused, missing = np.zeros(batch.rows, bool), np.zeros(batch.rows, bool), 0
     left_out = [LeftOut(batch.first + row, *why[row]) for row in sorted(why) if chosen[row]]
     found: list[QuantityReadings] = []
-    for one in roles.series:
-        values, is_value, others = parse_values(batch.columns[one.column], one.quantity, units)
+    for one, rows in of_rows:
+        values, is_value, others = _parsed(batch, one, rows, units)
         kept = is_sound & is_value
         has_value |= kept
         for row, cell in others.items():
@@ -92,12 +94,50 @@ def read_batch(batch: TableBatch, roles: Roles, filters: tuple[tuple[str, str], 
             refused[row] = True
             name = f"{one.column}: " if len(roles.series) > 1 else ""
             left_out.append(LeftOut(batch.first + row, cell.reason, name + cell.detail))
-        found.append(
-            _quantity_readings(one, np.flatnonzero(kept), ids, place, instants, sequences, values, batch.first)
-        )
+        if rows is None or kept.any():
+            found.append(
+                _quantity_readings(one, np.flatnonzero(kept), ids, place, instants, sequences, values, batch.first)
+            )
     empty = np.flatnonzero(is_sound & ~has_value & ~refused) + batch.first
     left_out += [LeftOut(row, Reason.MISSING_VALUE, "no value") for row in empty.tolist()]
     return FileBatch(batch.rows, tuple(found), tuple(left_out), filtered, missing)
+
+
+def _series_of_rows(
+    batch: TableBatch, roles: Roles
+) -> tuple[list[tuple[Series, Int64s | None]], dict[int, tuple[Reason, str]]]:
+    """Return each series with the rows that have its values, None for all, and why some rows are of none."""
+    named = roles.named_values
+    if named is None:
+        return [(one, None) for one in roles.series], {}
+    names, name_of_row = strings_of_texts(batch.columns[named.quantity_column]).rank()
+    units, unit_of_row = Strings.of([""]), np.zeros(batch.rows, np.int64)
+    if roles.unit_column:
+        units, unit_of_row = strings_of_texts(batch.columns[roles.unit_column]).rank()
+    found: list[tuple[Series, Int64s | None]] = []
+    bad: dict[int, tuple[Reason, str]] = {}
+    pair_of_row = name_of_row * len(units) + unit_of_row
+    name_texts, unit_texts = names.to_list(), units.to_list()
+    for pair in np.unique(pair_of_row).tolist():
+        rows = np.flatnonzero(pair_of_row == pair)
+        name, unit = name_texts[pair // len(units)], unit_texts[pair % len(units)]
+        try:
+            found.append((named.series(name, unit.strip()), rows))
+        except ValueError as error:
+            bad |= dict.fromkeys(rows.tolist(), (Reason.QUANTITY, f"{named.quantity_column}: {error}"[:200]))
+    return found, bad
+
+
+def _parsed(
+    batch: TableBatch, series: Series, rows: Int64s | None, units: Payloads | None
+) -> tuple[Int64s, Mask, dict[int, Refused]]:
+    """Parse the values of a series, which are in `rows`: thousandths and whether there are any, of all rows."""
+    texts = batch.columns[series.column]
+    if rows is None:
+        return parse_values(texts, series.quantity, units)
+    values, is_value = np.zeros(batch.rows, np.int64), np.zeros(batch.rows, bool)
+    values[rows], is_value[rows], others = parse_values(taken(texts, rows), series.quantity, None)
+    return values, is_value, {int(rows[at]): refused for at, refused in others.items()}
 
 
 def _quantity_readings(

@@ -1,15 +1,30 @@
 """Which columns of a file are values, and of what."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from producers.files.names import VALUES, Samples, label_of, named, quantity_of, unit_in, usual_unit
+from producers.files.names import (
+    QUANTITIES,
+    VALUES,
+    Samples,
+    is_name_of_quantity,
+    label_of,
+    named,
+    quantity_of,
+    unit_in,
+    usual_range,
+    usual_unit,
+)
 from producers.files.options import FileOptions
-from producers.files.values import quantity_for
+from producers.files.values import parts_of, quantity_for
+from windrow import quantities
 from windrow.errors import UsageError
 from windrow.payloads.contract import Quantity
+from windrow.reading import exact_decimal
 
 _NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
+_WITH_UNIT = re.compile(r"([^\[\]]+)\[([^\[\]]+)\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +34,27 @@ class Series:
     column: str
     quantity: Quantity
     label: str
+
+
+@dataclass(frozen=True, slots=True)
+class NamedValues:
+    """A column of values of which another says, row by row, what they are: a row for each value."""
+
+    column: str
+    quantity_column: str
+    options: FileOptions
+
+    def series(self, name: str, unit: str) -> Series:
+        """Return what a row's value is, by the name of its quantity and of its unit, or "" if none is told.
+
+        A name that is not known is a quantity of its own. ValueError says what is wrong with the name or the unit.
+        """
+        known = quantity_of(name)
+        own = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+        quantity = known or own
+        made = _quantity(quantity, unit or unit_in(name), self.options)
+        quantities.Quantity(made.name, made.unit)
+        return Series(self.column, made, "" if not known or is_name_of_quantity(name) else label_of(name))
 
 
 def series_of(samples: Samples, options: FileOptions, *, taken: set[str]) -> tuple[tuple[Series, ...], list[str]]:
@@ -31,12 +67,18 @@ def series_of(samples: Samples, options: FileOptions, *, taken: set[str]) -> tup
     if options.value_columns:
         chosen = [_series(column, quantity, options) for quantity, column in options.value_columns]
     else:
-        names = [(quantity_of(one), one) for one in samples if one not in taken and _has_numbers(samples[one])]
-        chosen = [_series(column, quantity, options) for quantity, column in names if quantity]
+        names = _named_like_quantities(samples, taken)
+        for quantity, column in list(names):
+            odd = improbable(quantity, unit_in(column), samples[column])
+            if odd:
+                names.remove((quantity, column))
+                how = f"--value-column '{quantity}[UNIT]={column}'"
+                guesses.append(f"{column!r} is not read, as {odd} is no {quantity} in {usual_unit(quantity)} ({how})")
+        chosen = [_series(column, quantity, options) for quantity, column in names]
         if not chosen:
-            values = [one for one in named(samples, VALUES) if one not in taken]
+            values = _generic(samples, taken)
             chosen = [_series(column, "temperature", options) for column in values[:1]]
-        guesses = [
+        guesses += [
             f"{one.column!r} is a {one.quantity.name} in {one.quantity.source_unit} (--value-column, --unit)"
             for one in chosen
             if one.column != "temperature"
@@ -48,21 +90,74 @@ def series_of(samples: Samples, options: FileOptions, *, taken: set[str]) -> tup
     return tuple(chosen), guesses
 
 
+def named_values_of(samples: Samples, options: FileOptions, *, taken: set[str]) -> NamedValues | None:
+    """Return where values and the names of their quantities are if each row has one of both; None otherwise.
+
+    Without --quantity-column it takes a column that is called so and has the name of a known quantity, if no column is
+    named like a quantity itself. UsageError if nothing is called like a column of values.
+    """
+    column = options.quantity_column
+    if column is None:
+        if options.value_columns or _named_like_quantities(samples, taken):
+            return None
+        candidates = (one for one in named(samples, QUANTITIES) if one not in taken)
+        column = next((one for one in candidates if any(map(is_name_of_quantity, samples[one]))), None)
+    values = [one for _, one in options.value_columns] or _generic(samples, taken - {column or ""})
+    values = [one for one in values if one != column]
+    if column is None or not (values or options.quantity_column):
+        return None
+    if len(values) != 1 and (options.value_columns or not values):
+        raise UsageError(f"with quantities in {column!r} there is one column of values: --value-column NAME")
+    return NamedValues(values[0], column, options)
+
+
+def unread_columns(samples: Samples, *, read: set[str]) -> tuple[str, ...]:
+    """Return the columns with numbers that are not among those that are `read`."""
+    return tuple(one for one in samples if one not in read and _has_numbers(samples[one]))
+
+
+def improbable(quantity: str, unit: str | None, texts: Sequence[str]) -> str | None:
+    """Return the first value that is none of the quantity in its usual unit, if no other unit is told."""
+    limits = usual_range(quantity) if unit is None else None
+    if limits is None:
+        return None
+    numbers = (text for text in texts if _NUMBER.fullmatch(text))
+    least, most = limits
+    return next((text for text in numbers if not least <= exact_decimal(text.replace(",", ".")) <= most), None)
+
+
+def _named_like_quantities(samples: Samples, taken: set[str]) -> list[tuple[str, str]]:
+    """Return the columns with numbers that are named like quantities, each behind its quantity."""
+    names = ((quantity_of(one), one) for one in samples if one not in taken and _has_numbers(samples[one]))
+    return [(quantity, column) for quantity, column in names if quantity]
+
+
+def _generic(samples: Samples, taken: set[str]) -> list[str]:
+    """Return the columns that are called like values of anything, and have numbers; the likeliest first."""
+    return [one for one in named(samples, VALUES) if one not in taken and _has_numbers(samples[one])]
+
+
 def _has_numbers(texts: list[str]) -> bool:
-    return any(_NUMBER.fullmatch(text) for text in texts)
+    return any(_NUMBER.fullmatch(text) or parts_of(text) for text in texts)
 
 
 def _series(column: str, quantity: str, options: FileOptions) -> Series:
-    is_temperature = quantity == "temperature"
-    said = options.unit if is_temperature or usual_unit(quantity) == "1" else None
+    with_unit = _WITH_UNIT.fullmatch(quantity)
+    name, unit = with_unit.groups() if with_unit else (quantity, None)
+    said = options.unit if name == "temperature" or usual_unit(name) == "1" else None
     try:
-        made = quantity_for(
-            quantity,
-            unit=said or unit_in(column) or usual_unit(quantity),
-            missing=options.missing,
-            minimum=options.minimum if is_temperature else None,
-            maximum=options.maximum if is_temperature else None,
-        )
+        return Series(column, _quantity(name, unit or said or unit_in(column), options), label_of(column))
     except ValueError as error:
         raise UsageError(f"{column!r} as {quantity}: {error}", hint="--unit, --missing, --min, --max") from error
-    return Series(column, made, label_of(column))
+
+
+def _quantity(name: str, unit: str | None, options: FileOptions) -> Quantity:
+    """Return the quantity of a column in `unit`, by default the usual one; bounds are those of temperatures."""
+    is_temperature = name == "temperature"
+    return quantity_for(
+        name,
+        unit=unit or (options.unit if is_temperature else None) or usual_unit(name),
+        missing=options.missing,
+        minimum=options.minimum if is_temperature else None,
+        maximum=options.maximum if is_temperature else None,
+    )

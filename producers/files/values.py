@@ -12,7 +12,7 @@ from windrow.columns.arrays import Int64s, Mask
 from windrow.columns.payloads import Payloads
 from windrow.payloads.contract import Quantity
 from windrow.payloads.paths import Path
-from windrow.payloads.units import LinearMap, map_between, symbol_of
+from windrow.payloads.units import LinearMap, is_known, map_between, symbol_of
 from windrow.payloads.values import MILLI_MAX, MILLI_MIN, milli_of, number_of
 from windrow.reading import BadReading, Reason, exact_decimal
 from windrow.wire.json.cursor import Cursor
@@ -24,6 +24,7 @@ SENTINELS = (
     "-999.9", "999.9", "-9999", "9999",
 )  # fmt: skip
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_WITH_UNIT = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))\s*([^\d\s].*)", re.ASCII | re.DOTALL)
 _IDENTITY = LinearMap(Fraction(1000), Fraction(0))
 
 
@@ -91,6 +92,12 @@ def in_unit(quantity: Quantity, unit: str) -> Quantity:
     return replace(quantity, source_unit=unit, map=map_between(unit, quantity.unit))
 
 
+def parts_of(cell: str) -> tuple[str, str] | None:
+    """Return the number and the unit of a cell that has both, such as `4.2 °C`; None for any other."""
+    found = None if _NUMBER.fullmatch(cell) else _WITH_UNIT.fullmatch(cell)
+    return (found[1], found[2]) if found and is_known(found[2]) else None
+
+
 def are_sentinels(milli: Int64s) -> Mask:
     """Return which values are numbers by which devices say that something is wrong, in °C or °F: bool[n]."""
     known = [round(Fraction(one) * 1000) for one in SENTINELS]
@@ -141,7 +148,15 @@ def _judged(text: str, quantity: Quantity) -> int | Refused:
     cell = text.strip()
     if cell.lower() in quantity.missing_texts:
         return Refused(Reason.MISSING_VALUE, f"{ascii(cell)[:40]} says that there is none" if cell else "an empty cell")
+    number, written_as = cell, f"{cell} {quantity.source_unit}"
+    parts = parts_of(cell)
+    if parts is not None:
+        number, unit, written_as = *parts, cell
+        try:
+            quantity = in_unit(quantity, unit)
+        except ValueError as error:
+            return Refused(Reason.UNIT, str(error)[:120])
     try:
-        return milli_of(quantity, number_of(cell), quantity.map, written_as=f"{cell} {quantity.source_unit}")
+        return milli_of(quantity, number_of(number), quantity.map, written_as=written_as)
     except BadReading as error:
         return Refused(error.reason, error.detail)

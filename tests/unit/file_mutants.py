@@ -15,6 +15,28 @@ FILE_BREAKS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
         ),
     ),
     (
+        "producers.files.values",
+        "test_file_cases",
+        (("a cell's own unit is passed over", "            quantity = in_unit(quantity, unit)\n", "            in_unit(quantity, unit)\n"),),
+    ),
+    (
+        "producers.files.series",
+        "test_file_cases",
+        (
+            ("the usual unit is taken for any number", "if not least <= exact_decimal", "if least > most and exact_decimal"),
+            ("a row's value is a temperature", "        quantity = known or own\n", '        quantity = "temperature"\n'),
+            ("a quantity may have any name", "        quantities.Quantity(made.name, made.unit)\n", ""),
+        ),
+    ),
+    (
+        "producers.files.roles",
+        "test_file_cases",
+        (
+            ("the begin of what was asked for is the time", "    others.sort(key=lambda columns: len(set(samples[columns[0]])) == 1)\n", ""),
+            ("ids of other quantities do not matter", "next(filter(names_another_quantity, ids), None)", "None"),
+        ),
+    ),
+    (
         "producers.files.times",
         "test_file_cases",
         (

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from producers.files.names import names_another_quantity
 from producers.files.opening import find_files, opened_files
 from producers.files.options import FileOptions
 from producers.files.recording import FileRecording
@@ -194,3 +195,128 @@ def test_a_sequence_is_an_integer_or_a_reason(tmp_path: Path) -> None:
     found, left_out = read(path)
     assert [row[2] for row in found["temperature"]] == [1, 2]
     assert left_out == [(3, "sequence")]
+
+
+def test_a_row_for_each_value_says_of_what_it_is() -> None:
+    """The quantity is in one column and the unit in another; a name that is not known is a quantity of its own."""
+    found, left_out = read(CASES / "row_for_each_value.csv")
+    at = ms("2026-11-01T08:00:00Z")
+    assert {name: sorted(rows) for name, rows in found.items()} == {
+        "temperature": [("north", at, 0, 9_000), ("south", at, 0, 9_500)],
+        "humidity": [("north", at, 0, 81_000), ("south", at, 0, 79_500)],
+        "pm2_5": [("north", at, 0, 6_100)],
+        "pressure": [("north", at, 0, 101_325_000)],
+    }
+    assert left_out == []
+
+
+def test_an_annotated_query_result_has_its_own_time_and_fields() -> None:
+    """`_start` and `_stop` are those of the question; the header of a second table is no reading."""
+    found, left_out = read(CASES / "annotated_query_result.csv")
+    assert found == {
+        "temperature": [
+            ("Kitchen", ms("2026-11-01T08:00:00Z"), 0, 21_100),
+            ("Kitchen", ms("2026-11-01T08:05:00Z"), 0, 21_300),
+        ],
+        "humidity": [("Kitchen", ms("2026-11-01T08:00:00Z"), 0, 45_100)],
+        "co": [("Kitchen", ms("2026-11-01T08:00:00Z"), 0, 3_000)],
+    }
+    assert [reason for _, reason in left_out] == ["event_time"]
+
+
+def test_what_was_asked_for_is_not_when_it_was_measured(tmp_path: Path) -> None:
+    """A time that is the same in all rows is taken only if there is no other."""
+    file = tmp_path / "query.csv"
+    file.write_text(
+        "sensor_id,from,observed,temperature\n"
+        "a,2026-11-01 00:00:00Z,2026-11-01 08:00:00Z,1\n"
+        "a,2026-11-01 00:00:00Z,2026-11-01 08:05:00Z,2\n"
+    )
+    found, _ = read(file)
+    assert [at for _, at, _, _ in found["temperature"]] == [ms("2026-11-01T08:00:00Z"), ms("2026-11-01T08:05:00Z")]
+
+
+def test_states_of_other_quantities_are_no_temperatures() -> None:
+    """Ids say that the column holds humidity and charge too, so nobody guesses; a filter leaves the temperatures."""
+    with pytest.raises(UsageError, match=r"kitchen_humidity.*--where 'entity_id=\*temperature\*'"):
+        read(CASES / "states_of_a_house.csv")
+    found, left_out = read(CASES / "states_of_a_house.csv", filters=(("entity_id", "*temperature*"),))
+    at = ms("2026-11-01T08:00:00.123Z")
+    assert (dict(found), left_out) == (
+        {"temperature": [("sensor.kitchen_temperature", at, 0, 21_500)]},
+        [(4, "missing_value")],
+    )
+
+
+def test_cells_may_name_their_unit() -> None:
+    """As dashboards export them; a unit of something else is told, not taken for the number's."""
+    found, left_out = read(
+        CASES / "values_with_units.csv",
+        zone="UTC",
+        sensor_id="x",
+        value_columns=(("temperature", "Cold room temperature"), ("humidity", "Door humidity")),
+    )
+    assert [milli for *_, milli in found["temperature"]] == [4_200, 4_400]
+    assert [milli for *_, milli in found["humidity"]] == [45_100, 45_200]
+    assert left_out == [(3, "unit")]
+
+
+def test_a_unit_that_cannot_be_is_not_guessed() -> None:
+    """3,000 V are millivolts, or Volts of something else: the column is not read until somebody says its unit."""
+    found, _ = read(CASES / "millivolts.jsonl")
+    assert set(found) == {"temperature"}
+    found, _ = read(CASES / "millivolts.jsonl", value_columns=(("voltage[mV]", "voltage"),))
+    assert [milli for *_, milli in found["voltage"]] == [3_000_000, 2_995_000]
+
+
+def test_a_unit_that_cannot_be_is_asked_for_where_a_row_has_one_value(tmp_path: Path) -> None:
+    """Nothing says whether 101325 are Pa."""
+    file = tmp_path / "long.csv"
+    file.write_text("sensor_id,event_time,metric,value\na,2026-11-01T08:00:00Z,pressure,101325\n")
+    with pytest.raises(UsageError, match="101325 is no pressure in hPa: --unit-column"):
+        read(file)
+
+
+def test_a_row_whose_quantity_has_no_name_is_left_out(tmp_path: Path) -> None:
+    """Also if the column was named, and what it is called nobody would guess."""
+    file = tmp_path / "long.csv"
+    file.write_text(
+        "sensor_id,event_time,what,much\n"
+        "a,2026-11-01T08:00:00Z,temp_inside,1\na,2026-11-01T08:00:00Z,,2\na,2026-11-01T08:00:00Z,3D,3\n"
+    )
+    found, left_out = read(file, quantity_column="what", value_columns=(("", "much"),))
+    assert found == {"temperature": [("a/inside", ms("2026-11-01T08:00:00Z"), 0, 1_000)]}
+    assert left_out == [(2, "quantity"), (3, "quantity")]
+    with pytest.raises(UsageError, match="--value-column NAME"):
+        read(file, quantity_column="what")
+
+
+@pytest.mark.parametrize(
+    "column", ["[°C]", "(°F)", "air_temperature", "Ambient temp", "Relative humidity (%)", "Air pressure (hPa)"]
+)
+def test_a_column_is_known_by_its_words_or_its_unit(tmp_path: Path, column: str) -> None:
+    """As sensors' apps call them."""
+    file = tmp_path / "app.csv"
+    file.write_text(f"sensor_id;event_time;{column};other\na;2026-11-01T08:00:00Z;41;x\n")
+    with opened_files([str(file)], file_format=None, encoding=None, stdin=io.BytesIO()) as files:
+        roles = FileRecording(files[0], FileOptions()).roles
+    assert roles.value_columns == (column,)
+
+
+@pytest.mark.parametrize(
+    ("sensor_id", "is_other"),
+    [
+        ("sensor.kitchen_humidity", True),
+        ("garage-battery", True),
+        ("co2/hall", True),
+        ("sensor.kitchen_temperature", False),
+        ("humidity-room/temp", False),
+        ("press-3", False),
+        ("battery-room-1", False),
+        ("humboldt", False),
+        ("28-00000a1b2c", False),
+    ],
+)
+def test_an_id_may_say_that_it_is_of_another_quantity(sensor_id: str, *, is_other: bool) -> None:
+    """By whole words, as rooms and machines are called after what is in them."""
+    assert names_another_quantity(sensor_id) == is_other
