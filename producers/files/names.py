@@ -23,19 +23,15 @@ QUANTITIES = (
     "quantity", "parameter", "_field", "field", "metric", "variable", "property", "attribute", "observed_property",
     "measurement", "_measurement", "measurement_type", "sensor_type", "type", "kind", "name",
 )  # fmt: skip
-# The beginning of a name, its quantity, the usual unit, and what values in it are between; what follows is a label,
-# such as a number.
+# The beginning of a name and its quantity; what follows is a label, such as a number.
 _QUANTITIES = (
-    (re.compile(r"(?:(?:air|ambient|room)_)?(?:temperature|temp)|t(?=[\W_]*\d|$)"), "temperature", "C", None),
-    (re.compile(r"(?:(?:relative|rel|air)_)?(?:humidity|hum)|rh"), "humidity", "%", (0, 100)),
-    (
-        re.compile(r"(?:(?:air|atmospheric|barometric)_)?(?:pressure|press)|baro(?:meter)?"),
-        "pressure", "hPa", (300, 1100),
-    ),
-    (re.compile(r"co2"), "co2", "ppm", (0, 100_000)),
-    (re.compile(r"illuminance|lux"), "illuminance", "lx", (0, 200_000)),
-    (re.compile(r"battery_voltage|voltage|volt"), "voltage", "V", (0, 500)),
-)  # fmt: skip
+    (re.compile(r"(?:(?:air|ambient|room)_)?(?:temperature|temp)|t(?=[\W_]*\d|$)"), "temperature"),
+    (re.compile(r"(?:(?:relative|rel|air)_)?(?:humidity|hum)|rh"), "humidity"),
+    (re.compile(r"(?:(?:air|atmospheric|barometric)_)?(?:pressure|press)|baro(?:meter)?"), "pressure"),
+    (re.compile(r"co2"), "co2"),
+    (re.compile(r"illuminance|lux"), "illuminance"),
+    (re.compile(r"battery_voltage|voltage|volt"), "voltage"),
+)
 # What a column holds that is called by its unit alone, `[°C]`.
 _OF_UNIT = {"°C": "temperature", "℃": "temperature", "°F": "temperature", "℉": "temperature", "%RH": "humidity"}
 # What an id may end with that is no temperature, beside the quantities above.
@@ -67,12 +63,12 @@ def quantity_of(column: str) -> str | None:
     name = plain(column).replace(" ", "_")
     if not name:
         return _OF_UNIT.get(unit_in(column) or "")
-    return next((quantity for pattern, quantity, *_ in _QUANTITIES if pattern.match(name)), None)
+    return next((quantity for pattern, quantity in _QUANTITIES if pattern.match(name)), None)
 
 
 def is_name_of_quantity(text: str) -> bool:
     """Whether a text is a quantity's name and nothing else."""
-    return any(pattern.fullmatch(plain(text).replace(" ", "_")) for pattern, *_ in _QUANTITIES)
+    return any(pattern.fullmatch(plain(text).replace(" ", "_")) for pattern, _ in _QUANTITIES)
 
 
 def names_another_quantity(sensor_id: str) -> bool:
@@ -85,20 +81,10 @@ def names_another_quantity(sensor_id: str) -> bool:
     return "temperature" not in found and (bool(found) or not _OTHER_ENDS.isdisjoint(words[-1:]))
 
 
-def usual_unit(quantity: str) -> str:
-    """Return the unit in which most write a quantity; "1" if nothing is usual."""
-    return next((unit for _, name, unit, _ in _QUANTITIES if name == quantity), "1")
-
-
-def usual_range(quantity: str) -> tuple[int, int] | None:
-    """Return what values of a quantity are between if they are in its usual unit; None if there is no saying."""
-    return next((limits for _, name, _, limits in _QUANTITIES if name == quantity), None)
-
-
 def label_of(column: str) -> str:
     """Return what a column's name says beside its quantity: `RH_1` and `T1` are of the same sensor, `1`."""
     name = plain(column).replace(" ", "_")
-    for pattern, *_ in _QUANTITIES:
+    for pattern, _ in _QUANTITIES:
         match = pattern.match(name)
         if match:
             return re.sub(r"_[cfk]$", "", name[match.end() :]).strip("_ -#") or column

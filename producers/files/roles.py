@@ -17,13 +17,13 @@ from producers.files.names import (
     plain,
     quantity_of,
     unit_in,
-    usual_unit,
 )
 from producers.files.options import FileOptions
 from producers.files.series import NamedValues, Series, improbable, named_values_of, series_of, unread_columns
 from producers.files.times import guessed_time, named_form, zone_in
 from windrow.errors import UsageError
 from windrow.payloads.times import TimeForm, Zone
+from windrow.payloads.usual import usual_unit
 from windrow.payloads.zones import zone_named
 
 _HAS_CLOCK = re.compile(r"\d\D+\d\d:\d\d")

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from producers.files.names import (
     QUANTITIES,
@@ -13,14 +14,13 @@ from producers.files.names import (
     named,
     quantity_of,
     unit_in,
-    usual_range,
-    usual_unit,
 )
 from producers.files.options import FileOptions
 from producers.files.values import parts_of, quantity_for
 from windrow import quantities
 from windrow.errors import UsageError
 from windrow.payloads.contract import Quantity
+from windrow.payloads.usual import probable_unit, usual_unit
 from windrow.reading import exact_decimal
 
 _NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -72,7 +72,8 @@ def series_of(samples: Samples, options: FileOptions, *, taken: set[str]) -> tup
             odd = improbable(quantity, unit_in(column), samples[column])
             if odd:
                 names.remove((quantity, column))
-                how = f"--value-column '{quantity}[UNIT]={column}'"
+                unit = probable_unit(quantity, _exact(odd)) or "UNIT"
+                how = f"--value-column '{quantity}[{unit}]={column}'"
                 guesses.append(f"{column!r} is not read, as {odd} is no {quantity} in {usual_unit(quantity)} ({how})")
         chosen = [_series(column, quantity, options) for quantity, column in names]
         if not chosen:
@@ -118,12 +119,15 @@ def unread_columns(samples: Samples, *, read: set[str]) -> tuple[str, ...]:
 
 def improbable(quantity: str, unit: str | None, texts: Sequence[str]) -> str | None:
     """Return the first value that is none of the quantity in its usual unit, if no other unit is told."""
-    limits = usual_range(quantity) if unit is None else None
-    if limits is None:
+    if unit is not None:
         return None
     numbers = (text for text in texts if _NUMBER.fullmatch(text))
-    least, most = limits
-    return next((text for text in numbers if not least <= exact_decimal(text.replace(",", ".")) <= most), None)
+    usual = usual_unit(quantity)
+    return next((text for text in numbers if probable_unit(quantity, _exact(text)) != usual), None)
+
+
+def _exact(text: str) -> Fraction:
+    return exact_decimal(text.replace(",", "."))
 
 
 def _named_like_quantities(samples: Samples, taken: set[str]) -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """`windrow payloads`: proposals that read their samples, and what is shown for each sample."""
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,44 @@ def test_the_example_in_the_docs_is_what_the_commands_print(tmp_path: Path, monk
     assert proposed.stdout == contract
     Path("payloads.toml").write_text(proposed.stdout)
     assert run("check", "payloads.toml", "samples.jsonl").stdout == shown
+
+
+@pytest.mark.parametrize(
+    ("sample", "sensor", "units"),
+    [
+        (
+            '{"src":"ht-1","ts":1793520000.12,"params":{"temperature:0":{"id":0},"humidity:0":{"id":0,"rh":44.1}}}',
+            "src",
+            {"humidity": "%"},
+        ),
+        ('{"deviceName":"S1","ts":1793520000123,"values":{"temperature":42.2}}', "deviceName", {"temperature": "C"}),
+        ('{"Time":"2026-11-01T08:00:00","DS18B20":{"Id":"0C","Temperature":20.9}}', "DS18B20.Id", {"temperature": "C"}),
+        (
+            '{"id":"a","time":"2026-11-01T08:00:00Z","pressure":101325,"voltage":3005}',
+            "id",
+            {"pressure": "Pa", "voltage": "mV"},
+        ),
+        (
+            '{"id":"a","time":"2026-11-01T08:00:00Z","pressure":101.3,"rh":1}',
+            "id",
+            {"pressure": "kPa", "humidity": "%"},
+        ),
+        ('{"id":"a","time":"2026-11-01T08:00:00Z","temp":1,"battery":97}', "id", {"temperature": "C"}),
+        ('{"id":"a","time":"2026-11-01T08:00:00Z","battery":3.6}', "id", {"battery_voltage": "V"}),
+    ],
+)
+def test_ids_and_units_are_proposed_that_can_be(sample: str, sensor: str, units: dict[str, str]) -> None:
+    """The id of a value is not its sensor's, and a value tells between units of very different sizes."""
+    result = run("guess", "-", typed=sample.encode())
+    proposed = tomllib.loads(result.stdout)["payload"][0]
+    assert proposed["sensor_id"] == sensor
+    assert {name: one["unit"] for name, one in proposed["quantity"].items()} == units
+    if "battery" in sample and "battery_voltage" not in units:
+        assert "battery is left out: 97 is no battery_voltage in V" in result.stderr
+
+
+def test_what_a_payload_lacks_is_named() -> None:
+    """Quantities without an id, as where a topic names the device."""
+    result = run("guess", "-", typed=b'{"humidity":55.2,"temperature":4.31}')
+    assert result.exit_code != 0
+    assert "no field is named like an id beside humidity, temperature" in result.stderr

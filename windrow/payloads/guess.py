@@ -9,8 +9,9 @@ from windrow.payloads.decode import decode
 from windrow.payloads.load import load_contract
 from windrow.payloads.readymade import READY_MADE
 from windrow.payloads.times import TimeForm
+from windrow.payloads.usual import probable_unit, usual_unit
 from windrow.payloads.zones import zone_named
-from windrow.reading import BadReading
+from windrow.reading import BadReading, exact_decimal
 from windrow.wire.json.values import JsonNumber, parse_value
 
 _TIMES = (
@@ -28,19 +29,19 @@ _TIMES = (
 )
 _IDS = (
     "sensor_id", "device_id", "sensor", "device", "deviceid", "sensorid", "dev_eui", "deveui", "mac", "serial", "node",
-    "id", "name",
+    "device_name", "devicename", "dev", "src", "id", "name",
 )  # fmt: skip
-# The beginning of a field's name -> quantity and the unit that is usual.
+# The beginning of a field's name, and its quantity.
 _QUANTITIES = {
-    "temp": ("temperature", "C"),
-    "hum": ("humidity", "%"),
-    "rh": ("humidity", "%"),
-    "press": ("pressure", "hPa"),
-    "baro": ("pressure", "hPa"),
-    "co2": ("co2", "ppm"),
-    "lux": ("illuminance", "lx"),
-    "volt": ("voltage", "V"),
-    "batt": ("battery_voltage", "V"),
+    "temp": "temperature",
+    "hum": "humidity",
+    "rh": "humidity",
+    "press": "pressure",
+    "baro": "pressure",
+    "co2": "co2",
+    "lux": "illuminance",
+    "volt": "voltage",
+    "batt": "battery_voltage",
 }
 _BARE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _DEPTH_MAX = 6
@@ -69,7 +70,7 @@ def guess(payloads: Sequence[bytes], *, arrival_ms: int) -> Guess:
         proposed = _proposal(values, each, prefix)
         if proposed is not None:
             return proposed
-    return Guess("", ("no field is named like an id and a quantity; write the paths yourself",))
+    return Guess("", (_what_is_missing(values),))
 
 
 def _proposal(values: Sequence[object], each: str, prefix: str) -> Guess | None:
@@ -81,16 +82,21 @@ def _proposal(values: Sequence[object], each: str, prefix: str) -> Guess | None:
         common |= {prefix + path: value for path, value in _common(tops).items()}
     sensor = _named(common, _IDS)
     quantities: dict[str, tuple[str, str]] = {}
+    odd: list[str] = []
     for path, value in common.items():
-        begins = next((one for key, one in _QUANTITIES.items() if _last(path).startswith(key)), None)
-        if begins and isinstance(value, JsonNumber) and not (prefix and path.startswith(prefix)):
-            quantities.setdefault(begins[0], (path, begins[1]))
+        quantity = _quantity(path)
+        if quantity and isinstance(value, JsonNumber) and not (prefix and path.startswith(prefix)):
+            unit = probable_unit(quantity, exact_decimal(value))
+            if unit is None:
+                odd.append(f"{path} is left out: {value} is no {quantity} in {usual_unit(quantity)}")
+            else:
+                quantities.setdefault(quantity, (path, unit))
     if sensor is None or not quantities:
         return None
     time = _named(common, _TIMES)
     form, remark = _form(common[time]) if time else ("", "")
     remarks = [f"{name}: is {path} in {unit}?" for name, (path, unit) in quantities.items()]
-    remarks += [remark] if remark else []
+    remarks += [*odd, remark] if remark else odd
     if not form:
         remarks.append("no field looks like a time, so the arrival is taken: a producer's retry makes another reading")
     lines = ["[[payload]]", *([f"each = {json.dumps(each)}"] if each else []), f"sensor_id = {json.dumps(sensor)}"]
@@ -98,6 +104,19 @@ def _proposal(values: Sequence[object], each: str, prefix: str) -> Guess | None:
     for name, (path, unit) in quantities.items():
         lines += ["", f"[payload.quantity.{name}]", f"path = {json.dumps(path)}", f'unit = "{unit}"']
     return Guess("\n".join(lines) + "\n", tuple(remarks))
+
+
+def _what_is_missing(values: Sequence[object]) -> str:
+    """Return what a person has to find in the payloads: an id, or a quantity, or both."""
+    common = _common([dict(_leaves(value)) for value in values])
+    found = [path for path, value in common.items() if _quantity(path) and isinstance(value, JsonNumber)]
+    if found and _named(common, _IDS) is None:
+        return f"no field is named like an id beside {', '.join(found)[:200]}; write its path yourself"
+    return "no field is named like an id and a quantity; write the paths yourself"
+
+
+def _quantity(path: str) -> str | None:
+    return next((one for key, one in _QUANTITIES.items() if _last(path).startswith(key)), None)
 
 
 def _leaves(value: object, path: str = "", depth: int = 0) -> Iterator[tuple[str, object]]:
@@ -136,7 +155,8 @@ def _common(all_leaves: Sequence[dict[str, object]]) -> dict[str, object]:
 def _named(common: dict[str, object], names: Sequence[str]) -> str | None:
     """Return the field with the first of `names` that there is; of several, the one nearest to the top."""
     for name in names:
-        found = [path for path in common if _last(path) == name]
+        # The id of a value, beside it, is not that of its sensor.
+        found = [path for path in common if _last(path) == name and not _quantity(path.rpartition(".")[0])]
         if found:
             return min(found, key=lambda path: path.count("."))
     return None
