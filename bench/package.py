@@ -26,13 +26,18 @@ API_IMPORT_MS_MAX = 2_000
 IMPORT_TARGET = 2
 
 _IMPORTS = 7
-_USUAL = "pandas, pyarrow.parquet, boto3, aws_kinesis_agg.deaggregator"
+_USUAL = "import pandas, pyarrow.parquet, boto3, aws_kinesis_agg.deaggregator"
+_USUAL_CLIENT = f"{_USUAL}; boto3.client('s3', region_name='eu-central-1')"
+_OURS = "import processors.consumer_handler"
+_OURS_CLIENT = f"""{_OURS}
+from windrow.aws import clients
+clients.client("s3", clients.Place(clients.FUNCTION, None, "eu-central-1"))"""
 _PROGRAM = """
 import sys, time
-modules, *folders = sys.argv[1:]
+statements, *folders = sys.argv[1:]
 sys.path[:0] = folders
 start = time.process_time()
-exec(f"import {modules}")
+exec(statements)
 print((time.process_time() - start) * 1e3)
 """
 
@@ -64,7 +69,7 @@ def api_import() -> Iterator[Finding]:
     built = package.build(package.API, wheels=every, platform=platform, compiler=find_compiler(platform))
     with tempfile.TemporaryDirectory() as folder:
         zipfile.ZipFile(io.BytesIO(built.body)).extractall(folder)
-        (ours,) = _medians_ms(_importing("analytics.api_handler", Path(folder)))
+        (ours,) = _medians_ms(_running("import analytics.api_handler", Path(folder)))
     yield Finding(name="api.import", ours=ours, at_most=API_IMPORT_MS_MAX, unit="cpu-ms")
 
 
@@ -80,7 +85,7 @@ def cold_import() -> Iterator[Finding]:
     """The import of the consumer's handler in a fresh process, from its package, which is never written to.
 
     For the running Python on this machine, against the warm import of what the consumer is usually written with, in
-    turns; then the same package without its bytecode.
+    turns; then the same package without its bytecode, and both up to a client of S3.
     """
     platform = _here()
     found = wheels.fetch(platform, cache=settings.home_folder(os.environ) / wheels.CACHE_FOLDER)
@@ -90,10 +95,12 @@ def cold_import() -> Iterator[Finding]:
         compiled, plain = Path(folder) / "compiled", Path(folder) / "plain"
         for place, body in ((compiled, built.body), (plain, built.without_bytecode)):
             zipfile.ZipFile(io.BytesIO(body)).extractall(place)
-        ours, bare, usual = _medians_ms(
-            _importing("processors.consumer_handler", compiled),
-            _importing("processors.consumer_handler", plain),
+        ours, bare, usual, ours_client, usual_client = _medians_ms(
+            _running(_OURS, compiled),
+            _running(_OURS, plain),
             [sys.executable, "-c", _PROGRAM, _USUAL],
+            _running(_OURS_CLIENT, compiled),
+            [sys.executable, "-c", _PROGRAM, _USUAL_CLIENT],
         )
     yield Finding(
         name="consumer.import",
@@ -105,11 +112,19 @@ def cold_import() -> Iterator[Finding]:
         unit="cpu-ms",
     )
     yield Finding(name="consumer.import.uncompiled", ours=bare, ratio=usual / bare, unit="cpu-ms")
+    # The handler imports botocore with its first client; the usual import has it already.
+    yield Finding(
+        name="consumer.import.client",
+        ours=ours_client,
+        baseline=usual_client,
+        ratio=usual_client / ours_client,
+        unit="cpu-ms",
+    )
 
 
-def _importing(module: str, folder: Path) -> list[str]:
-    """Return the command that imports from ``folder`` and the standard library alone, and writes no bytecode."""
-    return [sys.executable, "-I", "-S", "-B", "-c", _PROGRAM, module, str(folder)]
+def _running(statements: str, folder: Path) -> list[str]:
+    """Return the command that imports from `folder` and the standard library alone, and writes no bytecode."""
+    return [sys.executable, "-I", "-S", "-B", "-c", _PROGRAM, statements, str(folder)]
 
 
 def _medians_ms(*commands: list[str]) -> list[float]:
