@@ -1,7 +1,8 @@
 """Open windows: the rows that the running windows would have if they were rolled now, from their partials in the lake.
 
 A consumer writes what it gets within seconds, so these rows are as new as the batching window lets them be. They are
-provisional: more readings may come. They are never written, and a window is no longer open once it has a lineage.
+provisional: more readings may come. They are never written, and a window is no longer open once it or a later one has a
+lineage: if a tick breaks off between the two, what is shown of a sensor must not go back to the earlier one.
 """
 
 import threading
@@ -26,7 +27,7 @@ PARTIAL_BYTES_MAX = 16 * 1024**2
 
 @dataclass(frozen=True, slots=True)
 class OpenWindow:
-    """A window without a lineage: its partials, by their distinct contents, and the rows of their union."""
+    """A window that is not rolled: its partials, by their distinct contents, and the rows of their union."""
 
     window: Window
     partials: int
@@ -41,7 +42,7 @@ class OpenWindows:
         self._lake = lake
         self._results = results
         self._lock = threading.Lock()
-        self._closed: frozenset[Window] = frozenset()
+        self._newest_closed: Window | None = None
         self._partials: dict[str, Partial] = {}
         self._rolled: dict[Window, tuple[frozenset[str], OpenWindow]] = {}
 
@@ -54,17 +55,27 @@ class OpenWindows:
         start_ms = Window.containing(now_ms).start_ms - WINDOWS_BACK * WINDOW_MS
         with held(self._lock, check):
             windows = windows_between(start_ms, now_ms + EARLINESS_MS_MAX)
-            self._closed = frozenset(window for window in windows if self._is_closed(window, check))
-            keys = self._open_partials([window for window in windows if window not in self._closed], check)
+            keys = self._open_partials(self._after_the_newest_closed(windows, check), check)
             wanted = {digest for of_window in keys.values() for digest in of_window}
             self._partials = {digest: one for digest, one in self._partials.items() if digest in wanted}
             self._rolled = {window: self._roll(window, of_window, check) for window, of_window in keys.items()}
             return tuple(self._rolled[window][1] for window in sorted(keys, reverse=True))
 
-    def _is_closed(self, window: Window, check: Check) -> bool:
-        """Whether the window has a lineage: asked by a GET, which costs a twelfth of a LIST, until it has one."""
-        check()
-        return window in self._closed or self._results.get(lineage_key(window)) is not None
+    def _after_the_newest_closed(self, windows: Sequence[Window], check: Check) -> list[Window]:
+        """Return those of the ascending `windows` after the newest that has a lineage.
+
+        That is asked by a GET, which costs a twelfth of a LIST, of each window until it has one.
+        """
+        found: list[Window] = []
+        for window in reversed(windows):
+            if self._newest_closed is not None and window <= self._newest_closed:
+                break
+            check()
+            if self._results.get(lineage_key(window)) is not None:
+                self._newest_closed = window
+                break
+            found.insert(0, window)
+        return found
 
     def _open_partials(self, windows: Sequence[Window], check: Check) -> dict[Window, dict[str, PartialKey]]:
         """Return one key for each digest of each of the windows that has partials."""

@@ -17,6 +17,9 @@ from windrow_cli.console import err, out
 from windrow_cli.stage import clock_ms, home_folder, open_stage, stage_option
 
 if TYPE_CHECKING:
+    import uvicorn
+    from starlette.types import ASGIApp
+
     from analytics.dashboard import Dashboard
     from analytics.result import Engine
     from windrow.aws.clients import Place
@@ -143,8 +146,6 @@ def export_to(made: "Dashboard", exported: str, start: str | None, end: str | No
 
 def serve(made: "Dashboard", place: "Place", *, port: int | None, is_opened: bool) -> None:
     """Serve the page until Ctrl-C."""
-    import uvicorn
-
     from analytics.web import application
 
     with listening(port) as listener:
@@ -153,11 +154,17 @@ def serve(made: "Dashboard", place: "Place", *, port: int | None, is_opened: boo
         err.print("stop it with Ctrl-C")
         if is_opened:
             webbrowser.open(url)
-        config = uvicorn.Config(application(made, place), log_level="warning", access_log=False, lifespan="off")
         try:
-            uvicorn.Server(config).run(sockets=[listener])
+            server_of(application(made, place)).run(sockets=[listener])
         except KeyboardInterrupt:
             err.print("stopped")
+
+
+def server_of(app: "ASGIApp") -> "uvicorn.Server":
+    """Return the server of the page; it is not started."""
+    import uvicorn
+
+    return uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off"))
 
 
 def listening(port: int | None) -> socket.socket:

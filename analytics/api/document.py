@@ -24,6 +24,9 @@ _PROBLEMS = {
     "429": "Hosted: too many requests",
     "503": "The results cannot be read now, or not in time; with Retry-After, ask again: what was read is kept",
 }
+_OF_GATEWAY = frozenset({"401", "429"})
+"""What the HTTP API answers before the function is asked, in a form of its own. To a token without the scope it answers
+403 so, which is the function's answer to another group."""
 _NOT_FOUND = "What is asked for is not there"
 _ABOUT = """Exact aggregates of sensor readings: rows per window of five minutes, silences, and how whole windows are.
 
@@ -45,11 +48,12 @@ def openapi() -> Json:
         "servers": [{"url": "/"}],
         "paths": {one.path: {"get": _operation(one)} for one in OPERATIONS},
         "components": {
-            "schemas": {"Problem": schemas.PROBLEM} | {one.name.title(): one.schema for one in OPERATIONS},
+            "schemas": {"Problem": schemas.PROBLEM, "Message": schemas.MESSAGE}
+            | {one.name.title(): one.schema for one in OPERATIONS},
             "responses": {
                 "NotModified": {"description": "The answer is the one that If-None-Match names"},
-                **{_named(status): _problem(said) for status, said in _PROBLEMS.items()},
-                _named("404"): _problem(_NOT_FOUND),
+                **{_named(status): _problem(status, said) for status, said in _PROBLEMS.items()},
+                _named("404"): _problem("404", _NOT_FOUND),
             },
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         },
@@ -89,11 +93,11 @@ def _parameter(parameter: Parameter) -> Json:
     }
 
 
-def _problem(description: str) -> Json:
-    return {
-        "description": description,
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    }
+def _problem(status: str, description: str) -> Json:
+    message = {"application/json": {"schema": {"$ref": "#/components/schemas/Message"}}}
+    document = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    content = message if status in _OF_GATEWAY else document | message if status == "403" else document
+    return {"description": description, "content": content}
 
 
 def _named(status: str) -> str:

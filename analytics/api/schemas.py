@@ -212,3 +212,8 @@ PROBLEM: Schema = {
     "properties": {"type": TEXT, "title": TEXT, "status": {"type": "integer"}, "detail": TEXT, "hint": TEXT},
     "required": ["type", "title", "status", "detail"],
 }
+MESSAGE: Schema = {
+    "type": "object",
+    "description": "What an HTTP API says by itself: the status in words",
+    "properties": {"message": TEXT},
+}

@@ -54,14 +54,14 @@ class TokenCheck:
 
     def grant_of(self, authorization: str) -> Grant:
         """Return what the header `Authorization: Bearer <token>` grants; BadToken if that is nothing."""
-        kind, _, token = authorization.strip().partition(" ")
+        kind, _, token = authorization.partition(" ")
         token = token.strip()
         if kind.lower() != "bearer" or not token:
             raise BadToken("there is no token: send it as Authorization: Bearer")
-        if len(token) > TOKEN_CHARACTERS_MAX or token.count(".") != 2:
+        if len(token) > TOKEN_CHARACTERS_MAX:
             raise BadToken("the token is malformed")
         signed, _, signature = token.rpartition(".")
-        head, _, body = signed.partition(".")
+        head, _, body = signed.partition(".")  # any dot but these two is no character of base64url
         header, claims = _object(head), _object(body)
         key = self._key(header.get("kid")) if header.get("alg") == "RS256" else None
         if key is None or not is_signed(signed.encode(), _octets(signature), key):
@@ -73,7 +73,7 @@ class TokenCheck:
         until, client, scopes = claims.get("exp"), claims.get("client_id"), claims.get("scope", "")
         if claims.get("iss") != self.issuer or claims.get("token_use") != "access":
             raise BadToken("the token is of another pool, or no access token")
-        if not isinstance(until, int | float) or self.now_seconds() >= until:
+        if not isinstance(until, int | float) or not self.now_seconds() < until:  # also for NaN, which JSON may hold
             raise BadToken("the token is expired: ask for a new one")
         if not isinstance(client, str) or not isinstance(scopes, str):
             raise BadToken("the token is malformed")

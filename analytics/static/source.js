@@ -41,7 +41,8 @@ function fromServer(session) {
     });
     if (response.ok && !answer.detail) return answer;
     // `isAbout` tells an answer of the server from no answer at all.
-    throw Object.assign(new Error([answer.detail, answer.hint].filter(Boolean).join(" — ")), { isAbout: what });
+    const said = answer.detail ?? answer.message ?? `status ${response.status}`; // a gateway on the way has a message alone
+    throw Object.assign(new Error([said, answer.hint].filter(Boolean).join(" — ")), { isAbout: what });
   };
   return {
     isLive: true,

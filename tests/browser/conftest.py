@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -27,7 +26,7 @@ from producers.fleet import FleetSpec
 from windrow.aws.clients import Place
 from windrow.stage import Stage
 from windrow.window import WINDOW_MS
-from windrow_cli.dashboard import HOST, dashboard_of, listening
+from windrow_cli.dashboard import HOST, dashboard_of, listening, server_of
 from windrow_operations.draining import wait_until_drained
 from windrow_operations.simulating import simulate_fleet
 from windrow_operations.ticks import invoke_tick, tick_event
@@ -138,7 +137,7 @@ def serving_of(made: Dashboard, place: Place) -> Iterator[str]:
     """Serve any dashboard so."""
     listener = listening(None)
     app = application(made, place)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off"))
+    server = server_of(app)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     deadline = time.monotonic() + WAIT_SECONDS_MAX

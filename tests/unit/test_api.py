@@ -199,6 +199,62 @@ def test_only_final_windows_between_fixed_times_may_be_kept(tmp_path: Path) -> N
     assert said(**{**fixed, "to": format_rfc3339(end_ms + WINDOW_MS)}) == "private, no-cache"
 
 
+@pytest.mark.parametrize(
+    ("path", "query", "status", "said"),
+    [
+        ("fleet", {"from": "now", "to": "-1h"}, 400, "reversed"),
+        ("fleet", {"from": BOUNDS["to"], "to": BOUNDS["from"]}, 400, "reversed"),
+        ("fleet", {"from": "-1h", "to": "-1h"}, 400, "empty"),
+        ("fleet", {"from": "-32d"}, 400, "32 days"),
+        ("fleet", {"from": "1970-01-01T00:00:00Z", "to": "2026-11-20T00:00:00Z"}, 400, "20,777 days"),
+        ("fleet", {"from": "0001-01-01T00:00:00Z", "to": "9999-12-31T23:59:59Z"}, 400, "leaves the years"),
+        ("fleet", {"from": "-9" + "9" * 40 + "d"}, 400, "From"),
+        ("fleet", {"to": "2026-11-20T10:05:00"}, 400, "To"),
+        ("fleet", {"from": "x" * 65}, 400, "65 characters"),
+        ("sensors", {"per_page": "201"}, 400, "per_page"),
+        ("sensors", {"per_page": "0"}, 400, "per_page"),
+        ("sensors", {"page": "-1"}, 400, "page"),
+        ("sensors", {"page": "1e9"}, 400, "page"),
+        ("sensors", {"page": "٣"}, 400, "page"),
+        ("live", {"per_page": "9" * 5_000}, 400, "per_page"),
+        ("live", {"search": "x" * 129}, 400, "search"),
+        ("latest", {"page": "999999999"}, 200, ""),
+        ("sensors", {"sort": "x' OR 1=1"}, 400, "sort"),
+        ("sensor", {}, 400, "missing"),
+        ("sensor", {"sensor": "x" * 129}, 400, "sensor"),
+        *(
+            ("sensor", {"sensor": one}, 404, "no sensor")
+            for one in (
+                "nobody",
+                "\x00",
+                "\x1f",
+                "\n",
+                "é" * 128,
+                "'; DROP TABLE aggregates; --",
+                "%",
+                "_",
+                "\ufeff",
+                "../..",
+            )
+        ),
+        ("fleet", {"quantity": "Humidity"}, 400, "quantity"),
+        ("fleet", {"quantity": "humidity"}, 400, "unit"),
+        ("lineage", {"window": BOUNDS["from"] + " "}, 400, "window"),
+    ],
+)
+def test_bad_input_is_refused_by_what_is_wrong(
+    local: Starlette, path: str, query: dict[str, str], status: int, said: str
+) -> None:
+    """With the documented status, and a text that names the culprit; an endless page is the last one."""
+    bounds = {} if path in {"live", "lineage"} or {"from", "to"} & query.keys() else BOUNDS
+    answered, headers, answer = get(local, f"/v1/{path}", urlencode(bounds | query))
+    assert answered == status
+    if status != 200:
+        assert (headers["content-type"], answer["status"]) == (MEDIA_TYPE, status)
+        assert said in answer["detail"]
+        assert len(answer["detail"]) < 500
+
+
 def test_what_there_is_not_is_a_problem_too(local: Starlette) -> None:
     """A path, with what may be meant; a method, with those there are; a parameter, a second one of the same name."""
     status, headers, answer = get(local, "/v1/flet")

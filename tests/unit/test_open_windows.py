@@ -88,7 +88,16 @@ def test_a_window_with_a_lineage_is_no_longer_open() -> None:
     lake.results.calls.clear()
     lake.lake.calls.clear()
     assert lake.open.at(NOW_MS) == ()
-    assert (lake.results.calls, lake.lake.calls) == ({"get": 2}, {"list": 2})  # of the two that have no lineage
+    assert (lake.results.calls, lake.lake.calls) == ({"get": 1}, {"list": 1})  # of the one after it
+
+
+def test_what_is_shown_does_not_go_back_to_an_earlier_window() -> None:
+    """A tick rolled the newer window and broke off before the one it had left; another server sees the same."""
+    lake = Lake()
+    lake.deliver([Reading("a", START_MS, 0, 1_000), Reading("a", START_MS + WINDOW_MS, 0, 2_000)])
+    assert values(lake)["last"] == [2.0]
+    lake.results.put(lineage_key(Window(START_MS + WINDOW_MS)), b"{}")
+    assert lake.open.at(NOW_MS) == OpenWindows(lake=lake.lake, results=lake.results).at(NOW_MS) == ()
 
 
 @pytest.mark.parametrize(("windows_off", "is_shown"), [(-3, False), (-2, True), (0, True), (1, True), (2, False)])
