@@ -3,12 +3,14 @@
 import csv
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from windrow.errors import UsageError
 
 _DELIMITERS = (",", ";", "\t", "|")
 _COMMENT = "#"
+_ANNOTATIONS = ("#group,", "#datatype,", "#default,")
 _LINES_MAX = 200
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?([eE][+-]?\d+)?|")
 _VALUE = re.compile(r"\s*[+-]?[.,]?\d")
@@ -70,6 +72,31 @@ def csv_form(
         has_decimal_comma=has_decimal_comma,
         remarks=tuple(remarks),
     )
+
+
+def check_annotated(lines: Iterable[str], *, name: str) -> None:
+    """Check that an annotated CSV file has one header; UsageError names the first line of another.
+
+    Query tools write a table behind the other, each with its own annotations (lines with #) and names of columns.
+    """
+    first, is_behind_annotation = None, True
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        if not line.startswith(_COMMENT) and is_behind_annotation:
+            header = [field.strip() for field in next(csv.reader([line]))]
+            first = first or header
+            if header != first:
+                raise UsageError(
+                    f"{name} holds tables of different columns: line {number} begins another, {line.strip()[:80]!r}",
+                    hint="export them to a file each, or pivoted to one table",
+                )
+        is_behind_annotation = line.startswith(_COMMENT)
+
+
+def is_annotated(text: str) -> bool:
+    """Whether a CSV file begins with annotations, as query tools write them."""
+    return text.startswith(_ANNOTATIONS)
 
 
 def _header(rows: list[list[str]]) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
-from producers.files.csv_form import csv_form
+from producers.files.csv_form import check_annotated, csv_form, is_annotated
 from producers.files.json_table import JsonTable
 from producers.files.opening import OpenedFile
 from producers.files.options import FileFormat, FileOptions
@@ -73,6 +73,9 @@ class FileRecording:
             case FileFormat.CSV:
                 with self.file.path.open(encoding="utf-8", errors="replace", newline="") as text:
                     head = text.read(_SNIFFED_OCTETS)
+                    if is_annotated(head):
+                        text.seek(0)
+                        check_annotated(text, name=self.file.name)
                 form = csv_form(
                     head,
                     name=self.file.name,

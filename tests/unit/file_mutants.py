@@ -20,6 +20,11 @@ FILE_BREAKS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
         (("a cell's own unit is passed over", "            quantity = in_unit(quantity, unit)\n", "            in_unit(quantity, unit)\n"),),
     ),
     (
+        "producers.files.csv_form",
+        "test_file_cases",
+        (("tables of different columns are one", "            if header != first:\n", "            if False:\n"),),
+    ),
+    (
         "producers.files.series",
         "test_file_cases",
         (

@@ -224,6 +224,16 @@ def test_an_annotated_query_result_has_its_own_time_and_fields() -> None:
     assert [reason for _, reason in left_out] == ["event_time"]
 
 
+def test_tables_of_different_columns_are_not_read_as_one(tmp_path: Path) -> None:
+    """Rows of the second would be read by the first one's names."""
+    text = (CASES / "annotated_query_result.csv").read_text()
+    second = text.rindex("_field,_measurement,room")
+    file = tmp_path / "tables.csv"
+    file.write_text(text[:second] + "room,_measurement,_field" + text[second + len("_field,_measurement,room") :])
+    with pytest.raises(UsageError, match="line 12 begins another, ',result,table,_start"):
+        read(file)
+
+
 def test_what_was_asked_for_is_not_when_it_was_measured(tmp_path: Path) -> None:
     """A time that is the same in all rows is taken only if there is no other."""
     file = tmp_path / "query.csv"
