@@ -205,7 +205,7 @@ def _time(
     samples: Samples, options: FileOptions, instant_columns: frozenset[str], notes: _Notes
 ) -> tuple[tuple[str, ...], TimeForm | None]:
     """Return the columns of the time and their form; no form, and a note, if something must be said first."""
-    candidates = [options.time_columns] if options.time_columns else _time_candidates(samples)
+    candidates = [options.time_columns] if options.time_columns else _time_candidates(samples, instant_columns)
     for columns in candidates:
         form = TimeForm("epoch_ms") if set(columns) <= instant_columns else _form(columns, samples, options, notes)
         if form is None and not notes.needs:
@@ -222,7 +222,7 @@ def _time(
     return (), None
 
 
-def _time_candidates(samples: Samples) -> list[tuple[str, ...]]:
+def _time_candidates(samples: Samples, instant_columns: frozenset[str]) -> list[tuple[str, ...]]:
     """Return the columns, or pairs of a date and a clock, that may be the time, the likeliest first."""
     single: list[tuple[str, ...]] = [(column,) for column in named(samples, TIMES)]
     dates, clocks = named(samples, DATES), named(samples, CLOCKS)
@@ -231,7 +231,7 @@ def _time_candidates(samples: Samples) -> list[tuple[str, ...]]:
     others: list[tuple[str, ...]] = [
         (column,)
         for column, texts in samples.items()
-        if (column,) not in single and any(_HAS_CLOCK.search(text) for text in texts[:5])
+        if (column,) not in single and (column in instant_columns or any(_HAS_CLOCK.search(text) for text in texts[:5]))
     ]
     # The begin and the end of what was asked for are the same in all rows.
     others.sort(key=lambda columns: len(set(samples[columns[0]])) == 1)

@@ -5,6 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from producers.files.names import names_another_quantity
@@ -330,3 +331,18 @@ def test_a_column_is_known_by_its_words_or_its_unit(tmp_path: Path, column: str)
 def test_an_id_may_say_that_it_is_of_another_quantity(sensor_id: str, *, is_other: bool) -> None:
     """By whole words, as rooms and machines are called after what is in them."""
     assert names_another_quantity(sensor_id) == is_other
+
+
+def test_an_index_without_a_name_is_the_time(tmp_path: Path) -> None:
+    """As pandas writes a pivoted table: the column's type tells that it holds times."""
+    file = tmp_path / "wide.parquet"
+    times = pd.date_range("2026-11-28", periods=2, freq="min", tz="Europe/Berlin")
+    pd.DataFrame({"hall": [20.5, 21], "roof": [1, 2]}, index=times).to_parquet(file)
+    found, _ = read(file, value_columns=(("temperature", "hall"), ("temperature", "roof")))
+    first, second = ms("2026-11-27T23:00:00Z"), ms("2026-11-27T23:01:00Z")
+    assert sorted(found["temperature"]) == [
+        ("wide/hall", first, 0, 20_500),
+        ("wide/hall", second, 0, 21_000),
+        ("wide/roof", first, 0, 1_000),
+        ("wide/roof", second, 0, 2_000),
+    ]
