@@ -28,7 +28,7 @@ with importing():
     from analytics.cache import ObjectCache
     from analytics.dashboard import Dashboard
     from analytics.local import LocalEngine
-    from analytics.open_windows import OpenWindows
+    from analytics.open_windows import LOOK_MS_MIN, OpenWindows
     from analytics.stage_rules import rules_reader
     from analytics.web import hosted
     from windrow.errors import WindrowError
@@ -73,7 +73,9 @@ def _adapter() -> Mangum:
         results=stage.results,
         stage=stage.name,
         clock_ms=_now_ms,
-        open_windows=OpenWindows(lake=stage.lake, results=stage.results) if stage.is_live else None,
+        open_windows=OpenWindows(lake=stage.lake, results=stage.results, look_ms_min=LOOK_MS_MIN)
+        if stage.is_live
+        else None,
         rules=rules_reader(stage),
     )
     endpoints = Endpoints(dashboard=dashboard, place=stage.place, groups=groups_of, seconds_max=ANSWER_SECONDS_MAX)

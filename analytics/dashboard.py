@@ -11,7 +11,7 @@ from analytics.abandon import Check, always_wanted, held
 from analytics.history import Histories
 from analytics.live_values import live_values
 from analytics.objects import newest_window
-from analytics.open_windows import OpenWindows
+from analytics.open_windows import OpenWindow, OpenWindows
 from analytics.result import Engine
 from analytics.row_cache import RowCache, Snapshot
 from analytics.silences import SilenceCache
@@ -32,6 +32,8 @@ RANGE_DAYS_MAX = 31
 """The longest range. Each of its windows is an object to list and a lineage to read: 8,928 in 31 days."""
 
 
+LIVE_ANSWERS_MAX = 32
+"""How many answers about the same open windows are kept: those who watch mostly ask alike."""
 OTHERS_MAX = 2
 """How many quantities beside the dashboard's own keep their rows in memory: those that were asked for last."""
 
@@ -74,6 +76,7 @@ class Dashboard:
         self._lock = threading.Lock()
         self._newest: tuple[Snapshot, panels.SensorSummaries] | None = None
         self._loaded = (0, 0)
+        self._live: tuple[tuple[Sequence[OpenWindow], Sequence[Rule]], dict[tuple[str, int, int], Json]] = ((), ()), {}
 
     def about(self, name: str, unit: str) -> "Dashboard":
         """Return the dashboard of a quantity over the same results; UsageError for what is none, or has no unit."""
@@ -185,7 +188,14 @@ class Dashboard:
         opened = self._open_windows
         windows = () if opened is None else opened.at(self._clock_ms(), check)
         rules = () if opened is None else self._rules()
-        shown = live_values(windows, self.quantity, search=search, page=page, per_page=per_page, rules=rules)
+        with self._lock:
+            if (windows, rules) != self._live[0]:
+                self._live = (windows, rules), {}
+            answers = self._live[1]
+            known = answers.get((search, page, per_page))
+        shown = known or live_values(windows, self.quantity, search=search, page=page, per_page=per_page, rules=rules)
+        if len(answers) < LIVE_ANSWERS_MAX:
+            answers[search, page, per_page] = shown
         return {"is_live": opened is not None} | shown
 
     def history(self, start: str | None, end: str | None, *, sensor_id: str, check: Check = always_wanted) -> Json:

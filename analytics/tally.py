@@ -80,11 +80,15 @@ def tally(windows: Sequence[OpenWindow], newest: Mapping[str, tuple[int, int]], 
 
 def are_beyond(limits: Sequence[Rule], rollup: Rollup) -> Mask:
     """Return which rows are beyond the limit of any rule: bool[n]."""
+    left = may_matter(limits, rollup, ())
     found = np.zeros(len(rollup), bool)
-    candidates = may_matter(limits, rollup, ())
-    watched = watched_rows(rollup, candidates)
-    places = dict(zip(watched.series, np.flatnonzero(candidates).tolist(), strict=True))
+    watched = watched_rows(rollup, left)
     for rule in limits:
         judged = judge(rule, watched, None)
-        found[[places[judged.series[one]] for one in np.flatnonzero(judged.verdicts == Verdict.BEYOND).tolist()]] = True
+        beyond = {judged.series[one] for one in np.flatnonzero(judged.verdicts == Verdict.BEYOND).tolist()}
+        if beyond:  # the other rules need not look at them: patterns are matched sensor by sensor
+            are_new = np.array([series in beyond for series in watched.series], bool)
+            found[np.flatnonzero(left)[are_new]] = True
+            left = left & ~found
+            watched = watched_rows(rollup, left)
     return found

@@ -80,7 +80,7 @@ def dashboard_of(stage: "Stage", *, home: Path, quantity: str | None = None, uni
     """Return the dashboard of a stage."""
     from analytics.dashboard import Dashboard
     from analytics.engine import local_engine
-    from analytics.open_windows import OpenWindows
+    from analytics.open_windows import LOOK_MS_MIN, OpenWindows
     from analytics.stage_rules import rules_reader
     from windrow.aws.clients import readable_errors
 
@@ -93,7 +93,7 @@ def dashboard_of(stage: "Stage", *, home: Path, quantity: str | None = None, uni
         stage=stage.name,
         clock_ms=clock_ms,
         quantity=shown,
-        open_windows=OpenWindows(lake=stage.lake, results=stage.results),
+        open_windows=OpenWindows(lake=stage.lake, results=stage.results, look_ms_min=LOOK_MS_MIN),
         rules=rules_reader(stage),
     )
 

@@ -1,11 +1,13 @@
 """The limits by which live values are tallied: those of the rules that the stage names, read once."""
 
 from dataclasses import replace
+from typing import Any
 from unittest import mock
 
 import pytest
 
-from analytics.dashboard import Dashboard
+from analytics.dashboard import LIVE_ANSWERS_MAX, Dashboard
+from analytics.live_values import live_values
 from analytics.stage_rules import rules_reader
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from tests.unit.test_deploy_command import STAGE
@@ -14,6 +16,7 @@ from windrow.errors import WindrowError
 from windrow.lake.layout import rules_key
 from windrow.lake.store import CountingStore
 from windrow.reading import Reading
+from windrow.rules.load import load_rules
 from windrow.rules.stored import store_rules
 from windrow.stage import Stage
 
@@ -67,3 +70,36 @@ def test_live_values_are_tallied_by_them(lake: CountingStore) -> None:
     assert (without["is_live"], without["limits"], lake.calls) == (False, 0, {})
     found = Dashboard(**parts, open_windows=opened.open).live(search="", page=0, per_page=1)
     assert (found["limits"], found["sites"]["site"], found["sites"]["beyond"]) == (1, ["a", "b"], [1, 0])
+
+
+def test_the_same_question_about_the_same_windows_is_answered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anew for another page or search, once a partial has come, and under other rules."""
+    opened, made = Lake(), []
+    monkeypatch.setattr(
+        "analytics.dashboard.live_values", lambda *asked, **named: made.append(named) or live_values(*asked, **named)
+    )
+    opened.deliver([Reading(f"a/{number}", START_MS, 0, 1_000 * number) for number in range(3)])
+    rules = [load_rules(TEXT.decode())]
+    asked = Dashboard(
+        engine=mock.Mock(),
+        results=opened.results,
+        stage="dev",
+        clock_ms=lambda: NOW_MS,
+        open_windows=opened.open,
+        rules=lambda: rules[-1],
+    )
+
+    def last(**query: Any) -> Any:
+        return asked.live(**({"search": "", "page": 0, "per_page": 1} | query))["last"]
+
+    assert [last(), last(), last(page=1), last(search="2"), last()] == [[0.0], [0.0], [1.0], [2.0], [0.0]]
+    assert len(made) == 3
+    opened.deliver([Reading("a/0", START_MS + 1, 0, 7_000)])
+    assert [last(), last()] == [[7.0], [7.0]]
+    assert len(made) == 4
+    rules.append(())
+    assert asked.live(search="", page=0, per_page=1)["limits"] == 0
+    for number in range(2 * LIVE_ANSWERS_MAX):
+        assert last(search=f"a/{number}") == (
+            [1_000.0 * number / 1_000] if number in {1, 2} else [7.0] if number == 0 else []
+        )

@@ -7,7 +7,7 @@ import pytest
 
 from analytics import open_windows
 from analytics.live_values import live_values
-from analytics.open_windows import OpenWindows
+from analytics.open_windows import LOOK_MS_MIN, OpenWindows
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from windrow.errors import WindrowError
 from windrow.lake.layout import Origin, PartialKey, lineage_key
@@ -121,6 +121,23 @@ def test_a_partial_is_read_once_and_only_news_are_rolled() -> None:
     after = lake.open.at(NOW_MS)
     assert lake.lake.calls["get"] == 3  # the rest lies in both windows
     assert after[-1].rollup.rows_sha256 == rolled(readings, after[-1].window)
+
+
+def test_many_who_ask_at_once_are_answered_by_one_look() -> None:
+    """What was seen less than a second ago is told again, unless the clock was set back."""
+    lake = Lake()
+    opened = OpenWindows(lake=lake.lake, results=lake.results, look_ms_min=LOOK_MS_MIN)
+    lake.deliver([Reading("a", START_MS, 0, 1_000)])
+    first = opened.at(NOW_MS)
+    lake.deliver([Reading("a", START_MS + 1, 0, 2_000)])
+    lake.lake.calls.clear()
+    assert opened.at(NOW_MS + LOOK_MS_MIN - 1) is first
+    assert lake.lake.calls == {}
+    (second,) = opened.at(NOW_MS + LOOK_MS_MIN)
+    assert second.rollup.readings.tolist() == [2]
+    lake.deliver([Reading("a", START_MS + 2, 0, 3_000)])
+    (third,) = opened.at(NOW_MS)
+    assert third.rollup.readings.tolist() == [3]
 
 
 def test_more_than_can_be_read_is_refused_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
