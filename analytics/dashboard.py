@@ -76,7 +76,10 @@ class Dashboard:
         self._lock = threading.Lock()
         self._newest: tuple[Snapshot, panels.SensorSummaries] | None = None
         self._loaded = (0, 0)
-        self._live: tuple[tuple[Sequence[OpenWindow], Sequence[Rule]], dict[tuple[str, int, int], Json]] = ((), ()), {}
+        self._live: tuple[tuple[Sequence[OpenWindow], Sequence[Rule]], dict[tuple[str, int, int, str], Json]] = (
+            ((), ()),
+            {},
+        )
 
     def about(self, name: str, unit: str) -> "Dashboard":
         """Return the dashboard of a quantity over the same results; UsageError for what is none, or has no unit."""
@@ -180,9 +183,10 @@ class Dashboard:
         numbers = {"total": found.total, "page": found.page, "per_page": per_page}
         return numbers | {"is_final": _is_final(snapshot)} | columns
 
-    def live(self, *, search: str, page: int, per_page: int, check: Check = always_wanted) -> Json:
+    def live(self, *, search: str, page: int, per_page: int, sensor_id: str = "", check: Check = always_wanted) -> Json:
         """Return a page of sensors, by id, each with its newest reading in windows that are not rolled yet.
 
+        With `sensor_id` that sensor alone is on the page; an empty page if it was not heard.
         is_live: whether such windows are read at all; without x. sites: a tally of all that are found.
         """
         opened = self._open_windows
@@ -192,10 +196,13 @@ class Dashboard:
             if (windows, rules) != self._live[0]:
                 self._live = (windows, rules), {}
             answers = self._live[1]
-            known = answers.get((search, page, per_page))
-        shown = known or live_values(windows, self.quantity, search=search, page=page, per_page=per_page, rules=rules)
+            asked = (search, page, per_page, sensor_id)
+            known = answers.get(asked)
+        shown = known or live_values(
+            windows, self.quantity, search=search, page=page, per_page=per_page, sensor_id=sensor_id, rules=rules
+        )
         if len(answers) < LIVE_ANSWERS_MAX:
-            answers[search, page, per_page] = shown
+            answers[asked] = shown
         return {"is_live": opened is not None} | shown
 
     def history(self, start: str | None, end: str | None, *, sensor_id: str, check: Check = always_wanted) -> Json:

@@ -25,32 +25,35 @@ def live_values(
     search: str,
     page: int,
     per_page: int,
+    sensor_id: str = "",
     rules: Sequence[Rule] = (),
 ) -> Json:
     """Return a page of the sensors whose ids contain `search`, ignoring case, by id, and the windows they are of.
 
     `windows` are the open ones, the newest first; a sensor is shown with its numbers in the newest that has it. The
     last page is returned if there are fewer. All sensors that are found are tallied by site, and by the limits that
-    `rules` name.
+    `rules` name. `sensor_id`, if it is given, is the only sensor that is shown; the tally has the others too.
     """
     of_quantity = [(one, *_rows_of(one, quantity)) for one in windows]
     newest: dict[str, tuple[int, int]] = {}
     for place, (_, ids, rows) in enumerate(of_quantity):
-        for sensor_id, row in zip(ids, rows.tolist(), strict=True):
-            newest.setdefault(sensor_id, (place, row))
+        for one, row in zip(ids, rows.tolist(), strict=True):
+            newest.setdefault(one, (place, row))
     wanted = search.casefold()
-    found = sorted(sensor_id for sensor_id in newest if wanted in sensor_id.casefold())
+    found = sorted(one for one in newest if wanted in one.casefold())
+    tallied = tally(windows, {one: newest[one] for one in found}, limits_on(quantity, rules))
+    if sensor_id:
+        found = [one for one in found if one == sensor_id]
     number = max(0, min(page, -(-len(found) // per_page) - 1))
     shown = found[number * per_page : (number + 1) * per_page]
     summaries = [_summary(one, rows) for one, _, rows in of_quantity if len(rows)]
-    limits = limits_on(quantity, rules)
     return {
         "total": len(found),
         "page": number,
         "per_page": per_page,
         "windows": sorted(summaries, key=lambda one: int(one["t"])),
-        "limits": len(limits),
-        "sites": _sites(tally(windows, {sensor_id: newest[sensor_id] for sensor_id in found}, limits)),
+        "limits": len(limits_on(quantity, rules)),
+        "sites": _sites(tallied),
         "sensors": shown,
         **_columns([windows[place] for place, _ in map(newest.__getitem__, shown)], [newest[one][1] for one in shown]),
     }

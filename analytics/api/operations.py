@@ -8,6 +8,7 @@ from analytics.abandon import Check
 from analytics.api import schemas
 from analytics.api.parameters import (
     ANY_QUANTITY,
+    ONE_SENSOR,
     PAGE,
     QUANTITY,
     RANGE,
@@ -101,6 +102,7 @@ def _latest(dashboard: Dashboard, arguments: Arguments, check: Check) -> Json:
 def _live(dashboard: Dashboard, arguments: Arguments, check: Check) -> Json:
     return dashboard.live(
         search=arguments.text("search"),
+        sensor_id=arguments.text("sensor"),
         page=arguments.number("page"),
         per_page=arguments.number("per_page"),
         check=check,
@@ -181,7 +183,7 @@ OPERATIONS = (
         summary="The newest reading of each sensor in windows that are not rolled yet, by id, a page at a time",
         answer=_live,
         schema=schemas.LIVE,
-        parameters=(*QUANTITY, SEARCH, *PAGE),
+        parameters=(*QUANTITY, SEARCH, ONE_SENSOR, *PAGE),
     ),
     Operation(
         name="excursions",

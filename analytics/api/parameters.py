@@ -132,4 +132,9 @@ SORT = Parameter(
 )
 # In the query and not in the path: an id may hold any character, and servers on the way change slashes and dots there.
 SENSOR = _text("sensor", "The sensor's id, percent-encoded", longest=SENSOR_ID_CHARACTERS_MAX, is_required=True)
+ONE_SENSOR = _text(
+    "sensor",
+    "The only sensor on the page, by its id; the tally has the others too",
+    longest=SENSOR_ID_CHARACTERS_MAX,
+)
 WINDOW = _text("window", "Start of the window, RFC 3339", longest=TIME_CHARACTERS_MAX, is_required=True)

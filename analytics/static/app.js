@@ -4,7 +4,7 @@ import { drawFleet, drawHistory } from "windrow/charts";
 import { showExcursions, spansOf } from "windrow/excursions";
 import { count, element, instant, quantity, rfc3339, useLocalTime, useQuantity, zone } from "windrow/format";
 import { Heatmap, shadeOf } from "windrow/heatmap";
-import { showCompleteness, showFacts, showMovers, showSilent, showSites } from "windrow/panels";
+import { showCompleteness, showFacts, showMovers, showNewest, showSilent, showSites } from "windrow/panels";
 import { axisOf, zoomedOut } from "windrow/range";
 import { sessionOf } from "windrow/sign_in";
 import { sourceOf } from "windrow/source";
@@ -19,7 +19,7 @@ const session = await sessionOf(document);
 const source = sourceOf(document, session);
 const state = {};
 const NO_EXCURSIONS = { total: 0, listed: [] };
-const shown = { charts: {}, overview: null, open: [], sites: null, heatmap: null, excursions: NO_EXCURSIONS, refreshes: 0 };
+const shown = { charts: {}, overview: null, open: [], sites: null, newest: null, heatmap: null, excursions: NO_EXCURSIONS, refreshes: 0 };
 let running = null;
 
 const heatmap = new Heatmap({
@@ -148,6 +148,7 @@ function showFleet(view = viewOf()) {
   const told = open.map((one) => `${instant(one.t).slice(-5)} (${count(one.readings)} readings of ${count(one.sensors)} sensors)`);
   byId("open").textContent = `Provisional, until they are rolled: the windows of ${told.join(" and ")}.`;
   showSites(open.length ? shown.sites : null);
+  showNewest(shown.newest, state.sensor);
 }
 
 /** Whether the server reads windows that are not rolled yet; it says so the first time. */
@@ -158,12 +159,16 @@ async function refreshOpen(signal) {
   const { fleet, window_ms: windowMs } = shown.overview;
   const asks = readsOpen && state.to === "now" && fleet.step_ms === windowMs;
   shown.open = [];
+  shown.newest = null;
   if (!asks) return;
   try {
-    const answer = await source.live(about(), signal);
+    const sensor = state.sensor;
+    const answer = await source.live(about(), sensor, signal);
     readsOpen = answer.is_live;
     shown.open = answer.windows.filter((one) => one.t > (fleet.t.at(-1) ?? 0));
     shown.sites = { ...answer.sites, limits: answer.limits };
+    const isHeard = sensor !== "" && answer.sensors[0] === sensor;
+    shown.newest = isHeard ? { sensor, ms: answer.last_time[0], value: answer.last[0] } : null;
   } catch (error) {
     if (error.name === "AbortError" || !error.isAbout) throw error;
     readsOpen = false; // there is more than it reads; the other panels are as good as before
@@ -253,8 +258,10 @@ async function redo(part, step) {
 
 async function openSensor(sensor) {
   state.sensor = sensor;
+  showNewest(null, sensor);
   heatmap.show(shown.heatmap, sensor, axisOf(shown.overview));
   await redo(refreshHistory, { isStep: true });
+  refreshOpen(running?.signal).then(() => showFleet(), complain);
   byId("history-panel").scrollIntoView({ block: "nearest" });
 }
 

@@ -93,6 +93,13 @@ export function showSites(sites) {
   byId("sites").replaceChildren(table(`Sites in these windows${listed}`, headings, rows));
 }
 
+/** The newest reading of the sensor whose history is shown, if it is of a window that is not rolled yet. */
+export function showNewest(newest, sensor) {
+  const isIt = newest !== null && newest.sensor === sensor;
+  byId("newest").hidden = !isIt;
+  byId("newest").textContent = isIt ? `Newest reading: ${withUnit(newest.value)} at ${instant(newest.ms)}, provisional.` : "";
+}
+
 const STATES = { began: "fell silent", lasts: "silent", gone: "given up", missing: "missing" };
 
 /** What the panel of silent sensors says above its list. */

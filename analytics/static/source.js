@@ -50,7 +50,7 @@ function fromServer(session) {
     heatmap: (range, wanted, signal) => ask("sensors", { ...range, ...wanted }, signal),
     history: (range, sensor, signal) => ask("sensor", { ...range, sensor }, signal),
     excursions: ({ from, to }, quantity, signal) => newestOf((wanted) => ask("excursions", { from, to, ...wanted }, signal), quantity),
-    live: (about, signal) => ask("live", { ...about, per_page: 1 }, signal),
+    live: (about, sensor, signal) => ask("live", { ...about, ...(sensor ? { sensor } : {}), per_page: 1 }, signal),
     progress: (range) => ask("progress", {}),
     quantities: async () => (await ask("quantities", {})).quantities,
   };

@@ -208,6 +208,13 @@ def truth_of(spec: FleetSpec) -> dict[str, list[float]]:
     return columns
 
 
+def newest_of(spec: FleetSpec, sensor: str) -> dict[str, object]:
+    """The last reading of one sensor, as the page has it."""
+    found = [one for batch in readings(spec) for one in batch if one.sensor_id == sensor]
+    last = max(found, key=lambda one: one.event_time_ms)
+    return {"sensor": sensor, "ms": last.event_time_ms, "value": last.value_milli / 1_000}
+
+
 def _queried(hosted: Hosted, **span: str) -> dict[str, list[float]]:
     """The same columns by `windrow query`."""
     rows = json.loads(hosted.windrow("query", "fleet", "--from", span["from"], "--format", "json"))
@@ -238,6 +245,9 @@ def _see_a_window_before_it_is_rolled(page: Page, hosted: Hosted) -> None:
     names = ["site-00", "site-01", "site-02"]
     assert (sites["site"], sites["sensors"], sites["beyond"]) == (names, [4] * 3, [4] * 3)
     assert len(page.js("return [...document.querySelectorAll('#sites tbody tr')]")) == 3
+    newest = page.js(f"return {shown}.newest")
+    assert newest == newest_of(FleetSpec.from_json(json.loads(printed)["fleet"]), page.text("#history-title"))
+    assert f"{newest['value']:.2f}" in page.text("#newest")
     _keep(page.browser, "hosted-live.png")
     invoke_tick(hosted.stage, tick_event(int(truth["t"][-1]) + WINDOW_MS + 120_000, is_dry_run=False))
     page.after(lambda: page.press("r"))

@@ -229,6 +229,17 @@ def test_sensors_are_searched_and_paged() -> None:
     assert values(lake, page=9, per_page=2)["sensors"] == ["Site/4"]
 
 
+def test_one_sensor_is_asked_for_by_its_id() -> None:
+    """It alone, also if its id is a part of others; the tally has all of them, and who was not heard is no error."""
+    lake = Lake()
+    lake.deliver([Reading(f"a/{number}", START_MS, 0, number) for number in range(12)])
+    found = values(lake, sensor_id="a/1", per_page=1)
+    assert (found["total"], found["sensors"], found["last"]) == (1, ["a/1"], [0.001])
+    assert found["sites"]["sensors"] == [12]
+    nobody = values(lake, sensor_id="A/1")
+    assert (nobody["total"], nobody["sensors"], nobody["sites"]["sensors"]) == (0, [], [12])
+
+
 def test_a_partial_that_is_gone_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """It expired, or somebody removed it, between the listing and the reading."""
     lake = Lake()
