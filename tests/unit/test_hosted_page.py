@@ -49,6 +49,12 @@ def test_what_the_sign_in_is_called_cannot_end_an_attribute() -> None:
     assert '"><script>' not in page.partition("<head>")[0]
 
 
+def test_live_values_know_the_rules_of_the_stage() -> None:
+    """By whose limits they are tallied; without live values the function is told nothing of rules."""
+    told = RESOURCES["ApiFunction"]["Properties"]["Environment"]["Variables"]
+    assert told["WINDROW_RULES"] == {"Fn::If": ["HasLive", {"Ref": "ValueRules"}, ""]}
+
+
 def test_every_file_is_written_and_the_page_last() -> None:
     """With its type, and asked for anew each time, because names do not change with the content."""
     stage = replace(STAGE, place=PLACE, site_bucket="site", sign_in_url=SIGN_IN.authority, sign_in_client="abc")
