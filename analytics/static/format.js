@@ -54,6 +54,11 @@ export function instant(ms) {
   return `${day} ${time}`;
 }
 
+/** An instant in ms to the second, as "20 Nov 10:05:07". */
+export function moment(ms) {
+  return `${instant(ms)}:${two(dateOf(ms / 1000).getSeconds())}`;
+}
+
 /** The time of day, and the day where it begins: for the axis of a chart. */
 export function tick(ms) {
   const { day, time } = clock(ms);

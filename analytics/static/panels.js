@@ -1,7 +1,7 @@
 /** The key figures, movers, silent sensors, and the completeness from the lineages. */
 
 import { drawCounts } from "windrow/charts";
-import { count, element, instant, span, unit, withUnit } from "windrow/format";
+import { count, element, instant, moment, span, unit, withUnit } from "windrow/format";
 
 const byId = (id) => document.getElementById(id);
 const sum = (values) => values.reduce((total, value) => total + value, 0);
@@ -85,11 +85,11 @@ export function showSites(sites) {
   const judged = sites.limits > 0;
   const rows = sites.site.map((site, place) => [
     element("bdi", {}, site || "(no site)"), count(sites.sensors[place]),
-    ...["mean", "min", "max"].map((name) => sites[name][place].toFixed(2)),
     ...(judged ? [element("span", sites.beyond[place] ? { class: "beyond" } : {}, count(sites.beyond[place]))] : []),
+    ...["mean", "min", "max"].map((name) => sites[name][place].toFixed(2)),
   ]);
   const listed = sites.total > rows.length ? `, ${count(rows.length)} of ${count(sites.total)}` : "";
-  const headings = ["site", "sensors", `mean, ${unit}`, "lowest", "highest", ...(judged ? ["beyond limits"] : [])];
+  const headings = ["site", "sensors", ...(judged ? ["beyond limits"] : []), `mean, ${unit}`, "lowest", "highest"];
   byId("sites").replaceChildren(table(`Sites in these windows${listed}`, headings, rows));
 }
 
@@ -97,7 +97,7 @@ export function showSites(sites) {
 export function showNewest(newest, sensor) {
   const isIt = newest !== null && newest.sensor === sensor;
   byId("newest").hidden = !isIt;
-  byId("newest").textContent = isIt ? `Newest reading: ${withUnit(newest.value)} at ${instant(newest.ms)}, provisional.` : "";
+  byId("newest").textContent = isIt ? `Newest reading: ${withUnit(newest.value)} at ${moment(newest.ms)}, provisional.` : "";
 }
 
 const STATES = { began: "fell silent", lasts: "silent", gone: "given up", missing: "missing" };
