@@ -75,10 +75,21 @@ class Connection:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def get(self, target: str, known: str = "") -> tuple[int, str]:
-        """Return the status and the tag of an answer, which is read to its end."""
-        if self._streams is None:
-            self._streams = await asyncio.open_connection(HOST, self._port)
-        reader, writer = self._streams
+        """Return the status and the tag of an answer, which is read to its end.
+
+        A server closes connections that are idle for some seconds; then it is asked by a new one, as by a browser.
+        """
+        if self._streams is not None:
+            try:
+                return await self._exchange(*self._streams, target, known)
+            except (asyncio.IncompleteReadError, ConnectionError):
+                self._streams[1].close()
+        self._streams = await asyncio.open_connection(HOST, self._port)
+        return await self._exchange(*self._streams, target, known)
+
+    async def _exchange(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: str, known: str
+    ) -> tuple[int, str]:
         tag = f"If-None-Match: {known}\r\n" if known else ""
         writer.write(f"GET {target} HTTP/1.1\r\nHost: {HOST}\r\n{tag}\r\n".encode())
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
