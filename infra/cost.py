@@ -9,8 +9,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from infra.cost_backfill import backfill
 from infra.cost_flink import flink
 from infra.cost_messages import messages
+from infra.cost_rules import rules
+from infra.cost_scaling import scaling
 from infra.cost_traffic import (
     HOURS_PER_MONTH,
     SECONDS_PER_MONTH,
@@ -21,7 +24,7 @@ from infra.cost_traffic import (
     traffic,
 )
 from infra.cost_united import late_rolls, united
-from infra.cost_uploads import uploads
+from infra.cost_uploads import tokens, uploads
 from infra.cost_web import audit_seconds, questions, web
 from infra.prices import PriceTable
 from infra.shape import Shape
@@ -80,7 +83,11 @@ def cost(fleet: Fleet, wire: str, shape: Shape, table: PriceTable) -> Cost:
         *_storage(sent, shape, table),
         *_keys(sent, shape, table),
         *_watching(sent, shape, table),
+        *(Part(*one) for one in rules(sent, shape, table)),
         *(Part(*one) for one in web(sent, shape, table)),
+        *(Part(*one) for one in tokens(sent, shape, table)),
+        *(Part(*one) for one in backfill(sent, shape, table)),
+        *(Part(*one) for one in scaling(shape, table)),
         *(Part(*one) for one in flink(sent, shape, table)),
     )
     scanned = max(ATHENA_BYTES_MIN, _row_bytes(fleet, table, windows=24 * 12))
@@ -251,7 +258,8 @@ def _watching(sent: Traffic, shape: Shape, table: PriceTable) -> Iterator[Part]:
     """CloudWatch: metrics, alarms and logs. The first three dashboards of an account are free."""
     metrics = alarm_metrics = 0
     if sent.ticks:
-        metrics += int(table.figure("dispatcher_metrics")) + shape.is_true("HasRules") + shape.is_true("HasAudit")
+        metrics += int(table.figure("dispatcher_metrics"))
+        metrics += sum(map(shape.is_true, ("HasRules", "HasAudit", "HasScaling")))
     if sent.fleet.sensors:
         metrics += int(table.figure("consumer_metrics"))
         metrics += int(table.figure("fanout_metrics")) * shape.is_true("IsFanout")

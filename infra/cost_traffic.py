@@ -38,8 +38,9 @@ class Fleet:
 
     late_windows: how many windows that ended more than an hour ago get late readings in an hour. readings_per_message:
     how many readings a device collects before it sends them, in the wire form "mqtt". gateways: how many upload a block
-    every `upload_seconds`, in the wire form "uploads". page_hours: how many hours a month somebody has the hosted page
-    open, where there is one.
+    every `upload_seconds`, in the wire form "uploads"; by_token: they have tokens of the stage's user pool. page_hours:
+    how many hours a month somebody has the hosted page open, where there is one. excursions: how many begin in a month,
+    where there are rules. backfill_gb: how many GB of text the state machine backfills in a month.
     """
 
     sensors: int
@@ -48,7 +49,10 @@ class Fleet:
     readings_per_message: int = 1
     gateways: int = 20
     upload_seconds: float = 300.0
+    by_token: bool = False
     page_hours: float = 160.0
+    excursions: int = 0
+    backfill_gb: float = 0.0
 
     @property
     def readings_per_second(self) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from infra.cost_traffic import HOURS_PER_MONTH, UPLOADS, Traffic
 from infra.prices import PriceTable
 from infra.shape import Shape
+from windrow.errors import UsageError
 
 GB = 1e9
 DAYS_PER_MONTH = HOURS_PER_MONTH / 24
@@ -44,6 +45,31 @@ def uploads(sent: Traffic, shape: Shape, table: PriceTable) -> Iterator[tuple[st
     )
     stored = kept * sent.record_bytes / GB
     yield "S3: objects uploaded", stored * table.usd("s3_gb_month"), f"{stored:,.1f} GB: objects of {days:g} days"
+
+
+def tokens(sent: Traffic, shape: Shape, table: PriceTable) -> Iterator[tuple[str, float, str]]:
+    """Yield the parts of gateways that upload by tokens; none unless the fleet has some. UsageError without the API.
+
+    Each is a client of the user pool, and asks for a token a day; each object is one question to the API.
+    """
+    if not sent.fleet.by_token:
+        return
+    if not shape.is_true("HasGateways"):
+        hint = "add: --set Web=on --set Uploads=bucket"
+        raise UsageError("the stage gives no tokens to gateways", hint=hint)
+    gateways = sent.fleet.gateways
+    asked = gateways * DAYS_PER_MONTH
+    dollars = gateways * table.usd("token_client_month") + asked / 1e3 * table.usd("tokens_thousand")
+    yield "Cognito: gateways", dollars, f"{gateways} clients, {asked:,.0f} tokens: one a day each"
+    objects = sent.records if sent.wire == UPLOADS else 0.0
+    seconds = objects * table.figure("token_upload_seconds")
+    memory_gb = float(shape.resources("AWS::Serverless::Function")["ApiFunction"]["MemorySize"]) / 1024
+    dollars = (
+        objects / 1e6 * (table.usd("http_requests_million") + table.usd("function_requests_million"))
+        + seconds * memory_gb * table.usd("function_gb_second")
+        + objects * table.figure("question_log_bytes") / GB * table.usd("log_gb")
+    )
+    yield "API: uploads by token", dollars, f"{objects:,.0f} questions to API and function, and their log"
 
 
 def _per_batch(objects: float, sent: Traffic) -> float:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from infra.prices import PriceTable
     from infra.shape import Shape
 
+_SOME_RULES = "0" * 64
+"""Stands for the digest of rules, which are none of a stage's yet."""
 _WIRES = {
     "plain": "one record per reading",
     "json": "JSON, aggregated",
@@ -65,6 +67,7 @@ _WIRES = {
     metavar="MINUTES",
     help="With uploads: time between two blocks of a gateway, by which readings are late.",
 )
+@click.option("--by-token", is_flag=True, help="With uploads and Web=on: gateways upload by tokens of the user pool.")
 @click.option(
     "--late-windows",
     type=click.IntRange(min=0),
@@ -79,6 +82,19 @@ _WIRES = {
     show_default=True,
     metavar="HOURS",
     help="With Web=on: how long the hosted page is open, a month.",
+)
+@click.option(
+    "--excursions",
+    type=click.IntRange(min=0),
+    metavar="NUMBER",
+    help="With rules: how many excursions begin in a month. 0 counts the rules alone.",
+)
+@click.option(
+    "--backfill-gb",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="GB",
+    help="With Backfill=on: text that the state machine backfills in a month.",
 )
 @click.option(
     "--stage", "stage_name", metavar="NAME", help="Read the parameters of this deployed stage; default: the template's."
@@ -101,8 +117,11 @@ def cost(
     readings_per_message: int,
     gateways: int,
     upload_minutes: float,
+    by_token: bool,
     late_windows: int,
     page_hours: float,
+    excursions: int | None,
+    backfill_gb: float,
     stage_name: str | None,
     shards: int | None,
     assignments: tuple[str, ...],
@@ -121,11 +140,15 @@ def cost(
     windrow cost --sensors 1000000 --interval 60 --wire blocks --late-windows 24
     windrow cost --sensors 10000 --wire mqtt --readings-per-message 30
     windrow cost --wire uploads --set Uploads=bucket --set StreamMode=NONE
+    windrow cost --wire uploads --by-token --gateways 5 --set Uploads=bucket --set Web=on
     windrow cost --set Web=on --set Live=on --page-hours 730
+    windrow cost --excursions 300 --set Scaling=auto
+    windrow cost --backfill-gb 200 --set Backfill=on
     windrow cost --set Operations=none --set StreamRetentionHours=168
     windrow cost --stage prod --target aws --format json
     """
     from infra import cost as costs
+    from infra import value_rules
     from infra.cost_others import others
     from infra.cost_traffic import IDLE, Fleet
     from infra.plan import parse_parameters
@@ -135,9 +158,13 @@ def cost(
     parameters = _parameters_of(stage_name) | parse_parameters(assignments)
     if shards is not None:
         parameters["ShardCount"] = str(shards)
+    if excursions is not None:
+        parameters.setdefault(value_rules.PARAMETER, _SOME_RULES)
     shape, table = Shape(parameters), price_table()
     if readings_per_message > 1 and wire != "mqtt":
         raise UsageError("--readings-per-message is about messages of devices", hint="add --wire mqtt")
+    if backfill_gb and not shape.is_true("HasBackfill"):
+        raise UsageError("--backfill-gb is about the state machine", hint="add: --set Backfill=on")
     fleet = Fleet(
         sensors=sensors,
         interval_seconds=interval,
@@ -145,7 +172,10 @@ def cost(
         readings_per_message=readings_per_message,
         gateways=gateways,
         upload_seconds=upload_minutes * 60,
+        by_token=by_token,
         page_hours=page_hours,
+        excursions=excursions or 0,
+        backfill_gb=backfill_gb,
     )
     wires = ("plain", wire) if shape.is_true("HasStream") else (wire,)
     found = [costs.cost(IDLE, wire, shape, table), *(costs.cost(fleet, one, shape, table) for one in wires)]

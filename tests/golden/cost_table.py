@@ -1,6 +1,8 @@
 """The tables of costs in docs/deploy.md, from the model. Write them anew with `python -m tests.golden.cost_table`."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from infra.cost import Cost, cost
 from infra.cost_traffic import IDLE, Fleet
@@ -17,9 +19,9 @@ def idle_cost(**parameters: str) -> Cost:
     return cost(IDLE, "json", Shape(parameters), price_table())
 
 
-def fleet_cost(**parameters: str) -> Cost:
-    """The fleet of the page, in aggregates of JSON."""
-    return cost(FLEET, "json", Shape(parameters), price_table())
+def fleet_cost(more: dict[str, Any] | None = None, **parameters: str) -> Cost:
+    """The fleet of the page, in aggregates of JSON, with `more` that it does."""
+    return cost(replace(FLEET, **(more or {})), "json", Shape(parameters), price_table())
 
 
 def table() -> str:
@@ -55,21 +57,30 @@ def alarm_names(level: str) -> list[str]:
     return [str(alarm["AlarmName"]).removeprefix("windrow-dev-") for alarm in alarms]
 
 
-EXTRAS = (
-    ({"Web": "on"}, "the page is open for 160 hours"),
-    ({"Web": "on", "Live": "on"}, "the same, and it shows live values"),
-    ({"Audit": "daily"}, "an hour of the day before, every hour"),
-    ({"Backfill": "on"}, "while none runs"),
+EXTRAS: tuple[tuple[dict[str, str], dict[str, Any], str], ...] = (
+    ({"Web": "on"}, {}, "the page is open for 160 hours"),
+    ({"Web": "on", "Live": "on"}, {}, "the same, and it shows live values"),
+    ({"Web": "on", "Uploads": "bucket"}, {"by_token": True}, "the page, and tokens of 20 gateways; no uploads yet"),
+    ({"Audit": "daily"}, {}, "an hour of the day before, every hour"),
+    ({"Scaling": "auto"}, {}, "a run every five minutes; shards as they are"),
+    ({"ValueRules": "0" * 64}, {"excursions": 300}, "300 excursions, each told when it rings and clears"),
+    ({"Backfill": "on"}, {}, "while none runs"),
+    ({"Backfill": "on"}, {"backfill_gb": 200}, "200 GB of text, once"),
 )
-"""What is off by default, with what the table says of it."""
+"""What is off by default, what the fleet does beside it, and what the table says of it."""
 
 
 def extras_table() -> str:
     """What is added to a month by each part that is off by default, in Markdown."""
     lines = ["| with | what is counted | idle | fleet |", "|---|---|---|---|"]
-    for parameters, words in EXTRAS:
-        name = ", ".join(f"`{key}={value}`" for key, value in parameters.items())
-        idle, fleet = (one(**parameters).total - one().total for one in (idle_cost, fleet_cost))
+    for parameters, more, words in EXTRAS:
+        name = (
+            "[rules](rules.md)"
+            if "ValueRules" in parameters
+            else ", ".join(f"`{key}={value}`" for key, value in parameters.items())
+        )
+        idle = idle_cost(**parameters).total - idle_cost().total
+        fleet = fleet_cost(more, **parameters).total - fleet_cost().total
         lines.append(f"| {name} | {words} | {idle:.2f} | {fleet:.2f} |")
     return "\n".join(lines) + "\n"
 

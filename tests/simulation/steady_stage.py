@@ -12,6 +12,7 @@ from windrow.lifetimes import Lifetimes
 from windrow.period import DAY_MS
 from windrow.rows.lineage import Lineage, fingerprint
 from windrow.rows.silence import HISTORY_WINDOWS
+from windrow.rules.stored import StoredRules
 from windrow.timestamps import parse_rfc3339_ms
 from windrow.window import WINDOW_MS, Window
 
@@ -50,11 +51,11 @@ def idle_stage(scheduled_time_ms: int) -> S3State:
     return state
 
 
-def requests_per_tick(shards: int, *, ticks: int = 12) -> dict[str, float]:
+def requests_per_tick(shards: int, *, ticks: int = 12, rules: StoredRules | None = None) -> dict[str, float]:
     """Requests by kind, the mean of so many ticks; the last ends an hour.
 
     Each of `shards` brings BATCHES partials a window; with none, the stage is idle. The ticks before those that are
-    counted fill the windows that silences follow from.
+    counted fill the windows that silences follow from. `rules` judge the rows; nobody is told.
     """
     before = -(-HISTORY_WINDOWS // 12) * 12
     state = idle_stage(MIDNIGHT)
@@ -66,7 +67,7 @@ def requests_per_tick(shards: int, *, ticks: int = 12) -> dict[str, float]:
             for batch in range(BATCHES):
                 rows = [(f"{shard}-{one}", batch * 20_000 + one, 0, 20_000) for one in range(SENSORS_PER_SHARD)]
                 state.apply(partial_put(window, rows, shard=shard, first=number * BATCHES + batch))
-        tick = Tick(buckets=buckets(state.apply), lifetimes=LIFETIMES, scheduled_time_ms=scheduled_time_ms)
+        tick = Tick(buckets=buckets(state.apply), lifetimes=LIFETIMES, scheduled_time_ms=scheduled_time_ms, rules=rules)
         report = tick.run()
         assert report.outcomes.keys() <= {RollOutcome.ROLLED, RollOutcome.RECORDED, RollOutcome.SETTLED}
         assert all(period.outcome is RollOutcome.ROLLED for period in report.periods), report.periods

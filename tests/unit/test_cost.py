@@ -1,5 +1,7 @@
 """The model of costs: numbers that can be worked out by hand, and what each parameter of the stage changes."""
 
+from dataclasses import replace
+
 import pytest
 
 from infra.cost import Cost, cost
@@ -255,8 +257,10 @@ def test_every_price_and_figure_is_used() -> None:
     watched = Watched()
     for mode in ("PROVISIONED", "ON_DEMAND"):
         for wire in WIRES:
-            shape = Shape({"StreamMode": mode, "Uploads": "bucket", "Web": "on", "Live": "on", "Audit": "daily"})
-            cost(LARGE, wire, shape, watched)  # type: ignore[arg-type]
+            extras = {"Scaling": "auto", "Backfill": "on", "ValueRules": "0" * 64}
+            chosen = {"StreamMode": mode, "Uploads": "bucket", "Web": "on", "Live": "on", "Audit": "daily"}
+            shape = Shape(chosen | extras)
+            cost(replace(LARGE, by_token=True), wire, shape, watched)  # type: ignore[arg-type]
             others(LARGE, wire, shape, watched)  # type: ignore[arg-type]
     assert read == {*TABLE.prices, *TABLE.figures}
 

@@ -10,6 +10,7 @@ import logging
 import random
 import sys
 from collections.abc import Iterator
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,6 +30,8 @@ from tests.simulation.steady_stage import BATCHES, LIFETIMES, MIDNIGHT, idle_sta
 from tests.unit.stream_records import ARRIVAL_MS, aggregated, encoded, reading, record
 from windrow.aws import clients as aws
 from windrow.rows.partial_parquet import DeliveryCounts, encode_partial
+from windrow.rules.load import load_rules
+from windrow.rules.stored import StoredRules
 from windrow.settings import METRICS_DISABLED
 from windrow.timestamps import format_rfc3339
 from windrow.window import WINDOW_MS
@@ -202,11 +205,27 @@ def test_a_tick_of_an_idle_stage_asks_for_as_much_as_is_paid_for() -> None:
         assert found[kind] == pytest.approx(TABLE.figure(name), rel=NEAR), kind
 
 
+@cache
+def requests_of_two_shards() -> dict[str, float]:
+    """Those of a tick of a stage with readings."""
+    return requests_per_tick(shards=2)
+
+
+@pytest.mark.slow
+def test_rules_ask_for_as_much_more_as_is_paid_for() -> None:
+    """Of a rule that every series is beyond."""
+    text = '[[rule]]\nname = "warm"\nquantity = "temperature"\nabove = 8.0\nseverity = "warning"\n'
+    found, without = requests_per_tick(2, rules=StoredRules("0" * 64, load_rules(text))), requests_of_two_shards()
+    assert found["list"] - without["list"] == TABLE.figure("rules_lists")
+    assert found["get"] - without["get"] == pytest.approx(TABLE.figure("rules_gets"), abs=2)
+    assert found["put"] - without["put"] == pytest.approx(TABLE.figure("rules_puts"), abs=0.5)
+
+
 @pytest.mark.slow
 def test_readings_cost_a_tick_as_much_more_as_is_paid_for() -> None:
     """A GET for each partial, those for silences and hours, and a PUT of the united set; LISTs do not grow."""
     shards = 2
-    found = requests_per_tick(shards)
+    found = requests_of_two_shards()
     gets = TABLE.figure("tick_gets") + TABLE.figure("tick_fleet_gets") + shards * BATCHES
     assert found["list"] == pytest.approx(TABLE.figure("tick_lists"), rel=NEAR)
     assert found["get"] == pytest.approx(gets, rel=NEAR)
