@@ -28,14 +28,11 @@ from infra.cost_uploads import tokens, uploads
 from infra.cost_web import audit_seconds, questions, web
 from infra.prices import PriceTable
 from infra.shape import Shape
+from infra.stream_bill import FIRST_DAY_HOURS, StreamUse, on_demand_bill, provisioned_bill
 from windrow.settings import METRICS_DISABLED
 
-PUT_UNIT_BYTES = 25 * 1024
 GB = 1e9
-GIB = 2**30
 DAYS_PER_MONTH = HOURS_PER_MONTH / 24
-FIRST_DAY_HOURS = 24
-"""The retention of a stream that is in the price of a shard."""
 DISK_MB_FREE = 512
 LIST_KEYS_MAX = 1_000
 READERS = 16
@@ -103,35 +100,36 @@ def _stream(sent: Traffic, shape: Shape, table: PriceTable) -> Iterator[Part]:
     if not shape.is_true("IsProvisioned"):
         yield from _on_demand(sent, retention_hours, table)
         return
-    dollars = sent.shards * HOURS_PER_MONTH * table.usd("shard_hour")
-    yield Part("Kinesis: shards", dollars, f"{many(sent.shards, 'shard')} for {HOURS_PER_MONTH} hours")
-    units = math.ceil(sent.record_bytes / PUT_UNIT_BYTES) * sent.records
-    basis = f"{units / 1e6:,.1f} million units of 25 KB, in {sent.records_per_second:,.1f} records a second"
-    yield Part("Kinesis: PUT payload units", units / 1e6 * table.usd("put_units_million"), basis)
-    is_extended = retention_hours > FIRST_DAY_HOURS
-    dollars = sent.shards * HOURS_PER_MONTH * table.usd("extended_shard_hour") * is_extended
+    use = use_of(sent)
+    bill = provisioned_bill(use, retention_hours=retention_hours, table=table)
+    yield Part("Kinesis: shards", bill.hourly, f"{many(sent.shards, 'shard')} for {HOURS_PER_MONTH} hours")
+    basis = f"{use.put_units / 1e6:,.1f} million units of 25 KB, in {sent.records_per_second:,.1f} records a second"
+    yield Part("Kinesis: PUT payload units", bill.bytes_in, basis)
     basis = f"{retention_hours:g} hours, of which {FIRST_DAY_HOURS} are in the price of a shard"
-    yield Part("Kinesis: retention", dollars, basis)
+    yield Part("Kinesis: retention", bill.kept, basis)
 
 
 def _on_demand(sent: Traffic, retention_hours: float, table: PriceTable) -> Iterator[Part]:
     """On-demand Standard; a record counts as at least 1 KB, rounded up."""
-    dollars = HOURS_PER_MONTH * table.usd("on_demand_stream_hour")
-    yield Part("Kinesis: stream", dollars, f"one on-demand stream for {HOURS_PER_MONTH} hours")
-    gigabytes_in, gigabytes_out = on_demand_gigabytes(sent)
-    basis = f"{gigabytes_in:,.1f} GB in, records rounded up to 1 KB"
-    yield Part("Kinesis: bytes in", gigabytes_in * table.usd("on_demand_gb_in"), basis)
-    basis = f"{gigabytes_out:,.1f} GB out, read once"
-    yield Part("Kinesis: bytes out", gigabytes_out * table.usd("on_demand_gb_out"), basis)
-    kept = gigabytes_out * max(0.0, retention_hours - FIRST_DAY_HOURS) / HOURS_PER_MONTH
+    use = use_of(sent)
+    bill = on_demand_bill(use, retention_hours=retention_hours, table=table)
+    yield Part("Kinesis: stream", bill.hourly, f"one on-demand stream for {HOURS_PER_MONTH} hours")
+    basis = f"{use.gigabytes_in:,.1f} GB in, records rounded up to 1 KB"
+    yield Part("Kinesis: bytes in", bill.bytes_in, basis)
+    yield Part("Kinesis: bytes out", bill.bytes_out, f"{use.gigabytes_out:,.1f} GB out, read once")
     basis = f"{retention_hours:g} hours, of which {FIRST_DAY_HOURS} are in the price"
-    yield Part("Kinesis: retention", kept * table.usd("on_demand_retention_gb_month"), basis)
+    yield Part("Kinesis: retention", bill.kept, basis)
 
 
-def on_demand_gigabytes(sent: Traffic) -> tuple[float, float]:
-    """Return GB a month into an on-demand stream, each record rounded up to 1 KB, and out of it."""
-    rounded = math.ceil(sent.record_bytes / 1024) * 1024 * sent.records
-    return rounded / GIB, sent.bytes_per_second * SECONDS_PER_MONTH / GIB
+def use_of(sent: Traffic) -> StreamUse:
+    """Return what a month's traffic is to its stream, which is read once."""
+    return StreamUse(
+        hours=HOURS_PER_MONTH,
+        shard_hours=sent.shards * HOURS_PER_MONTH,
+        records=sent.records,
+        bytes_in=sent.bytes_per_second * SECONDS_PER_MONTH,
+        bytes_out=sent.bytes_per_second * SECONDS_PER_MONTH,
+    )
 
 
 def _functions(sent: Traffic, shape: Shape, table: PriceTable) -> Iterator[Part]:

@@ -4,14 +4,16 @@ None of it was measured. What is compared is the bill for taking the readings in
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from infra.cost import DISK_MB_FREE, GIB, many, on_demand_gigabytes
+from infra.cost import DISK_MB_FREE, many, use_of
 from infra.cost_flink import application
 from infra.cost_traffic import HOURS_PER_MONTH, SECONDS_PER_MONTH, Fleet, Traffic, traffic
 from infra.prices import PriceTable
 from infra.shape import Shape
+from infra.stream_bill import FIRST_DAY_HOURS, StreamBill, on_demand_bill, provisioned_bill
 
+GIB = 2**30
 FIREHOSE_RECORD_BYTES = 5 * 1024
 """Firehose rounds each record up to this."""
 ADVANTAGE_BYTES_PER_SECOND_MIN = 25 * 2**20
@@ -74,21 +76,29 @@ def _flink(sent: Traffic, table: PriceTable) -> Other:
     return Other("Managed Flink", stream + dollars, basis, "corrections of closed windows, re-delivery at will")
 
 
-def _on_demand(sent: Traffic, table: PriceTable) -> Other:
-    gigabytes_in, gigabytes_out = on_demand_gigabytes(sent)
-    dollars = (
-        HOURS_PER_MONTH * table.usd("on_demand_stream_hour")
-        + gigabytes_in * table.usd("on_demand_gb_in")
-        + gigabytes_out * table.usd("on_demand_gb_out")
+def stream_bills(sent: Traffic, shape: Shape, table: PriceTable) -> tuple[StreamBill, StreamBill]:
+    """Return what the stage's stream costs a month with the shards that it has or needs, and on demand."""
+    is_provisioned = shape.is_true("IsProvisioned")
+    use = use_of(sent if is_provisioned else replace(sent, shards=sent.shards_needed))
+    retention_hours = shape.number("StreamRetentionHours")
+    return (
+        provisioned_bill(use, retention_hours=retention_hours, table=table),
+        on_demand_bill(use, retention_hours=retention_hours, table=table),
     )
-    basis = f"the stream alone, {gigabytes_in:,.1f} GB in (--set StreamMode=ON_DEMAND)"
-    return Other("the stream on demand, Standard", dollars, basis, "nothing; it replaces the shards")
+
+
+def _on_demand(sent: Traffic, table: PriceTable) -> Other:
+    use = use_of(sent)
+    bill = on_demand_bill(use, retention_hours=FIRST_DAY_HOURS, table=table)
+    basis = f"the stream alone, {use.gigabytes_in:,.1f} GB in (--set StreamMode=ON_DEMAND)"
+    return Other("the stream on demand, Standard", bill.total, basis, "nothing; it replaces the shards")
 
 
 def _advantage(sent: Traffic, table: PriceTable) -> Other:
     """The mode of an account, not of a stage; so it pays off for many streams together."""
-    gigabytes_in, gigabytes_out = on_demand_gigabytes(sent)
+    use = use_of(sent)
     least = ADVANTAGE_BYTES_PER_SECOND_MIN * SECONDS_PER_MONTH / GIB
-    dollars = max(gigabytes_in, least) * table.usd("advantage_gb_in") + gigabytes_out * table.usd("advantage_gb_out")
+    dollars = max(use.gigabytes_in, least) * table.usd("advantage_gb_in")
+    dollars += use.gigabytes_out * table.usd("advantage_gb_out")
     basis = f"the stream alone; an account pays for {least:,.0f} GB at least"
     return Other("the stream on demand, Advantage", dollars, basis, "nothing; it replaces the shards")

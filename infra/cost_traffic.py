@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from infra.prices import PriceTable
 from infra.shape import Shape
+from infra.stream_bill import HOURS_PER_MONTH
 from windrow.errors import UsageError
 from windrow.window import WINDOW_MS
 
-HOURS_PER_MONTH = 730
 SECONDS_PER_MONTH = HOURS_PER_MONTH * 3600
 WINDOWS_PER_MONTH = SECONDS_PER_MONTH * 1000 / WINDOW_MS
 

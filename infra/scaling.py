@@ -147,7 +147,8 @@ def _wanted(loads: Sequence[PeriodLoad], *, shards: int, limits: ShardLimits, si
     percents = [load.percent(shards) for load in known]
     if len(full) >= UP_PERIODS:
         refused = sum(load.refused for load in full)
-        reason = f"{max(load.percent(shards) for load in full)} % full, {refused:,} records refused"
+        reason = f"{max(load.percent(shards) for load in full)} % full"
+        reason += f", {refused:,} records refused" if refused else ""
         return Decision(up, reason) if up > shards else Decision(None, f"{reason}, and no more shards are allowed")
     if len(known) == PERIODS and all(load.is_quiet(shards) for load in known):
         reason = f"at most {max(percents)} % full for half an hour"

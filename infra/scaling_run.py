@@ -83,7 +83,8 @@ def scale(
 def read_actions(results: ObjectStore, *, since_ms: int) -> list[ScalingAction]:
     """Return the actions in the log from `since_ms` on, oldest first; WindrowError names one that cannot be read."""
     first = layout.scaling_key(max(0, since_ms))
-    keys = [listed.key for listed in results.list_objects(layout.SCALING) if listed.key >= first]
+    listed = (one.key for one in results.list_objects(layout.SCALING))
+    keys = [key for key in listed if key >= first and not key.endswith(layout.SCALING_BILL)]
     found = ((key, results.get(key)) for key in keys)
     return [_decoded(key, stored.body) for key, stored in found if stored is not None]
 

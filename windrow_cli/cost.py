@@ -242,6 +242,8 @@ def _print_assumptions(chosen: "Cost", shape: "Shape", table: "PriceTable") -> N
     )
     for part in chosen.parts:
         out.print(f"  {part.name}: {part.basis}", markup=False)
+    if shape.is_true("HasStream") and sent.shards_needed:
+        out.print(f"  {_stream_line(chosen, shape, table)}", markup=False)
     out.print(f"  Athena: {chosen.query:,.4f} USD for a query over the rows of a day", markup=False)
     assumed = [f"{one.value:g} {one.unit}" for one in table.figures.values() if one.is_assumed]
     out.print(f"assumed, not measured: {'; '.join(assumed)}", markup=False)
@@ -249,6 +251,18 @@ def _print_assumptions(chosen: "Cost", shape: "Shape", table: "PriceTable") -> N
     out.print(f"prices not seen in a dated copy: {'; '.join(unseen)}", markup=False)
     dates = sorted(one.seen for one in table.prices.values() if one.is_seen)
     err.print(f"prices of {table.region}, seen from {dates[0]} to {dates[-1]}. {table.note}", markup=False)
+
+
+def _stream_line(chosen: "Cost", shape: "Shape", table: "PriceTable") -> str:
+    """Return which way of paying for the stream is cheaper, and how to change if that is the other one."""
+    from infra.cost_others import stream_bills
+
+    provisioned, on_demand = (bill.total for bill in stream_bills(chosen.traffic, shape, table))
+    is_provisioned = shape.is_true("IsProvisioned")
+    prices = f"the stream alone: {provisioned:,.2f} USD with shards, {on_demand:,.2f} USD on demand"
+    if is_provisioned == (provisioned <= on_demand):
+        return prices
+    return f"{prices}; cheaper: --set StreamMode={'ON_DEMAND --set Scaling=none' if is_provisioned else 'PROVISIONED'}"
 
 
 def _print_others(elsewhere: "Sequence[Other]") -> None:

@@ -184,6 +184,18 @@ INFRA_MUTANTS: list[Guarded] = [
         ("an action that cannot be read is none", 'raise WindrowError(f"{key} is no action', 'raise KeyError(f"{key}'),
     ),
     *_of(
+        "infra.scaling_bill",
+        "test_scaling_bill",
+        ("shards that Kinesis refused are paid for", "action.state is not ActionState.ACCEPTED or", ""),
+        (
+            "a suggestion every day",
+            "is_told = found.suggests_on_demand and not any(",
+            "is_told = found.suggests_on_demand or any(",
+        ),
+        ("a morning suggests", "is_cheaper and self.hours >= HOURS_MIN", "is_cheaper"),
+        ("a day is compared at each run", "if results.get(key) is not None:", "if False:"),
+    ),
+    *_of(
         "infra.resharding",
         "test_resharding",
         ("more than double", "min(wanted, 2 * shards)", "wanted"),

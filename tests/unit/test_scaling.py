@@ -1,8 +1,10 @@
 """Scaling=auto against a stream that refuses what Kinesis refuses: what is decided, logged, told and asked."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -143,15 +145,19 @@ def test_a_load_that_doubles_four_times_and_falls_again_ends_where_it_began() ->
     actions = read_actions(scene.results, since_ms=0)
     table = [f"{clock(action.at_ms)} {action.shards_from} {action.shards_to} {action.reason}" for action in actions]
     assert table == TABLE
+    page = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text()
+    for row in TABLE:
+        at, shards_from, shards_to, reason = row.split(" ", 3)
+        assert re.search(rf"\| {at} \| [\d.]+ \| {shards_from} \| {shards_to} \| {reason} \|", page), row
     assert len(scene.told) == 8
     assert scene.told[0][0] == "windrow-prod: from 1 to 2 shards"
 
 
 TABLE = [
-    "0:43 1 2 90 % full, 0 records refused",
-    "1:43 2 4 90 % full, 0 records refused",
-    "2:43 4 8 90 % full, 0 records refused",
-    "3:43 8 16 90 % full, 0 records refused",
+    "0:43 1 2 90 % full",
+    "1:43 2 4 90 % full",
+    "2:43 4 8 90 % full",
+    "3:43 8 16 90 % full",
     "27:43 16 8 at most 0 % full for half an hour",
     "51:43 8 4 at most 1 % full for half an hour",
     "75:43 4 2 at most 2 % full for half an hour",

@@ -1,24 +1,29 @@
 """The edges of Scaling=auto: what is asked of CloudWatch and Kinesis, the function, and what plan and drift say."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
+from botocore.stub import ANY
 
 from infra import scaling_handler
 from infra.drift import Difference, _is_scaled
 from infra.package import Package
 from infra.plan import DeploymentOptions, plan_deployment
 from infra.scaling import PERIOD_MS, PeriodLoad
-from infra.scaling_metrics import read_loads
+from infra.scaling_bill import Passed
+from infra.scaling_metrics import read_loads, read_passed
+from tests.unit.simulated_aws import Stream
 from tests.unit.stubbed_aws import PLACE, stubbed
-from tests.unit.test_scaling import Scene, load
+from tests.unit.test_scaling import LIMITS, Scene, load
 from windrow.aws.clients import EMBEDDED, Place, client
 from windrow.aws.kinesis import KinesisStream
 from windrow.aws.stream import Refused, Unanswered
 from windrow.errors import WindrowError
+from windrow.period import DAY_MS, HOUR_MS
 from windrow.settings import ALARM_TOPIC_ARN, SHARDS_MAX, SHARDS_MIN, ScalingSettings
 
 START_MS = 1_763_596_800_000
@@ -117,19 +122,22 @@ def test_the_function_scales_and_tells(monkeypatch: pytest.MonkeyPatch, capsys: 
         """The scene's parts as those of a stage."""
 
         place, stream, results, stream_name, stream_retention_hours = PLACE, scene, scene.results, scene.name, 24
+        name = "prod"
 
     topic = "arn:aws:sns:eu-central-1:123456789012:windrow-prod-alarms"
     monkeypatch.setattr("infra.scaling_handler.Stage.of_function", lambda _: Stage)
     monkeypatch.setattr(
         "infra.scaling_handler.read_loads", lambda *_, **__: [load(at, 90) for at in scene.percent_of_one]
     )
+    passed = Passed(start_ms=START_MS - DAY_MS, end_ms=START_MS, records=1, bytes_in=1, bytes_out=1)
+    monkeypatch.setattr("infra.scaling_handler.read_passed", lambda *_, **__: passed)
     monkeypatch.setattr(scaling_handler.metrics, "namespace", "windrow")
     for name, value in {SHARDS_MIN: "1", SHARDS_MAX: "8", ALARM_TOPIC_ARN: topic}.items():
         monkeypatch.setenv(name, value)
     with stubbed("sns") as (sns,):
         _, text = (
             "",
-            "windrow-prod: from 1 to 2 shards.\nWhy: 90 % full, 0 records refused.\n"
+            "windrow-prod: from 1 to 2 shards.\nWhy: 90 % full.\n"
             "Nothing is to be done: readings go on being taken and counted meanwhile.\n",
         )
         message = {"TopicArn": topic, "Subject": "windrow-prod: from 1 to 2 shards", "Message": text}
@@ -141,8 +149,56 @@ def test_the_function_scales_and_tells(monkeypatch: pytest.MonkeyPatch, capsys: 
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "ScalingRefused" in line]
     assert [line["ScalingRefused"] for line in lines] == [[0.0], [0.0]]
     assert scene.stream.counts == [2]
+    assert scene.results.get("scaling/dt=2025-11-19/bill.json") is not None  # one shard: cheaper than on demand
     with pytest.raises(WindrowError, match="no RFC 3339 `time`"):
         scaling_handler.handle({}, Context())  # type: ignore[arg-type]
+
+
+def test_a_dear_stream_is_told_of_in_the_first_hour_of_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixteen shards that had next to nothing; in the second hour nobody even looks."""
+    scene = Scene(stream=Stream(16), limits=replace(LIMITS, shards_min=16), now_ms=START_MS)
+
+    class Stage:
+        """The scene's parts as those of a stage."""
+
+        place, stream, results, stream_name, stream_retention_hours = PLACE, scene, scene.results, scene.name, 24
+        name = "prod"
+
+    asked: list[tuple[int, int]] = []
+
+    def read_passed(*_: Any, start_ms: int, end_ms: int) -> Passed:
+        asked.append((start_ms, end_ms))
+        return Passed(start_ms=start_ms, end_ms=end_ms, records=1, bytes_in=1, bytes_out=1)
+
+    topic = "arn:aws:sns:eu-central-1:123456789012:windrow-prod-alarms"
+    monkeypatch.setattr("infra.scaling_handler.Stage.of_function", lambda _: Stage)
+    monkeypatch.setattr("infra.scaling_handler.read_loads", lambda *_, **__: [])
+    monkeypatch.setattr("infra.scaling_handler.read_passed", read_passed)
+    monkeypatch.setattr(scaling_handler.metrics, "namespace", "windrow")
+    for name, value in {SHARDS_MIN: "16", SHARDS_MAX: "16", ALARM_TOPIC_ARN: topic}.items():
+        monkeypatch.setenv(name, value)
+    with stubbed("sns") as (sns,):
+        subject = "windrow-prod: on demand it would cost less"
+        sns.add_response("publish", {"MessageId": "1"}, {"TopicArn": topic, "Subject": subject, "Message": ANY})
+        for minute in ("01:03", "00:03", "00:08"):
+            scaling_handler.handle({"time": f"2025-11-20T{minute}:00Z"}, Context())  # type: ignore[arg-type]
+    assert asked == [(START_MS - 7 * DAY_MS, START_MS)]
+
+
+def test_what_passed_is_counted_from_the_first_hour_that_is_known() -> None:
+    """In hours, over two pages, with the bytes of all readers; of nothing known there is nothing to say."""
+    first, second = START_MS, START_MS + HOUR_MS
+    sums = {
+        ("IncomingBytes", first): 5_000.0,
+        ("IncomingRecords", first): 50.0,
+        ("GetRecords.Bytes", second): 15_000.0,
+        ("IncomingRecords", second): 1.0,
+    }
+    metrics = Metrics(sums)
+    found = read_passed(metrics, "readings", start_ms=START_MS - DAY_MS, end_ms=START_MS + DAY_MS)
+    assert found == Passed(start_ms=first, end_ms=START_MS + DAY_MS, records=51, bytes_in=5_000, bytes_out=15_000)
+    assert {one["MetricStat"]["Period"] for one in metrics.requests[0]["MetricDataQueries"]} == {3600}
+    assert read_passed(Metrics({}), "readings", start_ms=START_MS, end_ms=START_MS + DAY_MS) is None
 
 
 def test_a_wrong_setting_is_named() -> None:

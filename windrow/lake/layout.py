@@ -29,6 +29,7 @@ results bucket
     reports/dt=2026-11-20/picture.svg               and summary.csv, report.json: dispatcher/day_reports.py
     audits/dt=2026-11-20/hour=10/report.json        what the audit of an hour found, with Audit=daily
     scaling/dt=2026-11-20/1003.json                 a change of the number of shards, with Scaling=auto
+    scaling/dt=2026-11-20/bill.json                 what the week until then cost, and would have cost on demand
 uploads bucket, whose keys uploaders choose
     uploads/...
     uploads/gateways/<name>/<digest>                what a gateway uploaded by its token
@@ -78,6 +79,7 @@ WINDOWS_1D = "windows_1d/"
 REPORTS = "reports/"
 AUDITS = "audits/"
 SCALING = "scaling/"
+SCALING_BILL = "bill.json"
 IOT_MESSAGES = "iot/"
 UPLOADS = "uploads/"
 GATEWAY_UPLOADS = f"{UPLOADS}gateways/"
@@ -345,6 +347,11 @@ def audit_key(hour_start_ms: int) -> str:
 def scaling_key(scheduled_time_ms: int) -> str:
     """Return the key of what the run of a minute did to the number of shards."""
     return f"{day_prefix(SCALING, scheduled_time_ms)}{format_sql(scheduled_time_ms)[11:16].replace(':', '')}.json"
+
+
+def scaling_bill_key(day_ms: int) -> str:
+    """Return the key of what the stream of a scaled stage cost in the week that ended with a day."""
+    return f"{day_prefix(SCALING, day_ms)}{SCALING_BILL}"
 
 
 def parse_partial_key(key: str) -> PartialKey:
