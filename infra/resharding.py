@@ -7,11 +7,13 @@ too: wherever the way is broken off, the stack and its stream agree, and the nex
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from infra import template
 from windrow.aws.clients import LOCALSTACK, Place
 from windrow.aws.kinesis import KinesisStream
+from windrow.aws.stream import Unanswered
 from windrow.deployment import stack_name
 from windrow.errors import UsageError, WindrowError
 
@@ -20,6 +22,19 @@ STREAM_MODE = "StreamMode"
 PROVISIONED, NONE = "PROVISIONED", "NONE"
 STREAM_TYPE = "AWS::Kinesis::Stream"
 CHANGES_PER_DAY = 10
+SCALING, AUTO = "Scaling", "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoredShards:
+    """What became of the shards of a scaled stream that an update of its stack had changed.
+
+    `had` before it, `found` after it; `refusal` says why they were not set back, and is empty if they were.
+    """
+
+    had: int
+    found: int
+    refusal: str = ""
 
 
 def way(shards: int, wanted: int) -> tuple[int, ...]:
@@ -35,6 +50,50 @@ def way(shards: int, wanted: int) -> tuple[int, ...]:
         shards = min(wanted, 2 * shards) if wanted > shards else max(wanted, -(-shards // 2))
         stops.append(shards)
     return tuple(stops)
+
+
+def way_without(avoided: int, shards: int, wanted: int) -> tuple[int, ...]:
+    """Return a way that does not begin with `avoided`, which the stack has and CloudFormation would not change.
+
+    By way of the number next to it, up or down, that Kinesis goes to; none if there is no such number.
+
+    >>> way_without(2, 4, 2), way_without(4, 2, 4), way_without(2, 1, 2)
+    ((3, 2), (3, 4), ())
+    """
+    within = range(-(-shards // 2), 2 * shards + 1)
+    first = min((one for one in within if one not in {avoided, shards}), key=lambda one: abs(one - avoided), default=0)
+    return (first, *way(first, wanted)) if first else ()
+
+
+def shards_to_keep(
+    place: Place, stage: str, settled: Mapping[str, str], existing: Mapping[str, Any]
+) -> tuple[int, int] | None:
+    """Return the shards of a scaled stream, and those that its stack says, if they differ and nobody asked for others.
+
+    CloudFormation compares a property with that of its template before, so it should leave the shards alone. None if
+    there is nothing to watch over: the stage is not scaled, or a number was chosen.
+    """
+    had = {one["ParameterKey"]: one["ParameterValue"] for one in existing.get("Parameters", [])}
+    is_provisioned = PROVISIONED == had.get(STREAM_MODE, PROVISIONED) == settled.get(STREAM_MODE, PROVISIONED)
+    if had.get(SCALING) != AUTO or SHARD_COUNT in settled or not is_provisioned:
+        return None
+    shards, of_stack = KinesisStream.at(place, stack_name(stage)).summary().open_shards, int(had.get(SHARD_COUNT, 0))
+    return None if shards == of_stack else (shards, of_stack)
+
+
+def restore(place: Place, stage: str, *, shards: int, of_stack: int) -> RestoredShards | None:
+    """Set the shards of a scaled stream back to `shards`, if an update left it with those that the stack says.
+
+    None if it did not. Nothing is lost either way: only the load would be too much until the scaling has seen it.
+    """
+    stream = KinesisStream.at(place, stack_name(stage))
+    if stream.summary().open_shards != of_stack:
+        return None
+    try:
+        refused = stream.update_shard_count(shards)
+    except Unanswered as error:
+        return RestoredShards(had=shards, found=of_stack, refusal=str(error))
+    return RestoredShards(had=shards, found=of_stack, refusal="" if refused is None else refused.message)
 
 
 def updates_before(
@@ -69,7 +128,10 @@ def updates_before(
         leaving = ({STREAM_MODE: PROVISIONED, SHARD_COUNT: str(shards)},) if stops else ()
         return leaving + tuple({SHARD_COUNT: str(stop)} for stop in stops[:-1])
     if stops and str(stops[0]) == had.get(SHARD_COUNT):
-        raise _changed_by_hand(stage, shards, stops[0])
+        detour = way_without(stops[0], shards, stops[-1]) if had.get(SCALING) == AUTO else ()
+        if not detour:
+            raise _changed_by_hand(stage, shards, stops[0])
+        stops = detour
     return tuple({SHARD_COUNT: str(stop)} for stop in stops[:-1])
 
 

@@ -12,7 +12,7 @@ from infra import buckets, changes, contracts, mapping, parameters, release, res
 from infra.changes import ChangeRequest, ChangeSet
 from infra.guards import NO_GUARDS, WATCH_MINUTES_MAX, Guards, find_guards
 from infra.plan import ON, WEB, DeploymentPlan
-from infra.resharding import STREAM_TYPE
+from infra.resharding import STREAM_TYPE, RestoredShards
 from infra.stack_events import EventReader, OnEvent, OperationError, StackEvent, follow
 from windrow.aws.clients import EMBEDDED, LOCALSTACK, Place, client, readable_errors
 from windrow.deployment import STAGE_TAG, find_stage, refuse_foreign, stack_name, stage_of, status_hint
@@ -38,11 +38,15 @@ OnUpdate = Callable[[Mapping[str, str]], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentResult:
-    """The result of a deployment: the keys that were new in the code bucket, and whether anything changed."""
+    """The result of a deployment: the keys that were new in the code bucket, and whether anything changed.
+
+    ``restored_shards`` says what became of the shards of a scaled stream, if CloudFormation changed them unasked.
+    """
 
     stage: Stage
     uploaded: tuple[str, ...]
     is_changed: bool
+    restored_shards: RestoredShards | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +55,8 @@ class PreparedDeployment:
 
     ``updates_before`` are the parameters of updates that have to be made before it, one after the other. ``ringing``
     are the alarms that do not guard it, because they ring already. ``contract_before`` is the digest of the contract
-    that the stage has, empty for the default form.
+    that the stage has, empty for the default form. ``kept_shards`` are those of a scaled stream, and those that its
+    stack says, if they differ and the deployment asks for no others.
     """
 
     plan: DeploymentPlan
@@ -61,6 +66,7 @@ class PreparedDeployment:
     updates_before: tuple[dict[str, str], ...] = ()
     ringing: tuple[str, ...] = ()
     contract_before: str = ""
+    kept_shards: tuple[int, int] | None = None
 
 
 def apply(plan: DeploymentPlan, on_event: OnEvent) -> DeploymentResult:
@@ -94,6 +100,7 @@ def prepare(plan: DeploymentPlan, on_event: OnEvent) -> PreparedDeployment:
         _refuse_another_key(plan, existing)
         settled = parameters.settle(plan.parameters, existing, today=datetime.now(UTC).date(), python=plan.python)
         updates_before = resharding.updates_before(place, plan.stage, settled, existing)
+        kept_shards = resharding.shards_to_keep(place, plan.stage, settled, existing)
         guards = _guards(plan, settled, existing) if status not in _ABSENT else NO_GUARDS
         bucket = buckets.code_bucket(place)
         decided = settled | {"CodeBucket": bucket.name}
@@ -121,6 +128,7 @@ def prepare(plan: DeploymentPlan, on_event: OnEvent) -> PreparedDeployment:
         updates_before=updates_before,
         ringing=guards.ringing,
         contract_before=_values(existing).get(contracts.PARAMETER, ""),
+        kept_shards=kept_shards,
     )
 
 
@@ -157,7 +165,12 @@ def execute(prepared: PreparedDeployment, on_event: OnEvent, on_update: OnUpdate
     stage = find_stage(plan.place, plan.stage)
     _store(plan, stage)  # a new stage's batches are tried again until its contract is there, and ticks come again
     _note_contract(prepared, is_done=True)
-    return DeploymentResult(stage=stage, uploaded=prepared.uploaded, is_changed=change_set is not None)
+    return DeploymentResult(
+        stage=stage,
+        uploaded=prepared.uploaded,
+        is_changed=change_set is not None,
+        restored_shards=_restore_shards(prepared),
+    )
 
 
 def _store_early(plan: DeploymentPlan, *, is_new: bool) -> None:
@@ -172,6 +185,15 @@ def _store(plan: DeploymentPlan, stage: Stage) -> None:
         store_contract(stage.lake, plan.contract)
     if plan.rules:
         store_rules(stage.lake, plan.rules)
+
+
+def _restore_shards(prepared: PreparedDeployment) -> RestoredShards | None:
+    """Set the shards of a scaled stream back to what they were, if a change of another property reset them."""
+    kept, change_set = prepared.kept_shards, prepared.change_set
+    if kept is None or change_set is None or STREAM_TYPE not in {one.resource_type for one in change_set.changes}:
+        return None
+    shards, of_stack = kept
+    return resharding.restore(prepared.plan.place, prepared.plan.stage, shards=shards, of_stack=of_stack)
 
 
 def _note_contract(prepared: PreparedDeployment, *, is_done: bool) -> None:

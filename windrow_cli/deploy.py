@@ -212,9 +212,20 @@ def _deploy(plan: "DeploymentPlan", adoption: "Adoption | None", *, is_agreed: b
     if adoption is not None:
         _take_back(plan, adoption)
     applied = _carry_out(plan, is_agreed=is_agreed)
+    _print_restored(applied)
     _start_flink(plan)
     _publish_site(applied.stage)
     _print_deployed(plan, applied, seconds=time.monotonic() - began)
+
+
+def _print_restored(applied: "DeploymentResult") -> None:
+    """Say what became of the shards of a scaled stream, if CloudFormation changed them."""
+    restored = applied.restored_shards
+    if restored is None:
+        return
+    was = f"CloudFormation changed the {restored.had} shards of the scaled stream to {restored.found}"
+    after = f"they could not be set back: {restored.refusal}" if restored.refusal else "they are being set back"
+    err.print(f"{was}; {after}. The scaling goes on from what there is.", markup=False)
 
 
 def _start_flink(plan: "DeploymentPlan") -> None:

@@ -201,6 +201,9 @@ INFRA_MUTANTS: list[Guarded] = [
         ("more than double", "min(wanted, 2 * shards)", "wanted"),
         ("less than half", "-(-shards // 2)", "shards // 2"),
         ("shards of a stream on demand", "if SHARD_COUNT in chosen:", "if False:"),
+        ("the detour goes nowhere new", "if one not in {avoided, shards}", "if one != shards"),
+        ("shards that nobody scales are set back", "if had.get(SCALING) != AUTO or SHARD_COUNT", "if SHARD_COUNT"),
+        ("what the scaling did meanwhile is undone", "if stream.summary().open_shards != of_stack:", "if False:"),
         ("shards changed by hand", "if stops and str(stops[0]) == had.get(SHARD_COUNT):", "if False:"),
         ("from on demand in one step", "if stops else ()", "if False else ()"),
         (

@@ -112,6 +112,8 @@ class SimulatedAws:
     rings: set[str] = field(default_factory=set)
     refusals: dict[str, RefusedError] = field(default_factory=dict)
     now_hours: float = 1_000.0
+    resets_shards: bool = False
+    """Whether an update of the stream compares its shards with the stream itself: nobody says that it does not."""
     change_sets: dict[str, ChangeSet] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
@@ -241,6 +243,11 @@ class SimulatedAws:
         }
         return {"StreamDescriptionSummary": summary}
 
+    def update_shard_count(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Change the number of shards, or refuse."""
+        self.stream.update_shard_count(request["TargetShardCount"], self.now_hours)
+        return {}
+
     def describe_alarms(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return those of the named alarms that exist, with their state."""
         found = [name for name in request["AlarmNames"] if name in self.alarms]
@@ -317,7 +324,9 @@ class SimulatedAws:
             return
         was_provisioned = had.get("StreamMode", "PROVISIONED") == "PROVISIONED"
         if was_provisioned and wanted.get("ShardCount") == had.get("ShardCount"):
-            return
+            is_reset = self.resets_shards and wanted.get("StreamRetentionHours") != had.get("StreamRetentionHours")
+            if not is_reset or int(wanted["ShardCount"]) == self.stream.shards:
+                return
         target = int(wanted.get("ShardCount", "2"))
         if not was_provisioned and target == self.stream.shards:
             return
@@ -402,8 +411,8 @@ def answering(aws: SimulatedAws, place: Place = PLACE) -> Iterator[SimulatedAws]
     with ExitStack() as undo:
         patch = undo.enter_context(pytest.MonkeyPatch.context())
         patch.setattr(waiting, "AWS_PAUSE_SECONDS", 0.0)
-        for service in SERVICES:
-            hooks = client(service, place).meta.events
+        clients = [*(client(service, place) for service in SERVICES), client("kinesis", place, repeats=False)]
+        for hooks in (one.meta.events for one in clients):
             for event, handler in (("before-parameter-build", _keep_request), ("before-call", _answer_from(aws))):
                 hooks.register_first(f"{event}.*.*", handler, unique_id=f"simulated-{event}")
                 undo.callback(hooks.unregister, f"{event}.*.*", handler, unique_id=f"simulated-{event}")

@@ -1,9 +1,12 @@
 """From one number of shards to another, against a Kinesis that at most doubles or halves them, ten times a day."""
 
+from typing import Any
+
 import pytest
 
 from infra import stack, template
-from infra.resharding import way
+from infra.resharding import RestoredShards, way
+from infra.stack import DeploymentResult
 from infra.stack_events import StackEvent
 from tests.unit.simulated_aws import NAME, RefusedError, SimulatedAws, Stream, answering
 from tests.unit.stubbed_aws import PLACE
@@ -213,3 +216,76 @@ def test_more_shards_than_the_template_takes_are_refused_before_anything_is_chan
             deploy(ShardCount="2")
         assert "create_change_set" not in aws.calls
     assert str(most) in caught.value.hint
+
+
+def scaled(*, shards: int, of_stack: int, **more: Any) -> SimulatedAws:
+    """A stage with Scaling=auto, whose stream has other shards than its stack says."""
+    aws = deployed(stream=Stream(shards), **more)
+    aws.parameters |= {"ShardCount": str(of_stack), "Scaling": "auto", "StreamRetentionHours": "24"}
+    return aws
+
+
+def change_retention() -> DeploymentResult:
+    """Deploy a change of the stream that is not about its shards."""
+    return stack.apply(plan_with(StreamRetentionHours="48"), ignore)
+
+
+@pytest.mark.parametrize(("shards", "of_stack"), [(4, 2), (2, 4), (3, 2)])
+def test_the_shards_of_a_scaled_stream_are_set_back(shards: int, of_stack: int) -> None:
+    """If CloudFormation heeds the stream itself, which is not known; if it heeds its template before, they stay."""
+    with answering(scaled(shards=shards, of_stack=of_stack, resets_shards=True)) as aws:
+        restored = change_retention().restored_shards
+        assert restored == RestoredShards(had=shards, found=of_stack)
+        assert (aws.stream.shards, aws.stream.counts) == (shards, [of_stack, shards])
+    with answering(scaled(shards=shards, of_stack=of_stack)) as aws:
+        assert change_retention().restored_shards is None
+        assert (aws.stream.shards, aws.stream.counts, aws.parameters["ShardCount"]) == (shards, [], str(of_stack))
+
+
+def test_shards_that_cannot_be_set_back_are_told_of() -> None:
+    """Ten changes a day are all there are, and the reset was the tenth."""
+    aws = scaled(shards=4, of_stack=2, resets_shards=True)
+    aws.stream.resharded_at = [990.0] * 9
+    with answering(aws):
+        restored = change_retention().restored_shards
+    assert restored is not None
+    assert "more than ten scalings" in restored.refusal
+    assert aws.stream.shards == 2
+
+
+def test_a_stage_that_is_not_scaled_is_left_as_it_is() -> None:
+    """Nor is anything set back that was asked for, or that the scaling did meanwhile."""
+    aws = scaled(shards=4, of_stack=2, resets_shards=True)
+    aws.parameters["Scaling"] = "none"
+    with answering(aws):
+        assert change_retention().restored_shards is None
+        assert aws.stream.shards == 2
+    with answering(scaled(shards=4, of_stack=2)) as aws:
+        assert stack.apply(plan_with(ShardCount="8"), ignore).restored_shards is None
+        assert aws.stream.shards == 8
+    with answering(scaled(shards=4, of_stack=2)) as aws:
+        aws.on_call = lambda name: setattr(aws.stream, "shards", 8) if name == "execute_change_set" else None
+        assert change_retention().restored_shards is None
+        assert aws.stream.shards == 8
+
+
+@pytest.mark.parametrize(
+    ("shards", "of_stack", "wanted", "counts"),
+    [(4, 2, 2, [3, 2]), (2, 4, 4, [3, 4]), (8, 4, 1, [5, 3, 2, 1]), (2, 4, 8, [3, 6, 8]), (8, 2, 2, [4, 2])],
+)
+def test_a_number_of_shards_is_reached_though_the_stack_says_it_already(
+    shards: int, of_stack: int, wanted: int, counts: list[int]
+) -> None:
+    """By way of another number, as CloudFormation changes nothing that its template said before."""
+    with answering(scaled(shards=shards, of_stack=of_stack)) as aws:
+        stack.apply(plan_with(ShardCount=str(wanted)), ignore)
+    assert (aws.stream.counts, aws.stream.shards, aws.parameters["ShardCount"]) == (counts, wanted, str(wanted))
+
+
+def test_one_shard_that_should_be_two_is_told_of() -> None:
+    """There is no number in between."""
+    with (
+        answering(scaled(shards=1, of_stack=2)),
+        pytest.raises(WindrowError, match="has 1 shards and its stack says 2"),
+    ):
+        stack.apply(plan_with(ShardCount="2"), ignore)
