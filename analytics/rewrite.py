@@ -12,6 +12,10 @@ from sqlglot import exp
 from windrow.errors import UsageError
 
 _INTEGERS = exp.DataType.INTEGER_TYPES
+_TIME_FIELDS = (
+    *(exp.Second, exp.Minute, exp.Hour, exp.Day, exp.DayOfWeekIso, exp.DayOfYear, exp.WeekOfYear),
+    *(exp.Month, exp.Quarter, exp.Year, exp.YearOfWeek),
+)
 _BINARY_FRACTIONS = (exp.DataType.Type.DOUBLE, exp.DataType.Type.FLOAT)
 _TIMESTAMPS = (exp.DataType.Type.TIMESTAMP,)
 _GROUP_REFERENCE = re.compile(r"\$(\d)")
@@ -43,9 +47,15 @@ def _call(name: str, *arguments: exp.Expr | str) -> exp.Anonymous:
 
 def _divide(node: exp.Expr) -> exp.Expr:
     """Truncate a quotient of integers, as DuckDB's `//` does; by way of a double it would not be exact."""
-    if node.this.is_type(*_INTEGERS) and node.expression.is_type(*_INTEGERS):
+    if _is_integer(node.this) and _is_integer(node.expression):
         return exp.IntDiv(this=exp.paren(node.this), expression=exp.paren(node.expression))
     return _call("trino_divide", node.this, node.expression)
+
+
+def _is_integer(node: exp.Expr) -> bool:
+    """Whether an expression is known to be an integer; fields of a time are, though sqlglot does not say so."""
+    inner = node.unnest()
+    return node.is_type(*_INTEGERS) or inner.is_type(*_INTEGERS) or isinstance(inner, _TIME_FIELDS)
 
 
 def _unnest(node: exp.Expr) -> exp.Expr:

@@ -42,6 +42,15 @@ def utc(text: str) -> pd.Timestamp:
         ("-7 / 2", -3),
         ("(7 / 2) / 2", 1),
         ("7 / 2 / 2.0", 1.5),
+        ("minute(TIMESTAMP '2026-11-20 10:55:00') / 15", 3),
+        ("(hour(TIMESTAMP '2026-11-20 23:00:00')) / 6 * 6", 18),
+        (
+            "TIMESTAMP '2026-11-20 10:00:00' + (minute(TIMESTAMP '2026-11-20 10:55:00') / 15) * INTERVAL '15' MINUTE",
+            utc("2026-11-20T10:45"),
+        ),
+        # and so they do where nothing tells beforehand that they are integers
+        ("greatest(7, 3) / 4", 1),
+        ("element_at(ARRAY[55], 1) / 15 * 15", 45),
         ("-7 % 3", -1),
         ("mod(-7, 3)", -1),
         ("CAST(9007199254740993 AS BIGINT) / 1", 9007199254740993),
