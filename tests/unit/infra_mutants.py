@@ -199,7 +199,7 @@ INFRA_MUTANTS: list[Guarded] = [
         "infra.resharding",
         "test_resharding",
         ("more than double", "min(wanted, 2 * shards)", "wanted"),
-        ("less than half", "-(-shards // 2)", "shards // 2"),
+        ("less than half", "max(wanted, -(-shards // 2))", "max(wanted, shards // 2)"),
         ("shards of a stream on demand", "if SHARD_COUNT in chosen:", "if False:"),
         ("the detour goes nowhere new", "if one not in {avoided, shards}", "if one != shards"),
         ("shards that nobody scales are set back", "if had.get(SCALING) != AUTO or SHARD_COUNT", "if SHARD_COUNT"),
