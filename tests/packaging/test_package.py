@@ -111,12 +111,13 @@ def test_zip_knows_no_time_and_no_owner(function: Function, arm64: dict[str, Pac
 
 @by_name
 def test_zip_without_wheels_holds_what_the_handler_imports(function: Function):
-    """Our own modules alone: no command, no other stage."""
+    """Our own modules alone, and the prices where they are read: no command, no other stage."""
     with opened(package.build(function)) as archive:
         names = archive.namelist()
     stage = function.handler.split(".")[0]
     assert {name.split("/")[0] for name in names} == {"windrow", stage}
-    assert all(name.endswith(".py") for name in names)
+    data = {name for name in names if not name.endswith(".py")}
+    assert data == ({"infra/prices.json"} if function.name == "scaling" else set())
     assert not [name for name in names if name.startswith("windrow_cli/")]
 
 
