@@ -14,21 +14,13 @@ from infra.cost_flink import flink
 from infra.cost_messages import messages
 from infra.cost_rules import rules
 from infra.cost_scaling import scaling
-from infra.cost_traffic import (
-    HOURS_PER_MONTH,
-    SECONDS_PER_MONTH,
-    UPLOADS,
-    WINDOWS_PER_MONTH,
-    Fleet,
-    Traffic,
-    traffic,
-)
+from infra.cost_traffic import SECONDS_PER_MONTH, UPLOADS, WINDOWS_PER_MONTH, Fleet, Traffic, traffic
 from infra.cost_united import late_rolls, united
 from infra.cost_uploads import tokens, uploads
 from infra.cost_web import audit_seconds, questions, web
 from infra.prices import PriceTable
 from infra.shape import Shape
-from infra.stream_bill import FIRST_DAY_HOURS, StreamUse, on_demand_bill, provisioned_bill
+from infra.stream_bill import FIRST_DAY_HOURS, HOURS_PER_MONTH, StreamUse, on_demand_bill, provisioned_bill
 from windrow.settings import METRICS_DISABLED
 
 GB = 1e9

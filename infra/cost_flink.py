@@ -3,9 +3,10 @@
 import math
 from collections.abc import Iterator
 
-from infra.cost_traffic import HOURS_PER_MONTH, Traffic
+from infra.cost_traffic import Traffic
 from infra.prices import PriceTable
 from infra.shape import Shape
+from infra.stream_bill import HOURS_PER_MONTH
 
 STORAGE_GB = 50
 """Running storage that comes with a KPU."""

@@ -7,8 +7,9 @@ what is measured for a record with its key.
 import math
 from collections.abc import Iterator
 
-from infra.cost_traffic import HOURS_PER_MONTH, Traffic
+from infra.cost_traffic import Traffic
 from infra.prices import PriceTable
+from infra.stream_bill import HOURS_PER_MONTH
 
 METERED_BYTES = 5 * 1024
 MINUTES_PER_MONTH = HOURS_PER_MONTH * 60

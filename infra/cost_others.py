@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from infra.cost import DISK_MB_FREE, many, use_of
 from infra.cost_flink import application
-from infra.cost_traffic import HOURS_PER_MONTH, SECONDS_PER_MONTH, Fleet, Traffic, traffic
+from infra.cost_traffic import SECONDS_PER_MONTH, Fleet, Traffic, traffic
 from infra.prices import PriceTable
 from infra.shape import Shape
-from infra.stream_bill import FIRST_DAY_HOURS, StreamBill, on_demand_bill, provisioned_bill
+from infra.stream_bill import FIRST_DAY_HOURS, HOURS_PER_MONTH, StreamBill, on_demand_bill, provisioned_bill
 
 GIB = 2**30
 FIREHOSE_RECORD_BYTES = 5 * 1024

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from infra.cost_traffic import HOURS_PER_MONTH
 from infra.prices import PriceTable
 from infra.shape import Shape
+from infra.stream_bill import HOURS_PER_MONTH
 
 RUNS_PER_HOUR = 12
 METRICS_READ = 4

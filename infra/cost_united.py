@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from infra.cost_traffic import HOURS_PER_MONTH, WINDOWS_PER_MONTH, Traffic
+from infra.cost_traffic import WINDOWS_PER_MONTH, Traffic
 from infra.prices import PriceTable
 from infra.shape import Shape
+from infra.stream_bill import HOURS_PER_MONTH
 
 UNITED_ABOVE_PARTIALS = 4
 """Windows of more partials have a united set, as dispatcher.united has it."""

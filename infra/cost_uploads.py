@@ -5,9 +5,10 @@ Lambda asks a queue for messages all the time, whether there are any or not, and
 
 from collections.abc import Iterator
 
-from infra.cost_traffic import HOURS_PER_MONTH, UPLOADS, Traffic
+from infra.cost_traffic import UPLOADS, Traffic
 from infra.prices import PriceTable
 from infra.shape import Shape
+from infra.stream_bill import HOURS_PER_MONTH
 from windrow.errors import UsageError
 
 GB = 1e9

@@ -7,9 +7,10 @@ between. Each question passes CloudFront, the HTTP API and the function, which l
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from infra.cost_traffic import HOURS_PER_MONTH, WINDOWS_PER_MONTH, Traffic
+from infra.cost_traffic import WINDOWS_PER_MONTH, Traffic
 from infra.prices import PriceTable
 from infra.shape import Shape
+from infra.stream_bill import HOURS_PER_MONTH
 
 GB = 1e9
 MIB = 2**20

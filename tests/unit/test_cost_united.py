@@ -14,10 +14,11 @@ from dispatcher.roll import roll_window
 from dispatcher.roller import Roller
 from infra import cost_united
 from infra.cost import Cost, cost
-from infra.cost_traffic import HOURS_PER_MONTH, IDLE, WINDOWS_PER_MONTH, Fleet
+from infra.cost_traffic import IDLE, WINDOWS_PER_MONTH, Fleet
 from infra.cost_united import united
 from infra.prices import price_table
 from infra.shape import Shape
+from infra.stream_bill import HOURS_PER_MONTH
 from tests.simulation.lake import LIFETIMES, OLD, SCHEDULED, Row, buckets, marker_put, partial_of, partial_put, tick
 from tests.simulation.simulated_s3 import S3State
 from windrow.columns.strings import Strings
