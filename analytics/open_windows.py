@@ -24,7 +24,10 @@ WINDOWS_BACK = 2
 PARTIAL_BYTES_MAX = 16 * 1024**2
 """The most bytes of partials that are read at once: one to three million readings, and some 400 MB in memory."""
 LOOK_MS_MIN = 1_000
-"""How far apart a server's looks are, however many ask: a batch takes twenty times as long to come."""
+"""How far apart a server's looks are, however many ask: a batch takes twenty times as long to come.
+
+Several servers may differ by what came meanwhile. Who asks less often than this is told nothing older by another one.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,24 @@ def test_many_who_ask_at_once_are_answered_by_one_look() -> None:
     assert third.rollup.readings.tolist() == [3]
 
 
+def test_who_asks_once_a_second_is_told_nothing_older_by_another_server() -> None:
+    """Whichever server answers, and whenever each of them looked."""
+    lake, randomness = Lake(), random.Random(1)
+    servers = [OpenWindows(lake=lake.lake, results=lake.results, look_ms_min=LOOK_MS_MIN) for _ in range(3)]
+    told, now_ms = 0, NOW_MS
+    for number in range(30):
+        lake.deliver([Reading("a", START_MS, number, 1_000)])
+        for other in servers:
+            if randomness.random() < 0.5:
+                other.at(now_ms + randomness.randrange(LOOK_MS_MIN))
+        now_ms += LOOK_MS_MIN
+        (one,) = randomness.choice(servers).at(now_ms)
+        (readings,) = one.rollup.readings.tolist()
+        assert readings >= told
+        told = readings
+    assert told > 25
+
+
 def test_more_than_can_be_read_is_refused_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the sizes in the listing."""
     lake = Lake()
