@@ -1,6 +1,6 @@
 """`windrow cost`: estimate what a stage costs per month on AWS, idle and with a fleet."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -211,6 +211,7 @@ def _as_data(found: "Sequence[Cost]", elsewhere: "Sequence[Other]", shape: "Shap
         "parameters": dict(shape.parameters),
         "idle": spelled(idle),
         "costs": [spelled(one) for one in with_fleet],
+        "stream": _stream_prices(with_fleet[-1], shape, table),
         "elsewhere": [asdict(one) for one in elsewhere],
         "prices": {name: asdict(one) for name, one in table.prices.items()},
         "measured": {name: asdict(one) for name, one in table.figures.items()},
@@ -242,8 +243,8 @@ def _print_assumptions(chosen: "Cost", shape: "Shape", table: "PriceTable") -> N
     )
     for part in chosen.parts:
         out.print(f"  {part.name}: {part.basis}", markup=False)
-    if shape.is_true("HasStream") and sent.shards_needed:
-        out.print(f"  {_stream_line(chosen, shape, table)}", markup=False)
+    if prices := _stream_prices(chosen, shape, table):
+        out.print(f"  {_stream_line(prices, is_provisioned=shape.is_true('IsProvisioned'))}", markup=False)
     out.print(f"  Athena: {chosen.query:,.4f} USD for a query over the rows of a day", markup=False)
     assumed = [f"{one.value:g} {one.unit}" for one in table.figures.values() if one.is_assumed]
     out.print(f"assumed, not measured: {'; '.join(assumed)}", markup=False)
@@ -253,16 +254,23 @@ def _print_assumptions(chosen: "Cost", shape: "Shape", table: "PriceTable") -> N
     err.print(f"prices of {table.region}, seen from {dates[0]} to {dates[-1]}. {table.note}", markup=False)
 
 
-def _stream_line(chosen: "Cost", shape: "Shape", table: "PriceTable") -> str:
-    """Return which way of paying for the stream is cheaper, and how to change if that is the other one."""
+def _stream_prices(chosen: "Cost", shape: "Shape", table: "PriceTable") -> dict[str, float] | None:
+    """Return what the stream alone costs a month with shards and on demand; None if the fleet does not use one."""
     from infra.cost_others import stream_bills
 
-    provisioned, on_demand = (bill.total for bill in stream_bills(chosen.traffic, shape, table))
-    is_provisioned = shape.is_true("IsProvisioned")
-    prices = f"the stream alone: {provisioned:,.2f} USD with shards, {on_demand:,.2f} USD on demand"
+    if not chosen.traffic.shards_needed:
+        return None
+    provisioned, on_demand = stream_bills(chosen.traffic, shape, table)
+    return {"provisioned": provisioned.total, "on_demand": on_demand.total}
+
+
+def _stream_line(prices: Mapping[str, float], *, is_provisioned: bool) -> str:
+    """Return which way of paying for the stream is cheaper, and how to change if that is the other one."""
+    provisioned, on_demand = prices["provisioned"], prices["on_demand"]
+    line = f"the stream alone: {provisioned:,.2f} USD with shards, {on_demand:,.2f} USD on demand"
     if is_provisioned == (provisioned <= on_demand):
-        return prices
-    return f"{prices}; cheaper: --set StreamMode={'ON_DEMAND --set Scaling=none' if is_provisioned else 'PROVISIONED'}"
+        return line
+    return f"{line}; cheaper: --set StreamMode={'ON_DEMAND --set Scaling=none' if is_provisioned else 'PROVISIONED'}"
 
 
 def _print_others(elsewhere: "Sequence[Other]") -> None:

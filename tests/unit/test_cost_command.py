@@ -53,6 +53,25 @@ def test_the_table_explains_itself() -> None:
     assert "without free tiers" in " ".join(result.stderr.split())
 
 
+def test_the_cheaper_way_of_paying_for_the_stream_is_named() -> None:
+    """With how to go there, if it is the other one; sixteen shards for a small fleet are dearer than on demand."""
+    lines = {
+        arguments: next(line for line in invoke(*arguments).stdout.splitlines() if "the stream alone: " in line)
+        for arguments in ((), ("--shards", "16"), ("--set", "StreamMode=ON_DEMAND"))
+    }
+    assert [line.partition("; cheaper: ")[2] for line in lines.values()] == [
+        "",
+        "--set StreamMode=ON_DEMAND --set Scaling=none",
+        "--set StreamMode=PROVISIONED",
+    ]
+    both = data_of("--shards", "16")["stream"]
+    assert f"{both['provisioned']:,.2f} USD with shards" in lines["--shards", "16"]
+    assert f"{both['on_demand']:,.2f} USD on demand" in lines["--shards", "16"]
+    without = ("--wire", "uploads", "--set", "Uploads=bucket", "--set", "StreamMode=NONE")
+    assert "the stream alone: " not in invoke(*without).stdout.replace("(the stream alone", "")
+    assert data_of(*without)["stream"] is None
+
+
 @pytest.mark.slow
 def test_what_is_set_is_what_is_priced() -> None:
     """Shards and any parameter; a name or a value that the template refuses is a usage error."""

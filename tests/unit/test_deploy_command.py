@@ -1,7 +1,7 @@
 """`windrow deploy`: what it shows and when it asks. Stacks are stood in for; see tests/emulator for real ones."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import click
@@ -12,6 +12,7 @@ from rich.console import Console
 from infra import adoption, embedded, stack
 from infra.changes import Change, ChangeRequest, ChangeSet, Effect
 from infra.plan import DeploymentPlan, parse_parameters
+from infra.resharding import RestoredShards
 from infra.stack import DeploymentResult, OnUpdate, PreparedDeployment
 from infra.stack_events import OnEvent, StackEvent
 from windrow.aws.clients import EMBEDDED, Place
@@ -57,6 +58,7 @@ class Stack:
     is_new: bool = False
     before: tuple[dict[str, str], ...] = ()
     done: list[str] = field(default_factory=list)
+    restored: RestoredShards | None = None
 
     def prepare(self, plan: DeploymentPlan, _: Callable[[StackEvent], None]) -> PreparedDeployment:
         found = ChangeSet(change_set_id="1", is_new_stack=self.is_new, changes=self.changes) if self.changes else None
@@ -67,7 +69,8 @@ class Stack:
         for update in prepared.updates_before:
             on_update(update)
         self.done.append("executed")
-        return DeploymentResult(stage=STAGE, uploaded=(), is_changed=prepared.change_set is not None)
+        is_changed = prepared.change_set is not None
+        return DeploymentResult(stage=STAGE, uploaded=(), is_changed=is_changed, restored_shards=self.restored)
 
     def discard(self, _: PreparedDeployment) -> None:
         self.done.append("discarded")
@@ -136,6 +139,17 @@ def test_steps_on_the_way_are_said_before_and_while_they_are_made(run: Callable[
     lines = run(stands_in, "--shards", "8").stderr.splitlines()
     assert "the shards change in steps, each of some minutes: 4, 8" in lines
     assert "first: ShardCount = 4" in lines
+
+
+@pytest.mark.slow
+def test_shards_that_were_reset_are_told_of(run: Callable[..., Result]) -> None:
+    """Whether they are set back, or why not."""
+    reset = RestoredShards(had=4, found=2)
+    for restored, after in ((reset, "they are being set back."), (replace(reset, refusal="ten"), "set back: ten.")):
+        text = " ".join(run(Stack(changes=(CHANGED,), restored=restored)).stderr.split())
+        assert "CloudFormation changed the 4 shards of the scaled stream to 2; " in text
+        assert after in text
+    assert "shards" not in run(Stack(changes=(CHANGED,))).stderr
 
 
 @pytest.mark.slow
