@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from infra.prices import PriceTable
-from infra.scaling import ActionState, ScalingAction
+from infra.scaling import ScalingAction
 from infra.stream_bill import HOURS_PER_MONTH, StreamUse, on_demand_bill, provisioned_bill
 from windrow.errors import WindrowError
 from windrow.lake import layout
@@ -55,12 +55,13 @@ class Comparison:
 def shard_hours(actions: Sequence[ScalingAction], *, shards: int, start_ms: int, end_ms: int) -> float:
     """Return the hours of all open shards together from `start_ms` to `end_ms`, with `shards` after the last action.
 
-    actions: oldest first; those that Kinesis accepted count. Shards that somebody else changed are not known of.
+    actions: oldest first. Each tells how many shards there were until then, whatever became of it. Shards that somebody
+    else changed are not known of.
     """
     total_ms = 0
     for action in reversed(actions):
-        if action.state is not ActionState.ACCEPTED or action.at_ms <= start_ms:
-            continue
+        if action.at_ms <= start_ms:
+            break
         at_ms = min(action.at_ms, end_ms)
         total_ms += shards * (end_ms - at_ms)
         shards, end_ms = action.shards_from, at_ms

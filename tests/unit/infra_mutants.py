@@ -186,7 +186,8 @@ INFRA_MUTANTS: list[Guarded] = [
     *_of(
         "infra.scaling_bill",
         "test_scaling_bill",
-        ("shards that Kinesis refused are paid for", "action.state is not ActionState.ACCEPTED or", ""),
+        ("shards are those of now", "shards, end_ms = action.shards_from, at_ms", "end_ms = at_ms"),
+        ("what came after the span counts", "at_ms = min(action.at_ms, end_ms)", "at_ms = action.at_ms"),
         (
             "a suggestion every day",
             "is_told = found.suggests_on_demand and not any(",

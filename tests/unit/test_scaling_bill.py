@@ -45,6 +45,7 @@ def test_shards_are_counted_back_from_those_of_now() -> None:
     assert hours_of([doubled, halved, action(12, 2, 4)], shards=4) == 28
     assert hours_of([action(-5, 8, 2), doubled, halved], shards=2) == 28
     assert hours_of([doubled, halved, action(8, 2, 4, ActionState.REFUSED)], shards=2) == 28
+    assert hours_of([action(3, 2, 4, ActionState.BEGUN)], shards=4) == 2 * 3 + 4 * 7, "its run died after the call"
     assert hours_of([doubled, halved], shards=2, first=5, last=6) == 4
 
 
