@@ -103,6 +103,7 @@ def _watched(frame: pd.DataFrame) -> WatchedRows:
         window_start_ms=epoch_ms(frame["window_start"].iloc[:1])[0] or 0,
         series=frame["series"].tolist(),
         statistics={one: frame[f"{name}_milli"].to_numpy(np.int64) for one, name in _STATISTICS.items()},
+        held=None,
         **columns,
     )
 

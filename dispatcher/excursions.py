@@ -19,8 +19,10 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
+from dispatcher.held import are_kept, read_held
 from dispatcher.messages import Messages
 from dispatcher.observation import Buckets, UnreadableObject
+from dispatcher.report import RollOutcome, WindowReport
 from dispatcher.roller import KnownLineage
 from dispatcher.rows import ROLLED_PIECE_ROWS, read_in_pieces
 from dispatcher.silences import Silences
@@ -35,6 +37,7 @@ from windrow.lake.layout import (
     rows_key,
 )
 from windrow.lake.store import PreconditionFailed, StoredObject, put_if_unchanged
+from windrow.rows.held import Held
 from windrow.rows.lineage import ExcursionsMark, Lineage
 from windrow.rows.rollup_parquet import UnreadableRows
 from windrow.rules.changes import changes
@@ -50,7 +53,7 @@ from windrow.rules.rows import (
     tracks_of,
     with_revisions,
 )
-from windrow.rules.rule import Rule
+from windrow.rules.rule import Rule, watches_of
 from windrow.rules.stored import StoredRules, first_window, rules_of
 from windrow.rules.watched import joined, may_matter, need_before, no_rows, watched_rows
 from windrow.window import Window
@@ -103,7 +106,8 @@ class Excursions:
     """The excursions of one tick. `newest` is the last window that the tick may close.
 
     `roll` makes the lineage of a window that has none. `messages` take what is to be told; `markers` are those that
-    were put in this tick, of windows at which a later tick is to go on.
+    were put in this tick, of windows at which a later tick is to go on; `held_gone` those whose held times `roll` is to
+    make anew.
     """
 
     buckets: Buckets
@@ -111,9 +115,10 @@ class Excursions:
     rules: StoredRules
     newest: Window
     proposed_start: Window
-    roll: Callable[[Window], object]
+    roll: Callable[[Window], WindowReport]
     messages: Messages
     markers: set[SilenceMarkerKey]
+    held_gone: set[Window]
     time_left: Callable[[], bool]
     failed: list[str] = field(default_factory=list)
     """Why the excursions of windows could not be worked out."""
@@ -135,8 +140,8 @@ class Excursions:
     def settle(self, windows: Iterable[Window]) -> None:
         """Work out those of `windows` that are stale, oldest first, and what follows, while there is time."""
         for window in sorted(windows):
-            at: Window | None = window
             try:
+                at: Window | None = self._first_unjudged(window)
                 while at is not None and self.time_left():
                     at = self._settle_from(at)
             except (UnreadableObject, UnreadableRows, WindrowError) as error:
@@ -145,6 +150,20 @@ class Excursions:
             except Exception as error:
                 log.exception("the excursions of %s failed", window)
                 self.failed.append(f"the excursions of {window} failed: {type(error).__name__}: {error}")
+
+    def _first_unjudged(self, window: Window) -> Window:
+        """Return the first of the windows right before this one that were rolled and never judged; itself if none was.
+
+        The run that rolled them died, and when the next one came they were no longer recent.
+        """
+        first = window
+        for _ in range(SEGMENT_WINDOWS):
+            before = _after(first, -1)
+            lineage = self.silences.lineage(before)
+            if lineage is None or lineage.excursions is not None or self._rules_for(before, lineage) is None:
+                break
+            first = before
+        return first
 
     def is_settled(self, window: Window) -> bool:
         """Tell whether the excursions of a window follow from what is there now, or no rules judge it."""
@@ -257,6 +276,8 @@ class Excursions:
         facts = [rules.digest, _hash_of_rows(lineage), before.state, str(before.windows) if before.state else ""]
         if need_before(rules.rules):
             facts.append(_hash_of_rows(self.silences.lineage(_after(lineage.window, -1))))
+        if watches := watches_of(rules.rules):
+            facts.append(lineage.held.digest if lineage.held and are_kept(lineage, watches) else "unknown")
         return hashlib.blake2b("\n".join(facts).encode(), digest_size=16).hexdigest()
 
     def _draft(self, window: Window, before: _Before) -> _Draft | None:
@@ -268,11 +289,12 @@ class Excursions:
         rules = self._rules_for(window, lineage) if lineage else None
         if lineage is None or rules is None or self._is_current(lineage, rules, before):
             return None
+        lineage, held = self._held(lineage, rules)
         known = self.silences.known[window]
         stored = self.buckets.results.get(excursions_key(window))
         replaced = (_decoded(window, stored) or ()) if stored else ()
         left = self._read(before)
-        folded = self._folded(lineage, rules, left, windows=before.windows)
+        folded = self._folded(lineage, rules, left, held, windows=before.windows)
         rows = with_revisions(folded, before=left, replaced=replaced)
         source = self._source(lineage, rules, before)
         is_same = lineage.excursions is not None and lineage.excursions.source == source
@@ -287,11 +309,12 @@ class Excursions:
         )
 
     def _folded(
-        self, lineage: Lineage, rules: StoredRules, left: Sequence[ExcursionRow], *, windows: int
+        self, lineage: Lineage, rules: StoredRules, left: Sequence[ExcursionRow], held: Held | None, *, windows: int
     ) -> list[ExcursionRow]:
         """Judge a window's rows, after the windows without any between it and the one that left `left`."""
         window, comparing = lineage.window, need_before(rules.rules)
-        rows = self._watched(lineage, rules.rules, {row.series for row in left})
+        watched = self._watched(lineage, rules.rules, {row.series for row in left})
+        rows = dataclasses.replace(watched, held=held)
         last = self.silences.lineage(_after(window, -1)) if comparing else None
         previous = self._watched(last, comparing, ()) if last else None
         tracks = tracks_of(left)
@@ -304,6 +327,25 @@ class Excursions:
             of_rule, now = step(rule, of_rule, judge(rule, rows, previous))
             found += rows_after(rule, of_rule, ended + now)
         return found
+
+    def _held(self, lineage: Lineage, rules: StoredRules) -> tuple[Lineage, Held | None]:
+        """Return the held times that the rules ask for, made anew if they are not there, and the lineage as it is then.
+
+        None if they cannot be made, because partials are gone: then the window has no verdict. UnreadableObject if the
+        roll failed for another reason: then the window waits.
+        """
+        watches, window = watches_of(rules.rules), lineage.window
+        if not watches:
+            return lineage, None
+        held = read_held(self.buckets, lineage, watches)
+        if held is None:
+            self.held_gone.add(window)
+            report = self.roll(window)
+            lineage = self.silences.lineage(window) or lineage
+            held = read_held(self.buckets, lineage, watches)
+            if held is None and report.outcome is not RollOutcome.FROZEN:
+                raise UnreadableObject(f"its held times are not there, and its roll {report.outcome}: {report.detail}")
+        return lineage, held
 
     def _watched(self, lineage: Lineage, rules: Sequence[Rule], tracked: Iterable[str]) -> WatchedRows:
         """Read the rows that may matter; UnreadableObject if those stored now are not those of the lineage."""

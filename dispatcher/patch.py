@@ -15,12 +15,14 @@ from functools import partial as bind
 
 from dispatcher.additions import Additions
 from dispatcher.ceiling import Use
+from dispatcher.held import HeldWriter, read_held
 from dispatcher.observation import Buckets, Listing, Observation, count_quarantined, read_partial
 from dispatcher.rows import ROLLED_PIECE_ROWS, RolledRows, body_of, in_flight, read_in_pieces, rows_file
 from dispatcher.spill import READINGS_HELD_MAX, Spill
 from dispatcher.united import UnionWriter, read_ranges
 from windrow.lake.layout import PartialKey, rows_key
 from windrow.lake.store import Mapper, PreconditionFailed
+from windrow.rows.held import Watch
 from windrow.rows.lineage import Lineage, fingerprint
 from windrow.rows.partial import Partial
 from windrow.rows.rollup import Rollup, roll
@@ -30,9 +32,16 @@ from windrow.rows.united import Delivery, UnitedRange, UnitedSet
 
 @contextmanager
 def patched_rows(
-    buckets: Buckets, seen: Observation, before: Lineage, listing: Listing, *, mapper: Mapper, use: Use | None = None
+    buckets: Buckets,
+    seen: Observation,
+    before: Lineage,
+    listing: Listing,
+    *,
+    mapper: Mapper,
+    use: Use | None = None,
+    watches: tuple[Watch, ...] = (),
 ) -> Iterator[RolledRows]:
-    """Add the partials that `before` does not name to its united set, and write the rows.
+    """Add the partials that `before` does not name to its united set, and write the rows and held times.
 
     `body` lives as long as the context. Raises UnusableUnion, UnreadableRows (of the rows that stand), UnreadableObject
     or MissingPartial (of a partial), PreconditionFailed if the rows are no longer those that were observed, and
@@ -51,9 +60,11 @@ def patched_rows(
                 additions.add(partial)
             deliveries[key.digest] = delivery
         writer = UnionWriter(buckets, before.window, fingerprint=fingerprint(deliveries), mapper=mapper)
-        standing = _standing_rows(buckets, seen, before, stack)
+        stood = read_held(buckets, before, watches) if watches else {}
+        standing = _standing_rows(buckets, seen, before, stack) if stood is not None else None
+        held = HeldWriter(buckets, before.window, watches, stood)
         file = stack.enter_context(rows_file())
-        parts = _parts(buckets, before, united.ranges, additions, writer, standing, mapper=mapper)
+        parts = _parts(buckets, before, united.ranges, additions, writer, held, standing, mapper=mapper)
         rows = write_rows(before.window.start_ms, parts, file)
         yield RolledRows(
             rows=rows,
@@ -63,6 +74,7 @@ def patched_rows(
             united=UnitedSet(
                 ranges=writer.finish(), deliveries=tuple(deliveries[digest] for digest in sorted(deliveries))
             ),
+            held=held.finish(fingerprint(deliveries)),
         )
 
 
@@ -98,11 +110,12 @@ def _parts(
     ranges: tuple[UnitedRange, ...],
     additions: Additions,
     writer: UnionWriter,
+    held: HeldWriter,
     standing: "_StandingRows | None",
     *,
     mapper: Mapper,
 ) -> Iterator[Rollup]:
-    """Yield the rows range by range, and give each range to the writer."""
+    """Yield the rows range by range, and give each range to the writers."""
     touched = additions.readings.keys() if standing else set(range(len(ranges)))
     read = read_ranges(
         buckets, before.window, [one for number, one in enumerate(ranges) if number in touched], mapper=mapper
@@ -113,11 +126,13 @@ def _parts(
         rows = standing.until(until) if standing else iter(())
         if number not in touched:
             writer.keep(one)
+            held.keep(one.first, until)
             yield from rows
             continue
         for _ in rows:  # they are made anew
             pass
         for part in _united(one, next(read), number, additions, writer):
+            held.add(part)
             yield roll(part)
 
 

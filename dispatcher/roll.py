@@ -6,6 +6,7 @@ The order is what makes it safe without a lock:
     list      the partials                                       all that were written before the observation are here
     union     of every listed partial, each read and checked;    or of the united set and those it does not cover
     ranges    of the united set, named after their content       until a lineage names them, they do not count
+    held      times of its readings, as ranges              likewise
     rows      If-Match the observed ETag, or If-None-Match: *    refused if another roll wrote since: start over
     marker    of an old window, if what follows is unknown       the next tick works it out if this one dies
     lineage   on the same condition as the rows                  refused likewise; before it, nothing is settled
@@ -27,6 +28,7 @@ from dataclasses import dataclass
 
 from dispatcher.ceiling import BeyondCeiling, Use
 from dispatcher.due import DueReason, DueWindow
+from dispatcher.held import all_watches, superseded_held
 from dispatcher.observation import (
     Buckets,
     Listing,
@@ -110,7 +112,8 @@ def _roll_once(roller: Roller, due: DueWindow, look: Callable[[Buckets, Window],
         _demand_unreplaced(roller, seen, window)
         return _frozen(seen.lineage, missing)
     is_final = roller.lifetimes.is_final(window, scheduled_time_ms=roller.scheduled_time_ms)
-    if seen.lineage is not None and _is_settled(seen, seen.lineage, listing):
+    has_held = seen.lineage is not None and roller.has_held_times(seen.lineage)
+    if seen.lineage is not None and has_held and _is_settled(seen, seen.lineage, listing):
         if seen.lineage.is_final or not is_final:
             roller.lineages[window] = KnownLineage(lineage=seen.lineage, etag=seen.lineage_etag or "")
             return _RollResult(outcome=RollOutcome.SETTLED, lineage=seen.lineage)
@@ -189,6 +192,7 @@ def _write_results(
             scheduled_time_ms=roller.scheduled_time_ms,
             sensors_sha256=rolled.rows.sensors_sha256,
             united=rolled.united,
+            held=rolled.held,
         )
         if before:
             # What is known of its silence and excursions stands until it is worked out again; without `presence` the
@@ -200,10 +204,12 @@ def _write_results(
         if not rows_stand and (rolled.rows.sensors or seen.rows_etag is not None):
             etag = put_if_unchanged(roller.buckets.results, rows_key(window), rolled.body, observed_etag=seen.rows_etag)
             lineage = dataclasses.replace(lineage, result_etag=etag)
-        if lineage.is_silence_unknown or (roller.has_rules and not is_same):
+        is_other = not is_same or (before is not None and before.held != lineage.held)
+        if lineage.is_silence_unknown or (roller.has_rules and is_other):
             _mark_silence(roller, lineage, before)
         _write_lineage(roller, lineage, seen.lineage_etag)
-        roller.discarded.update(superseded(before, lineage))
+        roller.discarded.update([*superseded(before, lineage), *superseded_held(before, lineage)])
+        roller.held_gone.discard(window)
     return _RollResult(outcome=RollOutcome.RECORDED if rows_stand else RollOutcome.ROLLED, lineage=lineage)
 
 
@@ -231,20 +237,25 @@ def _rolled(
     UnusableUnion if it is not usable and partials are missing.
     """
     before = seen.lineage
+    watches = all_watches(before, roller.watches)
     if before is not None and before.united is not None:
         without_rows = dataclasses.replace(seen, rows_etag=None)
         try:
             for look in (seen, without_rows):
                 with contextlib.suppress(UnreadableRows):
                     return stack.enter_context(
-                        patched_rows(roller.buckets, look, before, listing, mapper=roller.mapper, use=use)
+                        patched_rows(
+                            roller.buckets, look, before, listing, mapper=roller.mapper, use=use, watches=watches
+                        )
                     )
         except UnusableUnion as error:
             _demand_unreplaced(roller, seen, window)
             if not listing.digests.issuperset(before.digests):
                 raise
             log.warning("the partials are read again: %s", error)
-    return stack.enter_context(rolled_rows(roller.buckets, window, listing, mapper=roller.mapper, use=use))
+    return stack.enter_context(
+        rolled_rows(roller.buckets, window, listing, mapper=roller.mapper, use=use, watches=watches)
+    )
 
 
 def _mark_silence(roller: Roller, lineage: Lineage, before: Lineage | None) -> None:

@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dispatcher.ceiling import Ceiling, Use
+from dispatcher.held import are_kept
 from dispatcher.observation import Buckets
 from dispatcher.room import Room
 from windrow.lake.layout import MarkerKey, SilenceMarkerKey
 from windrow.lake.store import Mapper, StoreError
 from windrow.lifetimes import Lifetimes
+from windrow.rows.held import Watch
 from windrow.rows.lineage import Lineage
 from windrow.window import Window
 
@@ -43,6 +45,10 @@ class Roller:
     """Where several windows are rolled at once."""
     has_rules: bool = False
     """Whether rules judge the rows, so that other rows are other excursions."""
+    watches: tuple[Watch, ...] = ()
+    """The held times that these rules ask for."""
+    watches_from: Window | None = None
+    """The first window that is rolled anew if it lacks them; of older ones only those in `held_gone` are."""
     ceiling: Ceiling | None = None
     uses: list[tuple[Window, Use]] = field(default_factory=list)
     lineages: dict[Window, KnownLineage] = field(default_factory=dict)
@@ -52,6 +58,14 @@ class Roller:
     released: set[MarkerKey] = field(default_factory=set)
     """Markers of partials that standing lineages name."""
     discarded: set[str] = field(default_factory=set)
+    held_gone: set[Window] = field(default_factory=set)
+    """Windows whose held times are not where their lineages say, or not kept for all that is watched."""
+
+    def has_held_times(self, lineage: Lineage) -> bool:
+        """Tell whether a window needs no roll for the sake of its held times."""
+        window = lineage.window
+        is_recent = self.watches_from is not None and window >= self.watches_from
+        return window not in self.held_gone and (are_kept(lineage, self.watches) or not is_recent)
 
     def clear(self) -> None:
         """Delete what was discarded; what S3 does not delete now, a later tick does, or the lifecycle.

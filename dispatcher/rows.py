@@ -8,12 +8,15 @@ from functools import partial as bind
 from typing import IO
 
 from dispatcher.ceiling import Use
+from dispatcher.held import HeldWriter
 from dispatcher.observation import Buckets, Listing, count_quarantined, read_partial
 from dispatcher.spill import Spill
 from dispatcher.united import UNITED_ABOVE_PARTIALS, UnionWriter
 from windrow.columns.strings import Strings
 from windrow.lake.layout import PartialKey
 from windrow.lake.store import Body, Mapper
+from windrow.rows.held import Watch
+from windrow.rows.lineage import HeldMark, fingerprint
 from windrow.rows.rollup import BATCH_ROWS, Rollup, roll
 from windrow.rows.rollup_parquet import RowsSummary, read_rows, read_sensor_ids, select_sensor_ids, write_rows
 from windrow.rows.united import Delivery, UnitedSet
@@ -37,13 +40,14 @@ ROLLED_PIECE_ROWS = BATCH_ROWS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolledRows:
-    """The rows object of a window, what is known of the delivery of each digest, and the united set, if it has one."""
+    """The rows object of a window, the delivery of each digest, the united set and the held times, if it has them."""
 
     rows: RowsSummary
     body: Body
     deliveries: Mapping[str, Delivery]
     quarantined: int
     united: UnitedSet | None
+    held: HeldMark | None
 
     @property
     def duplicates_removed(self) -> int:
@@ -64,9 +68,15 @@ class RolledRows:
 
 @contextmanager
 def rolled_rows(
-    buckets: Buckets, window: Window, listing: Listing, *, mapper: Mapper, use: Use | None = None
+    buckets: Buckets,
+    window: Window,
+    listing: Listing,
+    *,
+    mapper: Mapper,
+    use: Use | None = None,
+    watches: tuple[Watch, ...] = (),
 ) -> Iterator[RolledRows]:
-    """Read one object of each digest, unite them, write their rows, and the united set if they are many.
+    """Read one object of each digest, unite them, write their rows, the united set if they are many, and held times.
 
     `body` lives as long as the context. Raises UnreadableObject, MissingPartial, and BeyondCeiling if `use` does.
     """
@@ -74,12 +84,14 @@ def rolled_rows(
     deliveries: dict[str, Delivery] = {}
     has_union = len(listing.keys) > UNITED_ABOVE_PARTIALS
     writer = UnionWriter(buckets, window, fingerprint=listing.fingerprint, mapper=mapper)
+    held = HeldWriter(buckets, window, watches)
 
     def parts() -> Iterator[Rollup]:
         for part in spill.ranges():
             use.go_on()
             if has_union:
                 writer.add(part)
+            held.add(part)
             yield roll(part)
 
     bytes_expected, bytes_read = sum(listing.size_bytes.values()), 0
@@ -103,6 +115,7 @@ def rolled_rows(
             deliveries=deliveries,
             quarantined=count_quarantined(buckets, window),
             united=UnitedSet(ranges=writer.finish(), deliveries=of_each) if has_union else None,
+            held=held.finish(fingerprint(deliveries)),
         )
 
 

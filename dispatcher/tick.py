@@ -59,6 +59,7 @@ from windrow.lake.layout import (
 from windrow.lake.store import CountingStore, Mapper, ObjectStore
 from windrow.lifetimes import Lifetimes
 from windrow.period import Grain, Period
+from windrow.rules.rule import watches_of
 from windrow.rules.stored import StoredRules
 from windrow.window import Window
 
@@ -206,6 +207,8 @@ class _Run:
             silence_markers=set(plan.silence_markers),
             backfill_markers=plan.backfill_markers,
             has_rules=tick.rules is not None or tick.leaves_rules,
+            watches=watches_of(tick.rules.rules) if tick.rules is not None else (),
+            watches_from=windows_within_reach(tick.scheduled_time_ms, tick.lifetimes)[-RECENT_WINDOWS:][0],
         )
         self._gaps = plan.gaps
         self._messages = Messages(
@@ -244,6 +247,7 @@ class _Run:
             roll=lambda window: roll_window(self._roller, DueWindow(window=window, reasons=(DueReason.NEW,))),
             messages=self._messages,
             markers=self._roller.silence_markers,
+            held_gone=self._roller.held_gone,
             time_left=self._tick.time_left,
         )
 

@@ -5,10 +5,11 @@ from the readings themselves, and patterns of sensors are matched by the standar
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from fractions import Fraction
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import floor
 from statistics import median
 
@@ -32,6 +33,8 @@ def expected(rule: Rule, history: History, series: str, *, start_ms: int, first_
     The first window of `history` starts at `start_ms`. Those before the index `first_judged` have no verdict; they are
     what a rule may compare with.
     """
+    if rule.held_ms:
+        return _expected_of_time(rule, history, series, start_ms, first_judged)
     values = {index: compared(rule, history, index, series) for index in range(first_judged, len(history))}
     seen = [(index, value) for index, value in values.items() if value is not None]
     cuts = [0, *(place + 1 for place, ((a, _), (b, _)) in enumerate(pairwise(seen)) if b - a > LOST_WINDOWS), len(seen)]
@@ -43,6 +46,89 @@ def expected(rule: Rule, history: History, series: str, *, start_ms: int, first_
         for part in parts
         for match in pattern.finditer("".join(letter(rule, value) for _, value in part))
     ]
+
+
+@dataclass(frozen=True)
+class _Span:
+    """A window of a series: its index, letter, how long it was beyond the limits, how far times how long, the farthest.
+
+    The letter is B if its own readings were beyond, + if only the last one of the window before was, held until its
+    first, C for clear, - for neither.
+    """
+
+    index: int
+    letter: str
+    ms: int
+    milli_ms: int
+    extreme_milli: int
+
+
+def _expected_of_time(rule: Rule, history: History, series: str, start_ms: int, first_judged: int) -> list[Excursion]:
+    """Return the excursions by a rule that counts time: a search in letters, then sums."""
+    spans = [
+        _span_of(rule, history, index, series)
+        for index in range(first_judged, len(history))
+        if series in history[index]
+    ]
+    cuts = [place + 1 for place, (a, b) in enumerate(pairwise(spans)) if b.index - a.index > LOST_WINDOWS]
+    parts = [spans[first:last] for first, last in pairwise([0, *cuts, len(spans)])]
+    return [
+        one for part in parts if part for one in _excursions_of_time(rule, part, series, start_ms, windows=len(history))
+    ]
+
+
+def _span_of(rule: Rule, history: History, index: int, series: str) -> _Span:
+    values = history[index][series]
+    pieces = [(milli, ms) for (_, milli), ms in zip(values, held_ms(values), strict=True)]
+    own = sum(ms for milli, ms in pieces if _distance(rule, milli))
+    if index and series in history[index - 1]:
+        last_ms, last_milli = history[index - 1][series][-1]
+        pieces.append((last_milli, max(0, min(values[0][0], last_ms - WINDOW_MS + HOLD_MS_MAX))))
+    ms = sum(ms for milli, ms in pieces if _distance(rule, milli))
+    millis = [milli for _, milli in values]
+    is_clear = all(letter(rule, Fraction(milli)) == "C" for milli in millis)
+    return _Span(
+        index=index,
+        letter="B" if own else "+" if ms else "C" if is_clear else "-",
+        ms=ms,
+        milli_ms=sum(_distance(rule, milli) * ms for milli, ms in pieces),
+        extreme_milli=max([max(millis), min(millis)], key=lambda milli: _distance(rule, milli)),
+    )
+
+
+def _excursions_of_time(
+    rule: Rule, part: Sequence[_Span], series: str, history_start_ms: int, *, windows: int
+) -> Iterator[Excursion]:
+    letters = "".join(span.letter for span in part)
+    sensor_id, quantity = parts_of(series)
+    place = 0
+    while run := re.compile(r"B[B+]*").search(letters, place):
+        sums = list(accumulate(span.ms for span in part[run.start() : run.end()]))
+        rings = next((at for at, ms in enumerate(sums, run.start()) if ms > rule.held_ms), None)
+        place = run.end()
+        if rings is None:
+            continue
+        clear = re.compile(f"C{{{rule.clear_windows}}}").search(letters, rings)
+        place = clear.end() if clear else len(letters)
+        beyond = [span for span in part[run.start() : place] if span.letter in "B+"]
+        state, ended = ExcursionState.LASTS, None
+        if clear:
+            state, ended = ExcursionState.CLEARED, part[clear.start()].index
+        elif part[-1].index + LOST_WINDOWS < windows:
+            state, ended = ExcursionState.LOST, part[-1].index + 1
+        yield Excursion(
+            rule=rule.name,
+            sensor_id=sensor_id,
+            quantity=quantity,
+            began_ms=history_start_ms + beyond[0].index * WINDOW_MS,
+            rang_ms=history_start_ms + (part[rings].index + 1) * WINDOW_MS,
+            ended_ms=None if ended is None else history_start_ms + ended * WINDOW_MS,
+            state=state,
+            extreme_milli=max((one.extreme_milli for one in beyond), key=lambda milli: _distance(rule, milli)),
+            beyond_milli_ms=sum(one.milli_ms for one in beyond),
+            windows=len(beyond),
+            held_ms=sum(one.ms for one in beyond),
+        )
 
 
 def watches(rule: Rule, series: str) -> bool:

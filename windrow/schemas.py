@@ -91,6 +91,7 @@ EXCURSIONS: Schema = (
     ("clear_windows", "int"),
     ("clear_from", "timestamp"),
     ("distance_milli", "bigint"),
+    ("held_ms", "bigint"),
 )
 """What rules track after a window, and what ended in it."""
 

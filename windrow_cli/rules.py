@@ -43,7 +43,8 @@ def check_command(*, file: Path, start: str | None, end: str | None, form: str, 
 
     One row per excursion, by the time it rang: how it stands, the value that was farthest beyond the limit, how far
     beyond for how long altogether (unit-minutes), and the message. What was under way before the range begins with it.
-    docs/rules.md says how rules are written. Exit code 1 if the file is wrong, or there are no rows.
+    docs/rules.md says how rules are written. Those that count minutes are not tried: rows do not say for how long a
+    value held. Exit code 1 if the file is wrong, or there are no rows.
 
     \b
     windrow rules check rules.toml
@@ -60,7 +61,13 @@ def check_command(*, file: Path, start: str | None, end: str | None, form: str, 
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise WindrowError(f"{file} cannot be read: {error}") from error
-    loaded = load_rules(text, name=str(file))
+    every_rule = load_rules(text, name=str(file))
+    loaded = tuple(rule for rule in every_rule if not rule.held_ms)
+    if not loaded:
+        raise WindrowError(
+            f"{file} is right, but there is nothing to try: each of its rules counts minutes, which rows do not tell",
+            hint='try the same limits with statistic = "max" or "min" and windows in place of minutes',
+        )
     time_range = parse_range(start, end, now_ms=clock_ms(), length_ms=_DEFAULT_LENGTH_MS)
     stage = open_stage(stage_name)
     with readable_errors(stage.place), err.status("reading rows"):
@@ -73,6 +80,8 @@ def check_command(*, file: Path, start: str | None, end: str | None, form: str, 
     elif form == "json":
         out.print("[]", markup=False)
     err.print(_summary(loaded, checked), markup=False)
+    if not_tried := [rule.name for rule in every_rule if rule.held_ms]:
+        err.print(f"not tried, because they count minutes: {', '.join(not_tried)}", markup=False)
 
 
 def _frame(rules: "Sequence[Rule]", excursions: "Sequence[Excursion]") -> "pd.DataFrame":

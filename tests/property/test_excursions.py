@@ -10,23 +10,30 @@ from hypothesis import strategies as st
 
 from tests.excursion_oracle import History, expected, watches
 from windrow.reading import Readings
+from windrow.rows.held import held_times
 from windrow.rows.partial import Partial
 from windrow.rows.rollup import Rollup, roll
 from windrow.rules.excursion import Excursion, ExcursionState, Tracks, excursions, lasting, step
 from windrow.rules.judge import WatchedRows, judge
-from windrow.rules.rule import Band, Condition, Rule, Statistic
+from windrow.rules.rule import Band, Condition, Rule, Statistic, watches_of
 from windrow.rules.watched import joined, may_matter, need_before, no_rows, watched_rows
 from windrow.window import WINDOW_MS, Window
 
 START_MS = 1_763_640_300_000
+HELD = (Condition.ABOVE, Condition.BELOW, Condition.OUTSIDE)
 SENSORS = ("a/1", "a/2", "a/3", "b/1", "é")
 
 
-def windows_of(history: History) -> Iterator[WatchedRows]:
-    return map(watched_rows, rollups_of(history))
+def windows_of(rule: Rule, history: History) -> Iterator[WatchedRows]:
+    for partial in partials_of(history):
+        yield replace(watched_rows(roll(partial)), held=held_times(partial, watches_of([rule])))
 
 
 def rollups_of(history: History) -> Iterator[Rollup]:
+    return map(roll, partials_of(history))
+
+
+def partials_of(history: History) -> Iterator[Partial]:
     for index, sensors in enumerate(history):
         window = Window(START_MS + index * WINDOW_MS)
         readings = [
@@ -34,7 +41,7 @@ def rollups_of(history: History) -> Iterator[Rollup]:
             for sensor_id, values in sensors.items()
             for after_ms, milli in values
         ]
-        yield roll(Partial.of(window, Readings.of(readings)))
+        yield Partial.of(window, Readings.of(readings))
 
 
 # Generated rules and histories
@@ -62,6 +69,7 @@ def rule_of(random: Random) -> Rule:
         clear_limits=clear_limits,
         windows=random.randint(1, 3),
         clear_windows=random.randint(1, 3),
+        held_ms=random.choice([0, 1, 60_000, 247_500]) if condition in HELD else 0,
     )
 
 
@@ -86,7 +94,7 @@ def history_of(random: Random, sensors_of_fleet: Sequence[str]) -> History:
 
 
 def check(rule: Rule, history: History) -> list[Excursion]:
-    found = list(excursions(rule, windows_of(history)))
+    found = list(excursions(rule, windows_of(rule, history)))
     wanted = [
         one
         for sensor_id in sorted(set().union(*history))
@@ -134,15 +142,17 @@ def test_rows_that_do_not_matter_can_be_left_out(seed: int) -> None:
     found: list[Excursion] = []
     tracks: Tracks = {}
     before: WatchedRows | None = None
-    for rollup in rollups_of(history):
+    for partial in partials_of(history):
+        rollup = roll(partial)
         cut = random.randint(0, len(rollup))
         pieces = [rollup.between(0, cut), rollup.between(cut, len(rollup))]
         rows = [watched_rows(piece, may_matter([rule], piece, tracks)) for piece in pieces]
-        tracks, ended = step(rule, tracks, judge(rule, joined(rows, rollup.start_ms), before))
+        watched = replace(joined(rows, rollup.start_ms), held=held_times(partial, watches_of([rule])))
+        tracks, ended = step(rule, tracks, judge(rule, watched, before))
         found += ended
         compared_later = need_before([rule])
         before = watched_rows(rollup, may_matter(compared_later, rollup, ())) if compared_later else None
-    assert [*found, *lasting(rule, tracks)] == list(excursions(rule, windows_of(history)))
+    assert [*found, *lasting(rule, tracks)] == list(excursions(rule, windows_of(rule, history)))
 
 
 def test_only_rows_beyond_a_limit_or_tracked_matter() -> None:
@@ -162,7 +172,7 @@ def test_an_excursion_clears_only_after_enough_clear_windows() -> None:
                 windows=2, clear_windows=2)  # fmt: skip
     millis = [9_000, 7_000, 9_000, 8_500, 7_000, 5_000, 7_000, 5_000, 5_000, 9_000]
     history: History = [{"a/1": ((0, milli),)} for milli in millis]
-    (one,) = excursions(rule, windows_of(history))
+    (one,) = excursions(rule, windows_of(rule, history))
     assert one.began_ms == START_MS + 2 * WINDOW_MS
     assert one.rang_ms == START_MS + 4 * WINDOW_MS
     assert one.ended_ms == START_MS + 7 * WINDOW_MS

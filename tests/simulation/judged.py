@@ -24,8 +24,12 @@ Found = set[Excursion]
 
 
 def rules_text(random: Random) -> str:
-    """One to three rules; for values anywhere between -40 and 60 they ring about every second window."""
-    return "\n".join(_rule(random, number) for number in range(random.randint(1, 3)))
+    """One to three rules; for values anywhere between -40 and 60 they ring about every second window.
+
+    And of two thirds of all seeds one that counts minutes.
+    """
+    rules = [_rule(random, number) for number in range(random.randint(1, 3))]
+    return "\n".join([*rules, _rule_of_time(random)] if random.random() < 2 / 3 else rules)
 
 
 def _rule(random: Random, number: int) -> str:
@@ -49,6 +53,21 @@ quantity = "{random.choice(["temperature", "temperature", "humidity"])}"
 windows = {random.choice([1, 1, 2])}
 clear_windows = {random.choice([1, 1, 2])}
 severity = "{random.choice(["info", "warning", "critical"])}"
+{condition}
+"""
+
+
+def _rule_of_time(random: Random) -> str:
+    condition = random.choice(
+        ["above = 10\nclear = 5", "above = 10", "below = 10", "outside = [-10, 30]\nclear = [0, 20]"]
+    )
+    return f"""
+[[rule]]
+name = "minutes"
+sensors = "{random.choice(["*", "site-0/*"])}"
+quantity = "{random.choice(["temperature", "temperature", "humidity"])}"
+clear_windows = {random.choice([1, 1, 2])}
+minutes = {random.choice([0.001, 0.5, 3])}
 {condition}
 """
 
@@ -145,5 +164,5 @@ def _told(one: Excursion) -> str:
     began, ended = format_rfc3339(one.began_ms), one.ended_ms and format_rfc3339(one.ended_ms)
     return (
         f"{one.rule} of {one.sensor_id!r}, {one.quantity.name}: {one.state.value}, {began} to {ended}, "
-        f"{one.extreme_milli} at most, {one.beyond_milli_ms} milli ms, {one.windows} windows"
+        f"{one.extreme_milli} at most, {one.beyond_milli_ms} milli ms, {one.windows} windows, {one.held_ms} ms"
     )

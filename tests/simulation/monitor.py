@@ -6,7 +6,7 @@ from typing import Any
 from dispatcher.report import TickReport
 from tests.simulation.simulated_lambda import Log
 from tests.simulation.simulated_s3 import Answer, Delete, Operation, Put, Refused, S3State
-from windrow.lake.layout import AGGREGATES, BOOKMARKS, MARKERS, PARTIALS, QUARANTINE, UNIONS, WINDOWS
+from windrow.lake.layout import AGGREGATES, BOOKMARKS, HELD, MARKERS, PARTIALS, QUARANTINE, UNIONS, WINDOWS
 
 
 class Monitor:
@@ -37,13 +37,13 @@ class Monitor:
 
     def _put(self, put: Put) -> None:
         if put.bucket == self._lake:
-            symbol = {PARTIALS: "p", MARKERS: "m", QUARANTINE: "q", BOOKMARKS: "b", UNIONS: "u"}.get(
+            symbol = {PARTIALS: "p", MARKERS: "m", QUARANTINE: "q", BOOKMARKS: "b", UNIONS: "u", HELD: "h"}.get(
                 put.key.partition("/")[0] + "/", "?"
             )
             self._log("lake", symbol, put.key)
             # A bookmark holds no reading, and is the one object of the lake that changes. A range of a united set is
             # written over what may be damaged under its name.
-            if not put.if_absent and not put.key.startswith((BOOKMARKS, UNIONS)):
+            if not put.if_absent and not put.key.startswith((BOOKMARKS, UNIONS, HELD)):
                 self.faults.append(f"{put.key} was written without If-None-Match")
         elif put.bucket == self._results and put.key.startswith(WINDOWS):
             self._lineage(put)

@@ -36,6 +36,13 @@ from tests.simulation.test_excursions import (
     test_excursions_of_a_fleet_that_stops_end_as_lost,
     test_lasting_excursion_that_began_earlier_is_corrected_step_by_step,
 )
+from tests.simulation.test_held_times import (
+    faults_of_a_broken_roll,
+    faults_of_lost_objects,
+    faults_of_new_limits,
+    faults_of_patches,
+    test_a_late_reading_makes_twenty_minutes_of_a_millisecond_less,
+)
 from tests.simulation.test_scenarios_backfill import faults_of_backfill, faults_of_half_a_group
 from tests.simulation.test_scenarios_bookmarks import (
     REQUEST_SECONDS_MAX,
@@ -311,6 +318,15 @@ MUTANTS = (
     mutant("an excursion that is gone is not withdrawn", "windrow.rules.changes", "        if key not in at_first and _overlapping(row, stands_of) is None:\n", "        if False:\n", lambda: run_seed(14).faults),
     mutant("a message that cannot be sent is dropped", "dispatcher.messages", "            except Exception as error:\n                log.exception(\"the message of rule %s was not sent\", rule)\n", "            except Exception as error:\n                self.lake.delete_all(sorted(of_rule))\n", lambda: run_seed(38).faults),
     mutant("messages of earlier ticks are forgotten", "dispatcher.messages", "for key in sorted(set(self.waiting) - self._kept.keys())[:WAITING_MAX]:", "for key in ():", lambda: run_seed(5).faults),
+    mutant("a reading at the limit counts as beyond it", "windrow.rows.held", "np.maximum(over if limit.side is Side.ABOVE else -over, 0)", "np.maximum((over if limit.side is Side.ABOVE else -over) + 1, 0)", asserted(lambda: check_seeds(10))),
+    mutant("what the window before goes on to hold is lost", "windrow.rules.judge", "held_ms=own_ms + carried_ms,", "held_ms=own_ms,", asserted(lambda: check_seeds(20))),
+    mutant("the minutes of a rule are enough", "windrow.rules.excursion", "held_ms > rule.held_ms if", "held_ms >= rule.held_ms if", asserted(test_a_late_reading_makes_twenty_minutes_of_a_millisecond_less)),
+    mutant("held times of other limits will do", "dispatcher.roller", "(are_kept(lineage, self.watches) or not is_recent)", "True", faults_of_new_limits),
+    mutant("limits that judged a window are dropped", "dispatcher.held", "sorted({*watches, *_watches_of(lineage)})", "sorted({*watches})", faults_of_new_limits),
+    mutant("held times that are gone stay gone", "dispatcher.excursions", "            self.held_gone.add(window)\n", "", lambda: faults_of_lost_objects("gone")),
+    mutant("held times that cannot be read now count as none", "dispatcher.excursions", "if held is None and report.outcome is not RollOutcome.FROZEN:", "if False:", faults_of_a_broken_roll),
+    mutant("damaged held times are believed", "dispatcher.held", "stored is None or digest_of(stored.body) != mark.digest", "stored is None", lambda: faults_of_lost_objects("other times")),
+    mutant("a patch drops the held times that it does not read", "dispatcher.patch", "            held.keep(one.first, until)\n", "", faults_of_patches),
     mutant("lost a window too early", "windrow.rules.excursion", "track.last_ms < LOST_WINDOWS * WINDOW_MS", "track.last_ms < (LOST_WINDOWS - 1) * WINDOW_MS", asserted(lambda: check_seeds(10))),
     mutant("an equal value is beyond the limit", "windrow.rules.judge", "is_outside |= above > band.high_milli * below", "is_outside |= above >= band.high_milli * below", asserted(lambda: check_seeds(10))),
     mutant("a value between the limits clears", "windrow.rules.excursion", "if verdict == Verdict.BETWEEN:", "if False:", asserted(lambda: check_seeds(10))),

@@ -20,6 +20,7 @@ def test_keys_are_as_documented() -> None:
     assert str(bad) == f"quarantine/dt=2025-11-20/hour=10/1005-{origin}-3-{DIGEST}.jsonl.gz"
     united = UnionKey(window=WINDOW, fingerprint=DIGEST[::-1], digest=DIGEST)
     assert str(united) == f"unions/dt=2025-11-20/hour=10/1005-{DIGEST[::-1]}-{DIGEST}.parquet"
+    assert layout.held_key(WINDOW, DIGEST[::-1], DIGEST) == str(united).replace("unions/", "held/")
     assert str(united).startswith(layout.unions_prefix(WINDOW))
     assert str(MarkerKey(window=WINDOW, digest=DIGEST)) == f"markers/dt=2025-11-20/hour=10/1005/{DIGEST}"
     of_silence = SilenceMarkerKey(window=WINDOW, digest=DIGEST)

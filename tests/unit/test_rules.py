@@ -1,14 +1,18 @@
 """Rules from their file: what they mean, and which line is wrong; and what an excursion says."""
 
+from dataclasses import replace
+
 import pytest
 
 from windrow.payloads.table import ContractError
 from windrow.quantities import TEMPERATURE, Quantity, series_of
+from windrow.rows.held import HeldLimit, Side, Watch
 from windrow.rules.excursion import Excursion, ExcursionState
 from windrow.rules.load import RULES_MAX, load_rules
 from windrow.rules.messages import message_of
-from windrow.rules.rule import Band, Condition, Rule, Severity, Statistic
+from windrow.rules.rule import Band, Condition, Rule, Severity, Statistic, watches_of
 
+SIDES = ((Side.ABOVE, 8_000), (Side.BELOW, 2_000))
 START_MS = 1_763_640_300_000
 
 
@@ -90,6 +94,12 @@ def test_each_condition(fields: str, condition: Condition, limits: Band, clear_l
         ('rate = 1\nstatistic = "max"', "goes without rate"),
         ('above = 8\nstatistic = "p90"', "must be one of mean, "),
         ("above = 8\nwindows = 0", "must be 1 to 288"),
+        ("above = 8\nminutes = 0", "line 4: rule[0].minutes must be more than 0, and at most 1440"),
+        ("above = 8\nminutes = 1440.001", "must be more than 0, and at most 1440"),
+        ("above = 8\nminutes = 20\nwindows = 2", "line 5: rule[0].windows goes without minutes"),
+        ('above = 8\nminutes = 20\nstatistic = "max"', "statistic goes without minutes"),
+        ("rate = 8\nminutes = 20", "minutes goes with above, below, outside only, not with rate"),
+        ("stuck = true\nminutes = 20", "not with stuck"),
         ("above = 8\nclear_windows = 289", "must be 1 to 288"),
         ('above = 8\nseverity = "bad"', "must be one of info, warning, critical"),
         ('above = 8\ntext = "{sensor}"', "has no field 'sensor'"),
@@ -158,3 +168,22 @@ def test_a_message_names_the_limit_that_was_passed():
     assert "reached 9 °C, limit 8 °C" in message_of(rule, excursion(rule, 9_000))
     (own,) = rules_of('above = 8\ntext = "{rule}/{severity}: {sensor_id} {quantity} {unit} {statistic} {began}"')
     assert message_of(own, excursion(own, 9_000)).startswith("one/warning: freezer/7 temperature °C mean 2025-11-20 ")
+
+
+def test_a_rule_that_counts_minutes_names_its_limits():
+    """One for each side, for its sensors alone; parts of a minute to the 60 ms. Others ask for no held times."""
+    (rule,) = rules_of('outside = [2, 8]\nminutes = 0.001\nsensors = "f*"')
+    assert rule.held_ms == 60
+    watches = tuple(Watch(HeldLimit("temperature", side, milli), "f*") for side, milli in SIDES)
+    assert watches_of([rule, rule]) == watches
+    assert watches_of(rules_of("above = 8")) == ()
+    assert [one.side for one in rules_of("below = 2\nminutes = 5")[0].held_limits] == [Side.BELOW]
+
+
+def test_a_message_says_for_how_many_minutes():
+    """By itself, and as a field."""
+    (rule,) = rules_of("above = 8\nminutes = 20")
+    told = replace(excursion(rule, 9_000), held_ms=1_290_000)
+    assert "temperature (beyond for 21.5 minutes) reached 9 °C, limit 8 °C" in message_of(rule, told)
+    (own,) = rules_of('above = 8\nminutes = 20\ntext = "{minutes} min"')
+    assert message_of(own, told) == "21.5 min"

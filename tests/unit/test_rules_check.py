@@ -165,3 +165,12 @@ def test_no_rows_and_wrong_files_are_errors(run: Callable[..., tuple[str, str]])
         run(WARM.replace("clear", "claer"))
     with pytest.raises(WindrowError, match="no rows from"):
         run(WARM, "--to", "2026-11-20T23:50:00Z", "--from", "2026-11-20T23:00:00Z")
+
+
+def test_rules_that_count_minutes_are_not_tried(run: Callable[..., tuple[str, str]]) -> None:
+    """Rows do not tell for how long a value held: they are named, and a file of them alone is refused."""
+    slow = '[[rule]]\nname = "warm-20m"\nabove = 8\nminutes = 20\n'
+    _, err = run(WARM + slow)
+    assert err.endswith("not tried, because they count minutes: warm-20m\n")
+    with pytest.raises(WindrowError, match="each of its rules counts minutes"):
+        run(slow)

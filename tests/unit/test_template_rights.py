@@ -109,9 +109,11 @@ ROLLS = (
             ("s3:ListBucket", "LakeBucket.Arn"),
             ("s3:ListBucket", "ResultsBucket.Arn"),
             ("s3:GetObject", f"${{LakeBucket.Arn}}/{layout.PARTIALS}*"),
-            ("s3:GetObject", f"${{LakeBucket.Arn}}/{layout.UNIONS}*"),
-            ("s3:PutObject", f"${{LakeBucket.Arn}}/{layout.UNIONS}*"),
-            ("s3:DeleteObject", f"${{LakeBucket.Arn}}/{layout.UNIONS}*"),
+            *(
+                (f"s3:{action}Object", f"${{LakeBucket.Arn}}/{root}*")
+                for action in ("Get", "Put", "Delete")
+                for root in (layout.UNIONS, layout.HELD)
+            ),
             ("s3:PutObject", f"${{LakeBucket.Arn}}/{layout.SILENCE_MARKERS}*"),
             ("s3:GetObject", f"${{LakeBucket.Arn}}/{layout.BACKFILL_MARKERS}*"),
             ("s3:DeleteObject", f"${{LakeBucket.Arn}}/{layout.MARKERS}*"),

@@ -3,6 +3,7 @@
 lake bucket
     partials/dt=2026-11-20/hour=10/1005-<stream>-<shard>-<first>-<last>-<digest>.parquet
     unions/dt=2026-11-20/hour=10/1005-<fingerprint>-<digest>.parquet
+    held/dt=2026-11-20/hour=10/1005-<fingerprint>-<digest>.parquet     windrow/rows/held.py
     markers/dt=2026-11-20/hour=10/1005/<digest>
     markers/silences/dt=2026-11-20/hour=10/1005/<digest>
     markers/backfills/20261120T1005-<digest>        windrow/lake/backfill_marker.py
@@ -55,6 +56,7 @@ from windrow.window import Window
 
 PARTIALS = "partials/"
 UNIONS = "unions/"
+HELD = "held/"
 MARKERS = "markers/"
 SILENCE_MARKERS = "markers/silences/"
 BACKFILL_MARKERS = "markers/backfills/"
@@ -206,6 +208,11 @@ def partials_prefix(window: Window) -> str:
 def unions_prefix(window: Window) -> str:
     """Return the prefix of all ranges of united sets of `window`, those that nobody names any more included."""
     return f"{UNIONS}{_window_path(window)}"
+
+
+def held_key(window: Window, fingerprint: str, digest: str) -> str:
+    """Return the key of held times of `window`: of the readings with this fingerprint, named after their content."""
+    return f"{HELD}{_window_path(window)}{WINDOW_MARK}{fingerprint}-{digest}.parquet"
 
 
 def quarantine_prefix(window: Window) -> str:

@@ -3,11 +3,13 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from windrow import schemas
 from windrow.rows.format_version import check_readable
+from windrow.rows.held import HeldLimit, Side, Watch
 from windrow.rows.united import UnitedSet
 from windrow.timestamps import format_sql, parse_sql_ms
 from windrow.window import Window
@@ -37,6 +39,36 @@ class ExcursionsMark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeldMark:
+    """Which held times of a window are kept (windrow.rows.held), and in which object of the lake.
+
+    watches: ascending; fingerprint: of the digests of the readings; digest: of the object's bytes, "" if nobody was
+    beyond any of the limits, and there is no object.
+    """
+
+    watches: tuple[Watch, ...]
+    fingerprint: str
+    digest: str
+
+    def to_fields(self) -> dict[str, Any]:
+        """Return the form in the JSON of a lineage."""
+        return {
+            "watches": [[*dataclasses.astuple(one.limit), one.sensors] for one in self.watches],
+            "fingerprint": self.fingerprint,
+            "digest": self.digest,
+        }
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> "HeldMark":
+        """Undo `to_fields`; ValueError, KeyError or TypeError if it is something else."""
+        watches = tuple(
+            Watch(HeldLimit(quantity, Side(side), limit_milli), sensors)
+            for quantity, side, limit_milli, sensors in fields["watches"]
+        )
+        return cls(watches=watches, fingerprint=fields["fingerprint"], digest=fields["digest"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lineage:
     """Facts about one roll of `window`.
 
@@ -54,7 +86,8 @@ class Lineage:
     rows.
 
     united: the objects that hold the readings of exactly these digests; None if there are none. excursions: None until
-    rules have judged the rows. Both are for the dispatcher, and no columns of the table.
+    rules have judged the rows. held: the held times of these readings; None if no rule has asked for any. All three are
+    for the dispatcher, and no columns of the table.
     """
 
     window: Window
@@ -80,6 +113,7 @@ class Lineage:
     silences_etag: str = ""
     united: UnitedSet | None = None
     excursions: ExcursionsMark | None = None
+    held: HeldMark | None = None
 
     @property
     def completeness(self) -> float | None:
@@ -97,7 +131,7 @@ class Lineage:
         return self.sensors > 0 and not self.presence
 
     def to_json(self) -> bytes:
-        """Encode as one line of JSON with the keys of COLUMNS, in their order, then `united`, `excursions`, if any."""
+        """Encode as one line of JSON with the keys of COLUMNS, in their order, then what only the dispatcher reads."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)} | {
             "window_start": format_sql(self.window.start_ms),
             "window_end": format_sql(self.window.end_ms),
@@ -110,6 +144,8 @@ class Lineage:
             ordered["united"] = self.united.to_fields()
         if self.excursions is not None:
             ordered["excursions"] = dataclasses.asdict(self.excursions)
+        if self.held is not None:
+            ordered["held"] = self.held.to_fields()
         return json.dumps(ordered, separators=(",", ":")).encode() + b"\n"
 
     @classmethod
@@ -132,6 +168,7 @@ class Lineage:
                     "shards": tuple(fields["shards"]),
                     "united": united,
                     "excursions": ExcursionsMark(**fields["excursions"]) if "excursions" in fields else None,
+                    "held": HeldMark.from_fields(fields["held"]) if "held" in fields else None,
                 }
             )
         except (ValueError, KeyError, TypeError) as error:

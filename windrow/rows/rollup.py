@@ -166,12 +166,12 @@ def batches_of(parts: Iterable[Rollup], *, rows: int = BATCH_ROWS) -> Iterator[R
 
 def roll(partial: Partial) -> Rollup:
     """Compute the rows of the window of `partial`; the empty partial gives no rows."""
-    winners, conflicts = _resolve_conflicts(partial)
+    winners, conflicts = winners_of(partial)
     offsets, value = winners.offsets, winners.value_milli
     first, last = offsets[:-1], offsets[1:] - 1
     ordered = _sorted_within(value, winners.readings_per_sensor)
     high, low = _sum_squares(value, first)
-    held_ms = _held_ms(winners)
+    held_ms = held_ms_of(winners)
     histogram_offsets, bins, counts = _histogram(ordered, offsets)
     return Rollup(
         start_ms=partial.window.start_ms,
@@ -196,7 +196,7 @@ def roll(partial: Partial) -> Rollup:
     )
 
 
-def _resolve_conflicts(partial: Partial) -> tuple[Partial, Int64s]:
+def winners_of(partial: Partial) -> tuple[Partial, Int64s]:
     """Return the partial with only the greatest value of each identity, and the number of other values of each sensor.
 
     The readings ascend by value within an identity, so the greatest is the one before the next identity.
@@ -247,7 +247,7 @@ def _nearest_rank(ordered: Int32s, offsets: Int64s, percent: int) -> Int32s:
     return ranked
 
 
-def _held_ms(winners: Partial) -> Int64s:
+def held_ms_of(winners: Partial) -> Int64s:
     """Return how long the value of each reading is held, in ms: int64[n]."""
     until = np.empty(len(winners), np.int64)
     until[:-1] = winners.event_time_ms[1:]

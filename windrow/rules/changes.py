@@ -89,7 +89,7 @@ def _changes_of(row: ExcursionRow, old: ExcursionRow | None) -> Iterator[Change]
 
 
 def _told(row: ExcursionRow) -> tuple[object, ...]:
-    return (row.state, row.rang_ms, row.ended_ms, row.extreme_milli, row.beyond_milli_ms, row.windows)
+    return (row.state, row.rang_ms, row.ended_ms, row.extreme_milli, row.beyond_milli_ms, row.windows, row.held_ms)
 
 
 def _by_series(rows: Iterable[ExcursionRow]) -> dict[tuple[str, str], list[ExcursionRow]]:

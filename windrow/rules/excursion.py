@@ -42,7 +42,8 @@ class Excursion:
     `ended_ms` is the start of the first of the windows that cleared it, or the end of the last row of a lost series;
     None while it lasts. extreme_milli: the value that was farthest beyond, of the first window that had it.
     beyond_milli_ms: how far beyond times how long, summed over windows by the rule's statistic and `covered_ms`.
-    windows: how many were beyond. rang_ms: the end of the window by which there were enough in a row.
+    windows: how many were beyond. rang_ms: the end of the window by which there were enough in a row. held_ms: of a
+    rule that counts time, how long it was beyond, to the millisecond; beyond_milli_ms is then from readings as well.
     """
 
     rule: str
@@ -55,6 +56,7 @@ class Excursion:
     extreme_milli: int
     beyond_milli_ms: int
     windows: int
+    held_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Track:
     extreme_milli: int = 0
     extreme_distance_milli: int = -1
     beyond_milli_ms: int = 0
+    held_ms: int = 0
 
 
 Tracks = dict[str, Track]
@@ -125,7 +128,7 @@ def excursions(rule: Rule, windows: Iterable[WatchedRows]) -> Iterator[Excursion
 def _next(rule: Rule, track: Track | None, judged: Judged, place: int) -> Track | None:
     """Return the track after a window with a verdict; None if there is nothing to remember."""
     start_ms, verdict = judged.window_start_ms, int(judged.verdicts[place])
-    if verdict == Verdict.BEYOND:
+    if verdict == Verdict.BEYOND or (track is not None and judged.held_ms[place] > 0):
         return _beyond(rule, track or Track(began_ms=start_ms, last_ms=start_ms), judged, place)
     if track is None or track.rang_ms is None:
         return None
@@ -139,7 +142,9 @@ def _beyond(rule: Rule, track: Track, judged: Judged, place: int) -> Track:
     start_ms, windows = judged.window_start_ms, track.windows + 1
     distance_milli = int(judged.distance_milli[place])
     is_extreme = distance_milli > track.extreme_distance_milli
-    rings = track.rang_ms is None and windows >= rule.windows
+    held_ms = track.held_ms + int(judged.held_ms[place])
+    is_enough = held_ms > rule.held_ms if rule.held_ms else windows >= rule.windows
+    rings = track.rang_ms is None and is_enough
     return replace(
         track,
         last_ms=start_ms,
@@ -148,7 +153,8 @@ def _beyond(rule: Rule, track: Track, judged: Judged, place: int) -> Track:
         clear_windows=0,
         extreme_milli=int(judged.value_milli[place]) if is_extreme else track.extreme_milli,
         extreme_distance_milli=max(distance_milli, track.extreme_distance_milli),
-        beyond_milli_ms=track.beyond_milli_ms + distance_milli * int(judged.covered_ms[place]),
+        beyond_milli_ms=track.beyond_milli_ms + int(judged.beyond_milli_ms[place]),
+        held_ms=held_ms,
     )
 
 
@@ -167,6 +173,7 @@ def _excursion(
         extreme_milli=track.extreme_milli,
         beyond_milli_ms=track.beyond_milli_ms,
         windows=track.windows,
+        held_ms=track.held_ms,
     )
 
 

@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from windrow.columns.arrays import Int64s, Mask
 from windrow.quantities import parts_of
+from windrow.rows.held import Held
+from windrow.rows.rollup import HOLD_MS_MAX
 from windrow.rules.rule import Band, Condition, Rule, Statistic
 
 SITE_SENSORS_MIN = 3
@@ -30,6 +32,7 @@ class WatchedRows:
     """The rows of one window, ascending by series, as columns of k integers.
 
     Values are thousandths of the unit of each series. statistics: the columns of MIN, MAX, LAST and the percentiles.
+    held: the held times of the window, None if they are not known.
     """
 
     window_start_ms: int
@@ -42,13 +45,15 @@ class WatchedRows:
     first_time_ms: Int64s
     last_time_ms: Int64s
     statistics: dict[Statistic, Int64s]
+    held: Held | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judged:
     """The rows that a rule has a verdict on: k series, ascending, and a column for each other field.
 
-    value_milli is what was compared, rounded half up; distance_milli how far it is beyond the limit, 0 if it is not.
+    value_milli is what was compared, rounded half up; distance_milli how far it is beyond the limit, 0 if it is not;
+    beyond_milli_ms how far times how long; held_ms how long, of rules that count time.
     """
 
     window_start_ms: int
@@ -56,16 +61,20 @@ class Judged:
     verdicts: Verdicts
     value_milli: Int64s
     distance_milli: Int64s
-    covered_ms: Int64s
+    beyond_milli_ms: Int64s
+    held_ms: Int64s
 
 
 def judge(rule: Rule, rows: WatchedRows, before: WatchedRows | None) -> Judged:
     """Judge the rows of a window; `before` are those of the window before it, None if it has none.
 
     A series gets no verdict where there is nothing to compare: for RATE one reading and no row before, for STUCK no row
-    before, for SPREAD fewer than SITE_SENSORS_MIN watched series at its site.
+    before, for SPREAD fewer than SITE_SENSORS_MIN watched series at its site. For a rule that counts time none has one
+    if held times are not known.
     """
     watched = np.flatnonzero([rule.watches(one) for one in rows.series])
+    if rule.held_ms:
+        return _judge_held(rule, rows, before, watched if rows.held is not None else watched[:0])
     above, below = _compared(rule, rows, before, watched)
     has_verdict = below > 0
     above, below, watched = above[has_verdict], below[has_verdict], watched[has_verdict]
@@ -80,16 +89,82 @@ def judge(rule: Rule, rows: WatchedRows, before: WatchedRows | None) -> Judged:
         distance_milli = np.maximum(distance_milli, rule.limits.low_milli - value_milli)
     if rule.limits.high_milli is not None:
         distance_milli = np.maximum(distance_milli, value_milli - rule.limits.high_milli)
+    distance_milli = np.where(are_beyond, distance_milli, 0)
     return Judged(
         window_start_ms=rows.window_start_ms,
         series=[rows.series[place] for place in watched.tolist()],
-        verdicts=np.where(are_beyond, Verdict.BEYOND, np.where(are_clear, Verdict.CLEAR, Verdict.BETWEEN)).astype(
-            np.int8
-        ),
+        verdicts=_verdicts(are_beyond, are_clear),
         value_milli=value_milli,
-        distance_milli=np.where(are_beyond, distance_milli, 0),
-        covered_ms=rows.covered_ms[watched],
+        distance_milli=distance_milli,
+        beyond_milli_ms=distance_milli * rows.covered_ms[watched],
+        held_ms=np.zeros(len(watched), np.int64),
     )
+
+
+def _verdicts(are_beyond: Mask, are_clear: Mask) -> Verdicts:
+    return np.where(are_beyond, Verdict.BEYOND, np.where(are_clear, Verdict.CLEAR, Verdict.BETWEEN)).astype(np.int8)
+
+
+def _judge_held(rule: Rule, rows: WatchedRows, before: WatchedRows | None, watched: npt.NDArray[np.intp]) -> Judged:
+    """Judge by the time that values were beyond the limits in the window.
+
+    Its own readings make a window BEYOND. Until the first of them the last one of the window before holds, if it is not
+    older than HOLD_MS_MAX: such time counts too, but begins nothing, and keeps the window from being CLEAR.
+    """
+    series = [rows.series[place] for place in watched.tolist()]
+    low, high = rows.statistics[Statistic.MIN][watched], rows.statistics[Statistic.MAX][watched]
+    under, over = _under(low, rule.limits), _over(high, rule.limits)
+    own_ms, beyond_milli_ms = _own_times(rule, rows.held or {}, series)
+    carried_ms, carried_milli = _carried(rule, rows, before, series, watched)
+    are_beyond = own_ms > 0
+    is_within = (_under(low, rule.clear_limits) == 0) & (_over(high, rule.clear_limits) == 0)
+    return Judged(
+        window_start_ms=rows.window_start_ms,
+        series=series,
+        verdicts=_verdicts(are_beyond, is_within & (carried_ms == 0)),
+        value_milli=np.where(over >= under, high, low) if rule.limits.high_milli is not None else low,
+        distance_milli=np.where(are_beyond, np.maximum(over, under), 0),
+        beyond_milli_ms=beyond_milli_ms + carried_milli * carried_ms,
+        held_ms=own_ms + carried_ms,
+    )
+
+
+def _under(value_milli: Int64s, band: Band) -> Int64s:
+    """Return how far values are below the band, 0 if they are not."""
+    return np.maximum(band.low_milli - value_milli, 0) if band.low_milli is not None else np.zeros_like(value_milli)
+
+
+def _over(value_milli: Int64s, band: Band) -> Int64s:
+    """Return how far values are above the band, 0 if they are not."""
+    return np.maximum(value_milli - band.high_milli, 0) if band.high_milli is not None else np.zeros_like(value_milli)
+
+
+def _own_times(rule: Rule, held: Held, series: Sequence[str]) -> tuple[Int64s, Int64s]:
+    """Return how long the readings of the window were beyond the limits, and how far times how long."""
+    held_ms, beyond_milli_ms = np.zeros(len(series), np.int64), np.zeros(len(series), np.int64)
+    for times in (held[limit] for limit in rule.held_limits if limit in held):
+        here, there = _in_both(series, times.series.to_list())
+        held_ms[here] += times.held_ms[there]
+        beyond_milli_ms[here] += times.beyond_milli_ms[there]
+    return held_ms, beyond_milli_ms
+
+
+def _carried(
+    rule: Rule,
+    rows: WatchedRows,
+    before: WatchedRows | None,
+    series: Sequence[str],
+    watched: npt.NDArray[np.intp],
+) -> tuple[Int64s, Int64s]:
+    """Return how long the last reading of the window before was held in this one, and how far it was beyond."""
+    carried_ms, distance_milli = np.zeros(len(series), np.int64), np.zeros(len(series), np.int64)
+    if before is not None:
+        here, there = _in_both(series, before.series)
+        last_milli = before.statistics[Statistic.LAST][there]
+        until_ms = np.minimum(rows.first_time_ms[watched][here], before.last_time_ms[there] + HOLD_MS_MAX)
+        distance_milli[here] = _under(last_milli, rule.limits) + _over(last_milli, rule.limits)
+        carried_ms[here] = np.maximum(until_ms - rows.window_start_ms, 0)
+    return np.where(distance_milli > 0, carried_ms, 0), distance_milli
 
 
 def is_beyond(above: Int64s, below: Int64s, band: Band) -> Mask:

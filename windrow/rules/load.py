@@ -12,6 +12,9 @@ RULES_MAX = 200
 WINDOWS_MAX = 288
 """A rule waits for a day at most, before it rings and before it clears."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+HELD_MINUTES_MAX = 1_440
+"""As long as WINDOWS_MAX windows."""
+_HELD = frozenset({Condition.ABOVE, Condition.BELOW, Condition.OUTSIDE})
 _NO_STATISTIC = frozenset({Condition.RATE, Condition.STUCK})
 
 
@@ -25,7 +28,8 @@ def load_rules(text: str, *, name: str = "rules") -> tuple[Rule, ...]:
     above = -15                # or below, outside = [low, high], rate, spread: in the quantity's unit; or stuck = true
     clear = -17                # the limit by default; for outside [low, high]
     statistic = "max"          # mean by default
-    windows = 3                # in a row until it rings, 1 by default
+    windows = 3                # in a row until it rings, 1 by default; or, with above, below and outside,
+                               # minutes = 20: more than that beyond the limit, to the millisecond, from readings
     clear_windows = 2          # in a row until it clears, 1 by default
     severity = "critical"      # info, warning or critical
     text = "{sensor_id} is at {extreme} {unit}"
@@ -58,6 +62,7 @@ def _rule(table: Table) -> Rule:
     limits, clear_limits = _bands(table, condition)
     if condition in _NO_STATISTIC and table.has("statistic"):
         table.refuse("statistic", f"goes without {condition}: it looks at each row's first and last value and extremes")
+    held_ms = _held_ms(table, condition)
     rule = Rule(
         name=name,
         condition=condition,
@@ -68,6 +73,7 @@ def _rule(table: Table) -> Rule:
         clear_limits=clear_limits,
         windows=_windows(table, "windows"),
         clear_windows=_windows(table, "clear_windows"),
+        held_ms=held_ms,
         severity=Severity(table.choose("severity", Severity, default=Severity.WARNING)),
         text=_text(table),
     )
@@ -126,6 +132,21 @@ def _windows(table: Table, name: str) -> int:
     if not 1 <= windows <= WINDOWS_MAX:
         table.refuse(name, f"must be 1 to {WINDOWS_MAX}, not {windows}")
     return windows
+
+
+def _held_ms(table: Table, condition: Condition) -> int:
+    """Return for how long a value must be beyond the limit, in milliseconds; 0 if windows are counted."""
+    if not table.has("minutes"):
+        return 0
+    if condition not in _HELD:
+        table.refuse("minutes", f"goes with {', '.join(sorted(_HELD))} only, not with {condition}")
+    for other in ("windows", "statistic"):
+        if table.has(other):
+            table.refuse(other, "goes without minutes: these are counted from readings, not from rows")
+    milli = milli_of(table, "minutes", table.take_any("minutes"))
+    if not 0 < milli <= HELD_MINUTES_MAX * 1_000:
+        table.refuse("minutes", f"must be more than 0, and at most {HELD_MINUTES_MAX}")
+    return milli * 60
 
 
 def _text(table: Table) -> str:

@@ -41,6 +41,8 @@ class Message:
 def message_of(rule: Rule, excursion: Excursion) -> str:
     """Return the rule's text about an excursion, its fields filled in."""
     compared = {Condition.RATE: "change per hour", Condition.STUCK: "change", Condition.SPREAD: "off the median"}
+    minutes = f"{excursion.held_ms / _MINUTE_MS:.1f}"
+    statistic = f"beyond for {minutes} minutes" if rule.held_ms else rule.statistic.value.replace("_", " ")
     return rule.say(
         {
             "rule": rule.name,
@@ -48,10 +50,11 @@ def message_of(rule: Rule, excursion: Excursion) -> str:
             "sensor_id": excursion.sensor_id,
             "quantity": excursion.quantity.name,
             "unit": "°C" if excursion.quantity == TEMPERATURE else excursion.quantity.unit,
-            "statistic": compared.get(rule.condition, rule.statistic.value.replace("_", " ")),
+            "statistic": compared.get(rule.condition, statistic),
             "extreme": plain_milli(excursion.extreme_milli),
             "limit": _limit_of(rule, excursion.extreme_milli),
             "began": _for_people(excursion.began_ms),
+            "minutes": minutes,
         }
     )
 

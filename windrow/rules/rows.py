@@ -70,6 +70,7 @@ class ExcursionRow:
     clear_from_ms: int = 0
     distance_milli: int = 0
     revision: int = 1
+    held_ms: int = 0
 
     @property
     def has_rung(self) -> bool:
@@ -101,6 +102,7 @@ class ExcursionRow:
             extreme_milli=self.extreme_milli,
             beyond_milli_ms=self.beyond_milli_ms,
             windows=self.windows,
+            held_ms=self.held_ms,
         )
 
 
@@ -125,6 +127,7 @@ def tracks_of(rows: Iterable[ExcursionRow]) -> dict[str, Tracks]:
                 extreme_milli=row.extreme_milli,
                 extreme_distance_milli=row.distance_milli,
                 beyond_milli_ms=row.beyond_milli_ms,
+                held_ms=row.held_ms,
             )
     return tracks
 
@@ -168,6 +171,7 @@ def encode_excursions(window_start_ms: int, rows: Sequence[ExcursionRow]) -> byt
             _integers(one >> 64 for one in beyond), np.array([one & _LOW for one in beyond], np.uint64)
         ),
         "distance_milli": arrow.column(_integers(row.distance_milli for row in rows)),
+        "held_ms": arrow.column(_integers(row.held_ms for row in rows)),
     }
     columns |= {name: arrow.timestamp_column(_integers(getattr(row, f"{name}_ms") for row in rows)) for name in _TIMES}
     columns |= {name: arrow.column(_integers(getattr(row, name) for row in rows).astype(np.int32)) for name in _NUMBERS}
@@ -192,7 +196,7 @@ def decode_excursions(window_start_ms: int, body: bytes) -> tuple[ExcursionRow, 
             "series": series_of_columns(columns).to_list(),
             "beyond_milli_ms": [(int(one) << 64) + int(other) for one, other in zip(high, low, strict=True)],
         }
-        for name in ("extreme_milli", "distance_milli", *_NUMBERS):
+        for name in ("extreme_milli", "distance_milli", "held_ms", *_NUMBERS):
             fields[name] = arrow.numbers_of(columns[name]).tolist()
         for name in _TIMES:
             fields[f"{name}_ms"] = arrow.instants_of(columns[name]).tolist()
@@ -219,6 +223,7 @@ def _row_of_track(rule: Rule, series: str, track: Track) -> ExcursionRow:
         clear_windows=track.clear_windows,
         clear_from_ms=track.clear_from_ms,
         distance_milli=track.extreme_distance_milli,
+        held_ms=track.held_ms,
     )
 
 
@@ -235,6 +240,7 @@ def _row_of_ended(rule: Rule, one: Excursion) -> ExcursionRow:
         extreme_milli=one.extreme_milli,
         beyond_milli_ms=one.beyond_milli_ms,
         windows=one.windows,
+        held_ms=one.held_ms,
     )
 
 

@@ -1,12 +1,12 @@
 """A rule as values: which series it watches, what it asks of them, and when it rings and clears."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
 
 from windrow.quantities import parts_of
+from windrow.rows.held import HeldLimit, Side, Watch, sensors_pattern
 
 
 class Condition(StrEnum):
@@ -44,7 +44,7 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
-TEXT_FIELDS = ("rule", "severity", "sensor_id", "quantity", "unit", "statistic", "extreme", "limit", "began")
+TEXT_FIELDS = ("rule", "severity", "sensor_id", "quantity", "unit", "statistic", "extreme", "limit", "began", "minutes")
 """What the text of a rule may name in braces."""
 DEFAULT_TEXT = "{sensor_id}: {quantity} ({statistic}) reached {extreme} {unit}, limit {limit} {unit}, since {began}"
 
@@ -64,6 +64,9 @@ class Rule:
     Beyond `limits` in `windows` windows in a row it rings; within `clear_limits`, which lie within `limits`, in
     `clear_windows` windows in a row it clears. Limits are in thousandths of the quantity's unit; for RATE per hour, for
     SPREAD of the difference from the median. STUCK has none.
+
+    A rule with `held_ms` counts time and not windows: it rings when the values were beyond `limits` for more than that
+    altogether, in windows in a row of which each has some of it. Its `windows` and `statistic` are not looked at.
     """
 
     name: str
@@ -75,19 +78,26 @@ class Rule:
     clear_limits: Band = field(default_factory=Band)
     windows: int = 1
     clear_windows: int = 1
+    held_ms: int = 0
     severity: Severity = Severity.WARNING
     text: str = DEFAULT_TEXT
-
-    @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        parts = (".*" if part == "*" else "." if part == "?" else re.escape(part) for part in self.sensors)
-        return re.compile("".join(parts), re.DOTALL)
 
     def watches(self, series: str) -> bool:
         """Whether the rule is about this series: its quantity, in whatever unit, and its sensor."""
         sensor_id, quantity = parts_of(series)
-        return quantity.name == self.quantity and self._pattern.fullmatch(sensor_id) is not None
+        return quantity.name == self.quantity and sensors_pattern(self.sensors).fullmatch(sensor_id) is not None
+
+    @property
+    def held_limits(self) -> tuple[HeldLimit, ...]:
+        """The limits beyond which the rule counts the time, one or two; none if it counts windows."""
+        sides = ((Side.BELOW, self.limits.low_milli), (Side.ABOVE, self.limits.high_milli)) if self.held_ms else ()
+        return tuple(HeldLimit(self.quantity, side, milli) for side, milli in sides if milli is not None)
 
     def say(self, fields: Mapping[str, str]) -> str:
         """Return the rule's text with TEXT_FIELDS filled in."""
         return re.sub(r"\{(\w+)\}", lambda match: fields[match[1]], self.text)
+
+
+def watches_of(rules: Iterable[Rule]) -> tuple[Watch, ...]:
+    """Return what is to be kept of each window's held times so that `rules` can judge it, ascending."""
+    return tuple(sorted({Watch(limit, rule.sensors) for rule in rules for limit in rule.held_limits}))

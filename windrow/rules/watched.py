@@ -24,7 +24,7 @@ _PLAIN = ("readings", "sum_milli", "integral_milli_ms", "covered_ms", "first_mil
 
 def need_before(rules: Iterable[Rule]) -> tuple[Rule, ...]:
     """Return the rules that compare a row with that of the window before."""
-    return tuple(rule for rule in rules if rule.condition in _NEEDS_BEFORE)
+    return tuple(rule for rule in rules if rule.condition in _NEEDS_BEFORE or rule.held_ms)
 
 
 def watched_rows(rollup: Rollup, keep: Mask | None = None) -> WatchedRows:
@@ -37,6 +37,7 @@ def watched_rows(rollup: Rollup, keep: Mask | None = None) -> WatchedRows:
         window_start_ms=rollup.start_ms,
         series=rollup.sensor_ids.take(places).to_list(),
         statistics={name: values[places] for name, values in whole.statistics.items()},
+        held=None,
         **{name: getattr(whole, name)[places] for name in _PLAIN},
     )
 
@@ -53,10 +54,20 @@ def may_matter(rules: Iterable[Rule], rollup: Rollup, tracked: Collection[str]) 
         is_its = np.array([quantity.name == rule.quantity for quantity in parts.quantities], bool)[parts.kind]
         if rule.condition in _OF_ONE_ROW:
             whole = whole or _columns_of(rollup)
-            above, below = statistic_of(rule.statistic, whole, np.arange(len(rollup)))
-            is_its &= is_beyond(above, below, rule.limits)
+            is_its &= _may_be_beyond(rule, whole)
         keep |= is_its
     return keep
+
+
+def _may_be_beyond(rule: Rule, rows: WatchedRows) -> Mask:
+    """Return which rows are beyond the limits; for a rule that counts time, those with any value that is."""
+    if rule.held_ms:
+        ones = np.ones(len(rows.readings), np.int64)
+        extremes = (rows.statistics[one] for one in (Statistic.MIN, Statistic.MAX))
+        low, high = (is_beyond(values, ones, rule.limits) for values in extremes)
+        return low | high
+    above, below = statistic_of(rule.statistic, rows, np.arange(len(rows.readings)))
+    return is_beyond(above, below, rule.limits)
 
 
 def joined(parts: Sequence[WatchedRows], start_ms: int) -> WatchedRows:
@@ -68,15 +79,16 @@ def joined(parts: Sequence[WatchedRows], start_ms: int) -> WatchedRows:
         window_start_ms=start_ms,
         series=[series for one in parts for series in one.series],
         statistics={name: np.concatenate([one.statistics[name] for one in parts]) for name in names},
+        held=None,
         **{name: np.concatenate([getattr(one, name) for one in parts]) for name in _PLAIN},
     )
 
 
 def no_rows(start_ms: int) -> WatchedRows:
-    """Return the rows of a window without any."""
+    """Return the rows of a window without any, of which all is known."""
     none = np.zeros(0, np.int64)
     statistics = dict.fromkeys((Statistic.MIN, Statistic.MAX, Statistic.LAST, *PERCENTILE_STATISTICS), none)
-    return WatchedRows(start_ms, [], none, none, none, none, none, none, none, statistics)
+    return WatchedRows(start_ms, [], none, none, none, none, none, none, none, statistics, held={})
 
 
 def _columns_of(rollup: Rollup) -> WatchedRows:
@@ -87,6 +99,7 @@ def _columns_of(rollup: Rollup) -> WatchedRows:
         window_start_ms=rollup.start_ms,
         series=(),
         statistics={name: values.astype(np.int64) for name, values in statistics.items()},
+        held=None,
         **{name: getattr(rollup, name).astype(np.int64) for name in _PLAIN},
     )
 
