@@ -364,6 +364,7 @@ def test_every_prefix_of_the_lake_expires():
         layout.BOOKMARKS,
         layout.RECEIPTS,
         layout.BACKFILLS,
+        layout.HELD,
         layout.SIMULATIONS,
     }
 
