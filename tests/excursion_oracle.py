@@ -52,8 +52,8 @@ def expected(rule: Rule, history: History, series: str, *, start_ms: int, first_
 class _Span:
     """A window of a series: its index, letter, how long it was beyond the limits, how far times how long, the farthest.
 
-    The letter is B if its own readings were beyond, + if only the last one of the window before was, held until its
-    first, C for clear, - for neither.
+    The letter is B if its own readings were beyond, + if only the last one before it was, held into it, C for clear, -
+    for neither.
     """
 
     index: int
@@ -65,11 +65,9 @@ class _Span:
 
 def _expected_of_time(rule: Rule, history: History, series: str, start_ms: int, first_judged: int) -> list[Excursion]:
     """Return the excursions by a rule that counts time: a search in letters, then sums."""
-    spans = [
-        _span_of(rule, history, index, series)
-        for index in range(first_judged, len(history))
-        if series in history[index]
-    ]
+    heard = [index for index in range(first_judged, len(history)) if series in history[index]]
+    pieces = _pieces_of_time(rule, history, series, heard)
+    spans = [_span_of(rule, index, history[index][series], pieces[index]) for index in heard]
     cuts = [place + 1 for place, (a, b) in enumerate(pairwise(spans)) if b.index - a.index > LOST_WINDOWS]
     parts = [spans[first:last] for first, last in pairwise([0, *cuts, len(spans)])]
     return [
@@ -77,21 +75,37 @@ def _expected_of_time(rule: Rule, history: History, series: str, start_ms: int, 
     ]
 
 
-def _span_of(rule: Rule, history: History, index: int, series: str) -> _Span:
-    values = history[index][series]
-    pieces = [(milli, ms) for (_, milli), ms in zip(values, held_ms(values), strict=True)]
-    own = sum(ms for milli, ms in pieces if _distance(rule, milli))
-    if index and series in history[index - 1]:
-        last_ms, last_milli = history[index - 1][series][-1]
-        pieces.append((last_milli, max(0, min(values[0][0], last_ms - WINDOW_MS + HOLD_MS_MAX))))
-    ms = sum(ms for milli, ms in pieces if _distance(rule, milli))
+def _pieces_of_time(
+    rule: Rule, history: History, series: str, heard: Sequence[int]
+) -> dict[int, list[tuple[bool, int, int]]]:
+    """Return whether it is the window's own, thousandths and milliseconds of what each window counts.
+
+    Over the whole history as one line: from each reading to the next, or as long as it holds. What lies behind the end
+    of the reading's window is for the window in which the next one came; for nobody if none did before it was lost.
+    """
+    line = [
+        (index, index * WINDOW_MS + after_ms, milli) for index in heard for after_ms, milli in history[index][series]
+    ]
+    pieces: dict[int, list[tuple[bool, int, int]]] = {index: [] for index in heard}
+    for place, (index, at_ms, milli) in enumerate(line):
+        following = line[place + 1] if place + 1 < len(line) else None
+        until_ms = min(at_ms + rule.hold_ms_max, following[1] if following else at_ms + rule.hold_ms_max)
+        end_ms = (index + 1) * WINDOW_MS
+        pieces[index].append((True, milli, min(until_ms, end_ms) - at_ms))
+        if following and until_ms > end_ms and following[0] - index <= LOST_WINDOWS:
+            pieces[following[0]].append((False, milli, until_ms - end_ms))
+    return pieces
+
+
+def _span_of(rule: Rule, index: int, values: Values, pieces: Sequence[tuple[bool, int, int]]) -> _Span:
+    beyond = [(is_own, _distance(rule, milli), ms) for is_own, milli, ms in pieces if _distance(rule, milli) and ms]
     millis = [milli for _, milli in values]
     is_clear = all(letter(rule, Fraction(milli)) == "C" for milli in millis)
     return _Span(
         index=index,
-        letter="B" if own else "+" if ms else "C" if is_clear else "-",
-        ms=ms,
-        milli_ms=sum(_distance(rule, milli) * ms for milli, ms in pieces),
+        letter="B" if any(is_own for is_own, *_ in beyond) else "+" if beyond else "C" if is_clear else "-",
+        ms=sum(ms for *_, ms in beyond),
+        milli_ms=sum(distance_milli * ms for _, distance_milli, ms in beyond),
         extreme_milli=max([max(millis), min(millis)], key=lambda milli: _distance(rule, milli)),
     )
 

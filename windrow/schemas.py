@@ -92,6 +92,8 @@ EXCURSIONS: Schema = (
     ("clear_from", "timestamp"),
     ("distance_milli", "bigint"),
     ("held_ms", "bigint"),
+    ("holds_until", "timestamp"),
+    ("holds_milli", "bigint"),
 )
 """What rules track after a window, and what ended in it."""
 

@@ -36,6 +36,7 @@ text = "{sensor_id} is at {extreme} {unit}"
 name = "freezer-thaws"
 above = -15
 minutes = 2.5
+hold_minutes = 1
 severity = "info"
 """
 

@@ -60,6 +60,7 @@ def rule_of(random: Random) -> Rule:
         Condition.SPREAD: (Band(-1_000, 1_000), Band(-500, 500)),
     }
     limits, clear_limits = bands[condition]
+    counts_time = condition in HELD and random.random() < 0.75
     return Rule(
         name="one",
         condition=condition,
@@ -69,7 +70,8 @@ def rule_of(random: Random) -> Rule:
         clear_limits=clear_limits,
         windows=random.randint(1, 3),
         clear_windows=random.randint(1, 3),
-        held_ms=random.choice([0, 1, 60_000, 247_500]) if condition in HELD else 0,
+        held_ms=random.choice([1, 60_000, 247_500, 1_200_000]) if counts_time else 0,
+        hold_ms_max=random.choice([1, 60_000, 315_000, 600_000, 3_600_000]) if counts_time else 0,
     )
 
 
@@ -153,6 +155,25 @@ def test_rows_that_do_not_matter_can_be_left_out(seed: int) -> None:
         compared_later = need_before([rule])
         before = watched_rows(rollup, may_matter(compared_later, rollup, ())) if compared_later else None
     assert [*found, *lasting(rule, tracks)] == list(excursions(rule, windows_of(rule, history)))
+
+
+def test_a_reading_at_the_start_of_a_window_ends_what_was_held() -> None:
+    """9 °C until the very start of the second window, then 5 °C: two clear windows, and no time in the third."""
+    rule = Rule("one", Condition.ABOVE, limits=Band(high_milli=8_000), clear_limits=Band(high_milli=8_000),
+                clear_windows=2, held_ms=60_000, hold_ms_max=3_600_000)  # fmt: skip
+    (one,) = check(rule, [{"a/1": ((0, 9_000),)}, {"a/1": ((0, 5_000),)}, {"a/1": ((150_000, 5_000),)}])
+    assert (one.held_ms, one.state) == (WINDOW_MS, ExcursionState.CLEARED)
+
+
+def test_a_value_is_held_over_windows_without_a_reading() -> None:
+    """Until the next reading, and as long as the rule lets it: 9 °C for a second, then silence for two windows."""
+    rule = Rule("one", Condition.ABOVE, limits=Band(high_milli=8_000), clear_limits=Band(high_milli=8_000),
+                held_ms=1, hold_ms_max=600_000)  # fmt: skip
+    last = ((299_000, 9_000),)
+    (one,) = check(rule, [{"a/1": last}, {}, {"a/1": ((200_000, 5_000),)}, {"a/1": ((0, 5_000),)}])
+    assert (one.held_ms, one.windows) == (1_000 + WINDOW_MS + 200_000, 2)
+    (one,) = check(rule, [{"a/1": last}, {}, {}, {"a/1": ((200_000, 5_000),)}, {"a/1": ((0, 5_000),)}])
+    assert (one.held_ms, one.beyond_milli_ms) == (600_000, 600_000_000)
 
 
 def test_only_rows_beyond_a_limit_or_tracked_matter() -> None:

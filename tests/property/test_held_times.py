@@ -28,7 +28,7 @@ from windrow.window import WINDOW_MS, Window
 
 WINDOW = Window(1_763_640_300_000)
 Row = tuple[str, int, int, int]
-ABOVE, BELOW = (HeldLimit("temperature", side, 8_000) for side in Side)
+ABOVE, BELOW = (HeldLimit("temperature", side, 8_000, 60_000) for side in Side)
 BOTH = (Watch(ABOVE, "*"), Watch(BELOW, "*"))
 
 

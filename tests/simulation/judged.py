@@ -68,6 +68,7 @@ sensors = "{random.choice(["*", "site-0/*"])}"
 quantity = "{random.choice(["temperature", "temperature", "humidity"])}"
 clear_windows = {random.choice([1, 1, 2])}
 minutes = {random.choice([0.001, 0.5, 3])}
+hold_minutes = {random.choice([1, 1, 7, 60])}
 {condition}
 """
 

@@ -11,7 +11,10 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.property.test_excursions import check_seeds
+from tests.property.test_excursions import (
+    check_seeds,
+    test_a_reading_at_the_start_of_a_window_ends_what_was_held,
+)
 from tests.simulation.busy_swarm import run_busy_seed
 from tests.simulation.faults import NONE, Rates
 from tests.simulation.mutation import Edit, Mutant, Scenario, applied, mutant
@@ -28,6 +31,7 @@ from tests.simulation.test_backlog import (
 from tests.simulation.test_ceilings import faults_of_windows_beyond_a_ceiling
 from tests.simulation.test_day_reports import faults_of_changed_reports, faults_of_killed_reports
 from tests.simulation.test_excursions import (
+    faults_of_death_before_hours,
     faults_of_death_in_the_sweep,
     faults_of_deaths,
     faults_of_deliveries,
@@ -35,6 +39,8 @@ from tests.simulation.test_excursions import (
     test_excursion_rings_once_and_clears,
     test_excursions_of_a_fleet_that_stops_end_as_lost,
     test_lasting_excursion_that_began_earlier_is_corrected_step_by_step,
+    test_late_readings_withdraw_what_rang,
+    test_message_that_cannot_be_sent_waits_and_is_told_in_the_report,
 )
 from tests.simulation.test_held_times import (
     faults_of_a_broken_roll,
@@ -302,7 +308,7 @@ MUTANTS = (
     mutant("marker deleted whatever was rolled", "dispatcher.roll", "contained = frozenset(lineage.digests) if lineage else frozenset()", "contained = frozenset(marker.digest for marker in markers)", faults_of_marker_of_frozen_window),
     mutant("markers deleted before the roll", "dispatcher.roll", "    look = first_look\n", "    look = first_look\n    for marker in due.markers:\n        roller.buckets.lake.delete(str(marker))\n", lambda: faults_of_two_dispatchers("rolled before, one arrives")),
     mutant("observed after listing", "dispatcher.roll", f"    seen = look(roller.buckets, window)\n{TOO_SOON}    listing = list_partials(roller.buckets, window)\n", f"    listing = list_partials(roller.buckets, window)\n    seen = observe(roller.buckets, window)\n{TOO_SOON}", lambda: faults_of_two_dispatchers("never rolled, one arrives")),
-    mutant("silence of an old window is not marked", "dispatcher.roll", "        if lineage.is_silence_unknown or (roller.has_rules and not is_same):\n", "        if False:\n", lambda: faults_of_killed_ticks(after=False)),
+    mutant("silence of an old window is not marked", "dispatcher.roll", "        if lineage.is_silence_unknown or (roller.has_rules and is_other):\n", "        if False:\n", lambda: faults_of_killed_ticks(after=False)),
     mutant("silence is marked after the lineage", "dispatcher.roll", "            _mark_silence(roller, lineage, before)\n        _write_lineage(roller, lineage, seen.lineage_etag)\n", "            _write_lineage(roller, lineage, seen.lineage_etag)\n            _mark_silence(roller, lineage, before)\n        else:\n            _write_lineage(roller, lineage, seen.lineage_etag)\n", lambda: faults_of_killed_ticks(after=True)),
     mutant("excursions are written the oldest first", "dispatcher.excursions", "for draft in [*others, first]:", "for draft in [first, *others]:", lambda: faults_of_deaths(is_done=True, hours=3, every=4)),
     mutant("excursions are told when they are written", "dispatcher.excursions", TOLD_FIRST, WRITTEN_FIRST, lambda: faults_of_deaths(is_done=True)),
@@ -315,14 +321,17 @@ MUTANTS = (
     mutant("a window whose roll died waits for the sweep", "dispatcher.due", "chain(with_partials, begun) if", "with_partials if", faults_of_death_in_the_sweep),
     mutant("windows that nobody rolled are left out", "dispatcher.followup", "            self.excursions.settle(gaps)\n", "", asserted(test_excursions_of_a_fleet_that_stops_end_as_lost)),
     mutant("a row left out that is tracked", "windrow.rules.watched", "    keep = _are_among(rollup.sensor_ids, tracked)\n", "    keep = np.zeros(len(rollup), bool)\n", asserted(test_excursion_rings_once_and_clears)),
-    mutant("an excursion that is gone is not withdrawn", "windrow.rules.changes", "        if key not in at_first and _overlapping(row, stands_of) is None:\n", "        if False:\n", lambda: run_seed(14).faults),
-    mutant("a message that cannot be sent is dropped", "dispatcher.messages", "            except Exception as error:\n                log.exception(\"the message of rule %s was not sent\", rule)\n", "            except Exception as error:\n                self.lake.delete_all(sorted(of_rule))\n", lambda: run_seed(38).faults),
+    mutant("an excursion that is gone is not withdrawn", "windrow.rules.changes", "        if key not in at_first and _overlapping(row, stands_of) is None:\n", "        if False:\n", asserted(test_late_readings_withdraw_what_rang)),
+    mutant("a message that cannot be sent is dropped", "dispatcher.messages", "            except Exception as error:\n                log.exception(\"the message of rule %s was not sent\", rule)\n", "            except Exception as error:\n                self.lake.delete_all(sorted(of_rule))\n", asserted(test_message_that_cannot_be_sent_waits_and_is_told_in_the_report)),
     mutant("messages of earlier ticks are forgotten", "dispatcher.messages", "for key in sorted(set(self.waiting) - self._kept.keys())[:WAITING_MAX]:", "for key in ():", lambda: run_seed(5).faults),
     mutant("a reading at the limit counts as beyond it", "windrow.rows.held", "np.maximum(over if limit.side is Side.ABOVE else -over, 0)", "np.maximum((over if limit.side is Side.ABOVE else -over) + 1, 0)", asserted(lambda: check_seeds(10))),
-    mutant("what the window before goes on to hold is lost", "windrow.rules.judge", "held_ms=own_ms + carried_ms,", "held_ms=own_ms,", asserted(lambda: check_seeds(20))),
+    mutant("what the window before goes on to hold is lost", "windrow.rules.excursion", "    return max(0, until_ms - track.last_ms - WINDOW_MS)\n", "    return 0\n", asserted(lambda: check_seeds(20))),
     mutant("the minutes of a rule are enough", "windrow.rules.excursion", "held_ms > rule.held_ms if", "held_ms >= rule.held_ms if", asserted(test_a_late_reading_makes_twenty_minutes_of_a_millisecond_less)),
     mutant("held times of other limits will do", "dispatcher.roller", "(are_kept(lineage, self.watches) or not is_recent)", "True", faults_of_new_limits),
     mutant("limits that judged a window are dropped", "dispatcher.held", "sorted({*watches, *_watches_of(lineage)})", "sorted({*watches})", faults_of_new_limits),
+    mutant("a clear window does not end what is held", "windrow.rules.excursion", "        clear_from_ms=clear_from_ms,\n        holds_until_ms=0,\n        holds_milli=0,\n", "        clear_from_ms=clear_from_ms,\n", asserted(test_a_reading_at_the_start_of_a_window_ends_what_was_held)),
+    mutant("a reading holds for ever", "windrow.rows.rollup", "np.minimum(until - winners.event_time_ms, hold_ms_max)", "until - winners.event_time_ms", asserted(lambda: check_seeds(20))),
+    mutant("windows that a dead run rolled are not judged", "dispatcher.excursions", "            first = before\n", "            break\n", faults_of_death_before_hours),
     mutant("held times that are gone stay gone", "dispatcher.excursions", "            self.held_gone.add(window)\n", "", lambda: faults_of_lost_objects("gone")),
     mutant("held times that cannot be read now count as none", "dispatcher.excursions", "if held is None and report.outcome is not RollOutcome.FROZEN:", "if False:", faults_of_a_broken_roll),
     mutant("damaged held times are believed", "dispatcher.held", "stored is None or digest_of(stored.body) != mark.digest", "stored is None", lambda: faults_of_lost_objects("other times")),
@@ -341,7 +350,7 @@ MUTANTS = (
     mutant("a range that another roll replaced freezes its window", "dispatcher.roll", "if seen.lineage and seen.lineage.united and observe(roller.buckets, window).lineage_etag != seen.lineage_etag:", "if False:", faults_of_two_that_roll_from_a_united_set),
     mutant("rows are copied whatever was added", "dispatcher.patch", "touched = additions.readings.keys() if standing else", "touched = set() if standing else"),
     mutant("a range keeps its object whatever was added", "dispatcher.patch", "if first is not None and part == old:", "if first is not None:", faults_of_several_late_partials),
-    mutant("replaced ranges are deleted before the lineage", "dispatcher.roll", "        _write_lineage(roller, lineage, seen.lineage_etag)\n        roller.discarded.update(superseded(before, lineage))\n", "        roller.buckets.lake.delete_all(superseded(before, lineage))\n        _write_lineage(roller, lineage, seen.lineage_etag)\n", faults_of_a_dispatcher_that_dies_before_its_lineage),
+    mutant("replaced ranges are deleted before the lineage", "dispatcher.roll", "        _write_lineage(roller, lineage, seen.lineage_etag)\n        roller.discarded.update([*superseded(before, lineage), *superseded_held(before, lineage)])\n", "        roller.buckets.lake.delete_all(superseded(before, lineage))\n        _write_lineage(roller, lineage, seen.lineage_etag)\n", faults_of_a_dispatcher_that_dies_before_its_lineage),
     mutant("a range is named before it is written", "dispatcher.united", "        self._flush()\n        return tuple", "        return tuple", faults_of_several_late_partials),
     mutant("a range of any size is read back", "dispatcher.spill", "            self._use.unite(file.readings, ", "            (lambda *_: None)(file.readings, ", faults_of_windows_beyond_a_ceiling),
     mutant("a roll goes on until its run is killed", "dispatcher.ceiling", "        if self._ceiling.remaining_ms() > min(", "        if True or self._ceiling.remaining_ms() > min(", faults_of_windows_beyond_a_ceiling),

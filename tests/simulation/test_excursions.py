@@ -453,6 +453,32 @@ def faults_of_death_in_the_sweep() -> list[str]:
     return [f"{key} is left" for key in markers_of(site.state)]
 
 
+def test_windows_that_a_dead_run_rolled_are_judged_after_hours_without_a_tick() -> None:
+    """They are no longer among those that every tick looks at, and no marker names them."""
+    assert faults_of_death_before_hours() == []
+
+
+def faults_of_death_before_hours() -> list[str]:
+    """What is wrong after a run that rolled two windows and judged none, and more than two hours without a tick."""
+    site = Site()
+    site.windows(5, 5)
+    for value in (9, 9):
+        site.put(Window(site.now_ms), {"f": value})
+        site.now_ms += WINDOW_MS
+
+    def perform(operation: Operation) -> Any:
+        if isinstance(operation, Put) and operation.key.startswith(MESSAGES):
+            raise Died
+        return site.state.apply(operation)
+
+    with pytest.raises(Died):
+        site.tick(perform)
+    site.now_ms += 30 * WINDOW_MS
+    site.window(f=5)
+    site.tick()
+    return [] if found(site) == wanted(site) != set() else [f"found {found(site)}"]
+
+
 def _late_and_on_time(hours: int) -> Site:
     """A site before a tick: a late reading moves a beginning, and a new window has two excursions."""
     site = Site(RULES)

@@ -28,6 +28,7 @@ MINUTES_20 = """
 name = "warm-20m"
 above = 8
 minutes = 20
+hold_minutes = 1
 severity = "critical"
 """
 SHORT = """
@@ -36,6 +37,7 @@ name = "warm"
 above = 8
 clear = 6
 minutes = 0.5
+hold_minutes = 1
 clear_windows = 2
 """
 NOT_LATE = """
@@ -43,6 +45,7 @@ NOT_LATE = """
 name = "cold"
 outside = [-40, 7]
 minutes = 1
+hold_minutes = 1
 """
 Reading = tuple[str, int, float]
 

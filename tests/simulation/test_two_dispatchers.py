@@ -249,7 +249,8 @@ LINEAGE_FIRST = {
     "replace": """\
             etag = put_if_unchanged(roller.buckets.results, rows_key(window), rolled.body, observed_etag=seen.rows_etag)
             lineage = dataclasses.replace(lineage, result_etag=etag)
-        if lineage.is_silence_unknown or (roller.has_rules and not is_same):
+        is_other = not is_same or (before is not None and before.held != lineage.held)
+        if lineage.is_silence_unknown or (roller.has_rules and is_other):
             _mark_silence(roller, lineage, before)
         _write_lineage(roller, lineage, seen.lineage_etag)
 """,

@@ -98,6 +98,9 @@ def test_each_condition(fields: str, condition: Condition, limits: Band, clear_l
         ("above = 8\nminutes = 1440.001", "must be more than 0, and at most 1440"),
         ("above = 8\nminutes = 20\nwindows = 2", "line 5: rule[0].windows goes without minutes"),
         ('above = 8\nminutes = 20\nstatistic = "max"', "statistic goes without minutes"),
+        ("above = 8\nminutes = 20\nhold_minutes = 60.001", "hold_minutes must be more than 0, and at most 60"),
+        ("above = 8\nminutes = 20\nhold_minutes = 0", "line 5: rule[0].hold_minutes must be more than 0"),
+        ("above = 8\nhold_minutes = 5", "hold_minutes goes with minutes only"),
         ("rate = 8\nminutes = 20", "minutes goes with above, below, outside only, not with rate"),
         ("stuck = true\nminutes = 20", "not with stuck"),
         ("above = 8\nclear_windows = 289", "must be 1 to 288"),
@@ -174,7 +177,7 @@ def test_a_rule_that_counts_minutes_names_its_limits():
     """One for each side, for its sensors alone; parts of a minute to the 60 ms. Others ask for no held times."""
     (rule,) = rules_of('outside = [2, 8]\nminutes = 0.001\nsensors = "f*"')
     assert rule.held_ms == 60
-    watches = tuple(Watch(HeldLimit("temperature", side, milli), "f*") for side, milli in SIDES)
+    watches = tuple(Watch(HeldLimit("temperature", side, milli, 600_000), "f*") for side, milli in SIDES)
     assert watches_of([rule, rule]) == watches
     assert watches_of(rules_of("above = 8")) == ()
     assert [one.side for one in rules_of("below = 2\nminutes = 5")[0].held_limits] == [Side.BELOW]

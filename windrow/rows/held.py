@@ -1,9 +1,9 @@
 """Held times: how long inside a window values were beyond a limit, and how far, to the millisecond.
 
 They follow from readings, not from rows: a mean or a percentile does not say for how long. A reading holds its value
-until the next reading of its series in the window, the window's end, or HOLD_MS_MAX, as for `covered_ms`; before the
-first reading nothing is held here (windrow.rules.judge adds what the window before goes on to hold). Of an identity
-with several values the greatest counts. A value that equals the limit is not beyond it.
+until the next reading of its series in the window, the window's end, or as long as the limit lets it; before the first
+reading nothing is held here (windrow.rules.excursion adds what an earlier window goes on to hold). Of an identity with
+several values the greatest counts. A value that equals the limit is not beyond it.
 
     8 °C ────────┌───┐──────────┌────     above 8: the sum of both
            ──────┘   └──────────┘
@@ -39,11 +39,12 @@ class Side(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class HeldLimit:
-    """A limit on a quantity, in thousandths of its unit."""
+    """A limit on a quantity, in thousandths of its unit, and how long a reading holds its value at most."""
 
     quantity: str
     side: Side
     limit_milli: int
+    hold_ms_max: int
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -102,13 +103,14 @@ def held_times(partial: Partial, watches: Iterable[Watch]) -> Held:
     if not patterns or not len(partial):
         return {}
     winners, _ = winners_of(partial)
-    held_ms, first = held_ms_of(winners), winners.offsets[:-1]
-    parts = split_series(winners.sensor_ids)
+    first, parts = winners.offsets[:-1], split_series(winners.sensor_ids)
+    held_by_hold = {hold_ms: held_ms_of(winners, hold_ms) for hold_ms in {one.hold_ms_max for one in patterns}}
     found: dict[HeldLimit, HeldTimes] = {}
     for limit, sensors in patterns.items():
         distance_milli = _distance_milli(limit, winners.value_milli)
         if not distance_milli.any():
             continue
+        held_ms = held_by_hold[limit.hold_ms_max]
         held = np.add.reduceat(np.where(distance_milli > 0, held_ms, 0), first)
         places = _watched(parts, limit, held, sensors)
         if len(places):
@@ -169,6 +171,7 @@ def encode_held(window_start_ms: int, held: Held) -> bytes:
             Strings.of(limit.side.value for limit, count in zip(limits, rows, strict=True) for _ in range(count))
         ),
         "limit_milli": arrow.column(np.repeat(np.array([limit.limit_milli for limit in limits], np.int64), rows)),
+        "hold_ms_max": arrow.column(np.repeat(np.array([limit.hold_ms_max for limit in limits], np.int64), rows)),
         "held_ms": arrow.column(np.concatenate([one.held_ms for one in times])),
         "beyond_milli_ms": arrow.column(np.concatenate([one.beyond_milli_ms for one in times])),
     }
@@ -186,12 +189,13 @@ def decode_held(window_start_ms: int, body: bytes) -> Held:
             raise ValueError("held times of another window")
         series = series_of_columns(columns)
         sides = arrow.strings_of(columns["side"]).to_list()
-        limits_milli = arrow.numbers_of(columns["limit_milli"]).tolist()
+        numbers = zip(*(arrow.numbers_of(columns[one]).tolist() for one in ("limit_milli", "hold_ms_max")), strict=True)
         whole = HeldTimes(series, arrow.numbers_of(columns["held_ms"]), arrow.numbers_of(columns["beyond_milli_ms"]))
         parts = split_series(series)
         names = [parts.quantities[kind].name for kind in parts.kind.tolist()]
         limits = [
-            HeldLimit(name, Side(side), milli) for name, side, milli in zip(names, sides, limits_milli, strict=True)
+            HeldLimit(name, Side(side), limit_milli, hold_ms_max)
+            for name, side, (limit_milli, hold_ms_max) in zip(names, sides, numbers, strict=True)
         ]
     except (ValueError, KeyError) as error:
         raise UnreadableHeldTimes(str(error)) from error

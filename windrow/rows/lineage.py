@@ -62,8 +62,8 @@ class HeldMark:
     def from_fields(cls, fields: Mapping[str, Any]) -> "HeldMark":
         """Undo `to_fields`; ValueError, KeyError or TypeError if it is something else."""
         watches = tuple(
-            Watch(HeldLimit(quantity, Side(side), limit_milli), sensors)
-            for quantity, side, limit_milli, sensors in fields["watches"]
+            Watch(HeldLimit(quantity, Side(side), limit_milli, hold_ms_max), sensors)
+            for quantity, side, limit_milli, hold_ms_max, sensors in fields["watches"]
         )
         return cls(watches=watches, fingerprint=fields["fingerprint"], digest=fields["digest"])
 

@@ -247,12 +247,12 @@ def _nearest_rank(ordered: Int32s, offsets: Int64s, percent: int) -> Int32s:
     return ranked
 
 
-def held_ms_of(winners: Partial) -> Int64s:
-    """Return how long the value of each reading is held, in ms: int64[n]."""
+def held_ms_of(winners: Partial, hold_ms_max: int = HOLD_MS_MAX) -> Int64s:
+    """Return how long the value of each reading is held in the window, in ms: int64[n]; at most `hold_ms_max`."""
     until = np.empty(len(winners), np.int64)
     until[:-1] = winners.event_time_ms[1:]
     until[winners.offsets[1:] - 1] = winners.window.end_ms
-    held_ms: Int64s = np.minimum(until - winners.event_time_ms, HOLD_MS_MAX)
+    held_ms: Int64s = np.minimum(until - winners.event_time_ms, hold_ms_max)
     return held_ms
 
 

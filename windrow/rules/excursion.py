@@ -8,6 +8,9 @@
 
 A window in which the series has no verdict (no row, most often) neither counts nor breaks a run. After
 LOST_WINDOWS of them in a row the excursion ends as lost, as a silent sensor is given up: so every excursion ends.
+
+A rule that counts time adds up how long the readings of each window were beyond, and how long the last one went on to
+hold its value until the first of the next row. Such a rest begins no excursion, but keeps a window from clearing one.
 """
 
 from bisect import bisect_left
@@ -61,7 +64,10 @@ class Excursion:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """What is to be remembered of a series that is beyond its limits, or was until a moment ago."""
+    """What is to be remembered of a series that is beyond its limits, or was until a moment ago.
+
+    holds_until_ms, holds_milli: as in Judged, of its last row.
+    """
 
     began_ms: int
     last_ms: int
@@ -73,6 +79,8 @@ class Track:
     extreme_distance_milli: int = -1
     beyond_milli_ms: int = 0
     held_ms: int = 0
+    holds_until_ms: int = 0
+    holds_milli: int = 0
 
 
 Tracks = dict[str, Track]
@@ -128,21 +136,37 @@ def excursions(rule: Rule, windows: Iterable[WatchedRows]) -> Iterator[Excursion
 def _next(rule: Rule, track: Track | None, judged: Judged, place: int) -> Track | None:
     """Return the track after a window with a verdict; None if there is nothing to remember."""
     start_ms, verdict = judged.window_start_ms, int(judged.verdicts[place])
-    if verdict == Verdict.BEYOND or (track is not None and judged.held_ms[place] > 0):
-        return _beyond(rule, track or Track(began_ms=start_ms, last_ms=start_ms), judged, place)
+    rest_ms = _rest_ms(track, judged, place)
+    if verdict == Verdict.BEYOND or rest_ms > 0:
+        return _beyond(rule, track or Track(began_ms=start_ms, last_ms=start_ms), judged, place, rest_ms)
     if track is None or track.rang_ms is None:
         return None
     if verdict == Verdict.BETWEEN:
-        return replace(track, last_ms=start_ms, clear_windows=0)
+        return replace(track, last_ms=start_ms, clear_windows=0, holds_until_ms=0, holds_milli=0)
     clear_from_ms = track.clear_from_ms if track.clear_windows else start_ms
-    return replace(track, last_ms=start_ms, clear_windows=track.clear_windows + 1, clear_from_ms=clear_from_ms)
+    return replace(
+        track,
+        last_ms=start_ms,
+        clear_windows=track.clear_windows + 1,
+        clear_from_ms=clear_from_ms,
+        holds_until_ms=0,
+        holds_milli=0,
+    )
 
 
-def _beyond(rule: Rule, track: Track, judged: Judged, place: int) -> Track:
+def _rest_ms(track: Track | None, judged: Judged, place: int) -> int:
+    """Return how long the last reading so far was held after its window, until the first of this row."""
+    if track is None:
+        return 0
+    until_ms = min(int(judged.first_time_ms[place]), track.holds_until_ms)
+    return max(0, until_ms - track.last_ms - WINDOW_MS)
+
+
+def _beyond(rule: Rule, track: Track, judged: Judged, place: int, rest_ms: int) -> Track:
     start_ms, windows = judged.window_start_ms, track.windows + 1
     distance_milli = int(judged.distance_milli[place])
     is_extreme = distance_milli > track.extreme_distance_milli
-    held_ms = track.held_ms + int(judged.held_ms[place])
+    held_ms = track.held_ms + int(judged.held_ms[place]) + rest_ms
     is_enough = held_ms > rule.held_ms if rule.held_ms else windows >= rule.windows
     rings = track.rang_ms is None and is_enough
     return replace(
@@ -153,8 +177,10 @@ def _beyond(rule: Rule, track: Track, judged: Judged, place: int) -> Track:
         clear_windows=0,
         extreme_milli=int(judged.value_milli[place]) if is_extreme else track.extreme_milli,
         extreme_distance_milli=max(distance_milli, track.extreme_distance_milli),
-        beyond_milli_ms=track.beyond_milli_ms + int(judged.beyond_milli_ms[place]),
+        beyond_milli_ms=track.beyond_milli_ms + int(judged.beyond_milli_ms[place]) + track.holds_milli * rest_ms,
         held_ms=held_ms,
+        holds_until_ms=int(judged.holds_until_ms[place]),
+        holds_milli=int(judged.holds_milli[place]),
     )
 
 

@@ -10,7 +10,6 @@ import numpy.typing as npt
 from windrow.columns.arrays import Int64s, Mask
 from windrow.quantities import parts_of
 from windrow.rows.held import Held
-from windrow.rows.rollup import HOLD_MS_MAX
 from windrow.rules.rule import Band, Condition, Rule, Statistic
 
 SITE_SENSORS_MIN = 3
@@ -53,7 +52,9 @@ class Judged:
     """The rows that a rule has a verdict on: k series, ascending, and a column for each other field.
 
     value_milli is what was compared, rounded half up; distance_milli how far it is beyond the limit, 0 if it is not;
-    beyond_milli_ms how far times how long; held_ms how long, of rules that count time.
+    beyond_milli_ms how far times how long. The others are 0 but for rules that count time: held_ms is how long the
+    readings of the window were beyond in it, first_time_ms when the first came. If the last one is beyond the limit,
+    holds_milli is how far, and holds_until_ms until when it goes on to hold at most.
     """
 
     window_start_ms: int
@@ -63,6 +64,9 @@ class Judged:
     distance_milli: Int64s
     beyond_milli_ms: Int64s
     held_ms: Int64s
+    first_time_ms: Int64s
+    holds_until_ms: Int64s
+    holds_milli: Int64s
 
 
 def judge(rule: Rule, rows: WatchedRows, before: WatchedRows | None) -> Judged:
@@ -74,7 +78,7 @@ def judge(rule: Rule, rows: WatchedRows, before: WatchedRows | None) -> Judged:
     """
     watched = np.flatnonzero([rule.watches(one) for one in rows.series])
     if rule.held_ms:
-        return _judge_held(rule, rows, before, watched if rows.held is not None else watched[:0])
+        return _judge_held(rule, rows, watched if rows.held is not None else watched[:0])
     above, below = _compared(rule, rows, before, watched)
     has_verdict = below > 0
     above, below, watched = above[has_verdict], below[has_verdict], watched[has_verdict]
@@ -90,6 +94,7 @@ def judge(rule: Rule, rows: WatchedRows, before: WatchedRows | None) -> Judged:
     if rule.limits.high_milli is not None:
         distance_milli = np.maximum(distance_milli, value_milli - rule.limits.high_milli)
     distance_milli = np.where(are_beyond, distance_milli, 0)
+    none = np.zeros(len(watched), np.int64)
     return Judged(
         window_start_ms=rows.window_start_ms,
         series=[rows.series[place] for place in watched.tolist()],
@@ -97,7 +102,10 @@ def judge(rule: Rule, rows: WatchedRows, before: WatchedRows | None) -> Judged:
         value_milli=value_milli,
         distance_milli=distance_milli,
         beyond_milli_ms=distance_milli * rows.covered_ms[watched],
-        held_ms=np.zeros(len(watched), np.int64),
+        held_ms=none,
+        first_time_ms=none,
+        holds_until_ms=none,
+        holds_milli=none,
     )
 
 
@@ -105,27 +113,26 @@ def _verdicts(are_beyond: Mask, are_clear: Mask) -> Verdicts:
     return np.where(are_beyond, Verdict.BEYOND, np.where(are_clear, Verdict.CLEAR, Verdict.BETWEEN)).astype(np.int8)
 
 
-def _judge_held(rule: Rule, rows: WatchedRows, before: WatchedRows | None, watched: npt.NDArray[np.intp]) -> Judged:
-    """Judge by the time that values were beyond the limits in the window.
-
-    Its own readings make a window BEYOND. Until the first of them the last one of the window before holds, if it is not
-    older than HOLD_MS_MAX: such time counts too, but begins nothing, and keeps the window from being CLEAR.
-    """
+def _judge_held(rule: Rule, rows: WatchedRows, watched: npt.NDArray[np.intp]) -> Judged:
+    """Judge by the time that the readings of the window were beyond the limits in it."""
     series = [rows.series[place] for place in watched.tolist()]
-    low, high = rows.statistics[Statistic.MIN][watched], rows.statistics[Statistic.MAX][watched]
+    low, high, last = (rows.statistics[one][watched] for one in (Statistic.MIN, Statistic.MAX, Statistic.LAST))
     under, over = _under(low, rule.limits), _over(high, rule.limits)
-    own_ms, beyond_milli_ms = _own_times(rule, rows.held or {}, series)
-    carried_ms, carried_milli = _carried(rule, rows, before, series, watched)
-    are_beyond = own_ms > 0
-    is_within = (_under(low, rule.clear_limits) == 0) & (_over(high, rule.clear_limits) == 0)
+    held_ms, beyond_milli_ms = _own_times(rule, rows.held or {}, series)
+    are_beyond = held_ms > 0
+    are_clear = (_under(low, rule.clear_limits) == 0) & (_over(high, rule.clear_limits) == 0)
+    holds_milli = _under(last, rule.limits) + _over(last, rule.limits)
     return Judged(
         window_start_ms=rows.window_start_ms,
         series=series,
-        verdicts=_verdicts(are_beyond, is_within & (carried_ms == 0)),
+        verdicts=_verdicts(are_beyond, are_clear),
         value_milli=np.where(over >= under, high, low) if rule.limits.high_milli is not None else low,
         distance_milli=np.where(are_beyond, np.maximum(over, under), 0),
-        beyond_milli_ms=beyond_milli_ms + carried_milli * carried_ms,
-        held_ms=own_ms + carried_ms,
+        beyond_milli_ms=beyond_milli_ms,
+        held_ms=held_ms,
+        first_time_ms=rows.first_time_ms[watched],
+        holds_until_ms=np.where(holds_milli > 0, rows.last_time_ms[watched] + rule.hold_ms_max, 0),
+        holds_milli=holds_milli,
     )
 
 
@@ -147,24 +154,6 @@ def _own_times(rule: Rule, held: Held, series: Sequence[str]) -> tuple[Int64s, I
         held_ms[here] += times.held_ms[there]
         beyond_milli_ms[here] += times.beyond_milli_ms[there]
     return held_ms, beyond_milli_ms
-
-
-def _carried(
-    rule: Rule,
-    rows: WatchedRows,
-    before: WatchedRows | None,
-    series: Sequence[str],
-    watched: npt.NDArray[np.intp],
-) -> tuple[Int64s, Int64s]:
-    """Return how long the last reading of the window before was held in this one, and how far it was beyond."""
-    carried_ms, distance_milli = np.zeros(len(series), np.int64), np.zeros(len(series), np.int64)
-    if before is not None:
-        here, there = _in_both(series, before.series)
-        last_milli = before.statistics[Statistic.LAST][there]
-        until_ms = np.minimum(rows.first_time_ms[watched][here], before.last_time_ms[there] + HOLD_MS_MAX)
-        distance_milli[here] = _under(last_milli, rule.limits) + _over(last_milli, rule.limits)
-        carried_ms[here] = np.maximum(until_ms - rows.window_start_ms, 0)
-    return np.where(distance_milli > 0, carried_ms, 0), distance_milli
 
 
 def is_beyond(above: Int64s, below: Int64s, band: Band) -> Mask:

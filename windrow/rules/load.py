@@ -9,11 +9,16 @@ from windrow.payloads.table import ContractError, Lines, Table
 from windrow.rules.rule import TEXT_FIELDS, Band, Condition, Rule, Severity, Statistic
 
 RULES_MAX = 200
+MINUTE_MS = 60_000
 WINDOWS_MAX = 288
 """A rule waits for a day at most, before it rings and before it clears."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 HELD_MINUTES_MAX = 1_440
 """As long as WINDOWS_MAX windows."""
+HOLD_MINUTES = 10
+"""How long a reading holds its value by default: a logger that sends every five minutes may miss one."""
+HOLD_MINUTES_MAX = 60
+"""Shorter than the LOST_WINDOWS after which an excursion is lost."""
 _HELD = frozenset({Condition.ABOVE, Condition.BELOW, Condition.OUTSIDE})
 _NO_STATISTIC = frozenset({Condition.RATE, Condition.STUCK})
 
@@ -30,6 +35,7 @@ def load_rules(text: str, *, name: str = "rules") -> tuple[Rule, ...]:
     statistic = "max"          # mean by default
     windows = 3                # in a row until it rings, 1 by default; or, with above, below and outside,
                                # minutes = 20: more than that beyond the limit, to the millisecond, from readings
+    hold_minutes = 10          # with minutes: a reading holds its value until the next one, at most for so long
     clear_windows = 2          # in a row until it clears, 1 by default
     severity = "critical"      # info, warning or critical
     text = "{sensor_id} is at {extreme} {unit}"
@@ -62,7 +68,7 @@ def _rule(table: Table) -> Rule:
     limits, clear_limits = _bands(table, condition)
     if condition in _NO_STATISTIC and table.has("statistic"):
         table.refuse("statistic", f"goes without {condition}: it looks at each row's first and last value and extremes")
-    held_ms = _held_ms(table, condition)
+    held_ms, hold_ms_max = _held_ms(table, condition)
     rule = Rule(
         name=name,
         condition=condition,
@@ -74,6 +80,7 @@ def _rule(table: Table) -> Rule:
         windows=_windows(table, "windows"),
         clear_windows=_windows(table, "clear_windows"),
         held_ms=held_ms,
+        hold_ms_max=hold_ms_max,
         severity=Severity(table.choose("severity", Severity, default=Severity.WARNING)),
         text=_text(table),
     )
@@ -134,19 +141,29 @@ def _windows(table: Table, name: str) -> int:
     return windows
 
 
-def _held_ms(table: Table, condition: Condition) -> int:
-    """Return for how long a value must be beyond the limit, in milliseconds; 0 if windows are counted."""
+def _held_ms(table: Table, condition: Condition) -> tuple[int, int]:
+    """Return for how long a value must be beyond the limit, and how long a reading holds; 0 if windows are counted."""
     if not table.has("minutes"):
-        return 0
+        if table.has("hold_minutes"):
+            table.refuse("hold_minutes", "goes with minutes only")
+        return 0, 0
     if condition not in _HELD:
         table.refuse("minutes", f"goes with {', '.join(sorted(_HELD))} only, not with {condition}")
     for other in ("windows", "statistic"):
         if table.has(other):
             table.refuse(other, "goes without minutes: these are counted from readings, not from rows")
-    milli = milli_of(table, "minutes", table.take_any("minutes"))
-    if not 0 < milli <= HELD_MINUTES_MAX * 1_000:
-        table.refuse("minutes", f"must be more than 0, and at most {HELD_MINUTES_MAX}")
-    return milli * 60
+    held_ms = _minutes_ms(table, "minutes", most=HELD_MINUTES_MAX)
+    hold_ms_max = HOLD_MINUTES * MINUTE_MS
+    if table.has("hold_minutes"):
+        hold_ms_max = _minutes_ms(table, "hold_minutes", most=HOLD_MINUTES_MAX)
+    return held_ms, hold_ms_max
+
+
+def _minutes_ms(table: Table, name: str, *, most: int) -> int:
+    milli = milli_of(table, name, table.take_any(name))
+    if not 0 < milli <= most * 1_000:
+        table.refuse(name, f"must be more than 0, and at most {most}")
+    return milli * MINUTE_MS // 1_000
 
 
 def _text(table: Table) -> str:

@@ -28,7 +28,7 @@ from windrow.window import WINDOW_MS
 FORMAT = 1
 
 COLUMNS = schemas.EXCURSIONS
-_TIMES = ("began", "rang", "until", "clear_from")
+_TIMES = ("began", "rang", "until", "clear_from", "holds_until")
 _NUMBERS = ("windows", "revision", "clear_windows")
 _LOW = (1 << 64) - 1
 
@@ -53,7 +53,7 @@ class ExcursionRow:
     until_ms: when it ended, or the end of the last window so far that had a verdict; rang_ms: the same while it is
     pending. distance_milli: how far `extreme_milli` is beyond the limit. clear_windows: how many in a row cleared it,
     from clear_from_ms on. revision: 1 as it was told first, and 1 more each time that readings that came late changed
-    what had been told.
+    what had been told. held_ms is 0 but of rules that count time; holds_until_ms, holds_milli: as in Track.
     """
 
     rule: str
@@ -71,6 +71,8 @@ class ExcursionRow:
     distance_milli: int = 0
     revision: int = 1
     held_ms: int = 0
+    holds_until_ms: int = 0
+    holds_milli: int = 0
 
     @property
     def has_rung(self) -> bool:
@@ -128,6 +130,8 @@ def tracks_of(rows: Iterable[ExcursionRow]) -> dict[str, Tracks]:
                 extreme_distance_milli=row.distance_milli,
                 beyond_milli_ms=row.beyond_milli_ms,
                 held_ms=row.held_ms,
+                holds_until_ms=row.holds_until_ms,
+                holds_milli=row.holds_milli,
             )
     return tracks
 
@@ -172,6 +176,7 @@ def encode_excursions(window_start_ms: int, rows: Sequence[ExcursionRow]) -> byt
         ),
         "distance_milli": arrow.column(_integers(row.distance_milli for row in rows)),
         "held_ms": arrow.column(_integers(row.held_ms for row in rows)),
+        "holds_milli": arrow.column(_integers(row.holds_milli for row in rows)),
     }
     columns |= {name: arrow.timestamp_column(_integers(getattr(row, f"{name}_ms") for row in rows)) for name in _TIMES}
     columns |= {name: arrow.column(_integers(getattr(row, name) for row in rows).astype(np.int32)) for name in _NUMBERS}
@@ -196,7 +201,7 @@ def decode_excursions(window_start_ms: int, body: bytes) -> tuple[ExcursionRow, 
             "series": series_of_columns(columns).to_list(),
             "beyond_milli_ms": [(int(one) << 64) + int(other) for one, other in zip(high, low, strict=True)],
         }
-        for name in ("extreme_milli", "distance_milli", "held_ms", *_NUMBERS):
+        for name in ("extreme_milli", "distance_milli", "held_ms", "holds_milli", *_NUMBERS):
             fields[name] = arrow.numbers_of(columns[name]).tolist()
         for name in _TIMES:
             fields[f"{name}_ms"] = arrow.instants_of(columns[name]).tolist()
@@ -224,6 +229,8 @@ def _row_of_track(rule: Rule, series: str, track: Track) -> ExcursionRow:
         clear_from_ms=track.clear_from_ms,
         distance_milli=track.extreme_distance_milli,
         held_ms=track.held_ms,
+        holds_until_ms=track.holds_until_ms,
+        holds_milli=track.holds_milli,
     )
 
 

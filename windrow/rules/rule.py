@@ -66,7 +66,8 @@ class Rule:
     SPREAD of the difference from the median. STUCK has none.
 
     A rule with `held_ms` counts time and not windows: it rings when the values were beyond `limits` for more than that
-    altogether, in windows in a row of which each has some of it. Its `windows` and `statistic` are not looked at.
+    altogether, in windows in a row of which each has some of it. A reading holds its value until the next one, at most
+    for `hold_ms_max`. Its `windows` and `statistic` are not looked at.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Rule:
     windows: int = 1
     clear_windows: int = 1
     held_ms: int = 0
+    hold_ms_max: int = 0
     severity: Severity = Severity.WARNING
     text: str = DEFAULT_TEXT
 
@@ -91,7 +93,9 @@ class Rule:
     def held_limits(self) -> tuple[HeldLimit, ...]:
         """The limits beyond which the rule counts the time, one or two; none if it counts windows."""
         sides = ((Side.BELOW, self.limits.low_milli), (Side.ABOVE, self.limits.high_milli)) if self.held_ms else ()
-        return tuple(HeldLimit(self.quantity, side, milli) for side, milli in sides if milli is not None)
+        return tuple(
+            HeldLimit(self.quantity, side, milli, self.hold_ms_max) for side, milli in sides if milli is not None
+        )
 
     def say(self, fields: Mapping[str, str]) -> str:
         """Return the rule's text with TEXT_FIELDS filled in."""

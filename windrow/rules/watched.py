@@ -24,7 +24,7 @@ _PLAIN = ("readings", "sum_milli", "integral_milli_ms", "covered_ms", "first_mil
 
 def need_before(rules: Iterable[Rule]) -> tuple[Rule, ...]:
     """Return the rules that compare a row with that of the window before."""
-    return tuple(rule for rule in rules if rule.condition in _NEEDS_BEFORE or rule.held_ms)
+    return tuple(rule for rule in rules if rule.condition in _NEEDS_BEFORE)
 
 
 def watched_rows(rollup: Rollup, keep: Mask | None = None) -> WatchedRows:
