@@ -42,6 +42,8 @@ SHA_MB_PER_SECOND_MIN = 600
 TICKS_PER_HOUR = 12
 """A silence is worked out at every tick, an hour and its day at one of so many."""
 PERIODS_PERCENT_MAX = 40
+RULES_CPU_SECONDS = {"minutes": 6, "all": 15}
+RULES_PERCENT_MAX = 45
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +202,32 @@ def _share(name: str, full: Size, seconds: Mapping[str, float], *, scale: float)
     return Finding(name=name, ours=100 * follows / (roll + follows), at_most=PERIODS_PERCENT_MAX, unit="% of a tick")
 
 
+def bench_rules(scale: float = PERIODS_SCALE) -> list[Finding]:
+    """CPU of a stage's rules in a tick that rolls one window, of a fraction of the fleet, as it would be for all of it.
+
+    About one sensor in fifty is beyond one of the limits. The share is that of rules on one row, and of minutes, beside
+    the first roll of a window with 12 readings a sensor.
+    """
+    from bench.rollup_rules import RULES, seconds_of  # noqa: PLC0415 - the simulation is no part of the other benches
+
+    sensors = round(FULL.sensors * scale)
+    seconds = {name: seconds_of(sensors, rules)[0] for name, rules in RULES.items()}
+    roll = _first_and_late(Size(partials=round(FULL.partials * scale), sensors=sensors))["first_cpu_seconds"]
+    print(
+        f"# rules: measured with {sensors:,} sensors, told for {FULL.sensors:,}: roll {roll / scale:.1f} cpu-s,",
+        end=" ",
+    )
+    print(", ".join(f"{name} {one / scale:.1f}" for name, one in seconds.items()))
+    share = 100 * seconds["minutes"] / (roll + seconds["minutes"])
+    return [
+        Finding(name="rollup.rules", ours=share, at_most=RULES_PERCENT_MAX, unit="% of a tick"),
+        *(
+            Finding(name=f"rollup.rules.{name}", ours=seconds[name] / scale, at_most=most, unit="cpu-s")
+            for name, most in RULES_CPU_SECONDS.items()
+        ),
+    ]
+
+
 def bench_outage() -> list[Finding]:
     """A tick after four hours without any, at 30 ms a request: side by side, and one request after another."""
     from bench.rollup_outage import ticked  # noqa: PLC0415 - the simulation is no part of the other benches
@@ -220,6 +248,7 @@ BENCHES = {
     "rollup.growth": bench_growth,
     "rollup.outage": bench_outage,
     "rollup.periods": bench_periods,
+    "rollup.rules": bench_rules,
     "rollup.late": bench_late,
     "tick.s3_calls": bench_tick,
 }

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from windrow.quantities import parts_of
+from windrow.quantities import SEPARATOR, TEMPERATURE, parts_of
 from windrow.rows.held import HeldLimit, Side, Watch, sensors_pattern
 
 
@@ -86,8 +86,13 @@ class Rule:
 
     def watches(self, series: str) -> bool:
         """Whether the rule is about this series: its quantity, in whatever unit, and its sensor."""
-        sensor_id, quantity = parts_of(series)
-        return quantity.name == self.quantity and sensors_pattern(self.sensors).fullmatch(sensor_id) is not None
+        if SEPARATOR in series:
+            sensor_id, quantity = parts_of(series)
+        else:  # a bare id, of which a million are asked for
+            sensor_id, quantity = series, TEMPERATURE
+        if quantity.name != self.quantity:
+            return False
+        return self.sensors == "*" or sensors_pattern(self.sensors).fullmatch(sensor_id) is not None
 
     @property
     def held_limits(self) -> tuple[HeldLimit, ...]:
