@@ -5,12 +5,13 @@ from collections import Counter
 from dispatcher.due import closing_ms, windows_within_reach
 from dispatcher.report import RollOutcome
 from dispatcher.tick import Tick
+from tests.lineages import lineage_of
 from tests.simulation.lake import RESULTS, buckets, partial_put
 from tests.simulation.simulated_s3 import Put, S3State
 from windrow.lake.layout import lineage_key
 from windrow.lifetimes import Lifetimes
 from windrow.period import DAY_MS
-from windrow.rows.lineage import Lineage, fingerprint
+from windrow.rows.lineage import fingerprint
 from windrow.rows.silence import HISTORY_WINDOWS
 from windrow.rules.stored import StoredRules
 from windrow.timestamps import parse_rfc3339_ms
@@ -29,21 +30,9 @@ def idle_stage(scheduled_time_ms: int) -> S3State:
     state = S3State()
     swept_ms = scheduled_time_ms - DAY_MS
     for window in windows_within_reach(scheduled_time_ms, LIFETIMES):
-        lineage = Lineage(
-            window=window,
+        lineage = lineage_of(
+            window,
             fingerprint=fingerprint([]),
-            digests=(),
-            rows_sha256="",
-            result_etag="",
-            revision=1,
-            readings=0,
-            sensors=0,
-            conflicts=0,
-            duplicates_removed=0,
-            late=0,
-            quarantined=0,
-            partials=0,
-            shards=(),
             is_final=LIFETIMES.is_final(window, scheduled_time_ms=swept_ms),
             scheduled_time_ms=scheduled_time_ms,
         )

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from analytics.audit import GRACE_MS, Audit, Delays, Evidence, Verdict, audit
+from tests.lineages import lineage_of
 from tests.unit.stored_results import SENSORS, START_MS, WINDOWS, StoredResults, some_readings
 from windrow.aws.stream import StreamRecord
 from windrow.lake.layout import lineage_key, rows_key
 from windrow.reading import Reading, Readings
-from windrow.rows.lineage import Lineage
 from windrow.timerange import TimeRange
 from windrow.window import WINDOW_MS, Window
 from windrow.wire.block.block import encode_block
@@ -54,27 +54,6 @@ def stream_of(readings: list[Reading]) -> list[StreamRecord]:
         payloads = encode_readings(Readings.of(chosen))
         records += [record(payloads, arrival_ms=window.end_ms, number=window.index)] * 2
     return records
-
-
-def lineage_of(window: Window, *, shards: tuple[str, ...]) -> Lineage:
-    return Lineage(
-        window=window,
-        fingerprint="",
-        digests=(),
-        rows_sha256="",
-        result_etag="",
-        revision=1,
-        readings=0,
-        sensors=0,
-        conflicts=0,
-        duplicates_removed=0,
-        late=0,
-        quarantined=0,
-        partials=0,
-        shards=shards,
-        is_final=False,
-        scheduled_time_ms=window.end_ms + 120_000,
-    )
 
 
 @pytest.fixture

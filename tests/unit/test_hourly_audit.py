@@ -24,8 +24,9 @@ from infra import api_code, package, template
 from infra.package import Package
 from infra.plan import DeploymentOptions, plan_deployment
 from tests.lambda_context import LambdaContext
+from tests.lineages import lineage_of
 from tests.unit.stored_results import START_MS, StoredResults, some_readings
-from tests.unit.test_audit import SHARDS, STREAM, lineage_of, record, stream_of
+from tests.unit.test_audit import SHARDS, STREAM, record, stream_of
 from windrow.aws.clients import AWS, Place
 from windrow.aws.stream import StreamRecord, StreamSummary
 from windrow.errors import WindrowError

@@ -2,7 +2,6 @@
 
 import gzip
 import re
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,9 @@ from click.testing import CliRunner
 
 from analytics.frames import epoch_ms
 from analytics.query import Query
+from tests.lineages import lineage_of
 from tests.rows_file import encode_rollup
 from tests.unit.stored_results import START_MS, StoredResults, some_readings
-from tests.unit.test_audit import lineage_of
 from windrow.lake.layout import lineage_key, period_rows_key
 from windrow.period import HOUR_MS, Grain, Period
 from windrow.quantities import Quantity
@@ -47,7 +46,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> StoredResults:
     for one in rolled:
         window = Window(one.start_ms)
         late = 3 if window == LATE else 0
-        lineage = replace(lineage_of(window, shards=()), late=late, duplicates_removed=late // 2)
+        lineage = lineage_of(window, late=late, duplicates_removed=late // 2)
         results.results.put(lineage_key(window), lineage.to_json())
     return results
 

@@ -7,10 +7,10 @@ import pytest
 from producers.faults import Faults
 from producers.fleet import FleetSpec, readings
 from producers.manifest import Manifest
+from tests.lineages import lineage_of
 from tests.unit.stored_results import START_MS, StoredResults, measured
 from windrow.errors import UsageError
 from windrow.lake.layout import lineage_key, simulation_key
-from windrow.rows.lineage import Lineage
 from windrow.window import WINDOW_MS, Window
 from windrow_operations.verifying import truth_by_window, verify_runs, windows_of
 
@@ -24,27 +24,6 @@ OTHER = FleetSpec(
     quantities=("temperature", "humidity"),
     faults=Faults(malformed=0.1, duplicates=0.2, late=0.2, shuffled=0.5),
 )
-
-
-def lineage_of(window: Window) -> Lineage:
-    return Lineage(
-        window=window,
-        fingerprint="",
-        digests=(),
-        rows_sha256="",
-        result_etag="",
-        revision=1,
-        readings=0,
-        sensors=0,
-        conflicts=0,
-        duplicates_removed=0,
-        late=0,
-        quarantined=0,
-        partials=0,
-        shards=(),
-        is_final=False,
-        scheduled_time_ms=window.end_ms + 120_000,
-    )
 
 
 @pytest.fixture
