@@ -119,19 +119,27 @@ def test_excursions_are_those_of_the_definition(seed: int) -> None:
 
 @pytest.mark.slow
 def test_excursions_of_ten_thousand_series() -> None:
-    """Every condition, and every state, is among what was found."""
-    assert check_seeds(100) == {*Condition, *ExcursionState}
+    """Every condition, every state, and excursions by minutes are among what was found."""
+    assert check_seeds(100) == {*Condition, *ExcursionState, "minutes"}
+
+
+def test_excursions_of_four_hundred_series() -> None:
+    """The first of the ten thousand: one rule that counts minutes, and three others."""
+    assert "minutes" in check_seeds(4)
 
 
 def check_seeds(count: int) -> set[str]:
-    """Check a hundred series under each of so many rules; return the conditions and states that came up."""
+    """Check a hundred series under each of so many rules; return the conditions and states that came up.
+
+    And "minutes", if a rule that counts them found anything.
+    """
     seen: set[str] = set()
     fleet = [f"site-{number // 5}/{number % 5}" for number in range(100)]
     for seed in range(count):
         random = Random(seed)
         rule = replace(rule_of(random), sensors="*")
         found = check(rule, history_of(random, fleet))
-        seen |= {rule.condition, *(one.state for one in found)}
+        seen |= {rule.condition, *(one.state for one in found), *({"minutes"} if rule.held_ms and found else ())}
     return seen
 
 
