@@ -20,8 +20,7 @@ from processors.upload_rows import NUMBER_COLUMNS, TooManyRowsError, UnreadableF
 from windrow.aws.stream import RECORD_BYTES_MAX
 from windrow.columns.arrays import Int64s, Octets
 from windrow.columns.payloads import Payloads, join_octets
-from windrow.lake.uploads import UPLOAD_BYTES_MAX, UploadedObject
-from windrow.quantities import parts_of
+from windrow.lake.uploads import UPLOAD_BYTES_MAX, UploadedObject, foreign_sensor
 from windrow.reading import Readings, Reason
 from windrow.wire.block import BLOCK_MAGIC
 from windrow.wire.kpl import MAGIC, OUTER_PARTITION_KEY
@@ -109,7 +108,7 @@ def judge_upload(upload: UploadedObject, *, horizon_ms: int, reader: PayloadRead
     else:
         judged = _judged(records, horizon_ms=horizon_ms, reader=reader)
         numbers = [records.sequence_numbers[0], records.sequence_numbers[-1]]
-    if (foreign := _foreign_sensor(judged.readings, upload.sensors)) is not None:
+    if (foreign := foreign_sensor(judged.readings, upload.sensors)) is not None:
         detail = f"sensor {foreign!r} is not among those that its uploader may write for: {_prefixes(upload)}"
         return _refused(upload, form, BadUpload(Reason.UPLOAD_FOREIGN, detail))
     rejected = tuple(one.reason for one in judged.rejected)
@@ -131,15 +130,6 @@ def _refused(upload: UploadedObject, form: Form | None, error: BadUpload) -> Jud
     judged = Judgement(Readings.of([]), np.zeros(0, np.int64), (named,))
     number = int(named.sequence_number)
     return JudgedUpload(upload, form, judged, 0, upload.size_bytes, number, number, (error.reason,), error)
-
-
-def _foreign_sensor(readings: Readings, prefixes: tuple[str, ...] | None) -> str | None:
-    """Return the least id of a sensor with readings that begins with none of the prefixes; None if there is none."""
-    if prefixes is None:
-        return None
-    begins = tuple(prefix.encode() for prefix in prefixes)
-    series = map(readings.sensor_ids.octets_at, np.unique(readings.sensor).tolist())
-    return min((parts_of(one.decode())[0] for one in series if not one.startswith(begins)), default=None)
 
 
 def _prefixes(upload: UploadedObject) -> str:

@@ -16,7 +16,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -39,7 +39,9 @@ from windrow.aws.kinesis import KinesisStream
 from windrow.aws.uploads import UploadClient
 from windrow.errors import PermanentError, UsageError, WindrowError
 from windrow.installation import refuse_both
-from windrow.reading import Reading, Readings
+from windrow.lake.gateway_api import GatewayApi, read_credentials
+from windrow.lake.uploads import foreign_sensor
+from windrow.reading import BadReading, Reading, Readings, Reason
 
 # A reading waits at most this long before it is sent.
 LINGER_SECONDS = 1.0
@@ -87,11 +89,12 @@ class Producer:
         pending_readings_max: int = PENDING_READINGS_MAX,
         probe_seconds_min: float = PROBE_SECONDS_MIN,
         contacts_stream: bool = False,
+        sensors: Sequence[str] | None = None,
     ) -> None:
         """Start the sender thread. Usually called by `to_stream`.
 
         make_sender: called when there is something to send. contacts_stream: call it now; if that raises
-        PermanentError, no thread is started, and the spool is closed.
+        PermanentError, no thread is started, and the spool is closed. sensors: prefixes of the only ids that it takes.
         """
         self._process_id = os.getpid()
         self._changed = threading.Condition()
@@ -104,6 +107,7 @@ class Producer:
             probe_seconds_min=probe_seconds_min,
         )
         self._spool = spool
+        self._sensors = sensors
         self._flushes: list[_Flush] = []
         self._error: WindrowError | None = None  # of a failed pass, for the next put to raise
         self._failure: BaseException | None = None  # what ended the sender thread
@@ -186,6 +190,34 @@ class Producer:
 
         kept = _spool_in(spool, bytes_max=spool_bytes_max, is_synced=spool_is_synced)
         return cls(make_uploader, spool=kept, linger_seconds=upload_seconds)
+
+    @classmethod
+    def to_uploads_by_token(
+        cls,
+        credentials: Path | str,
+        *,
+        wire: Wire | str = Wire.JSON,
+        spool: Path | str | None = None,
+        spool_bytes_max: int = SPOOL_BYTES_MAX,
+        spool_is_synced: bool = False,
+        upload_seconds: float = UPLOAD_SECONDS,
+    ) -> Self:
+        """Make a producer that uploads as `to_uploads` does, but over HTTPS and without credentials of AWS.
+
+        credentials: the file with what `windrow gateways add` printed; UsageError for another one. `put` and
+        `put_readings` raise BadReading for a sensor that the gateway may not write for. A gateway that was removed is
+        seen with the first object: `last_error` and the log have the cause, and readings wait.
+        """
+        refuse_both()
+        if Wire(wire) is Wire.BLOCKS:
+            blocks.require("wire='blocks' cannot be sent")
+        own = read_credentials(Path(credentials))
+
+        def make_uploader() -> Uploader:
+            return Uploader(GatewayApi(own), name=own.name, wire=Wire(wire))
+
+        kept = _spool_in(spool, bytes_max=spool_bytes_max, is_synced=spool_is_synced)
+        return cls(make_uploader, spool=kept, linger_seconds=upload_seconds, sensors=own.sensors)
 
     def put(
         self,
@@ -284,6 +316,7 @@ class Producer:
 
     def _take(self, readings: Reading | Readings) -> None:
         self._refuse_fork()
+        self._refuse_foreign(readings)
         entries = self._courier.entries(readings)
         with self._changed:
             self._changed.wait_for(self._stops_waiting)
@@ -295,6 +328,18 @@ class Producer:
                 raise WindrowError("the producer is closed")
             if self._courier.take(readings, entries):
                 self._changed.notify_all()
+
+    def _refuse_foreign(self, readings: Reading | Readings) -> None:
+        """Raise for a sensor that is not this producer's: the stage would refuse all that is in an object with it."""
+        if self._sensors is None:
+            return
+        if isinstance(readings, Reading):
+            foreign = None if readings.sensor_id.startswith(tuple(self._sensors)) else readings.sensor_id
+        else:
+            foreign = foreign_sensor(readings, self._sensors)
+        if foreign is not None:
+            allowed = ", ".join(f"{prefix}*" for prefix in self._sensors)
+            raise BadReading(Reason.SENSOR_ID, f"{foreign[:200]!r} is none of this gateway's sensors, {allowed}")
 
     def _stops_waiting(self) -> bool:
         """Return whether there is room for a reading, or a reason not to wait for it."""

@@ -1,4 +1,4 @@
-"""Sending readings as objects: the transport of `Producer.to_uploads`.
+"""Sending readings as objects: the transport of `Producer.to_uploads` and `Producer.to_uploads_by_token`.
 
 An object is named after its content, and written only if the name is free. So an upload whose answer was lost is sent
 again under the same name, and finds itself there.
@@ -26,7 +26,7 @@ _DIGEST_CHARACTERS = 32
 
 
 class UploadTarget(Protocol):
-    """A bucket that takes objects; implemented by `windrow.aws.uploads.UploadClient`."""
+    """A bucket that takes objects: `windrow.aws.uploads.UploadClient`, or `windrow.lake.gateway_api.GatewayApi`."""
 
     def put_once(self, key: str, body: bytes, *, content_type: str) -> str | None:
         """Store an object and return its version; None if the key is taken. WindrowError if neither is known."""

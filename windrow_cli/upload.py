@@ -128,15 +128,16 @@ def _check(
 
 def _upload_by_token(planned: "list[FileUpload]", credentials: Path, *, wait_seconds: int, form: str) -> None:
     """Upload as a gateway does; the receipt of what was uploaded before is waited for, too."""
-    from windrow_operations.gateway_uploading import GatewayUploads, read_credentials
+    from windrow.lake.gateway_api import GatewayApi, read_credentials
+    from windrow_operations import gateway_uploading
 
-    uploads = GatewayUploads(read_credentials(credentials))
+    api = GatewayApi(read_credentials(credentials))
     keys: dict[Path, str] = {}
     for number, one in enumerate(planned, start=1):
         with err.status(f"uploading {one.path} ({number} of {len(planned)})"):
-            keys[one.path], _ = uploads.upload(one)
+            keys[one.path], _ = gateway_uploading.upload(api, one)
     with err.status("waiting for receipts"):
-        receipts = uploads.receipts(keys, seconds_max=wait_seconds) if wait_seconds else {}
+        receipts = gateway_uploading.receipts(api, keys, seconds_max=wait_seconds) if wait_seconds else {}
     uploaded = [_uploaded(one, keys[one.path], receipts.get(one.path)) for one in planned]
     _print_uploaded(uploaded, receipts, form=form)
     _complain(uploaded, receipts, has_waited=bool(wait_seconds))

@@ -4,13 +4,13 @@ The object says for which sensors it writes; the client has the secret. Without 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from windrow.aws.clients import client, readable_errors
 from windrow.errors import NotFound, UsageError, WindrowError
+from windrow.lake.gateway_api import GatewayCredentials
 from windrow.lake.gateways import (
     METADATA_BYTES_MAX,
     PREFIX_CHARACTERS_MAX,
@@ -28,17 +28,6 @@ CLIENT_PREFIX = "gateway "
 TOKEN_HOURS = 24
 """How long a token lives, the longest that there is: each new one is paid for."""
 CLIENTS_AT_ONCE = 60
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GatewayCredentials:
-    """All that a gateway needs to upload; the secret is shown once."""
-
-    name: str
-    url: str
-    token_url: str
-    client_id: str
-    client_secret: str
 
 
 def check_gateway(name: str, sensors: Sequence[str]) -> None:
@@ -84,6 +73,7 @@ def add(stage: Stage, name: str, sensors: Sequence[str]) -> GatewayCredentials:
         token_url=f"{stage.sign_in_url}/oauth2/token",
         client_id=made["ClientId"],
         client_secret=made["ClientSecret"],
+        sensors=gateway.sensors,
     )
 
 

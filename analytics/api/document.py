@@ -5,10 +5,11 @@ import sys
 from functools import cache
 from typing import Any
 
-from analytics.api import schemas
+from analytics.api import schemas, upload_forms
 from analytics.api.operations import OPERATIONS, VERSION, Operation
 from analytics.api.parameters import Parameter
 from analytics.api.problems import MEDIA_TYPE
+from windrow.lake.gateways import SCOPE as UPLOADS_SCOPE
 
 PATH = f"/{VERSION}/openapi.json"
 OPENAPI = "3.1.0"
@@ -46,10 +47,15 @@ def openapi() -> Json:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "paths": {one.path: {"get": _operation(one)} for one in OPERATIONS},
+        "paths": {one.path: {"get": _operation(one)} for one in OPERATIONS} | _upload_paths(),
         "components": {
             "schemas": {"Problem": schemas.PROBLEM, "Message": schemas.MESSAGE}
-            | {one.name.title(): one.schema for one in OPERATIONS},
+            | {one.name.title(): one.schema for one in OPERATIONS}
+            | {
+                "UploadAnnouncement": upload_forms.ANNOUNCEMENT,
+                "SignedUpload": upload_forms.SIGNED,
+                "UploadReceipt": upload_forms.RECEIPT,
+            },
             "responses": {
                 "NotModified": {"description": "The answer is the one that If-None-Match names"},
                 **{_named(status): _problem(status, said) for status, said in _PROBLEMS.items()},
@@ -81,6 +87,49 @@ def _operation(one: Operation) -> Json:
             **{status: {"$ref": f"#/components/responses/{_named(status)}"} for status in statuses},
         },
     }
+
+
+def _upload_paths() -> Json:
+    """Return the paths of gateways, which only a hosted stage with an uploads bucket has (docs/uploads.md)."""
+    key = {"name": "key", "in": "query", "required": True, "description": "As it was answered", "schema": schemas.TEXT}
+    announced = {"content": _json("UploadAnnouncement"), "required": True}
+    about = "For gateways of a hosted stage with uploads"
+    return {
+        upload_forms.PATH: {
+            "post": {
+                "operationId": "upload",
+                "summary": "A request that stores one object once",
+                "description": f"{about}. The same object has the same key.",
+                "security": [{"token": [UPLOADS_SCOPE]}],
+                "requestBody": announced,
+                "responses": _upload_responses("SignedUpload", is_searching=False),
+            }
+        },
+        upload_forms.RECEIPT_PATH: {
+            "get": {
+                "operationId": "receipt",
+                "summary": "What became of an object",
+                "description": f"{about}: of their own objects alone. 404 until the object was read.",
+                "security": [{"token": [UPLOADS_SCOPE]}],
+                "parameters": [key],
+                "responses": _upload_responses("UploadReceipt", is_searching=True),
+            }
+        },
+    }
+
+
+def _upload_responses(schema: str, *, is_searching: bool) -> Json:
+    said = upload_forms.PROBLEMS
+    statuses = sorted(status for status in said if status != ("400" if is_searching else "404"))
+    return {
+        "200": {"description": said["200"], "content": _json(schema)},
+        # No authorizer stands before these paths: of the HTTP API's own answers there is 429 alone.
+        **{status: _problem(status if status == "429" else "", said[status]) for status in statuses if status != "200"},
+    }
+
+
+def _json(schema: str) -> Json:
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
 
 
 def _parameter(parameter: Parameter) -> Json:

@@ -16,9 +16,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from analytics.api.operations import VERSION
 from analytics.api.problems import problem
 from analytics.api.tokens import BadToken, TokenCheck
+from analytics.api.upload_forms import (
+    ANNOUNCEMENT,
+    CONTENT_TYPE,
+    PATH,
+    RECEIPT_PATH,
+    REQUEST_BYTES_MAX,
+    SHA256,
+    SIGNED_SECONDS,
+)
 from windrow.aws.clients import readable_errors
 from windrow.errors import WindrowError
 from windrow.lake.gateways import SCOPE, Gateway
@@ -27,14 +35,9 @@ from windrow.lake.receipt import key_of_receipt
 from windrow.lake.uploads import SENSORS_METADATA, UPLOAD_BYTES_MAX, sensors_metadata
 from windrow.stage import Stage
 
-PATH = f"/{VERSION}/uploads"
-RECEIPT_PATH = f"{PATH}/receipt"
-SIGNED_SECONDS = 900
-"""How long a request to store an object may be used: enough for 64 MiB over a slow line."""
-REQUEST_BYTES_MAX = 4_096
-_FIELDS = {"bytes", "sha256", "content_type"}
-_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
-_CONTENT_TYPE = re.compile(r"[!-~][ -~]{0,99}", re.ASCII)
+_FIELDS = set(ANNOUNCEMENT["properties"])
+_SHA256 = re.compile(SHA256, re.ASCII)
+_CONTENT_TYPE = re.compile(CONTENT_TYPE, re.ASCII)
 _CLIENT = re.compile(r"[A-Za-z0-9_+]{1,128}", re.ASCII)
 _DIGEST_CHARACTERS = 32
 _EXAMPLE = '{"bytes": 18211, "sha256": "<64 hexadecimal digits>", "content_type": "application/x-ndjson"}'
@@ -151,7 +154,7 @@ def _parsed(body: bytes) -> _Announced:
         )
     if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
         raise _RefusalError(400, "sha256 is not 64 small hexadecimal digits")
-    if not isinstance(content_type, str) or not _CONTENT_TYPE.fullmatch(content_type) or content_type[-1] == " ":
+    if not isinstance(content_type, str) or not _CONTENT_TYPE.fullmatch(content_type):
         raise _RefusalError(400, "content_type is not 1 to 100 printable characters of ASCII")
     return _Announced(size_bytes, sha256, content_type)
 

@@ -28,17 +28,18 @@ from windrow import settings
 from windrow.aws.clients import Place, client
 from windrow.errors import WindrowError
 from windrow.lake import layout
+from windrow.lake.gateway_api import GatewayApi
 from windrow.lake.layout import RECEIPTS, rows_key
 from windrow.lake.quarantine_search import QuarantineSearch
 from windrow.lake.receipt import Receipt
-from windrow.reading import Reading, Readings, Reason
+from windrow.reading import BadReading, Reading, Readings, Reason
 from windrow.stage import Stage
 from windrow.window import WINDOW_MS, Window
 from windrow.wire.block.block import encode_block
 from windrow.wire.json.encode import encode_readings
 from windrow_cli.main import windrow
 from windrow_operations import gateways
-from windrow_operations.gateway_uploading import GatewayUploads
+from windrow_operations.gateway_uploading import receipt_of
 from windrow_operations.redelivery import redrive_stage
 from windrow_operations.ticks import invoke_tick, tick_event
 
@@ -90,6 +91,10 @@ def receipts(stage: Stage) -> dict[str, Receipt]:
         receipt = Receipt.from_json(stored.body)
         found[receipt.key] = receipt
     return found
+
+
+def of_gateway(stage: Stage, name: str) -> list[Receipt]:
+    return [one for key, one in receipts(stage).items() if key.startswith(f"{layout.GATEWAY_UPLOADS}{name}/")]
 
 
 def test_what_is_uploaded_is_in_the_rows(stage: Stage, place: Place) -> None:
@@ -220,8 +225,15 @@ def test_a_gateway_uploads_by_its_token_for_its_sensors_alone(
     refused = run(windrow, ["upload", "--gateway", str(credentials), str(foreign)])
     assert refused.exit_code == 1
     assert "sensor 'g6-0' is not among those that its uploader may write for: g9-*" in refused.stdout
-    of_roof = [one for key, one in receipts(stage).items() if key.startswith("uploads/gateways/roof/")]
-    assert sorted(one.readings for one in of_roof) == [0, 10]
+    assert sorted(one.readings for one in of_gateway(stage, "roof")) == [0, 10]
+    with Producer.to_uploads_by_token(credentials, spool=tmp_path / "spool", wire=Wire.BLOCKS) as producer:
+        with pytest.raises(BadReading, match="none of this gateway's sensors"):
+            producer.put("g6-0", 20)
+        producer.put("g9-2", 20)
+        assert producer.flush()
+        assert producer.counters.records == 1
+    poll(lambda: len(of_gateway(stage, "roof")) == 3 or None, seconds_max=60, pause_seconds=0.2)
+    assert sorted(one.readings for one in of_gateway(stage, "roof")) == [0, 1, 10]
 
     removed = run(windrow, ["gateways", "remove", "roof", "--yes"])
     assert removed.exit_code == 0, removed.output
@@ -233,7 +245,7 @@ def test_a_gateway_uploads_by_its_token_for_its_sensors_alone(
 def test_a_token_that_is_not_a_gateways_uploads_nothing(stage: Stage, place: Place) -> None:
     """None, a forged one, one without the scope, another gateway's key; and a request changed in any part."""
     window = recent()
-    roof, cellar = (GatewayUploads(gateways.add(stage, name, [f"{name}-"])) for name in ("roof", "cellar"))
+    roof, cellar = (GatewayApi(gateways.add(stage, name, [f"{name}-"])) for name in ("roof", "cellar"))
     reader = client("cognito-idp", place).create_user_pool_client(
         UserPoolId=stage.user_pool,
         ClientName="reader",
@@ -260,8 +272,8 @@ def test_a_token_that_is_not_a_gateways_uploads_nothing(stage: Stage, place: Pla
         403,
     ]
     with pytest.raises(WindrowError, match="not of the gateway cellar"):
-        cellar.receipt(signed["key"])
-    assert roof.receipt(signed["key"]) is None
+        receipt_of(cellar, signed["key"])
+    assert receipt_of(roof, signed["key"]) is None
 
     def send(body: bytes, **changed: str) -> int:
         headers = signed["headers"] | changed
@@ -274,7 +286,7 @@ def test_a_token_that_is_not_a_gateways_uploads_nothing(stage: Stage, place: Pla
     ]
     assert refused == [403, 403, 403]
     assert [send(body), send(body)] == [200, 412]
-    receipt = poll(lambda: roof.receipt(signed["key"]), seconds_max=60, pause_seconds=0.2)
+    receipt = poll(lambda: receipt_of(roof, signed["key"]), seconds_max=60, pause_seconds=0.2)
     assert receipt is not None
     assert (receipt.readings, receipt.refusal) == (1, "")
     for name in ("roof", "cellar"):

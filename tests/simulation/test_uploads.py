@@ -20,6 +20,8 @@ def complaint_of(world: World) -> str | None:
 def of_readings(world: World) -> str | None:
     """What is wrong with what is counted."""
     counted = world.readings()
+    if world.stuck:
+        return f"gateway {world.stuck[0]} cannot send, though nothing fails"
     if missing := world.acknowledged - counted:
         return f"{len(missing)} acknowledged readings are in no partial"
     if invented := counted - world.sent:
@@ -65,10 +67,14 @@ def test_every_fault_happens() -> None:
     assert any(world.bucket.hidden for world in worlds)
     assert sum(len(world.bucket.stored) for world in worlds) > 10 * len(worlds)
     assert any(gateway.counters.ambiguous for world in worlds for gateway in world.gateways)
+    assert any(door.refused for world in worlds for door in world.doors.values())
+    assert any(world.gateways[number].counters.ambiguous for world in worlds for number in world.doors)
 
 
 UPLOADS = "processors.uploads"
 UPLOADER = "producers.uploader"
+GATEWAY_API = "windrow.lake.gateway_api"
+MODULES = {UPLOADS: "uploads", UPLOADER: "uploader", GATEWAY_API: "gateway_api"}
 MUTANTS = {
     "receipts before partials": (
         UPLOADS,
@@ -106,6 +112,9 @@ MUTANTS = {
         UPLOADER, "for start in range(0, len(readings), self._object_readings_max)",
         "for start in range(0, len(readings) - 1, self._object_readings_max)",
     ),
+    "a token that was refused is kept": (GATEWAY_API, '                self._token = ""\n', ""),
+    "any answer of the bucket will do": (GATEWAY_API, "if status not in {_OK, _TAKEN}:", "if not status:"),
+    "what was stored before is an error": (GATEWAY_API, "if status not in {_OK, _TAKEN}:", "if status != _OK:"),
     "a key without its content": (UPLOADER, "{prefix}{digest}{ending}", "{prefix}{readings}{ending}"),
 }  # fmt: skip
 
@@ -115,7 +124,7 @@ def test_a_break_is_noticed(name: str) -> None:
     """Each of these, by some seed."""
     module, replace, by = MUTANTS[name]
     broken = mutant_of(module, replace=replace, by=by)
-    modules = {"uploads" if module == UPLOADS else "uploader": broken}
+    modules = {MODULES[module]: broken}
 
     def is_noticed(seed: int) -> bool:
         try:

@@ -7,10 +7,15 @@
 A seed decides everything. In the end the storm is over: gateways flush, the queue is emptied, the sweep runs.
 """
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from random import Random
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
+import urllib3
+
+import windrow.lake.gateway_api
 from processors.puts import Deadline, Puts
 from processors.upload_event import UploadRef
 from producers.sender import Wire
@@ -18,7 +23,8 @@ from tests.horizon import LATENESS_HORIZON_MS
 from tests.simulation.simulated_s3 import Answer, Crash, Operation, Put, S3State, SimulatedStore
 from tests.uploading import UploadsInMemory
 from windrow.errors import WindrowError
-from windrow.lake.layout import PARTIALS, RECEIPTS, UPLOADS, parse_partial_key
+from windrow.lake.gateway_api import GatewayCredentials
+from windrow.lake.layout import GATEWAY_UPLOADS, PARTIALS, RECEIPTS, UPLOADS, parse_partial_key
 from windrow.lake.receipt import Receipt, key_of_receipt
 from windrow.lake.store import StoreError
 from windrow.lake.uploads import location_of
@@ -75,10 +81,65 @@ class Bucket(UploadsInMemory):
         return stored.version
 
 
-class World:
-    """All of it, with the code under test in two modules: `uploads`, the function's, and `uploader`, the gateways'."""
+class Door:
+    """The user pool, the API and the bucket as a gateway with a token meets them: `send` answers as urllib3 does.
 
-    def __init__(self, seed: int, *, uploads: ModuleType, uploader: ModuleType, gateways: int = GATEWAYS) -> None:
+    A token ends at any time, and a request to store an object may be too old when it is used.
+    """
+
+    def __init__(self, weather: Weather, bucket: Bucket, name: str) -> None:
+        self._weather = weather
+        self._bucket = bucket
+        self._prefix = f"{GATEWAY_UPLOADS}{name}/"
+        self._signed: dict[str, tuple[str, str]] = {}
+        self._tokens = 0
+        self.refused = 0
+
+    def send(self, method: str, url: str, *, body: bytes, headers: Mapping[str, str], **_: object) -> SimpleNamespace:
+        """Answer one request, whose answer may be lost."""
+        if self._weather.strikes(0.05):
+            raise urllib3.exceptions.HTTPError("nothing answers")
+        status, answer = self._answer(method, url, body, headers)
+        self.refused += status in {401, 403}
+        return SimpleNamespace(status=status, data=json.dumps(answer).encode())
+
+    def _answer(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, object]:
+        if url.endswith("/token"):
+            self._tokens += 1
+            return 200, {"access_token": f"t{self._tokens}"}
+        if method == "POST":
+            if self._weather.strikes(0.2):
+                self._tokens += 1  # what was given before is worth nothing
+            if headers["Authorization"] != f"Bearer t{self._tokens}":
+                return 401, {"detail": "expired"}
+            asked = json.loads(body)
+            key, url = f"{self._prefix}{asked['sha256'][:32]}", f"https://bucket/{len(self._signed)}"
+            self._signed[url] = key, asked["sha256"]
+            return 200, {"key": key, "method": "PUT", "url": url, "headers": {"Content-Type": asked["content_type"]}}
+        key, sha256 = self._signed[url]
+        if self._weather.strikes(0.1) or hashlib.sha256(body).hexdigest() != sha256:
+            return 403, "too old, or not what was announced"
+        try:
+            version = self._bucket.put_once(key, body, content_type=headers["Content-Type"])
+        except WindrowError as error:
+            raise urllib3.exceptions.HTTPError(str(error)) from error
+        return (200 if version else 412), ""
+
+
+class World:
+    """All of it, with the code under test in three modules: `uploads`, the function's, `uploader`, the gateways', and
+    `gateway_api`, of those that go by a token: every third one.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        uploads: ModuleType,
+        uploader: ModuleType,
+        gateway_api: ModuleType = windrow.lake.gateway_api,
+        gateways: int = GATEWAYS,
+    ) -> None:
         self.chance = Random(seed)
         self.weather = Weather(self.chance)
         self.queue: list[tuple[UploadRef, int]] = []
@@ -93,6 +154,16 @@ class World:
         self.is_dead = False
         self._uploads = uploads
         self._uploader = uploader
+        self._gateway_api = gateway_api
+        self.doors = {number: Door(self.weather, self.bucket, f"g{number}") for number in range(2, gateways, 3)}
+        self._credentials = GatewayCredentials(
+            name="g",
+            url="https://api",
+            token_url="https://pool/token",
+            client_id="c",
+            client_secret="s",
+            sensors=("g",),
+        )
         self.acknowledged: set[Reading] = set()
         self.sent: set[Reading] = set()
         self.gateways = [self._new_gateway(number) for number in range(gateways)]
@@ -102,7 +173,10 @@ class World:
 
     def _new_gateway(self, number: int):  # type: ignore[no-untyped-def]
         wire = Wire.BLOCKS if number % 2 else Wire.JSON
-        return self._uploader.Uploader(self.bucket, name=f"g{number}", wire=wire, object_readings_max=7)
+        target = self.bucket
+        if number in self.doors:
+            target = self._gateway_api.GatewayApi(self._credentials, send=self.doors[number].send)
+        return self._uploader.Uploader(target, name=f"g{number}", wire=wire, object_readings_max=7)
 
     def _some_readings(self, number: int) -> list[Reading]:
         count = self.chance.randrange(1, 12)
@@ -244,6 +318,7 @@ class World:
         self.weather.is_calm = True
         for number in range(len(self.gateways)):
             self._resend(number, [])
+        self.stuck = [number for number, held in enumerate(self._held) if held]
         while self.queue:
             self.function_turn()
         now_ms = self.bucket.now_ms + HOUR_MS

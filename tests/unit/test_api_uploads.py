@@ -12,7 +12,8 @@ import pytest
 
 from analytics.api.endpoints import Endpoints
 from analytics.api.tokens import BadToken, Grant, TokenCheck
-from analytics.api.uploads import PATH, RECEIPT_PATH, SIGNED_SECONDS, UploadEndpoints
+from analytics.api.upload_forms import PATH, RECEIPT_PATH, SIGNED_SECONDS
+from analytics.api.uploads import UploadEndpoints
 from analytics.web import hosted
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from tests.unit.test_api import ask
@@ -20,14 +21,15 @@ from tests.uploading import BUCKET, UploadsInMemory
 from windrow.aws.clients import Place
 from windrow.aws.uploads import SignedUpload, checksum_of
 from windrow.errors import UsageError, WindrowError
+from windrow.lake.gateway_api import GatewayApi, GatewayCredentials, read_credentials
 from windrow.lake.gateways import SCOPE, Gateway
 from windrow.lake.layout import gateway_key
 from windrow.lake.receipt import Receipt
 from windrow.lake.uploads import UPLOAD_BYTES_MAX
 from windrow.stage import Stage
 from windrow.window import Window
-from windrow_operations.gateway_uploading import GatewayUploads, read_credentials
-from windrow_operations.gateways import GatewayCredentials, check_gateway
+from windrow_operations.gateway_uploading import receipts, upload
+from windrow_operations.gateways import check_gateway
 from windrow_operations.uploading import plan_uploads
 
 ROOF = Gateway(name="roof", client="client7", sensors=("site-7/", "dach-ü"))
@@ -212,6 +214,7 @@ CREDENTIALS = GatewayCredentials(
     token_url="https://pool/oauth2/token",
     client_id="client7",
     client_secret="s",
+    sensors=ROOF.sensors,
 )
 
 
@@ -221,18 +224,18 @@ def test_a_file_is_uploaded_once_and_its_receipt_found(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     file.write_bytes(BODY)
     (planned,) = plan_uploads([file], name="files")
-    uploads = GatewayUploads(CREDENTIALS, send=world.send)
+    uploads = GatewayApi(CREDENTIALS, send=world.send)
 
-    assert uploads.upload(planned) == (KEY, True)
-    assert uploads.upload(planned) == (KEY, False)
-    assert uploads.receipts({file: KEY}, seconds_max=0)[file].readings == 1
+    assert upload(uploads, planned) == (KEY, True)
+    assert upload(uploads, planned) == (KEY, False)
+    assert receipts(uploads, {file: KEY}, seconds_max=0)[file].readings == 1
     assert world.tokens_given == 1
     uploads._token = ":"  # as if it were expired
-    assert uploads.upload(planned) == (KEY, False)
+    assert upload(uploads, planned) == (KEY, False)
     assert world.tokens_given == 2
     file.write_bytes(BODY + b"\n")
     with pytest.raises(UsageError, match="has changed"):
-        uploads.upload(planned)
+        upload(uploads, planned)
 
 
 def test_a_refusal_is_told_in_the_stages_words(tmp_path: Path) -> None:
@@ -243,14 +246,14 @@ def test_a_refusal_is_told_in_the_stages_words(tmp_path: Path) -> None:
     (planned,) = plan_uploads([file], name="files")
     world.lake.delete(gateway_key(ROOF.client))
     with pytest.raises(WindrowError, match="of no gateway of this stage"):
-        GatewayUploads(CREDENTIALS, send=world.send).upload(planned)
+        upload(GatewayApi(CREDENTIALS, send=world.send), planned)
     world.lake.put(gateway_key(ROOF.client), ROOF.to_json())
 
     def cutting(method: str, url: str, **request: Any) -> Any:
         return world.send(method, url, **request | ({"body": b"cut"} if method == "PUT" else {}))
 
-    with pytest.raises(WindrowError, match="was not stored: status 403"):
-        GatewayUploads(CREDENTIALS, send=cutting).upload(planned)
+    with pytest.raises(WindrowError, match=r"a\.jsonl: 55 bytes were not stored: status 403"):
+        upload(GatewayApi(CREDENTIALS, send=cutting), planned)
 
 
 @pytest.mark.parametrize(
@@ -260,7 +263,10 @@ def test_a_refusal_is_told_in_the_stages_words(tmp_path: Path) -> None:
         "{}",
         "[1]",
         '{"name": "roof"}',
-        '{"name": 1, "url": "", "token_url": "", "client_id": "", "client_secret": ""}',
+        '{"name": 1, "url": "", "token_url": "", "client_id": "", "client_secret": "", "sensors": ["a"]}',
+        '{"name": "a", "url": "", "token_url": "", "client_id": "", "client_secret": "", "sensors": []}',
+        '{"name": "a", "url": "", "token_url": "", "client_id": "", "client_secret": "", "sensors": [1]}',
+        '{"name": "a", "url": "", "token_url": "", "client_id": "", "client_secret": "", "sensors": "a"}',
     ],
 )
 def test_a_file_without_credentials_is_refused(tmp_path: Path, text: str) -> None:

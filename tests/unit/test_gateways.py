@@ -11,6 +11,7 @@ from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from tests.unit.stubbed_aws import PLACE, stubbed
 from tests.unit.test_deploy_command import STAGE
 from windrow.errors import NotFound, UsageError, WindrowError
+from windrow.lake.gateway_api import GatewayCredentials
 from windrow.lake.gateways import SCOPE, Gateway
 from windrow.lake.layout import gateway_key
 from windrow.stage import Stage
@@ -55,12 +56,13 @@ def test_a_gateway_is_a_client_with_one_scope_and_an_object(stage: Stage) -> Non
         cognito.add_response("create_user_pool_client", made, asked)
         credentials = gateways.add(stage, "roof", ["site-7/"])
 
-    assert credentials == gateways.GatewayCredentials(
+    assert credentials == GatewayCredentials(
         name="roof",
         url="https://api",
         token_url="https://pool.auth.example/oauth2/token",
         client_id="c7",
         client_secret=SECRET,
+        sensors=("site-7/",),
     )
     stored = stage.lake.get(gateway_key("c7"))
     assert stored is not None
@@ -114,7 +116,7 @@ def test_the_command_says_what_it_would_do_and_prints_credentials(
 ) -> None:
     """Credentials go to standard output alone, as JSON."""
     monkeypatch.setattr("windrow_cli.gateways.open_stage", lambda _: stage)
-    made = gateways.GatewayCredentials(name="roof", url="u", token_url="t", client_id="c", client_secret="s")
+    made = GatewayCredentials(name="roof", url="u", token_url="t", client_id="c", client_secret="s", sensors=("a",))
     monkeypatch.setattr(gateways, "add", lambda *_: made)
     stage.lake.put(gateway_key("c7"), ROOF.to_json())
     run = CliRunner().invoke
