@@ -108,6 +108,19 @@ def window_partials(readings: Readings) -> Iterator[Partial]:
         yield Partial.of(Window.from_index(int(index[order[first]])), readings.take(order[first:end]))
 
 
+def distinct_readings(readings: Readings) -> int:
+    """Return how many readings differ in identity or value: by sorting them all, not by window as partials are made."""
+    if not len(readings):
+        return 0
+    _, place = readings.sensor_ids.rank()
+    columns = (readings.value_milli, readings.sequence, readings.event_time_ms, place[readings.sensor])
+    order = np.lexsort(columns)
+    is_other = np.zeros(len(readings) - 1, bool)
+    for column in columns:
+        is_other |= np.diff(column[order].astype(np.int64)) != 0
+    return 1 + int(is_other.sum())
+
+
 def write_backfill(
     partials: Sequence[Partial],
     lake: ObjectStore,

@@ -7,10 +7,11 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from processors.backfill import WRITERS, window_partials, write_backfill
+from processors.backfill import WRITERS, distinct_readings, window_partials, write_backfill
+from processors.backfill_check import WindowCheck, check_windows, keep_windows, kept_windows
 from processors.backfill_plan import HistoryPlan, Piece
 from processors.backfill_source import HistorySource
 from processors.judge import PayloadReader
@@ -32,7 +33,8 @@ EXAMPLES_MAX = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartReport:
-    """What became of a part of so many bytes. found = readings + duplicates + left_out, and `adds_up` says so.
+    """What became of a part of so many bytes. found = readings + duplicates + left_out, and `adds_up` says so: readings
+    and left_out are counted in the partials, duplicates and found in the readings that these were made from.
 
     payloads: lines, rows, records. found: readings in them that count. readings: the distinct ones that were written,
     to `windows` windows. duplicates: how many more repeat one of the same part. left_out: distinct ones of windows that
@@ -101,6 +103,7 @@ class BackfillRun:
         partials = list(window_partials(readings))
         new = [one for one in partials if not self.plan.is_rolled(one.window)]
         write_backfill(new, self.lake)
+        keep_windows(self.lake, self.digest, number, new)
         distinct, written = sum(map(len, partials)), sum(map(len, new))
         report = PartReport(
             number=number,
@@ -108,7 +111,7 @@ class BackfillRun:
             payloads=sum(one.records for one in judged),
             found=len(readings),
             readings=written,
-            duplicates=len(readings) - distinct,
+            duplicates=len(readings) - distinct_readings(readings),
             left_out=distinct - written,
             windows=len(new),
             rejected=dict(sorted(Counter(reason for one in judged for reason in one.rejected).items())),
@@ -154,7 +157,8 @@ class BackfillRun:
 class BackfillReport:
     """All parts of a backfill together.
 
-    missing: parts without a report. unrolled: markers that are still there, so that not all windows were rolled.
+    missing: parts without a report. unrolled: markers that are still there, so that not all windows were rolled. check:
+    how the windows compare with the parts; None if nobody has looked.
     """
 
     digest: str
@@ -164,12 +168,17 @@ class BackfillReport:
     parts: tuple[PartReport, ...]
     missing: tuple[int, ...]
     unrolled: int
+    check: WindowCheck | None = None
 
     @property
     def adds_up(self) -> bool:
-        """Whether every part is done, each of its readings is accounted for, and every byte was read once."""
+        """Whether every part is done, each of its readings is accounted for, and every byte was read once.
+
+        And whether the windows have what was written, if somebody has looked.
+        """
         return (
             not self.missing
+            and not (self.check and self.check.wrong)
             and all(one.adds_up for one in self.parts)
             and sum(one.size_bytes for one in self.parts) == self.size_bytes
         )
@@ -201,6 +210,7 @@ class BackfillReport:
             "rejected": {str(reason): count for reason, count in self.rejected.items()},
             "examples": examples[:EXAMPLES_MAX],
             "markers_left": self.unrolled,
+            "windows": None if self.check is None else asdict(self.check),
             "adds_up": self.adds_up,
         }
 
@@ -221,6 +231,12 @@ def report_of(backfill: BackfillRun) -> BackfillReport:
         missing=tuple(number for number, one in enumerate(found) if one is None),
         unrolled=len(asked & waiting),
     )
+
+
+def checked(backfill: BackfillRun, report: BackfillReport, results: ObjectStore) -> BackfillReport:
+    """Return the report with a check of the windows of all parts that are done; ValueError if a part's list is gone."""
+    delivered = kept_windows(backfill.lake, backfill.digest, [one.number for one in report.parts])
+    return replace(report, check=check_windows(delivered, results))
 
 
 def stored_plan(lake: ObjectStore, digest: str) -> HistoryPlan | None:

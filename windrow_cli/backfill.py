@@ -44,7 +44,7 @@ def backfill(
     windrow backfill s3://archive/2026/ --dry-run
     windrow backfill exports/ --format json
     """
-    from windrow_operations.backfilling import begun, do_parts, find_history, plan_only, roll_all, tick_of
+    from windrow_operations.backfilling import begun, check, do_parts, find_history, plan_only, roll_all, tick_of
 
     needs_stage = not is_dry_run or any(one.startswith(_S3) for one in sources)
     stage = open_stage(stage_name) if needs_stage else None
@@ -72,6 +72,8 @@ def backfill(
                     tick=tick_of(stage, clock_ms=clock_ms),
                     on_progress=lambda now: bar.reached(unrolled - now.unrolled),
                 )
+            with err.status("comparing the windows with what was written"):
+                report = check(opened, report, stage)
     _print_report(report, form=form)
     _complain(report, is_followed=is_followed)
 
@@ -118,6 +120,10 @@ def _print_report(report: "BackfillReport", *, form: str) -> None:
     for name, value in fields.items():
         if isinstance(value, int) and not isinstance(value, bool):
             out.print(f"{name.replace('_', ' ')}: {value:,}", markup=False)
+    if report.check is not None:
+        check = report.check
+        facts = f"{check.wrong:,} wrong, {check.open:,} not rolled, {check.shared:,} with readings of others, too"
+        out.print(f"windows: {check.windows:,}, {facts}", markup=False)
     for reason, count in report.rejected.items():
         out.print(f"rejected: {count:,} {reason}", markup=False)
     for name, why in report.refused_files:
@@ -128,6 +134,9 @@ def _print_report(report: "BackfillReport", *, form: str) -> None:
 
 def _complain(report: "BackfillReport", *, is_followed: bool) -> None:
     """Raise WindrowError if something does not count, or is not rolled though that was waited for."""
+    if report.check is not None and report.check.wrong:
+        message = f"{report.check.wrong:,} of {report.check.windows:,} windows have not what was written to them"
+        raise WindrowError(f"{message}, the first: {report.check.examples[0]}", hint="see docs/backfill.md")
     if not report.adds_up:
         raise WindrowError(
             "the parts' counts do not add up", hint="start it again: parts that are done are not repeated"

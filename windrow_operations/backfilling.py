@@ -8,7 +8,15 @@ from dataclasses import dataclass, replace
 
 from dispatcher.report import RollOutcome, TickReport
 from processors.backfill import all_rolled
-from processors.backfill_part import IDLE_TICKS_MAX, BackfillReport, BackfillRun, keep_plan, report_of, stored_plan
+from processors.backfill_part import (
+    IDLE_TICKS_MAX,
+    BackfillReport,
+    BackfillRun,
+    checked,
+    keep_plan,
+    report_of,
+    stored_plan,
+)
 from processors.backfill_plan import HistoryPlan, backfill_id, plan_parts
 from processors.backfill_source import FilesOfMachine, HistoryFile, HistorySource, ObjectsOfBucket
 from processors.batch import reader_of
@@ -100,6 +108,11 @@ def roll_all(
     return report
 
 
+def check(backfill: BackfillRun, report: BackfillReport, stage: Stage) -> BackfillReport:
+    """Compare the windows that were rolled with what was written."""
+    return checked(backfill, report, stage.results)
+
+
 @dataclass(frozen=True, slots=True)
 class Execution:
     """An execution of a state machine: its ARN, its status as Step Functions spells it, and the cause if it failed.
@@ -146,14 +159,16 @@ def follow_execution(stage: Stage, execution: Execution, *, sleep: Callable[[flo
 def report_on(history: History, stage: Stage, execution: Execution) -> BackfillReport | None:
     """Return the report on a backfill that an execution does; None if it has no plan.
 
-    Where the execution does not tell its name, it is worked out, as a stage of this release does it.
+    Its windows are compared with what was written. Where the execution does not tell its name, it is worked out, as a
+    stage of this release does it.
     """
     digest = execution.digest or backfill_id(history.source, history.files, contract=stage.payload_contract)
     with readable_errors(stage.place):
         plan = stored_plan(stage.lake, digest)
         if plan is None:
             return None
-        return report_of(BackfillRun(digest=digest, plan=plan, source=history.source, lake=stage.lake))
+        run = BackfillRun(digest=digest, plan=plan, source=history.source, lake=stage.lake)
+        return checked(run, report_of(run), stage.results)
 
 
 def tick_of(stage: Stage, *, clock_ms: Callable[[], int]) -> Callable[[], TickReport]:

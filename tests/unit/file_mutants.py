@@ -108,7 +108,18 @@ FILE_BREAKS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
             ("a plan that is there is replaced", "plan.to_json(), if_absent=True)", "plan.to_json())"),
             ("a missing part adds up", "not self.missing\n", "True\n"),
             ("a lost reading adds up", "and all(one.adds_up for one in self.parts)", "and True"),
+            ("a wrong window adds up", "and not (self.check and self.check.wrong)", ""),
+            ("duplicates are what partials lack", "len(readings) - distinct_readings(readings)", "len(readings) - distinct"),
             ("a byte that nobody read adds up", "for one in self.parts) == self.size_bytes", "for one in self.parts) >= 0"),
+        ),
+    ),
+    (
+        "processors.backfill_check",
+        "test_backfill_run",
+        (
+            ("a partial that is in no row is not missed", "if missing := delivered.keys() - set(lineage.digests):", "if missing := set():"),
+            ("readings are counted by one side", 'return "" if counted == written else', 'return "" if True else'),
+            ("a shared window is not counted", "return _SHARED if counted >= written else", "return _SHARED if True else"),
         ),
     ),
     (

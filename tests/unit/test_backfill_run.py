@@ -1,8 +1,9 @@
 """A backfill in parts: the same partials as in one piece, whatever stops it, and a report whose counts add up."""
 
 import gzip
+import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,26 +11,42 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import boto3
+import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
 from botocore.stub import Stubber
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
+from dispatcher.observation import Buckets
 from dispatcher.report import RollOutcome, TickReport
-from processors import backfill_plan
-from processors.backfill import all_rolled
-from processors.backfill_part import BackfillReport, BackfillRun, PartReport, keep_plan, report_of, stored_plan
+from dispatcher.tick import Tick
+from processors import backfill_part, backfill_plan
+from processors.backfill import all_rolled, distinct_readings, window_partials
+from processors.backfill_check import WindowCheck
+from processors.backfill_part import BackfillReport, BackfillRun, PartReport, checked, keep_plan, report_of, stored_plan
 from processors.backfill_plan import HistoryPlan, backfill_id, plan_parts, runs_of
 from processors.backfill_source import FilesOfMachine, HistoryFile, ObjectsOfBucket
 from tests.simulation.simulated_s3 import Crash, Operation, S3State, SimulatedStore, crashing, recording
 from windrow.errors import UsageError, WindrowError
 from windrow.lake.backfill_marker import decode_backfill_marker
-from windrow.lake.layout import BACKFILL_MARKERS, PARTIALS, lineage_key, parse_partial_key
+from windrow.lake.layout import (
+    BACKFILL_MARKERS,
+    BACKFILLS,
+    PARTIALS,
+    Origin,
+    PartialKey,
+    backfill_windows_key,
+    lineage_key,
+    parse_partial_key,
+)
 from windrow.lake.store import StoreError
+from windrow.lifetimes import Lifetimes
 from windrow.reading import Reading, Readings, Reason
 from windrow.rows.partial import Partial, partials_of, union
-from windrow.rows.partial_parquet import decode_partial
+from windrow.rows.partial_parquet import DeliveryCounts, decode_partial, encode_partial
 from windrow.window import WINDOW_MS, Window
 from windrow.wire.json.encode import encode_readings
 from windrow_cli.main import windrow
@@ -168,6 +185,129 @@ def test_a_backfill_that_is_killed_at_any_request_loses_nothing(tmp_path: Path, 
         bodies = [lake.get(one.key) for one in lake.list_objects(BACKFILL_MARKERS)]
         marked = {marker.digest for one in bodies if one is not None for marker in decode_backfill_marker(one.body)}
         assert marked == {parse_partial_key(one.key).digest for one in lake.list_objects(PARTIALS)}
+
+
+SPREAD = [Reading(f"s{n % 3}", START_MS - DAYS_MS + n * 20_000, 0, n) for n in range(60)] + READINGS[:3]
+"""Two of four windows' readings are in several parts, and three are there twice."""
+
+
+def rolled_by_a_tick(folder: Path, change: Callable[[SimulatedStore], None]) -> tuple[BackfillRun, SimulatedStore]:
+    """A backfill of SPREAD, with something done to the lake before the dispatcher rolls its windows."""
+    (folder / "a.jsonl").write_bytes(lines(SPREAD))
+    state = S3State()
+    lake, results = (SimulatedStore(state.apply, name) for name in ("lake", "results"))
+    run = run_of(folder, lake=lake)
+    for number in range(len(run.plan.parts)):
+        run.part(number)
+    change(lake)
+    Tick(
+        buckets=Buckets(lake=lake, results=results),
+        lifetimes=Lifetimes.of_hours(lateness_horizon_hours=168, stream_retention_hours=24),
+        scheduled_time_ms=START_MS,
+    ).run()
+    return run, results
+
+
+def first_partial(lake: SimulatedStore) -> tuple[str, bytes]:
+    key = next(one.key for one in lake.list_objects(PARTIALS))
+    stored = lake.get(key)
+    assert stored is not None
+    return key, stored.body
+
+
+def lose(lake: SimulatedStore) -> None:
+    """A partial is gone before it is rolled."""
+    lake.delete(first_partial(lake)[0])
+
+
+def double(lake: SimulatedStore) -> None:
+    """The same set comes from somewhere else, too."""
+    key, body = first_partial(lake)
+    origin = Origin(stream="other", shard="shardId-000000000000", first=1, last=1)
+    lake.put(str(replace(parse_partial_key(key), origin=origin)), body)
+
+
+def inflate(lake: SimulatedStore) -> None:
+    """A part has counted more readings than it has written."""
+    key = next(one.key for one in lake.list_objects(BACKFILLS) if "/windows/" in one.key)
+    stored = lake.get(key)
+    assert stored is not None
+    (start_ms, digest, readings), *others = json.loads(stored.body)
+    lake.put(key, json.dumps([[start_ms, digest, readings + 9], *others]).encode())
+
+
+def inflate_shared(lake: SimulatedStore) -> None:
+    """The same, and others have written to the window."""
+    inflate(lake)
+    share(lake)
+
+
+def share(lake: SimulatedStore) -> None:
+    """Somebody else has a reading in the first window."""
+    more = Partial.of(WINDOWS[0], Readings.of([Reading("other", WINDOWS[0].start_ms, 0, 1)]))
+    origin = Origin(stream="other", shard="shardId-000000000000", first=1, last=1)
+    key = PartialKey(window=WINDOWS[0], origin=origin, digest=more.digest)
+    lake.put(str(key), encode_partial(more, DeliveryCounts()))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(lose, "1 of its"), (double, "were counted"), (inflate, "were counted"), (inflate_shared, "were counted")],
+)
+def test_a_window_without_what_was_written_is_told(
+    tmp_path: Path, change: Callable[[SimulatedStore], None], said: str
+) -> None:
+    """The lineages are from the other side, so the counts of the parts do not vouch for themselves."""
+    run, results = rolled_by_a_tick(tmp_path, change)
+    report = report_of(run)
+    assert report.adds_up
+    found = checked(run, report, results)
+    assert found.check is not None
+    assert (found.check.windows, found.check.wrong, found.check.open) == (4, 1, 0)
+    assert said in found.check.examples[0]
+    assert not found.adds_up
+
+
+def test_windows_with_what_was_written_are_right(tmp_path: Path) -> None:
+    """Also those that others write to, later or before; and those that wait are said to."""
+    run, results = rolled_by_a_tick(tmp_path, share)
+    report = report_of(run)
+    found = checked(run, report, results)
+    assert found.adds_up
+    assert found.check == WindowCheck(windows=4, open=0, shared=1, wrong=0, examples=())
+    assert report.total("duplicates") + report.total("readings") == len(SPREAD)
+    nothing = checked(run, report, store())
+    assert nothing.check is not None
+    assert (nothing.check.open, nothing.adds_up) == (4, True)
+    run.lake.delete(backfill_windows_key(run.digest, 0))
+    with pytest.raises(ValueError, match=r"windows/00000\.json is gone"):
+        checked(run, report, results)
+    results.put(lineage_key(WINDOWS[1]), b"{}")
+    run.lake.put(backfill_windows_key(run.digest, 0), b"[]")
+    broken = checked(run, report, results).check
+    assert broken is not None
+    assert "cannot be read" in broken.examples[0]
+
+
+def test_readings_that_a_part_loses_do_not_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reading that gets into no partial is not taken for a duplicate."""
+    (tmp_path / "a.jsonl").write_bytes(lines(SPREAD))
+    sound = window_partials
+
+    def losing(readings: Readings) -> Iterator[Partial]:
+        return sound(readings.take(np.arange(len(readings) - 1)))
+
+    monkeypatch.setattr(backfill_part, "window_partials", losing)
+    run = run_of(tmp_path, lake=store())
+    for number in range(len(run.plan.parts)):
+        run.part(number)
+    assert not report_of(run).adds_up
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), *[st.integers(0, 2)] * 3), max_size=20))
+def test_distinct_readings_are_those_of_a_set(rows: list[tuple[str, int, int, int]]) -> None:
+    """Identity and value."""
+    assert distinct_readings(Readings.of([Reading(*row) for row in rows])) == len(set(rows))
 
 
 def test_the_plan_that_was_stored_first_holds(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tests.unit.producers_to import NOON_MS, put, reading
 from tests.uploading import BUCKET
 from windrow.errors import UsageError, WindrowError
 from windrow.lake.uploads import UploadedObject
-from windrow.reading import Reading, Readings
+from windrow.reading import BadReading, Reading, Readings
 
 
 class Bucket:
@@ -174,6 +174,27 @@ def test_a_spool_outlives_its_process(fault: str, tmp_path: Path) -> None:
         assert producer.flush()
 
     assert sorted(set(bucket.readings()), key=lambda one: one.sequence) == [reading(number) for number in range(6)]
+
+
+def test_a_foreign_sensor_is_refused_before_it_is_taken() -> None:
+    """The stage would refuse all that is in an object with it; of columns, no row is taken."""
+    bucket = Bucket()
+    own, foreign = reading(1), Reading("other-1", NOON_MS, 2, 20_000)
+    prefixes = (own.sensor_id[:3], "x")
+    with Producer(lambda: uploader_to(bucket), linger_seconds=3_600, sensors=prefixes) as producer:
+        with pytest.raises(BadReading, match="'other-1' is none of this gateway's sensors"):
+            producer.put(foreign.sensor_id, 20, event_time=NOON_MS, quantity="humidity", unit="%")
+        with pytest.raises(BadReading, match="other-1"):
+            producer.put_readings(Readings.of([own, foreign]))
+        producer.put_readings(Readings.of([own]))
+        assert producer.flush()
+    assert bucket.readings() == [own]
+
+
+def test_credentials_are_read_before_anything_is_sent(tmp_path: Path) -> None:
+    """A producer by token without them is none."""
+    with pytest.raises(UsageError, match="has no credentials of a gateway"):
+        Producer.to_uploads_by_token(tmp_path / "roof.json")
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "../x", "a b", "ä", "x" * 101])

@@ -11,7 +11,8 @@ lake bucket
     quarantine/dt=2026-11-20/hour=10/1005-<stream>-<shard>-<first>-<last>-<count>-<digest>.jsonl.gz
     bookmarks/<stream>-<shard>-<first>
     receipts/<digest>.json                          what became of an uploaded object
-    backfills/<digest>/plan.json, parts/00007.json  processors/backfill_plan.py, processors/backfill_part.py
+    backfills/<digest>/plan.json                    processors/backfill_plan.py
+    backfills/<digest>/parts/00007.json             and windows/00007.json: processors/backfill_part.py
     simulations/<run id>.json
     contracts/<digest>.json
     contracts/since.json                            which one is in force, and since when
@@ -290,6 +291,11 @@ def backfill_plan_key(digest: str) -> str:
 def backfill_part_key(digest: str, number: int) -> str:
     """Return the key of the report on one part of a backfill."""
     return f"{BACKFILLS}{digest}/parts/{number:05}.json"
+
+
+def backfill_windows_key(digest: str, number: int) -> str:
+    """Return the key of what one part of a backfill has written, window by window."""
+    return f"{BACKFILLS}{digest}/windows/{number:05}.json"
 
 
 def backfill_items_key(digest: str) -> str:
