@@ -39,7 +39,6 @@ from windrow.aws.kinesis import KinesisStream
 from windrow.aws.uploads import UploadClient
 from windrow.errors import PermanentError, UsageError, WindrowError
 from windrow.installation import refuse_both
-from windrow.lake.gateway_api import GatewayApi, read_credentials
 from windrow.lake.uploads import foreign_sensor
 from windrow.reading import BadReading, Reading, Readings, Reason
 
@@ -208,6 +207,9 @@ class Producer:
         `put_readings` raise BadReading for a sensor that the gateway may not write for. A gateway that was removed is
         seen with the first object: `last_error` and the log have the cause, and readings wait.
         """
+        # urllib3 takes 50 ms of CPU to import, for which only this way has a use.
+        from windrow.lake.gateway_api import GatewayApi, read_credentials  # noqa: PLC0415
+
         refuse_both()
         if Wire(wire) is Wire.BLOCKS:
             blocks.require("wire='blocks' cannot be sent")

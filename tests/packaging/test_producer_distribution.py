@@ -38,6 +38,7 @@ DISTRIBUTIONS = {
     "compression": set(),
     "nanoarrow": {"nanoarrow"},
     "numpy": {"numpy"},
+    "urllib3": {"urllib3"},
 }
 # Puts single readings and a batch with a spool while nothing answers, and again with another process' spool to send.
 GATEWAY = """
