@@ -20,7 +20,8 @@ from processors.upload_rows import NUMBER_COLUMNS, TooManyRowsError, UnreadableF
 from windrow.aws.stream import RECORD_BYTES_MAX
 from windrow.columns.arrays import Int64s, Octets
 from windrow.columns.payloads import Payloads, join_octets
-from windrow.lake.uploads import UPLOAD_BYTES_MAX, UploadedObject, foreign_sensor
+from windrow.lake.gateways import foreign_sensor
+from windrow.lake.uploads import UPLOAD_BYTES_MAX, UploadedObject
 from windrow.reading import Readings, Reason
 from windrow.wire.block import BLOCK_MAGIC
 from windrow.wire.kpl import MAGIC, OUTER_PARTITION_KEY

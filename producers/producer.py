@@ -39,7 +39,7 @@ from windrow.aws.kinesis import KinesisStream
 from windrow.aws.uploads import UploadClient
 from windrow.errors import PermanentError, UsageError, WindrowError
 from windrow.installation import refuse_both
-from windrow.lake.uploads import foreign_sensor
+from windrow.lake.gateways import foreign_sensor
 from windrow.reading import BadReading, Reading, Readings, Reason
 
 # A reading waits at most this long before it is sent.

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
+from producers.courier import Transport
 from producers.producer import Producer
 from producers.sender import Sender, Wire
 from producers.shards import ShardMap
@@ -261,7 +262,7 @@ class ProducerGateway:
             is_synced=self._habits.is_synced,
         )
 
-    def _new_sender(self, process: Process) -> Sender:
+    def _new_sender(self, process: Process) -> Transport:
         kinesis = Uplink(SimulatedKinesis(self._stream, process, self._chance), process, self.outage)
         stream = KinesisStream(kinesis, name=self._stream.name, place=PLACE, sleep=process.sleep_seconds)
         writer = Writer(stream, clock=process.seconds, sleep=process.sleep_seconds, uniform=self._chance.random.random)
@@ -345,13 +346,17 @@ class ProducerGateway:
 
     def _confirmed(self, facts: set[Fact]) -> None:
         """All of these were put, or left in the spool, before a flush that said True: they are in the stream by now."""
-        seen = seen_by_kcl(self._stream) if self._habits.for_kcl else self._stream.records
-        missing = self._ledger.missing_of(facts, seen)
+        missing = self._missing_of(facts)
         self.faults += [f"{self.name}: flush is True, and the stream does not have {fact}" for fact in missing[:3]]
         self._ledger.accepted.update(facts)
         self._promised = {fact: octets for fact, octets in self._promised.items() if fact not in facts}
         self._put = [fact for fact in self._put if fact not in facts]
         self._log("gateway", "P", f"{self.name} has flushed {len(facts)} readings")
+
+    def _missing_of(self, facts: set[Fact]) -> list[Any]:
+        """What of these readings has not arrived."""
+        seen = seen_by_kcl(self._stream) if self._habits.for_kcl else self._stream.records
+        return self._ledger.missing_of(facts, seen)
 
     def _while_the_disk_loses(self, something: Callable[[], object]) -> None:
         """Nothing is promised any more of what was whole on the disk before and is not afterwards."""

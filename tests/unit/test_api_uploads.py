@@ -93,19 +93,19 @@ class World:
                 if b"uploads%2Fwrite" in (body or b"")
                 else {"error": "invalid_scope"}
             )
-            return SimpleNamespace(status=200, data=json.dumps(answer).encode())
+            return SimpleNamespace(status=200, data=json.dumps(answer).encode(), headers={})
         if url in self.signed:
             signed = self.signed[url]
             if any(one.key == signed["key"] for one in self.bucket.stored):
-                return SimpleNamespace(status=412, data=b"")
+                return SimpleNamespace(status=412, data=b"", headers={})
             is_it = checksum_of(body or b"") == signed["checksum"]
             if is_it:
                 self.bucket.put(signed["key"], body or b"", at_ms=0)
                 self.write_receipt(signed["key"])
-            return SimpleNamespace(status=200 if is_it else 403, data=b"")
+            return SimpleNamespace(status=200 if is_it else 403, data=b"", headers={"ETag": '"e"'} if is_it else {})
         parts = urlsplit(url)
         status, _, answer = ask(self.app, parts.path, parts.query, method=method, body=body or b"", **headers)
-        return SimpleNamespace(status=status, data=json.dumps(answer).encode())
+        return SimpleNamespace(status=status, data=json.dumps(answer).encode(), headers={})
 
 
 def post(world: World, asked: Any = None, *, token: str = f"client7:{SCOPE}") -> tuple[int, dict[str, str], Any]:
@@ -254,6 +254,20 @@ def test_a_refusal_is_told_in_the_stages_words(tmp_path: Path) -> None:
 
     with pytest.raises(WindrowError, match=r"a\.jsonl: 55 bytes were not stored: status 403"):
         upload(GatewayApi(CREDENTIALS, send=cutting), planned)
+
+
+def test_a_page_of_somebody_else_is_no_answer() -> None:
+    """A portal that asks for a sign-in says 200 to everything, also in place of the bucket alone."""
+    world = World()
+
+    def portal(method: str, url: str, **request: Any) -> Any:
+        page = SimpleNamespace(status=200, data=b"<html>", headers={})
+        return page if method == "PUT" or not is_late else world.send(method, url, **request)
+
+    for is_late in (False, True):
+        with pytest.raises(WindrowError, match="something else than"):
+            GatewayApi(CREDENTIALS, send=portal).put_once("", BODY, content_type="text/csv")
+    assert world.bucket.stored == []
 
 
 @pytest.mark.parametrize(

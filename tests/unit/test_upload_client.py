@@ -103,9 +103,9 @@ REQUEST = {
 def test_a_new_object_has_a_version_and_a_taken_key_has_none(s3: tuple[UploadClient, Stubber]) -> None:
     """412 is the answer to a key that is taken, which is no error here."""
     uploads, stubber = s3
-    stubber.add_response("put_object", {"VersionId": "v7"}, REQUEST)
+    stubber.add_response("put_object", {"VersionId": "v7", "ETag": '"e"'}, REQUEST)
     assert uploads.put_once(KEY, BODY, content_type="text/csv") == "v7"
-    stubber.add_response("put_object", {}, REQUEST)
+    stubber.add_response("put_object", {"ETag": '"e"'}, REQUEST)
     assert uploads.put_once(KEY, BODY, content_type="text/csv") == "null"
     stubber.add_client_error("put_object", "PreconditionFailed", http_status_code=412, expected_params=REQUEST)
     assert uploads.put_once(KEY, BODY, content_type="text/csv") is None

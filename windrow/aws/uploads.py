@@ -9,8 +9,10 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from windrow.aws.clients import Place, client, readable_errors
+from windrow.errors import WindrowError
 
 _TAKEN = 412
+_NO_S3 = "check the network: a portal may ask for a sign-in"
 SIGNED_SECONDS_MAX = 3_600
 """A signed request is for minutes; S3 itself would take a week."""
 
@@ -58,6 +60,8 @@ class UploadClient:
                 if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == _TAKEN:
                     return None
                 raise
+        if "ETag" not in answer:
+            raise WindrowError(f"s3://{self.bucket}/{key}: something else than S3 has answered", hint=_NO_S3)
         return str(answer.get("VersionId", "null"))
 
     def sign(

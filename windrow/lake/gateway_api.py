@@ -85,10 +85,13 @@ class GatewayApi:
         """Store an object, and return its key and whether it is new. WindrowError says what was refused."""
         asked = {"bytes": len(body), "sha256": hashlib.sha256(body).hexdigest(), "content_type": content_type}
         signed = self._asked("POST", "/v1/uploads", body=json.dumps(asked).encode())
-        status, answer = self._request(signed["method"], signed["url"], body=body, headers=signed["headers"])
+        status, answer, answered = self._request(signed["method"], signed["url"], body=body, headers=signed["headers"])
         if status not in {_OK, _TAKEN}:
             said = answer[:300].decode(errors="replace")
             raise WindrowError(f"{len(body):,} bytes were not stored: status {status}: {said}")
+        if status == _OK and "ETag" not in answered:
+            hint = "check the network: a portal may ask for a sign-in"
+            raise WindrowError(f"{len(body):,} bytes: something else than S3 has answered", hint=hint)
         return str(signed["key"]), status == _OK
 
     def receipt(self, key: str) -> dict[str, Any] | None:
@@ -103,7 +106,7 @@ class GatewayApi:
         for is_again in (False, True):
             self._token = self._token or self._new_token()
             headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
-            status, answer = self._request(method, self._credentials.url + path, body=body, headers=headers)
+            status, answer, _ = self._request(method, self._credentials.url + path, body=body, headers=headers)
             if status == _UNAUTHORIZED and not is_again:
                 self._token = ""
                 continue
@@ -117,26 +120,31 @@ class GatewayApi:
         pair = base64.b64encode(f"{own.client_id}:{own.client_secret}".encode()).decode("ascii")
         headers = {"Authorization": f"Basic {pair}", "Content-Type": "application/x-www-form-urlencoded"}
         form = urlencode({"grant_type": "client_credentials", "scope": SCOPE}).encode()
-        status, answer = self._request("POST", own.token_url, body=form, headers=headers)
+        status, answer, _ = self._request("POST", own.token_url, body=form, headers=headers)
         return str(_parsed(status, answer, "a token").get("access_token", ""))
 
-    def _request(self, method: str, url: str, *, body: bytes | None, headers: Mapping[str, str]) -> tuple[int, bytes]:
+    def _request(
+        self, method: str, url: str, *, body: bytes | None, headers: Mapping[str, str]
+    ) -> tuple[int, bytes, Mapping[str, str]]:
+        """Return the status, the body and the headers of an answer; WindrowError if there is none."""
         try:
             answer = self._send(
                 method, url, body=body, headers=dict(headers), timeout=REQUEST_SECONDS_MAX, retries=_AGAIN
             )
         except urllib3.exceptions.HTTPError as error:
             raise WindrowError(f"no answer: {error}", hint="check the network; then upload again") from error
-        return int(answer.status), bytes(answer.data)
+        return int(answer.status), bytes(answer.data), answer.headers
 
 
-def _parsed(status: int, body: bytes, what: str) -> Any:
+def _parsed(status: int, body: bytes, what: str) -> dict[str, Any]:
     """Return a JSON answer; WindrowError says why the stage refused, in its own words."""
     try:
         answer = json.loads(body)
     except ValueError:
-        answer = {}
+        answer = None
     if not isinstance(answer, dict):
+        if status == _OK:  # a portal's page
+            raise WindrowError(f"{what}: something else than the stage has answered", hint="check the network")
         answer = {}
     if status != _OK:
         said = answer.get("detail") or answer.get("error") or answer.get("message") or "no reason given"

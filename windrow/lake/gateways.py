@@ -2,9 +2,14 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from windrow.lake.layout import GATEWAY_UPLOADS
+from windrow.quantities import parts_of
+from windrow.reading import Readings
 
 SCOPE = "uploads/write"
 """The scope that a gateway's token needs: the resource server's identifier, and its scope."""
@@ -51,3 +56,12 @@ class Gateway:
 def is_gateway_name(name: str) -> bool:
     """Whether `name` may be one: 1 to 64 letters, digits, _ . and -, so that it is one part of a key."""
     return _NAME.fullmatch(name) is not None and name not in {".", ".."}
+
+
+def foreign_sensor(readings: Readings, prefixes: Sequence[str] | None) -> str | None:
+    """Return the least id of a sensor with readings that begins with none of the prefixes; None if there is none."""
+    if prefixes is None:
+        return None
+    begins = tuple(prefix.encode() for prefix in prefixes)
+    series = map(readings.sensor_ids.octets_at, np.unique(readings.sensor).tolist())
+    return min((parts_of(one.decode())[0] for one in series if not one.startswith(begins)), default=None)

@@ -6,12 +6,9 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote, unquote
 
-import numpy as np
 from botocore.exceptions import BotoCoreError, ClientError
 
 from windrow.lake.store import StoreError
-from windrow.quantities import parts_of
-from windrow.reading import Readings
 
 UPLOAD_BYTES_MAX = 64 * 1024 * 1024
 """The largest object that is read, as it is stored. A function holds it whole, with its readings."""
@@ -71,15 +68,6 @@ def sensors_metadata(prefixes: Sequence[str]) -> str:
 def parse_sensors_metadata(value: str) -> tuple[str, ...]:
     """Return the prefixes; an empty value has none, so that no sensor fits."""
     return tuple(unquote(one, errors="replace") for one in value.split(",") if one)
-
-
-def foreign_sensor(readings: Readings, prefixes: Sequence[str] | None) -> str | None:
-    """Return the least id of a sensor with readings that begins with none of the prefixes; None if there is none."""
-    if prefixes is None:
-        return None
-    begins = tuple(prefix.encode() for prefix in prefixes)
-    series = map(readings.sensor_ids.octets_at, np.unique(readings.sensor).tolist())
-    return min((parts_of(one.decode())[0] for one in series if not one.startswith(begins)), default=None)
 
 
 def location_of(bucket: str, key: str, version: str) -> str:
