@@ -18,6 +18,8 @@ from tests.simulation.uploading_gateway import UploadingGateway, facts_in
 from tests.simulation.world import World
 from tests.uploading import UploadsInMemory
 
+pytestmark = pytest.mark.slow
+
 
 def gateway_in(world: World, habits: Habits, *, by_token: bool) -> UploadingGateway:
     """A gateway with a bucket of its own; the stream of its world has nothing to do."""
@@ -74,7 +76,6 @@ def test_an_uplink_that_comes_and_goes_loses_nothing(way: str, *, by_token: bool
     assert faults_of_uplink(way, by_token=by_token) == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("by_token", [False, True], ids=["credentials", "token"])
 @pytest.mark.parametrize("wire", list(Wire))
 def test_a_gateway_killed_at_any_request_loses_nothing(wire: Wire, *, by_token: bool) -> None:
@@ -122,7 +123,6 @@ MUTANTS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_break_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By an uplink that comes and goes."""
