@@ -224,7 +224,6 @@ def serve() -> None:
             clock_ms=lambda: END_MS + round((time.monotonic() - began) * 1e3),
             open_windows=OpenWindows(lake=lake, results=memory, look_ms_min=LOOK_MS_MIN),
         )
-        listener.listen()  # so that who reads the port can connect before the server is up
         print(listener.getsockname()[1], flush=True)
         server_of(application(made, Place(EMBEDDED, "http://127.0.0.1:1", "us-east-1"))).run(sockets=[listener])
 

@@ -168,13 +168,14 @@ def server_of(app: "ASGIApp") -> "uvicorn.Server":
 
 
 def listening(port: int | None) -> socket.socket:
-    """Return a socket on loopback: on `port`, or, if none is given, on DEFAULT_PORT or another free one."""
+    """Return a listening socket on loopback: on `port`, or, if none is given, on DEFAULT_PORT or another free one."""
     for candidate in (DEFAULT_PORT, 0) if port is None else (port,):
         listener = socket.socket()
         if os.name == "posix":  # elsewhere it would let two processes share the port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((HOST, candidate))
+            listener.listen()  # until then another process could bind the port too, and fail later
         except OSError as error:
             listener.close()
             if error.errno not in {errno.EADDRINUSE, errno.EACCES}:

@@ -404,7 +404,6 @@ def test_an_export_is_written_whole_or_not_at_all(made: Dashboard, tmp_path: Pat
 @pytest.fixture
 def taken() -> Iterator[int]:
     with listening(None) as one:
-        one.listen()
         yield one.getsockname()[1]
 
 
@@ -417,6 +416,12 @@ def test_it_listens_on_loopback_alone(taken: int) -> None:
         assert host == "127.0.0.1"
         assert port != taken
         assert other.family is socket.AF_INET
+
+
+def test_two_that_start_at_once_have_two_ports() -> None:
+    """Neither serves yet when the other chooses."""
+    with listening(None) as one, listening(None) as other:
+        assert one.getsockname()[1] != other.getsockname()[1]
 
 
 def test_times_in_the_fixture_are_windows() -> None:
