@@ -9,6 +9,7 @@ import pytest
 from windrow.quantities import Quantity
 from windrow.rules.changes import Change, ChangeKind, changes
 from windrow.rules.excursion import Excursion, ExcursionState, Track
+from windrow.rules.messages import fields_of
 from windrow.rules.rows import (
     COLUMNS,
     ExcursionRow,
@@ -44,6 +45,14 @@ def ended(*, began: int = 0, until: int = 4, **others: int) -> ExcursionRow:
     return replace(lasting(began=began, until=until, **others), state=RowState.CLEARED)
 
 
+def test_a_message_says_how_long_it_was_beyond_if_its_rule_counts_minutes() -> None:
+    """In minutes, to a thousandth; other rules have no such field."""
+    minutes = replace(RULE, held_ms=1_200_000, hold_ms_max=600_000)
+    change = Change(ChangeKind.RANG, lasting(held_ms=1_200_060))
+    assert fields_of(minutes, change)["held_minutes"] == 20.001
+    assert "held_minutes" not in fields_of(RULE, Change(ChangeKind.RANG, LASTING))
+
+
 def test_what_the_next_window_goes_on_from_survives_the_file() -> None:
     """Tracks that wait to ring and that last; sums beyond 64 bits; ids and units of any letters."""
     tracks = {
@@ -51,6 +60,7 @@ def test_what_the_next_window_goes_on_from_survives_the_file() -> None:
         "é\x1fhumidity\x1f%": Track(
             began_ms=at(0), last_ms=at(3), windows=3, rang_ms=at(2), clear_windows=1, clear_from_ms=at(3),
             extreme_milli=2**50, extreme_distance_milli=2**50, beyond_milli_ms=2**70 + 1,
+            held_ms=1_200_001, holds_until_ms=at(4) + 59_999, holds_milli=2**41,
         ),
     }  # fmt: skip
     gone = Excursion("warm", "g", Quantity("co2", "ppm"), at(0), at(1), at(2), ExcursionState.LOST, 9, -(2**65), 1)

@@ -108,6 +108,7 @@ def _facts(row: ExcursionRow) -> dict[str, Any]:
         "extreme": excursion.extreme_milli / 1_000,
         "beyond_unit_minutes": round(excursion.beyond_milli_ms / (1_000 * _MINUTE_MS), 3),
         "windows": excursion.windows,
+        **({"held_minutes": round(excursion.held_ms / _MINUTE_MS, 3)} if excursion.held_ms else {}),
     }
 
 
