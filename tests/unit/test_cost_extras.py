@@ -40,7 +40,7 @@ def test_nobody_pays_for_what_a_stage_does_not_have() -> None:
 def test_rules_cost_requests_at_each_tick_and_two_mails_an_excursion() -> None:
     """The metric of failures beside it, and its alarm."""
     found = of(shape=RULES, excursions=50_000)
-    asked = 1 * 0.005 + 2.2 * 0.005 + 15 * 0.0004
+    asked = 1 * 0.005 + 2.2 * 0.005 + 27 * 0.0004
     assert found.dollars("S3: requests of rules") == pytest.approx(TICKS / 1e3 * asked)
     assert found.dollars("SNS: messages of rules") == pytest.approx(0.1 * 0.5 + 2.0)
     assert found.dollars("CloudWatch: metrics") - of(shape={}).dollars("CloudWatch: metrics") == pytest.approx(0.30)

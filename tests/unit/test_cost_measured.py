@@ -112,7 +112,7 @@ def run_idle_tick(monkeypatch: pytest.MonkeyPatch) -> Any:
     without = dict.fromkeys(
         ("silence_topic_arn", "info_topic_arn", "warning_topic_arn", "critical_topic_arn", "rules"), ""
     )
-    stage = SimpleNamespace(lake=both.lake, results=both.results, lifetimes=LIFETIMES, **without)
+    stage = SimpleNamespace(lake=both.lake, results=both.results, lifetimes=LIFETIMES, makes_reports=False, **without)
     monkeypatch.setattr(handler.Stage, "of_function", lambda _: stage)
     return handler.handle({"time": format_rfc3339(MIDNIGHT + WINDOW_MS)}, LambdaContext(remaining_ms=240_000))
 
