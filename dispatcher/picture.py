@@ -13,7 +13,7 @@ Text, shapes and two palettes, light and dark; no script, and nothing is fetched
 import math
 import re
 from collections.abc import Iterator, Mapping
-from xml.sax.saxutils import escape
+from html import escape
 
 from dispatcher.fleet_day import HIGH_PERCENT, LOW_PERCENT, FleetDay, FleetHour
 from windrow.period import DAY_MS, HOUR_MS

@@ -113,7 +113,7 @@ class Spill:
 
     def _whole(self, file: "RangeFile") -> Iterator[Partial]:
         if file.readings:
-            self._use.unite(file.readings, lambda: next(file.read(self._window)).sensor_ids.octets_at(0).decode())
+            self._use.unite(file.readings, lambda: next(file.read(self._window, 1)).sensor_ids.octets_at(0).decode())
             yield file.united(self._window)
         file.close()
 
@@ -122,11 +122,12 @@ class Spill:
         with Spill(
             self._window, bytes_expected=0, held_max=self._held_max, depth=self._depth + 1, use=self._use
         ) as finer:
-            finer._split(file.read(self._window), readings=file.readings)
+            at_once = self._held_max // BLOCKS_PER_HELD
+            finer._split(file.read(self._window, at_once), readings=file.readings)
             if len(finer._files) == 1:  # nearly all of it is of one sensor
                 yield from self._whole(file)
                 return
-            for part in file.read(self._window):
+            for part in file.read(self._window, at_once):
                 finer.add(part, size_bytes=0)
             file.close()
             yield from finer.ranges()
@@ -253,11 +254,22 @@ class RangeFile:
         self._file.seek(0)
         return self._union(window, self._file.read())
 
-    def read(self, window: Window) -> Iterator[Partial]:
-        """Read the blocks in the order they were written, one in memory at a time."""
+    def read(self, window: Window, readings: int) -> Iterator[Partial]:
+        """Read the blocks in the order they were written, united by as many as have `readings` together.
+
+        A block of a large window has a few hundred readings, and each union takes some time, however small.
+        """
         self._file.seek(0)
+        raw, count = [], 0
         while header := self._file.read(_HEADER.size):
-            yield self._union(window, header + self._file.read(_columns_bytes(*_HEADER.unpack(header))))
+            sizes = _HEADER.unpack(header)
+            raw += [header, self._file.read(_columns_bytes(*sizes))]
+            count += sizes[2]
+            if count >= readings:
+                yield self._union(window, b"".join(raw))
+                raw, count = [], 0
+        if raw:
+            yield self._union(window, b"".join(raw))
 
     def close(self) -> None:
         """Close the file, which frees its space."""

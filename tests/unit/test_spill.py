@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dispatcher import spill as spill_module
 from dispatcher.spill import Spill
 from tests.property.strategies import FIRST_WINDOW_MS, batches
 from windrow.columns.strings import Strings
@@ -72,6 +73,25 @@ def test_sensors_that_come_in_order_are_split_again() -> None:
     ranges = ranges_of(partials, held_max=2_000)
     assert max(map(len, ranges)) <= 4_000
     assert sum(map(len, ranges)) == len(whole)
+
+
+def test_small_blocks_are_united_many_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With more readings than all files hold by one split, blocks are small, and each union costs the same at least."""
+    calls: list[int] = []
+    united = spill_module.RangeFile._union
+
+    def counted(file: spill_module.RangeFile, window: Window, raw: bytes) -> Partial:
+        calls.append(len(raw))
+        return united(file, window, raw)
+
+    monkeypatch.setattr(spill_module, "RANGES_MAX", 4)
+    monkeypatch.setattr(spill_module.RangeFile, "_union", counted)
+    partials = [fleet(2_000, 400, seed=seed, sequence=seed) for seed in range(100)]
+    ranges = ranges_of(partials, held_max=2_000)
+    readings = sum(map(len, ranges))
+    assert readings == sum(map(len, partials))
+    blocks = readings / (2_000 / spill_module.BLOCKS_PER_HELD)
+    assert len(calls) < 2 * blocks + len(ranges) + 8 < 2 * 4 * blocks
 
 
 def test_one_sensor_cannot_be_split_and_is_no_endless_loop() -> None:
