@@ -60,10 +60,10 @@ class Additions:
             self._write_held()
 
     def of_range(self, number: int) -> Iterator[Partial]:
-        """Yield the additions of one range, in any number of parts; files are read a block at a time."""
+        """Yield the additions of one range, in any number of parts; files are read many blocks at a time."""
         if self._files:
             self._write_held()
-            yield from self._files[number].read(self._window)
+            yield from self._files[number].read(self._window, self._held_max // BLOCKS_PER_HELD)
             return
         for partial, bounds in self._held:
             start, end = bounds[number : number + 2]
