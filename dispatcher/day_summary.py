@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from dispatcher.fleet_day import means_milli
 from windrow.columns.arrays import Int32s, Int64s
+from windrow.disarm import for_spreadsheet
 from windrow.lifetimes import MINUTE_MS
 from windrow.quantities import split_series
 from windrow.rows.rollup import PERCENTILES, Rollup
@@ -28,8 +29,6 @@ SUMMARY_COLUMNS = (
 )
 """min to max and last are in the unit of the line; the mean is rounded to thousandths, the median to its bin."""
 _MEDIAN = PERCENTILES.index(50)
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A spreadsheet takes a text that begins so for a formula; devices name themselves. An apostrophe makes it text."""
 
 
 def summary_csv(pieces: Iterable[Rollup]) -> Iterator[bytes]:
@@ -41,9 +40,9 @@ def summary_csv(pieces: Iterable[Rollup]) -> Iterator[bytes]:
 
 def _lines(rows: Rollup) -> Iterator[tuple[object, ...]]:
     parts = split_series(rows.sensor_ids)
-    of_quantity = [(quantity.name, _text(quantity.unit)) for quantity in parts.quantities]
+    of_quantity = [(quantity.name, for_spreadsheet(quantity.unit)) for quantity in parts.quantities]
     return zip(
-        map(_text, parts.sensor_ids.to_list()),
+        map(for_spreadsheet, parts.sensor_ids.to_list()),
         *zip(*(of_quantity[kind] for kind in parts.kind.tolist()), strict=True),
         rows.readings.tolist(),
         _decimals(rows.min_milli),
@@ -57,10 +56,6 @@ def _lines(rows: Rollup) -> Iterator[tuple[object, ...]]:
         rows.conflicts.tolist(),
         strict=True,
     )
-
-
-def _text(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _decimals(milli: Int32s | Int64s) -> Iterator[str]:

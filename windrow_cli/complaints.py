@@ -11,10 +11,10 @@ import sys
 import click
 
 from windrow import settings
+from windrow.disarm import for_terminal
 from windrow.errors import WindrowError
 from windrow.likely import did_you_mean, likely
 from windrow_cli.choices import MisspelledError
-from windrow_cli.disarm import for_terminal
 
 INTERRUPTED = 130
 READER_GONE = 141

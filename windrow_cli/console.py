@@ -6,8 +6,8 @@ from typing import Any
 import click
 from rich.console import Console
 
+from windrow.disarm import for_terminal
 from windrow.errors import UsageError
-from windrow_cli.disarm import for_terminal
 
 
 class _Console(Console):

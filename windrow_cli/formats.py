@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Union
 from rich.cells import cell_len
 
 from analytics.plain import Instant
+from windrow.disarm import for_spreadsheet, for_terminal
 from windrow.timestamps import format_rfc3339, format_sql
-from windrow_cli.disarm import for_spreadsheet, for_terminal
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from windrow.disarm import for_terminal
 from windrow.timestamps import format_rfc3339
 from windrow_cli.choices import OneOf
 from windrow_cli.console import err, out
-from windrow_cli.disarm import for_terminal
 from windrow_cli.formats import csv_text
 from windrow_cli.progress import waiting
 from windrow_cli.search import search_of, search_options

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
 from producers.files.names import (
     QUANTITIES,
@@ -21,7 +20,6 @@ from windrow import quantities
 from windrow.errors import UsageError
 from windrow.payloads.contract import Quantity
 from windrow.payloads.usual import probable_unit, usual_unit
-from windrow.reading import exact_decimal
 
 _NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
 _WITH_UNIT = re.compile(r"([^\[\]]+)\[([^\[\]]+)\]")
@@ -72,7 +70,7 @@ def series_of(samples: Samples, options: FileOptions, *, taken: set[str]) -> tup
             odd = improbable(quantity, unit_in(column), samples[column])
             if odd:
                 names.remove((quantity, column))
-                unit = probable_unit(quantity, _exact(odd)) or "UNIT"
+                unit = probable_unit(quantity, odd) or "UNIT"
                 how = f"--value-column '{quantity}[{unit}]={column}'"
                 guesses.append(f"{column!r} is not read, as {odd} is no {quantity} in {usual_unit(quantity)} ({how})")
         chosen = [_series(column, quantity, options) for quantity, column in names]
@@ -118,16 +116,13 @@ def unread_columns(samples: Samples, *, read: set[str]) -> tuple[str, ...]:
 
 
 def improbable(quantity: str, unit: str | None, texts: Sequence[str]) -> str | None:
-    """Return the first value that is none of the quantity in its usual unit, if no other unit is told."""
+    """Return the first value that is none of the quantity in its usual unit, if most are none and no unit is told."""
     if unit is not None:
         return None
-    numbers = (text for text in texts if _NUMBER.fullmatch(text))
+    numbers = [text.replace(",", ".") for text in texts if _NUMBER.fullmatch(text)]
     usual = usual_unit(quantity)
-    return next((text for text in numbers if probable_unit(quantity, _exact(text)) != usual), None)
-
-
-def _exact(text: str) -> Fraction:
-    return exact_decimal(text.replace(",", "."))
+    odd = [number for number in numbers if probable_unit(quantity, number) != usual]
+    return odd[0] if 2 * len(odd) > len(numbers) else None
 
 
 def _named_like_quantities(samples: Samples, taken: set[str]) -> list[tuple[str, str]]:

@@ -379,6 +379,20 @@ class Died(BaseException):
     """The end of a process."""
 
 
+def dying(apply: Perform, dies_at: int, *, is_done: bool) -> Perform:
+    """Return what performs operations until a write, the one with this number: it ends the process, done or not."""
+    writes = count(1)
+
+    def perform(operation: Operation) -> Any:
+        if not isinstance(operation, Put | Delete) or next(writes) != dies_at:
+            return apply(operation)
+        if is_done:
+            apply(operation)
+        raise Died
+
+    return perform
+
+
 @pytest.mark.parametrize("is_done", [False, True])
 def test_run_that_dies_at_any_write_loses_nothing(is_done: bool) -> None:
     """The next tick makes it good: the same results, and every change told, at most twice and under the same ids."""
@@ -402,17 +416,9 @@ def faults_of_deaths(*, is_done: bool, hours: int = 0, every: int = 1) -> list[s
     whole.tick()
     faults = []
     for dies_at in count(1, every):
-        site, writes = deepcopy(begun), count(1)
-
-        def perform(operation: Operation, site: Site = site, writes: "count[int]" = writes, at: int = dies_at) -> Any:
-            if not isinstance(operation, Put | Delete) or next(writes) != at:
-                return site.state.apply(operation)
-            if is_done:
-                site.state.apply(operation)
-            raise Died
-
+        site = deepcopy(begun)
         try:
-            site.tick(perform)
+            site.tick(dying(site.state.apply, dies_at, is_done=is_done))
         except Died:
             site.tick()
             site.tick()

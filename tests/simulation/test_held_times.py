@@ -6,7 +6,6 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from itertools import count
 from random import Random
-from typing import Any
 
 import pytest
 
@@ -16,7 +15,7 @@ from dispatcher.spill import Spill
 from tests.excursion_oracle import History, expected
 from tests.simulation.lake import LAKE, RESULTS, contents, marker_put, partial_put
 from tests.simulation.simulated_s3 import Delete, Operation, Put, recording
-from tests.simulation.test_excursions import BEGIN, WARM, Died, Site, found, windows_of
+from tests.simulation.test_excursions import BEGIN, WARM, Died, Site, dying, found, windows_of
 from windrow.lake.layout import HELD, PARTIALS, UNIONS, lineage_key, rows_key
 from windrow.rows.held import decode_held, encode_held
 from windrow.rows.lineage import Lineage
@@ -281,17 +280,9 @@ def faults_of_deaths_with_held_times(*, is_done: bool) -> list[str]:
     whole.tick()
     whole.tick()
     for dies_at in count(1):
-        site, writes = deepcopy(begun), count(1)
-
-        def perform(operation: Operation, site: Cellar = site, writes: "count[int]" = writes, at: int = dies_at) -> Any:
-            if not isinstance(operation, Put | Delete) or next(writes) != at:
-                return site.state.apply(operation)
-            if is_done:
-                site.state.apply(operation)
-            raise Died
-
+        site = deepcopy(begun)
         try:
-            site.tick(perform)
+            site.tick(dying(site.state.apply, dies_at, is_done=is_done))
         except Died:
             site.tick()
             site.tick()

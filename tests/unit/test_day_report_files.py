@@ -88,13 +88,13 @@ def test_a_mean_is_rounded_once_half_to_even(values: list[int]) -> None:
 
 def test_the_summary_is_text_to_a_spreadsheet_and_exact() -> None:
     """Names that look like formulas, commas, quotes and ends of lines; a negative value below one."""
-    names = ['=HYPERLINK("//evil")', "@sum", "a,b", 'quo"te', "-1", "+1", "plain", "naïve ☃"]
+    names = ['=HYPERLINK("//evil")', "@sum", "a,b", 'quo"te', "-1+cmd|' /C calc'!A0", "-1", "plain", "naïve ☃"]
     body = b"".join(summary_csv([rows(*((name, 0, -5) for name in names), (series_of("-1", HUMIDITY), 9, 2**31 - 1))]))
     told = list(csv.DictReader(io.StringIO(body.decode(), newline="")))
     assert tuple(told[0]) == SUMMARY_COLUMNS
     by_name = {(one["sensor_id"], one["quantity"]): one for one in told}
-    assert {name for name, _ in by_name} == {f"'{one}" if one[0] in "=@-+" else one for one in names}
-    assert (by_name["'-1", "humidity"]["max"], by_name["'-1", "humidity"]["unit"]) == ("2147483.647", "%")
+    assert {name for name, _ in by_name} == {f"'{one}" if one in names[:2] or "calc" in one else one for one in names}
+    assert (by_name["-1", "humidity"]["max"], by_name["-1", "humidity"]["unit"]) == ("2147483.647", "%")
     assert (by_name["plain", "temperature"]["min"], by_name["plain", "temperature"]["mean"]) == ("-0.005", "-0.005")
     assert by_name["plain", "temperature"]["first_time"] == "2026-11-20T00:00:00.000Z"
     assert by_name["plain", "temperature"]["covered_minutes"] == "1.0"

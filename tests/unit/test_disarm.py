@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from windrow.disarm import for_spreadsheet, for_terminal
 from windrow_cli.console import out
-from windrow_cli.disarm import for_spreadsheet, for_terminal
 from windrow_cli.formats import TEXTS, as_csv
 from windrow_cli.quarantine import _as_csv, _as_table
 

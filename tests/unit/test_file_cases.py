@@ -280,6 +280,19 @@ def test_a_unit_that_cannot_be_is_not_guessed() -> None:
     assert [milli for *_, milli in found["voltage"]] == [3_000_000, 2_995_000]
 
 
+def test_a_few_values_that_cannot_be_do_not_hide_a_column(tmp_path: Path) -> None:
+    """What loggers write for no value, or a number that nobody computes with: most of the column says what it is."""
+    file = tmp_path / "some.csv"
+    file.write_text(
+        "sensor_id,event_time,humidity\n"
+        "a,2026-11-28T00:00:00Z,-999\na,2026-11-28T00:01:00Z,41\na,2026-11-28T00:02:00Z,1e99999\n"
+        "a,2026-11-28T00:03:00Z,42\n"
+    )
+    found, left_out = read(file, missing=("-999",))
+    assert [milli for *_, milli in found["humidity"]] == [41_000, 42_000]
+    assert left_out == [(1, "missing_value"), (3, "value")]
+
+
 def test_a_unit_that_cannot_be_is_asked_for_where_a_row_has_one_value(tmp_path: Path) -> None:
     """Nothing says whether 101325 are Pa."""
     file = tmp_path / "long.csv"

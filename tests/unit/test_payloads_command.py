@@ -155,6 +155,7 @@ def test_the_example_in_the_docs_is_what_the_commands_print(tmp_path: Path, monk
         ),
         ('{"id":"a","time":"2026-11-01T08:00:00Z","temp":1,"battery":97}', "id", {"temperature": "C"}),
         ('{"id":"a","time":"2026-11-01T08:00:00Z","battery":3.6}', "id", {"battery_voltage": "V"}),
+        ('{"id":"a","time":"2026-11-01T08:00:00Z","rh":1e99999,"temp":1}', "id", {"temperature": "C"}),
     ],
 )
 def test_ids_and_units_are_proposed_that_can_be(sample: str, sensor: str, units: dict[str, str]) -> None:

@@ -11,7 +11,7 @@ from windrow.payloads.readymade import READY_MADE
 from windrow.payloads.times import TimeForm
 from windrow.payloads.usual import probable_unit, usual_unit
 from windrow.payloads.zones import zone_named
-from windrow.reading import BadReading, exact_decimal
+from windrow.reading import BadReading
 from windrow.wire.json.values import JsonNumber, parse_value
 
 _TIMES = (
@@ -86,7 +86,7 @@ def _proposal(values: Sequence[object], each: str, prefix: str) -> Guess | None:
     for path, value in common.items():
         quantity = _quantity(path)
         if quantity and isinstance(value, JsonNumber) and not (prefix and path.startswith(prefix)):
-            unit = probable_unit(quantity, exact_decimal(value))
+            unit = probable_unit(quantity, value)
             if unit is None:
                 odd.append(f"{path} is left out: {value} is no {quantity} in {usual_unit(quantity)}")
             else:

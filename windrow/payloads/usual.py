@@ -1,6 +1,6 @@
 """The units in which people write quantities without saying so, and what values in them are between."""
 
-from fractions import Fraction
+from windrow.reading import BadReading, exact_decimal
 
 _UNITS: dict[str, tuple[tuple[str, int, int], ...]] = {
     "humidity": (("%", 0, 100),),
@@ -18,12 +18,16 @@ def usual_unit(quantity: str) -> str:
     return "C" if quantity == "temperature" else _UNITS.get(quantity, (("1", 0, 0),))[0][0]
 
 
-def probable_unit(quantity: str, value: Fraction) -> str | None:
-    """Return the first unit in which `value` can be expected of a quantity: the usual one where nothing is known.
+def probable_unit(quantity: str, number: str) -> str | None:
+    """Return the first unit in which a number can be expected of a quantity: the usual one where nothing is known.
 
-    None if there is none.
+    None if there is none, or the number is too long or too large to compute with.
     """
     units = _UNITS.get(quantity)
     if units is None:
         return usual_unit(quantity)
+    try:
+        value = exact_decimal(number)
+    except BadReading:
+        return None
     return next((unit for unit, least, most in units if least <= value <= most), None)
