@@ -142,6 +142,14 @@ def test_the_sites_that_matter_come_first_and_not_more_than_fit() -> None:
     assert (without["limits"], set(without["sites"]["beyond"])) == (0, {0})
 
 
+def test_what_is_between_its_limit_and_its_clear_limit_is_not_beyond() -> None:
+    """The row is looked at for another rule, which is about other sensors."""
+    found = live_values(
+        opened([[Reading("b", START_MS, 0, 40)]]), TEMPERATURE, search="", page=0, per_page=1, rules=RULES
+    )
+    assert found["sites"]["beyond"] == [0]
+
+
 MUTANTS = {
     "conditions without a limit": ("rule.condition in HAVE_LIMITS and ", ""),
     "rules of other quantities": (" and rule.quantity == quantity.name", ""),
@@ -161,12 +169,13 @@ def test_a_break_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = mutant_of("analytics.tally", replace=replace, by=by)
     for part in ("tally", "limits_on"):
         monkeypatch.setattr(f"analytics.live_values.{part}", getattr(broken, part))
-    recounts = settings(phases=[Phase.generate], database=None, report_multiple_bugs=False)(
+    recounts = settings(phases=[Phase.generate], database=None, report_multiple_bugs=False, max_examples=400)(
         given(**CASES)(test_a_tally_is_a_recount.hypothesis.inner_test)  # type: ignore[attr-defined]
     )
 
     def all_tests() -> None:
         test_the_sites_that_matter_come_first_and_not_more_than_fit()
+        test_what_is_between_its_limit_and_its_clear_limit_is_not_beyond()
         recounts()
 
     with pytest.raises((AssertionError, IndexError)):
