@@ -31,14 +31,15 @@ from windrow.aws.kinesis import KinesisStream
 
 NOON_MS = 1_795_176_000_000
 LIFE_SECONDS_MAX = 0.4
-FIRST_WORD_SECONDS_MAX = 30
+FIRST_WORD_SECONDS_MAX = 300
 DRAIN_SECONDS_MAX = 60
 # How many readings a batch has at most, and how long a life rests after each put.
 BATCHES_MAX = (40, 40, 40, 2_000)
 RESTS_SECONDS = (0.0, 0.001, 0.005)
 # How often it flushes instead of resting.
 FLUSH_RATES = (0.0, 0.02, 0.2)
-# How many of the lives are not killed before a flush of theirs said True, however slow the machine is.
+# How many of the lives are not killed before a flush of theirs said True, however slow the machine is. They put nothing
+# between a flush that said False and the next, or each failure would mean more to send at the next try.
 MUST_FLUSH = 0.15
 
 _logger = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ class Life:
         self._batch_readings_max = random.choice(BATCHES_MAX)
         self._rest_seconds = random.choice(RESTS_SECONDS)
         self._flush_rate = max(FLUSH_RATES) if must_flush else random.choice(FLUSH_RATES)
+        self._must_flush = must_flush
 
     def go_on(self) -> NoReturn:
         """Put reading after reading, and flush now and then."""
@@ -87,8 +89,15 @@ class Life:
             self._put()
             if self._random.random() >= self._flush_rate:
                 time.sleep(self._rest_seconds)
-            elif self._producer.flush():
-                self._say("f", self._accepted, time.monotonic_ns())
+            else:
+                self._flush()
+
+    def _flush(self) -> None:
+        while not (is_complete := self._producer.flush()) and self._must_flush:
+            time.sleep(max(RESTS_SECONDS))
+        if is_complete:
+            self._must_flush = False
+            self._say("f", self._accepted, time.monotonic_ns())
 
     def _put(self) -> None:
         first = last = self._accepted + 1
@@ -139,9 +148,9 @@ def _live_and_die(gateway: Gateway, first: int, random: Random) -> int:
             )
         try:
             if must_flush:
-                _wait_for_word(b"f", words.fileno())
+                _wait_for_word(b"f", words.fileno(), child)
             elif random.random() < 0.9:
-                _wait_for_word(b"a", words.fileno())
+                _wait_for_word(b"a", words.fileno(), child)
             time.sleep(LIFE_SECONDS_MAX * random.random() ** 2)
         finally:
             os.kill(child, signal.SIGKILL)
@@ -164,9 +173,11 @@ def _run_or_exit(work: Callable[[], None]) -> NoReturn:
         os._exit(1)
 
 
-def _wait_for_word(word: bytes, words_fd: int) -> None:
+def _wait_for_word(word: bytes, words_fd: int, child: int) -> None:
     deadline_seconds = time.monotonic() + FIRST_WORD_SECONDS_MAX
     while not any(line.startswith(word) for line in os.pread(words_fd, 10_000_000, 0).splitlines()):
+        if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            return  # by itself, which its status tells
         if time.monotonic() > deadline_seconds:
             raise SystemExit(f"a life has not said {word.decode()!r}")
         time.sleep(0.001)
