@@ -118,7 +118,7 @@ def test_chunks_are_invoked_at_once() -> None:
 
     class Meeting(FakeProcessor):
         def invoke(self, event: bytes) -> Answer:
-            together.wait(timeout=10)
+            together.wait(timeout=60)
             return super().invoke(event)
 
     assert fan_out(6, Meeting()).failed == ()

@@ -183,7 +183,7 @@ def test_threads_that_hang_do_not_hold_up_the_next_batch(
     (written,) = puts.until(Deadline(lambda: 60_000))(blocked, [(PlannedObject("fast", b""),)])
 
     assert [one.key for one in written] == ["fast"]
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 50
 
 
 def test_metrics_tell_the_time_of_each_stage(processor: Processor) -> None:
