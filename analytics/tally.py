@@ -11,6 +11,7 @@ import numpy as np
 
 from analytics.open_windows import OpenWindow
 from windrow.columns.arrays import Int64s, Mask
+from windrow.live.newest import site_of
 from windrow.quantities import Quantity
 from windrow.rows.rollup import Rollup
 from windrow.rules.judge import Verdict, judge
@@ -49,7 +50,7 @@ def tally(windows: Sequence[OpenWindow], newest: Mapping[str, tuple[int, int]], 
     """
     places = np.array([place for place, _ in newest.values()], np.int64)
     rows = np.array([row for _, row in newest.values()], np.int64)
-    names = [sensor_id.rpartition("/")[0] for sensor_id in newest]
+    names = list(map(site_of, newest))
     columns = np.zeros((5, len(names)), np.int64)
     for place, one in enumerate(windows):
         here = np.flatnonzero(places == place)

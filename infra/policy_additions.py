@@ -8,6 +8,7 @@ from infra.policy_statements import (
     allow,
     kept_buckets,
     pass_role,
+    suffix,
     through_s3,
     use_key,
     written_roles,
@@ -19,6 +20,7 @@ _FLINK_ROLE = "FlinkRole"
 _UPLOADS_ROLE = "UploadsRole"
 _API_ROLE = "ApiRole"
 _AUDIT_ROLE = "AuditRole"
+_LIVE_ROLE = "LiveRole"
 _SCALING_ROLE = "ScalingRole"
 _BACKFILL_ROLE, _BACKFILL_MACHINE_ROLE = "BackfillRole", "BackfillMachineRole"
 
@@ -46,17 +48,38 @@ def deploy_flink(scope: Scope) -> list[Policy]:
 
 def deploy_uploads(scope: Scope) -> list[Policy]:
     """What Uploads=bucket adds for who deploys: the bucket, its queue, and the function's role."""
-    role, queues = scope.role(_UPLOADS_ROLE), scope.arn("sqs", f"{stack_name(scope.stage)}-uploads*")
-    actions = ["CreateQueue", "DeleteQueue", "GetQueueAttributes", "GetQueueUrl", "ListQueueTags"]
-    actions += ["SetQueueAttributes", "TagQueue", "UntagQueue"]
-    bucket = scope.bucket("UploadsBucket")
+    role, bucket = scope.role(_UPLOADS_ROLE), scope.bucket("UploadsBucket")
     return [
         *kept_buckets(["UploadsBucket"], scope),
         allow("Notification", actions_of("s3", ["GetBucketNotification", "PutBucketNotification"]), [bucket]),
         *written_roles(scope, [role]),
         pass_role("PassUploadsRole", [role], "lambda"),
-        allow("Queues", actions_of("sqs", actions), [queues]),
+        _queues(scope, "uploads"),
     ]
+
+
+def deploy_live(scope: Scope) -> list[Policy]:
+    """What Live=push adds for who deploys, beside what Web=on does: the table, the queue, and the function's role."""
+    role, table = scope.role(_LIVE_ROLE), scope.arn("dynamodb", f"table/{stack_name(scope.stage)}-latest")
+    actions = ["CreateTable", "DeleteTable", "Describe*", "GetResourcePolicy", "ListTagsOfResource", "TagResource"]
+    actions += ["UntagResource", "UpdateTable", "UpdateTimeToLive"]
+    # What making a table with a key of one's own needs of it, by the guide "DynamoDB encryption at rest".
+    sealing = ["CreateGrant", "Decrypt", "DescribeKey", "Encrypt", "RevokeGrant"]
+    through = {"StringEquals": {"kms:ViaService": f"dynamodb.{scope.region}.{suffix(scope)}"}}
+    return [
+        *written_roles(scope, [role]),
+        pass_role("PassLiveRole", [role], "lambda"),
+        _queues(scope, "live"),
+        allow("Table", actions_of("dynamodb", actions), [table]),
+        use_key(scope, "SealTable", actions_of("kms", sealing), through),
+    ]
+
+
+def _queues(scope: Scope, name: str) -> Policy:
+    """Making, changing and deleting a queue and its dead letters; no sending and no receiving."""
+    actions = ["CreateQueue", "DeleteQueue", "GetQueueAttributes", "GetQueueUrl", "ListQueueTags"]
+    actions += ["SetQueueAttributes", "TagQueue", "UntagQueue"]
+    return allow("Queues", actions_of("sqs", actions), [scope.arn("sqs", f"{stack_name(scope.stage)}-{name}*")])
 
 
 def deploy_audit(scope: Scope) -> list[Policy]:

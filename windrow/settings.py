@@ -28,6 +28,7 @@ SHARDS_MIN = "WINDROW_SHARDS_MIN"
 SHARDS_MAX = "WINDROW_SHARDS_MAX"
 ALARM_TOPIC_ARN = "WINDROW_ALARM_TOPIC_ARN"
 ON = "on"
+PUSH = "push"
 
 # Read by aws-lambda-powertools itself; spelled here because the template sets them.
 SERVICE_NAME = "POWERTOOLS_SERVICE_NAME"
@@ -112,7 +113,7 @@ class Settings:
             info_topic_arn=environment.get(INFO_TOPIC_ARN) or None,
             warning_topic_arn=environment.get(WARNING_TOPIC_ARN) or None,
             critical_topic_arn=environment.get(CRITICAL_TOPIC_ARN) or None,
-            is_live=environment.get(LIVE) == ON,
+            is_live=environment.get(LIVE) in {ON, PUSH},
             token_issuer=environment.get(TOKEN_ISSUER) or None,
         )
 

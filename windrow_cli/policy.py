@@ -14,6 +14,7 @@ _KINDS = (
     "deploy-audit",
     "deploy-backfill",
     "deploy-flink",
+    "deploy-live",
     "deploy-scaling",
     "deploy-uploads",
     "deploy-web",
@@ -55,7 +56,8 @@ def policy(
     Each allows the least that the work needs, in this one stage. The stage need not be deployed yet, and with --account
     and --region nothing is asked. deploy-flink is what a stage with Engine=flink adds to deploy, deploy-uploads what
     one with Uploads=bucket does, deploy-web one with Web=on, deploy-audit one with Audit=daily, deploy-backfill one
-    with Backfill=on, deploy-scaling one with Scaling=auto; uploader is for who sends readings as objects.
+    with Backfill=on, deploy-scaling one with Scaling=auto, deploy-live one with Live=push, beside deploy-web; uploader
+    is for who sends readings as objects.
 
     \b
     windrow policy deploy --target aws --stage prod > deploy.json

@@ -98,7 +98,7 @@ def test_silent_sensors_page_nobody() -> None:
     subscriptions = {
         name: (one["Properties"]["TopicArn"]["Ref"], one["Properties"]["Endpoint"]["Ref"])
         for name, one in RESOURCES.items()
-        if one["Type"] == "AWS::SNS::Subscription"
+        if one["Type"] == "AWS::SNS::Subscription" and one["Properties"]["Protocol"] == "email"
     }
     assert subscriptions == {
         "AlarmSubscription": ("AlarmTopic", "AlarmEmail"),

@@ -67,6 +67,7 @@ EXAMPLES = {
     "AWS::Athena::WorkGroup": arn("athena", "workgroup/windrow-prod"),
     "AWS::CloudWatch::Alarm": arn("cloudwatch", "alarm:windrow-prod-throttles"),
     "AWS::CloudWatch::Dashboard": f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/windrow-prod",
+    "AWS::DynamoDB::Table": arn("dynamodb", "table/windrow-prod-latest"),
     "AWS::Events::Rule": arn("events", "rule/windrow-prod-DispatcherFunctionTick-1A2B"),
     "AWS::Glue::Database": arn("glue", "database/windrow_prod"),
     "AWS::Glue::Table": arn("glue", "table/windrow_prod/latest"),
@@ -112,7 +113,8 @@ UNUSED_ACTIONS = (
     "DeletionProtection|CodeSigning|LayerVersion|Capacity|RuntimeAlias|ScalingConfig|CreateGrant|kms:Encrypt|"
     "MaxRecordSize|WarmThroughput|DistributionStrategy|Connection|SchemaVersion|iam:GetRole$|DeleteBucketEncryption|"
     "DeleteBucketLifecycle|DeleteBucketTagging|EnableKey$|DisableKey$|DescribeNetworkInterfaces|VpcOrigin|"
-    "StagingConfig|cloudfront:updateDistribution|UserPolicy|GroupPolicy"
+    "StagingConfig|cloudfront:updateDistribution|UserPolicy|GroupPolicy|ContinuousBackups|ContributorInsights|Import|"
+    "KinesisStreaming|Replica|dynamodb:Scan|dynamodb:Query|Item$"
 )
 # Encrypted environments and filters: they are not, or not when CloudFormation makes them.
 UNUSED_OF_TYPE = {
@@ -129,6 +131,7 @@ UNUSED_OF_TYPE = {
     "AWS::Lambda::Function": {"kms"},
     "AWS::SNS::Topic": {"iam"},
     "AWS::SNS::Subscription": {"iam"},
+    "AWS::DynamoDB::Table": {"iam", "kinesis", "kms", "logs", "s3"},
     "AWS::Events::Rule": {"iam"},
     "AWS::Glue::Table": {"iam", "s3"},
     "AWS::S3::Bucket": {"iam"},
@@ -190,6 +193,7 @@ def test_who_deploys_may_do_what_cloudformation_does(kind: str, action: str) -> 
         where, service = MACHINE_ROLE, "states"
     context = TAGGED | OF_ANSWERS | {"iam:PassedToService": f"{service}.amazonaws.com"}
     policies = {"AWS::KinesisAnalyticsV2": "deploy-flink", "AWS::Logs::LogStream": "deploy-flink"}
+    policies |= {"AWS::DynamoDB": "deploy-live"}
     policies |= {"AWS::SQS": "deploy-uploads", "AWS::StepFunctions": "deploy-backfill"}
     policies |= dict.fromkeys(
         ("AWS::ApiGatewayV2", "AWS::CloudFront", "AWS::Cognito", "AWS::IAM::Policy"), "deploy-web"
@@ -250,6 +254,33 @@ def test_the_scaling_has_a_policy_of_its_own() -> None:
     assert not allows(granted, "iam:PassRole", AUDIT_ROLE, to_functions)
     assert not allows(granted, "kinesis:UpdateShardCount", arn("kinesis", "stream/windrow-prod"))
     assert allows(policy("deploy", SCOPE), "lambda:CreateFunction", arn("lambda", "function:windrow-prod-scaling"))
+
+
+def test_live_values_have_a_policy_of_their_own() -> None:
+    """Their table, queue and role; no item, no message, no other stage's, and the key through DynamoDB alone."""
+    granted, table = policy("deploy-live", SCOPE), EXAMPLES["AWS::DynamoDB::Table"]
+    role, to_functions = f"arn:aws:iam::{ACCOUNT}:role/windrow-prod-LiveRole-1A2B", "lambda.amazonaws.com"
+    assert allows(granted, "iam:CreateRole", role)
+    assert allows(granted, "iam:PassRole", role, {"iam:PassedToService": to_functions})
+    assert not allows(granted, "iam:PassRole", role, {"iam:PassedToService": "ec2.amazonaws.com"})
+    assert not allows(granted, "iam:PassRole", API_ROLE, {"iam:PassedToService": to_functions})
+    for action in calls_for_queues():
+        assert allows(granted, action, arn("sqs", "windrow-prod-live-dead"))
+        assert not allows(granted, action, arn("sqs", "windrow-other-live"))
+    for action in ("SendMessage", "ReceiveMessage"):
+        assert not allows(granted, f"sqs:{action}", arn("sqs", "windrow-prod-live"))
+    for action in ("GetItem", "PutItem", "Scan", "DeleteItem"):
+        assert not allows(granted, f"dynamodb:{action}", table)
+    assert not allows(granted, "dynamodb:DeleteTable", table.replace("prod", "other"))
+    through = {"kms:ViaService": f"dynamodb.{REGION}.amazonaws.com", "kms:ResourceAliases": "alias/windrow-prod"}
+    for action in ("CreateGrant", "Decrypt", "DescribeKey", "Encrypt"):
+        assert allows(granted, f"kms:{action}", OWN_KEY, through)
+        assert not allows(granted, f"kms:{action}", OWN_KEY, THROUGH_S3)
+
+
+def calls_for_queues() -> list[str]:
+    """What CloudFormation calls for queues and their policies."""
+    return [action for kind, action in needed() if kind.startswith("AWS::SQS::")]
 
 
 def test_an_uploader_puts_objects_and_reads_receipts() -> None:

@@ -74,6 +74,12 @@ def test_minutes_that_are_no_whole_number_are_refused(value: str):
     assert Settings.from_environment(ENVIRONMENT).late_roll_minutes is None
 
 
+@pytest.mark.parametrize(("value", "is_live"), [("off", False), ("on", True), ("push", True), ("", False)])
+def test_a_stage_that_pushes_is_live_too(value: str, is_live: bool):
+    """push is on and more."""
+    assert Settings.from_environment(ENVIRONMENT | {settings.LIVE: value}).is_live == is_live
+
+
 def test_function_without_processor_has_none():
     """Only the fan-out function is told of a processor."""
     assert Settings.from_environment(ENVIRONMENT).processor_function is None

@@ -17,6 +17,7 @@ from tests.horizon import LATENESS_HORIZON_MS
 from windrow import settings
 from windrow.aws.clients import INVOKE_READ_TIMEOUT_SECONDS
 from windrow.lake import layout
+from windrow.live import newest
 from windrow.rows import lineage, partial_parquet, rollup_parquet, silence
 from windrow.rows.merge import PERCENTILE_ERROR_MILLI
 from windrow.rows.rollup import PERCENTILES
@@ -433,7 +434,7 @@ def test_results_can_be_had_back_for_a_while():
 def test_a_stage_without_a_stream_has_nothing_that_needs_one():
     """Whatever refers to the stream or its mapping has the condition, and readings must come in another way."""
     of_stream = {"HasStream", "HasStreamOperations", "HasStreamExpressions", "HasIot", "HasFlink", "HasAudit"}
-    of_stream |= {"HasScaling"}
+    of_stream |= {"HasScaling", "HasPush"}
     for name, one in RESOURCES.items():
         text = json.dumps(one)
         if '"Ref": "Stream"' in text or '"Stream", "Arn"' in text or '"Ref": "StreamMapping"' in text:
@@ -518,9 +519,48 @@ def test_everything_that_can_be_is_tagged_with_the_stage():
     uploads = ("UploadsQueue", "UploadsDeadLetters", "UploadsRole", "UploadsMapping")
     topics = ("AlarmTopic", "SilenceTopic", "InfoTopic", "WarningTopic", "CriticalTopic")
     of_web = ("ApiRole", "SiteBucket", "Site", "BackfillRole", "BackfillMachineRole", "BackfillMachine")
-    of_web += ("ScalingRole",)
+    of_web += ("ScalingRole", "LiveTopic", "LiveQueue", "LiveDeadLetters", "LatestValues")
     for name in (*tagged, *topics, *uploads, "IotRole", "IotRule", "FlinkRole", "FlinkApplication", *of_web):
         assert {"Key": "windrow-stage", "Value": {"Ref": "Stage"}} in RESOURCES[name]["Properties"]["Tags"], name
+
+
+def test_the_newest_values_are_pushed_only_if_asked_for():
+    """With a page to show them and a stream to read them from; push also allows what on does."""
+    assert PARAMETERS["Live"] == PARAMETERS["Live"] | {"Default": "off", "AllowedValues": ["off", "on", "push"]}
+    conditions = TEMPLATE["Conditions"]
+    with_page = {"Condition": "HasWeb"}
+    is_push = {"Fn::Equals": [{"Ref": "Live"}, "push"]}
+    assert conditions["HasPush"] == {"Fn::And": [{"Condition": "HasStream"}, with_page, is_push]}
+    is_off = {"Fn::Equals": [{"Ref": "Live"}, "off"]}
+    assert conditions["HasLive"] == {"Fn::And": [with_page, {"Fn::Not": [is_off]}]}
+    own = [one for name, one in RESOURCES.items() if name.startswith("Live") or name == "LatestValues"]
+    assert {one["Condition"] for one in own} == {"HasPush"}
+
+
+def test_the_table_of_latest_values_has_the_keys_that_are_written():
+    """And DynamoDB deletes by the attribute that is written for that; the stage's key seals it, and it goes with it."""
+    table = RESOURCES["LatestValues"]
+    properties = table["Properties"]
+    keys = [(one["AttributeName"], one["KeyType"]) for one in properties["KeySchema"]]
+    assert keys == [(newest.SITE, "HASH"), (newest.SERIES, "RANGE")]
+    assert {one["AttributeType"] for one in properties["AttributeDefinitions"]} == {"S"}
+    assert properties["TimeToLiveSpecification"] == {"AttributeName": newest.EXPIRES, "Enabled": True}
+    assert properties["SSESpecification"]["KMSMasterKeyId"] == KEY_ARN
+    assert properties["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
+    assert properties["BillingMode"] == "PAY_PER_REQUEST"
+    assert (table["DeletionPolicy"], table["UpdateReplacePolicy"]) == ("Delete", "Delete")
+
+
+def test_only_the_topic_sends_to_the_queue_of_live_values():
+    """What cannot be written goes to the dead letters, which keep it longer than the queue does."""
+    (statement,) = RESOURCES["LiveQueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": "sns.amazonaws.com"}
+    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Ref": "LiveTopic"}}}
+    subscription, queue = (RESOURCES[name]["Properties"] for name in ("LiveSubscription", "LiveQueue"))
+    assert subscription["RawMessageDelivery"] is True
+    assert queue["RedrivePolicy"]["deadLetterTargetArn"] == {"Fn::GetAtt": ["LiveDeadLetters", "Arn"]}
+    dead = RESOURCES["LiveDeadLetters"]["Properties"]
+    assert dead["MessageRetentionPeriod"] > queue["MessageRetentionPeriod"]
 
 
 def test_workgroup_decides_for_its_queries():
