@@ -49,7 +49,11 @@ def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # 
             now_ms=scheduled_time_ms,
             tell=tell,
         )
-        _compare(stage, scheduled_time_ms, tell)
+    try:
+        with readable_errors(stage.place):
+            _compare(stage, scheduled_time_ms, tell)
+    except WindrowError as error:  # the shards are as they should be, and the next run of this hour compares again
+        logger.warning("the price could not be compared", extra={"error": str(error)})
     is_refused = report.action is not None and report.action.state is ActionState.REFUSED
     told = {"shards": report.shards, "shards_to": report.decision.shards_to, "reason": report.decision.reason}
     logger.info("scaling", extra={**told, "answer": report.action.answer if report.action else ""})

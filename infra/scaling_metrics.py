@@ -62,7 +62,10 @@ def read_passed(cloudwatch: Any, stream_name: str, *, start_ms: int, end_ms: int
 def _sums(
     cloudwatch: Any, stream_name: str, metrics: Sequence[str], *, start_ms: int, end_ms: int, period_ms: int
 ) -> dict[int, dict[str, int]]:
-    """Return the sums of `metrics`, by the start of each period of which at least one is known."""
+    """Return the sums of `metrics`, by the start of each period of which at least one is known.
+
+    The end is exclusive, whatever CloudWatch or a stand-in returns of it: the period that begins there is not over.
+    """
     request: dict[str, Any] = {
         "MetricDataQueries": [_query(f"m{at}", metric, stream_name, period_ms) for at, metric in enumerate(metrics)],
         "StartTime": datetime.fromtimestamp(start_ms / 1_000, UTC),
@@ -74,7 +77,8 @@ def _sums(
         for one in page["MetricDataResults"]:
             metric = metrics[int(one["Id"].removeprefix("m"))]
             for at, value in zip(one["Timestamps"], one["Values"], strict=True):
-                found[round(at.timestamp() * 1_000)][metric] = round(value)
+                if start_ms <= (at_ms := round(at.timestamp() * 1_000)) < end_ms:
+                    found[at_ms][metric] = round(value)
         if not page.get("NextToken"):
             return found
         request["NextToken"] = page["NextToken"]

@@ -197,6 +197,16 @@ INFRA_MUTANTS: list[Guarded] = [
         ("a day is compared at each run", "if results.get(key) is not None:", "if False:"),
     ),
     *_of(
+        "infra.scaling_metrics",
+        "test_scaling_function",
+        ("the hour that just began counts", "round(at.timestamp() * 1_000)) < end_ms", "round(at.timestamp() * 1_000))"),
+    ),
+    *_of(
+        "infra.scaling_handler",
+        "test_scaling_function",
+        ("a comparison fails the run", "except WindrowError as error:  # the", "except OSError as error:  # the"),
+    ),
+    *_of(
         "infra.resharding",
         "test_resharding",
         ("more than double", "min(wanted, 2 * shards)", "wanted"),

@@ -185,6 +185,51 @@ def test_a_dear_stream_is_told_of_in_the_first_hour_of_a_day(monkeypatch: pytest
     assert asked == [(START_MS - 7 * DAY_MS, START_MS)]
 
 
+def test_a_price_that_cannot_be_compared_fails_no_run(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """CloudWatch refuses at midnight and knows nothing of the day that ended; the last run of the hour compares."""
+    scene = Scene(now_ms=START_MS)
+
+    class Stage:
+        """The scene's parts as those of a stage."""
+
+        place, stream, results, stream_name, stream_retention_hours = PLACE, scene, scene.results, scene.name, 24
+        name = "prod"
+
+    monkeypatch.setattr("infra.scaling_handler.Stage.of_function", lambda _: Stage)
+    monkeypatch.setattr("infra.scaling_handler.read_loads", lambda *_, **__: [])
+    monkeypatch.setattr(scaling_handler.metrics, "namespace", "windrow")
+    for name, value in {SHARDS_MIN: "1", SHARDS_MAX: "16", ALARM_TOPIC_ARN: ""}.items():
+        monkeypatch.setenv(name, value)
+
+    def run(at: str) -> None:
+        assert scaling_handler.handle({"time": at}, Context())["is_refused"] is False  # type: ignore[arg-type]
+
+    def answer(at_ms: int) -> dict[str, Any]:
+        value = {"Id": "m1", "Timestamps": [datetime.fromtimestamp(at_ms / 1_000, UTC)], "Values": [1.0]}
+        return {"MetricDataResults": [value]}
+
+    key = "scaling/dt=2025-11-19/bill.json"
+    with stubbed("cloudwatch") as (stub,):
+        run("2025-11-19T23:59:00Z")  # the day is not over: nothing is asked
+        stub.add_client_error("get_metric_data", "ThrottlingException", "Rate exceeded", 400)
+        run("2025-11-20T00:00:00Z")
+        assert scene.results.get(key) is None
+        stub.add_response("get_metric_data", answer(START_MS))  # of the hour that just began
+        run("2025-11-20T00:03:00Z")
+        assert scene.results.get(key) is None
+        stub.add_response("get_metric_data", answer(START_MS - HOUR_MS))
+        run("2025-11-20T00:59:00Z")
+        run("2025-11-20T01:00:00Z")
+        stub.assert_no_pending_responses()
+    stored = scene.results.get(key)
+    assert stored is not None
+    assert json.loads(stored.body)["hours"] == 1.0
+    warnings = [str(vars(one)["error"]) for one in caplog.records if one.levelname == "WARNING"]
+    assert ["ThrottlingException" in error for error in warnings] == [True]
+
+
 def test_what_passed_is_counted_from_the_first_hour_that_is_known() -> None:
     """In hours, over two pages, with the bytes of all readers; of nothing known there is nothing to say."""
     first, second = START_MS, START_MS + HOUR_MS
@@ -199,6 +244,8 @@ def test_what_passed_is_counted_from_the_first_hour_that_is_known() -> None:
     assert found == Passed(start_ms=first, end_ms=START_MS + DAY_MS, records=51, bytes_in=5_000, bytes_out=15_000)
     assert {one["MetricStat"]["Period"] for one in metrics.requests[0]["MetricDataQueries"]} == {3600}
     assert read_passed(Metrics({}), "readings", start_ms=START_MS, end_ms=START_MS + DAY_MS) is None
+    outside = Metrics({("IncomingRecords", START_MS): 1.0, ("IncomingBytes", START_MS - DAY_MS - 1): 1.0})
+    assert read_passed(outside, "readings", start_ms=START_MS - DAY_MS, end_ms=START_MS) is None, "its end is exclusive"
 
 
 def test_a_wrong_setting_is_named() -> None:
