@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from windrow.payloads.units import is_known
+from windrow.payloads.usual import temperature_unit
 
 # The columns' texts by name.
 Samples = dict[str, list[str]]
@@ -25,7 +26,13 @@ QUANTITIES = (
 )  # fmt: skip
 # The beginning of a name and its quantity; what follows is a label, such as a number.
 _QUANTITIES = (
-    (re.compile(r"(?:(?:air|ambient|room)_)?(?:temperature|temp)|t(?=[\W_]*\d|$)"), "temperature"),
+    (
+        re.compile(
+            r"(?:(?:air|ambient|room)_)?(?:temperature|temp)|(?:celsius|fahrenheit)$|tmp(?=[cfk]?$)"
+            r"|air_?t(?=[cf]?(?:_|$))|t(?=[\W_]*\d|_?[cf]?(?:_(?:avg|mean|min|max|smp))?$)"
+        ),
+        "temperature",
+    ),
     (re.compile(r"(?:(?:relative|rel|air)_)?(?:humidity|hum)|rh"), "humidity"),
     (re.compile(r"(?:(?:air|atmospheric|barometric)_)?(?:pressure|press)|baro(?:meter)?"), "pressure"),
     (re.compile(r"co2"), "co2"),
@@ -84,14 +91,27 @@ def names_another_quantity(sensor_id: str) -> bool:
 def label_of(column: str) -> str:
     """Return what a column's name says beside its quantity: `RH_1` and `T1` are of the same sensor, `1`."""
     name = plain(column).replace(" ", "_")
-    for pattern, _ in _QUANTITIES:
+    for pattern, quantity in _QUANTITIES:
         match = pattern.match(name)
         if match:
-            return re.sub(r"_[cfk]$", "", name[match.end() :]).strip("_ -#") or column
+            said = temperature_unit(name) if quantity == "temperature" else None
+            rest = said[1][match.end() :] if said else re.sub(r"_[cfk]$", "", name[match.end() :])
+            return rest.strip("_ -#") or column
     return column
 
 
+def without_unit(column: str) -> str:
+    """Return the name of a column of temperatures without the unit in it: `temp_c` and `Temp (°F)` are of one."""
+    name = plain(column).replace(" ", "_")
+    said = temperature_unit(name)
+    return said[1] if said else name
+
+
 def unit_in(column: str) -> str | None:
-    """Return the unit that a column's name says: `Temp, °F (S/N: 1)`, `temp (C)`, `temperature_f`."""
+    """Return the unit that a column's name says: `Temp, °F (S/N: 1)`, `temp (C)`, `temperature_f`, `tempf`, `TempF`."""
     found = (text for pattern in _UNITS for text in pattern.findall(column))
-    return next((text for text in found if is_known(text)), None)
+    said = next((text for text in found if is_known(text)), None)
+    if said is not None:
+        return said
+    by_end = temperature_unit(plain(column).replace(" ", "_"))
+    return by_end[0] if by_end else None

@@ -13,12 +13,14 @@ from producers.files.names import (
     named,
     quantity_of,
     unit_in,
+    without_unit,
 )
 from producers.files.options import FileOptions
 from producers.files.values import parts_of, quantity_for
 from windrow import quantities
 from windrow.errors import UsageError
 from windrow.payloads.contract import Quantity
+from windrow.payloads.units import symbol_of, unscaled
 from windrow.payloads.usual import probable_unit, usual_unit
 
 _NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -65,7 +67,7 @@ def series_of(samples: Samples, options: FileOptions, *, taken: set[str]) -> tup
     if options.value_columns:
         chosen = [_series(column, quantity, options) for quantity, column in options.value_columns]
     else:
-        names = _named_like_quantities(samples, taken)
+        names, guesses = _each_in_one_unit(_named_like_quantities(samples, taken))
         for quantity, column in list(names):
             odd = improbable(quantity, unit_in(column), samples[column])
             if odd:
@@ -129,6 +131,20 @@ def _named_like_quantities(samples: Samples, taken: set[str]) -> list[tuple[str,
     """Return the columns with numbers that are named like quantities, each behind its quantity."""
     names = ((quantity_of(one), one) for one in samples if one not in taken and _has_numbers(samples[one]))
     return [(quantity, column) for quantity, column in names if quantity]
+
+
+def _each_in_one_unit(names: Sequence[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[str]]:
+    """Return the columns without those that say another's temperatures in another unit, and what is told of these."""
+    units: dict[str, dict[str, str]] = {}
+    for quantity, column in names:
+        if quantity == "temperature" and (unit := unit_in(column)):
+            units.setdefault(without_unit(column), {}).setdefault(symbol_of(unscaled(unit)[1]), column)
+    dropped: dict[str, str] = {}
+    for columns in units.values():
+        kept = columns.get("C") or next(iter(columns.values()))
+        dropped |= {column: kept for column in columns.values() if column != kept}
+    told = [f"{column!r} is not read, as {kept!r} says the same in another unit" for column, kept in dropped.items()]
+    return [one for one in names if one[1] not in dropped], told
 
 
 def _generic(samples: Samples, taken: set[str]) -> list[str]:

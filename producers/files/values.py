@@ -12,7 +12,7 @@ from windrow.columns.arrays import Int64s, Mask
 from windrow.columns.payloads import Payloads
 from windrow.payloads.contract import Quantity
 from windrow.payloads.paths import Path
-from windrow.payloads.units import LinearMap, is_known, map_between, symbol_of
+from windrow.payloads.units import LinearMap, is_known, map_between, symbol_of, unscaled
 from windrow.payloads.values import MILLI_MAX, MILLI_MIN, milli_of, number_of
 from windrow.reading import BadReading, Reason, exact_decimal
 from windrow.wire.json.cursor import Cursor
@@ -48,7 +48,7 @@ def quantity_for(
 
     Temperatures become °C; others keep their unit. Bounds are in the unit that results.
     """
-    target = "C" if name == "temperature" else _symbol(unit)
+    target = "C" if name == "temperature" else _symbol(unscaled(unit)[1])
     numbers = frozenset(exact_decimal(text) for text in missing if _NUMBER.fullmatch(text))
     return Quantity(
         name=name,

@@ -35,6 +35,29 @@ FILE_BREAKS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
         ),
     ),
     (
+        "producers.files.series",
+        "test_files",
+        (("one sensor in two units is two", "return [one for one in names if one[1] not in dropped], told", "return list(names), told"),),
+    ),
+    (
+        "producers.files.names",
+        "test_files",
+        (("a unit at a name's end is not seen", "    return by_end[0] if by_end else None\n", "    return None\n"),),
+    ),
+    (
+        "windrow.payloads.guess",
+        "test_payloads_command",
+        (
+            ("a battery's percentage is a voltage", 'if quantity == "battery_voltage" and not', "if not quantity and not"),
+            ("the unit that a payload says is not seen", "return next(iter([*beside, *above]), None)", "return None"),
+        ),
+    ),
+    (
+        "windrow.payloads.units",
+        "test_payload_contracts",
+        (("a part of a unit is all of it", "LinearMap(step * Fraction(factor) * scale", "LinearMap(Fraction(factor) * scale"),),
+    ),
+    (
         "producers.files.roles",
         "test_file_cases",
         (

@@ -199,7 +199,11 @@ INFRA_MUTANTS: list[Guarded] = [
     *_of(
         "infra.scaling_metrics",
         "test_scaling_function",
-        ("the hour that just began counts", "round(at.timestamp() * 1_000)) < end_ms", "round(at.timestamp() * 1_000))"),
+        (
+            "the hour that just began counts",
+            "round(at.timestamp() * 1_000)) < end_ms",
+            "round(at.timestamp() * 1_000))",
+        ),
     ),
     *_of(
         "infra.scaling_handler",

@@ -253,6 +253,20 @@ def test_rows_may_be_chosen_by_a_pattern(tmp_path: Path) -> None:
         ("temperature (°F)", {}, -6_353),
         ("Temp, °F (S/N: 1)", {}, -6_353),
         ("temp [K]", {}, -252_585),
+        ("tempf", {}, -6_353),
+        ("TempF", {}, -6_353),
+        ("temp1f", {}, -6_353),
+        ("Temp_F_Avg", {}, -6_353),
+        ("AirTF_Avg", {}, -6_353),
+        ("T_F", {}, -6_353),
+        ("tempinf", {}, -6_353),
+        ("Temperature °F", {}, -6_353),
+        ("Temp [deg F]", {}, -6_353),
+        ("tC", {}, 20_565),
+        ("temp_stuff", {}, 20_565),
+        ("T (0.1 °C)", {}, 2_056),
+        ("Temperature (1/10 degC)", {}, 2_056),
+        ("temp [0.01 °F]", {}, -17_664),
         ("temperature", {"unit": "kelvin"}, -252_585),
         ("temperature", {}, 20_565),
     ],
@@ -261,6 +275,17 @@ def test_the_unit_is_in_the_columns_name_or_said(tmp_path: Path, column: str, sa
     """In words, as a sign or as a suffix."""
     path = written(tmp_path / "r.csv", f'sensor_id,event_time,"{column}"\nroof,2026-11-20T12:00:00Z,20.565\n')
     assert [row[3] for row in read(path, **said)[0]["temperature"]] == [milli]
+
+
+@pytest.mark.parametrize("header", ["temp_c,temp_f", "temp_f,temp_c", "Temp (°F),Temp (°C)", "tF,tC"])
+def test_what_two_columns_say_in_two_units_is_read_once(tmp_path: Path, header: str) -> None:
+    """In °C, whichever comes first; two probes are two sensors still."""
+    cells = ["20.5" if "c" in name.lower().removeprefix("temp") else "68.9" for name in header.split(",")]
+    path = written(tmp_path / "r.csv", f"sensor_id,event_time,{header}\nroof,2026-11-20T12:00:00Z,{','.join(cells)}\n")
+    assert read(path)[0]["temperature"] == [("roof", NOON_MS, 0, 20_500)]
+    assert "says the same in another unit" in guesses(path)
+    path = written(path, "sensor_id,event_time,temp1c,temp2f\nroof,2026-11-20T12:00:00Z,20.5,68\n")
+    assert read(path)[0]["temperature"] == [("roof/1", NOON_MS, 0, 20_500), ("roof/2", NOON_MS, 0, 20_000)]
 
 
 @pytest.mark.parametrize("spelled", ["", "NaN", "n/a", "-", "null", "Unavailable"])

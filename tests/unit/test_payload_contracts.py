@@ -225,6 +225,11 @@ def test_a_quantity_that_is_absent_is_refused_only_if_it_is_required_or_the_last
         ("K", "273.15", 0),
         ("Celsius", "20.5", 20_500),
         ("f", "70.7", 21_500),
+        ("deg F", "70.7", 21_500),
+        ("Degrees Celsius", "20.5", 20_500),
+        ("0.1 °C", "205", 20_500),
+        ("0.1 °F", "707", 21_500),
+        ("1/100 C", "-2053", -20_530),
     ],
 )
 def test_units_are_known_by_name_and_converted_exactly(unit: str, written: str, expected: int) -> None:
@@ -232,6 +237,16 @@ def test_units_are_known_by_name_and_converted_exactly(unit: str, written: str, 
     text = FLAT.replace('path = "t"\nunit = "C"', f'path = "t"\nunit = "{unit}"')
     (reading,) = decoded_by(text, f'{{"id": "a", "at": 5, "t": {written}}}'.encode()).readings
     assert (reading.unit, reading.value_milli) == ("C", expected)
+
+
+def test_values_may_be_parts_of_a_unit() -> None:
+    """Rows have the unit itself; a part of a unit that nobody knows is refused, and a nought of one."""
+    text = FLAT.replace('path = "h"\nunit = "%"', 'path = "h"\nunit = "0.1 %"')
+    (_, humidity) = decoded_by(text, {"id": "a", "at": 5, "t": 50, "h": 455}).readings
+    assert (humidity.unit, humidity.value_milli) == ("%", 45_500)
+    for unit in ("0.1 furlongs", "0 %", "0.0 %"):
+        with pytest.raises(ContractError, match="no unit is called"):
+            load_contract(text.replace("0.1 %", unit))
 
 
 def test_a_unit_may_come_with_the_value() -> None:

@@ -1,6 +1,7 @@
 """`windrow payloads`: proposals that read their samples, and what is shown for each sample."""
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -156,6 +157,18 @@ def test_the_example_in_the_docs_is_what_the_commands_print(tmp_path: Path, monk
         ('{"id":"a","time":"2026-11-01T08:00:00Z","temp":1,"battery":97}', "id", {"temperature": "C"}),
         ('{"id":"a","time":"2026-11-01T08:00:00Z","battery":3.6}', "id", {"battery_voltage": "V"}),
         ('{"id":"a","time":"2026-11-01T08:00:00Z","rh":1e99999,"temp":1}', "id", {"temperature": "C"}),
+        ('{"id":83,"time":"2026-11-01 08:00:00","battery_ok":1,"temperature_F":55.4}', "id", {"temperature": "F"}),
+        (
+            '{"_id":"a","dateutc":"2026-11-01 08:00:00","tempinf":"71.6","humidity":"44","baromrelin":"29.9"}',
+            "_id",
+            {"temperature": "F", "humidity": "%", "pressure": "inHg"},
+        ),
+        ('{"src":"a","ts":1793520000.1,"temperature:0":{"id":0,"tC":18.6,"tF":65.4}}', "src", {"temperature": "C"}),
+        (
+            '{"id":"a","time":"2026-11-01T08:00:00Z","pressure_kPa":1.5,"voltage_mV":31}',
+            "id",
+            {"pressure": "kPa", "voltage": "mV"},
+        ),
     ],
 )
 def test_ids_and_units_are_proposed_that_can_be(sample: str, sensor: str, units: dict[str, str]) -> None:
@@ -164,8 +177,30 @@ def test_ids_and_units_are_proposed_that_can_be(sample: str, sensor: str, units:
     proposed = tomllib.loads(result.stdout)["payload"][0]
     assert proposed["sensor_id"] == sensor
     assert {name: one["unit"] for name, one in proposed["quantity"].items()} == units
-    if "battery" in sample and "battery_voltage" not in units:
-        assert "battery is left out: 97 is no battery_voltage in V" in result.stderr
+    if '"battery' in sample and "battery_voltage" not in units:
+        assert re.search(r"battery(_ok)? is left out: nothing says that \d+ is a voltage", result.stderr)
+
+
+@pytest.mark.parametrize(
+    ("sample", "where"),
+    [
+        ('{"id":"a","ts":1795168800,"AM2301":{"Temperature":70.7},"TempUnit":"F","PressureUnit":"hPa"}', "TempUnit"),
+        ('{"id":"a","ts":1795168800,"temperature":{"value":70.7,"unit":"°F"},"x":{"unit":"%"}}', "temperature.unit"),
+        ('{"id":"a","ts":1795168800,"unit":"fahrenheit","temp":70.7,"x":{"unit":"C"}}', "unit"),
+    ],
+)
+def test_a_unit_that_the_payload_says_counts(sample: str, where: str) -> None:
+    """Beside the value or above it, not another value's; 70.7 °F is 21.5 °C, whatever the proposal says beside."""
+    result = run("guess", "-", typed=sample.encode())
+    assert f"in the unit that {where} says?" in result.stderr
+    (reading,) = decode(load_contract(result.stdout), sample.encode(), arrival_ms=0).readings
+    assert (reading.value_milli, reading.unit) == (21_500, "C")
+
+
+def test_a_second_value_of_a_quantity_is_told() -> None:
+    """One [[payload]] reads one sensor, so the other is left out by name."""
+    sample = b'{"id":"a","ts":1795168800,"temp1f":66.2,"temp2f":68}'
+    assert "temp2f is left out: temperature is temp1f" in run("guess", "-", typed=sample).stderr
 
 
 def test_what_a_payload_lacks_is_named() -> None:

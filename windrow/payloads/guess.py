@@ -9,7 +9,8 @@ from windrow.payloads.decode import decode
 from windrow.payloads.load import load_contract
 from windrow.payloads.readymade import READY_MADE
 from windrow.payloads.times import TimeForm
-from windrow.payloads.usual import probable_unit, usual_unit
+from windrow.payloads.units import DECIMAL, map_between
+from windrow.payloads.usual import probable_unit, temperature_unit, usual_unit
 from windrow.payloads.zones import zone_named
 from windrow.reading import BadReading
 from windrow.wire.json.values import JsonNumber, parse_value
@@ -24,27 +25,58 @@ _TIMES = (
     "received_at",
     "created_at",
     "measured_at",
+    "dateutc",
+    "time_utc",
     "at",
     "t",
 )
 _IDS = (
-    "sensor_id", "device_id", "sensor", "device", "deviceid", "sensorid", "dev_eui", "deveui", "mac", "serial", "node",
-    "device_name", "devicename", "dev", "src", "id", "name",
+    "sensor_id", "device_id", "sensor", "device", "deviceid", "sensorid", "dev_eui", "deveui", "mac", "serial",
+    "serialno", "serial_number", "node", "device_name", "devicename", "dev", "src", "station_id", "id", "_id", "name",
 )  # fmt: skip
 # The beginning of a field's name, and its quantity.
 _QUANTITIES = {
     "temp": "temperature",
+    "tmp": "temperature",
+    "atmp": "temperature",
     "hum": "humidity",
     "rh": "humidity",
     "press": "pressure",
     "baro": "pressure",
     "co2": "co2",
+    "rco2": "co2",
     "lux": "illuminance",
     "volt": "voltage",
     "batt": "battery_voltage",
 }
+_WHOLE_NAMES = {"tc": "temperature", "tf": "temperature"}
+_VALUES = frozenset({"value", "val"})
+"""What a field is called whose parent is named like the quantity."""
+_BATTERY_VOLTAGE = re.compile(r"volt|v$")
 _BARE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _DEPTH_MAX = 6
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """Where a quantity's values are, and in which unit; unit_path: where each payload says it, if it does."""
+
+    path: str
+    unit: str
+    is_said: bool
+    unit_path: str | None = None
+
+    def question(self, quantity: str) -> str | None:
+        """Return what a person should check; None if the payload itself says it."""
+        if self.unit_path:
+            return f"{quantity}: is {self.path} in the unit that {self.unit_path} says?"
+        return None if self.is_said else f"{quantity}: is {self.path} in {self.unit}?"
+
+    def lines(self, quantity: str) -> list[str]:
+        """Return the table of the contract."""
+        named = [f"unit_path = {json.dumps(self.unit_path)}"] if self.unit_path else []
+        unit = f"unit = {json.dumps(self.unit, ensure_ascii=False)}"
+        return ["", f"[payload.quantity.{quantity}]", f"path = {json.dumps(self.path)}", unit, *named]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,42 +113,104 @@ def _proposal(values: Sequence[object], each: str, prefix: str) -> Guess | None:
     if each:
         common |= {prefix + path: value for path, value in _common(tops).items()}
     sensor = _named(common, _IDS)
-    quantities: dict[str, tuple[str, str]] = {}
-    odd: list[str] = []
-    for path, value in common.items():
-        quantity = _quantity(path)
-        if quantity and isinstance(value, JsonNumber) and not (prefix and path.startswith(prefix)):
-            unit = probable_unit(quantity, value)
-            if unit is None:
-                odd.append(f"{path} is left out: {value} is no {quantity} in {usual_unit(quantity)}")
-            else:
-                quantities.setdefault(quantity, (path, unit))
+    quantities, odd = _values(common, prefix)
     if sensor is None or not quantities:
         return None
     time = _named(common, _TIMES)
     form, remark = _form(common[time]) if time else ("", "")
-    remarks = [f"{name}: is {path} in {unit}?" for name, (path, unit) in quantities.items()]
+    if time and _last(time).endswith("utc"):
+        remark = ""
+    remarks = [one for name, value in quantities.items() if (one := value.question(name))]
     remarks += [*odd, remark] if remark else odd
     if not form:
         remarks.append("no field looks like a time, so the arrival is taken: a producer's retry makes another reading")
     lines = ["[[payload]]", *([f"each = {json.dumps(each)}"] if each else []), f"sensor_id = {json.dumps(sensor)}"]
     lines.append(f"time = {{ path = {json.dumps(time)}, {form} }}" if form else 'time = { form = "arrival" }')
-    for name, (path, unit) in quantities.items():
-        lines += ["", f"[payload.quantity.{name}]", f"path = {json.dumps(path)}", f'unit = "{unit}"']
+    for name, value in quantities.items():
+        lines += value.lines(name)
     return Guess("\n".join(lines) + "\n", tuple(remarks))
+
+
+def _values(common: dict[str, object], prefix: str) -> tuple[dict[str, _Value], list[str]]:
+    """Return where each quantity is, and what is left out and why: no number of it, no unit, or one more of it."""
+    found: dict[str, _Value] = {}
+    left_out: list[str] = []
+    for path, number in common.items():
+        quantity = _quantity(path)
+        if quantity is None or not _is_number(number) or (prefix and path.startswith(prefix)):
+            continue
+        text = str(number)
+        said = _unit_in_name(path, quantity)
+        unit = said or probable_unit(quantity, text)
+        if quantity == "battery_voltage" and not _may_be_volts(path, text):
+            left_out.append(f"{path} is left out: nothing says that {text} is a voltage")
+        elif unit is None:
+            left_out.append(f"{path} is left out: {text} is no {quantity} in {usual_unit(quantity)}")
+        elif quantity in found:
+            left_out.append(
+                f"{path} is left out: {quantity} is {found[quantity].path}; another sensor needs a [[payload]]"
+            )
+        else:
+            unit_path = None if said else _unit_path(path, quantity, common)
+            found[quantity] = _Value(path, unit, said is not None, unit_path)
+    return found, left_out
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, JsonNumber) or (isinstance(value, str) and DECIMAL.fullmatch(value) is not None)
+
+
+def _may_be_volts(path: str, text: str) -> bool:
+    """Whether a battery's value is a voltage rather than a percentage or a flag: it is called so, or has a fraction."""
+    return _BATTERY_VOLTAGE.search(_last(path)) is not None or "." in text
+
+
+def _unit_in_name(path: str, quantity: str) -> str | None:
+    """Return the unit that a field's name ends with: `temperature_F`, `tempf`, `pressure_hPa`; None if it says none."""
+    name = _last_step(path)
+    if quantity == "temperature" and (found := temperature_unit(name.replace(" ", "_"))):
+        return found[0]
+    unit = name.rpartition("_")[2]
+    return unit if unit != name and not unit.isdigit() and _is_unit_of(unit, quantity) else None
+
+
+def _unit_path(path: str, quantity: str, common: dict[str, object]) -> str | None:
+    """Return where a payload says the unit of a value, in a text beside it or above it."""
+    parent = path.rpartition(".")[0]
+    found = [
+        other
+        for other, text in common.items()
+        if "unit" in _last(other) and not isinstance(text, JsonNumber) and _is_unit_of(str(text), quantity)
+    ]
+    beside = [other for other in found if other.rpartition(".")[0] == parent]
+    above = [other for other in found if f"{parent}.".startswith(f"{other.rpartition('.')[0]}.".removeprefix("."))]
+    return next(iter([*beside, *above]), None)
+
+
+def _is_unit_of(unit: str, quantity: str) -> bool:
+    try:
+        map_between(unit, usual_unit(quantity))
+    except ValueError:
+        return False
+    return True
 
 
 def _what_is_missing(values: Sequence[object]) -> str:
     """Return what a person has to find in the payloads: an id, or a quantity, or both."""
     common = _common([dict(_leaves(value)) for value in values])
-    found = [path for path, value in common.items() if _quantity(path) and isinstance(value, JsonNumber)]
+    found = [path for path, value in common.items() if _quantity(path) and _is_number(value)]
     if found and _named(common, _IDS) is None:
         return f"no field is named like an id beside {', '.join(found)[:200]}; write its path yourself"
     return "no field is named like an id and a quantity; write the paths yourself"
 
 
 def _quantity(path: str) -> str | None:
-    return next((one for key, one in _QUANTITIES.items() if _last(path).startswith(key)), None)
+    name = _last(path)
+    if name in _VALUES:
+        name = _last(path.rpartition(".")[0])
+    if name in _WHOLE_NAMES:
+        return _WHOLE_NAMES[name]
+    return next((one for key, one in _QUANTITIES.items() if name.startswith(key)), None)
 
 
 def _leaves(value: object, path: str = "", depth: int = 0) -> Iterator[tuple[str, object]]:
@@ -163,7 +257,11 @@ def _named(common: dict[str, object], names: Sequence[str]) -> str | None:
 
 
 def _last(path: str) -> str:
-    return path.removeprefix("$.").rpartition(".")[2].strip('"').lower().replace("-", "_").replace(" ", "_")
+    return _last_step(path).lower().replace("-", "_").replace(" ", "_")
+
+
+def _last_step(path: str) -> str:
+    return path.removeprefix("$.").rpartition(".")[2].strip('"')
 
 
 def _form(value: object) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from windrow import quantities
 from windrow.payloads.contract import Decoder, Quantity
 from windrow.payloads.paths import Path
 from windrow.payloads.table import Table
-from windrow.payloads.units import is_known, map_between, maps_to, symbol_of
+from windrow.payloads.units import is_known, map_between, maps_to, symbol_of, unscaled
 from windrow.payloads.values import MILLI_MAX, MILLI_MIN
 from windrow.reading import exact_decimal
 
@@ -27,7 +27,7 @@ def quantity_of(table: Table, name: str, decoder: Decoder) -> Quantity:
         table.refuse("", "is no name of a quantity: small letters, digits and _, at most 63, a letter first")
     is_temperature = name == "temperature"
     source = table.take("unit", str)
-    target = table.take("to", str, default=_TEMPERATURE_UNIT if is_temperature else source)
+    target = table.take("to", str, default=_TEMPERATURE_UNIT if is_temperature else unscaled(source)[1])
     try:
         is_own = source == target and table.has("to") and not is_known(target)
         unit = target if is_own else symbol_of(target)

@@ -10,6 +10,10 @@ from fractions import Fraction
 
 DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 """A number as devices write it, in JSON or in a text."""
+_SCALED = re.compile(
+    r"(?P<over>1/)?(?P<number>\d{1,6}(?:\.\d{1,6})?|\.\d{1,6})[ *]*(?P<unit>[^\d\s*].*)", re.ASCII | re.DOTALL
+)
+_DEGREES = re.compile(r"(?:deg(?:rees?)?|°)[\s._]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,34 +87,48 @@ def symbol_of(name: str) -> str:
     Symbols are taken as written, because m is not M; words in any case, with or without a plural s.
     """
     found = _SYMBOLS.get(name) or _WORDS.get(name.lower()) or _WORDS.get(name.lower().removesuffix("s"))
+    if found is None and (degrees := _DEGREES.match(name)):
+        found = _TEMPERATURES.get(name[degrees.end() :].lower())
     if found is None:
         raise ValueError(f"no unit is called {name[:40]!r}; known are {', '.join(_KIND_OF)}")
     return found
 
 
 def is_known(name: str) -> bool:
-    """Whether a unit is called `name`."""
+    """Whether a unit, or a part or a multiple of one, is called `name`."""
     try:
-        symbol_of(name)
+        symbol_of(unscaled(name)[1])
     except ValueError:
         return False
     return True
 
 
+def unscaled(name: str) -> tuple[Fraction, str]:
+    """Return how much of which unit one step of `name` is: a tenth of °C for `0.1 °C` and for `1/10 °C`, one of °C."""
+    found = _SCALED.fullmatch(name)
+    if found is None or name in _SYMBOLS:
+        return Fraction(1), name
+    size = Fraction(found["number"])
+    if not size:
+        return Fraction(1), name
+    return 1 / size if found["over"] else size, found["unit"]
+
+
 def map_between(source: str, target: str) -> LinearMap:
     """Return the map from the unit `source` to thousandths of `target`, both by any name; ValueError if there is none.
 
-    A unit that no table knows may be mapped to itself.
+    `source` may be a part or a multiple of a unit, as in `0.1 °C`. A unit that no table knows may be mapped to itself.
     """
     if source == target:
         return LinearMap(Fraction(1000), Fraction(0))
+    step, source = unscaled(source)
     source, target = symbol_of(source), symbol_of(target)
     if _KIND_OF[source] != _KIND_OF[target]:
         raise ValueError(f"{source} is a unit of {_KIND_OF[source]}, {target} of {_KIND_OF[target]}")
     units = _KINDS[_KIND_OF[source]]
     (_, factor, offset), (_, target_factor, target_offset) = units[source], units[target]
     scale = 1000 / Fraction(target_factor)
-    return LinearMap(Fraction(factor) * scale, (Fraction(offset) - Fraction(target_offset)) * scale)
+    return LinearMap(step * Fraction(factor) * scale, (Fraction(offset) - Fraction(target_offset)) * scale)
 
 
 def maps_to(target: str) -> dict[str, LinearMap]:
@@ -126,3 +144,6 @@ _NAMES = {
 }
 _SYMBOLS = {symbol: symbol for symbol in _KIND_OF} | _NAMES
 _WORDS = {name.lower(): symbol for name, symbol in _NAMES.items() if len(name) > 3} | {"c": "C", "f": "F", "k": "K"}
+_TEMPERATURES = {
+    name.lower(): symbol for name, symbol in {**_SYMBOLS, **_WORDS}.items() if symbol in _KINDS["temperature"]
+}

@@ -1,10 +1,12 @@
 """The units in which people write quantities without saying so, and what values in them are between."""
 
+import re
+
 from windrow.reading import BadReading, exact_decimal
 
 _UNITS: dict[str, tuple[tuple[str, int, int], ...]] = {
     "humidity": (("%", 0, 100),),
-    "pressure": (("hPa", 300, 1100), ("kPa", 30, 110), ("Pa", 30_000, 110_000)),
+    "pressure": (("hPa", 300, 1100), ("inHg", 20, 33), ("kPa", 50, 110), ("Pa", 30_000, 110_000)),
     "co2": (("ppm", 0, 100_000),),
     "illuminance": (("lx", 0, 200_000),),
     "voltage": (("V", 0, 500), ("mV", 500, 500_000)),
@@ -12,10 +14,28 @@ _UNITS: dict[str, tuple[tuple[str, int, int], ...]] = {
 }
 """By quantity: units, the most usual first, each with the least and the most value in it that can be expected."""
 
+# The end of a temperature's name that says its unit: tempf, temp1f, Temp_F_Avg, tempinf, AirTC_Avg, tC, temperatureF.
+_TEMPERATURE = re.compile(
+    r"(?:temperature|temp|tmp|air_?t|(?<![a-z])t)(?P<label>(?:in|out)?[\W_]*\d*)[\W_]*(?:deg(?:rees?)?[\W_]*)?"
+    r"(?P<unit>celsius|fahrenheit|kelvin|[cfk])(?P<statistic>[\W_]*(?:\d+|avg|mean|min|max|smp)?)",
+    re.IGNORECASE,
+)
+
 
 def usual_unit(quantity: str) -> str:
     """Return the unit in which most write a quantity; C for temperatures, "1" if nothing is usual."""
     return "C" if quantity == "temperature" else _UNITS.get(quantity, (("1", 0, 0),))[0][0]
+
+
+def temperature_unit(name: str) -> tuple[str, str] | None:
+    """Return the unit that the name of a temperature ends with, in it or in words, and the name without it.
+
+    None if it says none: `temp`, `temp_kitchen`.
+    """
+    found = next((one for one in _TEMPERATURE.finditer(name) if one.end() == len(name)), None)
+    if found is None:
+        return None
+    return found["unit"].upper()[0], name[: found.start("unit")].rstrip("_ -°") + found["statistic"]
 
 
 def probable_unit(quantity: str, number: str) -> str | None:
