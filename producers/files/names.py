@@ -110,7 +110,7 @@ def without_unit(column: str) -> str:
 def unit_in(column: str) -> str | None:
     """Return the unit that a column's name says: `Temp, °F (S/N: 1)`, `temp (C)`, `temperature_f`, `tempf`, `TempF`."""
     found = (text for pattern in _UNITS for text in pattern.findall(column))
-    said = next((text for text in found if is_known(text)), None)
+    said: str | None = next((text for text in found if is_known(text)), None)
     if said is not None:
         return said
     by_end = temperature_unit(plain(column).replace(" ", "_"))
