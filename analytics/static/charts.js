@@ -79,10 +79,15 @@ const time = () => ({ label: zone(), value: (_, at) => (at == null ? "–" : ins
 const shown = (_, value) => withUnit(value);
 const number = (_, value) => count(value);
 
-/** A chart that is as wide as its host and can be read with the arrow keys. */
+/** A chart that is as wide as its host and can be read with the arrow keys. A cursor stays at its time when it is drawn anew. */
 function draw(host, options, data) {
+  const before = host.windrow?.chart;
+  const at = before?.data[0][before.cursor.idx ?? -1];
   host.windrow?.destroy();
   host.replaceChildren();
+  const setCursor = (drawn, place) =>
+    drawn.setCursor({ left: drawn.valToPos(data[0][place], "x"), top: drawn.bbox.height / 2 / devicePixelRatio }, true, true);
+  if (data[0].includes(at)) options.hooks.ready.push((drawn) => setCursor(drawn, data[0].indexOf(at)));
   const chart = new uPlot(options, data, host);
   const resized = new ResizeObserver(() => chart.setSize({ width: Math.max(200, host.clientWidth), height: options.height }));
   resized.observe(host);
@@ -91,7 +96,7 @@ function draw(host, options, data) {
     if (!step || !data[0].length) return;
     event.preventDefault();
     const place = Math.min(data[0].length - 1, Math.max(0, (chart.cursor.idx ?? (step > 0 ? -1 : data[0].length)) + step));
-    chart.setCursor({ left: chart.valToPos(data[0][place], "x"), top: chart.bbox.height / 2 / devicePixelRatio }, true, true);
+    setCursor(chart, place);
   };
   host.addEventListener("keydown", onKey);
   const onLeave = () => chart.setCursor({ left: -10, top: -10 }, true, true);

@@ -193,7 +193,11 @@ def test_everything_can_be_done_with_the_keyboard(page: Page) -> None:
     page.press(Keys.ESCAPE)
     page.until(lambda: page.js("return document.getElementById('history-panel').hidden"))
     page.press(Keys.ARROW_RIGHT, "#fleet")
-    assert page.js("return window.windrow.shown.charts.fleet.chart.cursor.idx") == 0
+    cursor = "return window.windrow.shown.charts.fleet.chart.cursor.idx"
+    assert page.js(cursor) == 0
+    page.press(Keys.ARROW_RIGHT, "#fleet")
+    page.after(lambda: page.press("r", "#fleet"))
+    page.until(lambda: page.js(cursor) == 1)  # what is drawn anew keeps the cursor
     page.press("?")
     assert page.js("return document.getElementById('keys').open")
     page.press(Keys.ESCAPE)
