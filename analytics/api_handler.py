@@ -4,26 +4,24 @@ It reads rows straight from the results bucket into its local disk, as the dashb
 it keeps for its next events.
 """
 
-import http
 import os
 import tempfile
 import time
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from windrow.cold_start import importing
 
 with importing():
-    import urllib3
     from mangum import Mangum
     from starlette.requests import Request
     from starlette.routing import Route
 
     from analytics.api.endpoints import Endpoints
-    from analytics.api.operations import OPERATOR, VIEWER
+    from analytics.api.groups import OPERATOR, VIEWER
+    from analytics.api.pool import token_check
     from analytics.api.problems import MEDIA_TYPE
-    from analytics.api.tokens import TokenCheck
     from analytics.api.uploads import UploadEndpoints
     from analytics.cache import ObjectCache
     from analytics.dashboard import Dashboard
@@ -31,15 +29,12 @@ with importing():
     from analytics.open_windows import LOOK_MS_MIN, OpenWindows
     from analytics.stage_rules import rules_reader
     from analytics.web import hosted
-    from windrow.errors import WindrowError
     from windrow.stage import Stage
 
 ANSWER_SECONDS_MAX = 20.0
 """When work ends that takes too long, at its next step: an HTTP API waits for 30 seconds, and the function for 29."""
 CACHE_BYTES_MAX = 1536 * 1024**2
 """Rows on the local disk, of 2 GB that the template gives it."""
-KEYS_SECONDS_MAX = 3.0
-"""How long the user pool may take to say its keys, at each of two tries."""
 TEXT_TYPES = ["text/", "application/json", MEDIA_TYPE]
 
 
@@ -86,22 +81,7 @@ def _of_gateways(stage: Stage) -> list[Route]:
     """Return the routes by which gateways upload; none if the stage has no bucket for that, or no pool."""
     if not stage.uploads_bucket or not stage.token_issuer:
         return []
-    base = stage.token_issuer
-    if stage.place.endpoint_url is not None:  # a stand-in names AWS as the issuer, and has the keys itself
-        base = f"{stage.place.endpoint_url}/{stage.token_issuer.rpartition('/')[2]}"
-    fetch = partial(_fetch, f"{base}/.well-known/jwks.json")
-    return UploadEndpoints(stage, TokenCheck(issuer=stage.token_issuer, fetch=fetch)).routes()
-
-
-def _fetch(url: str) -> bytes:
-    """Return the keys of the user pool; WindrowError if they cannot be had now."""
-    try:
-        answer = urllib3.request("GET", url, timeout=KEYS_SECONDS_MAX, retries=1, redirect=False)
-    except urllib3.exceptions.HTTPError as error:
-        raise WindrowError(f"the user pool does not say its keys: {error}") from error
-    if answer.status != http.HTTPStatus.OK:
-        raise WindrowError(f"the user pool does not say its keys: status {answer.status}")
-    return answer.data
+    return UploadEndpoints(stage, token_check(stage)).routes()
 
 
 def _now_ms() -> int:

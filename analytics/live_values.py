@@ -15,6 +15,9 @@ from windrow.rules.rule import Rule
 SITES_MAX = 100
 """How many sites an answer has at most; with `search` one asks for others."""
 
+SITE_NUMBERS = ("sensors", "readings", "mean", "min", "max", "beyond")
+"""What a tally says of a site."""
+
 Json = dict[str, Any]
 
 
@@ -34,7 +37,7 @@ def live_values(
     last page is returned if there are fewer. All sensors that are found are tallied by site, and by the limits that
     `rules` name. `sensor_id`, if it is given, is the only sensor that is shown; the tally has the others too.
     """
-    of_quantity = [(one, *_rows_of(one, quantity)) for one in windows]
+    of_quantity = [(one, *rows_of(one, quantity)) for one in windows]
     newest: dict[str, tuple[int, int]] = {}
     for place, (_, ids, rows) in enumerate(of_quantity):
         for one, row in zip(ids, rows.tolist(), strict=True):
@@ -59,7 +62,7 @@ def live_values(
     }
 
 
-def _rows_of(one: OpenWindow, quantity: Quantity) -> tuple[list[str], Int64s]:
+def rows_of(one: OpenWindow, quantity: Quantity) -> tuple[list[str], Int64s]:
     """Return the ids of the sensors with rows of `quantity`, and the positions of these rows."""
     parts = split_series(one.rollup.sensor_ids)
     if quantity not in parts.quantities:
@@ -84,16 +87,26 @@ def _summary(one: OpenWindow, rows: Int64s) -> Json:
 def _sites(counted: SiteTally) -> Json:
     """Return at most SITES_MAX sites, those with the most sensors beyond a limit first, then by name."""
     shown = np.argsort(-counted.beyond, kind="stable")[:SITES_MAX].tolist()
+    numbers = [site_numbers(counted, one) for one in shown]
     return {
         "total": len(counted.sites),
         "site": [counted.sites[one] for one in shown],
-        "sensors": counted.sensors[shown].tolist(),
-        "readings": counted.readings[shown].tolist(),
-        "mean": [rounded_mean(int(counted.sum_milli[one]) / (1000 * int(counted.readings[one]))) for one in shown],
-        "min": [int(counted.min_milli[one]) / 1000 for one in shown],
-        "max": [int(counted.max_milli[one]) / 1000 for one in shown],
-        "beyond": counted.beyond[shown].tolist(),
+        **{name: [one[name] for one in numbers] for name in SITE_NUMBERS},
     }
+
+
+def site_numbers(counted: SiteTally, place: int) -> Json:
+    """Return the numbers of the site at `place`, by SITE_NUMBERS."""
+    sum_milli, readings = int(counted.sum_milli[place]), int(counted.readings[place])
+    numbers = (
+        int(counted.sensors[place]),
+        readings,
+        rounded_mean(sum_milli / (1000 * readings)),
+        int(counted.min_milli[place]) / 1000,
+        int(counted.max_milli[place]) / 1000,
+        int(counted.beyond[place]),
+    )
+    return dict(zip(SITE_NUMBERS, numbers, strict=True))
 
 
 def _columns(windows: Sequence[OpenWindow], rows: Sequence[int]) -> Json:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any
+from urllib.parse import urlsplit
 
 from windrow.quantities import TEMPERATURE, Quantity
 
@@ -50,12 +51,24 @@ class SignIn:
     client: str
 
 
-def hosted_page(sign_in: SignIn) -> str:
-    """Return the page for a bucket: it signs in at `sign_in`, and has its policy in itself, which knows its digests."""
-    policy = "; ".join(_policy(connect=f"'self' {sign_in.authority}"))
+def hosted_page(sign_in: SignIn, *, socket_url: str = "") -> str:
+    """Return the page for a bucket: it signs in at `sign_in`, and has its policy in itself, which knows its digests.
+
+    It hears live values at `socket_url`, if the stage pushes them.
+    """
+    connect = ["'self'", sign_in.authority, *([origin_of(socket_url)] if socket_url else [])]
+    policy = "; ".join(_policy(connect=" ".join(connect)))
     said = f'data-authority="{html.escape(sign_in.authority)}" data-client="{html.escape(sign_in.client)}"'
+    if socket_url:
+        said += f' data-socket="{html.escape(socket_url)}"'
     page = served_page().replace('<html lang="en">', f'<html lang="en" {said}>', 1)
     return page.replace("<head>", f'<head>\n<meta http-equiv="Content-Security-Policy" content="{policy}">', 1)
+
+
+def origin_of(url: str) -> str:
+    """Return the scheme, the host and the port of an address."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def served_policy() -> str:

@@ -1,4 +1,4 @@
-"""The server of the embedded stack: MiniStack, whose functions are edited where they would lose records or groups.
+"""The server of the embedded stack: MiniStack, edited where it would lose records, groups or subprotocols.
 
 `python -m infra.mended_ministack` serves as `python -m ministack` does. With `--diff` it prints the edits as a patch of
 MiniStack's source, which is what to offer to its authors. They go when a release has them: a test fails then.
@@ -17,9 +17,10 @@ from typing import Any
 
 from infra.resharding_edits import ADDED, EDITS, VERSION, Edit
 from infra.sign_in_edits import SIGN_IN_EDITS
+from infra.socket_edits import SOCKET_EDITS
 from windrow.errors import WindrowError
 
-ALL_EDITS = (*EDITS, *SIGN_IN_EDITS)
+ALL_EDITS = (*EDITS, *SIGN_IN_EDITS, *SOCKET_EDITS)
 
 
 def mend() -> None:

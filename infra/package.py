@@ -23,10 +23,16 @@ ZSTD_SINCE = (3, 14)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
-    """A Lambda function and its handler."""
+    """A Lambda function and its handler. `also` are the handlers of functions that run from the same package."""
 
     name: str
     handler: str
+    also: tuple[str, ...] = ()
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The modules of all its handlers."""
+        return tuple(handler.rpartition(".")[0] for handler in (self.handler, *self.also))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +90,12 @@ FUNCTIONS = (
     Function(name="scaling", handler="infra.scaling_handler.handle"),
     Function(name="dispatcher", handler="dispatcher.handler.handle"),
 )
-API = Function(name="api", handler="analytics.api_handler.handle")
-"""The function of a stage with Web=on, whose package is made only for such a stage."""
+API = Function(
+    name="api",
+    handler="analytics.api_handler.handle",
+    also=("analytics.sockets_handler.handle", "analytics.push_handler.handle"),
+)
+"""The function of a stage with Web=on, for which alone its package is made; with Live=push three run from it."""
 AUDIT = Function(name="audit", handler="analytics.audit_handler.handle")
 """The same for a stage with Audit=daily."""
 OURS = "windrow"
@@ -108,19 +118,21 @@ def build(
     packages. ``compiler``, of the Python that the function runs on, adds bytecode. WindrowError if the handler's module
     or a distribution is missing.
     """
-    module = function.handler.rpartition(".")[0]
-    closure = closure_of(module, sources=sources)
-    path = module.replace(".", "/") + ".py"
-    if path not in closure.files:
-        raise WindrowError(f"the {function.name} function has no handler: {sources / path} is missing")
-    entries = {name: zips.stored(name, body) for name, body in closure.files.items()}
+    closures = [closure_of(module, sources=sources) for module in function.modules]
+    for module, closure in zip(function.modules, closures, strict=True):
+        path = module.replace(".", "/") + ".py"
+        if path not in closure.files:
+            raise WindrowError(f"the {function.name} function has no handler: {sources / path} is missing")
+    entries = {name: zips.stored(name, body) for closure in closures for name, body in closure.files.items()}
     parts = {OURS: sum(entry.size for entry in entries.values())}
     if wheels is not None:
         among = [Distribution(wheel) for wheel in wheels]
         runs_on = platform or Platform()
-        modules = closure.third_party - NEVER_PACKAGED - _in_standard_library(runs_on)
+        modules = frozenset[str]().union(*(closure.third_party for closure in closures))
+        modules -= NEVER_PACKAGED | _in_standard_library(runs_on)
+        services = frozenset[str]().union(*(closure.services for closure in closures))
         for distribution in needed(modules, among=among, platform=runs_on):
-            files = distribution.useful(closure.services)
+            files = distribution.useful(services)
             parts[distribution.name] = sum(entry.size for entry in files.values())
             entries |= files
     plain = Package(function=function.name, body=zips.write(entries), parts=parts)

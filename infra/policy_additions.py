@@ -20,7 +20,7 @@ _FLINK_ROLE = "FlinkRole"
 _UPLOADS_ROLE = "UploadsRole"
 _API_ROLE = "ApiRole"
 _AUDIT_ROLE = "AuditRole"
-_LIVE_ROLE = "LiveRole"
+_LIVE_ROLES = ("LiveRole", "LiveSocketsRole", "LivePushRole")
 _SCALING_ROLE = "ScalingRole"
 _BACKFILL_ROLE, _BACKFILL_MACHINE_ROLE = "BackfillRole", "BackfillMachineRole"
 
@@ -59,18 +59,19 @@ def deploy_uploads(scope: Scope) -> list[Policy]:
 
 
 def deploy_live(scope: Scope) -> list[Policy]:
-    """What Live=push adds for who deploys, beside what Web=on does: the table, the queue, and the function's role."""
-    role, table = scope.role(_LIVE_ROLE), scope.arn("dynamodb", f"table/{stack_name(scope.stage)}-latest")
+    """What Live=push adds for who deploys, beside what Web=on does: the tables, the queue, and the functions' roles."""
+    roles = [scope.role(name) for name in _LIVE_ROLES]
+    tables = [scope.arn("dynamodb", f"table/{stack_name(scope.stage)}-{name}") for name in ("latest", "connections")]
     actions = ["CreateTable", "DeleteTable", "Describe*", "GetResourcePolicy", "ListTagsOfResource", "TagResource"]
     actions += ["UntagResource", "UpdateTable", "UpdateTimeToLive"]
     # What making a table with a key of one's own needs of it, by the guide "DynamoDB encryption at rest".
     sealing = ["CreateGrant", "Decrypt", "DescribeKey", "Encrypt", "RevokeGrant"]
     through = {"StringEquals": {"kms:ViaService": f"dynamodb.{scope.region}.{suffix(scope)}"}}
     return [
-        *written_roles(scope, [role]),
-        pass_role("PassLiveRole", [role], "lambda"),
+        *written_roles(scope, roles),
+        pass_role("PassLiveRoles", roles, "lambda"),
         _queues(scope, "live"),
-        allow("Table", actions_of("dynamodb", actions), [table]),
+        allow("Tables", actions_of("dynamodb", actions), tables),
         use_key(scope, "SealTable", actions_of("kms", sealing), through),
     ]
 

@@ -95,6 +95,7 @@ def find_stage(place: Place, name: str) -> Stage:
             iot_topic=outputs.get("IotTopic", ""),
             iot_select=outputs.get("IotSelect", ""),
             site_url=outputs.get("SiteUrl", ""),
+            socket_url=outputs.get("LiveSocketUrl", ""),
             site_bucket=outputs.get("SiteBucketName", ""),
             user_pool=outputs.get("UserPoolId", ""),
             sign_in_client=outputs.get("SignInClientId", ""),

@@ -27,6 +27,10 @@ TOKEN_ISSUER = "WINDROW_TOKEN_ISSUER"  # noqa: S105 - the address of a user pool
 SHARDS_MIN = "WINDROW_SHARDS_MIN"
 SHARDS_MAX = "WINDROW_SHARDS_MAX"
 ALARM_TOPIC_ARN = "WINDROW_ALARM_TOPIC_ARN"
+LATEST_TABLE = "WINDROW_LATEST_TABLE"
+CONNECTIONS_TABLE = "WINDROW_CONNECTIONS_TABLE"
+SOCKET_URL = "WINDROW_SOCKET_URL"
+SIGN_IN_CLIENT = "WINDROW_SIGN_IN_CLIENT"
 ON = "on"
 PUSH = "push"
 
@@ -133,6 +137,43 @@ class ScalingSettings:
             shards_min=_at_least_one(environment, SHARDS_MIN, "shards"),
             shards_max=_at_least_one(environment, SHARDS_MAX, "shards"),
             topic_arn=environment.get(ALARM_TOPIC_ARN) or None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocketSettings:
+    """What the function that opens and closes connections is told beside Settings: their table, and who may open one.
+
+    ``sign_in_client`` is the client whose tokens are taken: the page's.
+    """
+
+    connections_table: str
+    sign_in_client: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "SocketSettings":
+        """Parse ``environment``; WindrowError names a variable that is unset."""
+        return cls(
+            connections_table=_text(environment, CONNECTIONS_TABLE),
+            sign_in_client=_text(environment, SIGN_IN_CLIENT),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushSettings:
+    """What the function that pushes live values is told beside Settings: its tables, and where connections end."""
+
+    latest_table: str
+    connections_table: str
+    socket_url: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "PushSettings":
+        """Parse ``environment``; WindrowError names a variable that is unset."""
+        return cls(
+            latest_table=_text(environment, LATEST_TABLE),
+            connections_table=_text(environment, CONNECTIONS_TABLE),
+            socket_url=_text(environment, SOCKET_URL),
         )
 
 

@@ -57,6 +57,7 @@ class Stage:
     iot_topic: str = ""
     iot_select: str = ""
     site_url: str = ""
+    socket_url: str = ""
     site_bucket: str = ""
     user_pool: str = ""
     sign_in_client: str = ""

@@ -16,7 +16,18 @@ if TYPE_CHECKING:
     from windrow_operations.function_logs import LogLine
 
 # The same as windrow_operations.function_logs.ROLES, which takes a while to import.
-_ROLES = ("consumer", "fanout", "dispatcher", "uploads", "audit", "backfill", "scaling", "api")
+_ROLES = (
+    "consumer",
+    "fanout",
+    "dispatcher",
+    "uploads",
+    "audit",
+    "backfill",
+    "scaling",
+    "api",
+    "live-sockets",
+    "live-push",
+)
 LOOK_EVERY_SECONDS = 2.0
 # Fields of aws-lambda-powertools that are the same in each line of a function, or said otherwise.
 _USUAL = ("level", "message", "timestamp", "location", "service", "cold_start", "function_name", "function_memory_size")

@@ -11,7 +11,18 @@ from windrow.aws.clients import client, readable_errors
 from windrow.errors import WindrowError
 from windrow.stage import Stage
 
-ROLES = ("consumer", "fanout", "dispatcher", "uploads", "audit", "backfill", "scaling", "api")
+ROLES = (
+    "consumer",
+    "fanout",
+    "dispatcher",
+    "uploads",
+    "audit",
+    "backfill",
+    "scaling",
+    "api",
+    "live-sockets",
+    "live-push",
+)
 OVERLAP_MS = 60_000
 """How far each look goes back behind the newest line seen: CloudWatch Logs may show a line later than newer ones."""
 

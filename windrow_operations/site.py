@@ -26,7 +26,11 @@ def _puts(stage: Stage) -> Iterator[dict[str, Any]]:
     sign_in = SignIn(authority=stage.sign_in_url, client=stage.sign_in_client)
     for name in FILES:
         yield {"Key": f"static/{name}", "ContentType": _type_of(name), "Body": text_of(name).encode()}
-    yield {"Key": PAGE, "ContentType": _type_of(PAGE), "Body": hosted_page(sign_in).encode()}
+    yield {
+        "Key": PAGE,
+        "ContentType": _type_of(PAGE),
+        "Body": hosted_page(sign_in, socket_url=stage.socket_url).encode(),
+    }
 
 
 def _type_of(name: str) -> str:

@@ -19,7 +19,8 @@ from starlette.routing import Route
 
 from analytics.abandon import Abandoned, Check, TimeIsUp
 from analytics.api import document
-from analytics.api.operations import OPERATIONS, OPERATOR, Operation
+from analytics.api.groups import OPERATOR
+from analytics.api.operations import OPERATIONS, Operation
 from analytics.api.parameters import Arguments, arguments_of
 from analytics.api.problems import problem
 from analytics.dashboard import Dashboard

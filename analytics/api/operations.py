@@ -6,6 +6,7 @@ from typing import Any
 
 from analytics.abandon import Check
 from analytics.api import schemas
+from analytics.api.groups import OPERATOR, VIEWER
 from analytics.api.parameters import (
     ANY_QUANTITY,
     ONE_SENSOR,
@@ -27,8 +28,6 @@ from windrow.window import Window
 
 VERSION = "v1"
 """The version of the API, the first part of every path."""
-VIEWER, OPERATOR = "viewer", "operator"
-"""The groups of users. Operators may ask everything."""
 
 Json = dict[str, Any]
 Answer = Callable[[Dashboard, Arguments, Check], Json]

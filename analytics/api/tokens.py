@@ -36,10 +36,12 @@ class PublicKey:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a token that holds says: the client that it was given to, and the scopes."""
+    """What a token that holds says: the client that it was given to, the scopes, the user's groups, until when."""
 
     client: str
     scopes: frozenset[str]
+    groups: frozenset[str]
+    expires_s: float
 
 
 @dataclass(kw_only=True)
@@ -75,9 +77,10 @@ class TokenCheck:
             raise BadToken("the token is of another pool, or no access token")
         if not isinstance(until, int | float) or not self.now_seconds() < until:  # also for NaN, which JSON may hold
             raise BadToken("the token is expired: ask for a new one")
-        if not isinstance(client, str) or not isinstance(scopes, str):
+        groups = claims.get("cognito:groups", [])
+        if not isinstance(client, str) or not isinstance(scopes, str) or not _are_texts(groups):
             raise BadToken("the token is malformed")
-        return Grant(client, frozenset(scopes.split()))
+        return Grant(client, frozenset(scopes.split()), frozenset(groups), until)
 
     def _key(self, name: object) -> PublicKey | None:
         """Return the key of this name; the issuer is asked for its keys when it is unknown, as after a rotation."""
@@ -113,6 +116,10 @@ def is_signed(text: bytes, signature: bytes, key: PublicKey) -> bool:
         return False
     expected = b"\x00\x01" + b"\xff" * (size - 3 - len(told)) + b"\x00" + told
     return hmac.compare_digest(pow(number, key.exponent, key.modulus).to_bytes(size), expected)
+
+
+def _are_texts(said: object) -> bool:
+    return isinstance(said, list) and all(isinstance(one, str) for one in said)
 
 
 def _object(part: str) -> dict[str, Any]:

@@ -154,7 +154,7 @@ MUTANTS = {
     "conditions without a limit": ("rule.condition in HAVE_LIMITS and ", ""),
     "rules of other quantities": (" and rule.quantity == quantity.name", ""),
     "the least, from zero": ("np.minimum.reduceat(min_milli, first)", "np.minimum(0, first * 0)"),
-    "sites by the first slash": ('sensor_id.rpartition("/")[0]', 'sensor_id.partition("/")[0]'),
+    "sites by the first slash": ("map(site_of, newest)", '(one.partition("/")[0] for one in newest)'),
     "between is beyond": ("== Verdict.BEYOND", ">= Verdict.BETWEEN"),
     "sensors as they come": ('np.argsort(site, kind="stable")', "np.arange(len(site))"),
     "the rows of another window": ("np.flatnonzero(places == place)", "np.flatnonzero(places >= place)"),

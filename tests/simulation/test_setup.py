@@ -24,7 +24,8 @@ def test_the_simulated_mapping_is_the_templates() -> None:
 
 
 NOT_TIMED = {"ApiFunction", "AuditFunction", "BackfillFunction", "ScalingFunction", "UploadsFunction"}
-"""The first four are not simulated; the last is killed at any request, whatever its time."""
+NOT_TIMED |= {"LiveSocketsFunction", "LivePushFunction"}
+"""They are not simulated, but for that of uploads, which is killed at any request, whatever its time."""
 
 
 def test_the_simulated_functions_have_the_templates_time() -> None:

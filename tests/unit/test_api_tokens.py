@@ -67,12 +67,14 @@ def check(keys: str = KEYS) -> TokenCheck:
 
 def test_a_token_of_the_pool_grants_its_scopes() -> None:
     """To the client that it was given to; the word Bearer is written in any case (RFC 9110, section 11.1)."""
-    expected = Grant("client7", frozenset({"uploads/write", "other/read"}))
+    expected = Grant("client7", frozenset({"uploads/write", "other/read"}), frozenset(), NOW + 60)
 
     assert check().grant_of(f"Bearer {token()}") == expected
     assert check().grant_of(f"bearer  {token()} ") == expected
     without = token({name: said for name, said in CLAIMS.items() if name != "scope"})
-    assert check().grant_of(f"Bearer {without}") == Grant("client7", frozenset())
+    assert check().grant_of(f"Bearer {without}") == Grant("client7", frozenset(), frozenset(), NOW + 60)
+    of_groups = check().grant_of(f"Bearer {token(CLAIMS | {'cognito:groups': ['viewer', 'a b']})}")
+    assert of_groups.groups == {"viewer", "a b"}
     long = token(CLAIMS | {"more": "x" * 5_000})
     assert 7_000 < len(long) < TOKEN_CHARACTERS_MAX
     assert check().grant_of(f"Bearer {long}") == expected
@@ -92,6 +94,8 @@ def test_a_token_of_the_pool_grants_its_scopes() -> None:
         {"client_id": None},
         {"client_id": ["client7"]},
         {"scope": ["uploads/write"]},
+        {"cognito:groups": "viewer"},
+        {"cognito:groups": [7]},
     ],
     ids=str,
 )
@@ -234,6 +238,7 @@ MUTANTS = {
     "one look at the keys for ever": (
         "self.now_seconds() - self._fetched_seconds >= KEYS_SECONDS_MIN", "not self._fetched_seconds > 0",
     ),
+    "groups that are none": (" or not _are_texts(groups)", ""),
 }  # fmt: skip
 
 
@@ -254,6 +259,7 @@ def test_a_break_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
             {"exp": NOW},
             {"exp": NOW - 1},
             {"exp": float("nan")},
+            {"cognito:groups": "viewer"},
         ):
             test_what_is_signed_and_says_something_else_grants_nothing(wrong)
         test_what_is_not_signed_grants_nothing()

@@ -45,7 +45,7 @@ class Tokens:
         client, _, scopes = authorization.removeprefix("Bearer ").partition(":")
         if not client:
             raise BadToken("there is no token")
-        return Grant(client, frozenset(scopes.split()))
+        return Grant(client, frozenset(scopes.split()), frozenset(), 0)
 
 
 class World:

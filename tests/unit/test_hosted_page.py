@@ -43,6 +43,16 @@ def test_the_page_may_ask_its_own_server_and_the_sign_in() -> None:
     assert "data-authority" not in served_page()
 
 
+def test_a_page_that_hears_live_values_may_connect_there() -> None:
+    """At the address of the stage's WebSocket API, which it is told; without one, it is told of none."""
+    page = hosted_page(SIGN_IN, socket_url="wss://abc.execute-api.eu-central-1.amazonaws.com/live")
+    origin = "wss://abc.execute-api.eu-central-1.amazonaws.com"
+    assert f"connect-src 'self' {SIGN_IN.authority} {origin};" in page
+    assert f'data-socket="{origin}/live"' in page
+    assert "data-socket" not in hosted_page(SIGN_IN)
+    assert "wss:" not in hosted_page(SIGN_IN)
+
+
 def test_what_the_sign_in_is_called_cannot_end_an_attribute() -> None:
     """It comes from the outputs of a stack."""
     page = hosted_page(SignIn(authority='"><script>', client='"'))
@@ -72,10 +82,11 @@ def test_every_file_is_written_and_the_page_last() -> None:
 def test_without_the_word_nothing_of_it_is_there() -> None:
     """Every resource of the page and the API has the condition, and the word is off by default."""
     of_kinds = ("AWS::ApiGatewayV2::", "AWS::Cognito::", "AWS::CloudFront::")
-    assert {name for name, one in RESOURCES.items() if one["Type"].startswith(of_kinds)} <= OF_WEB
+    pushing = {name for name, one in RESOURCES.items() if one.get("Condition") == "HasPush"}
+    assert {name for name, one in RESOURCES.items() if one["Type"].startswith(of_kinds)} <= OF_WEB | pushing
     assert {"ApiFunction", "ApiRole", "ApiLogGroup", "ApiAccessLogGroup", "SiteBucket", "SiteBucketPolicy"} <= OF_WEB
     assert template.parameters()["Web"]["Default"] == "off"
-    others = {name: one for name, one in RESOURCES.items() if name not in OF_WEB}
+    others = {name: one for name, one in RESOURCES.items() if name not in OF_WEB | pushing}
     referred = set(re.findall(r'"(?:Ref": "|Fn::GetAtt": \[")([A-Za-z]+)', json.dumps(others)))
     assert referred & OF_WEB == set()
 

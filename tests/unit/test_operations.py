@@ -59,7 +59,8 @@ def own_metrics_of_dashboard() -> set[str]:
 def emitted() -> str:
     """The source of all functions, in which every metric's name is spelled."""
     folders = (ROOT / "processors", ROOT / "dispatcher")
-    modules = [*(path for folder in folders for path in folder.glob("*.py")), ROOT / "analytics" / "audit_handler.py"]
+    modules = [*(path for folder in folders for path in folder.glob("*.py"))]
+    modules += [ROOT / "analytics" / f"{name}_handler.py" for name in ("audit", "push")]
     return "\n".join(path.read_text() for path in modules)
 
 

@@ -264,6 +264,10 @@ def test_live_values_have_a_policy_of_their_own() -> None:
     assert allows(granted, "iam:PassRole", role, {"iam:PassedToService": to_functions})
     assert not allows(granted, "iam:PassRole", role, {"iam:PassedToService": "ec2.amazonaws.com"})
     assert not allows(granted, "iam:PassRole", API_ROLE, {"iam:PassedToService": to_functions})
+    for name in ("LiveSocketsRole", "LivePushRole"):
+        own = f"arn:aws:iam::{ACCOUNT}:role/windrow-prod-{name}-1A2B"
+        assert allows(granted, "iam:PassRole", own, {"iam:PassedToService": to_functions})
+    assert allows(granted, "dynamodb:CreateTable", arn("dynamodb", "table/windrow-prod-connections"))
     for action in calls_for_queues():
         assert allows(granted, action, arn("sqs", "windrow-prod-live-dead"))
         assert not allows(granted, action, arn("sqs", "windrow-other-live"))

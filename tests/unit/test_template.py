@@ -122,7 +122,7 @@ def test_no_yaml_aliases():
 
 def test_outputs_are_those_a_deployment_is_read_from():
     """The names that windrow.deployment looks for, and two for people: who hears of alarms, what opens the data."""
-    of_web = {"SiteUrl", "SiteBucketName", "UserPoolId", "SignInClientId", "SignInUrl", "GatewaysUrl"}
+    of_web = {"SiteUrl", "LiveSocketUrl", "SiteBucketName", "UserPoolId", "SignInClientId", "SignInUrl", "GatewaysUrl"}
     assert set(TEMPLATE["Outputs"]) == of_web | {
         "AlarmTopicArn",
         "SilenceTopicArn",
@@ -534,7 +534,7 @@ def test_the_newest_values_are_pushed_only_if_asked_for():
     is_off = {"Fn::Equals": [{"Ref": "Live"}, "off"]}
     assert conditions["HasLive"] == {"Fn::And": [with_page, {"Fn::Not": [is_off]}]}
     own = [one for name, one in RESOURCES.items() if name.startswith("Live") or name == "LatestValues"]
-    assert {one["Condition"] for one in own} == {"HasPush"}
+    assert {one["Condition"] for one in own} == {"HasPush", "HasPushOperations"}
 
 
 def test_the_table_of_latest_values_has_the_keys_that_are_written():

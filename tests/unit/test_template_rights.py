@@ -211,6 +211,25 @@ SCALES = frozenset(
 )
 
 
+KEEPS_CONNECTIONS = frozenset((f"dynamodb:{action}Item", "LiveConnections.Arn") for action in ("Put", "Delete"))
+_SOCKETS = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${LiveSockets}/live/"
+PUSHES = frozenset(
+    {
+        *(
+            (f"dynamodb:{action}", "LatestValues.StreamArn")
+            for action in ("DescribeStream", "GetRecords", "GetShardIterator")
+        ),
+        ("dynamodb:ListStreams", "*"),
+        ("dynamodb:Query", "LatestValues.Arn"),
+        ("dynamodb:Scan", "LiveConnections.Arn"),
+        ("dynamodb:DeleteItem", "LiveConnections.Arn"),
+        *(("execute-api:ManageConnections", f"{_SOCKETS}{verb}/@connections/*") for verb in ("POST", "DELETE")),
+        ("s3:GetObject", f"${{LakeBucket.Arn}}/{layout.RULES}*"),
+        ("kms:Decrypt", "Key.Arn"),
+    }
+)
+
+
 def spelled(where: Any) -> str:
     """A resource in a statement, in short."""
     match where:
@@ -257,6 +276,8 @@ def spelled(where: Any) -> str:
         pytest.param("ApiRole", False, logs("Api") | READS_RESULTS | READS_PARTIALS | READS_RULES, id="api"),
         pytest.param("AuditRole", False, logs("Audit") | SEALS | AUDITS, id="audit"),
         pytest.param("ScalingRole", False, logs("Scaling") | SEALS | SCALES, id="scaling"),
+        pytest.param("LiveSocketsRole", False, logs("LiveSockets") | KEEPS_CONNECTIONS, id="live-sockets"),
+        pytest.param("LivePushRole", False, logs("LivePush") | PUSHES, id="live-push"),
         pytest.param(
             "BackfillRole", False, logs("Backfill") | SEALS | {("kms:Decrypt", "Key.Arn")} | BACKFILLS, id="backfill"
         ),
@@ -356,7 +377,7 @@ def test_each_function_has_a_role_and_a_log_of_its_own():
     functions = [one["Properties"] for one in RESOURCES.values() if one["Type"] == "AWS::Serverless::Function"]
     roles = {spelled(function["Role"]) for function in functions}
     groups = {function["LoggingConfig"]["LogGroup"]["Ref"] for function in functions}
-    assert len(functions) == len(roles) == len(groups) == 8
+    assert len(functions) == len(roles) == len(groups) == 10
     assert all("RetentionInDays" in RESOURCES[group]["Properties"] for group in groups)
 
 
@@ -371,11 +392,13 @@ def test_each_function_has_a_role_and_a_log_of_its_own():
         "AuditRole",
         "BackfillRole",
         "ScalingRole",
+        "LiveSocketsRole",
+        "LivePushRole",
     ],
 )
 def test_only_a_function_in_a_vpc_may_be_connected_and_its_code_never(role: str):
     """Lambda may make network interfaces with the role; what comes from the function's own code is denied."""
-    name = role.removesuffix("Role").lower()
+    name = role.removesuffix("Role").lower().replace("live", "live-")
     is_fanout = role == "FanoutRole"
     without = statements(role, is_fanout=is_fanout)
     more = [one for one in statements(role, is_fanout=is_fanout, is_in_vpc=True) if one not in without]

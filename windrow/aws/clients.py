@@ -112,24 +112,27 @@ class Place:
         return cls(FUNCTION, environment.get(settings.AWS_ENDPOINT_URL) or None, region or DEFAULT_REGION)
 
 
-_clients: dict[tuple[str, Place, bool], Any] = {}
+_clients: dict[tuple[object, ...], Any] = {}
 _lock = threading.Lock()
 
 
-def client(service: str, place: Place, *, repeats: bool = True) -> Any:
+def client(service: str, place: Place, *, repeats: bool = True, wait_seconds: int | None = None) -> Any:
     """Return the process's client for `service` at `place`, made at the first call; thread-safe.
 
-    Without `repeats` it sends every request once: the caller repeats, and counts what may have been done twice.
-    Raises PermanentError when there is no such profile, or the region is not the name of one.
+    Without `repeats` it sends every request once: the caller repeats, and counts what may have been done twice. It
+    waits no longer than `wait_seconds`, if they are given, for a connection, and as long again for each part of an
+    answer. Raises PermanentError when there is no such profile, or the region is not the name of one.
     """
-    key = (service, place, repeats)
+    key: tuple[object, ...] = (service, place, repeats)
+    if wait_seconds is not None:
+        key += (wait_seconds,)
     made = _clients.get(key)
     if made is None:
         with _lock:  # a boto3 session must not make two clients at once
             made = _clients.get(key)
             if made is None:
                 with readable_errors(place):
-                    made = _clients[key] = _make(service, place, repeats=repeats)
+                    made = _clients[key] = _make(service, place, repeats=repeats, wait_seconds=wait_seconds)
     return made
 
 
@@ -149,12 +152,14 @@ def wrap_client(service: str, place: Place, wrap: Callable[[Callable[[], Any]], 
             _clients[key] = wrap(make)
 
 
-def _make(service: str, place: Place, *, repeats: bool) -> Any:
+def _make(service: str, place: Place, *, repeats: bool, wait_seconds: int | None = None) -> Any:
     from botocore.config import Config  # noqa: PLC0415 - see above
 
     config = client_config(service, place)
     if not repeats:
         config = config.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
+    if wait_seconds is not None:
+        config = config.merge(Config(connect_timeout=wait_seconds, read_timeout=wait_seconds))
     if place.name == LOCALSTACK:
         from localstack_client.session import Session  # noqa: PLC0415 - the functions do without it
 
