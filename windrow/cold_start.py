@@ -7,11 +7,12 @@ from contextlib import contextmanager
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """Import without looking for garbage.
+    """Import without looking for garbage, neither meanwhile nor at once afterwards.
 
     Python's collector otherwise runs some eighty times during a handler's imports and finds next to nothing, as
-    modules, classes and functions stay. It is on again afterwards, unless it was off before. What was imported is not
-    frozen: DuckDB would then report leaks when the process ends.
+    modules, classes and functions stay. It is on again afterwards, unless it was off before. All that there is then
+    counts as old, as if the collector had looked at it twice: its next full run is the first to look at it. Nothing
+    stays frozen: DuckDB would report leaks when the process ends.
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -19,4 +20,6 @@ def importing() -> Iterator[None]:
         yield
     finally:
         if was_on:
+            gc.freeze()
+            gc.unfreeze()
             gc.enable()
