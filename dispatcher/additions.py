@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from dispatcher.ceiling import Use
-from dispatcher.spill import BLOCKS_PER_HELD, READINGS_HELD_MAX, RangeFile, blocks, prefixes_of
+from dispatcher.spill import READINGS_HELD_MAX, RangeFile, blocks, prefixes_of
 from windrow.rows.partial import Partial
 from windrow.window import Window
 
@@ -56,14 +56,14 @@ class Additions:
         self._readings += Counter()  # drops the zeros
         self._held.append((partial, bounds))
         self._held_readings += len(partial)
-        if self._held_readings > (self._held_max // BLOCKS_PER_HELD if self._files else self._held_max):
+        if self._held_readings > self._held_max:
             self._write_held()
 
     def of_range(self, number: int) -> Iterator[Partial]:
         """Yield the additions of one range, in any number of parts; files are read many blocks at a time."""
         if self._files:
             self._write_held()
-            yield from self._files[number].read(self._window, self._held_max // BLOCKS_PER_HELD)
+            yield from self._files[number].read(self._window, self._held_max)
             return
         for partial, bounds in self._held:
             start, end = bounds[number : number + 2]

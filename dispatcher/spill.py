@@ -27,11 +27,10 @@ from windrow.rows.partial import Partial, union
 from windrow.window import Window
 
 READINGS_HELD_MAX = 1 << 18
-"""Readings that are held in memory; their union takes about 150 bytes each. Beyond that they go to disk."""
+"""Readings that are held in memory; their union takes about 150 bytes each. Beyond that they go to disk, as one block
+for each range: smaller blocks would cost more than what is in them."""
 RANGES_MAX = 128
 """Ranges, and so open files, of one split. A range that is still too large is split again."""
-BLOCKS_PER_HELD = 4
-"""With files, READINGS_HELD_MAX / this many readings are held before they are written, one block for each range."""
 SAMPLES_PER_RANGE = 64
 DEPTH_MAX = 4
 """Nested splits: 128^4 ranges of READINGS_HELD_MAX are more than any disk holds. One sensor cannot be split."""
@@ -86,7 +85,7 @@ class Spill:
         self._held.append(partial)
         self._held_readings += len(partial)
         self._held_bytes += size_bytes
-        if self._held_readings > (self._held_max // BLOCKS_PER_HELD if self._files else self._held_max):
+        if self._held_readings > self._held_max:
             if not self._files:
                 # Partials come in the order of their digests, so those held are a fair sample of all.
                 expected = self._held_readings * max(self._bytes_expected, self._held_bytes) // self._held_bytes
@@ -122,12 +121,11 @@ class Spill:
         with Spill(
             self._window, bytes_expected=0, held_max=self._held_max, depth=self._depth + 1, use=self._use
         ) as finer:
-            at_once = self._held_max // BLOCKS_PER_HELD
-            finer._split(file.read(self._window, at_once), readings=file.readings)
+            finer._split(file.read(self._window, self._held_max), readings=file.readings)
             if len(finer._files) == 1:  # nearly all of it is of one sensor
                 yield from self._whole(file)
                 return
-            for part in file.read(self._window, at_once):
+            for part in file.read(self._window, self._held_max):
                 finer.add(part, size_bytes=0)
             file.close()
             yield from finer.ranges()

@@ -90,7 +90,7 @@ def test_small_blocks_are_united_many_at_a_time(monkeypatch: pytest.MonkeyPatch)
     ranges = ranges_of(partials, held_max=2_000)
     readings = sum(map(len, ranges))
     assert readings == sum(map(len, partials))
-    blocks = readings / (2_000 / spill_module.BLOCKS_PER_HELD)
+    blocks = readings / 2_000
     assert len(calls) < 2 * blocks + len(ranges) + 8 < 2 * 4 * blocks
 
 
