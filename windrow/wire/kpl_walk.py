@@ -103,7 +103,7 @@ class _Varints:
 def _varints(octets: Octets, at: Int64s) -> _Varints:
     """Read the varints at `at`; usually all have one byte, which takes a single fetch."""
     first = octets[at].astype(np.int64)
-    value, end, ok = first & _LOW_BITS, at + 1, np.ones(len(at), bool)
+    value, end = first & _LOW_BITS, at + 1
     goes_on = first > _LOW_BITS
     for shift in (7, 14):
         if not goes_on.any():
@@ -112,7 +112,7 @@ def _varints(octets: Octets, at: Int64s) -> _Varints:
         value += ((octet & _LOW_BITS) << shift) * goes_on
         end += goes_on
         goes_on &= octet > _LOW_BITS
-    return _Varints(value, end, ok & ~goes_on)
+    return _Varints(value, end, ~goes_on)
 
 
 def _record_like(bodies: AggregateBodies) -> UserRecordSpans:

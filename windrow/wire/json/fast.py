@@ -118,12 +118,13 @@ def read_common_layouts(
 
 
 def _left(pending: Int64s, read: ParsedColumns) -> Int64s:
-    """Return those of the ascending `pending` that were not read; what was read is ascending too."""
+    """Return those of the ascending `pending` that were not read, ascending."""
     if not len(read.rows):
         return pending
-    is_left = np.ones(len(pending), bool)
-    is_left[np.searchsorted(pending, read.rows)] = False
-    return pending[is_left]
+    is_left = np.zeros(pending[-1] + 1, bool)
+    is_left[pending] = True
+    is_left[read.rows] = False
+    return np.flatnonzero(is_left)
 
 
 def _number_read(layout: Layout, payloads: Payloads, rows: Int64s) -> int:
