@@ -3,10 +3,11 @@
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from windrow.errors import UsageError
+from windrow.payloads.units import is_known
 
 _DELIMITERS = (",", ";", "\t", "|")
 _COMMENT = "#"
@@ -14,23 +15,28 @@ _ANNOTATIONS = ("#group,", "#datatype,", "#default,")
 _LINES_MAX = 200
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?([eE][+-]?\d+)?|")
 _VALUE = re.compile(r"\s*[+-]?[.,]?\d")
+_VALUE_WITHIN = re.compile(r"(?<![A-Za-z^/])\d")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 _DECIMAL_POINT = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CsvForm:
-    """How to read a CSV file. skipped_lines: lines before the header; has_comments: lines with # are none of it.
+    """How to read a CSV file. header_lines: lines before its rows; has_comments: lines with # are none of it.
 
-    names: the header's names, without stray spaces, made unique; empty ones become `column N`.
+    names: the header's names, without stray spaces, made unique; empty ones become `column N`. units: what a line below
+    the names says of some of them, such as `°F`, or `UTC` of a time. fields: how many most rows have, if that is less
+    than there are names; such rows lack the last ones.
     """
 
     delimiter: str
-    skipped_lines: int
+    header_lines: int
     names: tuple[str, ...]
     has_comments: bool
     has_decimal_comma: bool
-    remarks: tuple[str, ...] = ()
+    units: Mapping[str, str]
+    fields: int
+    remarks: tuple[str, ...]
 
 
 def csv_form(
@@ -56,7 +62,8 @@ def csv_form(
             f"{name}, line {at + 1}, has numbers where the names of the columns should be: {lines[at][:80]!r}",
             hint="add a line of names; readings cannot be told from their places",
         )
-    cells = [field.strip() for row in rows[header + 1 :] for field in row]
+    names, below = _unique(fields), _rows_of_units(rows[header + 1 :])
+    cells = [field.strip() for row in rows[header + 1 + below :] for field in row]
     if has_decimal_comma is None:
         has_decimal_comma = (
             chosen != ","
@@ -64,12 +71,16 @@ def csv_form(
             and not any(_DECIMAL_POINT.fullmatch(cell) for cell in cells)
         )
     remarks = [f"{at} lines before the header are skipped (--skip-lines)"] if at and skipped_lines is None else []
+    if below:
+        remarks.append(f"the line below the names says their units: {lines[at + 1][:80]!r}")
     return CsvForm(
         delimiter=chosen,
-        skipped_lines=at,
-        names=_unique(fields),
+        header_lines=_line_after(lines, at, 1 + below),
+        names=names,
         has_comments=any(is_comment[at + 1 :]),
         has_decimal_comma=has_decimal_comma,
+        fields=_fields_of(rows[header + 1 + below :], len(names)),
+        units=_units_of(names, rows[header + 1]) if below else {},
         remarks=tuple(remarks),
     )
 
@@ -102,13 +113,50 @@ def is_annotated(text: str) -> bool:
 def _header(rows: list[list[str]]) -> int:
     """Return which row has the names: the first of the widest without any number, before the first that has some.
 
-    Rows of values may be wider, by surplus fields. Where every row has a number, it is the first as wide as most are.
+    Rows of values may be wider, by surplus fields; what is narrower than most is part of a title. Where every row has a
+    number, it is the first as wide as most are. Files that begin with TOA5 have one title line.
     """
+    if rows[0][0].strip() == "TOA5" and len(rows) > 1:
+        return 1
     usual = Counter(_width(row) for row in rows).most_common(1)[0][0]
-    values = next((at for at, row in enumerate(rows) if _width(row) > 1 and any(map(_VALUE.match, row))), len(rows))
+    wide = (at for at, row in enumerate(rows) if _width(row) >= max(2, usual) and any(map(_VALUE.match, row)))
+    values = next(wide, len(rows))
     if values:
         return max(range(values), key=lambda at: _width(rows[at]))
     return next(at for at, row in enumerate(rows) if len(row) >= usual and _width(row) >= min(2, usual))
+
+
+def _rows_of_units(rows: list[list[str]]) -> int:
+    """Return how many of the rows below the names have no values: one that says units, and one of other words."""
+    if not rows or _has_values(rows[0]) or not any(map(is_known, map(_bare, rows[0]))):
+        return 0
+    return 1 if len(rows) < 2 or _has_values(rows[1]) else 2
+
+
+def _fields_of(rows: list[list[str]], names: int) -> int:
+    """Return how many fields most rows have, at most as many as there are names; two, and rows of both widths."""
+    widths = Counter(len(row) for row in rows)
+    usual = max(widths, key=lambda width: widths[width], default=names)
+    return usual if 1 < usual < names and widths[names] else names
+
+
+def _has_values(row: list[str]) -> bool:
+    return any(_VALUE_WITHIN.search(field) and not is_known(_bare(field)) for field in row)
+
+
+def _units_of(names: tuple[str, ...], row: list[str]) -> dict[str, str]:
+    found = {name: _bare(field) for name, field in zip(names, row, strict=False)}
+    return {name: unit for name, unit in found.items() if is_known(unit) or unit.upper() in {"UTC", "GMT"}}
+
+
+def _bare(field: str) -> str:
+    return field.strip().strip("[]()").strip()
+
+
+def _line_after(lines: list[str], at: int, count: int) -> int:
+    """Return the number of the line after `count` rows from the line `at` on; blank lines and comments are none."""
+    rows = (number for number in range(at, len(lines)) if lines[number].strip() and not lines[number].startswith("#"))
+    return next(number for row, number in enumerate(rows, 1) if row == count) + 1
 
 
 def _agreement(lines: list[str], delimiter: str) -> tuple[float, int]:

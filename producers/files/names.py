@@ -1,6 +1,7 @@
 """The names of columns: what people call sensors, times, quantities and units."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from windrow.payloads.units import is_known
@@ -11,13 +12,15 @@ Samples = dict[str, list[str]]
 
 SENSORS = (
     "sensor_id", "device_id", "sensor", "device", "sensorid", "deviceid", "dev_eui", "deveui", "mac", "serial",
-    "station", "station_id", "node", "entity_id", "probe", "logger", "location", "room", "id", "name",
+    "station", "station_id", "node", "entity_id", "probe", "logger", "stations_id", "sensor_index", "serial_number",
+    "sensor_name", "device_name", "location", "room", "id", "name",
 )  # fmt: skip
 TIMES = (
     "event_time", "timestamp", "ts", "datetime", "date_time", "date time", "time", "_time", "date", "created_at",
-    "received_at", "measured_at", "last_changed", "at", "t",
+    "received_at", "measured_at", "last_changed", "time_stamp", "dateutc",
+    "date_utc", "time_utc", "timestamp_utc", "utc", "utc_time", "at", "t",
 )  # fmt: skip
-DATES, CLOCKS = ("date", "day", "datum"), ("time", "clock", "hour", "zeit", "uhrzeit")
+DATES, CLOCKS = ("date", "day", "datum", "fecha"), ("time", "clock", "hour", "zeit", "uhrzeit", "heure", "hora")
 VALUES = ("value", "val", "reading", "measurement", "state", "_value")
 # Columns that say of each row what its value is of, as tables with a row for each value have them.
 QUANTITIES = (
@@ -28,13 +31,13 @@ QUANTITIES = (
 _QUANTITIES = (
     (
         re.compile(
-            r"(?:(?:air|ambient|room)_)?(?:temperature|temp)|(?:celsius|fahrenheit)$|tmp(?=[cfk]?$)"
+            r"(?:(?:air|ambient|room|luft)_?)?(?:temperature|temp)|(?:celsius|fahrenheit)$|tmp(?=[cfk]?$)"
             r"|air_?t(?=[cf]?(?:_|$))|t(?=[\W_]*\d|_?[cf]?(?:_(?:avg|mean|min|max|smp))?$)"
         ),
         "temperature",
     ),
-    (re.compile(r"(?:(?:relative|rel|air)_)?(?:humidity|hum)|rh"), "humidity"),
-    (re.compile(r"(?:(?:air|atmospheric|barometric)_)?(?:pressure|press)|baro(?:meter)?"), "pressure"),
+    (re.compile(r"(?:(?:relative|rel|air)_)?(?:humidity|hum)|rh|relh|luftfeucht"), "humidity"),
+    (re.compile(r"(?:(?:air|atmospheric|barometric)_)?(?:pressure|press)|baro(?:meter)?|luftdruck"), "pressure"),
     (re.compile(r"co2"), "co2"),
     (re.compile(r"illuminance|lux"), "illuminance"),
     (re.compile(r"battery_voltage|voltage|volt"), "voltage"),
@@ -55,14 +58,15 @@ _UNITS = (
 
 
 def plain(name: str) -> str:
-    """Return a column's name for comparison: the last step of a path, in small letters, without unit or remark."""
+    """Return a column's name for comparison: a path's last step, in small letters, without accents, unit or remark."""
     last = name.rpartition(".")[2].strip('"') if "." in name and " " not in name.rpartition(".")[0] else name
-    return re.split(r"[(\[,:]", last)[0].strip().lower().replace("-", "_")
+    bare = re.split(r"[(\[,:]", last)[0].strip().lower().replace("-", "_")
+    return "".join(letter for letter in unicodedata.normalize("NFKD", bare) if not unicodedata.combining(letter))
 
 
 def named(samples: Samples, names: Sequence[str]) -> list[str]:
     """Return the columns with one of `names`, in the order of `names`."""
-    return [column for name in names for column in samples if plain(column) == name]
+    return [column for name in names for column in samples if name in {plain(column), plain(column).replace(" ", "_")}]
 
 
 def quantity_of(column: str) -> str | None:

@@ -25,6 +25,7 @@ _ENDINGS = {
     ".csv": FileFormat.CSV,
     ".tsv": FileFormat.CSV,
     ".txt": FileFormat.CSV,
+    ".dat": FileFormat.CSV,
     ".jsonl": FileFormat.JSONL,
     ".ndjson": FileFormat.JSONL,
     ".json": FileFormat.JSON,

@@ -1,6 +1,6 @@
 """A file as readings: what was understood of it, its readings in batches, and the rows that are left out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
@@ -66,6 +66,7 @@ class FileRecording:
     @cached_property
     def _understood(self) -> tuple[Table, Roles, tuple[str, ...], bool]:
         comma, remarks = False, self.file.remarks
+        units: Mapping[str, str] = {}
         table: Table
         match self.file.file_format:
             case FileFormat.PARQUET:
@@ -84,6 +85,7 @@ class FileRecording:
                     has_decimal_comma=self.options.has_decimal_comma,
                 )
                 table, comma, remarks = csv_table(self.file, form), form.has_decimal_comma, remarks + form.remarks
+                units = form.units
             case _:
                 table = JsonTable(self.file.name, self.file.path, self.file.file_format is FileFormat.JSON)
         samples = table.samples()
@@ -93,7 +95,7 @@ class FileRecording:
             samples = {name: [text.replace(",", ".") for text in texts] for name, texts in samples.items()}
             remarks = (*remarks, "numbers have a decimal comma (--decimal-comma)")
         names = FileNames(self.file.name, self.file.stem, self.file.folder)
-        roles = roles_of(samples, self.options, names, instant_columns=table.instant_columns)
+        roles = roles_of(samples, self.options, names, instant_columns=table.instant_columns, units=units)
         return table, roles, remarks, comma
 
     @property

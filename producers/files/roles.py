@@ -1,7 +1,7 @@
 """Which column of a file is what: as the user says, as the names say, or as the values suggest, which is then told."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -65,21 +65,31 @@ class FileNames:
 
 @dataclass(frozen=True, slots=True)
 class _Notes:
-    """Guesses to tell, and what somebody must say first: what is open, with the option that says it."""
+    """Guesses to tell, and what somebody must say first: what is open, with the option that says it.
 
+    units: what the file says of some columns beside their names.
+    """
+
+    units: Mapping[str, str]
     guesses: list[str] = field(default_factory=list)
     needs: list[str] = field(default_factory=list)
 
 
 def roles_of(
-    samples: Samples, options: FileOptions, names: FileNames, *, instant_columns: frozenset[str] = frozenset()
+    samples: Samples,
+    options: FileOptions,
+    names: FileNames,
+    *,
+    instant_columns: frozenset[str] = frozenset(),
+    units: Mapping[str, str] | None = None,
 ) -> Roles:
     """Return the roles of the columns whose first texts are `samples`; `instant_columns` hold epoch milliseconds.
 
-    UsageError names a column that is not there, or at once all options without which the file means nothing.
+    units: what the file says of some columns beside their names, a unit or UTC. UsageError names a column that is not
+    there, or at once all options without which the file means nothing.
     """
     _check_names(samples, options, names.name)
-    notes = _Notes()
+    notes = _Notes(units=units or {})
     time_columns, form = _time(samples, options, instant_columns, notes)
     sensor = _sensor(samples, options)
     taken = {*time_columns, *(one for one in (sensor, options.sequence_column) if one)}
@@ -114,10 +124,10 @@ def _values(
     samples: Samples, options: FileOptions, notes: _Notes, sensor: str | None, taken: set[str]
 ) -> tuple[Series, ...]:
     """Return the columns of values; a need, if none is named like a quantity, or ids are of another than is guessed."""
-    series, guesses = series_of(samples, options, taken=taken)
+    series, guesses = series_of(samples, options, taken=taken, units=notes.units)
     notes.guesses.extend(guesses)
     if not series:
-        notes.needs.append("no column is named like a quantity: --temperature-column or --value-column")
+        notes.needs.extend(guesses or ["no column is named like a quantity: --temperature-column or --value-column"])
         return ()
     is_by_default = not options.value_columns and plain(series[0].column) in VALUES
     if sensor is not None and is_by_default:
@@ -141,13 +151,18 @@ def _note_named(samples: Samples, options: FileOptions, notes: _Notes, values: N
             f"{values.quantity_column!r} names each row's quantity: {found} (--quantity-column), {values.column!r} its"
             " value (--value-column)"
         )
-    if options.unit_column or "unit" in samples:
-        return
+    unit_column = options.unit_column or ("unit" if "unit" in samples else None)
+    units = of_rows(unit_column) if unit_column else [""] * len(names)
     for name in dict.fromkeys(names):
         quantity = quantity_of(name)
-        of_name = [text for one, text in zip(names, texts, strict=True) if one == name]
-        odd = improbable(quantity, unit_in(name), of_name) if quantity else None
-        if odd:
+        own = [text for one, text, unit in zip(names, texts, units, strict=True) if one == name and not unit.strip()]
+        odd = improbable(quantity, unit_in(name), own) if quantity else None
+        if odd and unit_column:
+            notes.needs.append(
+                f"{odd} is no {quantity} in {usual_unit(quantity or '')}, and its {unit_column!r} is empty: --where"
+                f" '{unit_column}=?*' leaves such rows out"
+            )
+        elif odd:
             notes.needs.append(f"{odd} is no {quantity} in {usual_unit(quantity or '')}: --unit-column")
 
 
@@ -186,7 +201,8 @@ def _sensor(samples: Samples, options: FileOptions) -> str | None:
         texts = samples[column]
         # A column `id` whose values never come again numbers the rows.
         repeats = len(set(texts)) <= max(1, len(texts) // 2)
-        if any(texts) and (repeats or plain(column) not in {"id", "name"}):
+        is_filled = 2 * sum(map(bool, texts)) > len(texts)
+        if is_filled and (repeats or plain(column) not in {"id", "name"}):
             return column
     return None
 
@@ -239,7 +255,11 @@ def _time_candidates(samples: Samples, instant_columns: frozenset[str]) -> list[
 
 
 def _form(columns: tuple[str, ...], samples: Samples, options: FileOptions, notes: _Notes) -> TimeForm | None:
-    zone = _said_zone(options) or next((one for one in map(zone_in, columns) if one), None)
+    told = [zone_in(text) for column in columns for text in (column, notes.units.get(column, ""))]
+    of_file = next((one for one in told if one), None)
+    zone = _said_zone(options) or of_file
+    if zone and of_file and zone.offsets_s != of_file.offsets_s:
+        notes.guesses.append(f"{' and '.join(map(repr, columns))} says {of_file.name}, but --zone counts")
     joined = [" ".join(texts).strip() for texts in zip(*(samples[one] for one in columns), strict=True)]
     like = f"times like {next((text for text in joined if text), '')[:40]!r}"
     if options.time_format is not None:

@@ -148,12 +148,13 @@ class DuckDbTable:
 def csv_table(file: OpenedFile, form: CsvForm) -> DuckDbTable:
     """Return the table of a CSV file. Fields have no spaces around them; rows of another width are unreadable."""
     columns = ", ".join(f"{quoted_text(f'c{number}')}: 'VARCHAR'" for number in range(len(form.names)))
+    is_copied = form.header_lines > 1 or form.fields < len(form.names)
     options = {
         "delim": quoted_text(form.delimiter),
         "quote": "'\"'",
         "escape": "'\"'",
         "header": "false",
-        "skip": "0" if form.skipped_lines else "1",
+        "skip": "0" if is_copied else "1",
         "auto_detect": "false",
         "columns": f"{{{columns}}}",
         "null_padding": "false",
@@ -163,7 +164,7 @@ def csv_table(file: OpenedFile, form: CsvForm) -> DuckDbTable:
     }
     if form.has_comments:
         options["comment"] = "'#'"
-    path = _without_lines(file, form.skipped_lines + 1) if form.skipped_lines else file.path
+    path = _body(file, form) if is_copied else file.path
     source = f"read_csv({quoted_text(path)}, {', '.join(f'{name} = {value}' for name, value in options.items())})"
     return DuckDbTable(
         name=file.name,
@@ -171,7 +172,7 @@ def csv_table(file: OpenedFile, form: CsvForm) -> DuckDbTable:
         expressions={name: f"trim(c{number}, ' \t')" for number, name in enumerate(form.names)},
         delimiter=form.delimiter,
         rejects="reject_errors",
-        cut_lines=form.skipped_lines + 1 if form.skipped_lines else 0,
+        cut_lines=form.header_lines if is_copied else 0,
     )
 
 
@@ -189,12 +190,22 @@ def parquet_table(file: OpenedFile) -> DuckDbTable:
     return DuckDbTable(name=file.name, source=source, expressions=expressions, instant_columns=instants)
 
 
-def _without_lines(file: OpenedFile, lines: int) -> Path:
-    """Copy what follows the first `lines` lines; DuckDB counts neither blank lines nor comments when it skips."""
+def _body(file: OpenedFile, form: CsvForm) -> Path:
+    """Copy what follows the header; DuckDB counts neither blank lines nor comments when it skips.
+
+    Lines with the fields that most rows have get the last ones, empty, if there are fewer than names.
+    """
+    missing = form.delimiter.encode() * (len(form.names) - form.fields)
     with file.path.open("rb") as source, file.scratch.open("wb") as body:
-        for _ in range(lines):
+        for _ in range(form.header_lines):
             source.readline()
-        shutil.copyfileobj(source, body)
+        if not missing:
+            shutil.copyfileobj(source, body)
+            return file.scratch
+        for line in source:
+            bare = line.rstrip(b"\r\n")
+            row = next(csv.reader([bare.decode("utf-8", "replace")], delimiter=form.delimiter), [])
+            body.write(bare + (missing if len(row) == form.fields else b"") + b"\n")
     return file.scratch
 
 

@@ -24,6 +24,11 @@ _UTC_WORD = re.compile(r"\s*(UTC|GMT|Z)$", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 # Such as Date Time, GMT-04:00 and Timestamp [UTC+2].
 _HEADER_ZONE = re.compile(r"\b(?:GMT|UTC)\s*(?P<offset>[+-]\d{1,2}(?::?\d{2})?)?(?![\w])", re.IGNORECASE)
+_NAMED_UTC = re.compile(
+    r"(?:date|time|timestamp|datetime|time_?stamp)[ _]?utc|utc[ _]?(?:date|time|timestamp)?", re.IGNORECASE
+)
+# Such as Timestamp (Europe/Berlin).
+_HEADER_PLACE = re.compile(r"\b[A-Z][A-Za-z]+/[A-Z][A-Za-z_/+-]+")
 _CLOCKS = ("%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%I:%M:%S %p", "%I:%M %p")
 _DATES = (
     "%m/%d/%Y", "%d/%m/%Y", "%m/%d/%y", "%d/%m/%y", "%d.%m.%Y", "%d.%m.%y", "%m-%d-%Y", "%d-%m-%Y", "%Y/%m/%d",
@@ -32,6 +37,9 @@ _DATES = (
 _PATTERNS = tuple(f"{date}{between}{clock}" for date in _DATES for clock in _CLOCKS for between in (" ", ", ", "T"))
 # 2001 to 2286, in which seconds, milliseconds, microseconds and nanoseconds have lengths of their own.
 _EPOCH_DIGITS = {10: "epoch_s", 13: "epoch_ms", 16: "epoch_us", 19: "epoch_ns"}
+# Dates and clocks without separators, by their number of digits. As seconds, those of ten would be of 2033 and later.
+_COMPACT = {10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+_COMPACT_TIME = re.compile(r"(19|20)\d{8}(\d\d){0,2}", re.ASCII)
 # Distinct texts that are tried in all forms.
 _SAMPLES_MAX = 100
 _UTC = Zone("UTC", (0,))
@@ -55,6 +63,10 @@ def guessed_time(samples: Sequence[str], *, zone: Zone | None) -> GuessedTime:
     """
     texts = list(dict.fromkeys(samples))[:_SAMPLES_MAX]
     least = max(1, -(-len(texts) // 2))
+    if texts and all(map(_COMPACT_TIME.fullmatch, texts)):
+        form = TimeForm("pattern", _COMPACT[len(texts[0])], zone or _UTC)
+        if _fitting(form, texts) == len(texts):
+            return GuessedTime((form,), needs_zone=zone is None)
     sizes = Counter(len(str(int(abs(float(text))))) for text in texts if _NUMBER.fullmatch(text))
     size, count = sizes.most_common(1)[0] if sizes else (0, 0)
     if count >= least:
@@ -84,13 +96,25 @@ def named_form(name: str, zone: Zone | None) -> TimeForm:
 
 
 def zone_in(header: str) -> Zone | None:
-    """Return the zone that a column's name says: `Date Time, GMT-04:00`; None if it says none."""
+    """Return the zone that a column's name says: `Date Time, GMT-04:00`, `dateutc`; None if it says none."""
+    if _NAMED_UTC.fullmatch(header.strip()):
+        return _UTC
     found = _HEADER_ZONE.search(header)
     if found is None:
-        return None
-    offset = (found["offset"] or "+00").replace(":", "")
+        place = _HEADER_PLACE.search(header)
+        return _place_named(place[0]) if place else None
+    if found["offset"] is None:
+        return _UTC
+    offset = found["offset"].replace(":", "")
     sign, digits = offset[0], offset[1:]
     return zone_named(f"{sign}{digits.zfill(2)[:2] if len(digits) < 3 else digits.zfill(4)}")
+
+
+def _place_named(name: str) -> Zone | None:
+    try:
+        return zone_named(name)
+    except ValueError:
+        return None  # such as Date/Time
 
 
 def instant_ms(text: str, form: TimeForm) -> int:

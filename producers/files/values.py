@@ -13,18 +13,16 @@ from windrow.columns.payloads import Payloads
 from windrow.payloads.contract import Quantity
 from windrow.payloads.paths import Path
 from windrow.payloads.units import LinearMap, is_known, map_between, symbol_of, unscaled
+from windrow.payloads.usual import SENTINELS
 from windrow.payloads.values import MILLI_MAX, MILLI_MIN, milli_of, number_of
 from windrow.reading import BadReading, Reason, exact_decimal
 from windrow.wire.json.cursor import Cursor
 from windrow.wire.json.parts import Temperature
 
-# Values by which loggers say that something is wrong, of those that could be a value of some sensor.
-SENTINELS = (
-    "-55", "-85", "85", "-99", "99", "-99.9", "99.9", "-127", "127", "-200", "-888.88", "888.88", "-999", "999",
-    "-999.9", "999.9", "-9999", "9999",
-)  # fmt: skip
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WITH_UNIT = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))\s*([^\d\s].*)", re.ASCII | re.DOTALL)
+MINUS = "\N{MINUS SIGN}"
+"""What typesetters write before a number, and some exports."""
 _IDENTITY = LinearMap(Fraction(1000), Fraction(0))
 
 
@@ -145,7 +143,7 @@ def _fast(texts: Payloads, quantity: Quantity) -> tuple[Int64s, Mask]:
 
 
 def _judged(text: str, quantity: Quantity) -> int | Refused:
-    cell = text.strip()
+    cell = text.strip().replace(MINUS, "-")
     if cell.lower() in quantity.missing_texts:
         return Refused(Reason.MISSING_VALUE, f"{ascii(cell)[:40]} says that there is none" if cell else "an empty cell")
     number, written_as = cell, f"{cell} {quantity.source_unit}"

@@ -40,6 +40,45 @@ FILE_BREAKS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
         (("one sensor in two units is two", "return [one for one in names if one[1] not in dropped], told", "return list(names), told"),),
     ),
     (
+        "producers.files.csv_form",
+        "test_files",
+        (
+            ("units below the names are a row", "names, below = _unique(fields), _rows_of_units(rows[header + 1 :])", "names, below = _unique(fields), 0"),
+            ("words below the names are units", "if not rows or _has_values(rows[0]) or not", "if not rows or not"),
+            ("a line of a title has the names", "if _width(row) >= max(2, usual) and any", "if _width(row) > 1 and any"),
+        ),
+    ),
+    (
+        "producers.files.table",
+        "test_files",
+        (("a row that is cut counts", '(missing if len(row) == form.fields else b"")', "(form.delimiter.encode() * (len(form.names) - len(row)))"),),
+    ),
+    (
+        "producers.files.times",
+        "test_files",
+        (("a date in digits is a second", "if _fitting(form, texts) == len(texts):", "if False:"),),
+    ),
+    (
+        "producers.files.roles",
+        "test_files",
+        (("another zone than the file's is not told", "zone.offsets_s != of_file.offsets_s:", "False:"),),
+    ),
+    (
+        "producers.files.series",
+        "test_files",
+        (("what is warm for air is not told", "if options.unit is None and _are_warm(samples[column])", "if False"),),
+    ),
+    (
+        "producers.files.series",
+        "test_file_cases",
+        (("units of some rows are those of all", "strict=True) if not unit.strip()]", "strict=True) if False]"),),
+    ),
+    (
+        "producers.files.roles",
+        "test_file_cases",
+        (("an empty unit is the usual one", "if one == name and not unit.strip()]", "if one == name and not unit_column]"),),
+    ),
+    (
         "producers.files.names",
         "test_files",
         (("a unit at a name's end is not seen", "    return by_end[0] if by_end else None\n", "    return None\n"),),

@@ -359,3 +359,29 @@ def test_an_index_without_a_name_is_the_time(tmp_path: Path) -> None:
         ("wide/roof", first, 0, 1_000),
         ("wide/roof", second, 0, 2_000),
     ]
+
+
+def test_rows_whose_unit_is_empty_are_not_taken_for_the_usual_one(tmp_path: Path) -> None:
+    """Pascals without their name are no hPa, though other rows of the same column name theirs."""
+    names = "sensor_id,event_time,parameter,value,unit\n"
+    path = tmp_path / "named.csv"
+    named, unnamed = (f"a,2026-11-01T08:00:0{at}Z,pressure,101325,{unit}\n" for at, unit in enumerate(("Pa", "")))
+    path.write_text(names + named + unnamed)
+    with pytest.raises(UsageError, match=r"101325 is no pressure in hPa, and its 'unit' is empty: --where 'unit=\?\*'"):
+        read(path)
+    found, _ = read(path, filters=(("unit", "?*"),))
+    assert [row[3] for row in found["pressure"]] == [101_325_000]
+    path.write_text(names + named + unnamed.replace("101325", "1013.25"))
+    assert len(read(path)[0]["pressure"]) == 2
+
+
+def test_a_column_of_units_says_what_a_column_of_values_is_in(tmp_path: Path) -> None:
+    """Where it has a word; a value without one is judged by the usual unit, and the column is not read."""
+    path = tmp_path / "r.csv"
+    header, said, unsaid = "sensor_id,event_time,pressure,unit\n", ",101325,Pa\n", ",101325,\n"
+    rows = [f"a,2026-11-01T08:00:0{at}Z" for at in range(3)]
+    path.write_text(header + rows[0] + said + rows[1] + said)
+    assert [row[3] for row in read(path)[0]["pressure"]] == [1_013_250, 1_013_250]
+    path.write_text(header + rows[0] + said + rows[1] + unsaid)
+    with pytest.raises(UsageError, match=r"'pressure' is not read, as 101325 is no pressure in hPa"):
+        read(path)

@@ -138,10 +138,80 @@ def test_a_file_without_rows_is_a_problem(tmp_path: Path, name: str, text: str) 
     assert refused.value.exit_code == 1
 
 
-def test_units_below_the_names_are_a_row_left_out(tmp_path: Path) -> None:
-    """The names stand in the first of two lines without numbers."""
-    found, left_out = read(written(tmp_path / "r.csv", HEADER + "-,UTC,degC\n" + LINE))
-    assert (found["temperature"], left_out) == ([ROOF], [(1, "event_time")])
+@pytest.mark.parametrize(
+    ("below", "milli"),
+    [
+        ("-,UTC,degC\n", 21_437),
+        (",,°F\n", -5_868),
+        ("text,yyyy-mm-dd hh:mm,[deg F]\n", -5_868),
+        ("-,UTC,(0.1 °C)\n", 2_144),
+        (",TS,Deg F\n,,Avg\n", -5_868),
+        ("\n# taken in May\n,TS,Deg F\n\n,,Avg\n", -5_868),
+    ],
+)
+def test_units_below_the_names_count(tmp_path: Path, below: str, milli: int) -> None:
+    """As a loggers' own line, with another one below it or not; it is told, and rows are counted after it."""
+    bad = "roof,never,1\n"
+    path = written(tmp_path / "r.csv", HEADER + below + LINE + bad)
+    found, left_out = read(path)
+    assert (found["temperature"], left_out) == ([("roof", NOON_MS, 0, milli)], [(2, "event_time")])
+    assert "the line below the names says their units" in guesses(path)
+    assert read(path, unit="K")[0]["temperature"][0][3] == -251_713
+    surplus = written(tmp_path / "s.csv", HEADER + below + LINE + LINE.replace("\n", ",1\n"))
+    last = len(surplus.read_text().splitlines())
+    assert told(surplus) == [f"line {last}: 4 fields, and the header has 3: roof,2026-11-20T12:00:00Z,21.437,1"]
+
+
+def test_words_below_the_names_are_no_units(tmp_path: Path) -> None:
+    """A row of values without any number but its time is one, whatever its texts."""
+    text = "event_time,sensor_id,temperature\nNov 20 2026 12:00,C,NaN\nNov 20 2026 12:01,C,21\n"
+    found, left_out = read(written(tmp_path / "r.csv", text), zone="UTC")
+    assert (found["temperature"], left_out) == ([("C", NOON_MS + 60_000, 0, 21_000)], [(1, "missing_value")])
+
+
+def test_units_below_the_names_say_the_zone_of_times(tmp_path: Path) -> None:
+    """As a header does; --zone counts instead, which is told."""
+    path = written(tmp_path / "r.csv", HEADER + "-,UTC,degC\n" + LINE.replace("T12:00:00Z", " 12:00:00"))
+    assert read(path)[0]["temperature"] == [ROOF]
+    moved = read(path, zone="Europe/Berlin")[0]["temperature"]
+    assert moved == [("roof", NOON_MS - 3_600_000, 0, 21_437)]
+    assert "'event_time' says UTC, but --zone counts" in guesses(path, zone="Europe/Berlin")
+
+
+TOA5 = """"TOA5","Station 1","CR1000X","12345","CR1000X.Std.03.02","CPU:met.CR1X","51234","Table1"
+"TIMESTAMP","RECORD","BattV_Avg","AirT_Avg","RH","BP_mbar","WS_ms","Note"
+"TS","RN","Volts","Deg F","%","mbar","meters/second",""
+"","","Avg","Avg","Smp","Smp","Avg","Smp"
+"2026-11-20 12:00:00",0,12.95,70.7,88.2,1003.1,2.31,""
+"2026-11-20 12:10:00",1,12.93,"NAN",88.5,1003.0,2.02,""
+"""
+
+
+def test_a_table_of_a_data_logger(tmp_path: Path) -> None:
+    """Its name, the columns, their units and what they are of, then the rows; whatever the file ends with."""
+    found, left_out = read(written(tmp_path / "Table1.dat", TOA5), zone="UTC", sensor_id="mast")
+    assert found["temperature"] == [("mast", NOON_MS, 0, 21_500)]
+    assert [row[3] for row in found["humidity"]] == [88_200, 88_500]
+    assert left_out == []
+
+
+def test_lines_of_a_title_may_have_numbers_and_several_fields(tmp_path: Path) -> None:
+    """The names are in the widest line without numbers before the first row that is as wide as most."""
+    title = "sep=;\nDevice;SHT40 Gadget\nSerial;0A:1B\nInterval;10 s\n"
+    table = "Timestamp;Temperature [°C];Humidity [%]\n20.11.2026 12:00:00;21,5;45,1\n20.11.2026 12:00:10;21,6;---\n"
+    found, left_out = read(written(tmp_path / "r.csv", title + table + table[-32:]), zone="UTC", sensor_id="a")
+    assert [row[3] for row in found["temperature"]] == [21_500, 21_600, 21_600]
+    assert ([row[3] for row in found["humidity"]], left_out) == ([45_100], [])
+
+
+def test_only_the_first_row_may_have_all_fields(tmp_path: Path) -> None:
+    """As of loggers that write their serial number once; a row with still fewer fields may be cut within a value."""
+    rows = "20/11/2026 12:00:00,21.0,45,0100\n20/11/2026 12:05:00,21.5,46\n20/11/2026 12:10:00,21.6,47\r\n"
+    path = written(tmp_path / "r.csv", f"Time,Celsius(°C),Humidity(%rh),Serial Number\n{rows}20/11/2026 12:15:00,2\n")
+    found, _ = read(path, zone="UTC", sensor_id="a")
+    assert [row[3] for row in found["temperature"]] == [21_000, 21_500, 21_600]
+    assert [row[3] for row in found["humidity"]] == [45_000, 46_000, 47_000]
+    assert told(path, zone="UTC", sensor_id="a") == ["line 5: 2 fields, and the header has 4: 20/11/2026 12:15:00,2"]
 
 
 def test_a_file_without_a_header_is_refused(tmp_path: Path) -> None:
@@ -152,7 +222,12 @@ def test_a_file_without_a_header_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("header", "time"),
-    [("date,time", "2026-11-20,12:00:00"), ("Date,Clock", "20.11.2026,12:00"), ("day,hour", "2026-11-20,12:00")],
+    [
+        ("date,time", "2026-11-20,12:00:00"),
+        ("Fecha,Hora", "20/11/2026,12:00"),
+        ("Date,Clock", "20.11.2026,12:00"),
+        ("day,hour", "2026-11-20,12:00"),
+    ],
 )
 def test_date_and_time_may_stand_in_two_columns(tmp_path: Path, header: str, time: str) -> None:
     """Under the names that people give them."""
@@ -192,6 +267,37 @@ def test_times_have_many_forms(tmp_path: Path, time: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("time", ["2026112012", "202611201200", "20261120120000"])
+def test_digits_may_be_a_date_and_a_clock(tmp_path: Path, time: str) -> None:
+    """In a zone that must be said; 2026112012 is no second of the year 2034."""
+    path = written(tmp_path / "r.csv", HEADER + LINE.replace("2026-11-20T12:00:00Z", time))
+    with pytest.raises(UsageError, match="name no time zone"):
+        read(path)
+    assert read(path, zone="UTC")[0]["temperature"] == [ROOF]
+    epoch = written(tmp_path / "e.csv", HEADER + LINE.replace("2026-11-20T12:00:00Z", "2035997612"))
+    assert read(epoch)[0]["temperature"][0][1] == 2_035_997_612_000, "there is no month 99"
+
+
+@pytest.mark.parametrize("name", ["dateutc", "time_utc", "Timestamp UTC", "Date (UTC)", "utc"])
+def test_a_column_of_times_may_be_called_utc(tmp_path: Path, name: str) -> None:
+    """Nothing needs to be said then; --zone counts instead, which is told."""
+    text = (HEADER + LINE).replace("event_time", name).replace("T12:00:00Z", " 12:00:00")
+    path = written(tmp_path / "r.csv", text)
+    assert read(path)[0]["temperature"] == [ROOF]
+    assert "says UTC, but --zone counts" in guesses(path, zone="America/New_York")
+    assert "--zone counts" not in guesses(path, zone="UTC")
+
+
+def test_a_zone_may_be_named_in_a_header(tmp_path: Path) -> None:
+    """By its place; what looks like one may be a date and a time."""
+    path = written(
+        tmp_path / "r.csv", (HEADER + LINE).replace("event_time", "Timestamp (Europe/Berlin)").replace("Z", "")
+    )
+    assert read(path)[0]["temperature"] == [("roof", NOON_MS - 3_600_000, 0, 21_437)]
+    with pytest.raises(UsageError, match="name no time zone"):
+        read(written(path, (HEADER + LINE).replace("event_time", "Date/Time").replace("Z", "")))
+
+
 def test_day_and_month_that_may_be_exchanged_are_asked_about(tmp_path: Path) -> None:
     """Never guessed, and one row that says more settles it for all."""
     path = written(tmp_path / "r.csv", f"{HEADER}roof,03/04/2026 12:00,1\n")
@@ -277,6 +383,28 @@ def test_the_unit_is_in_the_columns_name_or_said(tmp_path: Path, column: str, sa
     assert [row[3] for row in read(path, **said)[0]["temperature"]] == [milli]
 
 
+def test_temperatures_that_are_warm_for_air_are_asked_about(tmp_path: Path) -> None:
+    """Where nobody says the unit, as 72 is a room's in °F; one of several may be an oven's."""
+    path = written(tmp_path / "r.csv", HEADER + LINE.replace("21.437", "72") * 3)
+    asked = "most values of 'temperature' are above 60, in C: are they in F"
+    assert asked in guesses(path)
+    assert asked not in guesses(path, unit="F")
+    assert asked not in guesses(path, value_columns=(("temperature[C]", "temperature"),))
+    assert asked in guesses(path, value_columns=(("temperature", "temperature"),))
+    assert asked not in guesses(written(path, HEADER + LINE * 2 + LINE.replace("21.437", "72") * 2))
+    assert "above 60" not in guesses(
+        written(path, (HEADER + LINE.replace("21.437", "72")).replace("temperature", "t_c"))
+    )
+
+
+def test_a_column_of_values_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """Numbers with marks between thousands are none, and what is named like a quantity is missed."""
+    text = HEADER.replace("\n", ",pressure,note\n") + LINE.replace("\n", ',"1,013.2",room 7\n')
+    path = written(tmp_path / "r.csv", text)
+    with opened_files([str(path)], file_format=None, encoding=None, stdin=io.BytesIO()) as (file,):
+        assert FileRecording(file, FileOptions()).roles.unread == ("pressure",)
+
+
 @pytest.mark.parametrize("header", ["temp_c,temp_f", "temp_f,temp_c", "Temp (°F),Temp (°C)", "tF,tC"])
 def test_what_two_columns_say_in_two_units_is_read_once(tmp_path: Path, header: str) -> None:
     """In °C, whichever comes first; two probes are two sensors still."""
@@ -310,6 +438,7 @@ def test_what_is_no_number_is_told(tmp_path: Path, spelled: str) -> None:
         (".5", 500),
         ("-.5", -500),
         ("3.", 3_000),
+        ("\N{MINUS SIGN}3.5", -3_500),
         ("1e1", 10_000),
         ("21.4375", 21_438),
         ("0.0005", 0),

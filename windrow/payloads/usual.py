@@ -14,6 +14,12 @@ _UNITS: dict[str, tuple[tuple[str, int, int], ...]] = {
 }
 """By quantity: units, the most usual first, each with the least and the most value in it that can be expected."""
 
+SENTINELS = (
+    "-55", "-85", "85", "-99", "99", "-99.9", "99.9", "-127", "127", "-200", "-888.88", "888.88", "-999", "999",
+    "-999.9", "999.9", "-9999", "9999", "-6999", "6999", "-7999", "7999", "-327.68", "327.67", "-3276.8", "3276.7",
+    "-32768", "32767", "6553.5", "65535",
+)  # fmt: skip
+"""Values by which devices and loggers say that something is wrong, of those that could be a value of some sensor."""
 # The end of a temperature's name that says its unit: tempf, temp1f, Temp_F_Avg, tempinf, AirTC_Avg, tC, temperatureF.
 _TEMPERATURE = re.compile(
     r"(?:temperature|temp|tmp|air_?t|(?<![a-z])t)(?P<label>(?:in|out)?[\W_]*\d*)[\W_]*(?:deg(?:rees?)?[\W_]*)?"
