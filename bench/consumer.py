@@ -18,6 +18,7 @@ from processors.judge_blocks import BAD_ROWS_ALWAYS, BAD_ROWS_MAX
 from processors.record_columns import records_of
 from tests.horizon import LATENESS_HORIZON_MS
 from tests.limits.hostile import BAD_PAYLOADS, small_blocks_of_bad_readings, spoiled_records
+from windrow.live.columns import encode_messages
 from windrow.payloads.load import load_contract
 from windrow.payloads.reader import ContractReader
 
@@ -147,6 +148,22 @@ def hostile_json() -> Iterator[Finding]:
     yield Finding(name="consumer.hostile.json", ours=worst, at_most=3, unit="times the CPU of good input, at worst")
 
 
+def live() -> Iterator[Finding]:
+    """What handing the newest values on costs (Live=push), as a multiple of a batch without it, but for the request."""
+    for name, sensors, at_most in (("consumer.live.200", 200, 1.1), ("consumer.live.20k", 20_000, 1.5)):
+        parsed = event(sensors=sensors)
+        without, handing_on = turns(lambda: ours(parsed), lambda: _handed_on(parsed), rounds=TURNS)  # noqa: B023 - as above
+        ratio, spread = ratio_of(handing_on, without)
+        yield Finding(name=name, ours=ratio, spread=spread, at_most=at_most, unit="times the CPU of a batch without it")
+
+
+def _handed_on(parsed: Any) -> list[str]:
+    """Do what `ours` does, and return the messages with the newest values beside that."""
+    planned = plan(records_of(parsed), now_ms=ARRIVAL_MS, horizon_ms=LATENESS_HORIZON_MS, wants_newest=True)
+    assert planned.newest is not None
+    return encode_messages(planned.newest)
+
+
 def floor() -> Iterator[Finding]:
     """What no consumer of aggregates can leave out: base64 and MD5."""
     parsed = event(sensors=200)
@@ -193,6 +210,7 @@ BENCHES = {
     "consumer.block": blocks,
     "consumer.hostile": hostile,
     "consumer.hostile.json": hostile_json,
+    "consumer.live": live,
     "consumer.floor": floor,
     "consumer.bytes": partial_bytes,
     "consumer.others": compared,

@@ -88,6 +88,7 @@ FUNCTIONS = (
     Function(name="uploads", handler="processors.uploads_handler.handle"),
     Function(name="backfill", handler="processors.backfill_handler.handle"),
     Function(name="scaling", handler="infra.scaling_handler.handle"),
+    Function(name="live", handler="processors.live_handler.handle"),
     Function(name="dispatcher", handler="dispatcher.handler.handle"),
 )
 API = Function(

@@ -25,6 +25,7 @@ ENGINE, FLINK = "Engine", "flink"
 FLINK_CODE_KEY = "FlinkCodeKey"
 WEB, ON = "Web", "on"
 API_CODE_KEY = "ApiCodeKey"
+LIVE, PUSH = "Live", "push"
 AUDIT, DAILY = "Audit", "daily"
 AUDIT_CODE_KEY = "AuditCodeKey"
 SCALING, AUTO = "Scaling", "auto"
@@ -34,6 +35,7 @@ OWN_PARAMETERS = frozenset(
     {
         *("Stage", "Architecture", "RequireTls", "CodeBucket", "Release", contracts.PARAMETER, value_rules.PARAMETER),
         *("ConsumerCodeKey", "FanoutCodeKey", "UploadsCodeKey", "BackfillCodeKey", "ScalingCodeKey"),
+        "LiveCodeKey",
         *("DispatcherCodeKey", FLINK_CODE_KEY, API_CODE_KEY, AUDIT_CODE_KEY, STAND_IN_PORT),
     }
 )
@@ -247,6 +249,7 @@ def plan_deployment(
         "UploadsCodeKey": packages["uploads"].key,
         "BackfillCodeKey": packages["backfill"].key,
         "ScalingCodeKey": packages["scaling"].key,
+        "LiveCodeKey": packages["live"].key,
         "DispatcherCodeKey": packages["dispatcher"].key,
     }
     if flink is not None:
@@ -297,6 +300,8 @@ def _refuse_what_cannot_run(place: Place, options: DeploymentOptions) -> None:
     if has_web(options.parameters) and place.name == LOCALSTACK:
         hint = "deploy to AWS or to the embedded stack, or run: windrow dashboard"
         raise UsageError(f"{WEB}={ON} needs what LocalStack's community edition has not", hint=hint)
+    if options.parameters.get(LIVE) == PUSH and place.name == LOCALSTACK:
+        raise UsageError(f"{LIVE}={PUSH} needs {WEB}={ON}", hint="deploy to AWS or to the embedded stack")
 
 
 def _stand_in(place: Place) -> dict[str, str]:

@@ -31,7 +31,8 @@ _OF_RESOURCES = (
     ("StreamMode", ("PROVISIONED", "ON_DEMAND"), "HasStream", ("HasStreamOperations", "HasStreamExpressions")),
 )
 _SEEN_BY_SAM = (
-    *(RELEASE, "FanoutCodeKey", "UploadsCodeKey", "BackfillCodeKey", "ScalingCodeKey", "ApiCodeKey", "AuditCodeKey"),
+    *(RELEASE, "FanoutCodeKey", "UploadsCodeKey", "BackfillCodeKey", "ScalingCodeKey", "LiveCodeKey", "ApiCodeKey"),
+    "AuditCodeKey",
 )
 
 

@@ -19,6 +19,7 @@ from processors.bookmark import BookmarkedWriter, begun_by
 from processors.consumer import SLICE_READINGS_MAX, BatchPlan, WrittenPlan, act, plan, slices
 from processors.event import MalformedRecord, Record
 from processors.judge import PayloadReader
+from processors.live_topic import LIVE_PARALLEL_MAX, HandedOn, LivePublisher, LiveTopic
 from processors.puts import Deadline, OutOfTime, Puts
 from processors.record_columns import records_of
 from windrow.lake.store import ObjectStore
@@ -30,7 +31,7 @@ PUTS_PARALLEL_MAX = 16
 
 COUNTED_ALWAYS = ("Readings", "Quarantined", "ObjectsNew")
 """Metrics of every batch, with 0 too: an alarm reads the first two, and to it no data is not the same as 0."""
-COUNTED_IF_ANY = ("Duplicates", "Late")
+COUNTED_IF_ANY = ("Duplicates", "Late", "LiveFailed", "LiveLeftOut")
 
 logger = Logger()
 metrics = Metrics()
@@ -41,12 +42,14 @@ class BatchResult:
     """What became of a batch.
 
     written: the plan of each slice, carried out. unprocessed: the sequence number of the record from which the batch
-    must be delivered again; None when it is done. stage_ms: milliseconds spent in decoding, planning and putting.
+    must be delivered again; None when it is done. stage_ms: milliseconds spent in decoding, planning and putting, and
+    in handing values on. handed_on: what became of the newest values; None if nobody is told of them.
     """
 
     written: list[WrittenPlan] = field(default_factory=list)
     unprocessed: str | None = None
     stage_ms: Counter[str] = field(default_factory=Counter)
+    handed_on: HandedOn | None = None
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -62,7 +65,8 @@ class BatchResult:
 class Consumer:
     """What a consumer function keeps from one batch to the next: the lake, the horizon, and the threads that write.
 
-    `reader` is that of the stage's payload contract; None reads the default form.
+    `reader` is that of the stage's payload contract; None reads the default form. `live` hands the newest values on, if
+    the stage wants that.
     """
 
     lake: ObjectStore
@@ -70,6 +74,17 @@ class Consumer:
     puts: Puts
     reader: PayloadReader | None = None
     slice_readings_max: int = SLICE_READINGS_MAX
+    live: LivePublisher | None = None
+
+    def hand_on(self, result: BatchResult, *, deadline: Deadline) -> None:
+        """Hand on the newest values of what was written; nothing of that fails a batch, or makes it come again.
+
+        It takes LIVE_MS_MAX at most, and none of the time that is kept for the report.
+        """
+        if self.live is not None:
+            newest = [one.plan.newest for one in result.written if one.plan.newest is not None]
+            with result.timed("Live"):
+                result.handed_on = self.live.hand_on(newest, deadline=deadline)
 
     def process(self, event: object, *, deadline: Deadline, now_ms: int) -> BatchResult:
         """Write what the records of a parsed Kinesis event become; what S3 raises is raised.
@@ -118,7 +133,13 @@ class Consumer:
 
     def _plan(self, cut: Sequence[Record | MalformedRecord], result: BatchResult, *, now_ms: int) -> BatchPlan:
         with result.timed("Plan"):
-            return plan(cut, now_ms=now_ms, horizon_ms=self.horizon_ms, reader=self.reader)
+            return plan(
+                cut,
+                now_ms=now_ms,
+                horizon_ms=self.horizon_ms,
+                reader=self.reader,
+                wants_newest=self.live is not None,
+            )
 
 
 @cache
@@ -130,7 +151,15 @@ def consumer_of_environment() -> Consumer:
         horizon_ms=stage.lifetimes.lateness_horizon_ms,
         puts=Puts(PUTS_PARALLEL_MAX),
         reader=reader_of(stage),
+        live=publisher_of(stage),
     )
+
+
+def publisher_of(stage: Stage) -> LivePublisher | None:
+    """Return what hands the newest values on; None if the stage does not want that."""
+    if not stage.live_topic_arn:
+        return None
+    return LivePublisher(LiveTopic(stage.place, stage.live_topic_arn), Puts(LIVE_PARALLEL_MAX))
 
 
 def reader_of(stage: Stage) -> PayloadReader | None:
@@ -149,7 +178,9 @@ def process_batch(event: object, *, remaining_ms: Callable[[], int], consumer: C
     `remaining_ms` says how long the function may still run. `consumer` is that of the environment unless given.
     """
     now_ms = time.time_ns() // 1_000_000
-    result = (consumer or consumer_of_environment()).process(event, deadline=Deadline(remaining_ms), now_ms=now_ms)
+    chosen, deadline = consumer or consumer_of_environment(), Deadline(remaining_ms)
+    result = chosen.process(event, deadline=deadline, now_ms=now_ms)
+    chosen.hand_on(result, deadline=deadline)
     report(result, now_ms=now_ms)
     return result
 
@@ -170,6 +201,10 @@ def report(result: BatchResult, *, now_ms: int) -> None:
         "Partials": sum(plan.partials for plan in plans),
         "ObjectsNew": sum(written.objects_new for written in result.written),
     }
+    if result.handed_on is not None:
+        counts |= result.handed_on.counts
+        for error in result.handed_on.errors:
+            logger.warning("live values were not handed on", extra={"error": error})
     oldest_event_ms = min((plan.oldest_event_ms for plan in plans if plan.oldest_event_ms is not None), default=None)
     _measure(counts, oldest_event_age_ms=None if oldest_event_ms is None else now_ms - oldest_event_ms)
     fields: dict[str, object] = {name.lower(): count for name, count in counts.items()}
@@ -186,7 +221,7 @@ def report(result: BatchResult, *, now_ms: int) -> None:
 
 def _measure(counts: Mapping[str, int], *, oldest_event_age_ms: int | None) -> None:
     """Write the metrics that alarms and the dashboard show; each is paid for by the hours in which it has data."""
-    for name in (*COUNTED_ALWAYS, *(name for name in COUNTED_IF_ANY if counts[name])):
+    for name in (*COUNTED_ALWAYS, *(name for name in COUNTED_IF_ANY if counts.get(name))):
         metrics.add_metric(name=name, unit=MetricUnit.Count, value=counts[name])
     if oldest_event_age_ms is not None:
         metrics.add_metric(name="OldestEventAge", unit=MetricUnit.Milliseconds, value=oldest_event_age_ms)

@@ -20,6 +20,7 @@ from processors.record_columns import RecordColumns, arrivals_of, payloads_of, s
 from windrow.lake.layout import MarkerKey, Origin, PartialKey, QuarantineKey
 from windrow.lake.quarantine import QuarantinedPayload, encode_quarantine
 from windrow.lake.store import Mapper, ObjectStore, PreconditionFailed
+from windrow.live.columns import newest_of_partials
 from windrow.reading import READINGS_PER_RECORD_MAX, Readings, Reason
 from windrow.rows.partial import Partial, partials_of
 from windrow.rows.partial_parquet import DeliveryCounts, encode_partial
@@ -50,7 +51,8 @@ class BatchPlan:
 
     writes: sequences of objects, independent of each other. Within one the order counts: a marker after its partial.
     readings: how many count, duplicates included. duplicates: how many of them are repetitions. late: how many distinct
-    ones no record brought within LATE_AFTER_MS of their window's end. origins: one for each shard.
+    ones no record brought within LATE_AFTER_MS of their window's end. origins: one for each shard. newest: those of
+    each series, if the stage wants them.
     """
 
     writes: tuple[tuple[PlannedObject, ...], ...]
@@ -63,6 +65,7 @@ class BatchPlan:
     origins: tuple[Origin, ...]
     quarantined: Mapping[Reason, int]
     oldest_event_ms: int | None
+    newest: Readings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +112,24 @@ def slices(
 
 
 def plan(
-    records: Sequence[Record | MalformedRecord], *, now_ms: int, horizon_ms: int, reader: PayloadReader | None = None
+    records: Sequence[Record | MalformedRecord],
+    *,
+    now_ms: int,
+    horizon_ms: int,
+    reader: PayloadReader | None = None,
+    wants_newest: bool = False,
 ) -> BatchPlan:
     """Return what to write for `records`, whatever their bytes are; `reader` is that of the stage's contract, if any.
 
     A reading counts from `horizon_ms` before its record's arrival to EARLINESS_MS_MAX after it. `now_ms` decides only
-    whether a partial gets a marker.
+    whether a partial gets a marker, and which values are too old to be among the newest.
     """
     shards = [_plan_shard(of_shard, horizon_ms=horizon_ms, reader=reader) for of_shard in _by_shard(records)]
-    return _plan_of(shards, records=len(records), now_ms=now_ms)
+    planned = _plan_of(shards, records=len(records), now_ms=now_ms)
+    if not wants_newest:
+        return planned
+    partials = [partial for shard in shards for partial, _ in shard.partials]
+    return replace(planned, newest=newest_of_partials(partials, now_ms=now_ms))
 
 
 def plan_judged(

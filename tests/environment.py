@@ -26,6 +26,8 @@ def environment_of(stage: Settings) -> dict[str, str]:
         environment[settings.SILENCE_TOPIC_ARN] = stage.silence_topic_arn
     if stage.token_issuer is not None:
         environment[settings.TOKEN_ISSUER] = stage.token_issuer
+    if stage.live_topic_arn is not None:
+        environment[settings.LIVE_TOPIC_ARN] = stage.live_topic_arn
     if stage.is_live:
         environment[settings.LIVE] = settings.ON
     topics = {

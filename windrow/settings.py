@@ -23,11 +23,15 @@ INFO_TOPIC_ARN = "WINDROW_INFO_TOPIC_ARN"
 WARNING_TOPIC_ARN = "WINDROW_WARNING_TOPIC_ARN"
 CRITICAL_TOPIC_ARN = "WINDROW_CRITICAL_TOPIC_ARN"
 LIVE = "WINDROW_LIVE"
+LIVE_TOPIC_ARN = "WINDROW_LIVE_TOPIC_ARN"
 TOKEN_ISSUER = "WINDROW_TOKEN_ISSUER"  # noqa: S105 - the address of a user pool
+LATEST_TABLE = "WINDROW_LATEST_TABLE"
+LIVE_DEAD_LETTERS_URL = "WINDROW_LIVE_DEAD_LETTERS_URL"
+LIVE_DEADBAND_MILLI = "WINDROW_LIVE_DEADBAND_MILLI"
+LIVE_INTERVAL_SECONDS = "WINDROW_LIVE_INTERVAL_SECONDS"
 SHARDS_MIN = "WINDROW_SHARDS_MIN"
 SHARDS_MAX = "WINDROW_SHARDS_MAX"
 ALARM_TOPIC_ARN = "WINDROW_ALARM_TOPIC_ARN"
-LATEST_TABLE = "WINDROW_LATEST_TABLE"
 CONNECTIONS_TABLE = "WINDROW_CONNECTIONS_TABLE"
 SOCKET_URL = "WINDROW_SOCKET_URL"
 SIGN_IN_CLIENT = "WINDROW_SIGN_IN_CLIENT"
@@ -72,7 +76,8 @@ class Settings:
     dispatcher may have a ``silence_topic_arn``, ``late_roll_minutes``, and ``rules``, by their digest, with a topic for
     each severity; and ``makes_reports``. Only that of the API may be ``is_live``: it may read the partials of windows
     that are not rolled yet, and the ``rules`` whose limits it tallies them by; and have a ``token_issuer``, the user
-    pool whose tokens gateways upload by.
+    pool whose tokens gateways upload by. Those that write partials of the stream have a ``live_topic_arn`` if the
+    stage wants the newest values handed on.
     """
 
     stage: str
@@ -92,6 +97,7 @@ class Settings:
     warning_topic_arn: str | None = None
     critical_topic_arn: str | None = None
     is_live: bool = False
+    live_topic_arn: str | None = None
     token_issuer: str | None = None
 
     @classmethod
@@ -118,6 +124,7 @@ class Settings:
             warning_topic_arn=environment.get(WARNING_TOPIC_ARN) or None,
             critical_topic_arn=environment.get(CRITICAL_TOPIC_ARN) or None,
             is_live=environment.get(LIVE) in {ON, PUSH},
+            live_topic_arn=environment.get(LIVE_TOPIC_ARN) or None,
             token_issuer=environment.get(TOKEN_ISSUER) or None,
         )
 
@@ -177,6 +184,29 @@ class PushSettings:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveSettings:
+    """What the function of Live=push is told beside Settings: its table, its dead letters, and what bounds its writes.
+
+    A value that differs by ``deadband_milli`` at most, or comes within ``interval_seconds``, need not be written.
+    """
+
+    table: str
+    dead_letters_url: str
+    deadband_milli: int
+    interval_seconds: int
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "LiveSettings":
+        """Parse ``environment``; WindrowError names a variable that is unset, or no whole number."""
+        return cls(
+            table=_text(environment, LATEST_TABLE),
+            dead_letters_url=_text(environment, LIVE_DEAD_LETTERS_URL),
+            deadband_milli=_number(environment, LIVE_DEADBAND_MILLI, "thousandths"),
+            interval_seconds=_number(environment, LIVE_INTERVAL_SECONDS, "seconds"),
+        )
+
+
 def home_folder(environment: Mapping[str, str]) -> Path:
     """Return the folder for windrow's files on the user's machine: ``$WINDROW_HOME``, else ``~/.windrow``.
 
@@ -211,9 +241,11 @@ def _at_least_one(environment: Mapping[str, str], name: str, what: str) -> int:
 
 
 def _minutes(environment: Mapping[str, str], name: str) -> int | None:
-    text = environment.get(name)
-    if not text:
-        return None
+    return _number(environment, name, "minutes") if environment.get(name) else None
+
+
+def _number(environment: Mapping[str, str], name: str, what: str) -> int:
+    text = _text(environment, name)
     if not (text.isascii() and text.isdecimal()):
-        raise WindrowError(f"the environment variable {name} must be a whole number of minutes, not {text!r}")
+        raise WindrowError(f"the environment variable {name} must be a whole number of {what}, not {text!r}")
     return int(text)

@@ -54,6 +54,7 @@ class Stage:
     warning_topic_arn: str = ""
     critical_topic_arn: str = ""
     is_live: bool = False
+    live_topic_arn: str = ""
     iot_topic: str = ""
     iot_select: str = ""
     site_url: str = ""
@@ -91,6 +92,7 @@ class Stage:
             warning_topic_arn=settings.warning_topic_arn or "",
             critical_topic_arn=settings.critical_topic_arn or "",
             is_live=settings.is_live,
+            live_topic_arn=settings.live_topic_arn or "",
             token_issuer=settings.token_issuer or "",
         )
 

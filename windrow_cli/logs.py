@@ -24,6 +24,7 @@ _ROLES = (
     "audit",
     "backfill",
     "scaling",
+    "live",
     "api",
     "live-sockets",
     "live-push",

@@ -19,6 +19,7 @@ ROLES = (
     "audit",
     "backfill",
     "scaling",
+    "live",
     "api",
     "live-sockets",
     "live-push",

@@ -21,6 +21,7 @@ VALUES = {
     "FanoutCodeKey": "functions/fanout.zip",
     "UploadsCodeKey": "functions/uploads.zip",
     "ScalingCodeKey": "functions/scaling.zip",
+    "LiveCodeKey": "functions/live.zip",
     "ApiCodeKey": "functions/api.zip",
     "AuditCodeKey": "functions/audit.zip",
 }

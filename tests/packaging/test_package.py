@@ -25,7 +25,15 @@ from windrow.errors import WindrowError
 
 ARM64 = Platform()
 # Unzipped; Lambda's own limit is 250 MB.
-LIMITS_MB = {"consumer": 100, "fanout": 100, "uploads": 100, "backfill": 100, "scaling": 60, "dispatcher": 150}
+LIMITS_MB = {
+    "consumer": 100,
+    "fanout": 100,
+    "uploads": 100,
+    "backfill": 100,
+    "scaling": 60,
+    "live": 100,
+    "dispatcher": 150,
+}
 PURE = {"scaling"}
 """Functions that see no readings, and are Python alone."""
 ELF_MACHINES = {62: "x86_64", 183: "arm64"}  # e_machine: EM_X86_64, EM_AARCH64

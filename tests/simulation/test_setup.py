@@ -24,8 +24,8 @@ def test_the_simulated_mapping_is_the_templates() -> None:
 
 
 NOT_TIMED = {"ApiFunction", "AuditFunction", "BackfillFunction", "ScalingFunction", "UploadsFunction"}
-NOT_TIMED |= {"LiveSocketsFunction", "LivePushFunction"}
-"""They are not simulated, but for that of uploads, which is killed at any request, whatever its time."""
+NOT_TIMED |= {"LiveSocketsFunction", "LivePushFunction", "LiveFunction"}
+"""They are not simulated, but for those of uploads and live values, which are killed at any request, at any time."""
 
 
 def test_the_simulated_functions_have_the_templates_time() -> None:

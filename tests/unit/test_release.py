@@ -131,12 +131,12 @@ def test_localstack_gets_functions_without_aliases():
     before = decided.splitlines()
     changed = [line for line in difflib.ndiff(before, found) if line.startswith(("- ", "+ "))]
     assert [line[2:].split(":")[0].strip() for line in changed if line.startswith("+ ")] == [
-        *("FunctionName", "Resource", "WINDROW_PROCESSOR_FUNCTION"),
+        *("FunctionName", "FunctionName", "Resource", "WINDROW_PROCESSOR_FUNCTION"),
         *("FunctionName", "IntegrationUri"),
         *("FunctionName", "- Arn", "- Arn", "FunctionName"),
         *("Value", "Value"),
     ]
-    assert len(before) - len(found) == 8
+    assert len(before) - len(found) == 9
 
 
 @pytest.mark.slow

@@ -39,6 +39,7 @@ hours = st.integers(min_value=1, max_value=10_000)
         warning_topic_arn=st.none() | names,
         critical_topic_arn=st.none() | names,
         is_live=st.booleans(),
+        live_topic_arn=st.none() | names,
     )
 )
 def test_settings_survive_the_way_through_an_environment(written: Settings):

@@ -40,6 +40,7 @@ FUNCTIONS = SIZED | {
     "audit": "AuditFunction",
     "backfill": "BackfillFunction",
     "scaling": "ScalingFunction",
+    "live": "LiveFunction",
 }
 BUCKETS = ("LakeBucket", "ResultsBucket", "OnFailureBucket", "UploadsBucket")
 KEY_ARN = {"Fn::If": ["CreatesKey", {"Fn::GetAtt": ["Key", "Arn"]}, {"Ref": "ExistingKeyArn"}]}
@@ -89,11 +90,17 @@ def test_environment_is_what_the_settings_read(function: str):
     of_rules = {settings.RULES, settings.INFO_TOPIC_ARN, settings.WARNING_TOPIC_ARN, settings.CRITICAL_TOPIC_ARN}
     of_scaling = {settings.SHARDS_MIN, settings.SHARDS_MAX, settings.ALARM_TOPIC_ARN}
     of_api = {settings.LIVE, settings.UPLOADS_BUCKET}
+    of_consumers = {settings.PAYLOAD_CONTRACT, settings.LIVE_TOPIC_ARN}
+    of_live = {settings.LATEST_TABLE, settings.LIVE_DEAD_LETTERS_URL}
+    of_live |= {settings.LIVE_DEADBAND_MILLI, settings.LIVE_INTERVAL_SECONDS}
     of_choices = {
         "dispatcher": of_rules | {settings.REPORTS},
         "api": of_api,
         "audit": {settings.PAYLOAD_CONTRACT},
         "scaling": of_scaling,
+        "consumer": of_consumers,
+        "fanout": of_consumers,
+        "live": of_live,
     }
     of_choice = of_choices.get(function, {settings.PAYLOAD_CONTRACT})
     assert set(variables) == {*environment_of(read), *settings.POWERTOOLS, *settings.RUNTIME, *of_choice}
@@ -519,7 +526,8 @@ def test_everything_that_can_be_is_tagged_with_the_stage():
     uploads = ("UploadsQueue", "UploadsDeadLetters", "UploadsRole", "UploadsMapping")
     topics = ("AlarmTopic", "SilenceTopic", "InfoTopic", "WarningTopic", "CriticalTopic")
     of_web = ("ApiRole", "SiteBucket", "Site", "BackfillRole", "BackfillMachineRole", "BackfillMachine")
-    of_web += ("ScalingRole", "LiveTopic", "LiveQueue", "LiveDeadLetters", "LatestValues")
+    of_web += ("ScalingRole", "LiveTopic", "LiveQueue", "LiveDeadLetters", "LiveRole", "LiveMapping")
+    of_web += ("LatestValues",)
     for name in (*tagged, *topics, *uploads, "IotRole", "IotRule", "FlinkRole", "FlinkApplication", *of_web):
         assert {"Key": "windrow-stage", "Value": {"Ref": "Stage"}} in RESOURCES[name]["Properties"]["Tags"], name
 
@@ -535,6 +543,14 @@ def test_the_newest_values_are_pushed_only_if_asked_for():
     assert conditions["HasLive"] == {"Fn::And": [with_page, {"Fn::Not": [is_off]}]}
     own = [one for name, one in RESOURCES.items() if name.startswith("Live") or name == "LatestValues"]
     assert {one["Condition"] for one in own} == {"HasPush", "HasPushOperations"}
+    rule = TEMPLATE["Rules"]["PushHasCodeAndWhatItNeeds"]
+    assert rule["RuleCondition"] == is_push
+    asserted = [one["Assert"] for one in rule["Assertions"]]
+    assert asserted == [
+        {"Fn::Not": [{"Fn::Equals": [{"Ref": "LiveCodeKey"}, ""]}]},
+        {"Fn::Equals": [{"Ref": "Web"}, "on"]},
+        {"Fn::Not": [{"Fn::Equals": [{"Ref": "StreamMode"}, "NONE"]}]},
+    ]
 
 
 def test_the_table_of_latest_values_has_the_keys_that_are_written():
@@ -559,6 +575,9 @@ def test_only_the_topic_sends_to_the_queue_of_live_values():
     subscription, queue = (RESOURCES[name]["Properties"] for name in ("LiveSubscription", "LiveQueue"))
     assert subscription["RawMessageDelivery"] is True
     assert queue["RedrivePolicy"]["deadLetterTargetArn"] == {"Fn::GetAtt": ["LiveDeadLetters", "Arn"]}
+    function, mapping = RESOURCES["LiveFunction"]["Properties"], RESOURCES["LiveMapping"]["Properties"]
+    assert queue["VisibilityTimeout"] == 6 * function["Timeout"]
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     dead = RESOURCES["LiveDeadLetters"]["Properties"]
     assert dead["MessageRetentionPeriod"] > queue["MessageRetentionPeriod"]
 

@@ -16,6 +16,15 @@ CONSUMES = frozenset(
     ("s3:GetObject", f"${{LakeBucket.Arn}}/{layout.CONTRACTS}*"),
     ("kms:Decrypt", "Key.Arn"),
 }
+HANDS_ON = frozenset({("sns:Publish", "LiveTopic")})
+KEEPS_VALUES = frozenset(
+    {
+        *((f"sqs:{action}", "LiveQueue.Arn") for action in ("DeleteMessage", "GetQueueAttributes", "ReceiveMessage")),
+        ("sqs:SendMessage", "LiveDeadLetters.Arn"),
+        ("dynamodb:PutItem", "LatestValues.Arn"),
+        *((f"kms:{action}", "Key.Arn") for action in ("Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey")),
+    }
+)
 STREAM_BY_NAME = "arn:${AWS::Partition}:kinesis:${AWS::Region}:${AWS::AccountId}:stream/windrow-${Stage}"
 STREAM_READS = frozenset(
     (f"kinesis:{action}", STREAM_BY_NAME)
@@ -134,7 +143,13 @@ def logs(function: str) -> frozenset[tuple[str, str]]:
 
 
 def statements(
-    role: str, *, is_fanout: bool, is_in_vpc: bool = False, has_rules: bool = True, is_live: bool = True
+    role: str,
+    *,
+    is_fanout: bool,
+    is_in_vpc: bool = False,
+    has_rules: bool = True,
+    is_live: bool = True,
+    is_push: bool = True,
 ) -> list[dict[str, Any]]:
     """The role's statements in one of the modes, outside or inside a VPC, with rules on values and live or without."""
     found = []
@@ -149,6 +164,8 @@ def statements(
                     chosen = with_rules if has_rules else without
                 case {"Fn::If": ["HasLive", with_live, without]}:
                     chosen = with_live if is_live else without
+                case {"Fn::If": ["HasPush", with_push, without]}:
+                    chosen = with_push if is_push else without
                 case {"Fn::If": ["IsInVpc", in_vpc, without]}:
                     chosen = in_vpc if is_in_vpc else without
                 case _:
@@ -249,11 +266,18 @@ def spelled(where: Any) -> str:
     ("role", "is_fanout", "expected"),
     [
         pytest.param(
-            "ConsumerRole", False, logs("Consumer") | SEALS | CONSUMES | STREAM_READS | GIVES_UP, id="consumer"
+            "ConsumerRole",
+            False,
+            logs("Consumer") | SEALS | CONSUMES | STREAM_READS | GIVES_UP | HANDS_ON,
+            id="consumer",
         ),
         pytest.param(
-            "ConsumerRole", True, logs("Consumer") | SEALS | CONSUMES | STREAM_READS | GIVES_UP, id="processor"
+            "ConsumerRole",
+            True,
+            logs("Consumer") | SEALS | CONSUMES | STREAM_READS | GIVES_UP | HANDS_ON,
+            id="processor",
         ),
+        pytest.param("LiveRole", False, logs("Live") | KEEPS_VALUES, id="live"),
         pytest.param(
             "FanoutRole",
             True,
@@ -262,6 +286,7 @@ def spelled(where: Any) -> str:
             | CONSUMES
             | STREAM_READS
             | GIVES_UP
+            | HANDS_ON
             | {("lambda:InvokeFunction", "ConsumerFunction.Alias")},
             id="fanout",
         ),
@@ -317,6 +342,16 @@ def test_an_api_that_is_not_live_gets_nothing_of_the_lake():
     assert template.load()["Conditions"]["HasLive"]["Fn::And"][0] == {"Condition": "HasWeb"}
 
 
+@pytest.mark.parametrize("role", ["ConsumerRole", "FanoutRole"])
+def test_a_stage_that_does_not_push_gives_no_right_to_the_topic(role: str):
+    """Consumers write their partials and nothing else."""
+    given, without = (
+        {one["Sid"] for one in statements(role, is_fanout=role == "FanoutRole", is_push=is_push)}
+        for is_push in (True, False)
+    )
+    assert given - without == {"HandOnValues", "SealHandedOnValues"}
+
+
 def test_a_change_of_mode_refuses_no_poll():
     """The function that the mapping leaves and the one it comes to may read the stream in both modes."""
     for is_fanout in (False, True):
@@ -326,10 +361,12 @@ def test_a_change_of_mode_refuses_no_poll():
 
 def test_only_the_key_has_a_condition():
     """Data is sealed through S3, messages through SNS; a condition on listing turns a missing key's 404 into 403."""
-    through_s3, through_sns = (
+    through_s3, through_sns, through_dynamodb = (
         {"StringEquals": {"kms:ViaService": {"Fn::Sub": f"{service}.${{AWS::Region}}.${{AWS::URLSuffix}}"}}}
-        for service in ("s3", "sns")
+        for service in ("s3", "sns", "dynamodb")
     )
+    (of_table,) = (one for one in statements("LiveRole", is_fanout=False) if "Condition" in one)
+    assert (spelled(of_table["Resource"]), of_table["Condition"]) == ("Key.Arn", through_dynamodb)
     for role in (
         "ConsumerRole",
         "FanoutRole",
@@ -342,7 +379,7 @@ def test_only_the_key_has_a_condition():
     ):
         for statement in statements(role, is_fanout=role == "FanoutRole"):
             is_key = spelled(statement["Resource"]) == "Key.Arn"
-            is_message = statement["Sid"] in {"SealWhatIsTold", "SealExcursions"}
+            is_message = statement["Sid"] in {"SealWhatIsTold", "SealExcursions", "SealHandedOnValues"}
             assert statement.get("Condition") == (through_sns if is_message else through_s3 if is_key else None)
 
 
@@ -377,7 +414,7 @@ def test_each_function_has_a_role_and_a_log_of_its_own():
     functions = [one["Properties"] for one in RESOURCES.values() if one["Type"] == "AWS::Serverless::Function"]
     roles = {spelled(function["Role"]) for function in functions}
     groups = {function["LoggingConfig"]["LogGroup"]["Ref"] for function in functions}
-    assert len(functions) == len(roles) == len(groups) == 10
+    assert len(functions) == len(roles) == len(groups) == 11
     assert all("RetentionInDays" in RESOURCES[group]["Properties"] for group in groups)
 
 
@@ -394,11 +431,12 @@ def test_each_function_has_a_role_and_a_log_of_its_own():
         "ScalingRole",
         "LiveSocketsRole",
         "LivePushRole",
+        "LiveRole",
     ],
 )
 def test_only_a_function_in_a_vpc_may_be_connected_and_its_code_never(role: str):
     """Lambda may make network interfaces with the role; what comes from the function's own code is denied."""
-    name = role.removesuffix("Role").lower().replace("live", "live-")
+    name = role.removesuffix("Role").lower().replace("live", "live-").removesuffix("-")
     is_fanout = role == "FanoutRole"
     without = statements(role, is_fanout=is_fanout)
     more = [one for one in statements(role, is_fanout=is_fanout, is_in_vpc=True) if one not in without]

@@ -59,5 +59,5 @@ def test_no_role_is_generated(resources):
     """Functions, the rule of AWS IoT Core, Flink and the state machine have the roles that the template spells out."""
     roles = {name for name, one in resources.items() if one["Type"] == "AWS::IAM::Role"}
     of_others = {"IotRole", "FlinkRole", "UploadsRole", "ApiRole", "AuditRole", "BackfillRole", "BackfillMachineRole"}
-    of_others |= {"ScalingRole", "LiveSocketsRole", "LivePushRole"}
+    of_others |= {"ScalingRole", "LiveSocketsRole", "LivePushRole", "LiveRole"}
     assert roles == {"ConsumerRole", "FanoutRole", "DispatcherRole"} | of_others
