@@ -112,13 +112,12 @@ def due_windows(
     for marker in markers:
         if marker.window.end_ms <= closing:
             named.setdefault(marker.window, []).append(marker)
-    swept = {window for window in within_reach if (closing // WINDOW_MS - window.index) % SWEEP_TICKS == 0}
+    without_lineage = {window for window in chain(with_partials, begun) if window not in with_lineage}
     found = {
-        DueReason.NEW: {window for window in chain(with_partials, begun) if window not in with_lineage}
-        & set(within_reach),
+        DueReason.NEW: {window for window in without_lineage if within_reach[0] <= window <= within_reach[-1]},
         DueReason.RECENT: set(within_reach[-RECENT_WINDOWS:]),
         DueReason.MARKED: named.keys(),
-        DueReason.SWEEP: swept,
+        DueReason.SWEEP: set(within_reach[-SWEEP_TICKS::-SWEEP_TICKS]),
     }
     return tuple(
         DueWindow(

@@ -12,7 +12,7 @@ GET for each marker of a backfill, and LISTs of partials only where lineages are
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from typing import TypeVar
 
 from dispatcher.ceiling import Ceiling, Nearest
@@ -176,14 +176,10 @@ def plan_tick(buckets: Buckets, scheduled_time_ms: int, lifetimes: Lifetimes, *,
         backfill_markers=marked.of_backfills,
         messages=marked.messages,
         gaps=frozenset(
-            window for window in within_reach[1:] if window not in with_lineage and _previous(window) in with_lineage
+            window for before, window in pairwise(within_reach) if before in with_lineage and window not in with_lineage
         ),
         unknown_keys=tuple(unknown),
     )
-
-
-def _previous(window: Window) -> Window:
-    return Window.from_index(window.index - 1)
 
 
 class _Run:

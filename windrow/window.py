@@ -39,7 +39,7 @@ class Window:
         return self.start_ms // WINDOW_MS
 
 
-@lru_cache(maxsize=2)  # a tick asks for its reach several times
+@lru_cache(maxsize=8)  # a tick asks for its reach several times
 def windows_between(start_ms: int, end_ms: int) -> tuple[Window, ...]:
     """Return every window that overlaps `start_ms <= t < end_ms`, ascending; none if the range is empty."""
     if end_ms <= start_ms:
