@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("typing")  # what mypy read for one test, the other has in its cache
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
 from datetime import UTC, datetime
