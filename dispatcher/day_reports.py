@@ -36,7 +36,7 @@ from windrow.lake.layout import (
 )
 from windrow.lake.store import Body, PreconditionFailed, StoreError, put_if_unchanged
 from windrow.lifetimes import Lifetimes
-from windrow.period import HOUR_MS, Grain, Period
+from windrow.period import DAY_MS, HOUR_MS, Grain, Period
 from windrow.rows.period_lineage import PeriodLineage
 from windrow.rows.rollup import Rollup
 from windrow.rows.rollup_parquet import UnreadableRows
@@ -66,11 +66,14 @@ class DayReports:
         looks_at_all = self.scheduled_time_ms % HOUR_MS < TICK_EVERY_MS
         if not (rolled or looks_at_all) or not self.time_left():
             return []
-        listed = self._listed()
-        days = self._days_with_rows()
+        try:
+            listed, days = self._listed(), sorted(self._days_with_rows(), reverse=True)
+        except StoreError as error:
+            ended = Period.containing(Grain.DAY, self.scheduled_time_ms - DAY_MS)
+            return [_outcome(ended, RollOutcome.FAILED, f"reports cannot be listed: {error}")]
         lineages: dict[str, Mapping[Period, PeriodLineage]] = {}
         reports: list[PeriodReport] = []
-        for day in sorted(days, reverse=True):
+        for day in days:
             if len(reports) == REPORTS_MAX or not self.time_left():
                 break
             etags = listed.get(day, {})

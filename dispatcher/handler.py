@@ -245,6 +245,7 @@ def _measure(report: TickReport, *, has_rules: bool) -> None:
         "WindowsContended": report.outcomes[RollOutcome.CONTENDED],
         "PeriodsFrozen": periods[RollOutcome.FROZEN],
         "PeriodsFailed": periods[RollOutcome.FAILED],
+        "ReportsFailed": sum(one.outcome is RollOutcome.FAILED for one in report.day_reports),
         "MarkersKept": sum(len(window.markers_kept) for window in report.windows),
         "BacklogMinutes": _backlog_minutes(report),
     }

@@ -34,8 +34,20 @@ from tests.simulation.lake import (
 )
 from tests.simulation.mutant import mutant_of
 from tests.simulation.remembered import codecs_remembered
-from tests.simulation.simulated_s3 import Crash, Delete, Operation, Perform, Put, S3State, crashing, recording
+from tests.simulation.simulated_s3 import (
+    Answer,
+    Crash,
+    Delete,
+    ListPage,
+    Operation,
+    Perform,
+    Put,
+    S3State,
+    crashing,
+    recording,
+)
 from windrow.lake.layout import REPORTS, DayFile, day_file_key, period_lineages_key, period_rows_key
+from windrow.lake.store import StoreError
 from windrow.period import DAY_MS, HOUR_MS, Grain, Period
 
 FIVE, FIVE_PAST = window_at("05:00"), window_at("05:05")
@@ -216,6 +228,25 @@ def test_what_cannot_be_read_is_told_and_stops_nothing() -> None:
     (report,) = _reports(dispatcher.day_reports)(damaged.apply)
     assert report.outcome is RollOutcome.FAILED
     assert period_lineages_key(DAY) in report.detail
+
+
+def test_reports_that_cannot_be_listed_are_told_and_stop_nothing() -> None:
+    """A role without a right to it: the day that has ended is told as failed, and the tick ends with its report."""
+    state = before()
+
+    def refusing(operation: Operation) -> Answer:
+        if isinstance(operation, ListPage) and operation.prefix == REPORTS:
+            raise StoreError("AccessDenied: ListBucket")
+        return state.apply(operation)
+
+    report = tick(refusing, NEXT_DAY)
+    (told,) = report.day_reports
+    assert (told.period, told.outcome) == (DAY, RollOutcome.FAILED)
+    assert "AccessDenied" in told.detail
+    assert {one.outcome for one in report.periods} == {RollOutcome.ROLLED}
+    assert not files_of(state)
+    (told,) = tick(state.apply, NEXT_DAY + HOUR_MS).day_reports
+    assert (told.period, told.outcome) == (DAY, RollOutcome.ROLLED)
 
 
 # ---- two dispatchers, and a day that is rolled anew between them ----

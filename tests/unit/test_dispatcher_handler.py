@@ -22,7 +22,7 @@ from tests.simulation.simulated_s3 import S3State
 from windrow.aws import clients as aws
 from windrow.errors import UsageError, WindrowError
 from windrow.lake.by_digest import digest_of
-from windrow.lake.layout import DayFile, day_file_key, partials_prefix, rules_key
+from windrow.lake.layout import DayFile, day_file_key, partials_prefix, period_lineages_key, rules_key
 from windrow.lake.s3 import S3Store
 from windrow.lifetimes import Lifetimes
 from windrow.period import Grain, Period
@@ -84,6 +84,24 @@ def test_a_day_is_reported_if_the_stage_says_so(handle: Handle, monkeypatch: pyt
     keys = {file: day_file_key(report.period, file) for file in DayFile}
     types = {file: s3.head_object(Bucket=RESULTS, Key=key)["ContentType"] for file, key in keys.items()}
     assert (types[DayFile.PICTURE], types[DayFile.SUMMARY]) == ("image/svg+xml", "text/csv; charset=utf-8")
+
+
+@pytest.mark.slow
+def test_a_report_that_fails_is_measured(
+    handle: Handle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For its alarm; a stage whose reports are made pays for no such metric."""
+    handle(EVENT)
+    monkeypatch.setenv("WINDROW_REPORTS", "on")
+    day = Period.containing(Grain.DAY, RECENT.start_ms)
+    handle(EVENT | {"time": "2026-11-21T00:02:00Z"})
+    results = S3Store(aws.client("s3", aws.Place.of_function(ENVIRONMENT)), RESULTS)
+    results.delete(day_file_key(day, DayFile.REPORT))
+    results.put(period_lineages_key(day), b"?")
+    (report,) = TickReport.from_fields(handle(EVENT | {"time": "2026-11-21T01:02:00Z"})).day_reports
+    assert (report.period, report.outcome) == (day, RollOutcome.FAILED)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
+    assert [line.get("ReportsFailed") for line in lines] == [None, None, [1.0]]
 
 
 @pytest.mark.slow
