@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from infra.cost_backfill import backfill
 from infra.cost_flink import flink
+from infra.cost_live import live, live_seconds, live_traffic, push_seconds
 from infra.cost_messages import messages
 from infra.cost_rules import rules
 from infra.cost_scaling import scaling
@@ -74,6 +75,7 @@ def cost(fleet: Fleet, wire: str, shape: Shape, table: PriceTable) -> Cost:
         *_watching(sent, shape, table),
         *(Part(*one) for one in rules(sent, shape, table)),
         *(Part(*one) for one in web(sent, shape, table)),
+        *(Part(*one) for one in live(sent, shape, table)),
         *(Part(*one) for one in tokens(sent, shape, table)),
         *(Part(*one) for one in backfill(sent, shape, table)),
         *(Part(*one) for one in scaling(shape, table)),
@@ -140,6 +142,10 @@ def _functions(sent: Traffic, shape: Shape, table: PriceTable) -> Iterator[Part]
     if shape.is_true("HasWeb"):
         asked = questions(sent, shape, table)
         yield _function("ApiFunction", "API", asked.calls, asked.seconds, shape, table)
+    if shape.is_true("HasPush"):
+        pushed = live_traffic(sent, shape, table)
+        yield _function("LiveFunction", "newest values", pushed.calls, live_seconds(pushed, table), shape, table)
+        yield _function("LivePushFunction", "push", pushed.push_calls, push_seconds(pushed, table), shape, table)
     if shape.is_true("HasAudit"):
         runs = HOURS_PER_MONTH * (shape.parameters["ScheduleState"] == "ENABLED")
         yield _function("AuditFunction", "audit", runs, runs * audit_seconds(sent, shape, table), shape, table)
@@ -253,6 +259,7 @@ def _watching(sent: Traffic, shape: Shape, table: PriceTable) -> Iterator[Part]:
     if sent.fleet.sensors:
         metrics += int(table.figure("consumer_metrics"))
         metrics += int(table.figure("fanout_metrics")) * shape.is_true("IsFanout")
+        metrics += int(table.figure("live_metrics")) * shape.is_true("HasPush")
     if shape.environment()[METRICS_DISABLED] == "true":
         metrics = 0
     yield Part("CloudWatch: metrics", metrics * table.usd("metric_month"), many(metrics, "custom metric"))

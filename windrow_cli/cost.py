@@ -142,6 +142,7 @@ def cost(
     windrow cost --wire uploads --set Uploads=bucket --set StreamMode=NONE
     windrow cost --wire uploads --by-token --gateways 5 --set Uploads=bucket --set Web=on
     windrow cost --set Web=on --set Live=on --page-hours 730
+    windrow cost --set Web=on --set Live=push --set LiveIntervalSeconds=60
     windrow cost --excursions 300 --set Scaling=auto
     windrow cost --backfill-gb 200 --set Backfill=on
     windrow cost --set Operations=none --set StreamRetentionHours=168

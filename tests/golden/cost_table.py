@@ -60,6 +60,8 @@ def alarm_names(level: str) -> list[str]:
 EXTRAS: tuple[tuple[dict[str, str], dict[str, Any], str], ...] = (
     ({"Web": "on"}, {}, "the page is open for 160 hours"),
     ({"Web": "on", "Live": "on"}, {}, "the same, and it shows live values"),
+    ({"Web": "on", "Live": "push"}, {}, "the same, and the newest value of each batch in a table"),
+    ({"Web": "on", "Live": "push", "LiveIntervalSeconds": "60"}, {}, "the same, one a minute and series at most"),
     ({"Web": "on", "Uploads": "bucket"}, {"by_token": True}, "the page, and tokens of 20 gateways; no uploads yet"),
     ({"Audit": "daily"}, {}, "an hour of the day before, every hour"),
     ({"Scaling": "auto"}, {}, "a run every five minutes; shards as they are"),

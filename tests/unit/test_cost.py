@@ -258,7 +258,7 @@ def test_every_price_and_figure_is_used() -> None:
     for mode in ("PROVISIONED", "ON_DEMAND"):
         for wire in WIRES:
             extras = {"Scaling": "auto", "Backfill": "on", "ValueRules": "0" * 64}
-            chosen = {"StreamMode": mode, "Uploads": "bucket", "Web": "on", "Live": "on", "Audit": "daily"}
+            chosen = {"StreamMode": mode, "Uploads": "bucket", "Web": "on", "Live": "push", "Audit": "daily"}
             shape = Shape(chosen | extras)
             cost(replace(LARGE, by_token=True), wire, shape, watched)  # type: ignore[arg-type]
             others(LARGE, wire, shape, watched)  # type: ignore[arg-type]
