@@ -34,6 +34,7 @@ from processors.chunk import encoded_records
 from processors.consumer import SLICE_READINGS_MAX, BatchPlan, plan
 from processors.fanout import FanOut
 from processors.invoke import LambdaInvoker, batch_response
+from processors.live_topic import LivePublisher
 from processors.puts import Deadline, Puts
 from processors.redrive import RedriveResult
 from processors.replay import ReplayResult
@@ -136,6 +137,8 @@ class World:
             late_roll_minutes=setup.late_roll_minutes,
         )
         self.s3.buckets[RESULTS] = dict(_idle_results(self.lifetimes))
+        self.live_of: Callable[[Process], LivePublisher | None] = lambda _: None
+        """What hands a consumer's newest values on; nothing unless a scenario wants it."""
         self.told: list[Message] = []
         """What the topics of the rules sent, to whoever is subscribed."""
         self.monitor.begin()
@@ -328,8 +331,11 @@ class World:
             horizon_ms=self.horizon_ms,
             puts=Puts(PUTS_PARALLEL_MAX),
             slice_readings_max=self.setup.slice_readings_max,
+            live=self.live_of(process),
         )
-        result = consumer.process(json.loads(event), deadline=Deadline(process.remaining_ms), now_ms=process.now_ms())
+        deadline = Deadline(process.remaining_ms)
+        result = consumer.process(json.loads(event), deadline=deadline, now_ms=process.now_ms())
+        consumer.hand_on(result, deadline=deadline)
         return batch_response(result.unprocessed)
 
     def _plan(self, *arguments: Any, **named: Any) -> BatchPlan:
