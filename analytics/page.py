@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from windrow.quantities import TEMPERATURE, Quantity
 
-MODULES = ("app", "charts", "excursions", "format", "heatmap", "panels", "range", "sign_in", "source")
+MODULES = ("app", "charts", "excursions", "format", "heatmap", "panels", "pushed", "range", "sign_in", "source")
 VENDORED = ("uPlot.iife.min.js", "uPlot.min.css")
 FILES = (*(f"{name}.js" for name in MODULES), "style.css", *(f"vendor/{name}" for name in VENDORED))
 

@@ -35,11 +35,12 @@ def questions(sent: Traffic, shape: Shape, table: PriceTable) -> Questions:
     hours, sensors = sent.fleet.page_hours * shape.is_true("HasWeb"), sent.fleet.sensors
     share = min(1.0, hours / HOURS_PER_MONTH)
     refreshes = hours * table.figure("page_refreshes_per_hour")
-    looks = hours * table.figure("live_looks_per_hour") * shape.is_true("HasLive")
+    asks = shape.is_true("HasLive") and not shape.is_true("HasPush")  # else a page asks once for each socket
+    looks = hours * table.figure("live_looks_per_hour") * asks
     live_requests = looks * table.figure("live_windows")
     lists = refreshes * table.figure("page_refresh_lists") + live_requests
     gets = WINDOWS_PER_MONTH * share * table.figure("page_window_gets") + live_requests
-    gets += sent.partials * share * shape.is_true("HasLive")
+    gets += sent.partials * share * asks
     cpu = refreshes * table.figure("page_refresh_cpu_seconds") + looks * table.figure("live_look_cpu_seconds")
     return Questions(
         calls=refreshes * table.figure("page_refresh_calls") + looks,

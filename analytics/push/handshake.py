@@ -1,7 +1,7 @@
 """How a browser opens its connection: with an access token, which it can send in no header but one.
 
 A page can set no headers of a WebSocket, and an address would be logged. So it names two subprotocols, as
-`Sec-WebSocket-Protocol: windrow.v1, <token>` (RFC 6455, section 1.9; a token's characters are those of a subprotocol),
+`Sec-WebSocket-Protocol: windrow-v1, <token>` (RFC 6455, section 1.9; a token's characters are those of a subprotocol),
 and the first one is chosen.
 """
 
@@ -14,7 +14,7 @@ from analytics.push.connections import CONNECTION_SECONDS_MAX, Connection
 from windrow.errors import UsageError
 from windrow.reading import SENSOR_ID_CHARACTERS_MAX
 
-SUBPROTOCOL = "windrow.v1"
+SUBPROTOCOL = "windrow-v1"
 HEADER = "Sec-WebSocket-Protocol"
 SCOPE = "results/read"
 EXPIRES = "expires_s"

@@ -5,6 +5,7 @@ import { showExcursions, spansOf } from "windrow/excursions";
 import { count, element, instant, quantity, rfc3339, useLocalTime, useQuantity, zone } from "windrow/format";
 import { Heatmap, shadeOf } from "windrow/heatmap";
 import { showCompleteness, showFacts, showMovers, showNewest, showSilent, showSites } from "windrow/panels";
+import { pushedTo } from "windrow/pushed";
 import { axisOf, zoomedOut } from "windrow/range";
 import { sessionOf } from "windrow/sign_in";
 import { sourceOf } from "windrow/source";
@@ -17,6 +18,7 @@ const byId = (id) => document.getElementById(id);
 
 const session = await sessionOf(document);
 const source = sourceOf(document, session);
+const pushed = pushedTo(document, session, hearLive);
 const state = {};
 const NO_EXCURSIONS = { total: 0, listed: [] };
 const shown = { charts: {}, overview: null, open: [], sites: null, newest: null, heatmap: null, excursions: NO_EXCURSIONS, refreshes: 0 };
@@ -27,7 +29,7 @@ const heatmap = new Heatmap({
   onSensor: openSensor, onTime: pointAt,
 });
 // For tests and debugging: what is drawn, as numbers.
-window.windrow = { state, shown, heatmap, shadeOf };
+window.windrow = { state, shown, heatmap, shadeOf, pushed };
 
 /** What is asked with every question: the range, and the quantity if it is not the one that is served. */
 const range = () => ({ from: state.from, to: state.to, ...about() });
@@ -145,7 +147,8 @@ function showFleet(view = viewOf()) {
   const marks = () => spansOf(shown.excursions, overview.made_ms);
   shown.charts.fleet = drawFleet(byId("fleet"), overview.fleet, { ...view, marks }, open);
   byId("open").hidden = !open.length;
-  const told = open.map((one) => `${instant(one.t).slice(-5)} (${count(one.readings)} readings of ${count(one.sensors)} sensors)`);
+  const what = (one) => (one.isPushed ? "the newest values" : `${count(one.readings)} readings`);
+  const told = open.map((one) => `${instant(one.t).slice(-5)} (${what(one)} of ${count(one.sensors)} sensors)`);
   byId("open").textContent = `Provisional, until they are rolled: the windows of ${told.join(" and ")}.`;
   showSites(open.length ? shown.sites : null);
   showNewest(shown.newest, state.sensor);
@@ -154,25 +157,55 @@ function showFleet(view = viewOf()) {
 /** Whether the server reads windows that are not rolled yet; it says so the first time. */
 let readsOpen = source.isLive;
 
+const NO_SITES = { total: 0, site: [], sensors: [], readings: [], mean: [], min: [], max: [], beyond: [] };
+/** What was last answered of open windows, and what it was about: while values are pushed, it is asked for once. */
+let live = { topic: "", windows: [], sites: NO_SITES, limits: 0, newest: null };
+
+const showsOpen = () => readsOpen && state.to === "now" && shown.overview.fleet.step_ms === shown.overview.window_ms;
+
 /** Ask for windows behind the last rolled one, if the range moves and has a step for each. */
 async function refreshOpen(signal) {
-  const { fleet, window_ms: windowMs } = shown.overview;
-  const asks = readsOpen && state.to === "now" && fleet.step_ms === windowMs;
   shown.open = [];
   shown.newest = null;
-  if (!asks) return;
-  try {
-    const sensor = state.sensor;
-    const answer = await source.live(about(), sensor, signal);
-    readsOpen = answer.is_live;
-    shown.open = answer.windows.filter((one) => one.t > (fleet.t.at(-1) ?? 0));
-    shown.sites = { ...answer.sites, limits: answer.limits };
-    const isHeard = sensor !== "" && answer.sensors[0] === sensor;
-    shown.newest = isHeard ? { sensor, ms: answer.last_time[0], value: answer.last[0] } : null;
-  } catch (error) {
-    if (error.name === "AbortError" || !error.isAbout) throw error;
-    readsOpen = false; // there is more than it reads; the other panels are as good as before
+  if (!showsOpen()) return;
+  const topic = JSON.stringify([about(), state.sensor, pushed?.opened]);
+  if (!pushed?.isOpen || topic !== live.topic) {
+    try {
+      await askLive(topic, signal);
+    } catch (error) {
+      if (error.name === "AbortError" || !(error.isAbout || pushed?.isOpen)) throw error;
+      live = { topic, windows: [], sites: NO_SITES, limits: 0, newest: null };
+      readsOpen = Boolean(pushed); // there is more than it reads; the other panels are as good as before
+    }
   }
+  if (showsOpen()) useLive();
+}
+
+async function askLive(topic, signal) {
+  const sensor = state.sensor;
+  const answer = await source.live(about(), sensor, signal);
+  readsOpen = answer.is_live;
+  const isHeard = sensor !== "" && answer.sensors[0] === sensor;
+  const newest = isHeard ? { sensor, ms: answer.last_time[0], value: answer.last[0] } : null;
+  live = { topic, windows: answer.windows, sites: answer.sites, limits: answer.limits, newest };
+}
+
+/** Take what was answered, with what was pushed since. */
+function useLive() {
+  const { fleet, window_ms: windowMs, quantity: one } = shown.overview;
+  const sites = pushed?.isOpen ? pushed.sitesOver(live.sites, one) : live.sites;
+  const windows = pushed?.isOpen ? pushed.windowsOver(live.windows, sites, one, windowMs) : live.windows;
+  shown.open = windows.filter((row) => row.t > (fleet.t.at(-1) ?? 0));
+  shown.sites = { ...sites, limits: live.limits };
+  shown.newest = pushed?.isOpen ? pushed.newestOf(state.sensor, one, live.newest) : live.newest;
+}
+
+/** Whether live values are to be shown as they come. */
+const followsLive = () => readsOpen && state.to === "now" && byId("auto").checked && !document.hidden && shown.overview !== null;
+
+/** Show what was pushed; a connection that is new is asked about first. */
+function hearLive() {
+  if (followsLive()) refreshOpen(running?.signal).then(() => showFleet(), complain);
 }
 
 /** The span of time that all panels share, and what they do with a range that is dragged and an instant that is pointed at. */
@@ -428,8 +461,7 @@ function listen() {
     if (isMoving && byId("auto").checked && !document.hidden) refresh();
   }, REFRESH_MS);
   setInterval(() => {
-    if (!readsOpen || state.to !== "now" || !byId("auto").checked || document.hidden || !shown.overview) return;
-    refreshOpen(running?.signal).then(() => showFleet(), complain);
+    if (!pushed?.isOpen) hearLive();
   }, LIVE_MS);
 }
 

@@ -128,8 +128,8 @@ def sign_in(browser: Any, hosted: Hosted, email: str) -> Page:
     page = Page(browser, hosted.stage.site_url)
     browser.get("about:blank")
     browser.get(f"{page.url}#from=-2h")
-    _fill(browser, "username", email)
-    _fill(browser, "password", hosted.passwords[email] or PASSWORD)
+    fill(browser, "username", email)
+    fill(browser, "password", hosted.passwords[email] or PASSWORD)
     _submit(browser)
     if hosted.passwords[email] is not None:
         hosted.passwords[email] = None
@@ -141,7 +141,7 @@ def sign_in(browser: Any, hosted: Hosted, email: str) -> Page:
     return page
 
 
-def _fill(browser: Any, name: str, text: str) -> None:
+def fill(browser: Any, name: str, text: str) -> None:
     deadline = time.monotonic() + WAIT_SECONDS_MAX
     while not browser.find_elements(By.NAME, name):
         assert time.monotonic() < deadline, browser.current_url
@@ -175,7 +175,7 @@ def test_somebody_signs_in_sees_the_fleet_and_signs_out(hosted: Hosted, browser:
     page.until(lambda: page.js("return Boolean(window.windrow.shown.charts.history)"))
     assert page.text("#history-title") == sensor
     assert page.js("return [...document.querySelectorAll('[data-api]')].every((one) => one.hidden)")
-    _keep(browser, "hosted.png")
+    keep(browser, "hosted.png")
     token = token_of(page)
     assert (
         page.js("return JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie])").find(token) < 0
@@ -187,8 +187,8 @@ def test_somebody_signs_in_sees_the_fleet_and_signs_out(hosted: Hosted, browser:
     _see_a_window_before_it_is_rolled(page, hosted)
     assert [entry for entry in page.complaints() if "favicon" not in entry] == []
     page.click("#sign-out")
-    _fill(browser, "username", "")
-    _keep(browser, "hosted-signed-out.png")
+    fill(browser, "username", "")
+    keep(browser, "hosted-signed-out.png")
     assert hosted.ask("/v1/fleet")[0] == 401
     browser.get_log("browser")
 
@@ -248,7 +248,7 @@ def _see_a_window_before_it_is_rolled(page: Page, hosted: Hosted) -> None:
     newest = page.js(f"return {shown}.newest")
     assert newest == newest_of(FleetSpec.from_json(json.loads(printed)["fleet"]), page.text("#history-title"))
     assert f"{newest['value']:.2f}" in page.text("#newest")
-    _keep(page.browser, "hosted-live.png")
+    keep(page.browser, "hosted-live.png")
     invoke_tick(hosted.stage, tick_event(int(truth["t"][-1]) + WINDOW_MS + 120_000, is_dry_run=False))
     page.after(lambda: page.press("r"))
     assert page.js(f"return {shown}.open") == []
@@ -266,7 +266,7 @@ def test_a_group_is_refused_what_is_for_another(hosted: Hosted, browser: Any) ->
         token = token_of(page)
         statuses[email] = [hosted.ask("/v1/lineage", token, window=window)[0], hosted.ask("/v1/latest", token)[0]]
         page.click("#sign-out")
-        _fill(browser, "username", "")
+        fill(browser, "username", "")
     assert statuses == {VIEWER: [403, 200], OPERATOR: [200, 200]}
     browser.get_log("browser")
 
@@ -284,7 +284,7 @@ def test_a_token_is_renewed_before_it_expires(hosted: Hosted, browser: Any) -> N
     assert hosted.ask("/v1/fleet", renewed)[0] == 200
     assert page.js("return document.getElementById('banner').hidden")
     page.click("#sign-out")
-    _fill(browser, "username", "")
+    fill(browser, "username", "")
     browser.get_log("browser")
 
 
@@ -293,11 +293,11 @@ def changed(hosted: Hosted, token: str, claims: Mapping[str, object], *, by: RSA
     head, body, _ = token.removeprefix("Bearer ").split(".")
     said = json.loads(base64.urlsafe_b64decode(body + "==")) | claims
     signed = f"{head}.{_base64url(json.dumps(said).encode())}"
-    signature = (by or _pool_key(hosted, hosted.stage.user_pool)).sign(signed.encode(), PKCS1v15(), SHA256())
+    signature = (by or pool_key(hosted, hosted.stage.user_pool)).sign(signed.encode(), PKCS1v15(), SHA256())
     return f"Bearer {signed}.{_base64url(signature)}"
 
 
-def _pool_key(hosted: Hosted, pool: str) -> RSAPrivateKey:
+def pool_key(hosted: Hosted, pool: str) -> RSAPrivateKey:
     """The key that the embedded stack signs a pool's tokens with; AWS shows its own to nobody."""
     (file,) = hosted.home.rglob(f"{pool}-access.pem")
     key = load_pem_private_key(file.read_bytes(), password=None)
@@ -340,7 +340,7 @@ def test_a_token_that_differs_in_one_thing_is_refused(hosted: Hosted, browser: A
     assert answered == [status for _, status in expected]
     client("cognito-idp", hosted.stage.place).delete_user_pool(UserPoolId=other)
     page.click("#sign-out")
-    _fill(browser, "username", "")
+    fill(browser, "username", "")
     browser.get_log("browser")
 
 
@@ -356,7 +356,7 @@ def test_wrong_requests_are_refused_as_they_are_documented(hosted: Hosted, brows
     assert hosted.ask("/index.html")[0] == 200
     assert hosted.ask("/secret")[0] in {403, 404}
     page.click("#sign-out")
-    _fill(browser, "username", "")
+    fill(browser, "username", "")
     browser.get_log("browser")
 
 
@@ -387,6 +387,6 @@ def test_an_update_without_a_word_keeps_the_page_and_destroying_takes_it_and_its
     assert client("cognito-idp", place).list_user_pools(MaxResults=10)["UserPools"] == []
 
 
-def _keep(browser: Any, name: str) -> None:
+def keep(browser: Any, name: str) -> None:
     if SCREENSHOTS:
         browser.save_screenshot(str(Path(SCREENSHOTS) / name))

@@ -55,7 +55,7 @@ class Pushing:
     @contextmanager
     def connected(self, stage: Stage, query: str = "", **claims: object) -> Iterator[websocket.WebSocket]:
         """A socket of a viewer; `claims` are what the token says otherwise."""
-        protocols = ["windrow.v1", access_token(self.home, stage, **claims)]
+        protocols = ["windrow-v1", access_token(self.home, stage, **claims)]
         url = f"{stage.socket_url}{query}"
         with closing(websocket.create_connection(url, subprotocols=protocols, timeout=WAIT_SECONDS_MAX)) as opened:
             yield opened
@@ -108,7 +108,7 @@ def test_a_change_is_heard_by_who_wants_it_and_only_in_its_stage(pushing: Pushin
                 (pushing.there, ""),
             )
         )
-        assert all_sites.getsubprotocol() == "windrow.v1"
+        assert all_sites.getsubprotocol() == "windrow-v1"
         pushing.change(pushing.here, "a/1", 21_000)
         for opened in (all_sites, one_site):
             message = heard(opened)
@@ -153,8 +153,8 @@ def test_what_is_no_token_of_this_stage_opens_nothing(pushing: Pushing) -> None:
     of_other = access_token(pushing.home, pushing.there)
     forged = good[:-8] + good[-8:][::-1]
     url = pushing.here.socket_url
-    offers = [(url, None), (f"{url}?token={good}", None), (f"{url}?token={good}", ["windrow.v1"])]
-    offers += [(url, ["windrow.v1"]), (url, [good]), (url, ["windrow.v1", forged]), (url, ["windrow.v1", of_other])]
+    offers = [(url, None), (f"{url}?token={good}", None), (f"{url}?token={good}", ["windrow-v1"])]
+    offers += [(url, ["windrow-v1"]), (url, [good]), (url, ["windrow-v1", forged]), (url, ["windrow-v1", of_other])]
     statuses = []
     for address, protocols in offers:
         with pytest.raises(websocket.WebSocketBadStatusException) as refused:
@@ -177,7 +177,7 @@ def test_a_connection_is_closed_when_its_token_expires(pushing: Pushing) -> None
 @pytest.mark.slow
 def test_a_thousand_sockets_that_are_opened_and_dropped_leave_nothing(pushing: Pushing) -> None:
     """Dropped without a word, as by a network that is gone; afterwards a change is heard as before."""
-    protocols = ["windrow.v1", access_token(pushing.home, pushing.here)]
+    protocols = ["windrow-v1", access_token(pushing.home, pushing.here)]
     numbers = iter(range(MANY))
     errors: list[Exception] = []
     lock = threading.Lock()
@@ -212,7 +212,7 @@ def test_no_log_has_a_token(pushing: Pushing) -> None:
     logs = client("logs", pushing.here.place)
     token = access_token(pushing.home, pushing.here)
     with pushing.connected(pushing.here), pytest.raises(websocket.WebSocketBadStatusException):
-        websocket.create_connection(pushing.here.socket_url, subprotocols=["windrow.v1", "x.y.z"])
+        websocket.create_connection(pushing.here.socket_url, subprotocols=["windrow-v1", "x.y.z"])
     groups = [one["logGroupName"] for one in logs.describe_log_groups()["logGroups"] if "-here-" in one["logGroupName"]]
     said = ""
     for group in groups:

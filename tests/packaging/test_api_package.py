@@ -40,6 +40,14 @@ def test_it_fits_into_lambda_with_its_bytecode(arm64: Package) -> None:
     assert arm64.unzipped_bytes * BYTECODE_SHARE < UNZIPPED_BYTES_MAX
 
 
+def test_all_that_its_functions_ask_is_described(arm64: Package) -> None:
+    """Live values are pushed from the same package."""
+    with zipfile.ZipFile(io.BytesIO(arm64.body)) as archive:
+        names = [name.split("/") for name in archive.namelist() if name.startswith("botocore/data/")]
+    services = {parts[2] for parts in names if len(parts) > 3}
+    assert services >= {"s3", "sts", "dynamodb", "apigatewaymanagementapi"}
+
+
 def test_every_wheel_of_its_lock_is_needed(arm64: Package, wheel_cache: Path) -> None:
     """And none of them is in the other functions' lock."""
     common, own = with_api(ARM64, wheel_cache)
@@ -71,6 +79,7 @@ def test_its_own_code_finds_the_files_that_it_reads(tmp_path: Path) -> None:
     program = (
         "import sys; sys.path[:] = [sys.argv[1], *(p for p in sys.path if 'site-packages' in p or 'lib/python' in p)]\n"
         "import analytics.api_handler, analytics.presets as presets, json\n"
+        "import analytics.sockets_handler, analytics.push_handler\n"
         "from analytics.translations import translation_of, _stored\n"
         "from windrow.timerange import TimeRange\n"
         "print(json.dumps([presets.__file__, len(_stored()), translation_of(presets.units(TimeRange(0, 1))).sql]))"

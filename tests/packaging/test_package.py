@@ -78,6 +78,10 @@ def here(wheel_cache: Path) -> dict[str, Package]:
     return {one.name: package.build(one, wheels=wheels, platform=platform) for one in FUNCTIONS}
 
 
+SERVICES = {"fanout": ["s3", "lambda"], "live": ["dynamodb", "sqs"]}
+"""Whose clients a function makes; the others those of S3 alone."""
+
+
 @by_name
 def test_zip_is_the_same_from_another_folder_at_another_time(function: Function, tmp_path: Path):
     """Neither the folder, the files' times and modes nor the order on disk reaches the bytes."""
@@ -135,13 +139,12 @@ def test_handler_imports_in_an_empty_folder(function: Function, here: dict[str, 
     built = here[function.name]
     with opened(built) as archive:
         archive.extractall(tmp_path / "code")
-    services = ["s3", "lambda"] if function.name == "fanout" else ["s3"]
-    loaded = imported(function, tmp_path, services)
+    loaded = imported(function, tmp_path, SERVICES.get(function.name, ["s3"]))
     assert not [place for place in loaded.values() if "site-packages" in place]
     tops = {name.split(".")[0] for name in loaded}
     distributions = {"botocore", "aws_lambda_powertools"}
     if function.name not in PURE:
-        distributions |= {"numpy", "nanoarrow", "arro3"}
+        distributions |= {"numpy"} if function.name == "live" else {"numpy", "nanoarrow", "arro3"}
     assert tops >= distributions
     assert not tops & set(COMMAND_ONLY)
 
@@ -155,7 +158,7 @@ def test_everything_that_a_handler_imports_is_compiled(function: Function, wheel
         archive.extractall(tmp_path / "code")
         names = set(archive.namelist())
     code = f"{tmp_path / 'code'}/"
-    places = imported(function, tmp_path, ["s3"]).values()
+    places = imported(function, tmp_path, SERVICES.get(function.name, ["s3"])).values()
     loaded = [place.removeprefix(code) for place in places if place.startswith(code) and place.endswith(".py")]
 
     assert len(loaded) > 100
@@ -195,7 +198,7 @@ def test_only_what_is_asked_for_is_taken_of_botocore(arm64: dict[str, Package]):
     """Each function has the descriptions of the services that a stage opens (and of STS), and no other."""
     with opened(arm64["fanout"]) as archive:
         names = [name.split("/") for name in archive.namelist() if name.startswith("botocore/data/")]
-    assert {parts[2] for parts in names if len(parts) > 3} == {"kinesis", "lambda", "s3", "sts"}
+    assert {parts[2] for parts in names if len(parts) > 3} == {"kinesis", "lambda", "s3", "sns", "sts"}
 
 
 def test_changed_source_changes_the_key_of_those_who_import_it(tmp_path: Path):

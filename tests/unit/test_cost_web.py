@@ -54,6 +54,9 @@ def test_a_page_that_is_open_costs_what_it_asks() -> None:
     gets += 36_000 * 2.4 + live.traffic.partials * 100 / 730
     assert live.dollars("S3: requests of the API") == pytest.approx((48 + 86.4) * 0.005 + gets / 1e3 * 0.0004)
     assert live.dollars("Lambda: API") > page.dollars("Lambda: API") > 0
+    pushed = of(Web="on", Live="push")  # which is asked once for each socket
+    for part in ("API Gateway: requests", "S3: requests of the API", "Lambda: API"):
+        assert pushed.dollars(part) == page.dollars(part)
 
 
 def test_nobody_pays_for_what_a_stage_does_not_have() -> None:

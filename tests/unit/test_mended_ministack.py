@@ -1,5 +1,6 @@
 """The embedded stack's server: MiniStack's Kinesis as it is, and with our edits."""
 
+import asyncio
 import base64
 import inspect
 import json
@@ -10,10 +11,11 @@ from typing import Any
 
 import pytest
 from ministack import services
-from ministack.services import kinesis, lambda_svc
+from ministack.services import apigateway, kinesis, lambda_svc
 
 from infra import mended_ministack
 from infra.resharding_edits import EDITS, KINESIS, VERSION, Edit
+from infra.socket_edits import GATEWAY
 from windrow.errors import WindrowError
 
 STREAM = "stream"
@@ -257,3 +259,34 @@ def test_the_patch_holds_every_edit() -> None:
     ]
     added = "".join(line[1:] for line in lines if line.startswith(("+", " ")))
     assert all(edit.new.strip("\n") in added for edit in mended_ministack.ALL_EDITS)
+
+
+def accepted(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What a WebSocket is accepted with whose $connect chooses a subprotocol."""
+    told = {"statusCode": 200, "headers": {"Sec-WebSocket-Protocol": "chosen"}}
+    came = [{"type": "websocket.connect"}, {"type": "websocket.disconnect"}]
+    sent: list[Any] = []
+
+    async def answer(*_: object, **__: object) -> Any:
+        return told
+
+    async def receive() -> Any:
+        return came.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    monkeypatch.setattr(module, "_api_owner", lambda _: ("WEBSOCKET", "123456789012", "us-east-1"))
+    monkeypatch.setattr(module, "_match_ws_route", lambda _, key: {"routeKey": key})
+    monkeypatch.setattr(module, "_invoke_ws_lambda", answer)
+    asyncio.run(module.handle_websocket({"path": "/live", "headers": []}, receive, send, "api1"))
+    return sent[0]
+
+
+def test_a_subprotocol_that_is_chosen_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MiniStack itself still leaves it out. When it no longer does, take the edits out, and run it as it is."""
+    assert accepted(apigateway, monkeypatch) == {"type": "websocket.accept"}
+    module = ModuleType("mended_gateway")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(compile(mended_ministack.patched(GATEWAY), module.__name__, "exec"), module.__dict__)  # noqa: S102 - MiniStack's own
+    assert accepted(module, monkeypatch) == {"type": "websocket.accept", "subprotocol": "chosen"}

@@ -34,7 +34,7 @@ def connecting(query: dict[str, str] | None = None, kind: str = "CONNECT") -> di
 @pytest.mark.parametrize("header", ["Sec-WebSocket-Protocol", "sec-websocket-protocol"])
 def test_a_token_of_the_page_opens_a_connection(group: str, header: str) -> None:
     """Of either group, however the header is written."""
-    event = offering("windrow.v1", token(OF_VIEWER | {"cognito:groups": [group]}), header=header)
+    event = offering("windrow-v1", token(OF_VIEWER | {"cognito:groups": [group]}), header=header)
     grant = admitted(event, pool_check(), client="page")
     answer = policy_of(event, grant, now_s=NOW)
     assert answer["policyDocument"]["Statement"] == [
@@ -59,7 +59,7 @@ REFUSED = {
 def test_a_token_that_differs_in_one_thing_is_refused(wrong: str) -> None:
     """The same ones that the HTTP API refuses, and its function."""
     with pytest.raises(BadToken):
-        admitted(offering("windrow.v1", token(OF_VIEWER | REFUSED[wrong])), pool_check(), client="page")
+        admitted(offering("windrow-v1", token(OF_VIEWER | REFUSED[wrong])), pool_check(), client="page")
 
 
 @pytest.mark.parametrize(
@@ -67,14 +67,14 @@ def test_a_token_that_differs_in_one_thing_is_refused(wrong: str) -> None:
     [
         [],
         [""],
-        ["windrow.v1"],
-        ["windrow.v1", ""],
-        ["windrow.v1", "x.y.z"],
-        ["windrow.v1", token(OF_VIEWER, by=FOREIGN)],
+        ["windrow-v1"],
+        ["windrow-v1", ""],
+        ["windrow-v1", "x.y.z"],
+        ["windrow-v1", token(OF_VIEWER, by=FOREIGN)],
         [token(OF_VIEWER)],
-        [token(OF_VIEWER), "windrow.v1"],
-        ["windrow.v2", token(OF_VIEWER)],
-        ["windrow.v1", token(OF_VIEWER), token(OF_VIEWER)],
+        [token(OF_VIEWER), "windrow-v1"],
+        ["windrow-v2", token(OF_VIEWER)],
+        ["windrow-v1", token(OF_VIEWER), token(OF_VIEWER)],
     ],
 )
 def test_what_offers_no_token_of_the_pool_is_refused(offered: list[str]) -> None:
@@ -95,7 +95,7 @@ def test_an_address_with_a_token_is_refused() -> None:
 def test_a_connection_lasts_as_long_as_its_token_and_no_longer_than_api_gateway_lets_it() -> None:
     """So nothing that expires later is kept than what can be connected."""
     for left_s, lasts_s in ((60.0, 60), (1e9, CONNECTION_SECONDS_MAX), (float("inf"), CONNECTION_SECONDS_MAX)):
-        grant = admitted(offering("windrow.v1", token(OF_VIEWER | {"exp": NOW + left_s})), pool_check(), client="page")
+        grant = admitted(offering("windrow-v1", token(OF_VIEWER | {"exp": NOW + left_s})), pool_check(), client="page")
         assert policy_of(offering(), grant, now_s=NOW)["context"] == {"expires_s": str(NOW + lasts_s)}
 
 
@@ -130,7 +130,7 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> TablesInMemory:
 def test_the_function_keeps_a_connection_until_it_is_closed(tables: TablesInMemory) -> None:
     """And chooses the subprotocol that is no token: a browser wants one of those that it offered."""
     answer = sockets_handler.handle(connecting({"site": "a"}), None)
-    assert answer == {"statusCode": 200, "headers": {"Sec-WebSocket-Protocol": "windrow.v1"}}
+    assert answer == {"statusCode": 200, "headers": {"Sec-WebSocket-Protocol": "windrow-v1"}}
     assert list(tables.items["connections"]) == [("c1",)]
     assert sockets_handler.handle(connecting(kind="DISCONNECT"), None) == {"statusCode": 200}
     assert tables.items["connections"] == {}
@@ -148,7 +148,7 @@ def test_the_function_tells_nothing_of_a_token(tables: TablesInMemory, caplog: p
     bad = token(OF_VIEWER | {"exp": 5})
     effects = []
     for one in (good, bad):
-        answer = sockets_handler.handle(offering("windrow.v1", one), None)
+        answer = sockets_handler.handle(offering("windrow-v1", one), None)
         effects.append(answer["policyDocument"]["Statement"][0]["Effect"])
     assert effects == ["Allow", "Deny"]
     logged = "".join(str(vars(one)) for one in caplog.records)
