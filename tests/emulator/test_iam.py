@@ -18,7 +18,9 @@ from producers.faults import Faults
 from producers.fleet import FleetSpec
 from windrow.aws.clients import Place, client, client_config
 from windrow.lake.layout import DayFile, day_file_key
+from windrow.live.newest import NewestValue, item_of
 from windrow.period import HOUR_MS, Grain, Period
+from windrow.quantities import TEMPERATURE
 from windrow.stage import Stage
 from windrow.timestamps import format_rfc3339
 from windrow.window import WINDOW_MS
@@ -28,7 +30,7 @@ from windrow_operations.ticks import invoke_tick, tick_event
 from windrow_operations.verifying import verify_stage
 
 MODES = ("direct", "fanout")
-DENIALS = frozenset({"AccessDenied", "AccessDeniedException", "403"})
+DENIALS = frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationError", "403"})
 Clients = Callable[[str], Any]
 
 
@@ -81,6 +83,37 @@ def write_stream(clients: Clients, stage: Stage) -> object:
     return clients("kinesis").put_record(StreamName=stage.stream_name, Data=b"x", PartitionKey="x")
 
 
+def publish_values(clients: Clients, stage: Stage) -> object:
+    arn = f"arn:aws:sns:{stage.place.region}:000000000000:windrow-{stage.name}-live"
+    return clients("sns").publish(TopicArn=arn, Message="x")
+
+
+def to_queue(name: str) -> Callable[[Clients, Stage], object]:
+    return lambda clients, stage: clients("sqs").send_message(QueueUrl=queue_of(stage, name), MessageBody="x")
+
+
+def from_queue(name: str) -> Callable[[Clients, Stage], object]:
+    return lambda clients, stage: clients("sqs").receive_message(QueueUrl=queue_of(stage, name), VisibilityTimeout=0)
+
+
+def queue_of(stage: Stage, name: str) -> str:
+    return f"{stage.place.endpoint_url}/000000000000/windrow-{stage.name}-{name}"
+
+
+def put_value(clients: Clients, stage: Stage) -> object:
+    value = NewestValue("iam", TEMPERATURE, now_ms(), 0, 0)
+    return clients("dynamodb").put_item(TableName=f"windrow-{stage.name}-latest", Item=item_of(value))
+
+
+def with_value(operation: str) -> Callable[[Clients, Stage], object]:
+    """Get or delete an item."""
+    site, series = NewestValue("iam", TEMPERATURE, 0, 0, 0).key
+    key = {"site": {"S": site}, "series": {"S": series}}
+    return lambda clients, stage: getattr(clients("dynamodb"), operation)(
+        TableName=f"windrow-{stage.name}-latest", Key=key
+    )
+
+
 def unseal_directly(clients: Clients, stage: Stage) -> object:
     return clients("kms").generate_data_key(KeyId=f"alias/windrow-{stage.name}", KeySpec="AES_256")
 
@@ -125,6 +158,14 @@ ACTIONS: dict[str, Callable[[Clients, Stage], object]] = {
     "read the stream": read_stream,
     "write the stream": write_stream,
     "make a data key past S3": unseal_directly,
+    "publish newest values": publish_values,
+    "send newest values past the topic": to_queue("live"),
+    "put newest values aside": to_queue("live-dead"),
+    "receive newest values": from_queue("live"),
+    "receive what was put aside": from_queue("live-dead"),
+    "put a newest value": put_value,
+    "get a newest value": with_value("get_item"),
+    "delete a newest value": with_value("delete_item"),
 }
 WRITES = frozenset(
     {"write a partial", "write a marker", "mark a silence", "write quarantine", "write a bookmark", "read a bookmark"}
@@ -154,9 +195,12 @@ ROLLS = frozenset(
 )
 # (mode, role) -> what it may do of all these.
 ALLOWED: dict[tuple[str, str], frozenset[str]] = {
-    ("direct", "ConsumerRole"): WRITES | READS,
+    ("direct", "ConsumerRole"): WRITES | READS | {"publish newest values"},  # the other stage has no live values
+    ("direct", "LiveRole"): frozenset({"receive newest values", "put newest values aside", "put a newest value"}),
     ("direct", "DispatcherRole"): ROLLS | {"write a report"},  # the other stage has no reports
-    ("direct", "ApiRole"): frozenset({"list the results", "read rows", "read a lineage"}),
+    ("direct", "ApiRole"): frozenset(
+        {"list the results", "read rows", "read a lineage", "list the lake", "read a partial"}
+    ),
     ("direct", "IotRole"): frozenset({"write the stream", "put a message aside"}),
     ("fanout", "ConsumerRole"): WRITES | READS,  # so that a change of mode refuses no poll
     ("fanout", "FanoutRole"): WRITES | READS | {"invoke the consumer"},
@@ -264,7 +308,7 @@ def test_a_function_cannot_do_what_its_role_may_not(stages: dict[str, Stage]) ->
 
 
 def deployed(place: Place, mode: str) -> Stage:
-    parameters = {"IotTopic": "sites/+/up", "Web": "on", "Reports": "on"} if mode == "direct" else {}
+    parameters = {"IotTopic": "sites/+/up", "Web": "on", "Reports": "on", "Live": "push"} if mode == "direct" else {}
     options = DeploymentOptions(shard_count=1, mode=mode, is_scheduled=False, parameters=parameters)
     api = package.build(package.API) if parameters else None
     return stacks.apply(plan_deployment(place, mode, options, api=api), lambda _: None).stage

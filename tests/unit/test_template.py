@@ -567,11 +567,15 @@ def test_the_table_of_latest_values_has_the_keys_that_are_written():
     assert (table["DeletionPolicy"], table["UpdateReplacePolicy"]) == ("Delete", "Delete")
 
 
-def test_only_the_topic_sends_to_the_queue_of_live_values():
+def test_only_consumers_publish_live_values_and_only_their_topic_sends_them():
     """What cannot be written goes to the dead letters, which keep it longer than the queue does."""
     (statement,) = RESOURCES["LiveQueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
     assert statement["Principal"] == {"Service": "sns.amazonaws.com"}
     assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Ref": "LiveTopic"}}}
+    (consumers,) = RESOURCES["LiveTopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    fanout = {"Fn::If": ["IsFanout", {"Fn::GetAtt": ["FanoutRole", "Arn"]}, {"Ref": "AWS::NoValue"}]}
+    assert consumers["Principal"] == {"AWS": [{"Fn::GetAtt": ["ConsumerRole", "Arn"]}, fanout]}
+    assert (consumers["Effect"], consumers["Action"]) == ("Allow", "sns:Publish")
     subscription, queue = (RESOURCES[name]["Properties"] for name in ("LiveSubscription", "LiveQueue"))
     assert subscription["RawMessageDelivery"] is True
     assert queue["RedrivePolicy"]["deadLetterTargetArn"] == {"Fn::GetAtt": ["LiveDeadLetters", "Arn"]}
