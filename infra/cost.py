@@ -13,6 +13,7 @@ from infra.cost_backfill import backfill
 from infra.cost_flink import flink
 from infra.cost_live import live, live_seconds, live_traffic, push_seconds
 from infra.cost_messages import messages
+from infra.cost_reports import reports
 from infra.cost_rules import rules
 from infra.cost_scaling import scaling
 from infra.cost_traffic import SECONDS_PER_MONTH, UPLOADS, WINDOWS_PER_MONTH, Fleet, Traffic, traffic
@@ -74,6 +75,7 @@ def cost(fleet: Fleet, wire: str, shape: Shape, table: PriceTable) -> Cost:
         *_keys(sent, shape, table),
         *_watching(sent, shape, table),
         *(Part(*one) for one in rules(sent, shape, table)),
+        *(Part(*one) for one in reports(sent, shape, table)),
         *(Part(*one) for one in web(sent, shape, table)),
         *(Part(*one) for one in live(sent, shape, table)),
         *(Part(*one) for one in tokens(sent, shape, table)),

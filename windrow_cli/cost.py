@@ -145,6 +145,7 @@ def cost(
     windrow cost --set Web=on --set Live=push --set LiveIntervalSeconds=60
     windrow cost --excursions 300 --set Scaling=auto
     windrow cost --backfill-gb 200 --set Backfill=on
+    windrow cost --sensors 5000 --set Reports=on
     windrow cost --set Operations=none --set StreamRetentionHours=168
     windrow cost --stage prod --target aws --format json
     """

@@ -66,6 +66,7 @@ EXTRAS: tuple[tuple[dict[str, str], dict[str, Any], str], ...] = (
     ({"Audit": "daily"}, {}, "an hour of the day before, every hour"),
     ({"Scaling": "auto"}, {}, "a run every five minutes; shards as they are"),
     ({"ValueRules": "0" * 64}, {"excursions": 300}, "300 excursions, each told when it rings and clears"),
+    ({"Reports": "on"}, {}, "a picture and a summary of each day"),
     ({"Backfill": "on"}, {}, "while none runs"),
     ({"Backfill": "on"}, {"backfill_gb": 200}, "200 GB of text, once"),
 )

@@ -257,7 +257,8 @@ def test_every_price_and_figure_is_used() -> None:
     watched = Watched()
     for mode in ("PROVISIONED", "ON_DEMAND"):
         for wire in WIRES:
-            extras = {"Scaling": "auto", "Backfill": "on", "ValueRules": "0" * 64, "LiveDeadbandMilli": "100"}
+            extras = {"Scaling": "auto", "Backfill": "on", "Reports": "on", "ValueRules": "0" * 64}
+            extras |= {"LiveDeadbandMilli": "100"}
             chosen = {"StreamMode": mode, "Uploads": "bucket", "Web": "on", "Live": "push", "Audit": "daily"}
             shape = Shape(chosen | extras)
             cost(replace(LARGE, by_token=True), wire, shape, watched)  # type: ignore[arg-type]
