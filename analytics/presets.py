@@ -193,6 +193,7 @@ SELECT
   state,
   CAST(extreme_milli * 0.001 AS DECIMAL(20, 3)) AS extreme,
   CAST(beyond_milli_ms AS DOUBLE) / 60000000 AS beyond_unit_minutes,
+  CASE WHEN held_ms > 0 THEN CAST(held_ms AS DOUBLE) / 60000 END AS held_minutes,
   windows,
   revision
 FROM ranked

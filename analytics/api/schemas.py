@@ -16,6 +16,10 @@ NUMBER: Schema = {
     "type": "number",
     "description": f"in the unit of the quantity; means have {MEAN_DECIMALS} decimals, so that they can be rounded",
 }
+_HELD: Schema = {
+    "type": "number",
+    "description": "for how long readings were beyond the limit so far, in minutes; null of rules that count windows",
+}
 FLAG: Schema = {"type": "boolean"}
 TEXT: Schema = {"type": "string"}
 
@@ -191,6 +195,7 @@ EXCURSIONS = one_of_these(
                     "state": TEXT,
                     "extreme": NUMBER,
                     "beyond_unit_minutes": NUMBER,
+                    "held_minutes": or_null(_HELD),
                     "windows": COUNT,
                     "revision": COUNT,
                 }

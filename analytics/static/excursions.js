@@ -38,15 +38,18 @@ export function showExcursions(found, madeMs, onSensor) {
   byId("excursions-panel").hidden = !listed.length;
   byId("excursions-panel").classList.toggle("bad", listed.some(lasts));
   byId("excursions-text").textContent = aboutExcursions(found);
+  const countsMinutes = listed.some((one) => one.held_minutes !== null);
   const rows = listed.map((one) => [
     link(one.sensor_id, onSensor),
     element("span", { class: "wrap" }, `${one.rule}, ${one.severity}${one.revision > 1 ? ", corrected" : ""}`),
     instant(one.began),
     `${STATES[one.state] ?? one.state} ${span((one.ended ?? madeMs) - one.began)}`,
     withUnit(one.extreme),
+    ...(countsMinutes ? [one.held_minutes?.toFixed(1) ?? ""] : []),
     one.beyond_unit_minutes.toFixed(1),
   ]);
-  const headings = ["sensor", "rule", "since", "for", "farthest", `beyond, ${unit}·min`];
+  const held = countsMinutes ? ["held, min"] : [];
+  const headings = ["sensor", "rule", "since", "for", "farthest", ...held, `beyond, ${unit}·min`];
   byId("excursions").replaceChildren(...(rows.length ? [table("", headings, rows)] : []));
 }
 

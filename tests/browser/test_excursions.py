@@ -41,6 +41,7 @@ CLEARED = replace(
     until_ms=START_MS + 4 * WINDOW_MS,
     revision=2,
     extreme_milli=5_900,
+    held_ms=741_000,
 )
 HUMID = replace(LASTING, series="site-0/Sensor-2\x1fhumidity\x1f%")
 
@@ -90,16 +91,17 @@ def is_marked(page: Page, chart: str, at_ms: int, *, up: int = 2) -> bool:
 
 
 def test_what_lasts_is_listed_first_and_what_was_corrected_says_so(ruled: Page) -> None:
-    """Of the quantity that is shown; the JSON beside it has the same."""
+    """Of the quantity that is shown; the minutes beyond the limit where a rule counts them; the JSON has the same."""
     assert ruled.js("return document.getElementById('excursions-panel').hidden") is False
     assert rows(ruled) == [
-        ["site-0/Sensor-2", "freezer-warm, critical", "21 Nov 00:15", "lasts, 20 min", "2.89 °C", "1.5"],
-        ["site-1/Sensor-5", "freezer-warm, critical, corrected", "20 Nov 23:55", " 15 min", "5.90 °C", "1.5"],
+        ["site-0/Sensor-2", "freezer-warm, critical", "21 Nov 00:15", "lasts, 20 min", "2.89 °C", "", "1.5"],
+        ["site-1/Sensor-5", "freezer-warm, critical, corrected", "20 Nov 23:55", " 15 min", "5.90 °C", "12.3", "1.5"],
     ]
     assert ruled.text("#excursions-text").startswith("1 lasts.")
     link = ruled.js("return document.querySelector('[data-api=excursions]').href")
     answer = ruled.js("return fetch(arguments[0]).then((one) => one.json())", link)
     assert answer["total"] == 3
+    assert sorted(one["held_minutes"] or 0 for one in answer["excursions"]) == [0, 0, 12.35]
 
 
 def test_excursions_are_marked_under_the_fleet_and_shaded_for_their_sensor(ruled: Page) -> None:

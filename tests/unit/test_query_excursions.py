@@ -47,3 +47,13 @@ def test_each_excursion_has_one_row_and_its_newest(tmp_path: Path) -> None:
     assert frame["revision"].tolist() == [1, 2]
     before = TimeRange(START_MS, START_MS + 2 * WINDOW_MS)
     assert results.engine.run(presets.excursions(before, quantity="temperature")).frame["state"].tolist() == ["lasts"]
+
+
+def test_how_long_a_limit_was_exceeded_is_there_for_rules_that_count_it(tmp_path: Path) -> None:
+    """To the millisecond, as parts of a minute; a rule that counts windows has none, not nought."""
+    results, window = StoredResults(tmp_path), Window(START_MS)
+    lasting = replace(PENDING, state=RowState.LASTS, held_ms=1_230_500)
+    results.results.put(excursions_key(window), encode_excursions(START_MS, [HUMID, lasting]))
+    frame = results.engine.run(presets.excursions(TimeRange(START_MS, START_MS + WINDOW_MS))).frame
+    assert frame["held_minutes"].isna().tolist() == [True, False]
+    assert frame["held_minutes"].tolist()[1] == 1_230_500 / 60_000
