@@ -1,7 +1,7 @@
 """The rows that a rule watches, from a stage's results: what its rules would have said in a range."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -11,12 +11,14 @@ from analytics.presets import IN_RANGE, range_values
 from analytics.query import Query
 from analytics.result import Engine
 from windrow.columns.arrays import Int64s
+from windrow.errors import WindrowError
 from windrow.quantities import Quantity, series_of
+from windrow.rows.held import Held
 from windrow.rows.rollup import PERCENTILES
 from windrow.rules.excursion import Excursion, Tracks, lasting, step
 from windrow.rules.judge import WatchedRows, judge
 from windrow.rules.rule import Rule, Statistic
-from windrow.rules.watched import no_rows
+from windrow.rules.watched import may_be_held, no_rows
 from windrow.timerange import TimeRange
 from windrow.window import WINDOW_MS
 
@@ -34,28 +36,37 @@ _SQL = f"SELECT {_COLUMNS} FROM aggregates WHERE {IN_RANGE}\n  AND quantity IN (
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What rules say of a range: the excursions by the time they ring, and how much there was to judge."""
+    """What rules say of a range: the excursions by the time they ring, and how much there was to judge.
+
+    unknown: the windows, by their starts in ms, that have no verdict of rules that count minutes, and why not.
+    """
 
     excursions: tuple[Excursion, ...]
     windows: int
     rows: int
+    unknown: Mapping[int, str]
 
 
-def check_rules(engine: Engine, rules: Iterable[Rule], time_range: TimeRange) -> Checked:
+def check_rules(
+    engine: Engine, rules: Iterable[Rule], time_range: TimeRange, *, held_of: Callable[[int], Held] | None = None
+) -> Checked:
     """Return the excursions that `rules` find in the rows of a range, as if nothing had been before it.
 
     So an excursion that was under way begins with the range. Memory holds a page of rows, and the series that are
-    beyond a limit.
+    beyond a limit. For rules that count minutes, `held_of` gives the held times of a window by its start, and is asked
+    for those alone in which a reading may be beyond; what it raises as WindrowError is why the window has no verdict.
     """
     tracks: dict[str, Tracks] = {}
     found: list[Excursion] = []
+    unknown: dict[int, str] = {}
     windows = rows = 0
     before: WatchedRows | None = None
     ruled = tuple(rules)
     names = {f"quantity_{place}": name for place, name in enumerate(sorted({rule.quantity for rule in ruled}))}
     sql = _SQL.format(wanted=", ".join(f":{name}" for name in names))
     frames = (page.frame for page in engine.pages(Query.bind(sql, range_values(time_range) | names)))
-    for watched in _by_window(frames, time_range):
+    for of_window in _by_window(frames, time_range):
+        watched = replace(of_window, held=_held(of_window, ruled, held_of, unknown))
         windows, rows = windows + 1, rows + len(watched.series)
         for rule in ruled:
             tracks[rule.name], ended = step(rule, tracks.get(rule.name, {}), judge(rule, watched, before))
@@ -63,7 +74,20 @@ def check_rules(engine: Engine, rules: Iterable[Rule], time_range: TimeRange) ->
         before = watched
     found += [one for rule in ruled for one in lasting(rule, tracks.get(rule.name, {}))]
     found.sort(key=lambda one: (one.rang_ms, one.rule, one.sensor_id))
-    return Checked(tuple(found), windows, rows)
+    return Checked(tuple(found), windows, rows, unknown)
+
+
+def _held(
+    watched: WatchedRows, rules: Sequence[Rule], held_of: Callable[[int], Held] | None, unknown: dict[int, str]
+) -> Held | None:
+    """Return the held times of a window, none if nothing can be beyond; None, and a reason, if nobody knows them."""
+    if not may_be_held(rules, watched):
+        return {}
+    try:
+        return held_of(watched.window_start_ms) if held_of else None
+    except WindrowError as error:
+        unknown[watched.window_start_ms] = error.message
+        return None
 
 
 def _by_window(frames: Iterable[pd.DataFrame], time_range: TimeRange) -> Iterator[WatchedRows]:

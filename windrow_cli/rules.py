@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from windrow.errors import WindrowError
+from windrow.timestamps import format_rfc3339
 from windrow_cli.choices import OneOf
 from windrow_cli.console import err, out
 from windrow_cli.stage import clock_ms, home_folder, open_stage, stage_option
@@ -43,8 +44,9 @@ def check_command(*, file: Path, start: str | None, end: str | None, form: str, 
 
     One row per excursion, by the time it rang: how it stands, the value that was farthest beyond the limit, how far
     beyond for how long altogether (unit-minutes), and the message. What was under way before the range begins with it.
-    docs/rules.md says how rules are written. Those that count minutes are not tried: rows do not say for how long a
-    value held. Exit code 1 if the file is wrong, or there are no rows.
+    docs/rules.md says how rules are written. Those that count minutes need readings, which are looked at where a value
+    was beyond the limit and they are still in the lake; other windows are named. Exit code 1 if the file is wrong, or
+    there are no rows.
 
     \b
     windrow rules check rules.toml
@@ -52,26 +54,24 @@ def check_command(*, file: Path, start: str | None, end: str | None, form: str, 
     """
     from analytics.engine import engine_of
     from analytics.rules import check_rules
+    from dispatcher.observation import Buckets
     from windrow.aws.clients import readable_errors
     from windrow.rules.load import load_rules
+    from windrow.rules.rule import watches_of
     from windrow.timerange import parse_range
     from windrow_cli.formats import TEXTS
+    from windrow_operations.held_history import HeldHistory
 
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise WindrowError(f"{file} cannot be read: {error}") from error
-    every_rule = load_rules(text, name=str(file))
-    loaded = tuple(rule for rule in every_rule if not rule.held_ms)
-    if not loaded:
-        raise WindrowError(
-            f"{file} is right, but there is nothing to try: each of its rules counts minutes, which rows do not tell",
-            hint='try the same limits with statistic = "max" or "min" and windows in place of minutes',
-        )
+    loaded = load_rules(text, name=str(file))
     time_range = parse_range(start, end, now_ms=clock_ms(), length_ms=_DEFAULT_LENGTH_MS)
     stage = open_stage(stage_name)
     with readable_errors(stage.place), err.status("reading rows"):
-        checked = check_rules(engine_of(stage, home=home_folder()), loaded, time_range)
+        history = HeldHistory(Buckets(lake=stage.lake, results=stage.results), watches_of(loaded))
+        checked = check_rules(engine_of(stage, home=home_folder()), loaded, time_range, held_of=history.of)
     if not checked.rows:
         raise WindrowError(f"no rows from {time_range}", hint="give a range that has some: --from -7d")
     if checked.excursions:
@@ -80,8 +80,28 @@ def check_command(*, file: Path, start: str | None, end: str | None, form: str, 
     elif form == "json":
         out.print("[]", markup=False)
     err.print(_summary(loaded, checked), markup=False)
-    if not_tried := [rule.name for rule in every_rule if rule.held_ms]:
-        err.print(f"not tried, because they count minutes: {', '.join(not_tried)}", markup=False)
+    for line in _unknown(loaded, checked):
+        err.print(line, markup=False)
+
+
+def _unknown(rules: "Sequence[Rule]", checked: "Checked") -> list[str]:
+    """Return, for each reason, how many windows have no verdict of which rules, and what would give them one."""
+    names = ", ".join(rule.name for rule in rules if rule.held_ms)
+    first: dict[str, int] = {}
+    for start_ms, why in sorted(checked.unknown.items()):
+        first.setdefault(why, start_ms)
+    counts = Counter(checked.unknown.values())
+    lines = [
+        f"no verdict of {names} on {counts[why]:,} of {checked.windows:,} windows, the first at"
+        f" {format_rfc3339(start_ms)}: {why}"
+        for why, start_ms in first.items()
+    ]
+    if lines:
+        lines.append(
+            "Readings are there for as long as partials are (PartialsRetentionDays); a stage with such rules keeps what"
+            " they ask for from then on. The same limits with windows in place of minutes need rows alone."
+        )
+    return lines
 
 
 def _frame(rules: "Sequence[Rule]", excursions: "Sequence[Excursion]") -> "pd.DataFrame":

@@ -206,6 +206,22 @@ INFRA_MUTANTS: list[Guarded] = [
         ),
     ),
     *_of(
+        "windrow_operations.held_history",
+        "test_rules_check",
+        (
+            "readings that are gone are none",
+            "if missing := set(lineage.digests) - keys.keys():",
+            "if missing := set():",
+        ),
+        ("held times that are kept are worked out", "            if held is not None:", "            if False:"),
+    ),
+    *_of(
+        "analytics.rules",
+        "test_rules_check",
+        ("every window is looked at", "if not may_be_held(rules, watched):", "if False:"),
+        ("a window without a verdict is not told", "unknown[watched.window_start_ms] = error.message", "pass"),
+    ),
+    *_of(
         "infra.scaling_handler",
         "test_scaling_function",
         ("a comparison fails the run", "except WindrowError as error:  # the", "except OSError as error:  # the"),

@@ -11,6 +11,11 @@ import analytics.engine
 import windrow_cli.rules
 from analytics.local import LocalEngine
 from analytics.rules import check_rules
+from dispatcher.observation import Buckets
+from dispatcher.report import RollOutcome
+from dispatcher.tick import Tick
+from tests.simulation.lake import partial_put
+from tests.simulation.steady_stage import LIFETIMES
 from tests.unit.stored_results import START_MS, StoredResults
 from windrow.aws.clients import Place
 from windrow.errors import WindrowError
@@ -19,8 +24,9 @@ from windrow.quantities import Quantity
 from windrow.reading import Reading
 from windrow.rules.excursion import LOST_WINDOWS, ExcursionState
 from windrow.rules.load import load_rules
+from windrow.rules.stored import StoredRules
 from windrow.timerange import TimeRange
-from windrow.window import WINDOW_MS
+from windrow.window import WINDOW_MS, Window
 from windrow_cli.rules import rules
 
 WARM = '[[rule]]\nname = "warm"\nabove = 8\nclear = 6\nwindows = 2\nseverity = "critical"\n'
@@ -44,6 +50,7 @@ def stored(tmp_path: Path) -> StoredResults:
 def run(stored: StoredResults, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tuple[str, str]]:
     class Stage:
         place = Place("embedded", "http://127.0.0.1:1", "us-east-1")
+        lake, results = stored.lake, stored.results
 
     monkeypatch.setattr(windrow_cli.rules, "open_stage", lambda _: Stage())
     monkeypatch.setattr(analytics.engine, "engine_of", lambda *_, **__: stored.engine)
@@ -167,10 +174,67 @@ def test_no_rows_and_wrong_files_are_errors(run: Callable[..., tuple[str, str]])
         run(WARM, "--to", "2026-11-20T23:50:00Z", "--from", "2026-11-20T23:00:00Z")
 
 
-def test_rules_that_count_minutes_are_not_tried(run: Callable[..., tuple[str, str]]) -> None:
-    """Rows do not tell for how long a value held: they are named, and a file of them alone is refused."""
-    slow = '[[rule]]\nname = "warm-20m"\nabove = 8\nminutes = 20\n'
-    _, err = run(WARM + slow)
-    assert err.endswith("not tried, because they count minutes: warm-20m\n")
-    with pytest.raises(WindrowError, match="each of its rules counts minutes"):
-        run(slow)
+SLOW = '[[rule]]\nname = "warm-6m"\nabove = 8\nminutes = 6\nhold_minutes = 5\n'
+
+
+def rolled(stored: StoredResults, *, rules: str = "") -> None:
+    """Roll HISTORY by a tick of a stage that has these rules: each reading holds its value to the end of its window."""
+    for window, start_ms in enumerate(range(START_MS, START_MS + 6 * WINDOW_MS, WINDOW_MS)):
+        rows = [
+            (sensor_id, 0, 0, values[window]) for sensor_id, values in HISTORY.items() if values[window] is not None
+        ]
+        put = partial_put(Window(start_ms), rows)
+        stored.lake.put(put.key, put.body)
+    tick = Tick(
+        buckets=Buckets(lake=stored.lake, results=stored.results),
+        lifetimes=LIFETIMES,
+        scheduled_time_ms=START_MS + 6 * WINDOW_MS + 120_000,
+        rules=StoredRules("0" * 64, load_rules(rules)) if rules else None,
+    )
+    assert {one.outcome for one in tick.run().windows} <= {RollOutcome.ROLLED, RollOutcome.RECORDED}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("has_rules", [False, True])
+def test_rules_that_count_minutes_are_tried_over_readings(
+    stored: StoredResults, run: Callable[..., tuple[str, str]], has_rules: bool
+) -> None:
+    """Ten minutes above 8 °C, by held times that the stage keeps or by readings; other windows are not looked at."""
+    rolled(stored, rules=SLOW if has_rules else "")
+    stored.lake.calls.clear()
+    stdout, stderr = run(SLOW, "--format", "json")
+    (warm,) = json.loads(stdout)
+    assert (warm["sensor_id"], warm["began"], warm["rang"]) == (
+        "door/1",
+        "2026-11-20T23:50:00.000Z",
+        "2026-11-21T00:00:00.000Z",
+    )
+    assert warm["beyond_unit_minutes"] == 5 * 1 + 5 * 1.5
+    assert warm["message"].startswith("door/1: temperature (beyond for 10.0 minutes) reached 9.5 °C")
+    assert "would have rung: warm-6m 1" in stderr
+    assert "no verdict" not in stderr
+    assert stored.lake.calls["get"] <= 2, "two windows have a reading above 8"
+
+
+@pytest.mark.slow
+def test_windows_whose_readings_are_gone_have_no_verdict_and_are_told(
+    stored: StoredResults, run: Callable[..., tuple[str, str]]
+) -> None:
+    """With the rules, the number of windows, the first, and what would help; other rules are judged over all rows."""
+    rolled(stored)
+    for prefix in ("partials/", "unions/"):
+        for one in list(stored.lake.list_objects(prefix)):
+            stored.lake.delete(one.key)
+    stdout, stderr = run(WARM + SLOW, "--format", "json")
+    assert [one["rule"] for one in json.loads(stdout)] == ["warm"]
+    told = "no verdict of warm-6m on 2 of 6 windows, the first at 2026-11-20T23:50:00.000Z: its readings are gone"
+    assert told in stderr.replace("\n", " ")
+    assert "PartialsRetentionDays" in stderr
+
+
+@pytest.mark.slow
+def test_windows_without_a_lineage_are_told(run: Callable[..., tuple[str, str]]) -> None:
+    """Rows alone do not tell for how long a value held."""
+    assert "2 of 6 windows, the first at 2026-11-20T23:50:00.000Z: its lineage is gone" in run(SLOW)[1].replace(
+        "\n", " "
+    )

@@ -70,6 +70,16 @@ def _may_be_beyond(rule: Rule, rows: WatchedRows) -> Mask:
     return is_beyond(above, below, rule.limits)
 
 
+def may_be_held(rules: Iterable[Rule], rows: WatchedRows) -> bool:
+    """Whether any reading of these rows can be beyond a limit of one of `rules` that count time."""
+    return any(
+        bool(beyond.any()) and any(rule.watches(rows.series[place]) for place in np.flatnonzero(beyond).tolist())
+        for rule in rules
+        if rule.held_ms
+        for beyond in [_may_be_beyond(rule, rows)]
+    )
+
+
 def joined(parts: Sequence[WatchedRows], start_ms: int) -> WatchedRows:
     """Return the rows of parts that ascend from one to the next, of the window that starts at `start_ms`."""
     if not parts:
