@@ -1,6 +1,6 @@
 """What the buckets hold of one window: its partials as listed, its rows and lineage as observed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from windrow.lake.layout import (
@@ -14,7 +14,7 @@ from windrow.lake.layout import (
     quarantine_prefix,
     rows_key,
 )
-from windrow.lake.store import Mapper, ObjectStore, etag_of
+from windrow.lake.store import Mapper, ObjectStore, StoredObject, etag_of
 from windrow.rows.lineage import Lineage, UnreadableLineage, fingerprint
 from windrow.rows.partial import Partial
 from windrow.rows.partial_parquet import DeliveryCounts, UnreadablePartial, decode_partial
@@ -154,9 +154,17 @@ def list_partials(buckets: Buckets, window: Window) -> Listing:
     return Listing(keys=keys, size_bytes=size_bytes)
 
 
-def read_partial(buckets: Buckets, key: PartialKey) -> tuple[Partial, DeliveryCounts]:
-    """Read a partial and check it against the window and digest in `key`; raises UnreadableObject or MissingPartial."""
-    stored = buckets.lake.get(str(key))
+def read_partials(
+    buckets: Buckets, keys: Sequence[PartialKey], *, mapper: Mapper
+) -> Iterator[tuple[Partial, DeliveryCounts]]:
+    """Read partials in the order of `keys`, and check each against its key; raises UnreadableObject or MissingPartial.
+
+    All are fetched at once, and decoded one after another: threads that decode only wait for each other.
+    """
+    return map(_partial_in, keys, mapper(buckets.lake.get, map(str, keys)))
+
+
+def _partial_in(key: PartialKey, stored: StoredObject | None) -> tuple[Partial, DeliveryCounts]:
     if stored is None:
         raise MissingPartial(str(key))
     try:

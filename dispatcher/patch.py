@@ -11,12 +11,11 @@ The rows are the same, to the byte, as those of a roll of all partials.
 import itertools
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial as bind
 
 from dispatcher.additions import Additions
 from dispatcher.ceiling import Use
 from dispatcher.held import HeldWriter, read_held
-from dispatcher.observation import Buckets, Listing, Observation, count_quarantined, read_partial
+from dispatcher.observation import Buckets, Listing, Observation, count_quarantined, read_partials
 from dispatcher.rows import ROLLED_PIECE_ROWS, RolledRows, body_of, in_flight, read_in_pieces, rows_file
 from dispatcher.spill import READINGS_HELD_MAX, Spill
 from dispatcher.united import UnionWriter, read_ranges
@@ -88,7 +87,7 @@ def _read_new(
         if key.digest not in known or len(listing.keys[key.digest]) > known[key.digest].objects
     ]
     for group in in_flight(wanted, listing):
-        for key, (partial, counts) in zip(group, mapper(bind(read_partial, buckets), group), strict=True):
+        for key, (partial, counts) in zip(group, read_partials(buckets, group, mapper=mapper), strict=True):
             objects, readings = len(listing.keys[key.digest]), len(partial) + counts.duplicates
             yield key, partial, Delivery(objects=objects, readings=readings, late=counts.late)
 

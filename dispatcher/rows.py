@@ -4,12 +4,11 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial as bind
 from typing import IO
 
 from dispatcher.ceiling import Use
 from dispatcher.held import HeldWriter
-from dispatcher.observation import Buckets, Listing, count_quarantined, read_partial
+from dispatcher.observation import Buckets, Listing, count_quarantined, read_partials
 from dispatcher.spill import Spill
 from dispatcher.united import UNITED_ABOVE_PARTIALS, UnionWriter
 from windrow.columns.strings import Strings
@@ -23,9 +22,9 @@ from windrow.rows.united import Delivery, UnitedSet
 from windrow.window import Window
 
 IN_FLIGHT_BYTES_MAX = 8 << 20
-"""Bytes of the objects that are read at once; decoded, a partial takes up to ten times its size in S3."""
+"""Bytes of the objects that are fetched at once."""
 IN_FLIGHT_MAX = 16
-"""Number of the objects that are read at once."""
+"""Number of the objects that are fetched at once."""
 ROWS_IN_MEMORY_BYTES_MAX = 16 << 20
 """A rows object up to this size is written in memory, a larger one on local disk."""
 PART_IN_MEMORY_BYTES_MAX = 1 << 20
@@ -100,7 +99,7 @@ def rolled_rows(
         rows_file() as file,
     ):
         for group in in_flight(listing.chosen, listing):
-            for key, (partial, counts) in zip(group, mapper(bind(read_partial, buckets), group), strict=True):
+            for key, (partial, counts) in zip(group, read_partials(buckets, group, mapper=mapper), strict=True):
                 spill.add(partial, size_bytes=listing.size_bytes[key.digest])
                 deliveries[key.digest] = Delivery(
                     objects=len(listing.keys[key.digest]), readings=len(partial) + counts.duplicates, late=counts.late
@@ -154,7 +153,7 @@ def _file_of(body: bytes, stack: ExitStack) -> IO[bytes]:
 
 
 def in_flight(keys: Iterable[PartialKey], listing: Listing) -> Iterator[Sequence[PartialKey]]:
-    """Return the `keys`, which are listed, in groups that are read at once: bounded in number and in bytes.
+    """Return the `keys`, which are listed, in groups that are fetched at once: bounded in number and in bytes.
 
     Each has at least one key.
     """

@@ -1,11 +1,10 @@
 """The objects of united sets: which of them stand, reading them, and writing those of a roll."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial as bind
 
 from dispatcher.observation import Buckets
 from windrow.lake.layout import UnionKey, unions_prefix
-from windrow.lake.store import Mapper
+from windrow.lake.store import Mapper, StoredObject
 from windrow.rows.lineage import Lineage
 from windrow.rows.partial import Partial
 from windrow.rows.united import UnitedRange, digest_of
@@ -15,7 +14,7 @@ from windrow.window import Window
 UNITED_ABOVE_PARTIALS = 4
 """Windows of more partials have a united set: reading so few again is at most 10 requests for a roll without it."""
 IN_FLIGHT_MAX = 8
-"""Ranges that are read or written at once."""
+"""Ranges that are fetched or written at once."""
 
 
 class UnusableUnion(Exception):  # noqa: N818 - the domain's noun
@@ -35,29 +34,30 @@ def stands_for_partials(buckets: Buckets, lineage: Lineage) -> bool:
     return listed.issuperset(str(union_key(lineage.window, one)) for one in lineage.united.ranges)
 
 
-def read_range(buckets: Buckets, window: Window, united: UnitedRange) -> Partial:
-    """Read the readings of a range and check its bytes against its digest; raises UnusableUnion."""
-    key = union_key(window, united)
-    stored = buckets.lake.get(str(key))
+def read_ranges(
+    buckets: Buckets, window: Window, ranges: Sequence[UnitedRange], *, mapper: Mapper
+) -> Iterator[Partial]:
+    """Read ranges in their order, and check the bytes of each against its digest; raises UnusableUnion.
+
+    IN_FLIGHT_MAX are fetched at once, and decoded one after another.
+    """
+    for start in range(0, len(ranges), IN_FLIGHT_MAX):
+        keys = [union_key(window, one) for one in ranges[start : start + IN_FLIGHT_MAX]]
+        yield from map(_range_in, keys, mapper(buckets.lake.get, map(str, keys)))
+
+
+def _range_in(key: UnionKey, stored: StoredObject | None) -> Partial:
     if stored is None:
         raise UnusableUnion(f"{key} is gone")
-    if digest_of(stored.body) != united.digest:
+    if digest_of(stored.body) != key.digest:
         raise UnusableUnion(f"{key}: its bytes have the digest {digest_of(stored.body)}")
     try:
         partial = decode_range(stored.body)
     except UnreadableRange as error:
         raise UnusableUnion(f"{key}: {error}") from error
-    if partial.window != window:
+    if partial.window != key.window:
         raise UnusableUnion(f"{key}: it is a range of another window")
     return partial
-
-
-def read_ranges(
-    buckets: Buckets, window: Window, ranges: Sequence[UnitedRange], *, mapper: Mapper
-) -> Iterator[Partial]:
-    """Read ranges in their order, IN_FLIGHT_MAX at once; raises UnusableUnion."""
-    for start in range(0, len(ranges), IN_FLIGHT_MAX):
-        yield from mapper(bind(read_range, buckets, window), ranges[start : start + IN_FLIGHT_MAX])
 
 
 class UnionWriter:

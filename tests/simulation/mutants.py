@@ -344,7 +344,7 @@ MUTANTS = (
     mutant("a partial that is gone is skipped", "dispatcher.observation", "        raise MissingPartial(str(key))", f"        return {EMPTY}", faults_of_vanished_partial),
     # United sets.
     mutant("ranges that are gone stand for partials", "dispatcher.united", "    return listed.issuperset(", "    return True or listed.issuperset(", faults_of_missing_ranges),
-    mutant("a strange range is believed", "dispatcher.united", "    if digest_of(stored.body) != united.digest:\n", "    if False:\n", faults_of_strange_ranges),
+    mutant("a strange range is believed", "dispatcher.united", "    if digest_of(stored.body) != key.digest:\n", "    if False:\n", faults_of_strange_ranges),
     mutant("rolled anew without the partials that are gone", "dispatcher.roll", "            if not listing.digests.issuperset(before.digests):\n                raise\n", "", faults_of_strange_ranges),
     mutant("strange rows are copied", "dispatcher.patch", "    if not seen.rows_etag or seen.rows_etag != before.result_etag:\n        return None\n", "", faults_of_strange_rows),
     mutant("a range that another roll replaced freezes its window", "dispatcher.roll", "if seen.lineage and seen.lineage.united and observe(roller.buckets, window).lineage_etag != seen.lineage_etag:", "if False:", faults_of_two_that_roll_from_a_united_set),
