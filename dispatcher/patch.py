@@ -15,8 +15,8 @@ from contextlib import ExitStack, contextmanager
 from dispatcher.additions import Additions
 from dispatcher.ceiling import Use
 from dispatcher.held import HeldWriter, read_held
-from dispatcher.observation import Buckets, Listing, Observation, count_quarantined, read_partials
-from dispatcher.rows import ROLLED_PIECE_ROWS, RolledRows, body_of, in_flight, read_in_pieces, rows_file
+from dispatcher.observation import Buckets, Listing, Observation, count_quarantined
+from dispatcher.rows import ROLLED_PIECE_ROWS, RolledRows, body_of, read_in_groups, read_in_pieces, rows_file
 from dispatcher.spill import READINGS_HELD_MAX, Spill
 from dispatcher.united import UnionWriter, read_ranges
 from windrow.lake.layout import PartialKey, rows_key
@@ -86,8 +86,8 @@ def _read_new(
         for key in listing.chosen
         if key.digest not in known or len(listing.keys[key.digest]) > known[key.digest].objects
     ]
-    for group in in_flight(wanted, listing):
-        for key, (partial, counts) in zip(group, read_partials(buckets, group, mapper=mapper), strict=True):
+    for group, read in read_in_groups(buckets, wanted, listing, mapper=mapper):
+        for key, (partial, counts) in zip(group, read, strict=True):
             objects, readings = len(listing.keys[key.digest]), len(partial) + counts.duplicates
             yield key, partial, Delivery(objects=objects, readings=readings, late=counts.late)
 

@@ -16,13 +16,15 @@ from windrow.lake.layout import PartialKey
 from windrow.lake.store import Body, Mapper
 from windrow.rows.held import Watch
 from windrow.rows.lineage import HeldMark, fingerprint
+from windrow.rows.partial import Partial
+from windrow.rows.partial_parquet import DeliveryCounts
 from windrow.rows.rollup import BATCH_ROWS, Rollup, roll
 from windrow.rows.rollup_parquet import RowsSummary, read_rows, read_sensor_ids, select_sensor_ids, write_rows
 from windrow.rows.united import Delivery, UnitedSet
 from windrow.window import Window
 
 IN_FLIGHT_BYTES_MAX = 8 << 20
-"""Bytes of the objects that are fetched at once."""
+"""Bytes of the objects that are fetched at once; as many may wait to be decoded."""
 IN_FLIGHT_MAX = 16
 """Number of the objects that are fetched at once."""
 ROWS_IN_MEMORY_BYTES_MAX = 16 << 20
@@ -98,8 +100,8 @@ def rolled_rows(
         Spill(window, bytes_expected=bytes_expected, use=use) as spill,
         rows_file() as file,
     ):
-        for group in in_flight(listing.chosen, listing):
-            for key, (partial, counts) in zip(group, read_partials(buckets, group, mapper=mapper), strict=True):
+        for group, read in read_in_groups(buckets, listing.chosen, listing, mapper=mapper):
+            for key, (partial, counts) in zip(group, read, strict=True):
                 spill.add(partial, size_bytes=listing.size_bytes[key.digest])
                 deliveries[key.digest] = Delivery(
                     objects=len(listing.keys[key.digest]), readings=len(partial) + counts.duplicates, late=counts.late
@@ -152,7 +154,24 @@ def _file_of(body: bytes, stack: ExitStack) -> IO[bytes]:
     return file
 
 
-def in_flight(keys: Iterable[PartialKey], listing: Listing) -> Iterator[Sequence[PartialKey]]:
+def read_in_groups(
+    buckets: Buckets, keys: Iterable[PartialKey], listing: Listing, *, mapper: Mapper
+) -> Iterator[tuple[Sequence[PartialKey], Iterator[tuple[Partial, DeliveryCounts]]]]:
+    """Yield the `keys`, which are listed, in groups that are fetched at once, and read the partials of each.
+
+    A group is fetched while the one before it is decoded. Raises UnreadableObject or MissingPartial.
+    """
+    before = None
+    for group in _in_flight(keys, listing):
+        following = group, read_partials(buckets, group, mapper=mapper)
+        if before:
+            yield before
+        before = following
+    if before:
+        yield before
+
+
+def _in_flight(keys: Iterable[PartialKey], listing: Listing) -> Iterator[Sequence[PartialKey]]:
     """Return the `keys`, which are listed, in groups that are fetched at once: bounded in number and in bytes.
 
     Each has at least one key.

@@ -1,11 +1,13 @@
-"""A mapper, which is several threads, fetches objects; who asks for them decodes them."""
+"""A mapper, which is several threads, fetches objects; who asks for them decodes them meanwhile."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
 
+import dispatcher.rows
 from dispatcher.observation import list_partials, read_partials
+from dispatcher.rows import read_in_groups
 from dispatcher.united import UnionWriter, read_ranges
 from tests.simulation.lake import buckets, partial_of, partial_put
 from tests.simulation.simulated_s3 import S3State
@@ -20,10 +22,13 @@ class Fetching:
 
     def __init__(self) -> None:
         self.called: set[Any] = set()
+        self.fetched = 0
 
     def __call__(self, function: Callable[[Any], Any], arguments: Iterable[Any], /) -> Iterator[Any]:
         self.called.add(function)
-        return map(function, arguments)
+        results = [function(argument) for argument in arguments]
+        self.fetched += len(results)
+        return iter(results)
 
 
 @pytest.fixture
@@ -41,6 +46,18 @@ def test_partials_are_decoded_by_who_asks(state: S3State) -> None:
     read = list(read_partials(found, list_partials(found, WINDOW).chosen, mapper=fetching))
     assert {partial.digest for partial, _ in read} == {partial_of(WINDOW, rows).digest for rows in ROWS}
     assert fetching.called == {found.lake.get}
+
+
+def test_a_group_is_fetched_while_the_one_before_it_is_decoded(state: S3State, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five partials, two at once: nobody waits for the second two after decoding the first."""
+    monkeypatch.setattr(dispatcher.rows, "IN_FLIGHT_MAX", 2)
+    found, fetching = buckets(state.apply), Fetching()
+    listing = list_partials(found, WINDOW)
+    before_each = [
+        (fetching.fetched, len(group), len(list(read)))
+        for group, read in read_in_groups(found, listing.chosen, listing, mapper=fetching)
+    ]
+    assert before_each == [(4, 2, 2), (5, 2, 2), (5, 1, 1)]
 
 
 def test_ranges_are_decoded_by_who_asks(state: S3State) -> None:
