@@ -7,7 +7,7 @@ import argparse
 import os
 import sys
 
-from bench import api, command, consumer, dashboard, ingest, load, package, producer, rollup
+from bench import api, command, consumer, dashboard, hosted, ingest, load, package, producer, rollup
 from windrow.settings import RUNTIME
 
 BENCHES = {
@@ -17,6 +17,7 @@ BENCHES = {
     **dashboard.BENCHES,
     **producer.BENCHES,
     **ingest.BENCHES,
+    **hosted.BENCHES,
     **load.BENCHES,
     **package.BENCHES,
     **rollup.BENCHES,

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from infra.cost_traffic import SECONDS_PER_MONTH, UPLOADS, Traffic
 from infra.prices import PriceTable
 from infra.shape import Shape
+from infra.stream_bill import HOURS_PER_MONTH
 
 GB = 1e9
 METERED_BYTES = 65_536
 """SNS and SQS count a message by 64 KB."""
+READ_BYTES = 4_096
+"""DynamoDB counts a consistent read by 4 KB ("Read consistency")."""
 MESSAGE_SERIES = 3_600
 """Series with ids of 21 characters in a message; compared with what is encoded by tests/unit/test_cost_live.py."""
 HEARTBEAT_SECONDS = 300
@@ -90,6 +93,10 @@ def live(sent: Traffic, shape: Shape, table: PriceTable) -> Iterator[tuple[str, 
     stored = sent.fleet.sensors * table.figure("live_item_bytes") / GB
     yield "DynamoDB: storage", stored * table.usd("table_gb_month"), f"{stored:,.3f} GB: an item a series"
     hours = sent.fleet.page_hours
+    pushes = handed_on.push_calls * min(1.0, hours / HOURS_PER_MONTH)
+    reads = pushes * math.ceil(sent.fleet.sensors * table.figure("live_item_bytes") / READ_BYTES)
+    basis = f"{reads / 1e6:,.2f} million reads of 4 KB, if each push touches all sites while a page is open"
+    yield "DynamoDB: tallies", reads / 1e6 * table.usd("table_reads_million"), basis
     messages = min(hours * 3600, handed_on.push_calls)
     dollars = hours * 60 / 1e6 * table.usd("socket_minutes_million")
     dollars += messages / 1e6 * table.usd("socket_messages_million")

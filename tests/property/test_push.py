@@ -168,6 +168,18 @@ def test_messages_are_filled() -> None:
     assert len(messages) == -(-1000 // ((FRAME_BYTES_MAX - len('{"values":[]}')) // each))
 
 
+@pytest.mark.parametrize("letter", ["x", "é"])
+def test_a_message_is_full_to_the_byte(letter: str) -> None:
+    """Two items are one message as long as that is a frame, and two as soon as it would be more."""
+    for count in range(FRAME_BYTES_MAX // len(letter.encode()) - 60, FRAME_BYTES_MAX // len(letter.encode())):
+        parts = {"values": [{"v": "short"}], "tally": [{"t": letter * count}]}
+        whole = json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode()
+        messages = messages_of(parts) if len(whole) <= FRAME_BYTES_MAX + 20 else []
+        assert all(len(message) <= FRAME_BYTES_MAX for message in messages)
+        if len(whole) <= FRAME_BYTES_MAX - 3:  # three commas are reckoned that such a message does not have
+            assert messages == [whole]
+
+
 def test_the_longest_value_fits_and_what_does_not_is_refused() -> None:
     """Ids and units of the longest characters are far smaller than a frame; a larger item is a mistake in here."""
     longest = NewestValue("😀" * SENSOR_ID_CHARACTERS_MAX, Quantity("q" * 63, "😀" * UNIT_CHARACTERS_MAX), NOW_MS, 0, 1)

@@ -23,6 +23,7 @@ OF_PUSH = (
     "SQS: newest values",
     "DynamoDB: newest values",
     "DynamoDB: storage",
+    "DynamoDB: tallies",
     "API Gateway: sockets",
 )
 
@@ -68,6 +69,8 @@ def test_every_batch_puts_each_of_its_series() -> None:
     assert found.dollars("Lambda: newest values") == pytest.approx(lambda_dollars)
     minutes, pushed = 100 * 60, 100 * 3600
     assert found.dollars("API Gateway: sockets") == pytest.approx(minutes / 1e6 * 0.25 + pushed / 1e6 * 1.0)
+    pages = -(-1_000 * 350 // 4_096)
+    assert found.dollars("DynamoDB: tallies") == pytest.approx(730 * 1_800 * 100 / 730 * pages / 1e6 * 0.125)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +105,7 @@ def test_what_is_uploaded_is_not_handed_on() -> None:
 
 
 def test_its_metrics_and_alarms_are_counted() -> None:
-    """Two metrics while readings come; the alarms always."""
+    """Three metrics while readings come; the alarms always."""
     on, push = of(Live="on"), of()
-    assert push.dollars("CloudWatch: metrics") - on.dollars("CloudWatch: metrics") == pytest.approx(0.60)
+    assert push.dollars("CloudWatch: metrics") - on.dollars("CloudWatch: metrics") == pytest.approx(0.90)
     assert push.dollars("CloudWatch: alarms") > on.dollars("CloudWatch: alarms")

@@ -249,7 +249,9 @@ def test_the_table_keeps_a_connection_as_it_is(world: World) -> None:
     assert list(world.connections.all()) == []
 
 
-def test_the_function_pushes_what_a_batch_says(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_function_pushes_what_a_batch_says(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """And tells the numbers; a record that is none is counted."""
     world.connect("all", left_s=10**9)
     monkeypatch.setattr(push_handler, "_stage_push", lambda: world.stage)
@@ -265,3 +267,6 @@ def test_the_function_pushes_what_a_batch_says(world: World, monkeypatch: pytest
         "ChangesUnreadable": 1,
     }
     assert world.heard("all")["values"][0]["value_milli"] == 1_000
+    printed = capsys.readouterr().out
+    assert ("MessagesPosted" in printed, "ChangesUnreadable" in printed) == (True, True)
+    assert "MessagesSkipped" not in printed  # a metric that is told is paid for
