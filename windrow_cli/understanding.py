@@ -80,11 +80,20 @@ def survey_lines(survey: "FileSurvey") -> Iterator[str]:
 def suspect_lines(survey: "FileSurvey") -> list[str]:
     """Return a line for each value that looks like no value."""
     return [
-        f"{_plain(value)} {_unit(values.unit)} ({count:,} times) is far from all other values: no value? (--missing,"
+        f"{_written(value, values.unit)} ({count:,} times) is far from all other values: no value? (--missing,"
         " --min, --max)"
         for values in survey.values.values()
         for value, count in sorted(values.suspects.items())
     ]
+
+
+def _written(value: int, unit: str) -> str:
+    """Return a value with its unit, and in °F if that is how the file has it."""
+    from producers.files.values import as_written
+
+    plain = f"{_plain(value)} {_unit(unit)}"
+    fahrenheit = as_written(value) if unit == "C" else None
+    return plain if fahrenheit is None else f"{fahrenheit} °F, which is {plain}"
 
 
 def shared_lines(shared: "SharedIdentities", *, readings: int, is_numbered: bool) -> Iterator[str]:

@@ -103,6 +103,14 @@ def are_sentinels(milli: Int64s) -> Mask:
     return np.isin(milli, np.array([*known, *in_fahrenheit], np.int64))
 
 
+def as_written(milli: int) -> str | None:
+    """Return the value in °F that a file probably has for a sentinel among temperatures; None if it is one in °C."""
+    value = Fraction(milli, 1000)
+    if any(value == Fraction(one) for one in SENTINELS):
+        return None
+    return next((one for one in SENTINELS if round((Fraction(one) - 32) * 5000 / 9) == milli), None)
+
+
 def _symbol(unit: str) -> str:
     try:
         return symbol_of(unit)

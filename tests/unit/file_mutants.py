@@ -88,6 +88,7 @@ FILE_BREAKS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
         "test_payloads_command",
         (
             ("a battery's percentage is a voltage", 'if quantity == "battery_voltage" and not', "if not quantity and not"),
+            ("a value that says there is none is one", "texts if (none := says_none(quantity, said or usual_unit(quantity), text))}", "texts if (none := None)}"),
             ("the unit that a payload says is not seen", "return next(iter([*beside, *above]), None)", "return None"),
         ),
     ),

@@ -150,6 +150,16 @@ def test_values_that_look_like_none_are_asked_about(no_stage: None, aws: Any, mo
     assert sent(aws) == []
 
 
+def test_a_value_that_looks_like_none_is_shown_as_the_file_has_it(no_stage: None, tmp_path: Path) -> None:
+    """In °F, if the file is, because --missing takes that."""
+    rows = ("a,NOW,70", "b,NOW,71", "c,NOW,6999")
+    path = str(at_noon(tmp_path / "r.csv", "sensor_id,event_time,temp_f", *rows))
+    assert "6999 °F, which is 3870.556 °C (1 times) is far from all other values" in told(run(path, "--dry-run"))
+    without = told(run(path, "--dry-run", "--missing", "6999"))
+    assert "2 of temperature" in without
+    assert "far from all" not in without
+
+
 def test_a_sentinel_among_its_like_is_a_value(no_stage: None, tmp_path: Path) -> None:
     """85 °C between 80 and 90 is nothing to ask about."""
     path = at_noon(tmp_path / "r.csv", "sensor_id,event_time,temperature", "a,NOW,80", "b,NOW,85", "c,NOW,90")

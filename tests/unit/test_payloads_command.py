@@ -197,6 +197,29 @@ def test_a_unit_that_the_payload_says_counts(sample: str, where: str) -> None:
     assert (reading.value_milli, reading.unit) == (21_500, "C")
 
 
+@pytest.mark.parametrize(
+    ("values", "missing"),
+    [
+        ('"temp":21.4,"rh":55', None),
+        ('"temp":-127,"rh":55', [-127]),
+        ('"temp":"-127.0","rh":55', [-127]),
+        ('"temp":327.67,"rh":55', [327.67]),
+        ('"temp":85,"rh":99', None),
+        ('"temp":21,"rh":-999', [-999]),
+        ('"temp":21,"pressure":999.9', None),
+    ],
+)
+def test_values_that_say_there_is_none_are_proposed_as_such(values: str, missing: list[float] | None) -> None:
+    """Those of samples that can hardly be values, with a question; the value that comes first says nothing of units."""
+    odd = f'{{"device":"a","ts":1795168800,{values}}}'
+    plain = '{"device":"a","ts":1795168801,"temp":20,"rh":50,"pressure":1001}'
+    for samples in (f"{odd}\n{plain}", f"{plain}\n{odd}"):
+        result = run("guess", "-", typed=samples.encode())
+        found = [one.get("missing") for one in tomllib.loads(result.stdout)["payload"][0]["quantity"].values()]
+        assert [one for one in found if one] == ([missing] if missing else [])
+        assert ("say that there is no value?" in result.stderr) == bool(missing)
+
+
 def test_a_second_value_of_a_quantity_is_told() -> None:
     """One [[payload]] reads one sensor, so the other is left out by name."""
     sample = b'{"id":"a","ts":1795168800,"temp1f":66.2,"temp2f":68}'

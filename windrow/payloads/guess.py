@@ -10,7 +10,7 @@ from windrow.payloads.load import load_contract
 from windrow.payloads.readymade import READY_MADE
 from windrow.payloads.times import TimeForm
 from windrow.payloads.units import DECIMAL, map_between
-from windrow.payloads.usual import probable_unit, temperature_unit, usual_unit
+from windrow.payloads.usual import probable_unit, says_none, temperature_unit, usual_unit
 from windrow.payloads.zones import zone_named
 from windrow.reading import BadReading
 from windrow.wire.json.values import JsonNumber, parse_value
@@ -59,23 +59,31 @@ _DEPTH_MAX = 6
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """Where a quantity's values are, and in which unit; unit_path: where each payload says it, if it does."""
+    """Where a quantity's values are, and in which unit; unit_path: where each payload says it, if it does.
+
+    missing: values in the samples by which the device probably says that it has none.
+    """
 
     path: str
     unit: str
     is_said: bool
     unit_path: str | None = None
+    missing: tuple[str, ...] = ()
 
-    def question(self, quantity: str) -> str | None:
-        """Return what a person should check; None if the payload itself says it."""
+    def questions(self, quantity: str) -> Iterator[str]:
+        """Yield what a person should check; nothing about the unit if the payload itself says it."""
         if self.unit_path:
-            return f"{quantity}: is {self.path} in the unit that {self.unit_path} says?"
-        return None if self.is_said else f"{quantity}: is {self.path} in {self.unit}?"
+            yield f"{quantity}: is {self.path} in the unit that {self.unit_path} says?"
+        elif not self.is_said:
+            yield f"{quantity}: is {self.path} in {self.unit}?"
+        if self.missing:
+            yield f"{quantity}: does {' or '.join(self.missing)} say that there is no value?"
 
     def lines(self, quantity: str) -> list[str]:
         """Return the table of the contract."""
         named = [f"unit_path = {json.dumps(self.unit_path)}"] if self.unit_path else []
         unit = f"unit = {json.dumps(self.unit, ensure_ascii=False)}"
+        named += [f"missing = [{', '.join(self.missing)}]"] if self.missing else []
         return ["", f"[payload.quantity.{quantity}]", f"path = {json.dumps(self.path)}", unit, *named]
 
 
@@ -113,14 +121,14 @@ def _proposal(values: Sequence[object], each: str, prefix: str) -> Guess | None:
     if each:
         common |= {prefix + path: value for path, value in _common(tops).items()}
     sensor = _named(common, _IDS)
-    quantities, odd = _values(common, prefix)
+    quantities, odd = _values(common, prefix, inner if each else tops)
     if sensor is None or not quantities:
         return None
     time = _named(common, _TIMES)
     form, remark = _form(common[time]) if time else ("", "")
     if time and _last(time).endswith("utc"):
         remark = ""
-    remarks = [one for name, value in quantities.items() if (one := value.question(name))]
+    remarks = [one for name, value in quantities.items() for one in value.questions(name)]
     remarks += [*odd, remark] if remark else odd
     if not form:
         remarks.append("no field looks like a time, so the arrival is taken: a producer's retry makes another reading")
@@ -131,7 +139,9 @@ def _proposal(values: Sequence[object], each: str, prefix: str) -> Guess | None:
     return Guess("\n".join(lines) + "\n", tuple(remarks))
 
 
-def _values(common: dict[str, object], prefix: str) -> tuple[dict[str, _Value], list[str]]:
+def _values(
+    common: dict[str, object], prefix: str, samples: Sequence[dict[str, object]]
+) -> tuple[dict[str, _Value], list[str]]:
     """Return where each quantity is, and what is left out and why: no number of it, no unit, or one more of it."""
     found: dict[str, _Value] = {}
     left_out: list[str] = []
@@ -139,8 +149,10 @@ def _values(common: dict[str, object], prefix: str) -> tuple[dict[str, _Value], 
         quantity = _quantity(path)
         if quantity is None or not _is_number(number) or (prefix and path.startswith(prefix)):
             continue
-        text = str(number)
         said = _unit_in_name(path, quantity)
+        texts = [str(one[path]) for one in samples if _is_number(one[path])]
+        missing = {text: none for text in texts if (none := says_none(quantity, said or usual_unit(quantity), text))}
+        text = next((one for one in texts if one not in missing), str(number))
         unit = said or probable_unit(quantity, text)
         if quantity == "battery_voltage" and not _may_be_volts(path, text):
             left_out.append(f"{path} is left out: nothing says that {text} is a voltage")
@@ -152,7 +164,7 @@ def _values(common: dict[str, object], prefix: str) -> tuple[dict[str, _Value], 
             )
         else:
             unit_path = None if said else _unit_path(path, quantity, common)
-            found[quantity] = _Value(path, unit, said is not None, unit_path)
+            found[quantity] = _Value(path, unit, said is not None, unit_path, tuple(dict.fromkeys(missing.values())))
     return found, left_out
 
 

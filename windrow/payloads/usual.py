@@ -27,6 +27,8 @@ _TEMPERATURE = re.compile(
     re.IGNORECASE,
 )
 
+_COLD, _HOT = -99, 300
+
 
 def usual_unit(quantity: str) -> str:
     """Return the unit in which most write a quantity; C for temperatures, "1" if nothing is usual."""
@@ -57,3 +59,19 @@ def probable_unit(quantity: str, number: str) -> str | None:
     except BadReading:
         return None
     return next((unit for unit, least, most in units if least <= value <= most), None)
+
+
+def says_none(quantity: str, unit: str, number: str) -> str | None:
+    """Return the value of SENTINELS that a number is, if it can hardly be a value in `unit`; None for any other.
+
+    Temperatures: at most -99 or at least 300, in whatever unit. Others: outside of what is usual in the unit.
+    """
+    try:
+        value = exact_decimal(number)
+    except BadReading:
+        return None
+    found = next((one for one in SENTINELS if exact_decimal(one) == value), None)
+    if quantity == "temperature":
+        return found if value <= _COLD or value >= _HOT else None
+    usual = next(((least, most) for one, least, most in _UNITS.get(quantity, ()) if one == unit), None)
+    return found if usual and not usual[0] <= value <= usual[1] else None
