@@ -13,9 +13,9 @@ from dispatcher.observation import (
     UnreadableObject,
     list_partials,
     observe_lineage,
-    read_partial,
+    read_partials,
 )
-from dispatcher.united import UnusableUnion, read_range
+from dispatcher.united import UnusableUnion, read_ranges
 from windrow.errors import WindrowError
 from windrow.lake.store import StoreError
 from windrow.rows.held import Held, Watch, held_times, joined_held
@@ -66,13 +66,14 @@ class HeldHistory:
         keys = list_partials(self._buckets, window).keys
         if missing := set(lineage.digests) - keys.keys():
             raise MissingPartial(min(missing))
-        return [union(window, [read_partial(self._buckets, keys[digest][0])[0] for digest in lineage.digests])]
+        found = read_partials(self._buckets, [keys[digest][0] for digest in lineage.digests], mapper=map)
+        return [union(window, [partial for partial, _ in found])]
 
     def _united(self, lineage: Lineage) -> list[Partial] | None:
         """Return the ranges of the united set; None if there is none, or it is not whole any more."""
         if lineage.united is None:
             return None
         try:
-            return [read_range(self._buckets, lineage.window, one) for one in lineage.united.ranges]
+            return list(read_ranges(self._buckets, lineage.window, lineage.united.ranges, mapper=map))
         except UnusableUnion:
             return None  # its partials may still be there
