@@ -29,14 +29,17 @@ def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG0
     """Answer an event of the authorizer, of $connect or of $disconnect. Neither tokens nor headers are logged."""
     if event.get("type") == REQUEST:
         return authorize(event)
+    connection_id = event["requestContext"]["connectionId"]
     if event["requestContext"]["eventType"] != CONNECT:
-        _table().delete(event["requestContext"]["connectionId"])
+        _table().delete(connection_id)
+        logger.info("left", extra={"connection": connection_id})
         return {"statusCode": 200}
     try:
         connection = opened(event, now_s=int(time.time()))
     except UsageError as error:
         return {"statusCode": 400, "body": str(error)}
     _table().put(connection)
+    logger.info("connected", extra={"connection": connection_id})
     return {"statusCode": 200, "headers": {HEADER: SUBPROTOCOL}}
 
 

@@ -127,13 +127,16 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> TablesInMemory:
     return tables
 
 
-def test_the_function_keeps_a_connection_until_it_is_closed(tables: TablesInMemory) -> None:
-    """And chooses the subprotocol that is no token: a browser wants one of those that it offered."""
+def test_the_function_keeps_a_connection_until_it_is_closed(
+    tables: TablesInMemory, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And chooses the subprotocol that is no token: a browser wants one of those that it offered. Both are logged."""
     answer = sockets_handler.handle(connecting({"site": "a"}), None)
     assert answer == {"statusCode": 200, "headers": {"Sec-WebSocket-Protocol": "windrow-v1"}}
     assert list(tables.items["connections"]) == [("c1",)]
     assert sockets_handler.handle(connecting(kind="DISCONNECT"), None) == {"statusCode": 200}
     assert tables.items["connections"] == {}
+    assert [(one.message, vars(one)["connection"]) for one in caplog.records] == [("connected", "c1"), ("left", "c1")]
 
 
 def test_the_function_keeps_nothing_of_what_it_refuses(tables: TablesInMemory) -> None:
