@@ -20,6 +20,8 @@ from windrow.reading import Readings
 REMEMBERED_SERIES_MAX = 200_000
 """Series of which the last put is remembered, 100 MB; with more, all are forgotten, and written once more."""
 REASON_CHARACTERS_MAX = 256
+WRITES_SHARE = 0.75
+"""Of the time that is left. Threads that put keep the processor busy, and who is killed remembers nothing."""
 _NOT_NEWER = "ConditionalCheckFailedException"
 
 
@@ -146,7 +148,7 @@ class ValueKeeper:
                 answers[place] = _told(error)
 
         try:
-            self.puts.until(deadline)(put, range(len(values)))
+            self.puts.until(deadline, share=WRITES_SHARE)(put, range(len(values)))
         except OutOfTime as error:
             batch.errors.add(f"out of time: {error}")
         if len(self.remembered) + len(values) > REMEMBERED_SERIES_MAX:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from typing import Any, cast
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
@@ -146,6 +147,22 @@ def test_a_table_that_hangs_makes_messages_come_again_in_time() -> None:
     assert batch.failed == ["1"]
     assert batch.written == 1
     assert [one.startswith("out of time") for one in batch.errors] == [True]
+
+
+def test_writes_leave_time_to_answer() -> None:
+    """A function that is killed would have its messages wait for their visibility timeout, and remember nothing."""
+    allowed_ms: list[float] = []
+
+    class Watched:
+        def until(self, deadline: Deadline, *, share: float) -> Any:
+            allowed_ms.append(share * deadline.left_ms())
+            return lambda function, arguments: [function(one) for one in arguments]
+
+    keeper = Keeper()
+    watched = ValueKeeper(table=keeper.table, dead_letters=keeper.letters, puts=cast("Puts", Watched()), pace=Pace())
+    watched.process([message("1", value("a", 2, 20))], deadline=Deadline(lambda: 60_000))
+    assert allowed_ms == [0.75 * (60_000 - REPORT_RESERVE_MS)]
+    assert keeper.table.values == {"a": 20}
 
 
 def test_a_message_that_cannot_be_read_goes_to_the_dead_letters() -> None:
