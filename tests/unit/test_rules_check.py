@@ -233,6 +233,33 @@ def test_windows_whose_readings_are_gone_have_no_verdict_and_are_told(
 
 
 @pytest.mark.slow
+def test_united_sets_stand_for_partials_that_are_gone(
+    stored: StoredResults, run: Callable[..., tuple[str, str]]
+) -> None:
+    """And partials for united sets: either is enough; without both there is no verdict."""
+    first = Window(START_MS)
+    for second in range(8):
+        put = partial_put(first, [("door/1", second * 1_000, 0, 9_000)], first=second)
+        stored.lake.put(put.key, put.body)
+    rolled(stored)
+
+    def without(*prefixes: str) -> bool:
+        gone = [one.key for prefix in prefixes for one in stored.lake.list_objects(prefix)]
+        kept = {key: stored.lake.get(key) for key in gone}
+        for key in gone:
+            stored.lake.delete(key)
+        stderr = run(SLOW)[1].replace("\n", " ")
+        for key, one in kept.items():
+            assert one is not None
+            stored.lake.put(key, one.body)
+        return "the first at 2026-11-20T23:50:00.000Z" not in stderr
+
+    assert without("unions/")
+    assert without("partials/")
+    assert not without("partials/", "unions/")
+
+
+@pytest.mark.slow
 def test_windows_without_a_lineage_are_told(run: Callable[..., tuple[str, str]]) -> None:
     """Rows alone do not tell for how long a value held."""
     assert "2 of 6 windows, the first at 2026-11-20T23:50:00.000Z: its lineage is gone" in run(SLOW)[1].replace(
