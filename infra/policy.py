@@ -101,7 +101,9 @@ def _analyst(scope: Scope) -> list[Policy]:
     """
     name, lake, results = stack_name(scope.stage), scope.bucket("LakeBucket"), scope.bucket("ResultsBucket")
     read = [f"{results}/{root}*" for root in _RESULTS]
-    read += [f"{lake}/{root}*" for root in (layout.PARTIALS, layout.QUARANTINE, layout.RULES)]
+    read += [
+        f"{lake}/{root}*" for root in (layout.PARTIALS, layout.QUARANTINE, layout.RULES, layout.HELD, layout.UNIONS)
+    ]
     queries = ["BatchGetQueryExecution", "GetNamedQuery", "GetQueryExecution", "GetQueryResults"]
     queries += ["GetQueryResultsStream", "GetWorkGroup", "ListNamedQueries", "ListQueryExecutions"]
     queries += ["StartQueryExecution", "StopQueryExecution"]

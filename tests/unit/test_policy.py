@@ -335,6 +335,14 @@ def test_the_page_has_a_policy_of_its_own() -> None:
     assert not allows(granted, "logs:CreateLogGroup", group.replace("prod", "production"))
 
 
+def test_an_analyst_reads_what_rules_that_count_minutes_are_checked_by() -> None:
+    """Held times, or the readings of rows as partials or united sets, beside the lineage that names them; no more."""
+    granted = policy("analyst", SCOPE)
+    for key in (f"{LAKE}/held/x", f"{LAKE}/unions/x", f"{LAKE}/partials/x", f"{RESULTS}/windows/x"):
+        assert allows(granted, "s3:GetObject", key), key
+        assert not allows(granted, "s3:PutObject", key), key
+
+
 def test_the_flink_application_has_a_policy_of_its_own() -> None:
     """Its role, its log and itself, started as well; neither another stage's nor the role to another service."""
     granted, application = policy("deploy-flink", SCOPE), EXAMPLES["AWS::KinesisAnalyticsV2::Application"]
