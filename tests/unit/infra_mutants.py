@@ -30,7 +30,7 @@ SURVIVED, KILLED = _OF_PYTEST, _OF_PYTEST + 1
 
 @dataclass(frozen=True, slots=True)
 class Guarded:
-    """A break, and the module of tests/unit that notices it."""
+    """A break, and the module of tests/unit that notices it; module::test names one test, if the others take long."""
 
     broken: Mutant
     tests: str
@@ -406,7 +406,8 @@ def run(name: str) -> int:
     """Break the product and run the tests that should notice; SURVIVED, KILLED or another exit code."""
     (guarded,) = (one for one in INFRA_MUTANTS if one.broken.name == name)
     with applied(guarded.broken):
-        tests = str(ROOT / f"tests/unit/{guarded.tests}.py")
+        module, separator, test = guarded.tests.partition("::")
+        tests = str(ROOT / f"tests/unit/{module}.py{separator}{test}")
         return _OF_PYTEST + int(
             pytest.main(["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--no-header", "--tb=no", tests])
         )
