@@ -36,36 +36,42 @@ FILE_BREAKS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
     ),
     (
         "producers.files.series",
-        "test_files",
+        "test_files::test_what_two_columns_say_in_two_units_is_read_once",
         (("one sensor in two units is two", "return [one for one in names if one[1] not in dropped], told", "return list(names), told"),),
     ),
     (
         "producers.files.csv_form",
-        "test_files",
-        (
-            ("units below the names are a row", "names, below = _unique(fields), _rows_of_units(rows[header + 1 :])", "names, below = _unique(fields), 0"),
-            ("words below the names are units", "if not rows or _has_values(rows[0]) or not", "if not rows or not"),
-            ("a line of a title has the names", "if _width(row) >= max(2, usual) and any", "if _width(row) > 1 and any"),
-        ),
+        "test_files::test_units_below_the_names_count",
+        (("units below the names are a row", "names, below = _unique(fields), _rows_of_units(rows[header + 1 :])", "names, below = _unique(fields), 0"),),
+    ),
+    (
+        "producers.files.csv_form",
+        "test_files::test_words_below_the_names_are_no_units",
+        (("words below the names are units", "if not rows or _has_values(rows[0]) or not", "if not rows or not"),),
+    ),
+    (
+        "producers.files.csv_form",
+        "test_files::test_lines_of_a_title_may_have_numbers_and_several_fields",
+        (("a line of a title has the names", "if _width(row) >= max(2, usual) and any", "if _width(row) > 1 and any"),),
     ),
     (
         "producers.files.table",
-        "test_files",
+        "test_files::test_only_the_first_row_may_have_all_fields",
         (("a row that is cut counts", '(missing if len(row) == form.fields else b"")', "(form.delimiter.encode() * (len(form.names) - len(row)))"),),
     ),
     (
         "producers.files.times",
-        "test_files",
+        "test_files::test_digits_may_be_a_date_and_a_clock",
         (("a date in digits is a second", "if _fitting(form, texts) == len(texts):", "if False:"),),
     ),
     (
         "producers.files.roles",
-        "test_files",
+        "test_files::test_units_below_the_names_say_the_zone_of_times",
         (("another zone than the file's is not told", "zone.offsets_s != of_file.offsets_s:", "False:"),),
     ),
     (
         "producers.files.series",
-        "test_files",
+        "test_files::test_temperatures_that_are_warm_for_air_are_asked_about",
         (("what is warm for air is not told", "if options.unit is None and _are_warm(samples[column])", "if False"),),
     ),
     (
@@ -80,7 +86,7 @@ FILE_BREAKS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
     ),
     (
         "producers.files.names",
-        "test_files",
+        "test_files::test_the_unit_is_in_the_columns_name_or_said",
         (("a unit at a name's end is not seen", "    return by_end[0] if by_end else None\n", "    return None\n"),),
     ),
     (
@@ -115,16 +121,18 @@ FILE_BREAKS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
     ),
     (
         "producers.files.times",
-        "test_files",
+        "test_files::test_day_and_month_that_may_be_exchanged_are_asked_about",
         (("day and month are guessed", "if count == most >= least)", "if count == most >= least)[:1]"),),
     ),
     (
         "producers.files.rows",
-        "test_files",
-        (
-            ("a row of another width counts", "    chosen[list(batch.unreadable)] = False\n    why", "    why"),
-            ("a row with a bad id counts", "    is_sound[list(why)] = False\n", ""),
-        ),
+        "test_files::test_json_may_be_lines_or_an_array",
+        (("a row of another width counts", "    chosen[list(batch.unreadable)] = False\n    why", "    why"),),
+    ),
+    (
+        "producers.files.rows",
+        "test_files::test_a_bad_id_and_a_bad_sequence_are_told",
+        (("a row with a bad id counts", "    is_sound[list(why)] = False\n", ""),),
     ),
     (
         "producers.files.rows",
@@ -147,11 +155,13 @@ FILE_BREAKS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
     ),
     (
         "producers.files.opening",
-        "test_files",
-        (
-            ("a file that is cut short is read to there", '            raise UsageError(f"{name} cannot be decompressed: {error}") from error\n', "            pass\n"),
-            ("a file that is named twice is read twice", "return list(dict.fromkeys(found))", "return found"),
-        ),
+        "test_files::test_damaged_compression_and_parquet_are_refused_by_name",
+        (("a file that is cut short is read to there", '            raise UsageError(f"{name} cannot be decompressed: {error}") from error\n', "            pass\n"),),
+    ),
+    (
+        "producers.files.opening",
+        "test_files::test_folders_and_patterns_are_searched",
+        (("a file that is named twice is read twice", "return list(dict.fromkeys(found))", "return found"),),
     ),
     (
         "processors.backfill",
