@@ -17,6 +17,8 @@ from windrow.rows.lineage import Lineage
 from windrow.rows.united import digest_of
 
 AWAY_MS = 900_000
+OVERWRITTEN = b"what is this?"
+"""What an object holds that somebody overwrote."""
 
 
 def deletes_rows(world: World) -> None:
@@ -33,7 +35,7 @@ def overwrites_rows(world: World) -> None:
     if key:
         world.timeline.add("fault", "v", f"overwrites {key}")
         world.s3.buckets[RESULTS].pop(key)
-        world.s3.apply(Put(RESULTS, key, b"what is this?", if_absent=True))
+        world.s3.apply(Put(RESULTS, key, OVERWRITTEN, if_absent=True))
 
 
 def deletes_lineage(world: World) -> None:
@@ -63,7 +65,7 @@ def damages_united_set(world: World) -> None:
         world.timeline.add("fault", "v", f"damages {key}")
         world.s3.buckets[LAKE].pop(key)
         if world.chance.random.random() < 0.5:
-            world.s3.apply(Put(LAKE, key, b"what is this?", if_absent=True))
+            world.s3.apply(Put(LAKE, key, OVERWRITTEN, if_absent=True))
 
 
 def expires_partials(world: World) -> None:

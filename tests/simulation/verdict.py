@@ -20,6 +20,7 @@ from tests.simulation.simulated_kinesis import HeldRecord
 from tests.simulation.simulated_mapping import event_of
 from tests.simulation.simulated_s3 import S3State, SimulatedStore
 from tests.simulation.simulated_schedule import OFFSET_MS, PERIOD_MS
+from tests.simulation.vandal import OVERWRITTEN
 from tests.simulation.world import LAKE, RESULTS, World, windows_with_partials
 from windrow.lake.layout import (
     AGGREGATES,
@@ -101,7 +102,8 @@ def _facts_in_partials(s3: S3State) -> set[Fact]:
         (one.series, one.event_time_ms, one.sequence, one.value_milli)
         for partial in (
             *(decode_partial(body)[0] for body in _objects(s3, LAKE, PARTIALS).values()),
-            *(decode_range(body) for body in _objects(s3, LAKE, UNIONS).values()),
+            # A range that somebody overwrote stays so until it is wanted.
+            *(decode_range(body) for body in _objects(s3, LAKE, UNIONS).values() if body != OVERWRITTEN),
         )
         for one in partial.readings
     }
