@@ -130,12 +130,19 @@ def test_end_that_moved_is_a_correction() -> None:
 
 
 def test_what_late_readings_leave_nothing_of_is_withdrawn() -> None:
-    """Also if it had ended, and not if it overlaps another one, which then tells of it."""
+    """Also if it had ended; if it overlaps another one, it is that one's correction."""
     (one,) = changes([], [], [([LASTING], [])])
     assert (one.kind, one.revision) == (ChangeKind.WITHDRAWN, 2)
     assert told(*changes([], [], [([ended()], [])])) == [(ChangeKind.WITHDRAWN, at(0))]
+
+
+def test_correction_of_many_windows_has_one_name() -> None:
+    """It is told as far as it was worked out, and the rest of it under the same name."""
     earlier = lasting(began=-1, revision=2)
-    assert changes([earlier], [earlier], [([LASTING], [earlier])]) == []
+    (first,) = changes([], [], [([LASTING], [earlier])])
+    (rest,) = changes([earlier], [earlier], [([lasting(until=3)], [lasting(began=-1, until=3, revision=2)])])
+    assert first.kind is rest.kind is ChangeKind.CORRECTED
+    assert first.change_id == rest.change_id
 
 
 def test_other_series_and_rules_do_not_overlap() -> None:

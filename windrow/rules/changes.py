@@ -7,7 +7,7 @@ An excursion is known by its rule, its series and its beginning. One whose begin
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -55,10 +55,11 @@ def changes(
     """Return what is to be told of consecutive windows, each given as the rows that stood and those that stand now.
 
     `stood_before` and `stands_before` are the rows of the window before them. What only grew while it lasts is not
-    told, nor what is pending.
+    told, nor what is pending. Rows that stood may contradict each other, where a run broke off between two windows: all
+    of them may have been told, so each that does not stand any more is taken back, by a correction or as withdrawn. Of
+    a correction that goes on over more windows than are given, each part is told, under one `change_id`.
     """
     stood, stands = _by_key(stood_before), _by_key(stands_before)
-    at_first = set(stood)
     for old, new in windows:
         stood |= _by_key(old)
         stands |= _by_key(new)
@@ -69,14 +70,28 @@ def changes(
         for key, row in sorted(stands.items())
         for change in _changes_of(row, stood.get(key) or _overlapping(row, gone_of))
     ]
+    taken_back = {_key_of(change.before) for change in found if change.before is not None}
+    corrected = {_key_of(change.row) for change in found if change.kind is ChangeKind.CORRECTED}
     for key, row in sorted(gone.items()):
-        if key not in at_first and _overlapping(row, stands_of) is None:
-            found.append(Change(ChangeKind.WITHDRAWN, row))
+        if key not in taken_back:
+            found.append(_taken_back(row, _overlapping(row, stands_of), corrected))
+            corrected.add(_key_of(found[-1].row))
     return found
 
 
+def _taken_back(row: ExcursionRow, left: ExcursionRow | None, corrected: Container[Key]) -> Change:
+    """Return how a row that is gone is taken back: corrected to what stands at that time, if that is not yet told."""
+    if left is None or _key_of(left) in corrected:
+        return Change(ChangeKind.WITHDRAWN, row)
+    return Change(ChangeKind.CORRECTED, left, row)
+
+
 def _by_key(rows: Iterable[ExcursionRow]) -> dict[Key, ExcursionRow]:
-    return {(row.rule, row.series, row.began_ms): row for row in rows if row.has_rung}
+    return {_key_of(row): row for row in rows if row.has_rung}
+
+
+def _key_of(row: ExcursionRow) -> Key:
+    return row.rule, row.series, row.began_ms
 
 
 def _changes_of(row: ExcursionRow, old: ExcursionRow | None) -> Iterator[Change]:
