@@ -360,8 +360,8 @@ MUTANTS = (
     mutant("the schedule lets no late reading wait", "dispatcher.handler", '    if asked.get("late_rolls_now"):\n', "    if True:\n", faults_of_a_tick_by_hand),
     mutant("windrow tick asks like the schedule", "windrow_operations.ticks", '"late_rolls_now": True', '"late_rolls_now": False', faults_of_a_tick_by_hand),
     # What is due.
-    mutant("windows without a lineage are not due", "dispatcher.due", "DueReason.NEW: {window for window in chain(with_partials, begun) if window not in with_lineage}\n        & set(within_reach),", "DueReason.NEW: set(),", lambda: faults_of_missed_hours(3)),
-    mutant("no sweep", "dispatcher.due", "        DueReason.SWEEP: swept,\n", "        DueReason.SWEEP: set(),\n", faults_of_sweep),
+    mutant("windows without a lineage are not due", "dispatcher.due", "DueReason.NEW: {window for window in without_lineage if within_reach[0] <= window <= within_reach[-1]},", "DueReason.NEW: set(),", lambda: faults_of_missed_hours(3)),
+    mutant("no sweep", "dispatcher.due", "        DueReason.SWEEP: set(within_reach[-SWEEP_TICKS::-SWEEP_TICKS]),\n", "        DueReason.SWEEP: set(),\n", faults_of_sweep),
     mutant("markers make nothing due", "dispatcher.due", "DueReason.MARKED: named.keys(),", "DueReason.MARKED: set(),", lambda: faults_of_late_reading(3 * HOUR_MS)),
     Mutant("no window is live", (
         Edit("dispatcher.due", "    live = [one for one in due if DueReason.RECENT in one.reasons]\n", "    live: list[DueWindow] = []\n"),
