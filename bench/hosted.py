@@ -49,7 +49,7 @@ OPENED_AT_ONCE = 8
 BATCH_SECONDS = 2
 """How long Lambda collects changes; the embedded stack ignores that, so they come as batches."""
 BATCH_VALUES = 20
-REQUESTS_PER_SECOND = 5
+REQUESTS_PER_SECOND = 50
 """What the embedded stack answers beside that; see docs/performance.md."""
 CONNECTIONS = 4
 SENSORS, SITES = 120, 10
