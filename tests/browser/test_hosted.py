@@ -227,7 +227,7 @@ def _queried(hosted: Hosted, **span: str) -> dict[str, list[float]]:
 
 
 def _see_a_window_before_it_is_rolled(page: Page, hosted: Hosted) -> None:
-    """What is sent now is shown within half a minute, by itself; once it is rolled, its exact row is there."""
+    """What is sent now is shown by itself; once it is rolled, its exact row is there."""
     shown = "window.windrow.shown"
     assert page.js(f"return {shown}.open") == []
     sending = hosted.windrow.start(

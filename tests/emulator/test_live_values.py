@@ -22,7 +22,7 @@ from windrow_operations.draining import wait_until_drained
 from windrow_operations.simulating import simulate_fleet
 
 NAME = "live"
-SECONDS_MAX = 60
+SECONDS_MAX = 240
 
 
 @pytest.fixture(scope="module")

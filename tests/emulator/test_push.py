@@ -25,7 +25,7 @@ from windrow.quantities import TEMPERATURE
 from windrow.stage import Stage
 
 ANY_FREE_PORT = 0
-WAIT_SECONDS_MAX = 60.0
+WAIT_SECONDS_MAX = 240.0
 MANY = 1_000
 OPENERS = 16
 """Threads that open so many; the stack's server is one process."""
