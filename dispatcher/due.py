@@ -112,9 +112,10 @@ def due_windows(
     for marker in markers:
         if marker.window.end_ms <= closing:
             named.setdefault(marker.window, []).append(marker)
+    after_ms = closing - reach_ms(lifetimes)
     without_lineage = {window for window in chain(with_partials, begun) if window not in with_lineage}
     found = {
-        DueReason.NEW: {window for window in without_lineage if within_reach[0] <= window <= within_reach[-1]},
+        DueReason.NEW: {window for window in without_lineage if after_ms < window.end_ms <= closing},
         DueReason.RECENT: set(within_reach[-RECENT_WINDOWS:]),
         DueReason.MARKED: named.keys(),
         DueReason.SWEEP: set(within_reach[-SWEEP_TICKS::-SWEEP_TICKS]),

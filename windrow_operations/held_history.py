@@ -4,7 +4,7 @@ A lineage names the held times of the limits that rules of the stage have had. T
 the readings that the rows were made of, as a roll would, as long as the lake has these. Nothing is written.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from dispatcher.held import read_held
 from dispatcher.observation import (
@@ -24,7 +24,7 @@ from windrow.rows.partial import Partial, union
 from windrow.window import Window
 
 READINGS_MAX = 5_000_000
-"""Readings of a window without a united set, which are held in memory together: half a gigabyte."""
+"""Readings that are held in memory together, of a window without a united set: half a gigabyte."""
 
 
 class UnknownHeldTimes(WindrowError):  # noqa: N818 - the domain's noun
@@ -47,33 +47,30 @@ class HeldHistory:
             if lineage is None:
                 raise UnknownHeldTimes("its lineage is gone")
             held = read_held(self._buckets, lineage, self._watches)
-            if held is not None:
-                return held
-            return joined_held(held_times(part, self._watches) for part in self._readings(lineage))
+            if held is None:
+                held = self._of_united(lineage)
+            return held_times(self._readings(lineage), self._watches) if held is None else held
         except MissingPartial as error:
             raise UnknownHeldTimes("its readings are gone from the lake") from error
         except (UnreadableObject, StoreError) as error:
             raise UnknownHeldTimes(str(error)) from error
 
-    def _readings(self, lineage: Lineage) -> Sequence[Partial]:
-        """Return the readings that the rows were made of, in parts whose series ascend from one to the next."""
-        window = lineage.window
-        united = self._united(lineage)
-        if united is not None:
-            return united
-        if lineage.readings > READINGS_MAX:
-            raise UnknownHeldTimes(f"{lineage.readings:,} readings are more than can be looked at here")
-        keys = list_partials(self._buckets, window).keys
-        if missing := set(lineage.digests) - keys.keys():
-            raise MissingPartial(min(missing))
-        found = read_partials(self._buckets, [keys[digest][0] for digest in lineage.digests], mapper=map)
-        return [union(window, [partial for partial, _ in found])]
-
-    def _united(self, lineage: Lineage) -> list[Partial] | None:
-        """Return the ranges of the united set; None if there is none, or it is not whole any more."""
+    def _of_united(self, lineage: Lineage) -> Held | None:
+        """Work them out from the united set, range by range; None if there is none, or it is not whole any more."""
         if lineage.united is None:
             return None
         try:
-            return list(read_ranges(self._buckets, lineage.window, lineage.united.ranges, mapper=map))
+            ranges = read_ranges(self._buckets, lineage.window, lineage.united.ranges, mapper=map)
+            return joined_held(held_times(part, self._watches) for part in ranges)
         except UnusableUnion:
             return None  # its partials may still be there
+
+    def _readings(self, lineage: Lineage) -> Partial:
+        """Return the readings that the rows were made of, from partials."""
+        if lineage.readings > READINGS_MAX:
+            raise UnknownHeldTimes(f"{lineage.readings:,} readings are more than can be looked at here")
+        keys = list_partials(self._buckets, lineage.window).keys
+        if missing := set(lineage.digests) - keys.keys():
+            raise MissingPartial(min(missing))
+        found = read_partials(self._buckets, [keys[digest][0] for digest in lineage.digests], mapper=map)
+        return union(lineage.window, [partial for partial, _ in found])

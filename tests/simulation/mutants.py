@@ -360,7 +360,7 @@ MUTANTS = (
     mutant("the schedule lets no late reading wait", "dispatcher.handler", '    if asked.get("late_rolls_now"):\n', "    if True:\n", faults_of_a_tick_by_hand),
     mutant("windrow tick asks like the schedule", "windrow_operations.ticks", '"late_rolls_now": True', '"late_rolls_now": False', faults_of_a_tick_by_hand),
     # What is due.
-    mutant("windows without a lineage are not due", "dispatcher.due", "DueReason.NEW: {window for window in without_lineage if within_reach[0] <= window <= within_reach[-1]},", "DueReason.NEW: set(),", lambda: faults_of_missed_hours(3)),
+    mutant("windows without a lineage are not due", "dispatcher.due", "DueReason.NEW: {window for window in without_lineage if after_ms < window.end_ms <= closing},", "DueReason.NEW: set(),", lambda: faults_of_missed_hours(3)),
     mutant("no sweep", "dispatcher.due", "        DueReason.SWEEP: set(within_reach[-SWEEP_TICKS::-SWEEP_TICKS]),\n", "        DueReason.SWEEP: set(),\n", faults_of_sweep),
     mutant("markers make nothing due", "dispatcher.due", "DueReason.MARKED: named.keys(),", "DueReason.MARKED: set(),", lambda: faults_of_late_reading(3 * HOUR_MS)),
     Mutant("no window is live", (

@@ -213,7 +213,7 @@ INFRA_MUTANTS: list[Guarded] = [
             "if missing := set(lineage.digests) - keys.keys():",
             "if missing := set():",
         ),
-        ("held times that are kept are worked out", "            if held is not None:", "            if False:"),
+        ("held times that are kept are worked out", "            if held is None:", "            if True:"),
     ),
     *_of(
         "analytics.rules",

@@ -312,7 +312,7 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeLambda], None]:
         mode="direct",
     )
     monkeypatch.setattr(command, "open_stage", lambda _stage: stage)
-    return lambda fake: monkeypatch.setattr(aws, "_clients", {("lambda", nowhere, True): fake})
+    return lambda fake: monkeypatch.setattr(aws, "_clients", {("lambda", nowhere, True, None): fake})
 
 
 def answer_of(*windows: WindowReport) -> dict[str, Any]:
@@ -435,7 +435,7 @@ def test_local_tick_does_what_the_function_would(
     """`--local` runs the same tick on the same buckets, in this process."""
     nowhere = aws.Place("nowhere", "http://127.0.0.1:1", "us-east-1")
     s3 = boto3.session.Session().client("s3", region_name="us-east-1")
-    monkeypatch.setattr(aws, "_clients", {("s3", nowhere, True): s3})
+    monkeypatch.setattr(aws, "_clients", {("s3", nowhere, True, None): s3})
     result = CliRunner().invoke(command.tick, ["--local", "--at", "2026-11-20T10:07:00Z"])
     assert result.exit_code == 0, result.exception
     assert "1 readings" in result.stdout

@@ -207,6 +207,9 @@ def test_every_gap_is_covered_by_the_hours_listed_or_due_anyway() -> None:
 def test_time_near_the_beginning_of_all_time_is_no_error() -> None:
     """A tick for a time that only a typing error can name has nothing before it to look at."""
     assert due_windows(0, WEEK, with_lineage=set(), with_partials=(), markers=())
+    first = parse_rfc3339_ms("0001-01-01T00:00:00Z")
+    found = due_windows(first, WEEK, with_lineage=set(), with_partials=(), begun=(window("20T10:00"),), markers=())
+    assert found == ()
     early = parse_rfc3339_ms("0001-01-02T00:00:00Z")
     assert days_within_reach(early, WEEK)
 

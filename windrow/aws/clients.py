@@ -112,7 +112,7 @@ class Place:
         return cls(FUNCTION, environment.get(settings.AWS_ENDPOINT_URL) or None, region or DEFAULT_REGION)
 
 
-_clients: dict[tuple[object, ...], Any] = {}
+_clients: dict[tuple[str, Place, bool, int | None], Any] = {}
 _lock = threading.Lock()
 
 
@@ -123,9 +123,7 @@ def client(service: str, place: Place, *, repeats: bool = True, wait_seconds: in
     waits no longer than `wait_seconds`, if they are given, for a connection, and as long again for each part of an
     answer. Raises PermanentError when there is no such profile, or the region is not the name of one.
     """
-    key: tuple[object, ...] = (service, place, repeats)
-    if wait_seconds is not None:
-        key += (wait_seconds,)
+    key = (service, place, repeats, wait_seconds)
     made = _clients.get(key)
     if made is None:
         with _lock:  # a boto3 session must not make two clients at once
@@ -144,15 +142,15 @@ def wrap_client(service: str, place: Place, wrap: Callable[[Callable[[], Any]], 
 
     def make() -> Any:
         with _lock, readable_errors(place):
-            return _make(service, place, repeats=repeats)
+            return _make(service, place, repeats=repeats, wait_seconds=None)
 
     with _lock:
-        key = (service, place, repeats)
+        key = (service, place, repeats, None)
         if key not in _clients:
             _clients[key] = wrap(make)
 
 
-def _make(service: str, place: Place, *, repeats: bool, wait_seconds: int | None = None) -> Any:
+def _make(service: str, place: Place, *, repeats: bool, wait_seconds: int | None) -> Any:
     from botocore.config import Config  # noqa: PLC0415 - see above
 
     config = client_config(service, place)
@@ -177,7 +175,7 @@ def _session(place: Place) -> Any:
     """Return the process's session for `place`: its clients read AWS's endpoints once, 50 ms of CPU."""
     from botocore.session import Session  # noqa: PLC0415 - see above
 
-    key = ("", place, True)
+    key = ("", place, True, None)
     if key not in _clients:
         session = Session(profile=place.profile)
         # botocore would look into the folders of all 400 services, to say of an unknown one that it is: 50 ms of CPU.
