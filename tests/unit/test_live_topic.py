@@ -214,6 +214,13 @@ def test_messages_that_fail_do_not_hide_the_others(monkeypatch: pytest.MonkeyPat
     assert sorted(topic.messages) == ["a", "b"]
 
 
+@pytest.fixture
+def _in_no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The batch waits longer than any client's beginning takes, so what ends a request is the client's own wait."""
+    monkeypatch.setattr(live_topic, "LIVE_MS_MAX", 120_000)
+
+
+@pytest.mark.usefixtures("_in_no_hurry")
 def test_a_refusal_is_one_request() -> None:
     """A topic that is missing, or forbidden: nothing is tried again, and the reason is told."""
     body = b"<ErrorResponse><Error><Type>Sender</Type><Code>NotFound</Code>"
@@ -227,8 +234,9 @@ def test_a_refusal_is_one_request() -> None:
     assert "Topic does not exist" in told.errors[0]
 
 
+@pytest.mark.usefixtures("_in_no_hurry")
 def test_an_endpoint_that_is_silent_is_given_up_by_the_client() -> None:
-    """It takes the connection and never answers: the client's own wait ends before that of the batch."""
+    """It takes the connection and never answers: the client's own wait, of a second, ends it."""
     with socket.create_server((HOST, 0)) as silent:
         place = Place(EMBEDDED, f"http://{HOST}:{silent.getsockname()[1]}", "us-east-1")
         told = hand_on(LiveTopic(place, ARN))
@@ -236,6 +244,7 @@ def test_an_endpoint_that_is_silent_is_given_up_by_the_client() -> None:
     assert "ReadTimeoutError" in told.errors[0]
 
 
+@pytest.mark.usefixtures("_in_no_hurry")
 def test_nothing_that_listens_is_told_as_such() -> None:
     """A connection that is refused."""
     with socket.create_server((HOST, 0)) as closed:
