@@ -56,7 +56,7 @@ from windrow.rules.rows import (
 from windrow.rules.rule import Rule, watches_of
 from windrow.rules.stored import StoredRules, first_window, rules_of
 from windrow.rules.watched import joined, may_matter, need_before, no_rows, watched_rows
-from windrow.window import Window
+from windrow.window import Window, windows_between
 
 log = logging.getLogger(__name__)
 
@@ -214,7 +214,7 @@ class Excursions:
             self._mark(window)
         stood = self._read(first)
         named = {rule.name: rule for draft in drafts for rule in self._load(draft.mark.rules).rules}
-        self.messages.keep(changes(stood, stood, told), named)
+        self.messages.keep(changes(stood, stood, told), named, windows_between(start.start_ms, window.start_ms))
         return window if self._write(drafts) and goes_on else None
 
     def _before(self, window: Window) -> _Before:

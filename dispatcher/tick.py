@@ -208,7 +208,11 @@ class _Run:
         )
         self._gaps = plan.gaps
         self._messages = Messages(
-            lake=buckets.lake, teller=tick.teller, scheduled_time_ms=tick.scheduled_time_ms, waiting=plan.messages
+            lake=buckets.lake,
+            results=buckets.results,
+            teller=tick.teller,
+            scheduled_time_ms=tick.scheduled_time_ms,
+            waiting=plan.messages,
         )
         silences = Silences(
             buckets=buckets,

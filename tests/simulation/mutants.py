@@ -31,11 +31,13 @@ from tests.simulation.test_backlog import (
 from tests.simulation.test_ceilings import faults_of_windows_beyond_a_ceiling
 from tests.simulation.test_day_reports import faults_of_changed_reports, faults_of_killed_reports
 from tests.simulation.test_excursions import (
+    faults_of_a_tick_between,
     faults_of_death_before_hours,
     faults_of_death_in_the_sweep,
     faults_of_deaths,
     faults_of_deliveries,
     faults_of_left_rules,
+    faults_of_ringing,
     test_excursion_rings_once_and_clears,
     test_excursions_of_a_fleet_that_stops_end_as_lost,
     test_lasting_excursion_that_began_earlier_is_corrected_step_by_step,
@@ -170,11 +172,11 @@ def several(scenario: Callable[[int], list[str]]) -> list[str]:
 
 
 # fmt: off
-TOLD_FIRST = """        self.messages.keep(changes(stood, stood, told), named)
+TOLD_FIRST = """        self.messages.keep(changes(stood, stood, told), named, windows_between(start.start_ms, window.start_ms))
         return window if self._write(drafts) and goes_on else None
 """
 WRITTEN_FIRST = """        is_written = self._write(drafts)
-        self.messages.keep(changes(stood, stood, told), named)
+        self.messages.keep(changes(stood, stood, told), named, windows_between(start.start_ms, window.start_ms))
         return window if is_written and goes_on else None
 """
 
@@ -323,7 +325,12 @@ MUTANTS = (
     mutant("a row left out that is tracked", "windrow.rules.watched", "    keep = _are_among(rollup.sensor_ids, tracked)\n", "    keep = np.zeros(len(rollup), bool)\n", asserted(test_excursion_rings_once_and_clears)),
     mutant("an excursion that is gone is not withdrawn", "windrow.rules.changes", "        if key not in taken_back:\n", "        if False:\n", asserted(test_late_readings_withdraw_what_rang)),
     mutant("a message that cannot be sent is dropped", "dispatcher.messages", "            except Exception as error:\n                log.exception(\"the message of rule %s was not sent\", rule)\n", "            except Exception as error:\n                self.lake.delete_all(sorted(of_rule))\n", asserted(test_message_that_cannot_be_sent_waits_and_is_told_in_the_report)),
-    mutant("messages of earlier ticks are forgotten", "dispatcher.messages", "for key in sorted(set(self.waiting) - self._kept.keys())[:WAITING_MAX]:", "for key in ():", lambda: run_seed(5).faults),
+    mutant("messages of earlier ticks are forgotten", "dispatcher.messages", "for key in sorted(set(self.waiting) - self._own.keys())[:WAITING_MAX]:", "for key in ():", lambda: run_seed(5).faults),
+    mutant("what the table contradicts is told", "dispatcher.messages", "or _agrees(change, standing.get(_place(change)))", "or True", faults_of_ringing),
+    mutant("what became of it does not count", "dispatcher.messages", "(one.rule, _place(change)) in own_places or ", "", faults_of_ringing),
+    mutant("what is told in part is told whole", "dispatcher.messages", "        return true\n", "        return true and one.changes\n", faults_of_ringing),
+    mutant("what is withheld is dropped", "dispatcher.messages", "self.scheduled_time_ms - one.tick_ms > WITHHELD_MS", "True", faults_of_a_tick_between),
+    mutant("what is withheld is never dropped", "dispatcher.messages", "                self.lake.delete_all([key])\n", "                pass\n", faults_of_ringing),
     mutant("a reading at the limit counts as beyond it", "windrow.rows.held", "np.maximum(over if limit.side is Side.ABOVE else -over, 0)", "np.maximum((over if limit.side is Side.ABOVE else -over) + 1, 0)", asserted(lambda: check_seeds(10))),
     mutant("what the window before goes on to hold is lost", "windrow.rules.excursion", "    return max(0, until_ms - track.last_ms - WINDOW_MS)\n", "    return 0\n", asserted(lambda: check_seeds(20))),
     mutant("the minutes of a rule are enough", "windrow.rules.excursion", "held_ms > rule.held_ms if", "held_ms >= rule.held_ms if", asserted(test_a_late_reading_makes_twenty_minutes_of_a_millisecond_less)),

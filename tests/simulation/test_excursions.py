@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -39,6 +39,7 @@ from windrow.rules.messages import Message
 from windrow.rules.rows import decode_excursions
 from windrow.rules.stored import StoredRules, rules_of, store_rules
 from windrow.rules.watched import no_rows, watched_rows
+from windrow.timestamps import format_rfc3339
 from windrow.window import WINDOW_MS, Window
 
 BEGIN = at("02:00")
@@ -565,3 +566,123 @@ def _tick_as_it_may(site: Site, random: Random) -> None:
 
     with suppress(Died):
         site.tick(perform)
+
+
+LATE = {
+    "nothing": {},
+    "one is undone": {"f": 0},
+    "both are undone": {"f": 0, "g": 0},
+    "another sensor": {"h": 12},
+}
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+@pytest.mark.parametrize("late", LATE)
+@pytest.mark.parametrize("values", [(9, 9), (9, 9, 9, 5, 5), (9, 9, 9)], ids=["rings", "clears", "lasts"])
+def test_who_obeys_the_messages_knows_the_table_after_a_run_that_died(
+    values: Sequence[float], late: str, is_done: bool
+) -> None:
+    """Readings that come between the death and the next tick may undo what the dead run kept to be told."""
+    assert faults_of_obeying(values, LATE[late], is_done=is_done) == []
+
+
+def faults_of_ringing() -> list[str]:
+    """What is wrong around a run that told that something rings, whatever came late and wherever it died."""
+    return [
+        fault
+        for late in LATE.values()
+        for is_done in (False, True)
+        for fault in faults_of_obeying((9, 9), late, is_done=is_done)
+    ]
+
+
+def faults_of_obeying(values: Sequence[float], late: dict[str, float], *, is_done: bool) -> list[str]:
+    """What is wrong, for each write of the tick that judges the last window, when the run dies there."""
+    begun = Site()
+    *before, last = values
+    windows = [begun.window(f=value, g=value) for value in (5, *before)]
+    begun.put(Window(begun.now_ms), {"f": last, "g": last})
+    begun.now_ms += WINDOW_MS
+    faults = []
+    for dies_at in count(1):
+        site = deepcopy(begun)
+        try:
+            site.tick(dying(site.state.apply, dies_at, is_done=is_done))
+        except Died:
+            for window in windows[1:3]:
+                site.put(window, late, after_ms=2_000)
+            site.tick()
+            site.tick()
+            knows, stands = obeyed(site.phone.told, faults), standing(site)
+            if knows != stands:
+                faults.append(f"died at write {dies_at}: told {knows}, but {stands} stands")
+            site.now_ms += 14 * WINDOW_MS
+            site.tick()
+            if any(key.startswith(MESSAGES) for key in site.state.buckets[LAKE]):
+                faults.append(f"died at write {dies_at}: a message is left")
+        else:
+            return faults
+    raise AssertionError
+
+
+def test_a_message_that_the_table_contradicts_waits_for_the_run_that_kept_it() -> None:
+    """Another tick comes between it and its excursions, and the run dies when these are written."""
+    assert faults_of_a_tick_between() == []
+
+
+def faults_of_a_tick_between() -> list[str]:
+    """What is wrong when a tick without time comes between a message and its excursions; then nobody sends it."""
+    site = Site()
+    site.windows(5, 9)
+    site.put(Window(site.now_ms), {"f": 9})
+    site.now_ms += WINDOW_MS
+
+    class Dead:
+        def tell(self, _: Message) -> None:
+            raise Died
+
+    phone, site.phone, is_between = site.phone, Dead(), False  # type: ignore[assignment]
+
+    def perform(operation: Operation) -> Any:
+        nonlocal is_between
+        if isinstance(operation, Put) and operation.key.startswith(EXCURSIONS) and not is_between:
+            is_between, site.phone = True, phone
+            site.tick(time_left=lambda: False)
+        return site.state.apply(operation)
+
+    with pytest.raises(Died):
+        site.tick(perform)
+    assert is_between
+    faults = [f"told before it stood: {told.subject}" for told in phone.told]
+    site.tick()
+    site.tick()
+    return faults if obeyed(phone.told, faults) == standing(site) != {} else [*faults, f"told {phone.told}"]
+
+
+def obeyed(told: Iterable[Message], faults: list[str]) -> dict[tuple[str, str], tuple[str, str | None]]:
+    """What one knows who applies the changes of messages in their order, each once: state and end of each excursion."""
+    knows: dict[tuple[str, str], tuple[str, str | None]] = {}
+    ids = set()
+    for message in told:
+        for change in json.loads(message.document)["changes"]:
+            if change["id"] in ids:
+                continue
+            ids.add(change["id"])
+            if "before" in change:
+                knows.pop((change["sensor_id"], change["before"]["began"]), None)
+            place = change["sensor_id"], change["began"]
+            if change["change"] in ("withdrawn", "cleared") and place not in knows:
+                faults.append(f"{change['change']}, and nobody was told that it rang: {place}")
+            if change["change"] == "withdrawn":
+                knows.pop(place, None)
+            else:
+                knows[place] = (change["state"], change["ended"])
+    return knows
+
+
+def standing(site: Site) -> dict[tuple[str, str], tuple[str, str | None]]:
+    """The excursions of the table, in the same form."""
+    return {
+        (one.sensor_id, format_rfc3339(one.began_ms)): (one.state.value, one.ended_ms and format_rfc3339(one.ended_ms))
+        for one in found(site)
+    }

@@ -67,8 +67,8 @@ def fields_of(rule: Rule, change: Change) -> dict[str, Any]:
     if change.before is not None:
         text += f"; told before: {_period_of(change.before)}"
     told = {"id": change.change_id, "change": change.kind.value, "revision": change.revision}
-    before = {"before": _facts(change.before)} if change.before is not None else {}
-    return told | _facts(change.row) | {"text": text[:TEXT_CHARACTERS_MAX]} | before
+    before = {"before": facts_of(change.before)} if change.before is not None else {}
+    return told | facts_of(change.row) | {"text": text[:TEXT_CHARACTERS_MAX]} | before
 
 
 def message_about(rule: str, severity: Severity, changes: Sequence[Mapping[str, Any]]) -> Message:
@@ -95,7 +95,8 @@ def message_about(rule: str, severity: Severity, changes: Sequence[Mapping[str, 
     )
 
 
-def _facts(row: ExcursionRow) -> dict[str, Any]:
+def facts_of(row: ExcursionRow) -> dict[str, Any]:
+    """Return what is told of a row that has rung, as JSON has it."""
     excursion = row.excursion
     return {
         "sensor_id": excursion.sensor_id,
