@@ -48,8 +48,8 @@ class Teller(Protocol):
 WITHHELD_MS = HOUR_MS
 """How long a change of an earlier tick stays that the table contradicts: longer than any run goes on."""
 
-Place = tuple[str, str, str, str]
-"""What a change is about: sensor, quantity, unit, beginning."""
+ExcursionId = tuple[str, str, str, str]
+"""What names an excursion of a rule: sensor, quantity, unit, beginning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,12 +120,15 @@ class Messages:
         """Send all that was kept, one message for each rule, and delete it; what fails waits for the next tick."""
         if self.teller is None:
             return
-        own_places = {
-            (one.rule, place) for one in self._own.values() for change in one.changes for place in _places(change)
+        own_ids = {
+            (one.rule, excursion)
+            for one in self._own.values()
+            for change in one.changes
+            for excursion in _excursions_of(change)
         }
         by_rule: dict[tuple[str, str], dict[str, Sequence[Mapping[str, Any]]]] = {}
         for key, one in self._earlier():
-            if true := self._true_of(key, one, own_places):
+            if true := self._true_of(key, one, own_ids):
                 by_rule.setdefault((one.rule, one.severity), {})[key] = true
         for key, one in self._own.items():
             by_rule.setdefault((one.rule, one.severity), {})[key] = one.changes
@@ -156,16 +159,19 @@ class Messages:
                 self.failed.append(f"{key} is no message")
         yield from sorted(found.items(), key=lambda item: (item[1].tick_ms, item[0]))
 
-    def _true_of(self, key: str, one: _Kept, own_places: Container[tuple[str, Place]]) -> Sequence[Mapping[str, Any]]:
+    def _true_of(
+        self, key: str, one: _Kept, own_ids: Container[tuple[str, ExcursionId]]
+    ) -> Sequence[Mapping[str, Any]]:
         """Return the changes of an earlier message that are to be told; what the table contradicts is withheld.
 
-        A change at one of `own_places`, of which this tick tells what became since, is told before that.
+        A change of an excursion among `own_ids`, of which this tick tells what became of it, is told before that.
         """
         standing = self._standing(one)
         true: list[Mapping[str, Any]] = []
         contradicted: list[Mapping[str, Any]] = []
         for change in one.changes:
-            is_true = (one.rule, _place(change)) in own_places or _agrees(change, standing.get(_place(change)))
+            excursion = _excursion_of(change)
+            is_true = (one.rule, excursion) in own_ids or _agrees(change, standing.get(excursion))
             (true if is_true else contradicted).append(change)
         if contradicted and self.scheduled_time_ms - one.tick_ms > WITHHELD_MS:
             log.warning("%d changes of rule %s never stood and are not told", len(contradicted), one.rule)
@@ -175,17 +181,17 @@ class Messages:
             self._put(dataclasses.replace(one, changes=contradicted))
         return true
 
-    def _standing(self, one: _Kept) -> Mapping[Place, Mapping[str, Any]]:
+    def _standing(self, one: _Kept) -> Mapping[ExcursionId, Mapping[str, Any]]:
         """Return the excursions of the rule in the windows of a message, each as its newest row there has it.
 
         Rows that cannot be read are worked out and told anew.
         """
-        found: dict[Place, Mapping[str, Any]] = {}
+        found: dict[ExcursionId, Mapping[str, Any]] = {}
         for window in one.windows:
             for row in self._rows_of(window):
                 if row.rule == one.rule and row.has_rung:
                     facts = facts_of(row)
-                    found[_place(facts)] = facts
+                    found[_excursion_of(facts)] = facts
         return found
 
     def _rows_of(self, window: Window) -> tuple[ExcursionRow, ...]:
@@ -205,21 +211,23 @@ class Messages:
         return is_correction or change.row.until_ms > self.scheduled_time_ms - TOLD_WITHIN_MS
 
 
-def _place(facts: Mapping[str, Any]) -> Place:
+def _excursion_of(facts: Mapping[str, Any]) -> ExcursionId:
     return facts["sensor_id"], facts["quantity"], facts["unit"], facts["began"]
 
 
-def _places(change: Mapping[str, Any]) -> Iterator[Place]:
-    """Yield where a change is, and where what it corrects was."""
-    yield _place(change)
+def _excursions_of(change: Mapping[str, Any]) -> Iterator[ExcursionId]:
+    """Yield the excursion that a change is about, and the one that it corrects."""
+    yield _excursion_of(change)
     if "before" in change:
-        yield _place(change["before"])
+        yield _excursion_of(change["before"])
 
 
 def _agrees(change: Mapping[str, Any], standing: Mapping[str, Any] | None) -> bool:
     """Tell whether a change says what stands; of what lasts only that it does, for its extreme goes on growing."""
-    if standing is None or change["change"] == ChangeKind.WITHDRAWN:
-        return standing is None and change["change"] == ChangeKind.WITHDRAWN
+    if change["change"] == ChangeKind.WITHDRAWN:
+        return standing is None
+    if standing is None:
+        return False
     if change["ended"] is None or standing["ended"] is None:
         return bool(change["ended"] == standing["ended"])
     return all(change.get(name) == value for name, value in standing.items())

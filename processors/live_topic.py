@@ -19,7 +19,7 @@ LIVE_SERIES_MAX = 50_000
 LIVE_MS_MAX = 2_000
 """How long handing on may hold up a batch."""
 LIVE_PARALLEL_MAX = 4
-_WAIT_SECONDS = 1
+WAIT_SECONDS = 1
 """For a connection, and for an answer. A thread that hangs is left behind, and for no longer than both."""
 
 
@@ -40,7 +40,7 @@ class LiveTopic:
 
     def publish(self, message: str) -> None:
         """Publish a message with one request."""
-        sns: Any = client("sns", self._place, repeats=False, wait_seconds=_WAIT_SECONDS)
+        sns: Any = client("sns", self._place, repeats=False, wait_seconds=WAIT_SECONDS)
         sns.publish(TopicArn=self._arn, Message=message)
 
 

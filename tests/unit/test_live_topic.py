@@ -11,7 +11,7 @@ import pytest
 
 from processors import batch, live_topic
 from processors.batch import BatchResult, Consumer, process_batch
-from processors.live_topic import LIVE_MS_MAX, HandedOn, LivePublisher, LiveTopic
+from processors.live_topic import LIVE_MS_MAX, WAIT_SECONDS, HandedOn, LivePublisher, LiveTopic
 from processors.puts import REPORT_RESERVE_MS, Deadline, Puts
 from tests.consuming import encode_event
 from tests.horizon import LATENESS_HORIZON_MS
@@ -236,7 +236,8 @@ def test_a_refusal_is_one_request() -> None:
 
 @pytest.mark.usefixtures("_in_no_hurry")
 def test_an_endpoint_that_is_silent_is_given_up_by_the_client() -> None:
-    """It takes the connection and never answers: the client's own wait, of a second, ends it."""
+    """It takes the connection and never answers: the client's own wait ends it, which is shorter than the batch's."""
+    assert WAIT_SECONDS * 1_000 < LIVE_MS_MAX
     with socket.create_server((HOST, 0)) as silent:
         place = Place(EMBEDDED, f"http://{HOST}:{silent.getsockname()[1]}", "us-east-1")
         told = hand_on(LiveTopic(place, ARN))
