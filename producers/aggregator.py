@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from producers.shard_payloads import RecordLimits, ShardPayloads, check_payloads
-from producers.shards import RouteCache, ShardMap, by_place, order_by_place
+from producers.shards import Route, RouteCache, ShardMap, order_by_place, runs_of
 from windrow.aws.stream import RECORD_BYTES_MAX, OutgoingRecord
+from windrow.columns.arrays import Int64s
 from windrow.columns.strings import Strings
 from windrow.reading import Readings
 from windrow.wire.json.encode import check_encodable, encode_readings
@@ -61,11 +62,12 @@ class Aggregator:
 
     def add(self, readings: Readings) -> list[OutgoingRecord]:
         """Take readings, as JSON keyed by sensor id; return the records that became full."""
-        check_encodable(readings)
-        places = self._routes.route(readings.sensor_ids).places[readings.sensor]
+        check_encodable(readings)  # in their order: the message counts rows
+        route = self._routes.route(readings.sensor_ids)
         # Encoded shard by shard, the payloads of a shard lie next to each other.
-        ordered = readings.take(order_by_place(places)) if len(self._buffers) > 1 else readings
-        return self.add_payloads(ordered.sensor_ids, ordered.sensor, encode_readings(ordered))
+        places, order = order_by_place(route.places[readings.sensor])
+        ordered = readings.take(order)
+        return self._extend(route, places, ordered.sensor, encode_readings(ordered))
 
     def add_payloads(
         self, keys: Strings, key: npt.NDArray[np.integer], payloads: Sequence[bytes]
@@ -76,18 +78,22 @@ class Aggregator:
         that is longer than any record; then none of them is taken.
         """
         route = self._routes.route(keys)
+        places, order = order_by_place(route.places[key])
+        return self._extend(route, places, key[order], list(map(payloads.__getitem__, order.tolist())))
+
+    def _extend(
+        self, route: Route, places: Int64s, key: npt.NDArray[np.integer], payloads: list[bytes]
+    ) -> list[OutgoingRecord]:
+        """Take n payloads in order of their shards: places, int64[n], the index of each one's shard."""
         which = route.first[key]
         lengths = lengths_of(payloads)
         check_payloads(route, which, payloads, lengths, record_bytes_max=self._limits.record_bytes_max)
         full: list[OutgoingRecord] = []
-        for place, chosen in by_place(route.places[which], len(self._buffers)):
+        for place, taken in runs_of(places):
             buffer = self._buffers[place]
             if not buffer:
                 buffer.began_seconds = self._clock()
-            first, end = int(chosen[0]), int(chosen[-1]) + 1
-            is_run = end - first == len(chosen)
-            mine = list(payloads[first:end] if is_run else map(payloads.__getitem__, chosen.tolist()))
-            records = buffer.extend(route, which[chosen], mine, lengths[chosen])
+            records = buffer.extend(route, which[taken], payloads[taken], lengths[taken])
             if records:  # whatever still waits came just now
                 buffer.began_seconds = self._clock()
             full += records

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from producers import blocks
-from producers.shards import Route, RouteCache, ShardMap, by_place
+from producers.shards import Route, RouteCache, ShardMap, order_by_place, runs_of
 from windrow.aws.stream import RECORD_BYTES_MAX, OutgoingRecord, Shard
 from windrow.errors import WindrowError
 from windrow.reading import READINGS_PER_RECORD_MAX, Readings
@@ -51,7 +51,9 @@ class BlockAggregator:
         """Take readings; return the records that became full."""
         route: Route = self._routes.route(readings.sensor_ids)
         full: list[OutgoingRecord] = []
-        for place, chosen in by_place(route.places[readings.sensor], len(self._buffers)):
+        places, order = order_by_place(route.places[readings.sensor])
+        for place, run in runs_of(places):
+            chosen = order[run]
             buffer = self._buffers[place]
             if not buffer:
                 buffer.began_seconds = self._clock()

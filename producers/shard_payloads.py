@@ -10,7 +10,16 @@ from windrow.aws.stream import OutgoingRecord, Shard
 from windrow.columns.arrays import Int64s
 from windrow.errors import WindrowError
 from windrow.wire.kpl import MAGIC, OUTER_PARTITION_KEY, seal
-from windrow.wire.kpl_write import ENVELOPE_BYTES, PLACES_MAX, aggregate_body, field_bytes, lengths_of, record_bytes
+from windrow.wire.kpl_write import (
+    ENVELOPE_BYTES,
+    PLACES_MAX,
+    PLACES_NEAR,
+    aggregate_body,
+    field_bytes,
+    key_in,
+    lengths_of,
+    record_bytes,
+)
 
 # How many more payloads are measured than are expected to fit.
 _AHEAD = 16
@@ -44,7 +53,7 @@ class ShardPayloads:
         self._payloads: list[bytes] = []
         self._places: list[Int64s] = []
         self._lengths: list[Int64s] = []
-        self._keys: list[bytes] = []
+        self._fields: list[bytes] = []
         self._known: dict[bytes, int] = {}
         self.size_bytes = ENVELOPE_BYTES
 
@@ -70,46 +79,47 @@ class ShardPayloads:
                 full.append(self.take())
                 cutter.forget()
             elif fitting.is_full:  # longer than any aggregate may be
-                full.append(self._alone(route.keys[key[first]], payloads[first]))
+                full.append(self._alone(route.fields[key[first]], payloads[first]))
                 first += 1
         return full
 
     def take(self) -> OutgoingRecord:
         """Remove all payloads, of which there is at least one, and return their record."""
+        fields, places, payloads = self._fields, np.concatenate(self._places), self._payloads
         lengths = np.concatenate(self._lengths)
-        keys, places, payloads = self.give_back()
+        self._clear()
         if len(payloads) == 1:
-            return self._alone(keys[0], payloads[0])
-        return self._aggregate(keys, places, payloads, lengths)
+            return self._alone(fields[0], payloads[0])
+        return self._aggregate(fields, places, payloads, lengths)
 
     def give_back(self) -> tuple[list[bytes], Int64s, list[bytes]]:
         """Remove and return all: keys, the index among them of each payload's key (int64[n]), and the n payloads."""
-        keys, places, payloads = self._keys, self._places, self._payloads
+        keys, places, payloads = list(map(key_in, self._fields)), self._places, self._payloads
         self._clear()
         return keys, np.concatenate([*places, np.zeros(0, np.int64)]), payloads
 
     def _places_of_keys(self) -> dict[bytes, int]:
-        """Return the position of each key in the table; updated only here, between two batches."""
-        new = range(len(self._known), len(self._keys))
-        self._known.update(zip(self._keys[new.start :], new, strict=True))
+        """Return the position of each key's field in the table; updated only here, between two batches."""
+        new = range(len(self._known), len(self._fields))
+        self._known.update(zip(self._fields[new.start :], new, strict=True))
         return self._known
 
     def _append(self, route: Route, fitting: "_Fit", payloads: list[bytes], lengths: Int64s) -> None:
-        self._keys += map(route.keys.__getitem__, fitting.new_keys.tolist())
+        self._fields += map(route.fields.__getitem__, fitting.new_keys.tolist())
         self._places.append(fitting.places)
         self._lengths.append(lengths)
         self._payloads += payloads
         self.size_bytes += fitting.size_bytes
 
-    def _alone(self, key: bytes, payload: bytes) -> OutgoingRecord:
+    def _alone(self, field: bytes, payload: bytes) -> OutgoingRecord:
         if may_be_plain(payload):
-            return OutgoingRecord(partition_key=key.decode(), body=payload, shard_id=self.shard.shard_id)
-        return self._aggregate([key], np.zeros(1, np.int64), [payload], lengths_of([payload]))
+            return OutgoingRecord(partition_key=key_in(field).decode(), body=payload, shard_id=self.shard.shard_id)
+        return self._aggregate([field], np.zeros(1, np.int64), [payload], lengths_of([payload]))
 
-    def _aggregate(self, keys: list[bytes], places: Int64s, payloads: list[bytes], lengths: Int64s) -> OutgoingRecord:
+    def _aggregate(self, fields: list[bytes], places: Int64s, payloads: list[bytes], lengths: Int64s) -> OutgoingRecord:
         return OutgoingRecord(
             partition_key=OUTER_PARTITION_KEY,
-            body=seal(aggregate_body(keys, places, payloads, lengths)),
+            body=seal(aggregate_body(fields, places, payloads, lengths)),
             explicit_hash_key=str(self.shard.first_hash_key),
             shard_id=self.shard.shard_id,
             readings=len(payloads),
@@ -139,15 +149,18 @@ class _Cutter:
     def __init__(self, route: Route, key: Int64s, lengths: Int64s, known: dict[bytes, int]) -> None:
         self._key_bytes = route.field_bytes
         self._key = key
-        self._payload_bytes = field_bytes(lengths)
+        payload_bytes = field_bytes(lengths)
+        # The bytes that a payload adds at a place of one byte, and at one of two.
+        self._record_bytes = record_bytes(payload_bytes, place_bytes=1)
+        self._record_bytes_far = record_bytes(payload_bytes, place_bytes=2)
         self._mean_bytes = max(1, int(lengths.sum()) // max(1, len(key)))
         # Per key of the route: its position in the aggregate's table, or -1; and scratch to find first occurrences.
-        self._place = np.full(len(route.keys), -1, np.int64)
-        self._first = np.zeros(len(route.keys), np.int64)
+        self._place = np.full(len(route.fields), -1, np.int64)
+        self._first = np.zeros(len(route.fields), np.int64)
         self._known = len(known)
         if known:
             for which in np.unique(key).tolist():
-                self._place[which] = known.get(route.keys[which], -1)
+                self._place[which] = known.get(route.fields[which], -1)
 
     def forget(self) -> None:
         """Start a new aggregate, with an empty table."""
@@ -167,7 +180,9 @@ class _Cutter:
         new_keys = key[is_new]
         self._place[new_keys] = self._known + np.arange(len(new_keys))
         places = self._place[key]
-        growth = record_bytes(places, self._payload_bytes[first : first + ahead]) + is_new * self._key_bytes[key]
+        chosen = slice(first, first + ahead)
+        growth = np.where(places < PLACES_NEAR, self._record_bytes[chosen], self._record_bytes_far[chosen])
+        growth[is_new] += self._key_bytes[new_keys]
         size_bytes = np.cumsum(growth)
         count = int(np.searchsorted(size_bytes, room_bytes, side="right"))
         gained = int(np.count_nonzero(is_new[:count]))
@@ -184,10 +199,11 @@ def check_payloads(
     """Raise WindrowError naming the key of a payload that does not fit into a record even alone."""
     overhead = ENVELOPE_BYTES + int(route.field_bytes.max(initial=0)) + _AHEAD
     for at in np.flatnonzero(lengths + overhead > record_bytes_max).tolist():
-        key_octets, payload = route.keys[key[at]], payloads[at]
+        field, payload = route.fields[key[at]], payloads[at]
+        key_octets = key_in(field)
         size_bytes = len(payload) + len(key_octets)
         if not may_be_plain(payload):
-            body = aggregate_body([key_octets], np.zeros(1, np.int64), [payload], lengths_of([payload]))
+            body = aggregate_body([field], np.zeros(1, np.int64), [payload], lengths_of([payload]))
             size_bytes = len(body) + ENVELOPE_BYTES
         if size_bytes > record_bytes_max:
             message = f"{key_octets.decode()!r}: a payload of {len(payload)} bytes exceeds the stream's record limit"

@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from windrow.columns.arrays import Int64s
 from windrow.columns.strings import Strings
 from windrow.errors import WindrowError
 from windrow.quantities import split_series
-from windrow.wire.kpl_write import field_bytes
+from windrow.wire.kpl_write import field_bytes, key_field
 
 # Each cached key takes about 100 bytes.
 ROUTED_KEYS_MAX = 1 << 20
@@ -54,22 +54,23 @@ class ShardMap:
 
 
 class Route:
-    """The partition keys of a column of series as bytes, with the shard of each: the sensor id, whatever is measured.
+    """The partition keys of a column of series, with the shard of each: the sensor id, whatever is measured.
 
-    keys: k keys in UTF-8; field_bytes: int64[k], the size of each in an aggregate's table; places: int64[k], the index
-    of each key's shard; first: int64[k], the index of the first key that equals it.
+    fields: k keys in UTF-8, each as a field of an aggregate's table; field_bytes: int64[k], their sizes; places:
+    int64[k], the index of each key's shard; first: int64[k], the index of the first key that equals it.
     """
 
     def __init__(self, series: Strings, shard_map: ShardMap) -> None:
         keys = split_series(series).sensor_ids
         whole = keys.octets.tobytes()
-        self.keys = [whole[first:end] for first, end in itertools.pairwise(keys.offsets.tolist())]
+        octets = [whole[first:end] for first, end in itertools.pairwise(keys.offsets.tolist())]
+        self.places = shard_map.places_of(octets)
+        self.fields = list(map(key_field, octets))
         self.field_bytes = field_bytes(keys.lengths)
-        self.places = shard_map.places_of(self.keys)
         self.first = np.arange(len(keys))
-        if len(set(self.keys)) < len(keys):
+        if len(set(octets)) < len(keys):
             firsts: dict[bytes, int] = {}
-            self.first = np.array([firsts.setdefault(key, at) for at, key in enumerate(self.keys)], np.int64)
+            self.first = np.array([firsts.setdefault(key, at) for at, key in enumerate(octets)], np.int64)
 
 
 class RouteCache:
@@ -90,15 +91,15 @@ class RouteCache:
         return known[1]
 
 
-def by_place(places: Int64s, count: int) -> list[tuple[int, Int64s]]:
-    """Group positions: each of `count` places that occurs in `places`, int64[n], with its positions, ascending."""
-    if count == 1:
-        return [(0, np.arange(len(places)))] if len(places) else []
-    order = order_by_place(places)
-    bounds = np.searchsorted(places[order], np.arange(count + 1)).tolist()
-    return [(place, order[first:end]) for place, (first, end) in enumerate(itertools.pairwise(bounds)) if first < end]
+def order_by_place(places: Int64s) -> tuple[Int64s, Int64s]:
+    """Return the places, int64[n], sorted, and the position that each had: int64[n] each, equal ones in their order."""
+    order = np.argsort(places.astype(np.int16), kind="stable")  # numpy sorts 16 bits by radix
+    return places[order], order
 
 
-def order_by_place(places: Int64s) -> Int64s:
-    """Return the positions in `places`, int64[n], by place, those of one place ascending: int64[n]."""
-    return np.argsort(places.astype(np.int16), kind="stable")  # numpy sorts 16 bits by radix
+def runs_of(places: Int64s) -> Iterator[tuple[int, slice]]:
+    """Yield each place that occurs in `places`, int64[n] and sorted, with the positions that have it."""
+    bounds = [0, *(np.flatnonzero(np.diff(places)) + 1).tolist(), len(places)]
+    for first, end in itertools.pairwise(bounds):
+        if first < end:
+            yield int(places[first]), slice(first, end)

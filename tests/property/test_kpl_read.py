@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.property.test_unpack import KEY_LENGTHS, aggregates, mutated
 from windrow.wire.kpl import DIGEST_BYTES, MAGIC, BrokenAggregate, deaggregate, seal
 from windrow.wire.kpl_read import own_user_records
-from windrow.wire.kpl_write import aggregate_body, lengths_of
+from windrow.wire.kpl_write import aggregate_body, key_field, key_in, lengths_of
 
 own_keys = st.lists(
     st.one_of(st.sampled_from(KEY_LENGTHS).map("k".__mul__), st.text(st.characters(exclude_categories=["Cs"]))),
@@ -29,11 +29,12 @@ def of_protobuf(record: bytes) -> object:
 def test_what_we_wrote_is_read_as_protobuf_reads_it(keys: list[str], payloads: list[bytes], random: object) -> None:
     """Every key and payload, in order; and truncated it is none."""
     places = np.array([random.randrange(len(keys)) for _ in payloads], np.int64)  # type: ignore[attr-defined]
-    record = seal(aggregate_body([key.encode() for key in keys], places, payloads, lengths_of(payloads)))
+    record = seal(aggregate_body([key_field(key.encode()) for key in keys], places, payloads, lengths_of(payloads)))
     found = own_user_records(record)
     assert found == deaggregate(record)
     assert [one.payload for one in found or []] == payloads
     assert own_user_records(record[:-1]) is None
+    assert [key_in(key_field(key.encode())).decode() for key in keys] == keys
 
 
 @given(aggregates, st.integers(0, 2**32))

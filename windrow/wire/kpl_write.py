@@ -16,7 +16,8 @@ from windrow.wire.kpl import DIGEST_BYTES, MAGIC, OUTER_PARTITION_KEY
 # The bytes of a record besides the protobuf message.
 ENVELOPE_BYTES = len(MAGIC) + DIGEST_BYTES + len(OUTER_PARTITION_KEY)
 
-# The place of a key in the table takes one or two bytes.
+# The place of a key in the table takes one byte below PLACES_NEAR and two bytes below PLACES_MAX.
+PLACES_NEAR = 1 << 7
 PLACES_MAX = 1 << 14
 
 _KEY_TAG = b"\x0a"
@@ -25,6 +26,7 @@ _PLACE_TAG = b"\x08"
 _PAYLOAD_TAG = b"\x1a"
 # A payload's length is below 2^21: it and its key's place fit into one number.
 _LENGTH_BITS = 21
+_VARINT_BITS = 7
 _HEADERS_MAX = 1 << 17
 
 
@@ -33,23 +35,40 @@ def lengths_of(payloads: Sequence[bytes]) -> Int64s:
     return np.fromiter(map(len, payloads), np.int64, len(payloads))
 
 
-def aggregate_body(keys: Sequence[bytes], places: Int64s, payloads: Sequence[bytes], lengths: Int64s) -> bytes:
-    """Encode n payloads as one message; `places`, `lengths`: int64[n], which of `keys` each has, and how long it is."""
+def key_field(key: bytes) -> bytes:
+    """Encode a key as a field of the table."""
+    return _KEY_TAG + varint(len(key)) + key
+
+
+def key_in(field: bytes) -> bytes:
+    """Return the key in a field of the table: the inverse of `key_field`."""
+    at = len(_KEY_TAG)
+    while field[at] & 0x80:  # the length goes on
+        at += 1
+    return field[at + 1 :]
+
+
+def aggregate_body(fields: Sequence[bytes], places: Int64s, payloads: Sequence[bytes], lengths: Int64s) -> bytes:
+    """Encode n payloads as one message.
+
+    fields: the table of keys, see `key_field`; places, lengths: int64[n], which of them each payload has, and how long
+    it is.
+    """
     codes = (places << _LENGTH_BITS) + lengths
     if len(_headers) > _HEADERS_MAX:
         _headers.clear()
-    table: list[bytes] = [b""] * (2 * len(keys))
-    table[0::2] = map(_key_headers.__getitem__, map(len, keys))
-    table[1::2] = keys
     parts: list[bytes] = [b""] * (2 * len(payloads))
     parts[0::2] = map(_headers.__getitem__, codes.tolist())
     parts[1::2] = payloads
-    return b"".join(table + parts)
+    return b"".join([*fields, *parts])
 
 
-def record_bytes(places: Int64s, payload_field_bytes: Int64s) -> Int64s:
-    """Return the bytes that each user record adds, without its key; int64[n] each, places below PLACES_MAX."""
-    within = payload_field_bytes + (places >= 1 << 7) + 2
+def record_bytes(payload_field_bytes: Int64s, *, place_bytes: int) -> Int64s:
+    """Return the bytes that each user record adds, without its key: int64[n].
+
+    payload_field_bytes: int64[n], see `field_bytes`; place_bytes: of the place of its key, 1 below PLACES_NEAR, else 2.
+    """
+    within = payload_field_bytes + 1 + place_bytes
     grown: Int64s = within + varint_bytes(within) + 1
     return grown
 
@@ -60,8 +79,11 @@ def field_bytes(lengths: Int64s) -> Int64s:
 
 
 def varint_bytes(values: Int64s) -> Int64s:
-    """Return the bytes of the varint of each value below 2^28: seven bits a byte, one byte for zero."""
-    sizes: Int64s = 1 + (values >= 1 << 7) + (values >= 1 << 14) + (values >= 1 << 21)
+    """Return the bytes of the varint of each value, none negative: seven bits a byte, one byte for zero."""
+    greatest = int(values.max(initial=0))
+    sizes = np.ones(len(values), np.int64)
+    for bits in range(_VARINT_BITS, greatest.bit_length(), _VARINT_BITS):
+        sizes += values >= 1 << bits
     return sizes
 
 
@@ -75,14 +97,6 @@ def varint(value: int) -> bytes:
     return bytes(octets)
 
 
-class _KeyHeaders(dict[int, bytes]):
-    """A cache of the bytes before a key in the table, by the length of the key."""
-
-    def __missing__(self, length: int) -> bytes:
-        header = self[length] = _KEY_TAG + varint(length)
-        return header
-
-
 class _Headers(dict[int, bytes]):
     """A cache of the bytes before a payload, by the place of its key and its length in one number."""
 
@@ -93,5 +107,4 @@ class _Headers(dict[int, bytes]):
         return header
 
 
-_key_headers = _KeyHeaders()
 _headers = _Headers()
