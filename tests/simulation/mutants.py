@@ -30,14 +30,16 @@ from tests.simulation.test_backlog import (
 )
 from tests.simulation.test_ceilings import faults_of_windows_beyond_a_ceiling
 from tests.simulation.test_day_reports import faults_of_changed_reports, faults_of_killed_reports
-from tests.simulation.test_excursions import (
+from tests.simulation.test_excursion_deaths import (
     faults_of_a_tick_between,
     faults_of_death_before_hours,
     faults_of_death_in_the_sweep,
     faults_of_deaths,
+    faults_of_ringing,
+)
+from tests.simulation.test_excursions import (
     faults_of_deliveries,
     faults_of_left_rules,
-    faults_of_ringing,
     test_excursion_rings_once_and_clears,
     test_excursions_of_a_fleet_that_stops_end_as_lost,
     test_lasting_excursion_that_began_earlier_is_corrected_step_by_step,

@@ -13,9 +13,9 @@ import dispatcher.patch
 import dispatcher.rows
 from dispatcher.spill import Spill
 from tests.excursion_oracle import History, expected
+from tests.simulation.alarm_site import BEGIN, WARM, Died, Site, dying, found, windows_of
 from tests.simulation.lake import LAKE, RESULTS, contents, marker_put, partial_put
 from tests.simulation.simulated_s3 import Delete, Operation, Put, recording
-from tests.simulation.test_excursions import BEGIN, WARM, Died, Site, dying, found, windows_of
 from windrow.lake.layout import HELD, PARTIALS, UNIONS, lineage_key, rows_key
 from windrow.rows.held import decode_held, encode_held
 from windrow.rows.lineage import Lineage
