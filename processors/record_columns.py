@@ -7,6 +7,7 @@ reads the event record by record.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, overload
 
 import numpy as np
@@ -134,21 +135,26 @@ def take_records(records: Sequence[Record], places: Int64s) -> Sequence[Record]:
 
 def _usual_records(raws: Any) -> RecordColumns:
     """Read whole records of one stream and shard; raises _UnusualError, or what odd values do, unless all are such."""
-    if type(raws) is not list or not raws or any(PLACE in raw for raw in raws):
-        raise _UnusualError("no records, or parts of some")
-    kinesis = [raw["kinesis"] for raw in raws]
-    numbers = _texts([fields["sequenceNumber"] for fields in kinesis])
-    _check_sequence_numbers(numbers)
-    stream_arn, shard = _one([raw["eventSourceARN"] for raw in raws]), _shard_of([raw["eventID"] for raw in raws])
+    if type(raws) is not list or not raws:
+        raise _UnusualError("no records")
+    arns, event_ids, numbers, seconds, partition_keys, bodies = ([] for _ in range(6))
+    # One pass over all of a record: an event of many is larger than a core's cache.
+    for raw in raws:
+        if PLACE in raw:
+            raise _UnusualError("a part of a record")
+        kinesis = raw["kinesis"]
+        arns.append(raw["eventSourceARN"])
+        event_ids.append(raw["eventID"])
+        numbers.append(kinesis["sequenceNumber"])
+        seconds.append(kinesis["approximateArrivalTimestamp"])
+        partition_keys.append(kinesis["partitionKey"])
+        bodies.append(kinesis["data"])
+    stream_arn, shard = _one(arns), _shard_of(event_ids)
     if not is_stream_arn(stream_arn):
         raise _UnusualError("eventSourceARN")
+    _check_sequence_numbers(_texts(numbers))
     return RecordColumns(
-        stream_arn,
-        shard,
-        numbers,
-        _arrivals([fields["approximateArrivalTimestamp"] for fields in kinesis]),
-        _texts([fields["partitionKey"] for fields in kinesis]),
-        _payloads(_texts([fields["data"] for fields in kinesis])),
+        stream_arn, shard, numbers, _arrivals(seconds), _texts(partition_keys), _payloads(_texts(bodies))
     )
 
 
@@ -176,7 +182,7 @@ def _shard_of(event_ids: list[Any]) -> str:
     """Return the shard with which every event id begins."""
     shard, colon, _ = _texts(event_ids)[0].partition(":")
     begins = shard + colon
-    if not (colon and is_shard(shard) and all(event_id.startswith(begins) for event_id in event_ids)):
+    if not (colon and is_shard(shard) and all(map(str.startswith, event_ids, repeat(begins)))):
         raise _UnusualError("eventID")
     return shard
 
