@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from windrow.aws.clients import READ_TIMEOUT_SECONDS, Place, wrap_client
+from windrow.aws.listings import objects_of
 
 # The versions of these services' APIs, which each of their requests names.
 CLOUDFORMATION_VERSION = "2010-05-15"
@@ -200,14 +201,7 @@ def _page(listing: ET.Element) -> dict[str, Any]:
     decode = urllib.parse.unquote_plus if listing.findtext("EncodingType") == "url" else str
     page: dict[str, Any] = {
         "IsTruncated": listing.findtext("IsTruncated") == "true",
-        "Contents": [
-            {
-                "Key": decode(entry.findtext("Key", "")),
-                "ETag": entry.findtext("ETag", ""),
-                "Size": int(entry.findtext("Size", "")),
-            }
-            for entry in listing.iterfind("Contents")
-        ],
+        "Contents": [entry | {"Key": decode(entry["Key"])} for entry in objects_of(listing)],
         "CommonPrefixes": [
             {"Prefix": decode(entry.findtext("Prefix", ""))} for entry in listing.iterfind("CommonPrefixes")
         ],

@@ -162,13 +162,19 @@ def _make(service: str, place: Place, *, repeats: bool, wait_seconds: int | None
         from localstack_client.session import Session  # noqa: PLC0415 - the functions do without it
 
         host = urlsplit(place.endpoint_url or "").netloc
-        return Session(region_name=place.region, localstack_host=host).client(service, config=config)
-    # A stand-in takes any key, and must never see the user's; a function has its role's; AWS the usual chain.
-    names = ("aws_access_key_id", "aws_secret_access_key")
-    keys = dict(zip(names, _ANY_KEYS, strict=True)) if place.name == EMBEDDED else {}
-    return _session(place).create_client(
-        service, region_name=place.region, endpoint_url=place.endpoint_url, config=config, **keys
-    )
+        made = Session(region_name=place.region, localstack_host=host).client(service, config=config)
+    else:
+        # A stand-in takes any key, and must never see the user's; a function has its role's; AWS the usual chain.
+        names = ("aws_access_key_id", "aws_secret_access_key")
+        keys = dict(zip(names, _ANY_KEYS, strict=True)) if place.name == EMBEDDED else {}
+        made = _session(place).create_client(
+            service, region_name=place.region, endpoint_url=place.endpoint_url, config=config, **keys
+        )
+    if service == "s3":
+        from windrow.aws.listings import read_quickly  # noqa: PLC0415 - see above
+
+        read_quickly(made)
+    return made
 
 
 def _session(place: Place) -> Any:

@@ -1,0 +1,128 @@
+"""A page of a listing is read as botocore reads it, whatever is in it; errors are botocore's."""
+
+import xml.etree.ElementTree as ET
+from typing import Any
+from urllib.parse import quote_plus
+
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
+from botocore.session import Session
+from hypothesis import given
+from hypothesis import strategies as st
+
+from windrow.aws.listings import read_quickly
+
+NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+FIELDS = ("Key", "ETag", "Size")
+# XML 1.0 has no other control characters; S3 sends the rest only where it encodes keys.
+characters = st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff")
+texts = st.text(st.one_of(st.sampled_from("a/=%+ &<>\"'"), characters), min_size=1, max_size=20)
+
+
+class _Answer:
+    """The body of an answer, and a client's status."""
+
+    def __init__(self) -> None:
+        self.status, self.body = 200, b""
+
+    def stream(self, **_: Any) -> Any:
+        yield self.body
+
+    def client(self) -> Any:
+        """A client to which everything is answered by this."""
+        made = Session().create_client(
+            "s3",
+            region_name="eu-central-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            config=Config(retries={"total_max_attempts": 1, "mode": "standard"}),
+        )
+        made.meta.events.register(
+            "before-send.s3", lambda request, **_: AWSResponse(request.url, self.status, {}, self)
+        )
+        return made
+
+
+ANSWER = _Answer()
+USUAL, QUICK = ANSWER.client(), ANSWER.client()
+read_quickly(QUICK)
+
+
+def element(name: str, text: str = "", *inner: ET.Element) -> ET.Element:
+    """An element of a listing."""
+    made = ET.Element(f"{{{NAMESPACE}}}{name}")
+    made.text = text or None
+    made.extend(inner)
+    return made
+
+
+entries = st.builds(
+    lambda key, etag, size, others: element(
+        "Contents",
+        "",
+        element("Key", key),
+        element("LastModified", "2026-11-28T10:10:10.000Z"),
+        *([element("ETag", f'"{etag}"')] if etag is not None else []),
+        *([element("Size", str(size))] if size is not None else []),
+        *(element(name, "STANDARD") for name in others),
+    ),
+    texts,
+    st.none() | texts,
+    st.none() | st.integers(0, 2**53),
+    st.lists(st.sampled_from(["StorageClass", "ChecksumAlgorithm", "NewInTheYear2030"]), unique=True),
+)
+prefixes = st.builds(lambda prefix: element("CommonPrefixes", "", element("Prefix", prefix)), texts)
+
+
+@given(st.lists(entries | prefixes, max_size=6), st.booleans(), st.booleans(), st.none() | texts)
+def test_a_page_is_what_botocore_makes_of_it(
+    members: list[ET.Element], is_encoded: bool, has_namespace: bool, token: str | None
+) -> None:
+    """Keys, ETags and sizes of objects, and all else there is."""
+    listing = element("ListBucketResult", "", element("Name", "lake"), element("Prefix", "a=/"), *members)
+    listing.append(element("IsTruncated", str(token is not None).lower()))
+    if token is not None:
+        listing.append(element("NextContinuationToken", token))
+    if is_encoded:
+        listing.append(element("EncodingType", "url"))
+        for one in listing.iter():
+            if one.tag.endswith(("}Key", "}Prefix")):
+                one.text = quote_plus(one.text or "", safe="/")
+    if not has_namespace:
+        for one in listing.iter():
+            one.tag = one.tag.rpartition("}")[2]
+    ANSWER.status, ANSWER.body = 200, ET.tostring(listing)
+    wanted, found = (client.list_objects_v2(Bucket="lake") for client in (USUAL, QUICK))
+    assert without_objects(found) == without_objects(wanted)
+    assert found.get("Contents") == (
+        [{name: one[name] for name in FIELDS if name in one} for one in wanted["Contents"]]
+        if "Contents" in wanted
+        else None
+    )
+
+
+def without_objects(page: dict[str, Any]) -> dict[str, Any]:
+    """The page without its objects."""
+    return {name: value for name, value in page.items() if name != "Contents"}
+
+
+ERROR = b"<Error><Code>%s</Code><Message>no</Message></Error>"
+
+
+@pytest.mark.parametrize("status", [200, 403, 404, 503])
+@pytest.mark.parametrize("body", [ERROR % b"SlowDown", ERROR % b"NoSuchBucket", b"", b"<html>", b"<a/>", b"\xff"])
+def test_errors_are_those_of_botocore(status: int, body: bytes) -> None:
+    """An error in an answer of status 200, a page of a proxy, nothing at all."""
+    ANSWER.status, ANSWER.body = status, body
+    assert outcome(QUICK) == outcome(USUAL)
+
+
+def outcome(client: Any) -> object:
+    """What a listing comes to."""
+    try:
+        return client.list_objects_v2(Bucket="lake")
+    except (ClientError, ResponseParserError) as error:
+        return type(error).__name__, str(error)
