@@ -7,7 +7,7 @@ import argparse
 import os
 import sys
 
-from bench import api, command, consumer, dashboard, hosted, ingest, load, package, producer, rollup
+from bench import api, command, consumer, dashboard, hosted, ingest, listing, load, package, producer, rollup
 from windrow.settings import RUNTIME
 
 BENCHES = {
@@ -18,6 +18,7 @@ BENCHES = {
     **producer.BENCHES,
     **ingest.BENCHES,
     **hosted.BENCHES,
+    **listing.BENCHES,
     **load.BENCHES,
     **package.BENCHES,
     **rollup.BENCHES,

@@ -50,6 +50,7 @@ folders, Trino's and Hive's default, would find nothing and say nothing. Version
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from windrow.period import Grain, Period
 from windrow.timestamps import format_sql, parse_sql_ms
@@ -452,14 +453,18 @@ def _match(pattern: re.Pattern[str], key: str) -> re.Match[str]:
 
 
 def _window_of(match: re.Match[str], *, prefix: str = "") -> Window:
-    hhmm = match[f"{prefix}hhmm"]
     try:
-        window = Window(parse_sql_ms(f"{match[f'{prefix}dt']} {hhmm[:2]}:{hhmm[2:]}:00"))
+        return _window_at(*match.group(f"{prefix}dt", f"{prefix}hour", f"{prefix}hhmm"))
     except ValueError as error:
         raise ValueError(f"not a windrow key: {match[0]!r}") from error
-    if not hhmm.startswith(match[f"{prefix}hour"]):
-        raise ValueError(f"not a windrow key: {match[0]!r}")
-    return window
+
+
+@lru_cache  # of thousands of keys in a listing all are of one window
+def _window_at(day: str, hour: str, hhmm: str) -> Window:
+    """Return the window of a key's folders; ValueError if there is none."""
+    if not hhmm.startswith(hour):
+        raise ValueError(f"{hhmm} in hour {hour}")
+    return Window(parse_sql_ms(f"{day} {hhmm[:2]}:{hhmm[2:]}:00"))
 
 
 def _origin_of(match: re.Match[str]) -> Origin:
