@@ -42,6 +42,18 @@ def _of(module: str, tests: str, *breaks: tuple[str, str, str]) -> list[Guarded]
 
 INFRA_MUTANTS: list[Guarded] = [
     *_of(
+        "windrow.aws.listings",
+        "test_listings",
+        ("an answer that is no XML raises", "    except ET.ParseError:\n", "    except KeyError:\n"),
+        ("what is no object is left out", "[element for element in listing if element.tag != tag]", "[]"),
+        (
+            "an ETag that is missing is empty",
+            "(text := entry.findtext(tag)) is not None",
+            '(text := entry.findtext(tag, "0"))',
+        ),
+        ("objects in a namespace are not seen", 'return listing.tag[: listing.tag.find("}") + 1]', 'return ""'),
+    ),
+    *_of(
         "infra.guards",
         "test_guards",
         ("an alarm that rings guards", 'for alarm in found if alarm["StateValue"] != "ALARM"', "for alarm in found"),

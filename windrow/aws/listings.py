@@ -3,12 +3,11 @@
 A stage of 500 shards lists a quarter of a million objects in each tick.
 """
 
-import http
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from typing import Any
 
-_LISTING, _OBJECT = "ListBucketResult", "Contents"
+_OBJECT = "Contents"
 _FIELDS: tuple[tuple[str, Callable[[str], Any]], ...] = (("Key", str), ("ETag", str), ("Size", int))
 
 
@@ -40,15 +39,13 @@ def _take_objects(response_dict: dict[str, Any], customized_response_dict: dict[
 
     botocore's event `before-parse` hands over the raw answer, and a dictionary that overrides what is parsed.
     """
-    if response_dict["status_code"] != http.HTTPStatus.OK:
-        return
     try:
         listing = ET.fromstring(response_dict["body"])  # noqa: S314 - what botocore would do
     except ET.ParseError:
         return  # botocore says what is wrong
-    namespace = _namespace(listing)
-    others = [element for element in listing if element.tag != namespace + _OBJECT]
-    if listing.tag == namespace + _LISTING and len(others) < len(listing):
-        customized_response_dict[_OBJECT] = objects_of(listing)
-        listing[:] = others
+    objects = objects_of(listing)
+    if objects:
+        tag = _namespace(listing) + _OBJECT
+        listing[:] = [element for element in listing if element.tag != tag]
         response_dict["body"] = ET.tostring(listing)
+        customized_response_dict[_OBJECT] = objects
