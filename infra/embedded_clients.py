@@ -105,10 +105,8 @@ class LightS3(LightClient):
         if len(parameters) == len(request) - 1 and "Bucket" in request:
             query = urllib.parse.urlencode({"list-type": 2, "encoding-type": "url", **parameters})
             answer = self.ask("GET", f"/{request['Bucket']}?{query}")
-        if answer is None:
-            whole: dict[str, Any] = self.whole().list_objects_v2(**request)
-            return whole
-        return _page(_tree(answer[0]))
+        page = None if answer is None else _page(_tree(answer[0]))
+        return page or self.whole().list_objects_v2(**request)
 
 
 class LightCloudFormation(LightClient):
@@ -197,11 +195,14 @@ def _with_instants(answer: dict[str, Any], *names: str) -> dict[str, Any]:
     return answer | instants
 
 
-def _page(listing: ET.Element) -> dict[str, Any]:
+def _page(listing: ET.Element) -> dict[str, Any] | None:
+    objects = objects_of(listing)
+    if objects is None:
+        return None
     decode = urllib.parse.unquote_plus if listing.findtext("EncodingType") == "url" else str
     page: dict[str, Any] = {
         "IsTruncated": listing.findtext("IsTruncated") == "true",
-        "Contents": [entry | {"Key": decode(entry["Key"])} for entry in objects_of(listing)],
+        "Contents": [entry | {"Key": decode(entry["Key"])} for entry in objects],
         "CommonPrefixes": [
             {"Prefix": decode(entry.findtext("Prefix", ""))} for entry in listing.iterfind("CommonPrefixes")
         ],

@@ -51,7 +51,7 @@ INFRA_MUTANTS: list[Guarded] = [
             "(text := entry.findtext(tag)) is not None",
             '(text := entry.findtext(tag, "0"))',
         ),
-        ("objects in a namespace are not seen", 'return listing.tag[: listing.tag.find("}") + 1]', 'return ""'),
+        ("objects in a namespace are botocore's", 'return listing.tag[: listing.tag.find("}") + 1]', 'return ""'),
     ),
     *_of(
         "infra.guards",

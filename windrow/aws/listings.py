@@ -4,29 +4,51 @@ A stage of 500 shards lists a quarter of a million objects in each tick.
 """
 
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 _OBJECT = "Contents"
-_FIELDS: tuple[tuple[str, Callable[[str], Any]], ...] = (("Key", str), ("ETag", str), ("Size", int))
+_FIELDS: Mapping[str, Callable[[str], Any]] = {
+    "Key": str,
+    "LastModified": datetime.fromisoformat,
+    "ETag": str,
+    "Size": int,
+    "StorageClass": str,
+    "ChecksumType": str,
+}
+_MANY = "ChecksumAlgorithm"  # an element for each item of a list
 
 
 def read_quickly(client: Any) -> None:
-    """Have botocore's S3 client read the objects of `list_objects_v2` with `objects_of`.
+    """Have botocore's S3 client read the objects of `list_objects_v2` with `objects_of`, if that can.
 
     Everything else in an answer, errors too, is read as before.
     """
     client.meta.events.register("before-parse.s3.ListObjectsV2", _take_objects)
 
 
-def objects_of(listing: ET.Element) -> list[dict[str, Any]]:
-    """Return the objects of a page in botocore's form: key (as S3 encodes it), ETag and size, and nothing else."""
+def objects_of(listing: ET.Element) -> list[dict[str, Any]] | None:
+    """Return the objects of a page as botocore does, with their keys as S3 encodes them.
+
+    None if one has a field, or a value, that is not in every listing, such as its owner.
+    """
     namespace = _namespace(listing)
-    fields = [(name, namespace + name, convert) for name, convert in _FIELDS]
-    return [
-        {name: convert(text) for name, tag, convert in fields if (text := entry.findtext(tag)) is not None}
-        for entry in listing.iterfind(namespace + _OBJECT)
-    ]
+    fields = {namespace + name: (name, convert) for name, convert in _FIELDS.items()}
+    objects = []
+    for entry in listing.iterfind(namespace + _OBJECT):
+        found: dict[str, Any] = {}
+        for element in entry:
+            if element.tag == namespace + _MANY:
+                found.setdefault(_MANY, []).append(element.text or "")
+                continue
+            try:
+                name, convert = fields[element.tag]
+                found[name] = convert(element.text or "")
+            except (KeyError, ValueError):
+                return None
+        objects.append(found)
+    return objects
 
 
 def _namespace(listing: ET.Element) -> str:
