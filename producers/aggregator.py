@@ -24,6 +24,9 @@ from windrow.wire.kpl_write import lengths_of
 TARGET_BYTES = 51_200
 # Bounds how many user records one bad byte in an aggregate can cost.
 USER_RECORDS_MAX = 16_384
+# So many payloads are made at once: more need memory that is touched for the first time, fewer a pass over all keys of
+# the column more often.
+_ROWS_AT_ONCE, _ROWS_FOR_A_KEY = 16_384, 4
 
 
 class Aggregator:
@@ -66,8 +69,13 @@ class Aggregator:
         route = self._routes.route(readings.sensor_ids)
         # Encoded shard by shard, the payloads of a shard lie next to each other.
         places, order = order_by_place(route.places[readings.sensor])
-        ordered = readings.take(order)
-        return self._extend(route, places, ordered.sensor, encode_readings(ordered))
+        full: list[OutgoingRecord] = []
+        rows_at_once = max(_ROWS_AT_ONCE, _ROWS_FOR_A_KEY * len(route.fields))
+        for first in range(0, len(readings), rows_at_once):
+            some = slice(first, first + rows_at_once)
+            part = readings.take(order[some])
+            full += self._extend(route, places[some], part.sensor, encode_readings(part))
+        return full
 
     def add_payloads(
         self, keys: Strings, key: npt.NDArray[np.integer], payloads: Sequence[bytes]

@@ -52,8 +52,13 @@ def test_a_reading_goes_to_the_shard_that_its_sensor_id_hashes_to() -> None:
 
 
 @pytest.mark.parametrize("shards", [1, 5])
-def test_readings_become_the_records_that_their_payloads_become(shards: int) -> None:
-    """To the byte, although readings are encoded shard by shard; over several batches, some of few readings."""
+@pytest.mark.parametrize("rows_at_once", [1, 7, 16_384])
+def test_readings_become_the_records_that_their_payloads_become(
+    shards: int, rows_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the byte, although they are encoded shard by shard and some at a time; over several batches, some of few."""
+    monkeypatch.setattr("producers.aggregator._ROWS_AT_ONCE", rows_at_once)
+    monkeypatch.setattr("producers.aggregator._ROWS_FOR_A_KEY", 0)
     shard_map = ShardMap(even_shards(shards))
     ours, payloads = Aggregator(shard_map, target_bytes=3_000), Aggregator(shard_map, target_bytes=3_000)
     for count in (700, 1, 3, 900, 0, 2):
