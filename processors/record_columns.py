@@ -28,6 +28,7 @@ from windrow.columns.payloads import PADDING_OCTETS, Payloads
 from windrow.columns.strings import offsets_of
 
 _PAD, _ZERO = ord("="), ord("A")
+_DIGIT_MAX = 9
 # Base64 of zeros, a multiple of three and not fewer than PADDING_OCTETS.
 _PADDING = "A" * (-(-PADDING_OCTETS // 3) * 4)
 # Of longer texts a pass over all costs more, in memory that is touched for the first time, than a call for each.
@@ -152,10 +153,8 @@ def _usual_records(raws: Any) -> RecordColumns:
     stream_arn, shard = _one(arns), _shard_of(event_ids)
     if not is_stream_arn(stream_arn):
         raise _UnusualError("eventSourceARN")
-    _check_sequence_numbers(_texts(numbers))
-    return RecordColumns(
-        stream_arn, shard, numbers, _arrivals(seconds), _texts(partition_keys), _payloads(_texts(bodies))
-    )
+    _check_sequence_numbers(numbers)
+    return RecordColumns(stream_arn, shard, numbers, _arrivals(seconds), _texts(partition_keys), _payloads(bodies))
 
 
 def _texts(values: list[Any]) -> list[str]:
@@ -165,22 +164,24 @@ def _texts(values: list[Any]) -> list[str]:
 
 
 def _one(values: list[Any]) -> str:
-    """Return the value that all are."""
-    (value,) = set(_texts(values))  # ValueError unless there is exactly one
-    return value
+    """Return the text that all are."""
+    (value,) = set(values)  # ValueError unless there is exactly one
+    return _texts([value])[0]
 
 
-def _check_sequence_numbers(numbers: list[str]) -> None:
-    """Check that each is a decimal number in ASCII, the digits of all in one pass."""
+def _check_sequence_numbers(numbers: list[Any]) -> None:
+    """Check that each is a decimal number in ASCII, the digits of all in one pass; TypeError if one is no text."""
+    digits = np.frombuffer("".join(numbers).encode("ascii"), np.uint8)
     lengths = set(map(len, numbers))
     is_short = min(lengths) > 0 and max(lengths) <= SEQUENCE_NUMBER_DIGITS_MAX
-    if not (is_short and "".join(numbers).encode("ascii").isdigit()):
+    if not is_short or (digits - ord("0") > _DIGIT_MAX).any():  # unsigned: what is less than a zero is great
         raise _UnusualError("sequenceNumber")
 
 
 def _shard_of(event_ids: list[Any]) -> str:
-    """Return the shard with which every event id begins."""
-    shard, colon, _ = _texts(event_ids)[0].partition(":")
+    """Return the shard with which every event id begins; TypeError or AttributeError if one is no text."""
+    first: str = event_ids[0]
+    shard, colon, _ = first.partition(":")
     begins = shard + colon
     if not (colon and is_shard(shard) and all(map(str.startswith, event_ids, repeat(begins)))):
         raise _UnusualError("eventID")
@@ -198,10 +199,11 @@ def _arrivals(seconds: list[Any]) -> Int64s:
     return arrivals
 
 
-def _payloads(texts: list[str]) -> Payloads:
+def _payloads(texts: list[Any]) -> Payloads:
     """Decode base64, short texts in one pass: each is a multiple of four characters, of which two at most are padding.
 
-    Padding is read as zeros, which are then left out: padding elsewhere than at the end is an error.
+    Padding is read as zeros, which are then left out: padding elsewhere than at the end is an error. TypeError if one
+    is no text.
     """
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     if (lengths % 4).any():
