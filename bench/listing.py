@@ -1,14 +1,12 @@
 """Listing the partials of a window: pages of a thousand keys as S3 sends them, against botocore's parser."""
 
+import http
 import urllib.parse
 from collections.abc import Iterator
-from typing import Any
-
-from botocore.awsrequest import AWSResponse
-from botocore.session import Session
 
 from bench.measure import Finding, medians
 from bench.rollup_window import WINDOW
+from tests.answered_s3 import Answer
 from windrow.aws.listings import read_quickly
 from windrow.lake.layout import Origin, PartialKey
 from windrow.lake.s3 import S3Store
@@ -26,10 +24,10 @@ _PAGE = """<?xml version="1.0" encoding="UTF-8"?>
 
 def keys() -> Iterator[Finding]:
     """Keys listed a CPU second, the request and its signature included."""
-    page = _page()
-    client = _client(page)
+    page = Answer(http.HTTPStatus.OK, _page())
+    client = page.client()
     read_quickly(client)
-    quick, usual = S3Store(client, "lake"), S3Store(_client(page), "lake")
+    quick, usual = S3Store(client, "lake"), S3Store(page.client(), "lake")
 
     def listed(store: S3Store) -> list[ListedObject]:
         return list(store.list_objects("partials/"))
@@ -53,22 +51,3 @@ def _page() -> bytes:
         for number, name in enumerate(names)
     )
     return _PAGE.format(count=LIST_KEYS_MAX, objects="".join(objects)).encode()
-
-
-class _Body:
-    """The body of an answer, as botocore reads it."""
-
-    def __init__(self, octets: bytes) -> None:
-        self._octets = octets
-
-    def stream(self, **_: Any) -> Iterator[bytes]:
-        yield self._octets
-
-
-def _client(page: bytes) -> Any:
-    """A client of botocore's whose every request is answered by the page."""
-    session = Session()
-    session.set_credentials("test", "test")
-    made = session.create_client("s3", region_name="us-east-1")
-    made.meta.events.register("before-send.s3", lambda request, **_: AWSResponse(request.url, 200, {}, _Body(page)))
-    return made

@@ -37,7 +37,7 @@ USD_MAX = 10
 OUTAGE_WINDOWS = 48
 PERIODS_SCALE = 0.1
 PERIODS_CPU_SECONDS = {"silence": 6, "hour": 15, "day": 30}
-"""A quarter and half of what a million sensors took before (24, 25 and 50)."""
+"""A quarter and half of what a million sensors took in e49d546 on a slower machine: 24, 25 and 50."""
 CPU_TARGET_WITH_SHA, CPU_TARGET_WITHOUT_SHA = 5.5, 3.5
 SHA_MB_PER_SECOND_MIN = 600
 """Software does 200 to 400 MB/s, instructions (as Lambda's arm64 has them) 1,000 and more."""

@@ -1,10 +1,12 @@
 """A site with rules: its sensors read, a tick follows each window, and what it tells is kept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 from dispatcher.due import FIRST_TICK_AFTER_MS
 from dispatcher.report import TickReport
@@ -42,6 +44,10 @@ name = "falls"
 rate = 120
 severity = "info"
 """
+
+FEW_WRITES = 10
+"""A tick that judges makes more; with fewer the deaths would prove little."""
+SomeSite = TypeVar("SomeSite", bound="Site")
 
 
 @dataclass
@@ -170,3 +176,14 @@ def dying(apply: Perform, dies_at: int, *, is_done: bool) -> Perform:
         raise Died
 
     return perform
+
+
+def deaths(begun: SomeSite, *, is_done: bool, every: int = 1) -> Iterator[tuple[int, SomeSite]]:
+    """Yield a site after a tick that died before or after (`is_done`) a write, and which: each `every`-th in turn."""
+    for dies_at in count(1, every):
+        site = deepcopy(begun)
+        with suppress(Died):
+            site.tick(dying(site.state.apply, dies_at, is_done=is_done))
+            assert dies_at > FEW_WRITES
+            return
+        yield dies_at, site

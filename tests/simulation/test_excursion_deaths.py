@@ -4,12 +4,11 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
-from itertools import count
 from typing import Any
 
 import pytest
 
-from tests.simulation.alarm_site import RULES, Died, Site, dying, found, wanted
+from tests.simulation.alarm_site import RULES, Died, Site, deaths, found, wanted
 from tests.simulation.lake import LAKE, contents, markers_of
 from tests.simulation.simulated_s3 import Operation, Put
 from windrow.lake.layout import (
@@ -45,20 +44,13 @@ def faults_of_deaths(*, is_done: bool, hours: int = 0, every: int = 1) -> list[s
     whole.tick()
     whole.tick()
     faults = []
-    for dies_at in count(1, every):
-        site = deepcopy(begun)
-        try:
-            site.tick(dying(site.state.apply, dies_at, is_done=is_done))
-        except Died:
-            site.tick()
-            site.tick()
-            if contents(site.state) != contents(whole.state):
-                faults.append(f"other results after dying at write {dies_at}")
-            if set(_told(site)) != set(_told(whole)) or max(Counter(_told(site)).values()) > 2:
-                faults.append(f"told otherwise after dying at write {dies_at}")
-        else:
-            assert dies_at > 10
-            return faults
+    for dies_at, site in deaths(begun, is_done=is_done, every=every):
+        site.tick()
+        site.tick()
+        if contents(site.state) != contents(whole.state):
+            faults.append(f"other results after dying at write {dies_at}")
+        if set(_told(site)) != set(_told(whole)) or max(Counter(_told(site)).values()) > 2:
+            faults.append(f"told otherwise after dying at write {dies_at}")
     return faults
 
 
@@ -165,25 +157,19 @@ def faults_of_obeying(values: Sequence[float], late: dict[str, float], *, is_don
     begun.put(Window(begun.now_ms), {"f": last, "g": last})
     begun.now_ms += WINDOW_MS
     faults = []
-    for dies_at in count(1):
-        site = deepcopy(begun)
-        try:
-            site.tick(dying(site.state.apply, dies_at, is_done=is_done))
-        except Died:
-            for window in windows[1:3]:
-                site.put(window, late, after_ms=2_000)
-            site.tick()
-            site.tick()
-            knows, stands = obeyed(site.phone.told, faults), standing(site)
-            if knows != stands:
-                faults.append(f"died at write {dies_at}: told {knows}, but {stands} stands")
-            site.now_ms += 14 * WINDOW_MS
-            site.tick()
-            if any(key.startswith(MESSAGES) for key in site.state.buckets[LAKE]):
-                faults.append(f"died at write {dies_at}: a message is left")
-        else:
-            return faults
-    raise AssertionError
+    for dies_at, site in deaths(begun, is_done=is_done):
+        for window in windows[1:3]:
+            site.put(window, late, after_ms=2_000)
+        site.tick()
+        site.tick()
+        knows, stands = obeyed(site.phone.told, faults), standing(site)
+        if knows != stands:
+            faults.append(f"died at write {dies_at}: told {knows}, but {stands} stands")
+        site.now_ms += 14 * WINDOW_MS
+        site.tick()
+        if any(key.startswith(MESSAGES) for key in site.state.buckets[LAKE]):
+            faults.append(f"died at write {dies_at}: a message is left")
+    return faults
 
 
 def test_a_message_that_the_table_contradicts_waits_for_the_run_that_kept_it() -> None:

@@ -5,14 +5,12 @@ from typing import Any
 from urllib.parse import quote_plus
 
 import pytest
-from botocore.awsrequest import AWSResponse
-from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
-from botocore.session import Session
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.answered_s3 import Answer
 from windrow.aws.listings import objects_of, read_quickly
 
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
@@ -21,31 +19,7 @@ characters = st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="
 texts = st.text(st.one_of(st.sampled_from("a/=%+ &<>\"'"), characters), min_size=1, max_size=20)
 
 
-class _Answer:
-    """The body of an answer, and a client's status."""
-
-    def __init__(self) -> None:
-        self.status, self.body = 200, b""
-
-    def stream(self, **_: Any) -> Any:
-        yield self.body
-
-    def client(self) -> Any:
-        """A client to which everything is answered by this."""
-        made = Session().create_client(
-            "s3",
-            region_name="eu-central-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-            config=Config(retries={"total_max_attempts": 1, "mode": "standard"}),
-        )
-        made.meta.events.register(
-            "before-send.s3", lambda request, **_: AWSResponse(request.url, self.status, {}, self)
-        )
-        return made
-
-
-ANSWER = _Answer()
+ANSWER = Answer(200, b"")
 USUAL, QUICK = ANSWER.client(), ANSWER.client()
 read_quickly(QUICK)
 
@@ -65,7 +39,13 @@ def entry(*fields: tuple[str, object]) -> ET.Element:
 
 times = st.datetimes().map(lambda one: f"{one.isoformat(timespec='milliseconds')}Z")
 odd_times = st.sampled_from(
-    ["Mon, 30 Nov 2026 10:10:10 GMT", "1795169100", "20261130T101010Z", "2026-11-30T10:10:10+01:00"]
+    [
+        "Mon, 30 Nov 2026 10:10:10 GMT",
+        "1795169100",
+        "20261130T101010Z",
+        "2026-11-30T10:10:10+01:00",
+        "2026-11-30T10:10:10",
+    ]
 )
 fields = st.fixed_dictionaries(
     {},
